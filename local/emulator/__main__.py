@@ -1,0 +1,5 @@
+"""Start the local AWS: ``python -m local.emulator``."""
+
+from local.emulator.launcher import main
+
+main()

@@ -1,0 +1,111 @@
+"""Start the emulator with the behaviours of this package in place.
+
+Configured by environment variables. The emulator's own: GATEWAY_PORT, BIND_HOST (127.0.0.1 unless set), TMPDIR, STATE_DIR,
+S3_DATA_DIR, AUTH. Ours: DYNAURORA_RUNTIME_PYTHON, the interpreter that functions run with.
+
+SIGTERM and SIGINT stop it in order: what delivery streams have accepted is delivered while the API still answers, then the
+server stops, then the functions' processes end.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from local.emulator.replacements import EmulatorChangedError, Replacements
+
+EMULATOR_VERSION = "1.5.33"
+"""The version whose functions the behaviours replace; the same as in requirements/emulator.txt."""
+
+logger = logging.getLogger("dynaurora")
+
+
+def main() -> None:
+    """Run the local AWS until it is told to stop. Exits with status 1, saying what changed, on any other emulator."""
+    os.environ.setdefault("BIND_HOST", "127.0.0.1")
+    os.environ.update(SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")  # they listen on fixed ports: two checkouts would collide
+    os.environ.pop("AWS_ENDPOINT_URL", None)  # the emulator's own SDK calls must never leave this process
+    try:
+        install_behaviours()
+    except EmulatorChangedError as error:
+        sys.exit(str(error))
+    _run()
+
+
+def install_behaviours() -> None:
+    """Put every behaviour in its place. Raises EmulatorChangedError, and changes nothing, if the emulator differs."""
+    _check_version()
+    try:
+        from local.emulator import (
+            delivery_streams,
+            lambda_runtime,
+            stack_settings,
+            step_functions,
+            stream_mappings,
+            stream_records,
+        )
+    except ImportError as error:
+        raise EmulatorChangedError([f"{error.name} cannot be imported: {error}"]) from error
+    replacements = Replacements()
+    for behaviour in (
+        lambda_runtime,
+        stream_records,
+        stream_mappings,
+        delivery_streams,
+        stack_settings,
+        step_functions,
+    ):
+        behaviour.install(replacements)
+    replacements.apply()
+
+
+def _check_version() -> None:
+    try:
+        found = importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        found = "none"
+    if found != EMULATOR_VERSION:
+        raise EmulatorChangedError([f"ministack {EMULATOR_VERSION} expected, {found} installed in {sys.prefix}"])
+
+
+def _run() -> None:
+    from ministack import app
+    from ministack.core import lambda_runtime as emulator_runtime
+
+    from local.emulator import packages
+
+    packages.remove_all()
+    server = importlib.import_module("hypercorn.asyncio")
+    server.serve = _stop_in_order(server.serve)  # type: ignore[attr-defined]
+    try:
+        app.main()
+    finally:
+        emulator_runtime.reset()
+        packages.remove_all()
+
+
+def _stop_in_order(serve: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Make the server wait, once it is told to stop, until nothing that was accepted is left undelivered."""
+
+    async def serve_until_drained(application: Any, config: Any) -> None:
+        from local.emulator import delivery_streams
+
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+        async def wait_and_drain() -> None:
+            await stop.wait()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.to_thread(delivery_streams.drain)
+
+        await serve(application, config, shutdown_trigger=wait_and_drain)
+
+    return serve_until_drained
