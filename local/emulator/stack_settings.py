@@ -23,7 +23,7 @@ from ministack.services import dynamodb, lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
 from local.emulator.replacements import Replacements
-from local.emulator.stream_mappings import complete_settings
+from local.emulator.stream_mappings import complete_settings, wake_readers
 from local.emulator.values import read_bool, read_int
 
 Properties = dict[str, Any]
@@ -218,7 +218,9 @@ def _then_on_update(apply: Any) -> Any:
 
 def _complete_mapping_on_create(original: Any) -> Any:
     def create(logical_id: str, props: Properties, stack_name: str) -> Any:
-        return original(logical_id, complete_settings(props), stack_name)
+        created = original(logical_id, complete_settings(props), stack_name)
+        wake_readers()
+        return created
 
     return create
 

@@ -344,10 +344,12 @@ def install(emulator: Replacements) -> None:
     )
     emulator.replace(service, "_poll_dynamodb_streams", "()", wake_readers)
     emulator.wrap(service, "_create_esm", "(data: dict)", _complete_request)
-    emulator.wrap(service, "_delete_esm", "(esm_id: str)", _wake_after)
+    emulator.wrap(service, "_update_esm", "(esm_id: str, data: dict)", _wake_after_update)
+    emulator.wrap(service, "_delete_esm", "(esm_id: str)", _wake_after_deletion)
 
 
 _readers: dict[str, MappingReader] = {}
+_readers_lock = threading.Lock()
 
 
 def wake_readers() -> bool:
@@ -357,9 +359,10 @@ def wake_readers() -> bool:
     """
     for account, region, mapping in lambda_svc._iter_all_esms():
         if _is_dynamodb(mapping.get("EventSourceArn", "")) and _is_enabled(mapping):
-            reader = _readers.get(mapping["UUID"])
-            if reader is None or not reader.is_alive():
-                reader = _start_reader(account, region, mapping["UUID"])
+            with _readers_lock:
+                reader = _readers.get(mapping["UUID"])
+                if reader is None or not reader.is_alive():
+                    reader = _start_reader(account, region, mapping["UUID"])
             reader.wake.set()
     return False
 
@@ -385,15 +388,27 @@ def _complete_request(original: Any) -> Any:
             return responses.error_response_json(
                 "InvalidParameterValueException", "1 validation error detected: StartingPosition is required.", 400
             )
-        return original(complete_settings(data))
+        answer = original(complete_settings(data))
+        wake_readers()
+        return answer
 
     return create
 
 
-def _wake_after(original: Any) -> Any:
+def _wake_after_update(original: Any) -> Any:
+    def update(esm_id: str, data: dict[str, Any]) -> Any:
+        answer = original(esm_id, data)
+        wake_readers()
+        return answer
+
+    return update
+
+
+def _wake_after_deletion(original: Any) -> Any:
     def delete(esm_id: str) -> Any:
         answer = original(esm_id)
-        reader = _readers.pop(esm_id, None)
+        with _readers_lock:
+            reader = _readers.pop(esm_id, None)
         if reader is not None:
             reader.wake.set()
         return answer
