@@ -92,7 +92,11 @@ class Emulator:
 
     def logged(self, name: str) -> list[str]:
         """The lines that a function has logged, without Lambda's own."""
-        events = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        logs = self.client("logs")
+        try:
+            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []  # not invoked yet
         return [e["message"] for e in events if not e["message"].startswith(("START", "END", "REPORT"))]
 
     def create_bucket(self) -> str:

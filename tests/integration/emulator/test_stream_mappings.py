@@ -45,7 +45,9 @@ class Pipeline:
         self.emulator = emulator
         self.bucket = emulator.create_bucket()
         self.table, self.stream = emulator.create_table()
-        self.function = emulator.create_function(source.replace("BUCKET", self.bucket), files={"recording.py": RECORDING})
+        self.function = emulator.create_function(
+            source.replace("BUCKET", self.bucket), files={"recording.py": RECORDING}
+        )
         settings = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 10} | settings
         if settings.pop("to_bucket", False):
             settings["DestinationConfig"] = {"OnFailure": {"Destination": f"arn:aws:s3:::{self.bucket}"}}

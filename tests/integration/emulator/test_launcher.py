@@ -1,0 +1,83 @@
+"""The launcher starts only the emulator it was written for, and leaves nothing behind when it ends."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from local.venvs import ensure
+
+pytestmark = pytest.mark.integration
+
+SLEEPER = (
+    "import os, time\ndef handler(event, context):\n    print(os.getpid()); time.sleep(event or 0); return os.getpid()"
+)
+
+
+def run_with(change):
+    """Run the launcher in a process that has first changed the emulator; what it said."""
+    program = f"{change}\nfrom local.emulator.launcher import main\nmain()"
+    result = subprocess.run(
+        [ensure("emulator"), "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 1
+    return result.stderr
+
+
+def test_another_version_is_refused():
+    said = run_with("import importlib.metadata\nimportlib.metadata.version = lambda name: '9.9.9'")
+    assert "ministack 1.5.33 expected, 9.9.9 installed" in said
+    assert "requirements/emulator.txt" in said
+
+
+def test_every_changed_function_is_named():
+    said = run_with(
+        "from ministack.services import firehose, lambda_svc\n"
+        "firehose._HANDLERS['PutRecord'] = lambda data, more: None\n"
+        "del lambda_svc._poll_dynamodb_streams"
+    )
+    assert "firehose._HANDLERS[PutRecord](data: dict) expected, (data, more) found" in said
+    assert "lambda_svc._poll_dynamodb_streams is not there" in said
+
+
+def is_running(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{process_id}/stat") as file:
+        return file.read().split()[2] != "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_function_outlives_the_emulator(start_emulator, number):
+    emulator = start_emulator()
+    idle, busy = (emulator.create_function(SLEEPER) for _ in range(2))
+    process_ids = [emulator.invoke(idle)[0]]
+    emulator.client("lambda").invoke(FunctionName=busy, InvocationType="Event", Payload=b"60")
+    running = emulator.wait_until(lambda: find_processes(emulator) - set(process_ids))
+    process_ids += running
+    assert all(map(is_running, process_ids))
+    emulator.process.send_signal(number)
+    emulator.process.wait(20)
+    emulator.wait_until(lambda: not any(map(is_running, process_ids)))
+
+
+def find_processes(emulator):
+    """The function processes of an emulator: its children."""
+    with open(f"/proc/{emulator.process.pid}/task/{emulator.process.pid}/children") as file:
+        children = file.read().split()
+    tasks = os.listdir(f"/proc/{emulator.process.pid}/task")
+    for task in tasks:
+        with open(f"/proc/{emulator.process.pid}/task/{task}/children") as file:
+            children += file.read().split()
+    return set(map(int, children))
+
+
+def test_a_second_emulator_does_not_disturb_the_first(emulator, start_emulator):
+    function = emulator.create_function("def handler(event, context): return 'first'")
+    assert emulator.invoke(function) == ("first", None)
+    other = start_emulator()
+    assert other.client("lambda").list_functions()["Functions"] == []
+    assert emulator.invoke(function) == ("first", None)

@@ -1,0 +1,233 @@
+"""What a template says of a resource holds for the resource; what it no longer says is taken back."""
+
+import json
+import uuid
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+TABLE = {
+    "Type": "AWS::DynamoDB::Table",
+    "Properties": {
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "StreamSpecification": {"StreamViewType": "NEW_IMAGE"},
+    },
+}
+FUNCTION = {
+    "Type": "AWS::Lambda::Function",
+    "Properties": {
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+        "Role": "arn:aws:iam::000000000000:role/anything",
+        "Code": {"ZipFile": "def handler(event, context): return 'here'"},
+    },
+}
+BUCKET = {"Type": "AWS::S3::Bucket", "Properties": {}}
+
+
+def merge(resource, **properties):
+    return {**resource, "Properties": resource["Properties"] | properties}
+
+
+class Stack:
+    def __init__(self, emulator, **resources):
+        self.emulator = emulator
+        self.cloudformation = emulator.client("cloudformation")
+        self.name = f"stack-{uuid.uuid4().hex[:8]}"
+        self.cloudformation.create_stack(StackName=self.name, TemplateBody=self.template(resources))
+        self.wait("stack_create_complete")
+
+    @staticmethod
+    def template(resources):
+        return json.dumps({"Parameters": {"Count": {"Type": "Number", "Default": 3}}, "Resources": resources})
+
+    def update(self, **resources):
+        self.cloudformation.update_stack(StackName=self.name, TemplateBody=self.template(resources))
+        self.wait("stack_update_complete")
+
+    def delete(self):
+        self.cloudformation.delete_stack(StackName=self.name)
+
+    def wait(self, state):
+        waiter = self.cloudformation.get_waiter(state)
+        waiter.wait(StackName=self.name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
+
+    def status(self):
+        return self.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]["StackStatus"]
+
+    def physical_id(self, logical_id):
+        detail = self.cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
+        return detail["StackResourceDetail"]["PhysicalResourceId"]
+
+
+def test_reserved_concurrency(emulator):
+    stack = Stack(emulator, Function=merge(FUNCTION, ReservedConcurrentExecutions={"Ref": "Count"}))
+    function = stack.physical_id("Function")
+    get = emulator.client("lambda").get_function_concurrency
+    assert get(FunctionName=function)["ReservedConcurrentExecutions"] == 3
+    stack.update(Function=merge(FUNCTION, ReservedConcurrentExecutions=0))
+    assert get(FunctionName=function)["ReservedConcurrentExecutions"] == 0
+    stack.update(Function=merge(FUNCTION, MemorySize=256))
+    assert "ReservedConcurrentExecutions" not in get(FunctionName=function)
+    assert emulator.invoke(function) == ("here", None)
+
+
+def test_table_settings(emulator):
+    settings = {
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "expires"},
+        "SSESpecification": {"SSEEnabled": True},
+    }
+    stack = Stack(emulator, Table=merge(TABLE, **settings))
+    table = {"TableName": stack.physical_id("Table")}
+    dynamodb = emulator.client("dynamodb")
+
+    def read():
+        recovery = dynamodb.describe_continuous_backups(**table)["ContinuousBackupsDescription"]
+        expiry = dynamodb.describe_time_to_live(**table)["TimeToLiveDescription"]
+        status = recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+        return status, expiry["TimeToLiveStatus"], expiry.get("AttributeName")
+
+    assert read() == ("ENABLED", "ENABLED", "expires")
+    description = dynamodb.describe_table(**table)["Table"]
+    assert description["SSEDescription"]["Status"] == "ENABLED"
+    assert description["LatestStreamArn"].endswith(f"/stream/{description['LatestStreamLabel']}")
+    stack.update(Table=TABLE)
+    assert read()[:2] == ("DISABLED", "DISABLED")
+
+
+def test_event_source_mapping(emulator):
+    mapping = {
+        "Type": "AWS::Lambda::EventSourceMapping",
+        "Properties": {
+            "EventSourceArn": {"Fn::GetAtt": ["Table", "StreamArn"]},
+            "FunctionName": {"Ref": "Function"},
+            "StartingPosition": "TRIM_HORIZON",
+        },
+    }
+    settings = {
+        "BatchSize": 500,
+        "MaximumBatchingWindowInSeconds": 1,
+        "BisectBatchOnFunctionError": True,
+        "MaximumRetryAttempts": {"Ref": "Count"},
+        "MaximumRecordAgeInSeconds": 3600,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::somewhere"}},
+    }
+    stack = Stack(emulator, Table=TABLE, Function=FUNCTION, Mapping=mapping)
+    get = emulator.client("lambda").get_event_source_mapping
+    identifier = stack.physical_id("Mapping")
+    defaults = get(UUID=identifier)
+    assert (defaults["BatchSize"], defaults["MaximumRetryAttempts"]) == (100, -1)
+    stack.update(Table=TABLE, Function=FUNCTION, Mapping=merge(mapping, **settings))
+    updated = get(UUID=identifier)
+    assert {key: updated[key] for key in settings} == settings | {
+        "MaximumRetryAttempts": updated["MaximumRetryAttempts"]
+    }
+    assert int(updated["MaximumRetryAttempts"]) == 3
+    stack.update(Table=TABLE, Function=FUNCTION, Mapping=mapping)
+    assert get(UUID=identifier)["MaximumRetryAttempts"] == -1
+
+
+def test_bucket_settings(emulator):
+    settings = {
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+        "VersioningConfiguration": {"Status": "Enabled"},
+        "PublicAccessBlockConfiguration": {"BlockPublicAcls": True, "RestrictPublicBuckets": True},
+        "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+        "NotificationConfiguration": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
+        "LifecycleConfiguration": {
+            "Rules": [
+                {
+                    "Id": "expire",
+                    "Status": "Enabled",
+                    "Prefix": "processed/",
+                    "ExpirationInDays": 30,
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                }
+            ]
+        },
+        "Tags": [{"Key": "purpose", "Value": "landing"}],
+    }
+    stack = Stack(emulator, Bucket=merge(BUCKET, **settings))
+    s3, bucket = emulator.client("s3"), {"Bucket": stack.physical_id("Bucket")}
+    (rule,) = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert s3.get_bucket_versioning(**bucket)["Status"] == "Enabled"
+    block = s3.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
+    assert block == {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": False,
+        "BlockPublicPolicy": False,
+        "RestrictPublicBuckets": True,
+    }
+    (ownership,) = s3.get_bucket_ownership_controls(**bucket)["OwnershipControls"]["Rules"]
+    assert ownership == {"ObjectOwnership": "BucketOwnerEnforced"}
+    assert "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(**bucket)
+    (lifecycle,) = s3.get_bucket_lifecycle_configuration(**bucket)["Rules"]
+    assert (lifecycle["ID"], lifecycle["Filter"]["Prefix"]) == ("expire", "processed/")
+    assert lifecycle["Expiration"] == {"Days": 30}
+    assert lifecycle["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+    assert lifecycle["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert {"Key": "purpose", "Value": "landing"} in s3.get_bucket_tagging(**bucket)["TagSet"]
+    stack.update(Bucket=merge(BUCKET, VersioningConfiguration={"Status": "Suspended"}))
+    assert s3.get_bucket_versioning(**bucket)["Status"] == "Suspended"
+    with pytest.raises(s3.exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(**bucket)
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+def test_a_bucket_that_is_not_empty_stops_the_deletion_of_its_stack(emulator, versioned):
+    settings = {"VersioningConfiguration": {"Status": "Enabled"}} if versioned else {}
+    stack = Stack(emulator, Bucket=merge(BUCKET, **settings))
+    bucket = stack.physical_id("Bucket")
+    s3 = emulator.client("s3")
+    version = s3.put_object(Bucket=bucket, Key="kept").get("VersionId")
+    if versioned:
+        marker = s3.delete_object(Bucket=bucket, Key="kept")["VersionId"]
+    stack.delete()
+    emulator.wait_until(lambda: stack.status() == "DELETE_FAILED")
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == (0 if versioned else 1)
+    for identifier in (version, marker) if versioned else (None,):
+        s3.delete_object(Bucket=bucket, Key="kept", **({"VersionId": identifier} if identifier else {}))
+    stack.delete()
+    stack.wait("stack_delete_complete")
+
+
+def test_a_delivery_stream_from_a_template_transforms(emulator):
+    source = "def handler(event, context): return {'records': [r | {'result': 'Ok'} for r in event['records']]}"
+    stream = {
+        "Type": "AWS::KinesisFirehose::DeliveryStream",
+        "Properties": {
+            "DeliveryStreamType": "DirectPut",
+            "ExtendedS3DestinationConfiguration": {
+                "BucketARN": {"Fn::GetAtt": ["Bucket", "Arn"]},
+                "RoleARN": "arn:aws:iam::000000000000:role/anything",
+                "Prefix": "good/!{timestamp:yyyy}/",
+                "ErrorOutputPrefix": "bad/!{firehose:error-output-type}/",
+                "BufferingHints": {"SizeInMBs": {"Ref": "Count"}, "IntervalInSeconds": "0"},
+                "ProcessingConfiguration": {
+                    "Enabled": "true",
+                    "Processors": [
+                        {
+                            "Type": "Lambda",
+                            "Parameters": [
+                                {"ParameterName": "LambdaArn", "ParameterValue": {"Fn::GetAtt": ["Function", "Arn"]}},
+                                {"ParameterName": "BufferIntervalInSeconds", "ParameterValue": "0"},
+                            ],
+                        }
+                    ],
+                },
+            },
+        },
+    }
+    stack = Stack(emulator, Bucket=BUCKET, Function=merge(FUNCTION, Code={"ZipFile": source}), Stream=stream)
+    name, bucket = stack.physical_id("Stream"), stack.physical_id("Bucket")
+    emulator.client("firehose").put_record(DeliveryStreamName=name, Record={"Data": b"a"})
+    assert list(emulator.wait_until(lambda: emulator.objects(bucket, "good/")).values()) == [b"a"]
