@@ -63,6 +63,7 @@ INIT_SECONDS = 10.0
 EXIT_SECONDS = 2.0
 """How long a process that has closed its socket may take to end by itself before it is killed."""
 
+_KILL_AGAIN_SECONDS = 0.05
 _READ_BYTES = 1 << 18
 _LOG_READS_AFTER_RESPONSE = 64
 """Enough to empty a full pipe; a bound, since a function's own thread might never stop writing."""
@@ -103,9 +104,11 @@ class ExecutionEnvironment:
         self.config = config
         self.code_zip = code_zip
         self.in_use = False
+        self.retired = False
         self.last_used = time.time()
         self._lock = threading.Lock()
         self._cold = True
+        self._ended = False
         self._proc: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._temporary: Path | None = None
@@ -126,6 +129,8 @@ class ExecutionEnvironment:
         emulator_runtime.kill_workers([self])
 
     def _invoke_in_process(self, payload: bytes, request_id: str, function_arn: str, trace_id: str | None) -> Outcome:
+        if self._ended:
+            raise ProcessEndedError
         if self._proc is None or self._channel is None or self._proc.poll() is not None:
             self._spawn()
         channel = self._channel
@@ -177,11 +182,10 @@ class ExecutionEnvironment:
 
     def _end_process(self) -> str:
         """Kill what is left of the environment; the next invocation starts a new one. Returns what it still logged."""
+        self._kill_process()
         process, channel = self._proc, self._channel
         self._proc = self._channel = None
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if channel is None:
             return ""
@@ -190,9 +194,22 @@ class ExecutionEnvironment:
         return log
 
     def _discard_tmpdir(self) -> None:
-        """Called by the pool once it has ended the process: an invocation that still waits for it ends with it."""
-        with self._lock:
+        """End the environment for good. The pool calls this; an invocation that is under way ends with its process."""
+        self._ended = True
+        while not self._lock.acquire(timeout=_KILL_AGAIN_SECONDS):
+            self._kill_process()
+        try:
+            self._kill_process()
             self._release()
+        finally:
+            self._lock.release()
+
+    def _kill_process(self) -> None:
+        """Kill the process with everything that it has started."""
+        process = self._proc
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _release(self) -> None:
         if self._channel is not None:
@@ -304,6 +321,9 @@ def install(emulator: Replacements) -> None:
         "_xray_trace_id_for_invocation",
         "(config: dict, inbound_trace_header: str | None = None) -> str | None",
     )
+    invalidate = "(func_name: str, qualifier: str = None, account: str = None, region: str = None)"
+    emulator.replace(runtime, "invalidate_worker", invalidate, retire_environments)
+    emulator.replace(service, "invalidate_worker", invalidate, retire_environments)
     emulator.wrap(runtime, "_worker_class_for", "(config: dict)", _choose_environments)
     emulator.wrap(
         service, "_execute_function_warm", "(func: dict, event: dict, request_id: str) -> dict", _execute_python_here
@@ -314,6 +334,28 @@ def install(emulator: Replacements) -> None:
         "(name: str, event: dict, headers: dict, path_qualifier: str | None = None, query_params: dict | None = None)",
         _refuse_large_requests,
     )
+
+
+def retire_environments(
+    func_name: str, qualifier: str | None = None, account: str | None = None, region: str | None = None
+) -> None:
+    """Use none of a function's environments again, since its code or settings have changed or it is gone.
+
+    Those that wait are ended; one that serves an invocation finishes it first, as on AWS.
+    """
+    wanted = (account, region, func_name, qualifier)
+    with emulator_runtime._lock:
+        keys = [key for key in emulator_runtime._workers if _names(key, wanted)]
+        retired = [environment for key in keys for environment in emulator_runtime._workers.pop(key)]
+        for environment in retired:
+            environment.retired = True
+        idle = [environment for environment in retired if not environment.in_use]
+    emulator_runtime.kill_workers(idle)
+
+
+def _names(key: str, wanted: tuple[str | None, ...]) -> bool:
+    """Whether a pool's key, ``account:region:function:qualifier``, is one of those wanted; None stands for any."""
+    return all(part is None or part == found for part, found in zip(wanted, key.split(":"), strict=True))
 
 
 def _is_python(config: dict[str, Any]) -> bool:
@@ -352,6 +394,8 @@ def _execute(config: dict[str, Any], package: bytes, event: Any, request_id: str
         )
     finally:
         emulator_runtime.release_worker(environment)
+        if environment.retired:
+            environment.kill()
     return outcome.as_execution_result()
 
 

@@ -8,7 +8,6 @@ server stops, then the functions' processes end.
 """
 
 import asyncio
-import contextlib
 import importlib
 import importlib.metadata
 import logging
@@ -31,6 +30,7 @@ def main() -> None:
     os.environ.setdefault("BIND_HOST", "127.0.0.1")
     os.environ.update(SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")  # they listen on fixed ports: two checkouts would collide
     os.environ.pop("AWS_ENDPOINT_URL", None)  # the emulator's own SDK calls must never leave this process
+    _check_interpreter()
     try:
         install_behaviours()
     except EmulatorChangedError as error:
@@ -45,6 +45,7 @@ def install_behaviours() -> None:
         from local.emulator import (
             delivery_streams,
             lambda_runtime,
+            mocked_tasks,
             stack_settings,
             step_functions,
             stream_mappings,
@@ -60,9 +61,16 @@ def install_behaviours() -> None:
         delivery_streams,
         stack_settings,
         step_functions,
+        mocked_tasks,
     ):
         behaviour.install(replacements)
     replacements.apply()
+
+
+def _check_interpreter() -> None:
+    interpreter = os.environ.get("DYNAURORA_RUNTIME_PYTHON") or sys.executable
+    if not os.access(interpreter, os.X_OK):
+        sys.exit(f"DYNAURORA_RUNTIME_PYTHON names no interpreter: {interpreter}. Set it to the one functions run with.")
 
 
 def _check_version() -> None:
@@ -94,6 +102,8 @@ def _stop_in_order(serve: Callable[..., Awaitable[None]]) -> Callable[..., Await
     """Make the server wait, once it is told to stop, until nothing that was accepted is left undelivered."""
 
     async def serve_until_drained(application: Any, config: Any) -> None:
+        from ministack.core import lambda_runtime as emulator_runtime
+
         from local.emulator import delivery_streams
 
         stop = asyncio.Event()
@@ -103,8 +113,9 @@ def _stop_in_order(serve: Callable[..., Awaitable[None]]) -> Callable[..., Await
 
         async def wait_and_drain() -> None:
             await stop.wait()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.to_thread(delivery_streams.drain)
+            await asyncio.to_thread(delivery_streams.drain)
+            # Callers that still wait for a function get its end, so that the server need not wait for them.
+            await asyncio.to_thread(emulator_runtime.reset)
 
         await serve(application, config, shutdown_trigger=wait_and_drain)
 

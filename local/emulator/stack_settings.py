@@ -19,9 +19,11 @@ from collections.abc import Iterable
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from ministack.core import responses
 from ministack.services import dynamodb, lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
+from local.emulator.lambda_runtime import retire_environments
 from local.emulator.replacements import Replacements
 from local.emulator.stream_mappings import complete_settings, wake_readers
 from local.emulator.values import read_bool, read_int
@@ -58,9 +60,9 @@ def install(emulator: Replacements) -> None:
     emulator.require(s3.__name__, "_bucket_has_versions", "(name: str) -> bool")
     emulator.require(lambda_svc.__name__, "_put_function_concurrency", "(func_name: str, data: dict)")
     emulator.require(lambda_svc.__name__, "_delete_function_concurrency", "(func_name: str)")
-
     emulator.wrap(module, f"{function}[create]", CREATE, _then_on_create(apply_function_settings))
     emulator.wrap(module, f"{function}[update]", UPDATE_BY_NAME, _then_on_update(apply_function_settings))
+    emulator.wrap(module, f"{function}[delete]", DELETE, _end_environments)
     emulator.wrap(module, f"{table}[create]", CREATE, _then_on_create(apply_table_settings))
     emulator.wrap(module, f"{table}[update]", UPDATE_BY_NAME, _then_on_update(apply_table_settings))
     emulator.wrap(module, f"{table}[delete]", DELETE, _forget_table_settings)
@@ -230,6 +232,14 @@ def _complete_mapping_on_update(original: Any) -> Any:
         return original(physical_id, complete_settings(old_props), complete_settings(new_props), stack_name)
 
     return update
+
+
+def _end_environments(original: Any) -> Any:
+    def delete(physical_id: str, props: Properties) -> None:
+        original(physical_id, props)
+        retire_environments(physical_id, account=responses.get_account_id(), region=responses.get_region())
+
+    return delete
 
 
 def _forget_table_settings(original: Any) -> Any:

@@ -127,15 +127,21 @@ class Emulator:
             self.client("dynamodb").put_item(TableName=table, Item={"id": {"S": identifier}})
 
     def set_faults(self, **counters: int) -> None:
-        request = urllib.request.Request(
-            f"{self.endpoint}/_dynaurora/faults", data=json.dumps(counters).encode(), method="POST"
-        )
+        """Ask for faults of the delivery streams."""
+        self._post("/_dynaurora/faults", counters)
+
+    def configure(self, **settings: Any) -> None:
+        """Change settings of the emulator itself."""
+        self._post("/_ministack/config", settings)
+
+    def _post(self, path: str, content: dict[str, Any]) -> None:
+        request = urllib.request.Request(f"{self.endpoint}{path}", data=json.dumps(content).encode(), method="POST")
         with urllib.request.urlopen(request, timeout=5) as answer:
             assert answer.status == 200
 
 
 @contextlib.contextmanager
-def run_emulator(directory: Path, **environment: str) -> Iterator[Emulator]:
+def _run_emulator(directory: Path, **environment: str) -> Iterator[Emulator]:
     """An emulator on a free port, with its files below ``directory``; stopped at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -178,8 +184,14 @@ def _is_ready(emulator: Emulator) -> bool:
 
 
 @pytest.fixture(scope="session")
+def run_emulator() -> Callable[..., contextlib.AbstractContextManager[Emulator]]:
+    """Run an emulator with its files below a directory, and with additional environment variables."""
+    return _run_emulator
+
+
+@pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with run_emulator(tmp_path_factory.mktemp("emulator")) as running:
+    with _run_emulator(tmp_path_factory.mktemp("emulator")) as running:
         yield running
 
 
@@ -187,7 +199,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 def start_emulator(tmp_path: Path) -> Iterator[Callable[..., Emulator]]:
     """Start another emulator, for tests that stop it or want it configured otherwise."""
     with contextlib.ExitStack() as stack:
-        yield lambda **environment: stack.enter_context(run_emulator(tmp_path / uuid.uuid4().hex, **environment))
+        yield lambda **environment: stack.enter_context(_run_emulator(tmp_path / uuid.uuid4().hex, **environment))
 
 
 @pytest.fixture

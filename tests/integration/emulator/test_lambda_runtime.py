@@ -1,6 +1,7 @@
 """Functions fail, log and are isolated as on AWS."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -217,3 +218,24 @@ def test_new_code_replaces_the_old(emulator):
     package = emulator.make_package({"index.py": "def handler(event, context): return 'new'"})
     emulator.client("lambda").update_function_code(FunctionName=name, ZipFile=package)
     assert emulator.invoke(name) == ("new", None)
+
+
+def test_an_invocation_under_way_outlives_an_update(emulator):
+    bucket = emulator.create_bucket()
+    source = f"""
+import boto3, time
+def handler(event, context):
+    boto3.client("s3").put_object(Bucket="{bucket}", Key="started")
+    while "go on" not in [o["Key"] for o in boto3.client("s3").list_objects_v2(Bucket="{bucket}")["Contents"]]:
+        time.sleep(0.02)
+    return "old"
+"""
+    name = emulator.create_function(source)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(emulator.invoke, name)
+        emulator.wait_until(lambda: emulator.objects(bucket))
+        package = emulator.make_package({"index.py": "def handler(event, context): return 'new'"})
+        emulator.client("lambda").update_function_code(FunctionName=name, ZipFile=package)
+        assert emulator.invoke(name) == ("new", None)
+        emulator.client("s3").put_object(Bucket=bucket, Key="go on")
+        assert answer.result() == ("old", None)

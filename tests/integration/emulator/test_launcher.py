@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -41,6 +42,19 @@ def test_every_changed_function_is_named():
     assert "lambda_svc._poll_dynamodb_streams is not there" in said
 
 
+def test_a_missing_interpreter_is_named():
+    result = subprocess.run(
+        [ensure("emulator"), "-m", "local.emulator"],
+        env={"DYNAURORA_RUNTIME_PYTHON": "/nowhere/python"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "DYNAURORA_RUNTIME_PYTHON names no interpreter: /nowhere/python" in result.stderr
+
+
 def is_running(process_id):
     try:
         os.kill(process_id, 0)
@@ -62,6 +76,17 @@ def test_no_function_outlives_the_emulator(start_emulator, number):
     emulator.process.send_signal(number)
     emulator.process.wait(20)
     emulator.wait_until(lambda: not any(map(is_running, process_ids)))
+
+
+def test_stopping_does_not_wait_for_a_caller_of_a_function(start_emulator):
+    emulator = start_emulator()
+    function = emulator.create_function(SLEEPER, Timeout=300)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(emulator.invoke, function, 300)
+        emulator.wait_until(lambda: find_processes(emulator))
+        emulator.process.terminate()
+        assert emulator.process.wait(15) == 0
+        assert answer.exception() or answer.result()[0]["errorType"] == "Runtime.ExitError"
 
 
 def find_processes(emulator):

@@ -176,3 +176,40 @@ def test_three_hundred_executions_at_once(emulator):
     for number, execution in enumerate(executions):
         result = emulator.wait_until(lambda execution=execution: machine.finished(execution))
         assert json.loads(result["output"])["Payload"] == {"number": number}
+
+
+def test_mocked_tasks_have_a_response_for_each_attempt(emulator):
+    retry = [{"ErrorEquals": ["DeadlockError"], "IntervalSeconds": 1, "MaxDelaySeconds": 1, "MaxAttempts": 5}]
+    states = {
+        "Task": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Parameters": {"FunctionName": "arn:aws:lambda:us-east-1:000000000000:function:missing", "Payload.$": "$"},
+            "TimeoutSeconds": 10,
+            "Retry": retry,
+            "End": True,
+        }
+    }
+    machine = Machine(emulator, states)
+    name = machine.arn.rsplit(":", 1)[-1]
+    responses = {
+        "0-1": {"Throw": {"Error": "DeadlockError", "Cause": "again"}},
+        "2": {"Return": {"StatusCode": 200, "Payload": "done"}},
+    }
+    emulator.configure(
+        **{
+            "stepfunctions._SFN_WAIT_SCALE": 0,
+            "stepfunctions._sfn_mock_config": {
+                "StateMachines": {name: {"TestCases": {"Recovers": {"Task": "Flaky"}, "Ends": {"Task": "Short"}}}},
+                "MockedResponses": {"Flaky": responses, "Short": {"0": responses["0-1"]}},
+            },
+        }
+    )
+    try:
+        arn = machine.arn
+        machine.arn = f"{arn}#Recovers"
+        assert json.loads(machine.run()["output"])["Payload"] == "done"
+        machine.arn = f"{arn}#Ends"
+        assert machine.run()["error"] == "States.Runtime"
+    finally:
+        emulator.configure(**{"stepfunctions._SFN_WAIT_SCALE": 1, "stepfunctions._sfn_mock_config": {}})

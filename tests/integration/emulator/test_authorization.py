@@ -1,0 +1,101 @@
+"""With AUTH=true a function may do what its own role allows; the services between functions go on working."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
+
+FORWARD = """
+import boto3, os
+firehose = boto3.client("firehose")
+def handler(event, context):
+    records = [{"Data": record["dynamodb"]["Keys"]["id"]["S"].encode()} for record in event["Records"]]
+    return firehose.put_record_batch(DeliveryStreamName="STREAM", Records=records)["FailedPutCount"]
+"""
+
+TRANSFORM = "def handler(event, context): return {'records': [r | {'result': 'Ok'} for r in event['records']]}"
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory, run_emulator):
+    with run_emulator(tmp_path_factory.mktemp("authorized"), AUTH="true") as running:
+        yield running
+
+
+def create_role(emulator, name, *statements):
+    iam = emulator.client("iam")
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    if statements:
+        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
+        iam.put_role_policy(RoleName=name, PolicyName="allowed", PolicyDocument=json.dumps(policy))
+    return arn
+
+
+def test_a_function_may_do_what_its_role_allows_and_nothing_else(emulator):
+    bucket = emulator.create_bucket()
+    role = create_role(emulator, "reader", {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"})
+    emulator.client("s3").put_object(Bucket=bucket, Key="key")
+    name = emulator.create_function(
+        """
+        import boto3, botocore.exceptions
+        def handler(event, context):
+            try:
+                getattr(boto3.client("s3"), event["operation"])(Bucket=event["bucket"], Key="key")
+            except botocore.exceptions.ClientError as error:
+                return error.response["Error"]["Code"]
+        """,
+        Role=role,
+    )
+    assert emulator.invoke(name, {"operation": "get_object", "bucket": bucket}) == (None, None)
+    assert emulator.invoke(name, {"operation": "put_object", "bucket": bucket}) == ("AccessDenied", None)
+
+
+def test_the_way_from_a_stream_to_a_bucket(emulator):
+    bucket = emulator.create_bucket()
+    table, stream = emulator.create_table()
+    put = {"Action": "firehose:PutRecordBatch", "Resource": "*"}
+    transform = emulator.create_function(TRANSFORM, Role=create_role(emulator, "transforms"))
+    parameters = {"LambdaArn": emulator.function_arn(transform), "BufferIntervalInSeconds": "0"}
+    emulator.client("firehose").create_delivery_stream(
+        DeliveryStreamName="changes",
+        ExtendedS3DestinationConfiguration={
+            "BucketARN": f"arn:aws:s3:::{bucket}",
+            "RoleARN": create_role(emulator, "delivers"),
+            "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 0},
+            "Prefix": "good/",
+            "ProcessingConfiguration": {
+                "Enabled": True,
+                "Processors": [
+                    {
+                        "Type": "Lambda",
+                        "Parameters": [{"ParameterName": k, "ParameterValue": v} for k, v in parameters.items()],
+                    }
+                ],
+            },
+        },
+    )
+    mappings = {}
+    for name, statements in {"forwards": [put], "forbidden": []}.items():
+        function = emulator.create_function(
+            FORWARD.replace("STREAM", "changes"), Role=create_role(emulator, name, *statements)
+        )
+        mappings[name] = emulator.client("lambda").create_event_source_mapping(
+            FunctionName=function,
+            EventSourceArn=stream,
+            StartingPosition="TRIM_HORIZON",
+            MaximumRetryAttempts=0,
+            DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}},
+        )["UUID"]
+    emulator.put_items(table, "a")
+    assert list(emulator.wait_until(lambda: emulator.objects(bucket, "good/")).values()) == [b"a"]
+    (document,) = emulator.wait_until(lambda: emulator.objects(bucket, f"aws/lambda/{mappings['forbidden']}")).values()
+    assert json.loads(document)["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert not emulator.objects(bucket, f"aws/lambda/{mappings['forwards']}")
