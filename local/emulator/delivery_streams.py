@@ -1,24 +1,24 @@
 """Firehose, Direct PUT to S3: buffering, transformation by batch, error output.
 
-What the emulator does otherwise: it invokes the function and writes an object for every single record, drops records that
-are ProcessingFailed, and delivers records untransformed when the function fails.
+What the emulator does otherwise: it invokes the function and writes an object for every single record, drops records
+that are ProcessingFailed, and delivers records untransformed when the function fails.
 
 Here each delivery stream has three threads and as many buffers::
 
     PutRecord(Batch) → processing buffer → function → delivery buffer → s3://bucket/<Prefix>…
                                              └──────→ error buffer    → s3://bucket/<ErrorOutputPrefix>…
 
-A buffer is due when it holds its size or its oldest record has waited for its interval: the processor's BufferSizeInMBs and
-BufferIntervalInSeconds (default 1 MiB, 60 s), the destination's BufferingHints (5 MiB, 300 s) for the other two. Intervals may
-be as short as 0 here. The data of a buffer is concatenated in order into one object, named
-``<stream>-<version>-YYYY-MM-dd-HH-mm-ss-<uuid>``; S3 tells its subscribers as for any other object. Delivery is at least
-once, and what was accepted is delivered before the emulator stops (``drain``).
+A buffer is due when it holds its size or its oldest record has waited for its interval: the processor's
+BufferSizeInMBs and BufferIntervalInSeconds (default 1 MiB, 60 s), the destination's BufferingHints (5 MiB, 300 s) for
+the other two. Intervals may be as short as 0 here. The data of a buffer is concatenated in order into one object,
+named ``<stream>-<version>-YYYY-MM-dd-HH-mm-ss-<uuid>``; S3 tells its subscribers as for any other object. Delivery is
+at least once, and what was accepted is delivered before the emulator stops (``drain``).
 
 Limits (API reference, PutRecord and PutRecordBatch): a record of 1,000 KiB, 500 records and 4 MiB in a request.
 Prefixes (developer guide, "Understand custom prefixes for Amazon S3 objects"): the time is that of the oldest record.
 
-Left to the emulator: other destinations and sources, dynamic partitioning, format conversion. Not emulated: backup of source
-records, compression other than GZIP, service quotas (see ``faults`` for throttling on demand), delivery role.
+Left to the emulator: other destinations and sources, dynamic partitioning, format conversion. Not emulated: backup of
+source records, compression other than GZIP, service quotas (see ``faults`` for throttling on demand), delivery role.
 """
 
 import base64
@@ -246,7 +246,7 @@ class Delivery:
 
 
 def name_object(name: str, version: int, config: dict[str, Any], oldest: float, error_type: str | None) -> str:
-    """The key of an object whose oldest record arrived at ``oldest`` (epoch seconds)."""
+    """Return the key of an object whose oldest record arrived at ``oldest`` (epoch seconds)."""
     moment = time.gmtime(oldest)
     suffix = f"{name}-{version}-{time.strftime('%Y-%m-%d-%H-%M-%S', moment)}-{uuid.uuid4()}"
     prefix = config.get("Prefix") or ""
@@ -340,7 +340,7 @@ def _accept_batch(delivery: Delivery, contents: list[bytes]) -> dict[str, Any]:
 
 
 def _decode_records(records: list[dict[str, Any]], field: str) -> tuple[list[bytes], Any]:
-    """The records' data, or the error response that the request gets."""
+    """Return the records' data, or else the error response that the request gets."""
     if not records:
         return [], _invalid_value(field, "Member must have length greater than or equal to 1")
     if len(records) > MAXIMUM_RECORDS:
@@ -385,7 +385,7 @@ def _check_before_creating(original: Any) -> Any:
 
 
 def find_problem(config: dict[str, Any]) -> str | None:
-    """What AWS would not accept of an S3 destination, as far as it is checked here; None if nothing."""
+    """Return what AWS would not accept of an S3 destination, as far as it is checked here."""
     prefix, errors = config.get("Prefix") or "", config.get("ErrorOutputPrefix") or ""
     if "!{firehose:error-output-type}" in prefix:
         return "Prefix cannot contain !{firehose:error-output-type}."

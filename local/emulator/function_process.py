@@ -3,8 +3,8 @@
 Started by ``lambda_runtime`` with the functions' own interpreter, in isolated mode, so that a function can import its
 package, the runtime's boto3 and nothing else. Standard library only, and no import from this project.
 
-Arguments: the file descriptor of the control socket, the one of the lifeline, then the directories to put on ``sys.path``.
-Both directions of the control socket carry frames: eight bytes of length, then as many bytes.
+Arguments: the file descriptor of the control socket, the one of the lifeline, then the directories to put on
+``sys.path``. Both directions of the control socket carry frames: eight bytes of length, then as many bytes.
 
 =========  ==========================================================================================
 direction  frame
@@ -15,9 +15,9 @@ to child   per invocation: the event, JSON
 to parent  per invocation: ``R`` + JSON result, or ``E`` + JSON error document
 =========  ==========================================================================================
 
-Everything written to standard output and error is the function's log: it never meets the protocol. Errors have the form
-that AWS's Python runtime gives them (awslambdaric, ``bootstrap.py``): errorMessage, errorType (the exception's class
-name), requestId, stackTrace.
+Everything written to standard output and error is the function's log: it never meets the protocol. Errors have the
+form that AWS's Python runtime gives them (awslambdaric, ``bootstrap.py``): errorMessage, errorType (the exception's
+class name), requestId, stackTrace.
 """
 
 import _thread
@@ -142,7 +142,7 @@ def invoke(handler: Handler, invocation: dict[str, Any], event: bytes) -> bytes:
 
 
 def marshal(result: Any) -> bytes:
-    """A handler's result as JSON. Raises RuntimeFaultError if it is not JSON, or larger than a response may be."""
+    """Encode a handler's result. Raises RuntimeFaultError if it is not JSON, or larger than a response may be."""
     try:
         encoded = json.dumps(result, ensure_ascii=False, default=_decimal_as_number).encode()
     except (TypeError, ValueError) as error:
@@ -156,7 +156,7 @@ def marshal(result: Any) -> bytes:
 
 
 def describe_error(error: Exception, request_id: str) -> dict[str, Any]:
-    """The error document of a failed invocation, without this file's own frames."""
+    """Return the error document of a failed invocation, without this file's own frames."""
     if isinstance(error, RuntimeFaultError):
         kind, trace = error.kind, error.trace
     else:
@@ -230,7 +230,7 @@ class _RequestIdFilter(logging.Filter):
 
 
 def _write_logs_at_once() -> None:
-    """Write whole lines as they come, so that output and error keep their order; log records as the runtime formats them."""
+    """Write lines as they come, so that output and error keep their order; format log records as the runtime does."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     handler = logging.StreamHandler(sys.stdout)

@@ -1,25 +1,26 @@
 """Lambda: execution environments and errors as AWS's Python runtime has them.
 
 What the emulator does otherwise: every error has the type ``Runtime.HandlerError`` (so no Retry or Catch by name ever
-matches), functions see the emulator's own packages and environment variables, a failed handler costs its warm process, and
-a silent handler waits 50 ms for log lines that never come.
+matches), functions see the emulator's own packages and environment variables, a failed handler costs its warm
+process, and a silent handler waits 50 ms for log lines that never come.
 
-Here each environment is one process of ``function_process.py``, run by the interpreter in DYNAURORA_RUNTIME_PYTHON (by
-default the emulator's own) with nothing but the function's package, its layers and that interpreter's packages in reach.
+Here each environment is one process of ``function_process.py``, run by the interpreter in DYNAURORA_RUNTIME_PYTHON
+(by default the emulator's own) with nothing but the function's package, its layers and that interpreter's packages in
+reach.
 
-====================================  ================================================================================
-what happens in the function          what the caller sees
-====================================  ================================================================================
-handler raises                        errorType = the exception's class name, with stackTrace; the process lives on
-handler cannot be loaded              ``Runtime.ImportModuleError``, ``Runtime.HandlerNotFound``, ``Runtime.UserCodeSyntaxError``
-process ends (exit, signal)           ``Runtime.ExitError``: ``RequestId: … Error: Runtime exited with error: signal: killed``
-longer than Timeout                   ``Sandbox.Timedout``: ``RequestId: … Error: Task timed out after 3.00 seconds``
-response over 6,291,556 bytes         ``Function.ResponseSizeTooLarge``
-request over 6,291,456 bytes          HTTP 413 ``RequestEntityTooLargeException``
-====================================  ================================================================================
+=============================  =================================================================================
+what happens in the function   what the caller sees
+=============================  =================================================================================
+handler raises                 errorType = the exception's class name, with stackTrace; the process lives on
+handler cannot be loaded       ``Runtime.ImportModuleError``, ``.HandlerNotFound``, ``.UserCodeSyntaxError``
+process ends (exit, signal)    ``Runtime.ExitError``: ``… Error: Runtime exited with error: signal: killed``
+longer than Timeout            ``Sandbox.Timedout``: ``… Error: Task timed out after 3.00 seconds``
+response over 6,291,556 bytes  ``Function.ResponseSizeTooLarge``
+request over 6,291,456 bytes   HTTP 413 ``RequestEntityTooLargeException``
+=============================  =================================================================================
 
-Sources: Lambda developer guide, "Understanding retry behavior" and "Lambda quotas" (6 MB each for request and response);
-Step Functions developer guide, "Handling errors" (Lambda.TooManyRequestsException, Sandbox.Timedout).
+Sources: Lambda developer guide, "Understanding retry behavior" and "Lambda quotas" (6 MB each for request and
+response); Step Functions developer guide, "Handling errors" (Lambda.TooManyRequestsException, Sandbox.Timedout).
 
 Not emulated: the memory limit, freezing between invocations, SnapStart hooks, detection of recursive invocations.
 """
@@ -309,7 +310,8 @@ def install(emulator: Replacements) -> None:
     emulator.require(
         runtime,
         "acquire_worker",
-        "(func_name: str, config: dict, code_zip: bytes, qualifier: str = '$LATEST', max_concurrency: int | None = None)",
+        "(func_name: str, config: dict, code_zip: bytes, qualifier: str = '$LATEST', "
+        "max_concurrency: int | None = None)",
     )
     emulator.require(runtime, "release_worker", "(worker: ministack.core.lambda_runtime.Worker) -> None")
     emulator.require(service, "_resolve_layer_zip", "(attachment: str | dict) -> bytes | None")
@@ -429,7 +431,7 @@ def _is_complete(incoming: bytearray) -> bool:
 
 
 def _describe_exit(process: "subprocess.Popen[bytes] | None") -> str:
-    """What AWS says of a runtime that ended: the signal's name, the exit status, or nothing for status 0."""
+    """Return what AWS says of a runtime that ended: the signal's name, the exit status, or nothing for status 0."""
     code = process.returncode if process is not None else -signal.SIGKILL
     if code is None or code == 0:
         return "Runtime exited without providing a reason"
@@ -441,7 +443,7 @@ def _describe_exit(process: "subprocess.Popen[bytes] | None") -> str:
 def _start_process(
     paths: list[Path], directory: Path, environment: dict[str, str]
 ) -> tuple["subprocess.Popen[bytes]", Channel]:
-    """Start ``function_process.py`` in isolated mode (``-I``: no PYTHON* variables, no user packages, no current directory)."""
+    """Start ``function_process.py`` in isolated mode: no PYTHON* variables, user packages or current directory."""
     control, control_of_child = socket.socketpair()
     log, log_of_child = os.pipe()
     lifeline_of_child, lifeline = os.pipe()
@@ -471,7 +473,7 @@ def _start_process(
 
 
 def _import_directories(package: Path, config: dict[str, Any]) -> list[Path]:
-    """What goes on ``sys.path`` before the interpreter's own: the package, then each layer's ``python`` directories."""
+    """List what ``sys.path`` begins with: the package, then each layer's ``python`` directories."""
     directories = [package]
     for layer in config.get("Layers") or []:
         archive = lambda_svc._resolve_layer_zip(layer)
@@ -482,8 +484,10 @@ def _import_directories(package: Path, config: dict[str, Any]) -> list[Path]:
 
 
 def _environment(config: dict[str, Any], package: Path, temporary: Path) -> dict[str, str]:
-    """The environment variables of a function: Lambda's own (developer guide, "Defined runtime environment variables"),
-    the function's, and where the local AWS is. Nothing of the emulator's."""
+    """Return a function's environment: Lambda's own variables, the function's, and where the local AWS is.
+
+    Nothing of the emulator's. Lambda developer guide, "Defined runtime environment variables".
+    """
     account_region = emulator_runtime._account_region_from_function_config(config)
     name = config["FunctionName"]
     defaults = {
@@ -495,6 +499,7 @@ def _environment(config: dict[str, Any], package: Path, temporary: Path) -> dict
         "POWERTOOLS_TRACE_DISABLED": "true",
         "AWS_XRAY_SDK_ENABLED": "false",
     }
+    logging_config = config.get("LoggingConfig") or {}
     reserved = {
         "_HANDLER": config["Handler"],
         "AWS_REGION": account_region[1],
@@ -504,10 +509,11 @@ def _environment(config: dict[str, Any], package: Path, temporary: Path) -> dict
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.get("MemorySize", 128)),
         "AWS_LAMBDA_FUNCTION_VERSION": config.get("Version", "$LATEST"),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_GROUP_NAME": logging_config.get("LogGroup") or f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_FORMAT": logging_config.get("LogFormat") or "Text",
+        **({"AWS_LAMBDA_LOG_LEVEL": level} if (level := logging_config.get("ApplicationLogLevel")) else {}),
         "AWS_LAMBDA_LOG_STREAM_NAME": responses.new_uuid(),
         "LAMBDA_TASK_ROOT": str(package),
-        "LAMBDA_RUNTIME_DIR": str(Path(__file__).parent),
         "TMPDIR": str(temporary),
         **{key: value for key, value in emulator_runtime.execution_credentials(config).items() if value},
     }

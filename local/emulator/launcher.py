@@ -1,10 +1,10 @@
 """Start the emulator with the behaviours of this package in place.
 
-Configured by environment variables. The emulator's own: GATEWAY_PORT, BIND_HOST (127.0.0.1 unless set), TMPDIR, STATE_DIR,
-S3_DATA_DIR, AUTH. Ours: DYNAURORA_RUNTIME_PYTHON, the interpreter that functions run with.
+Configured by environment variables. The emulator's own: GATEWAY_PORT, BIND_HOST (127.0.0.1 unless set), TMPDIR,
+STATE_DIR, S3_DATA_DIR, AUTH. Ours: DYNAURORA_RUNTIME_PYTHON, the interpreter that functions run with.
 
-SIGTERM and SIGINT stop it in order: what delivery streams have accepted is delivered while the API still answers, then the
-server stops, then the functions' processes end.
+SIGTERM and SIGINT stop it in order: what delivery streams have accepted is delivered while the API still answers,
+then the server stops, then the functions' processes end.
 """
 
 import asyncio
@@ -27,9 +27,7 @@ logger = logging.getLogger("dynaurora")
 
 def main() -> None:
     """Run the local AWS until it is told to stop. Exits with status 1, saying what changed, on any other emulator."""
-    os.environ.setdefault("BIND_HOST", "127.0.0.1")
-    os.environ.update(SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")  # they listen on fixed ports: two checkouts would collide
-    os.environ.pop("AWS_ENDPOINT_URL", None)  # the emulator's own SDK calls must never leave this process
+    _prepare_environment()
     _check_interpreter()
     try:
         install_behaviours()
@@ -65,6 +63,13 @@ def install_behaviours() -> None:
     ):
         behaviour.install(replacements)
     replacements.apply()
+
+
+def _prepare_environment() -> None:
+    os.environ.setdefault("BIND_HOST", "127.0.0.1")
+    os.environ.update(SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")  # they listen on fixed ports: two checkouts would collide
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # neither a person's credentials nor another endpoint may get into the functions
 
 
 def _check_interpreter() -> None:

@@ -1,8 +1,8 @@
 """Step Functions: mocked service integrations, one response per attempt.
 
-The configuration is AWS Step Functions Local's own (developer guide, "Using mocked service integrations"): a test case
-names, for each state, a list of responses by attempt ("0", "1-3"). The emulator reads it, but looks up one response per
-state: a retried task would meet the same error for ever. Here every attempt has its own.
+The configuration is AWS Step Functions Local's own (developer guide, "Using mocked service integrations"): a test
+case names, for each state, a list of responses by attempt ("0", "1-3"). The emulator reads it, but looks up one
+response per state: a retried task would meet the same error for ever. Here every attempt has its own.
 
 An attempt that the configuration has no response for fails with States.Runtime, instead of calling the real service.
 """

@@ -1,4 +1,4 @@
-"""Write objects to the emulator's S3 as another AWS service does: with notifications, without a caller's credentials."""
+"""Write objects to the emulator's S3 as another AWS service does: notifying, and without a caller's credentials."""
 
 from typing import Any
 

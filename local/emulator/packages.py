@@ -1,7 +1,7 @@
 """Deployment packages on disk: each distinct zip is unpacked once and shared by every environment that runs it.
 
-On AWS a package is mounted read-only under ``/var/task`` and a layer under ``/opt``; here they are directories below the
-emulator's temporary directory, named after the zip's content and made anew with every start of the emulator.
+On AWS a package is mounted read-only under ``/var/task`` and a layer under ``/opt``; here they are directories below
+the emulator's temporary directory, named after the zip's content and made anew with every start of the emulator.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _unpacked: dict[str, Path] = {}
 
 
 def unpack(archive: bytes) -> Path:
-    """The directory that holds the content of a zip archive. Raises zipfile.BadZipFile."""
+    """Return the directory that holds the content of a zip archive. Raises zipfile.BadZipFile."""
     digest = hashlib.sha256(archive).hexdigest()
     with _lock:
         if digest not in _unpacked:

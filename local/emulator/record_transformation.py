@@ -18,8 +18,9 @@ result is ProcessingFailed      that record      no              ``Lambda.Proces
 ==============================  ===============  ==============  =======================================================
 
 Sources: Firehose developer guide, "Required parameters for data transformation" and "Handle failure in data
-transformation"; the codes and messages as published captures of real error objects have them. Which of the failures AWS
-retries beyond throttling and time-outs is not documented; those captures show 4 attempts for a function that raises.
+transformation"; the codes and messages as published captures of real error objects have them. Which of the failures
+AWS retries beyond throttling and time-outs is not documented; those captures show 4 attempts for a function that
+raises.
 """
 
 import base64
@@ -80,7 +81,7 @@ class Failure:
     attempts: int = 1
 
     def envelope(self, record: Record, function_arn: str) -> bytes:
-        """The line that the error output gets for a record."""
+        """Return the line that the error output gets for a record."""
         document = {
             "attemptsMade": self.attempts,
             "arrivalTimestamp": record.arrival,
@@ -114,7 +115,8 @@ FUNCTION_ERROR = Failure(
     "Lambda.FunctionError", "The Lambda function was successfully invoked but it returned an error result."
 )
 NOT_FOUND = Failure(
-    "Lambda.ResourceNotFound", "The specified Lambda function does not exist. Use a different function that does exist."
+    "Lambda.ResourceNotFound",
+    "The specified Lambda function does not exist. Use a different function that does exist.",
 )
 INVALID_ANSWER = Failure(
     "Lambda.FunctionError",
@@ -123,8 +125,8 @@ INVALID_ANSWER = Failure(
 )
 DUPLICATED_ID = Failure(
     "Lambda.DuplicatedRecordId",
-    "Multiple records were returned with the same record Id. Ensure that the Lambda function returns a unique record Id "
-    "for each record.",
+    "Multiple records were returned with the same record Id. Ensure that the Lambda function returns a unique record "
+    "Id for each record.",
 )
 MISSING_ID = Failure(
     "Lambda.MissingRecordId",
@@ -139,7 +141,7 @@ def require_transformation(emulator: Replacements) -> None:
 
 
 def find_processor(config: dict[str, Any]) -> Processor | None:
-    """The Lambda processor that a destination's ProcessingConfiguration names, if it is enabled."""
+    """Return the Lambda processor that a destination's ProcessingConfiguration names, if it is enabled."""
     processing = config.get("ProcessingConfiguration") or {}
     if not read_bool(processing.get("Enabled"), False):
         return None
@@ -225,7 +227,7 @@ def _make_event(stream_arn: str, batch: list[Record]) -> dict[str, Any]:
 
 
 def _check_answer(answer: Any) -> dict[str, dict[str, Any]]:
-    """The returned records by recordId, their data decoded. Raises TransformationFailedError for a broken contract."""
+    """Return the records by recordId, their data decoded. Raises TransformationFailedError for a broken contract."""
     try:
         document = json.loads(answer) if isinstance(answer, str | bytes) else answer
         returned = [

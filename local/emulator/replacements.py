@@ -1,8 +1,8 @@
 """Replace parts of the emulator, but only where they are what the replacement was written for.
 
-An upgrade of the emulator may rename a function or give it another parameter. A replacement that silently no longer takes
-effect would bring back the gap it fills, so every symbol is looked up and its signature compared before anything is
-changed, and all differences are reported together.
+An upgrade of the emulator may rename a function or give it another parameter. A replacement that silently no longer
+takes effect would bring back the gap it fills, so every symbol is looked up and its signature compared before
+anything is changed, and all differences are reported together.
 """
 
 import importlib
@@ -38,7 +38,7 @@ class Symbol:
         return f"{self.module}.{self.path}"
 
     def _holder(self) -> tuple[Any, str, bool]:
-        """What holds the function, under which name, and whether that is a key rather than an attribute."""
+        """Return what holds the function, its name there, and whether that is a key rather than an attribute."""
         match = _PART.match(self.path)
         if match is None:
             raise ValueError(f"Not a symbol: {self.path}")
@@ -52,7 +52,7 @@ class Symbol:
         return holder, keys[-1], True
 
     def get(self) -> Any:
-        """The function itself. Raises ImportError, AttributeError or KeyError when it is not there."""
+        """Return the function itself. Raises ImportError, AttributeError or KeyError when it is not there."""
         holder, name, is_key = self._holder()
         return holder[name] if is_key else getattr(holder, name)
 

@@ -184,7 +184,7 @@ def _xml(name: str, content: Properties) -> bytes:
 
 
 def _add_elements(parent: Element, content: Properties) -> None:
-    """A list becomes repeated elements, a mapping nested ones; what is absent, or holds nothing, is left out."""
+    """Add a list as repeated elements, a mapping as nested ones; leave out what is absent or holds nothing."""
     for name, value in content.items():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, dict):

@@ -1,12 +1,12 @@
 """Step Functions: retries and Lambda errors as AWS has them.
 
-- A retrier's MaxDelaySeconds caps its delay and JitterStrategy FULL draws it at random between 0 and that; the emulator
-  ignores both and never waits longer than 60 s.
+- A retrier's MaxDelaySeconds caps its delay and JitterStrategy FULL draws it at random between 0 and that; the
+  emulator ignores both and never waits longer than 60 s.
 - A throttled Lambda task fails with ``Lambda.TooManyRequestsException``, not with ``Lambda.Unknown``.
 - ``States.ALL`` does not match ``States.Runtime`` and ``States.DataLimitExceeded``: those end an execution.
 
-Source: Step Functions developer guide, "Handling errors in Step Functions workflows". The factor for all waiting that tests
-set through the emulator (``stepfunctions._SFN_WAIT_SCALE``) holds for these delays too.
+Source: Step Functions developer guide, "Handling errors in Step Functions workflows". The factor for all waiting that
+tests set through the emulator (``stepfunctions._SFN_WAIT_SCALE``) holds for these delays too.
 """
 
 import json
@@ -49,7 +49,7 @@ def matches_error(error_equals: list[str], error: str) -> bool:
 def find_retrier(
     retriers: list[dict[str, Any]], error: str, retry_counts: dict[int, int]
 ) -> tuple[dict[str, Any] | None, int]:
-    """The first retrier for the error and its index, unless its attempts are used up.
+    """Return the first retrier for the error and its index, unless its attempts are used up.
 
     The emulator computes the delay from the retrier and then waits; it is handed one whose interval is the whole delay.
     """

@@ -1,21 +1,26 @@
 """Event source mappings of DynamoDB streams, to Lambda's contract.
 
-What the emulator does otherwise: ``ReportBatchItemFailures`` is ignored (which loses data), and so are bisecting, the retry
-count and the on-failure destination; a record that always fails blocks every later one; all mappings share one thread.
+What the emulator does otherwise: ``ReportBatchItemFailures`` is ignored (which loses data), and so are bisecting, the
+retry count and the on-failure destination; a record that always fails blocks every later one; all mappings share one
+thread.
 
 Here every mapping has its own thread, which reads the stream in order:
 
 - **Batches** hold up to BatchSize records and 6 MB; MaximumBatchingWindowInSeconds waits for a batch to fill.
-- **ReportBatchItemFailures**: the lowest reported sequence number is the checkpoint; the batch is retried from there. A null
-  or empty answer is a success; an identifier that is null, empty, misspelt or not of this batch fails the whole batch.
-- **BisectBatchOnFunctionError**: a failed batch is halved, or cut at the reported sequence number; neither uses up a retry.
-- **MaximumRetryAttempts** counts function errors. An invocation that is throttled never reached the function: it is repeated
-  until the records are too old.
+- **ReportBatchItemFailures**: the lowest reported sequence number is the checkpoint; the batch is retried from there.
+  A null or empty answer is a success; an identifier that is null, empty, misspelt or not of this batch fails the
+  whole batch.
+- **BisectBatchOnFunctionError**: a failed batch is halved, or cut at the reported sequence number; neither uses up a
+  retry.
+- **MaximumRetryAttempts** counts failed attempts of a batch or what is left of it (that progress does not start the
+  count anew is inferred, not documented). An invocation that is throttled never reached the function: it is
+  repeated until the records are too old.
 - **MaximumRecordAgeInSeconds**: older records are given up on, before an invocation as between two of them.
-- **On-failure destination**: records given up on are described to SQS or SNS, or written to S3 together with the event.
+- **On-failure destination**: records given up on are described to SQS or SNS, or written to S3 together with the
+  event.
 
-Sources: Lambda developer guide, "Using AWS Lambda with Amazon DynamoDB": "Configuring partial batch response", "Retain
-discarded records for a DynamoDB event source" (also: retries before and during invocation), "Parameters".
+Sources: Lambda developer guide, "Using AWS Lambda with Amazon DynamoDB": "Configuring partial batch response",
+"Retain discarded records for a DynamoDB event source" (also: retries before and during invocation), "Parameters".
 
 Deviations: a stream is one shard and ParallelizationFactor is ignored; retries wait up to 5 s, not minutes; a
 MaximumRecordAgeInSeconds below AWS's minimum of 60 is accepted; tumbling windows are not supported; writing to the
@@ -83,11 +88,11 @@ class Batch:
     failures: int = 0
 
     def after(self, count: int) -> "Batch":
-        """The batch without its first ``count`` records."""
+        """Return the batch without its first ``count`` records."""
         return replace(self, records=self.records[count:])
 
     def halves(self) -> list["Batch"]:
-        """The batch, split in two."""
+        """Split the batch in two."""
         middle = len(self.records) // 2
         return [replace(self, records=self.records[:middle]), replace(self, records=self.records[middle:])]
 
@@ -125,7 +130,7 @@ class MappingReader:
         return self._thread.is_alive()
 
     def _mapping(self) -> dict[str, Any] | None:
-        """The mapping as it is now; None once it is disabled or deleted."""
+        """Return the mapping as it is now; None once it is disabled or deleted."""
         mapping: dict[str, Any] | None = lambda_svc._esms.get(self.mapping_id)
         return mapping if mapping is not None and _is_enabled(mapping) else None
 
@@ -195,6 +200,7 @@ class MappingReader:
             if answer.first_failed:
                 return [rest]
             if len(rest.records) > 1:
+                time.sleep(FIRST_RETRY_SECONDS)
                 return rest.halves()
         failed = replace(rest, failures=rest.failures + 1)
         retries = read_int(mapping.get("MaximumRetryAttempts"), -1)
@@ -271,9 +277,9 @@ class MappingReader:
 
 
 def find_first_failed(response: Any, sequence_numbers: list[str]) -> int:
-    """The index of the first record that a partial batch response fails: as many as there are for a success, 0 for a
-    response that names no record of the batch.
+    """Return the index of the first record that a partial batch response fails.
 
+    It is the number of records for a complete success, and 0 for a response that names no record of the batch.
     ``response`` is what the function returned, as a value or as JSON text.
     """
     if isinstance(response, str | bytes):
@@ -292,7 +298,7 @@ def find_first_failed(response: Any, sequence_numbers: list[str]) -> int:
 
 
 def describe_failure(mapping: dict[str, Any], batch: Batch, condition: str, answer: Answer) -> dict[str, Any]:
-    """The invocation record for records that were given up on, with the whole event as ``payload`` (S3 only)."""
+    """Return the invocation record for records that were given up on, with the whole event as ``payload``."""
     first, last = batch.records[0], batch.records[-1]
     response = {"statusCode": 200, "executedVersion": "$LATEST"}
     if answer.function_error:
@@ -368,7 +374,7 @@ def wake_readers() -> bool:
 
 
 def complete_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """A mapping's settings with AWS's defaults for what was left out, if it reads a DynamoDB stream."""
+    """Add AWS's defaults for what a mapping's settings leave out, if it reads a DynamoDB stream."""
     if not _is_dynamodb(settings.get("EventSourceArn", "")):
         return settings
     defaults = {
@@ -437,7 +443,7 @@ def _is_enabled(mapping: dict[str, Any]) -> bool:
 
 
 def _stream_position(mapping: dict[str, Any]) -> tuple[str | None, int]:
-    """The table whose current stream the mapping reads, and where it goes on; no table if that stream is gone."""
+    """Return the table whose stream the mapping reads and where it goes on; no table if that stream is gone."""
     source_arn = mapping["EventSourceArn"]
     table_name = source_arn.split("/stream/")[0].rsplit("/", 1)[-1]
     table = dynamodb._tables.get(table_name)

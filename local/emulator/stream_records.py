@@ -1,9 +1,10 @@
 """DynamoDB Streams: sequence numbers, and records of items that time to live has deleted.
 
-- SequenceNumber has 21 digits here, none of them a leading zero, and only grows, over restarts too (AWS: 21 to 40 digits).
+- SequenceNumber has 21 digits here, none of them a leading zero, and only grows, over restarts too (AWS: 21 to 40
+  digits).
 - An expired item leaves a REMOVE record with ``userIdentity`` ``{"type": "Service", "principalId":
-  "dynamodb.amazonaws.com"}`` (developer guide, "DynamoDB Streams and Time to Live"); the emulator leaves none. Expired items
-  are looked for every DYNAURORA_TTL_SECONDS (default 5; AWS takes up to some days).
+  "dynamodb.amazonaws.com"}`` (developer guide, "DynamoDB Streams and Time to Live"); the emulator leaves none.
+  Expired items are looked for every DYNAURORA_TTL_SECONDS (default 5; AWS takes up to some days).
 """
 
 import contextvars
@@ -49,7 +50,7 @@ def install(emulator: Replacements) -> None:
 
 
 def next_sequence_number() -> str:
-    """A number of 21 digits, greater than every earlier one."""
+    """Return a number of 21 digits, greater than every earlier one."""
     global _last_sequence
     with _sequence_lock:
         _last_sequence = max(_last_sequence + 1, time.time_ns() * 100)

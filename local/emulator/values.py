@@ -4,17 +4,17 @@ from typing import Any
 
 
 def read_int(value: Any, default: int) -> int:
-    """A whole number; ``default`` when it is absent."""
+    """Return a whole number; ``default`` when it is absent."""
     return default if value in (None, "") else int(value)
 
 
 def read_float(value: Any, default: float) -> float:
-    """A number; ``default`` when it is absent."""
+    """Return a number; ``default`` when it is absent."""
     return default if value in (None, "") else float(value)
 
 
 def read_bool(value: Any, default: bool) -> bool:
-    """A truth value, which a template may spell ``"true"`` or ``"false"``; ``default`` when it is absent."""
+    """Return a truth value, which a template may spell ``"true"`` or ``"false"``; ``default`` when it is absent."""
     if value in (None, ""):
         return default
     return value.lower() == "true" if isinstance(value, str) else bool(value)

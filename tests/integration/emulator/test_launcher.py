@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -60,8 +61,7 @@ def is_running(process_id):
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{process_id}/stat") as file:
-        return file.read().split()[2] != "Z"
+    return Path(f"/proc/{process_id}/stat").read_text().split()[2] != "Z"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -78,6 +78,16 @@ def test_no_function_outlives_the_emulator(start_emulator, number):
     emulator.wait_until(lambda: not any(map(is_running, process_ids)))
 
 
+def test_credentials_and_endpoints_of_the_person_stay_out(start_emulator):
+    emulator = start_emulator(
+        AWS_SECRET_ACCESS_KEY="precious", AWS_SESSION_TOKEN="precious", AWS_ENDPOINT_URL="http://elsewhere"
+    )
+    function = emulator.create_function("import os\ndef handler(event, context): return dict(os.environ)")
+    environment, _ = emulator.invoke(function)
+    assert "precious" not in environment.values()
+    assert environment["AWS_ENDPOINT_URL"] == emulator.endpoint
+
+
 def test_stopping_does_not_wait_for_a_caller_of_a_function(start_emulator):
     emulator = start_emulator()
     function = emulator.create_function(SLEEPER, Timeout=300)
@@ -90,14 +100,9 @@ def test_stopping_does_not_wait_for_a_caller_of_a_function(start_emulator):
 
 
 def find_processes(emulator):
-    """The function processes of an emulator: its children."""
-    with open(f"/proc/{emulator.process.pid}/task/{emulator.process.pid}/children") as file:
-        children = file.read().split()
-    tasks = os.listdir(f"/proc/{emulator.process.pid}/task")
-    for task in tasks:
-        with open(f"/proc/{emulator.process.pid}/task/{task}/children") as file:
-            children += file.read().split()
-    return set(map(int, children))
+    """The function processes of an emulator: the children of each of its threads."""
+    tasks = Path(f"/proc/{emulator.process.pid}/task").iterdir()
+    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
 
 
 def test_a_second_emulator_does_not_disturb_the_first(emulator, start_emulator):

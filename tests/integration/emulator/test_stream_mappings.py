@@ -1,7 +1,7 @@
 """Event source mappings of DynamoDB streams keep Lambda's contract.
 
-The functions record what they are given as objects in a bucket: one per invocation, named by its time, holding the items'
-identifiers. Items whose identifier starts with "bad" fail.
+The functions record what they are given as objects in a bucket: one per invocation, named by its time, holding the
+items' identifiers. Items whose identifier starts with "bad" fail.
 """
 
 import json
@@ -33,7 +33,8 @@ def handler(event, context):
 REPORTS_ITEMS = """
 from recording import record
 def handler(event, context):
-    failed = [r["dynamodb"]["SequenceNumber"] for r, i in zip(event["Records"], record("BUCKET", event)) if i[:3] == "bad"]
+    given = zip(record("BUCKET", event), event["Records"])
+    failed = [r["dynamodb"]["SequenceNumber"] for identifier, r in given if identifier.startswith("bad")]
     return {"batchItemFailures": [{"itemIdentifier": number} for number in reversed(failed)]}
 """
 
@@ -225,7 +226,8 @@ def test_answers_that_are_a_success(emulator, answer):
     ["{'itemIdentifier': ''}", "{'itemIdentifier': None}", "{'wrong': 'name'}", "{'itemIdentifier': '1'}", "{}"],
 )
 def test_answers_that_fail_the_whole_batch(emulator, failure):
-    source = f"from recording import record\ndef handler(e, c): record('BUCKET', e); return {{'batchItemFailures': [{failure}]}}"
+    answer = f"{{'batchItemFailures': [{failure}]}}"
+    source = f"from recording import record\ndef handler(e, c): record('BUCKET', e); return {answer}"
     pipeline = Pipeline(
         emulator,
         source,
