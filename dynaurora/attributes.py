@@ -1,0 +1,190 @@
+"""DynamoDB's typed attributes as plain values, exactly.
+
+An item arrives as `{"hits": {"N": "12"}, "payload": {"S": "{…}"}}` and leaves as `{"hits": 12, "payload": {…}}`:
+the form that a mapping's JSON Schema describes and its columns take their values from.
+
+| descriptor    | plain value                                                              |
+|---------------|--------------------------------------------------------------------------|
+| S             | str                                                                      |
+| N             | int where the number is whole, else Decimal: never float, never rounded  |
+| B             | Binary: the base64 text, which knows its bytes                           |
+| BOOL, NULL    | bool, None                                                               |
+| M, L          | dict, list                                                               |
+| SS, NS, BS    | list, sorted by code point, by number, by bytes                          |
+
+Formats: DynamoDB API Reference, `AttributeValue`; numbers have up to 38 digits and magnitudes from 1E-130 to
+9.99…E+125 (DynamoDB Developer Guide, "Supported data types").
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.errors import Reason, RejectedChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TYPE_NAMES = {
+    type(None): "null",
+    bool: "boolean",
+    int: "number",
+    Decimal: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
+LARGEST_EXPONENT = 400
+"""Beyond any number that DynamoDB or a MySQL column holds; a larger one stays a Decimal, since as an int it would
+take that many digits of memory."""
+
+
+class Binary(str):
+    """Binary as JSON shows it, base64; `data` has the bytes."""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+        return base64.b64decode(self)
+
+
+def describe(value: object) -> str:
+    """Return the JSON type of a plain value, for messages: `a string`, `an object`."""
+    name = "binary" if isinstance(value, Binary) else TYPE_NAMES.get(type(value), type(value).__name__)
+    return f"an {name}" if name[0] in "ao" else name if name in {"null", "binary"} else f"a {name}"
+
+
+def exact_number(text: str) -> int | Decimal:
+    """Return the number that `text` writes: an int where it is whole (`1.0` and `1e2` are), else a Decimal."""
+    number = Decimal(text)
+    if number.adjusted() > LARGEST_EXPONENT or number != number.to_integral_value():
+        return number
+    return int(number)
+
+
+def plain_item(item: Mapping[str, Any], json_attributes: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return the plain form of a typed item, with the JSON inside of `json_attributes` parsed.
+
+    Raises RejectedChange where an attribute is not one that DynamoDB writes, or its JSON is not JSON.
+    """
+    return {
+        name: parse_json(value, name) if name in json_attributes and type(value) is str else value
+        for name, value in ((name, plain_value(attribute, name)) for name, attribute in item.items())
+    }
+
+
+def plain_value(attribute: Any, path: str) -> Any:
+    """Return the plain form of one typed attribute; `path` is where it stands, for the message.
+
+    Raises RejectedChange where it is not one that DynamoDB writes.
+    """
+    try:
+        ((descriptor, value),) = attribute.items()
+        return _plain[descriptor](value, path)
+    except RejectedChange:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError):
+        reason = Reason(
+            "attribute", path, "is not an attribute as DynamoDB writes it: one type descriptor and its value"
+        )
+        raise RejectedChange(reason) from None
+
+
+def parse_json(text: str, path: str) -> Any:
+    """Return what an embedded JSON text holds, numbers exact, the last of a repeated name.
+
+    Raises RejectedChange where it is not JSON (RFC 8259: no NaN, no Infinity).
+    """
+    try:
+        return json.loads(text, parse_float=exact_number, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        problem = f"is not JSON: {error.msg} at character {error.pos}"
+    except RecursionError:
+        problem = "is nested too deep"
+    except (ValueError, ArithmeticError) as error:
+        problem = f"is not JSON: {error}"
+    raise RejectedChange(Reason("json", path, problem))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _number(text: str, _path: str) -> int | Decimal:
+    if not NUMBER.fullmatch(text):
+        raise ValueError
+    return exact_number(text)
+
+
+def _binary(text: str, _path: str) -> Binary:
+    try:
+        base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError from None
+    return Binary(text)
+
+
+def _string(text: str, _path: str) -> str:
+    if type(text) is not str:
+        raise TypeError
+    return text
+
+
+def _boolean(value: bool, _path: str) -> bool:
+    if type(value) is not bool:
+        raise TypeError
+    return value
+
+
+def _null(value: bool, _path: str) -> None:
+    if value is not True:
+        raise ValueError
+
+
+def _map(value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    return {name: plain_value(attribute, f"{path}.{name}") for name, attribute in value.items()}
+
+
+def _list(value: list[Any], path: str) -> list[Any]:
+    return [plain_value(attribute, f"{path}[{index}]") for index, attribute in enumerate(_array(value))]
+
+
+def _string_set(value: list[str], path: str) -> list[str]:
+    return sorted(_string(member, path) for member in _array(value))
+
+
+def _number_set(value: list[str], path: str) -> list[int | Decimal]:
+    return sorted(_number(member, path) for member in _array(value))
+
+
+def _binary_set(value: list[str], path: str) -> list[Binary]:
+    return sorted((_binary(member, path) for member in _array(value)), key=lambda member: member.data)
+
+
+def _array(value: list[Any]) -> list[Any]:
+    if type(value) is not list:
+        raise TypeError
+    return value
+
+
+_plain: dict[str, Callable[[Any, str], Any]] = {
+    "S": _string,
+    "N": _number,
+    "B": _binary,
+    "BOOL": _boolean,
+    "NULL": _null,
+    "M": _map,
+    "L": _list,
+    "SS": _string_set,
+    "NS": _number_set,
+    "BS": _binary_set,
+}

@@ -1,0 +1,207 @@
+"""Every error this project raises, sorted by what to do about it.
+
+    DynauroraError
+    ├── RetryableError            the same work may succeed later: Step Functions retries it with backoff
+    │   ├── ConnectionLostError
+    │   ├── DatabaseUnavailableError
+    │   ├── DeadlockError
+    │   ├── LockWaitError
+    │   ├── SecretRotatedError
+    │   ├── ThrottledError
+    │   └── TooManyConnectionsError
+    ├── TerminalError             the same work fails again: the batch is parked with its reason and a remedy
+    │   ├── AccessDeniedError
+    │   ├── CertificateError
+    │   ├── DatabaseError
+    │   ├── InvalidBatchError
+    │   ├── InvalidMappingError
+    │   ├── InvalidSettingsError
+    │   ├── MalformedBatchError
+    │   ├── MissingSecretError
+    │   ├── ObjectChangedError
+    │   ├── ObjectMissingError
+    │   ├── PrivilegeError
+    │   ├── RowCountError
+    │   ├── TargetMismatchError
+    │   └── UnknownMappingError
+    └── RejectedChange            one record that its mapping refuses: it alone goes to the failed prefix
+
+A message says what happened, then what to do next. `ErrorEquals` in a state machine matches these class names to
+the letter and knows no inheritance, so the state machines list them one by one; a test holds the lists against
+this module.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+
+class DynauroraError(Exception):
+    """Base of all errors; its message is the problem followed by the class's remedy."""
+
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} {self.remedy}".strip())
+        self.problem = problem
+
+
+class RetryableError(DynauroraError):
+    """The same work may succeed later."""
+
+    remedy = "It is retried by itself."
+
+
+class ConnectionLostError(RetryableError):
+    """The connection to Aurora broke, or could not be made."""
+
+
+class DatabaseUnavailableError(RetryableError):
+    """Aurora answers, but cannot work: starting, failing over, read-only, out of memory or disk."""
+
+
+class DeadlockError(RetryableError):
+    """Aurora chose this transaction as a deadlock's victim (MySQL 1213)."""
+
+
+class LockWaitError(RetryableError):
+    """Another transaction kept a lock for longer than `innodb_lock_wait_timeout` (MySQL 1205)."""
+
+
+class SecretRotatedError(RetryableError):
+    """Aurora refused the newest password that Secrets Manager has: a rotation is under way."""
+
+    remedy = "It is retried by itself; if it goes on, compare the secret with the database user's password."
+
+
+class ThrottledError(RetryableError):
+    """An AWS service asked to be called less often, or failed on its own side (5xx)."""
+
+
+class TooManyConnectionsError(RetryableError):
+    """Aurora has no connection left for this user (MySQL 1040, 1203, 1226)."""
+
+
+class TerminalError(DynauroraError):
+    """The same work would fail again."""
+
+
+class AccessDeniedError(TerminalError):
+    """AWS refused a call."""
+
+    remedy = "Grant the function's role this action on this resource, then import the batch again."
+
+
+class CertificateError(TerminalError):
+    """The database's TLS certificate could not be verified."""
+
+    remedy = "Set DATABASE_CA to the certificate authority that signed it; verification is never switched off."
+
+
+class DatabaseError(TerminalError):
+    """Aurora refused a statement for a reason that has no class of its own."""
+
+    remedy = "Look the error number up in the MySQL manual, mend the cause, then import the batch again."
+
+
+class InvalidBatchError(TerminalError):
+    """A batch descriptor does not have the documented fields."""
+
+    remedy = "Start the import with the descriptor that `dynaurora.batches.Batch` documents."
+
+
+class InvalidMappingError(TerminalError):
+    """A mapping file does not fit `mapping.schema.json`, or contradicts itself."""
+
+    remedy = "Correct the mapping file and deploy again."
+
+
+class InvalidSettingsError(TerminalError):
+    """An environment variable of a function is missing or wrong."""
+
+    remedy = "Correct the function's environment in infra/ and deploy again."
+
+
+class MalformedBatchError(TerminalError):
+    """A batch's CSV is empty, truncated, or not what its mapping writes."""
+
+    remedy = "Nothing of it was applied. Find out who wrote the object, put a whole one in its place and import it."
+
+
+class MissingSecretError(TerminalError):
+    """Secrets Manager has no such secret, or the secret lacks a field."""
+
+    remedy = 'Create the secret as {"username": …, "password": …} and pass its ARN to the stack.'
+
+
+class ObjectChangedError(TerminalError):
+    """An object is no longer the one its batch names: its ETag differs."""
+
+    remedy = "The newer object has an import of its own; import the older version under its own key if it is needed."
+
+
+class ObjectMissingError(TerminalError):
+    """An object that a batch names does not exist."""
+
+    remedy = "Restore the object from its earlier version, then import the batch again."
+
+
+class PrivilegeError(TerminalError):
+    """The loader's database user lacks a grant or a role."""
+
+    remedy = "Grant it as `dynaurora prepare --help` describes, then import the batch again."
+
+
+class RowCountError(TerminalError):
+    """A load gave another number of rows than the batch was written with."""
+
+    remedy = "Nothing of it was applied. The object is incomplete: write the batch again and import it."
+
+
+class TargetMismatchError(TerminalError):
+    """The target's tables are missing, or their columns are not the mapping's."""
+
+    remedy = "Run `dynaurora prepare MAPPING` against this database, then import the batch again."
+
+
+class UnknownMappingError(TerminalError):
+    """No mapping of that name is in the package."""
+
+    remedy = "Add dynaurora/tables/<name>.json, or correct the name."
+
+
+class Reason(NamedTuple):
+    """Why one record is refused.
+
+    `rule` is a short, stable word to count by (a JSON Schema keyword, or one of this project's own),
+    `path` is where in the item, as a dotted path, and `message` says what was found and what is allowed,
+    in sizes and types, never with the value itself: it may be personal data.
+    """
+
+    rule: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path or 'item'}: {self.message} ({self.rule})"
+
+
+class RejectedChange(DynauroraError):
+    """One change that its mapping refuses; `reasons` has at least one entry."""
+
+    remedy = "It is kept under the failed prefix; correct the item or the mapping, then reprocess it."
+
+    def __init__(self, *reasons: Reason) -> None:
+        super().__init__("; ".join(map(str, reasons)) + ".")
+        self.reasons = reasons
+
+
+def remedy_for(error_name: str) -> str:
+    """Return the next step for an error that a state machine caught, by its name."""
+    known = {cls.__name__: cls.remedy for cls in subclasses(DynauroraError)}
+    return known.get(error_name) or "Read the execution's history for the cause, then import the batch again."
+
+
+def subclasses(cls: type[DynauroraError]) -> list[type[DynauroraError]]:
+    """Return all classes below `cls`, depth first, in the order they are defined."""
+    return [found for child in cls.__subclasses__() for found in (child, *subclasses(child))]
