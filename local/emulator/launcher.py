@@ -41,9 +41,11 @@ def install_behaviours() -> None:
     _check_version()
     try:
         from local.emulator import (
+            authorization,
             delivery_streams,
             lambda_runtime,
             mocked_tasks,
+            nested_stacks,
             stack_settings,
             step_functions,
             stream_mappings,
@@ -53,11 +55,13 @@ def install_behaviours() -> None:
         raise EmulatorChangedError([f"{error.name} cannot be imported: {error}"]) from error
     replacements = Replacements()
     for behaviour in (
+        authorization,
         lambda_runtime,
         stream_records,
         stream_mappings,
         delivery_streams,
         stack_settings,
+        nested_stacks,
         step_functions,
         mocked_tasks,
     ):

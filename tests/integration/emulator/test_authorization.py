@@ -99,3 +99,27 @@ def test_the_way_from_a_stream_to_a_bucket(emulator):
     (document,) = emulator.wait_until(lambda: emulator.objects(bucket, f"aws/lambda/{mappings['forbidden']}")).values()
     assert json.loads(document)["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert not emulator.objects(bucket, f"aws/lambda/{mappings['forwards']}")
+
+
+def test_a_bucket_that_denies_plain_http_can_be_read_locally(emulator):
+    bucket = emulator.create_bucket()
+    role = create_role(emulator, "reads", {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"})
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [deny]}
+    emulator.client("s3").put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    emulator.client("s3").put_object(Bucket=bucket, Key="key", Body=b"content")
+    name = emulator.create_function(
+        f"""
+        import boto3
+        def handler(event, context):
+            return boto3.client("s3").get_object(Bucket="{bucket}", Key="key")["Body"].read().decode()
+        """,
+        Role=role,
+    )
+    assert emulator.invoke(name) == ("content", None)

@@ -231,3 +231,39 @@ def test_a_delivery_stream_from_a_template_transforms(emulator):
     name, bucket = stack.physical_id("Stream"), stack.physical_id("Bucket")
     emulator.client("firehose").put_record(DeliveryStreamName=name, Record={"Data": b"a"})
     assert list(emulator.wait_until(lambda: emulator.objects(bucket, "good/")).values()) == [b"a"]
+
+
+def test_a_nested_stack_with_a_serverless_function_is_created_and_updated(emulator):
+    bucket = emulator.create_bucket()
+    package = emulator.make_package({"index.py": "import os\ndef handler(event, context): return os.environ['SIZE']"})
+    emulator.client("s3").put_object(Bucket=bucket, Key="package.zip", Body=package)
+    child = {
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Parameters": {"Size": {"Type": "Number"}},
+        "Resources": {
+            "Group": {"Type": "AWS::Logs::LogGroup"},
+            "Function": {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {
+                    "Runtime": "python3.13",
+                    "Handler": "index.handler",
+                    "CodeUri": f"s3://{bucket}/package.zip",
+                    "Environment": {"Variables": {"SIZE": {"Ref": "Size"}, "GROUP": {"Fn::GetAtt": ["Group", "Arn"]}}},
+                },
+            },
+        },
+        "Outputs": {"Function": {"Value": {"Ref": "Function"}}},
+    }
+    emulator.client("s3").put_object(Bucket=bucket, Key="child.json", Body=json.dumps(child))
+    nested = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": f"{emulator.endpoint}/{bucket}/child.json", "Parameters": {"Size": 1}},
+    }
+    reader = {"Type": "AWS::SSM::Parameter"}
+    reader["Properties"] = {"Type": "String", "Value": {"Fn::GetAtt": ["Nested", "Outputs.Function"]}}
+    stack = Stack(emulator, Nested=nested, Reader=reader)
+    name = emulator.client("ssm").get_parameter(Name=stack.physical_id("Reader"))["Parameter"]["Value"]
+    assert emulator.invoke(name) == ("1", None)
+    nested["Properties"]["Parameters"]["Size"] = 2
+    stack.update(Nested=nested, Reader=reader)
+    assert emulator.invoke(name) == ("2", None)
