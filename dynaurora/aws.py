@@ -1,0 +1,54 @@
+"""AWS clients, made once, and their errors as ours."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError, ThrottledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=30)
+THROTTLING = ("Throttl", "SlowDown", "TooManyRequests", "LimitExceeded", "ProvisionedThroughput", "ServiceUnavailable")
+MISSING = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
+
+
+@cache
+def client(service: str) -> Any:
+    """Return the one client of a service; its calls are retried by the SDK's standard mode."""
+    return boto3.client(service, config=RETRIES)  # type: ignore[call-overload]
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the SDK's errors into ours; one that is not known stays as it is, and has a name of its own."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        translated = translate_error(error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def translate_error(error: ClientError | BotoCoreError) -> DynauroraError | None:
+    """Return our error for one of the SDK's, or None where the tree has none for it."""
+    if isinstance(error, BotoCoreError):
+        return ThrottledError(f"AWS could not be reached: {error}.")
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    problem = f"{error.operation_name} answered {code}: {error.response.get('Error', {}).get('Message', '')}."
+    if status >= 500 or any(word in code for word in THROTTLING):
+        return ThrottledError(problem)
+    if code in MISSING:
+        return ObjectMissingError(problem)
+    if "AccessDenied" in code or code in {"403", "UnauthorizedOperation"}:
+        return AccessDeniedError(problem)
+    return None

@@ -1,0 +1,105 @@
+"""Batches: what one import applies, named by what it holds.
+
+The import_batch state machine is started with a descriptor:
+
+    {"mapping": "web_analytics", "source": "stream", "run": null, "rows": null,
+     "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}]}
+
+`rows` is how many rows the batch was written with, where its writer knows; `size` is in bytes. The same objects
+with the same contents are the same batch, however often and in whatever order they are delivered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dynaurora.errors import InvalidBatchError
+
+SOURCES = ("stream", "backfill", "reprocess")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchObject:
+    """One CSV object of a batch, at the contents its ETag names."""
+
+    bucket: str
+    key: str
+    etag: str
+    size: int
+
+    @property
+    def uri(self) -> str:
+        """Where it is, for messages."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch descriptor."""
+
+    mapping: str
+    source: str
+    run: str | None
+    rows: int | None
+    objects: tuple[BatchObject, ...]
+
+    @property
+    def id(self) -> str:
+        """The ledger's key: a digest of what the batch holds, and of nothing about how it came."""
+        digest = hashlib.sha256(self.mapping.encode())
+        for part in sorted(f"{item.bucket}\0{item.key}\0{item.etag}" for item in self.objects):
+            digest.update(b"\0\0" + part.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:40]
+
+    @property
+    def objects_as_dicts(self) -> list[dict[str, Any]]:
+        """The objects as the descriptor has them."""
+        return [asdict(item) for item in self.objects]
+
+    @classmethod
+    def from_event(cls, event: Any) -> Batch:
+        """Return the batch that a state machine's input, `{"batch": {…}}`, describes.
+
+        Raises InvalidBatchError, naming the field.
+        """
+        document = _field(event, "batch", dict, "input")
+        source = _field(document, "source", str, "batch")
+        if source not in SOURCES:
+            raise InvalidBatchError(f"batch.source is {source!r}, not one of {', '.join(SOURCES)}.")
+        rows = document.get("rows")
+        if rows is not None and (type(rows) is not int or rows < 0):
+            raise InvalidBatchError("batch.rows is neither a count nor null.")
+        run = document.get("run")
+        if run is not None and not isinstance(run, str):
+            raise InvalidBatchError("batch.run is neither a run id nor null.")
+        objects = _field(document, "objects", list, "batch")
+        batch = cls(
+            mapping=_field(document, "mapping", str, "batch"),
+            source=source,
+            run=run,
+            rows=rows,
+            objects=tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(objects)),
+        )
+        if not batch.objects:
+            raise InvalidBatchError("batch.objects is empty.")
+        if len({(item.bucket, item.key) for item in batch.objects}) < len(batch.objects):
+            raise InvalidBatchError("batch.objects names an object twice.")
+        return batch
+
+
+def _object(item: Any, path: str) -> BatchObject:
+    return BatchObject(
+        bucket=_field(item, "bucket", str, path),
+        key=_field(item, "key", str, path),
+        etag=_field(item, "etag", str, path).strip('"'),
+        size=_field(item, "size", int, path),
+    )
+
+
+def _field(document: Any, name: str, kind: type, path: str) -> Any:
+    value = document.get(name) if isinstance(document, dict) else None
+    if type(value) is not kind or (kind is str and not value):
+        raise InvalidBatchError(f"{path}.{name} is missing or not of type {kind.__name__}.")
+    return value

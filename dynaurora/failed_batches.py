@@ -1,0 +1,90 @@
+"""Failed batches: one JSON object for each batch that Aurora did not take, kept until someone deals with it.
+
+    {"batch_id": "…", "batch": {descriptor}, "error": "MalformedBatchError", "reason": "…", "remedy": "…",
+     "attempts": 1, "first_failed_at": "2026-11-23T08:15:00Z", "last_failed_at": "…", "execution": "arn:…"}
+
+`attempts` counts the executions that gave the batch up, each after its own retries.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dynaurora import keys
+from dynaurora.batches import Batch
+from dynaurora.errors import InvalidBatchError, remedy_for
+from dynaurora.objects import read_or_none
+
+if TYPE_CHECKING:
+    from dynaurora.objects import ObjectStore
+
+MAX_REASON = 2000
+MAX_SUBJECT = 100
+"""Characters of an SNS subject (Amazon SNS API Reference, `Publish`)."""
+
+
+def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, mapping: str) -> dict[str, Any]:
+    """Write the record of a failed batch, and return what the notification says.
+
+    `event` is `{"batch": {…}, "error": {"Error": …, "Cause": …}, "execution": {"id": …}}`, whatever its batch
+    looks like: a descriptor that is no descriptor is kept too, under the execution's own name.
+    """
+    error, reason = read_error(event.get("error"))
+    batch_id = batch_id_of(event)
+    key = keys.failed_batch(mapping, batch_id)
+    earlier = json.loads(read_or_none(store, bucket, key) or b"{}")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    record = {
+        "batch_id": batch_id,
+        "batch": event.get("batch"),
+        "error": error,
+        "reason": reason,
+        "remedy": remedy_for(error),
+        "attempts": int(earlier.get("attempts", 0)) + 1,
+        "first_failed_at": earlier.get("first_failed_at", now),
+        "last_failed_at": now,
+        "execution": (event.get("execution") or {}).get("id"),
+    }
+    store.write(bucket, key, json.dumps(record, indent=2).encode())
+    return {"bucket": bucket, "key": key, **notice(record, bucket, key)}
+
+
+def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
+    """Return the record's facts with the subject and message of its notification."""
+    subject = f"dynaurora: batch {record['batch_id'][:12]} failed: {record['error']}"
+    lines = [
+        f"Batch {record['batch_id']} was not applied to Aurora.",
+        f"Error: {record['error']}",
+        f"Reason: {record['reason']}",
+        f"Next: {record['remedy']}",
+        f"Attempts: {record['attempts']}, first at {record['first_failed_at']}",
+        f"Kept in: s3://{bucket}/{key}",
+        f"Execution: {record['execution']}",
+    ]
+    facts = {name: record[name] for name in ("batch_id", "error", "reason", "remedy", "attempts")}
+    return {**facts, "subject": subject[:MAX_SUBJECT], "message": "\n".join(lines)}
+
+
+def read_error(error: Any) -> tuple[str, str]:
+    """Return an error's name and reason, from what a Catch recorded.
+
+    The Cause of a Lambda error is JSON with an errorMessage; of any other error it is plain text.
+    """
+    caught = error if isinstance(error, dict) else {}
+    name, cause = str(caught.get("Error") or "Unknown"), str(caught.get("Cause") or "")
+    try:
+        cause = json.loads(cause)["errorMessage"]
+    except (KeyError, TypeError, ValueError):
+        pass
+    return name, str(cause)[:MAX_REASON]
+
+
+def batch_id_of(event: dict[str, Any]) -> str:
+    """Return the batch's id, or where the descriptor is not one, the execution's name."""
+    try:
+        return Batch.from_event(event).id
+    except InvalidBatchError:
+        name = str((event.get("execution") or {}).get("name") or "unnamed")
+        return "invalid-" + "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)

@@ -1,0 +1,118 @@
+"""Importing a batch: one guarded merge, in one transaction with its ledger row.
+
+    begin
+      enter the batch into the ledger      its row is there: applied before, stop
+      load its CSV into a temporary table  strict, nothing ignored
+      count the rows                       against the batch's own count, where it has one
+      merge into the replica               a row changes only where the staged version is higher
+      close the ledger row with its counts
+    commit
+
+A crash anywhere leaves all of it or nothing, and a repeat is recognised.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dynaurora import keys, sql
+from dynaurora.aurora import DuplicateRow
+from dynaurora.errors import (
+    InvalidBatchError,
+    MalformedBatchError,
+    ObjectChangedError,
+    RowCountError,
+)
+from dynaurora.ledger import Ledger
+
+if TYPE_CHECKING:
+    from dynaurora.aurora import Aurora
+    from dynaurora.batches import Batch
+    from dynaurora.mapping import Mapping
+    from dynaurora.objects import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import did."""
+
+    status: str
+    """`applied` or `already_applied`."""
+    batch_id: str
+    rows_staged: int
+    """Rows in the batch."""
+    rows_changed: int
+    """Rows of the replica that are now as this batch has them; the others were newer already."""
+
+
+def import_batch(
+    batch: Batch, mapping: Mapping, aurora: Aurora, store: ObjectStore, landing_bucket: str
+) -> ImportResult:
+    """Apply a batch once, whatever was applied before and however often it is asked for.
+
+    Raises an error of `dynaurora.errors`; the transaction is then undone.
+    """
+    if batch.mapping != mapping.name:
+        raise InvalidBatchError(f"The batch is for mapping {batch.mapping}, and this function imports {mapping.name}.")
+    ledger = Ledger(aurora, mapping.database)
+    with aurora.transaction():
+        if not ledger.enter(batch):
+            return ImportResult("already_applied", batch.id, *ledger.counts(batch))
+        check_objects(batch, store)
+        manifest_uri = write_manifest(batch, store, landing_bucket)
+        rows_staged = stage(batch, mapping, aurora, manifest_uri)
+        rows_changed = merge(mapping, aurora)
+        ledger.close(batch, rows_staged, rows_changed)
+    return ImportResult("applied", batch.id, rows_staged, rows_changed)
+
+
+def check_objects(batch: Batch, store: ObjectStore) -> None:
+    """Refuse a batch whose objects are missing, changed, empty or cut off within a line."""
+    for item in batch.objects:
+        tail = store.tail(item.bucket, item.key)
+        if tail.etag != item.etag:
+            raise ObjectChangedError(f"{item.uri} has the ETag {tail.etag}, and the batch names {item.etag}.")
+        if tail.size == 0:
+            raise MalformedBatchError(f"{item.uri} is empty.")
+        if tail.last_byte != b"\n":
+            raise MalformedBatchError(f"{item.uri} ends within a line: it is truncated.")
+
+
+def write_manifest(batch: Batch, store: ObjectStore, landing_bucket: str) -> str:
+    """Write the manifest that names the batch's objects and return its URI.
+
+    Every entry is mandatory: by default Aurora would pass over a missing object in silence.
+    """
+    document = {"entries": [{"url": item.uri, "mandatory": True} for item in batch.objects]}
+    key = keys.manifest(batch.mapping, batch.id)
+    store.write(landing_bucket, key, json.dumps(document).encode())
+    return f"s3://{landing_bucket}/{key}"
+
+
+def stage(batch: Batch, mapping: Mapping, aurora: Aurora, manifest_uri: str) -> int:
+    """Load the batch into the connection's temporary table and return its row count."""
+    aurora.execute(sql.drop_staged(mapping))
+    aurora.execute(sql.create_staged(mapping, sql.key_collation(aurora.server_version)))
+    try:
+        rows = aurora.execute(sql.load_staged(mapping), (manifest_uri,))
+    except DuplicateRow as error:  # no key on the temporary table: only a server that we do not know says so
+        raise MalformedBatchError(str(error)) from error
+    warnings = aurora.query("SHOW WARNINGS LIMIT 3")
+    if warnings:
+        raise MalformedBatchError(f"Loading batch {batch.id} warned: {'; '.join(str(w[2]) for w in warnings)}.")
+    if batch.rows is not None and rows != batch.rows:
+        raise RowCountError(f"Batch {batch.id} loaded {rows} rows, and was written with {batch.rows}.")
+    return rows
+
+
+def merge(mapping: Mapping, aurora: Aurora) -> int:
+    """Merge the staged rows into the replica and return how many of its rows are now as the batch has them.
+
+    Two rows of a batch with the same key and version are one change delivered twice, and counted once.
+    """
+    aurora.execute(sql.merge_staged(mapping))
+    ((changed,),) = aurora.query(sql.count_current(mapping))
+    aurora.execute(sql.drop_staged(mapping))
+    return int(changed)

@@ -1,0 +1,173 @@
+"""Rows: what a change becomes in the target, or the reasons why it cannot.
+
+A put is unwrapped, judged by the mapping's JSON Schema, and its columns filled; a delete has its key columns only.
+All that is wrong with a record is told at once, so that it is mended once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import jmespath
+
+from dynaurora.attributes import describe, plain_item
+from dynaurora.columns import Misfit
+from dynaurora.errors import Reason, RejectedChange
+from dynaurora.mapping import CHANGED_AT_MS
+from dynaurora.paths import remainder, taken_paths, undeclared_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jsonschema import ValidationError
+
+    from dynaurora.changes import Change
+    from dynaurora.columns import Field
+    from dynaurora.mapping import Column, Mapping
+
+MAX_REASONS = 20
+"""As many as a person reads; a record with more is as wrong."""
+
+
+class _Missing:
+    """The value of an attribute that is not there, which a JSON column tells from null."""
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a batch: the system fields, then one field for each of the mapping's columns."""
+
+    deleted: bool
+    version: int
+    fields: tuple[Field, ...]
+    """Text as `LOAD DATA` reads it before escaping; None is NULL. Binary is base64."""
+
+
+class RowMapper:
+    """Maps changes to rows by one mapping; make it once and use it for every change."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self._validate = mapping.validator.iter_errors
+        self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != "@unmapped"]
+        self._taken = taken_paths(column.source for column, _ in self._finders if column.source != CHANGED_AT_MS)
+        self._key_positions = [mapping.columns.index(column) for column in mapping.key_columns]
+
+    def row(self, change: Change) -> Row:
+        """Return the row of a change.
+
+        Raises RejectedChange with every reason why the mapping refuses it.
+        """
+        if change.new_image is None:
+            return Row(deleted=True, version=change.version, fields=self._key_fields(change))
+        item = plain_item(change.new_image, self.mapping.json_attributes)
+        self._check_keys(item)
+        errors = list(islice(self._validate(item), MAX_REASONS))
+        if errors:
+            raise RejectedChange(*(explain(error) for error in errors))
+        return Row(deleted=False, version=change.version, fields=self._fields(item, change.changed_at_ms))
+
+    def _check_keys(self, item: dict[str, Any]) -> None:
+        missing = [name for name in self.mapping.key_attributes if name not in item]
+        if missing:
+            raise RejectedChange(*(Reason("key", name, "is a key of the table and is missing") for name in missing))
+
+    def _key_fields(self, change: Change) -> tuple[Field, ...]:
+        keys = plain_item(change.keys)
+        self._check_keys(keys)
+        fields: list[Field] = [None] * len(self.mapping.columns)
+        reasons: list[Reason] = []
+        for position, column in zip(self._key_positions, self.mapping.key_columns, strict=True):
+            fields[position] = _encode(column, keys[column.source], reasons)
+        if reasons:
+            raise RejectedChange(*reasons)
+        return tuple(fields)
+
+    def _fields(self, item: dict[str, Any], changed_at_ms: int) -> tuple[Field, ...]:
+        reasons: list[Reason] = []
+        fields: list[Field] = []
+        for column, find in self._finders:
+            if column.source == CHANGED_AT_MS:
+                fields.append(_encode(column, changed_at_ms, reasons))
+                continue
+            try:
+                value = find(item)
+            except (jmespath.exceptions.JMESPathError, TypeError, ValueError, ArithmeticError) as error:
+                reasons.append(Reason("expression", column.source, f"has no value: {type(error).__name__}"))
+                continue
+            fields.append(_encode(column, value, reasons))
+        if self.mapping.unmapped == "reject":
+            reasons += self._unknown(item)
+        elif self.mapping.unmapped == "column":
+            rest = remainder(item, self._taken)
+            fields.append(_encode(self.mapping.columns[-1], rest or MISSING, reasons))
+        if reasons:
+            raise RejectedChange(*reasons[:MAX_REASONS])
+        return tuple(fields)
+
+    def _unknown(self, item: dict[str, Any]) -> list[Reason]:
+        message = "is taken by no column and named nowhere in the schema"
+        unknown = undeclared_paths(remainder(item, self._taken), self.mapping.schema)
+        return [Reason("unmapped", path, message) for path in unknown]
+
+
+def explain(error: ValidationError) -> Reason:
+    """Return the reason that a schema error gives, without the value that broke it: it may be personal."""
+    path = ".".join(map(str, error.absolute_path))
+    keyword, expected = str(error.validator), cast("Any", error.validator_value)
+    if keyword == "type":
+        allowed = expected if isinstance(expected, str) else " or ".join(expected)
+        return Reason(keyword, path, f"is {describe(error.instance)}, and the schema takes {allowed}")
+    if keyword in {"required", "dependentRequired"}:
+        return Reason(keyword, path, error.message)
+    if keyword == "format":
+        return Reason(keyword, path, f"is not of the format {expected}")
+    limit = json.dumps(expected, default=str)
+    return Reason(keyword, path, f"breaks {keyword}: {limit if len(limit) <= 80 else limit[:79] + '…'}")
+
+
+def _encode(column: Column, value: Any, reasons: list[Reason]) -> Field:
+    if value is MISSING or (value is None and column.type.kind != "JSON"):
+        return None
+    try:
+        return column.type.encode(value)
+    except Misfit as misfit:
+        reasons.append(Reason(misfit.rule, column.source, f"column {column.name} {column.type.sql}: {misfit}"))
+        return None
+
+
+def _finder(column: Column) -> Callable[[dict[str, Any]], Any]:
+    """Return what finds a column's value in a plain item: names followed one by one, or JMESPath."""
+    if column.path is None:
+        return _searcher(column.source)
+    first, *rest = column.path
+    if not rest:
+        return lambda item: item.get(first, MISSING)
+
+    def find(item: dict[str, Any]) -> Any:
+        value = item.get(first, MISSING)
+        for name in rest:
+            if type(value) is not dict:
+                return MISSING
+            value = value.get(name, MISSING)
+        return value
+
+    return find
+
+
+def _searcher(expression: str) -> Callable[[dict[str, Any]], Any]:
+    if expression == CHANGED_AT_MS:
+        return lambda _item: MISSING
+    compiled = jmespath.compile(expression)
+
+    def find(item: dict[str, Any]) -> Any:
+        value = compiled.search(item)
+        return MISSING if value is None else value  # JMESPath has one answer for null and for nothing there
+
+    return find

@@ -1,0 +1,152 @@
+"""SQL: every statement on the target's tables, made from its mapping.
+
+Identifiers come from a checked mapping and are quoted in backticks; values are bound. Every statement runs on
+Aurora MySQL 3, MySQL 8 and MariaDB alike; what differs between servers is the name of the key collation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dynaurora.csv_batches import FORMAT_SQL
+
+if TYPE_CHECKING:
+    from dynaurora.mapping import Column, Mapping
+
+STAGED = "_dynaurora_staged"
+"""The temporary table that a batch is loaded into; each connection has its own."""
+
+
+def quote(name: str) -> str:
+    """Return an identifier in backticks."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def key_collation(server_version: str) -> str:
+    """Return the collation that compares text by bytes and pads nothing, as DynamoDB compares keys.
+
+    `utf8mb4_bin` would not do: it takes "a" and "a " for the same key.
+    """
+    return "utf8mb4_nopad_bin" if "mariadb" in server_version.lower() else "utf8mb4_0900_bin"
+
+
+def create_replica(mapping: Mapping, collation: str) -> str:
+    """Return the statement that creates the table of rows, tombstones and versions."""
+    definitions = [*_definitions(mapping, collation), f"PRIMARY KEY ({_names(mapping.key_columns)})"]
+    return (
+        f"CREATE TABLE IF NOT EXISTS {_table(mapping, mapping.replica)} (\n  "
+        + ",\n  ".join(definitions)
+        + "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
+    )
+
+
+def create_view(mapping: Mapping) -> str:
+    """Return the statement that creates the view of the rows that exist: what people query."""
+    return (
+        f"CREATE OR REPLACE VIEW {_table(mapping, mapping.table)} AS SELECT {_names(mapping.columns)}"
+        f" FROM {_table(mapping, mapping.replica)} WHERE NOT {quote('_deleted')}"
+    )
+
+
+def create_staged(mapping: Mapping, collation: str) -> str:
+    """Return the statement that creates the temporary table a batch is loaded into.
+
+    It does not end a transaction (MySQL 8.0 Reference Manual, "Statements That Cause an Implicit Commit").
+    """
+    definitions = ",\n  ".join(_definitions(mapping, collation))
+    return (
+        f"CREATE TEMPORARY TABLE {_table(mapping, STAGED)} (\n  {definitions}\n)"
+        " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
+    )
+
+
+def load_staged(mapping: Mapping) -> str:
+    """Return the statement that loads a batch's objects; its one parameter is the URI of their manifest.
+
+    Without IGNORE, and in strict SQL mode, a line that does not fit fails the load.
+    """
+    fields = ["`_deleted`", "`_version`"]
+    decoded = []
+    for position, column in enumerate(mapping.columns):
+        if column.type.is_binary:
+            fields.append(f"@field_{position}")
+            decoded.append(f"{quote(column.name)} = FROM_BASE64(@field_{position})")
+        else:
+            fields.append(quote(column.name))
+    return (
+        f"LOAD DATA FROM S3 MANIFEST %s INTO TABLE {_table(mapping, STAGED)} CHARACTER SET utf8mb4"
+        f" {FORMAT_SQL} ({', '.join(fields)})" + (f" SET {', '.join(decoded)}" if decoded else "")
+    )
+
+
+def merge_staged(mapping: Mapping) -> str:
+    """Return the statement that brings the staged rows into the replica, the highest version of a key winning.
+
+    Sorted by key, concurrent merges take their row locks in one order and do not deadlock. `_version` is assigned
+    last, since each assignment sees the ones before it (MySQL 8.0 Reference Manual, "INSERT ... ON DUPLICATE KEY
+    UPDATE Statement").
+    """
+    keys = set(mapping.key_columns)
+    changing = ["_deleted", *(column.name for column in mapping.columns if column not in keys), "_version"]
+    replica, staged = quote(mapping.replica), quote(STAGED)
+    updates = ",\n  ".join(
+        f"{replica}.{name} = IF({staged}.`_version` > {replica}.`_version`, {staged}.{name}, {replica}.{name})"
+        for name in map(quote, changing)
+    )
+    order = ", ".join(f"{staged}.{quote(column.name)}" for column in mapping.key_columns)
+    fields = ", ".join(f"{staged}.{quote(name)}" for name in _field_names(mapping))
+    return (
+        f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, _field_names(mapping)))})\n"
+        f"SELECT {fields} FROM {_table(mapping, STAGED)} AS {staged} ORDER BY {order}\n"
+        f"ON DUPLICATE KEY UPDATE\n  {updates}"
+    )
+
+
+def count_current(mapping: Mapping) -> str:
+    """Return the query for how many of the replica's rows are at a staged version."""
+    replica, staged = _table(mapping, mapping.replica), _table(mapping, STAGED)
+    same_key = " AND ".join(f"r.{name} = s.{name}" for name in (quote(column.name) for column in mapping.key_columns))
+    keys = ", ".join(f"s.{quote(column.name)}" for column in mapping.key_columns)
+    return (
+        f"SELECT COUNT(DISTINCT {keys}) FROM {staged} AS s STRAIGHT_JOIN {replica} AS r"
+        f" ON {same_key} AND r.`_version` = s.`_version`"
+    )
+
+
+def drop_staged(mapping: Mapping) -> str:
+    """Return the statement that drops the temporary table; like creating it, it does not end a transaction."""
+    return f"DROP TEMPORARY TABLE IF EXISTS {_table(mapping, STAGED)}"
+
+
+def select_rows(mapping: Mapping) -> str:
+    """Return the statement that reads the view's rows in the order of their keys."""
+    table = _table(mapping, mapping.table)
+    return f"SELECT {_names(mapping.columns)} FROM {table} ORDER BY {_names(mapping.key_columns)}"
+
+
+def _definitions(mapping: Mapping, collation: str) -> list[str]:
+    return [
+        "`_deleted` BOOLEAN NOT NULL",
+        "`_version` DECIMAL(50,0) NOT NULL",
+        *(_definition(column, collation if column in mapping.key_columns else None) for column in mapping.columns),
+    ]
+
+
+def _definition(column: Column, key_collation: str | None) -> str:
+    definition = f"{quote(column.name)} {column.type.sql}"
+    if key_collation is None:
+        return f"{definition} NULL"  # said aloud: a TIMESTAMP would otherwise be NOT NULL on some servers
+    collated = f" CHARACTER SET utf8mb4 COLLATE {key_collation}" if column.type.is_text else ""
+    return f"{definition}{collated} NOT NULL"
+
+
+def _field_names(mapping: Mapping) -> list[str]:
+    return ["_deleted", "_version", *(column.name for column in mapping.columns)]
+
+
+def _names(columns: tuple[Column, ...]) -> str:
+    return ", ".join(quote(column.name) for column in columns)
+
+
+def _table(mapping: Mapping, name: str) -> str:
+    return f"{quote(mapping.database)}.{quote(name)}"

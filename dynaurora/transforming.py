@@ -1,0 +1,87 @@
+"""Transforming: Firehose's records become CSV rows, under the contract of its transformation Lambda.
+
+Every recordId comes back exactly once, as `Ok` with its row or as `ProcessingFailed`: then Firehose keeps the
+original record under the failed prefix. Firehose adds no delimiter, so each row brings its newline. (Amazon Data
+Firehose Developer Guide, "Transform source data".)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.changes import decode_change
+from dynaurora.csv_batches import encode_row
+from dynaurora.errors import Reason, RejectedChange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dynaurora.rows import RowMapper
+
+MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024
+"""Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
+ANSWER_ENTRY_BYTES = 64
+"""What an entry's JSON adds to its id and data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A refused record: the id that Firehose gave it, and why; never its contents."""
+
+    record_id: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(slots=True)
+class TransformResult:
+    """The answer to Firehose, and what was refused in it."""
+
+    records: list[dict[str, str]] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    overflowed: int = 0
+    """Records failed only because the answer was full."""
+
+    @property
+    def transformed(self) -> int:
+        """How many records became rows."""
+        return len(self.records) - len(self.rejections) - self.overflowed
+
+
+def transform_records(
+    records: Iterable[dict[str, Any]], mapper: RowMapper, max_answer_bytes: int = MAX_ANSWER_BYTES
+) -> TransformResult:
+    """Return the answer for a batch of Firehose records.
+
+    Where the rows would not fit into one answer, the tail is failed and so kept for reprocessing: a Lambda answer
+    that is too large would fail all of it.
+    """
+    result = TransformResult()
+    batch = list(records)
+    size = sum(len(record["recordId"]) + ANSWER_ENTRY_BYTES for record in batch)
+    for record in batch:
+        record_id = record["recordId"]
+        try:
+            row = base64.b64encode(transform_record(record.get("data", ""), mapper)).decode("ascii")
+        except RejectedChange as error:
+            result.rejections.append(Rejection(record_id, error.reasons))
+            result.records.append({"recordId": record_id, "result": "ProcessingFailed"})
+            continue
+        size += len(row)
+        if size > max_answer_bytes:
+            result.overflowed += 1
+            result.records.append({"recordId": record_id, "result": "ProcessingFailed"})
+        else:
+            result.records.append({"recordId": record_id, "result": "Ok", "data": row})
+    return result
+
+
+def transform_record(data: str, mapper: RowMapper) -> bytes:
+    """Return the CSV row of one record's base64 data. Raises RejectedChange."""
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise RejectedChange(Reason("record", "", "is not base64")) from error
+    return encode_row(mapper.row(decode_change(raw)))
