@@ -1,17 +1,22 @@
-"""CloudFormation: nested stacks that use a transform, and that are updated.
+"""CloudFormation: nested stacks that use a transform, that are updated, and that are deleted.
 
 - The emulator expands ``AWS::Serverless-2016-10-31`` in a root template only, and a nested stack with such a function
   fails as an unsupported resource. CloudFormation expands each template by itself (user guide, "Transform").
 - When a nested stack is updated, the emulator forgets the attributes of every resource that stays as it is, so that
   another one's Fn::GetAtt of them fails the update.
+- When one is deleted, the emulator deletes what its DeletionPolicy says to retain, and takes no notice of what cannot
+  be deleted. As on AWS, the former stays, and the latter fails the deletion of the nested stack and of its parent.
 """
 
+import logging
 from typing import Any
 
 from ministack.services import cloudformation
-from ministack.services.cloudformation import engine, provisioners
+from ministack.services.cloudformation import engine, provisioners, stacks
 
 from local.emulator.replacements import Replacements
+
+logger = logging.getLogger("dynaurora.stacks")
 
 
 def install(emulator: Replacements) -> None:
@@ -19,6 +24,21 @@ def install(emulator: Replacements) -> None:
     module = provisioners.__name__
     transform = "(template: dict, provided_params=None, previous_params=None) -> dict"
     emulator.require(engine.__name__, "_apply_transforms", transform)
+    emulator.require(engine.__name__, "_topological_sort", "(resources: dict, conditions: dict) -> list")
+    emulator.require(
+        stacks.__name__,
+        "_resource_policy",
+        "(res_def, attribute, resources, params, conditions, mappings, stack_name, stack_id)",
+    )
+    emulator.require(
+        module,
+        "_delete_resource",
+        "(resource_type: str, physical_id: str, props: dict, stack_name: str | None = None, "
+        "logical_id: str | None = None)",
+    )
+    emulator.require(module, "_nested_stack_lookup_name", "(physical_id_or_arn)")
+    delete = "_RESOURCE_HANDLERS[AWS::CloudFormation::Stack][delete]"
+    emulator.wrap(module, delete, "(physical_id, props)", _delete_resources_first)
     check = "_check_nested_stack_capabilities"
     emulator.wrap(module, check, "(parent_stack_name, template)", _expand_after_check)
     emulator.wrap(
@@ -60,3 +80,58 @@ def _keep_attributes(original: Any) -> Any:
         return original(resource_type, physical_id, old_props, new_props, stack_name, logical_id, old_attrs)
 
     return update
+
+
+def _delete_resources_first(original: Any) -> Any:
+    """Leave the emulator a stack without resources to delete."""
+
+    def delete(physical_id: str, props: dict[str, Any]) -> None:
+        stack = cloudformation._stacks.get(provisioners._nested_stack_lookup_name(physical_id))
+        if stack is not None:
+            failed = _delete_resources(stack)
+            if failed:
+                stack["StackStatus"] = "DELETE_FAILED"
+                raise ValueError(f"The following resource(s) failed to delete: [{', '.join(sorted(failed))}].")
+        original(physical_id, props)
+
+    return delete
+
+
+def _delete_resources(stack: dict[str, Any]) -> list[str]:
+    """Delete a nested stack's resources, dependents first, but for those to be retained; those that it could not."""
+    resources, definitions = stack["_resources"], stack["_template"].get("Resources", {})
+    failed = []
+    for logical_id in reversed(engine._topological_sort(definitions, stack["_conditions"])):
+        resource = resources.get(logical_id)
+        if resource is None:
+            continue
+        if not _is_retained(stack, definitions[logical_id]):
+            try:
+                _delete_resource(stack["StackName"], logical_id, resource)
+            except Exception as error:
+                logger.exception("%s of %s could not be deleted", logical_id, stack["StackName"])
+                resource |= {"ResourceStatus": "DELETE_FAILED", "ResourceStatusReason": str(error)}
+                failed.append(logical_id)
+                continue
+        del resources[logical_id]
+    return failed
+
+
+def _delete_resource(stack_name: str, logical_id: str, resource: dict[str, Any]) -> None:
+    provisioners._delete_resource(
+        resource["ResourceType"], resource["PhysicalResourceId"], resource["Properties"], stack_name, logical_id
+    )
+
+
+def _is_retained(stack: dict[str, Any], definition: dict[str, Any]) -> bool:
+    policy = stacks._resource_policy(
+        definition,
+        "DeletionPolicy",
+        stack["_resources"],
+        stack["_resolved_params"],
+        stack["_conditions"],
+        stack["_template"].get("Mappings", {}),
+        stack["StackName"],
+        stack["StackId"],
+    )
+    return policy in ("Retain", "RetainExceptOnCreate")

@@ -267,3 +267,31 @@ def test_a_nested_stack_with_a_serverless_function_is_created_and_updated(emulat
     nested["Properties"]["Parameters"]["Size"] = 2
     stack.update(Nested=nested, Reader=reader)
     assert emulator.invoke(name) == ("2", None)
+
+
+def test_a_nested_stack_is_deleted_but_for_what_it_retains(emulator):
+    templates, s3 = emulator.create_bucket(), emulator.client("s3")
+    child = {
+        "Resources": {
+            "Retained": TABLE | {"DeletionPolicy": "Retain"},
+            "Deleted": TABLE,
+            "Full": BUCKET,
+        },
+        "Outputs": {name: {"Value": {"Ref": name}} for name in ("Retained", "Deleted", "Full")},
+    }
+    s3.put_object(Bucket=templates, Key="child.json", Body=json.dumps(child))
+    url = {"TemplateURL": f"{emulator.endpoint}/{templates}/child.json"}
+    stack = Stack(emulator, Nested={"Type": "AWS::CloudFormation::Stack", "Properties": url})
+    described = stack.cloudformation.describe_stacks(StackName=stack.physical_id("Nested"))["Stacks"][0]
+    names = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    s3.put_object(Bucket=names["Full"], Key="kept")
+    stack.delete()
+    emulator.wait_until(lambda: stack.status() == "DELETE_FAILED")
+    tables = emulator.client("dynamodb").list_tables()["TableNames"]
+    assert names["Retained"] in tables
+    assert names["Deleted"] not in tables
+    assert list(emulator.objects(names["Full"])) == ["kept"]
+    s3.delete_object(Bucket=names["Full"], Key="kept")
+    stack.delete()
+    stack.wait("stack_delete_complete")
+    assert names["Retained"] in emulator.client("dynamodb").list_tables()["TableNames"]
