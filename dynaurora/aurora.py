@@ -8,12 +8,13 @@ than invocations.
 from __future__ import annotations
 
 import ssl
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymysql
+import pymysql.cursors
 
 from dynaurora.errors import (
     CertificateError,
@@ -46,8 +47,8 @@ READ_TIMEOUT_SECONDS = 800
 """Below the 15 minutes of a Lambda invocation, so that a silent server ends as a lost connection, with its name."""
 
 SESSION = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
-    "NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'",
+    "SET SESSION time_zone = '+00:00'",
     # No gap locks: the merge addresses rows by their key, and gap locks between importers only make deadlocks.
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
@@ -108,7 +109,7 @@ class Aurora:
         Raises DuplicateRow, or what `translate_error` names.
         """
         with translated_errors(), self._connection.cursor() as cursor:
-            return cursor.execute(statement, arguments or None)
+            return int(cursor.execute(statement, arguments or None))
 
     def query(self, statement: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run a query and return all its rows."""
@@ -130,7 +131,7 @@ class Aurora:
         try:
             yield
         except BaseException:
-            with _ignored_driver_errors():  # a broken connection has been rolled back by the server
+            with suppress(pymysql.MySQLError, OSError):  # a broken connection has been rolled back by the server
                 self._connection.rollback()
             raise
         with translated_errors():
@@ -139,7 +140,7 @@ class Aurora:
     @property
     def server_version(self) -> str:
         """The server's own name for its version, as `8.0.mysql_aurora.3.08.0` or `10.11.6-MariaDB`."""
-        return str(self._connection.get_server_info())
+        return str(self._connection.get_server_info())  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -232,11 +233,3 @@ def _s3_error(problem: str) -> DynauroraError:
     if any(word in said for word in ("accessdenied", "forbidden", "credential", "403")):
         return PrivilegeError(problem)
     return DatabaseError(problem)
-
-
-@contextmanager
-def _ignored_driver_errors() -> Iterator[None]:
-    try:
-        yield
-    except (pymysql.MySQLError, OSError):
-        pass

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +75,8 @@ def read_error(error: Any) -> tuple[str, str]:
     """
     caught = error if isinstance(error, dict) else {}
     name, cause = str(caught.get("Error") or "Unknown"), str(caught.get("Cause") or "")
-    try:
+    with suppress(KeyError, TypeError, ValueError):
         cause = json.loads(cause)["errorMessage"]
-    except (KeyError, TypeError, ValueError):
-        pass
     return name, str(cause)[:MAX_REASON]
 
 

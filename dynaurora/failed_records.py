@@ -56,7 +56,7 @@ def decode_failed_record(line: bytes) -> FailedRecord:
             error_message=str(envelope.get("errorMessage", "")),
             attempts=int(envelope.get("attemptsMade", 0)),
             failed_at_ms=int(envelope.get("attemptEndingTimestamp", 0)),
-            function_arn=str(envelope.get("lambdaArn", "")),
+            function_arn=str(envelope.get("lambdaArn") or envelope.get("lambdaARN") or ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the line is not a failed record: {error}") from error

@@ -1,12 +1,12 @@
 """Keys of the landing bucket: every one is built and parsed here.
 
-| prefix                                    | what                                             | written by            |
-|-------------------------------------------|--------------------------------------------------|-----------------------|
-| `processed/mapping=<m>/`                  | streamed CSV batches                             | Firehose              |
-| `transformation_failed_data_backup/mapping=<m>/` | records that no mapping accepted, in Firehose's envelope | Firehose, forward_changes (`oversize/`) |
-| `batches/mapping=<m>/`                    | load manifests                                   | import_batch          |
-| `failed_batches/mapping=<m>/`             | one JSON per batch that Aurora did not take      | record_failed_batch   |
-| `aws/lambda/`                             | stream records that could not be forwarded; AWS fixes this prefix | the event source mapping |
+    processed/mapping=<m>/                          streamed CSV batches, by Firehose
+    transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
+                                                    those too large for it, by forward_changes
+    batches/mapping=<m>/                            load manifests, by import_batch
+    failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
+    aws/lambda/                                     stream records that could not be forwarded, by the event source
+                                                    mapping, whose prefix AWS fixes
 
 A key never contains a retry count: the same work writes the same key.
 """

@@ -31,7 +31,7 @@ class Ledger:
         A second import of the same batch waits here until the first one has ended.
         """
         statement = (
-            f"INSERT INTO {self._table} (batch_id, mapping, source, run, objects, started_at)"  # noqa: S608 (quoted)
+            f"INSERT INTO {self._table} (batch_id, mapping, source, run, objects, started_at)"
             " VALUES (%s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"
         )
         objects = json.dumps(batch.objects_as_dicts)
@@ -44,13 +44,13 @@ class Ledger:
     def close(self, batch: Batch, rows_staged: int, rows_changed: int) -> None:
         """Put the counts into the batch's row."""
         statement = (
-            f"UPDATE {self._table} SET rows_staged = %s, rows_changed = %s, finished_at = UTC_TIMESTAMP(6)"  # noqa: S608
+            f"UPDATE {self._table} SET rows_staged = %s, rows_changed = %s, finished_at = UTC_TIMESTAMP(6)"
             " WHERE batch_id = %s"
         )
         self._aurora.execute(statement, (rows_staged, rows_changed, batch.id))
 
     def counts(self, batch: Batch) -> tuple[int, int]:
         """Return the rows staged and changed by a batch that was applied."""
-        statement = f"SELECT rows_staged, rows_changed FROM {self._table} WHERE batch_id = %s"  # noqa: S608 (quoted)
+        statement = f"SELECT rows_staged, rows_changed FROM {self._table} WHERE batch_id = %s"
         ((staged, changed),) = self._aurora.query(statement, (batch.id,))
         return int(staged), int(changed)

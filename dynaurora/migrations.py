@@ -1,0 +1,102 @@
+"""Migrations: the system tables of a target database, and the replica of a mapping.
+
+Each migration is applied once, in order. MySQL commits each DDL statement by itself, so a migration's statements
+can be repeated after a crash between them and its row in `_dynaurora_migrations`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dynaurora import sql
+from dynaurora.errors import TargetMismatchError
+from dynaurora.ledger import IMPORTS
+
+if TYPE_CHECKING:
+    from dynaurora.aurora import Aurora
+    from dynaurora.mapping import Mapping
+
+MIGRATIONS_TABLE = "_dynaurora_migrations"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step of the system tables; `{database}` stands for the quoted database."""
+
+    name: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS = (
+    Migration(
+        "0001_imports",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{IMPORTS}` (
+  `batch_id` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `source` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `run` VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `objects` LONGTEXT NOT NULL,
+  `rows_staged` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `rows_changed` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `started_at` DATETIME(6) NOT NULL,
+  `finished_at` DATETIME(6) NULL,
+  PRIMARY KEY (`batch_id`),
+  KEY `by_run` (`run`),
+  KEY `by_time` (`mapping`, `finished_at`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+    ),
+)
+
+CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
+CREATE_MIGRATIONS = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{MIGRATIONS_TABLE}` (
+  `name` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  `applied_at` DATETIME(6) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"""
+
+
+def prepare_target(aurora: Aurora, mapping: Mapping) -> list[str]:
+    """Create or complete the system tables, the replica and the view of a mapping; return the migrations applied.
+
+    Safe to repeat. Raises TargetMismatchError where a replica of other columns is there: it is not altered.
+    """
+    applied = migrate(aurora, mapping.database)
+    aurora.execute(sql.create_replica(mapping, sql.key_collation(aurora.server_version)))
+    check_replica(aurora, mapping)
+    aurora.execute(sql.create_view(mapping))
+    return applied
+
+
+def migrate(aurora: Aurora, database: str) -> list[str]:
+    """Apply the migrations that a database does not have yet, in order, and return their names."""
+    quoted = sql.quote(database)
+    exists = aurora.query("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (database,))
+    if not exists:
+        aurora.execute(CREATE_DATABASE.format(database=quoted))
+    aurora.execute(CREATE_MIGRATIONS.format(database=quoted))
+    table = f"{quoted}.{sql.quote(MIGRATIONS_TABLE)}"
+    done = {name for (name,) in aurora.query(f"SELECT name FROM {table}")}
+    pending = [migration for migration in MIGRATIONS if migration.name not in done]
+    for migration in pending:
+        with aurora.transaction():
+            for statement in migration.statements:
+                aurora.execute(statement.format(database=quoted))
+            # Two deployments at once may both apply it; its statements bear that, and so does its row.
+            aurora.execute(f"INSERT IGNORE INTO {table} VALUES (%s, UTC_TIMESTAMP(6))", (migration.name,))
+    return [migration.name for migration in pending]
+
+
+def check_replica(aurora: Aurora, mapping: Mapping) -> None:
+    """Raise TargetMismatchError where the replica's columns are not the mapping's, in name and order."""
+    rows = aurora.query(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+        " ORDER BY ordinal_position",
+        (mapping.database, mapping.replica),
+    )
+    found = [str(name) for (name,) in rows]
+    expected = ["_deleted", "_version", *(column.name for column in mapping.columns)]
+    if found != expected:
+        problem = f"{mapping.database}.{mapping.replica} has the columns {', '.join(found)}"
+        raise TargetMismatchError(f"{problem}; mapping {mapping.name} has {', '.join(expected)}.")

@@ -1,0 +1,39 @@
+"""Logger, tracer and metrics of the functions, made once.
+
+Log lines carry the mapping, and the run and batch where there is one. They carry keys and reasons, never items.
+Metrics leave as EMF in the log (CloudWatch Logs, "Embedded metric format").
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dynaurora.errors import Reason
+
+logger = Logger()
+tracer = Tracer()
+metrics = Metrics()
+
+
+def observe_mapping(mapping: str) -> None:
+    """Put the mapping on every log line and metric of this function."""
+    logger.append_keys(mapping=mapping)
+    metrics.set_default_dimensions(mapping=mapping)
+
+
+def count(name: str, value: int) -> None:
+    """Add to a metric; nothing is nothing."""
+    if value:
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
+    """Return how often each reason was given, most frequent first, as `path (rule)`."""
+    return dict(Counter(f"{reason.path or 'record'} ({reason.rule})" for reason in reasons).most_common())

@@ -1,0 +1,39 @@
+"""Forward changes: DynamoDB stream → Firehose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.forwarding import FirehoseStream, Forwarder
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.settings import ForwardChangesSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = ForwardChangesSettings.from_environment()
+observe_mapping(settings.mapping)
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Send a batch of stream records to Firehose; name those to be delivered again."""
+    forwarder = Forwarder(
+        mapping=settings.mapping,
+        stream=FirehoseStream(settings.delivery_stream),
+        store=S3Objects(),
+        landing_bucket=settings.landing_bucket,
+        ignore_expiries=settings.ttl_deletes == "ignore",
+        function_arn=context.invoked_function_arn,
+    )
+    result = forwarder.forward(event["Records"])
+    count("ChangesForwarded", result.forwarded)
+    count("ExpiriesIgnored", result.expiries_ignored)
+    count("ChangesOversize", result.oversize)
+    count("ChangesUnsent", len(result.failed))
+    if result.failed:
+        logger.warning("Some changes were not sent", extra={"unsent": len(result.failed), "reasons": result.reasons})
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in result.failed]}

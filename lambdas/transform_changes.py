@@ -1,0 +1,33 @@
+"""Transform changes: Firehose's records → CSV rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.mapping import load_mapping
+from dynaurora.observability import count, count_reasons, logger, metrics, observe_mapping, tracer
+from dynaurora.rows import RowMapper
+from dynaurora.settings import TransformChangesSettings
+from dynaurora.transforming import transform_records
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = TransformChangesSettings.from_environment()
+observe_mapping(settings.mapping)
+mapper = RowMapper(load_mapping(settings.mapping))
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Answer Firehose with each record's row, or with its refusal."""
+    result = transform_records(event["records"], mapper)
+    count("ChangesTransformed", result.transformed)
+    count("ChangesRejected", len(result.rejections))
+    count("ChangesOverflowed", result.overflowed)
+    if result.rejections:
+        reasons = count_reasons(reason for rejection in result.rejections for reason in rejection.reasons)
+        logger.warning("Some changes were rejected", extra={"rejected": len(result.rejections), "reasons": reasons})
+    return {"records": result.records}
