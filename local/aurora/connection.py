@@ -1,0 +1,316 @@
+"""One client's connection through the gateway: its handshake, its commands, its loads from S3.
+
+Everything is forwarded unchanged but the handshake, where the gateway takes TLS upon itself, and `LOAD DATA FROM S3`,
+which it executes. Commands are read no further than needed to recognise a load; results are not read at all.
+
+A connection's two directions are two tasks. While a load is executed, the one that forwards results is stopped, so
+that the gateway can read the server's answers itself: the protocol has one command under way at a time.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+import uuid
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from local.aurora.mariadb import LOAD_ROLE
+from local.aurora.objects import ObjectFetcher
+from local.aurora.protocol import (
+    COM_QUERY,
+    ERROR,
+    HEADER_BYTES,
+    MAX_PAYLOAD,
+    OK,
+    Packet,
+    ServerError,
+    asks_for_tls,
+    decode_header,
+    encode_query,
+    offer_tls,
+    read_packet,
+    withdraw_tls,
+)
+from local.aurora.statements import LOOKAHEAD_BYTES, LoadStatement, is_load_from_s3, parse_load
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES: Final = 1 << 18
+_CLOSE_TIMEOUT_SECONDS: Final = 1.0
+
+_CHECK_ROLE: Final = (
+    "BEGIN NOT ATOMIC"  # noqa: S608  # a constant
+    f" IF NOT EXISTS (SELECT 1 FROM information_schema.ENABLED_ROLES WHERE ROLE_NAME = '{LOAD_ROLE}') THEN"
+    " SIGNAL SQLSTATE '42000' SET MYSQL_ERRNO = 1227, MESSAGE_TEXT ="
+    " 'Access denied; you need (at least one of) the LOAD FROM S3 privilege(s) for this operation';"
+    " END IF; END"
+).encode()
+"""Succeeds in a session that may load from S3, and fails in any other as Aurora MySQL does: whether the role is not
+granted or only not set. A compound statement, which answers with one packet, and leaves the transaction alone."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the connections of a gateway share."""
+
+    server_socket: Path
+    """MariaDB's Unix socket."""
+    files: Path
+    """The directory that MariaDB reads files from."""
+    tls: ssl.SSLContext
+    fetcher: ObjectFetcher
+    executor: Executor
+    """Where objects are fetched: boto3 blocks."""
+
+
+class _WatchedProtocol(asyncio.StreamReaderProtocol):
+    """A stream's protocol that also tells when the other side is gone while nobody reads."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self.ended = asyncio.Event()
+
+    def eof_received(self) -> bool | None:
+        self.ended.set()
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set()
+        super().connection_lost(exc)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One side of the gateway."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    ended: asyncio.Event
+
+    async def send(self, data: bytes) -> None:
+        """Write, waiting while the other side is slow to read."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def close(self) -> None:
+        """Close the stream in order if the other side cooperates, else at once."""
+        self.writer.close()
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                await self.writer.wait_closed()
+        except (OSError, TimeoutError):
+            self.writer.transport.abort()
+
+
+async def serve_client(client_socket: socket.socket, surroundings: Surroundings) -> None:
+    """Serve one client until either side ends the connection; then close both."""
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(client_socket.close)
+        try:
+            server = await _connect_to_server(surroundings.server_socket)
+            stack.push_async_callback(server.close)
+            greeting = await read_packet(server.reader)
+            client, login, offset = await _greet(client_socket, greeting, surroundings.tls)
+            stack.push_async_callback(client.close)
+            if await _log_in(client, server, login, offset):
+                await Connection(client, server, surroundings).forward()
+        except (OSError, EOFError) as error:  # one side is gone, or never was there; TLS failures are OSErrors as well
+            logger.debug("connection ended: %r", error)
+
+
+async def _connect_to_server(path: Path) -> Stream:
+    """Connect to MariaDB; raises OSError while it is down, and the client sees its connection closed."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_CHUNK_BYTES)
+    protocol = _WatchedProtocol(reader)
+    transport, _ = await loop.create_unix_connection(lambda: protocol, str(path))
+    return Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.ended)
+
+
+async def _greet(client_socket: socket.socket, greeting: Packet, tls: ssl.SSLContext) -> tuple[Stream, Packet, int]:
+    """Forward the server's greeting, go on in TLS if the client wants to, and read its login.
+
+    The socket is read to the byte until then: a client sends its first TLS message right behind its request for TLS,
+    and a stream's buffer would swallow it. Return the stream to the client, its login, and how much higher the client's
+    sequence numbers are than the server's.
+    """
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(client_socket, offer_tls(greeting).encode())
+    if greeting.payload[0] == ERROR:  # such as: too many connections
+        raise ConnectionAbortedError("the server refuses connections")
+    login = await _receive_packet(client_socket)
+    if not asks_for_tls(login):
+        return await _open_stream(client_socket, None), login, 0
+    stream = await _open_stream(client_socket, tls)
+    try:
+        return stream, await read_packet(stream.reader), 1
+    except BaseException:
+        await stream.close()
+        raise
+
+
+async def _receive_packet(client_socket: socket.socket) -> Packet:
+    """Read one packet from a socket and not a byte more."""
+    length, sequence = decode_header(await _receive_exactly(client_socket, HEADER_BYTES))
+    return Packet(sequence, await _receive_exactly(client_socket, length))
+
+
+async def _receive_exactly(client_socket: socket.socket, count: int) -> bytes:
+    """Read `count` bytes from a socket; raises EOFError when it ends before."""
+    received = b""
+    while len(received) < count:
+        piece = await asyncio.get_running_loop().sock_recv(client_socket, count - len(received))
+        if not piece:
+            raise EOFError("the client closed the connection")
+        received += piece
+    return received
+
+
+async def _open_stream(client_socket: socket.socket, tls: ssl.SSLContext | None) -> Stream:
+    """Make a stream of an accepted socket, as TLS server if told so."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_CHUNK_BYTES)
+    protocol = _WatchedProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, client_socket, ssl=tls)
+    return Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.ended)
+
+
+async def _log_in(client: Stream, server: Stream, login: Packet, offset: int) -> bool:
+    """Forward the exchange that authenticates a client; tell whether the server let it in."""
+    await server.send(withdraw_tls(login).renumber(-offset).encode())
+    while True:
+        answer = await read_packet(server.reader)
+        await client.send(answer.renumber(offset).encode())
+        if answer.payload[0] in (OK, ERROR):
+            return answer.payload[0] == OK
+        reply = await read_packet(client.reader)
+        await server.send(reply.renumber(-offset).encode())
+
+
+class Connection:
+    """A client that has logged in."""
+
+    def __init__(self, client: Stream, server: Stream, surroundings: Surroundings) -> None:
+        """Join a client and the server it has logged in to."""
+        self._client = client
+        self._server = server
+        self._surroundings = surroundings
+
+    async def forward(self) -> None:
+        """Forward commands and results until one side closes; raises OSError or EOFError then."""
+        self._results = asyncio.create_task(self._forward_results())
+        try:
+            while True:
+                await self._forward_command()
+        finally:
+            await self._stop_results()
+
+    async def _forward_results(self) -> None:
+        """Forward what the server sends, as it comes; close the client when the server is gone."""
+        try:
+            while data := await self._server.reader.read(_CHUNK_BYTES):
+                await self._client.send(data)
+        except OSError as error:
+            logger.debug("results ended: %r", error)
+        self._client.writer.close()
+
+    async def _stop_results(self) -> None:
+        """Stop forwarding results; what the server sends from now on stays in its stream."""
+        self._results.cancel()
+        await asyncio.wait({self._results})
+
+    async def _forward_command(self) -> None:
+        """Forward one packet of a client, unless it starts a load from S3."""
+        header = await self._client.reader.readexactly(HEADER_BYTES)
+        length, sequence = decode_header(header)
+        head = await self._client.reader.readexactly(min(length, LOOKAHEAD_BYTES))
+        if sequence == 0 and head[:1] == bytes([COM_QUERY]) and is_load_from_s3(head[1:]):
+            rest = await self._client.reader.readexactly(length - len(head))
+            await self._answer_load(Packet(sequence, head + rest))
+            return
+        await self._server.send(header + head)
+        await self._forward_bytes(length - len(head))
+
+    async def _forward_bytes(self, count: int) -> None:
+        """Forward the rest of a packet."""
+        while count:
+            piece = await self._client.reader.read(min(count, _CHUNK_BYTES))
+            if not piece:
+                raise EOFError("the client closed the connection within a packet")
+            await self._server.send(piece)
+            count -= len(piece)
+
+    async def _answer_load(self, packet: Packet) -> None:
+        """Execute a load while watching the client: when it goes, so does the load."""
+        message = packet.payload[1:]
+        while len(packet.payload) == MAX_PAYLOAD:
+            packet = await read_packet(self._client.reader)
+            message += packet.payload
+        await self._stop_results()
+        load = asyncio.create_task(self._execute_load(message, packet.sequence))
+        gone = asyncio.create_task(self._client.ended.wait())
+        try:
+            await asyncio.wait({load, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not load.done():
+                raise EOFError("the client went away during a load")
+            load.result()
+        finally:
+            load.cancel()
+            gone.cancel()
+            await asyncio.wait({load, gone})
+        self._results = asyncio.create_task(self._forward_results())
+
+    async def _execute_load(self, message: bytes, asked: int) -> None:
+        """Fetch and load what a statement names; send the client what the server answers.
+
+        ``asked`` is the sequence number of the statement's last packet, from which its answers count on.
+        """
+        try:
+            statement = _parse(message)
+            if not await self._ask_server(_CHECK_ROLE, asked, forwards_success=False):
+                return
+            path = self._surroundings.files / f"{uuid.uuid4().hex}.load"
+            try:
+                await self._fetch(statement, path)
+                await self._ask_server(statement.read_from(path), asked, forwards_success=True)
+            finally:
+                path.unlink(missing_ok=True)
+        except ServerError as error:
+            logger.info("load refused: %s", error.message)
+            await self._client.send(error.to_packet(asked + 1).encode())
+
+    async def _ask_server(self, statement: bytes, asked: int, *, forwards_success: bool) -> bool:
+        """Have the server execute a statement; forward its answer, or only its error; tell whether it succeeded."""
+        await self._server.send(encode_query(statement))
+        while True:
+            answer = await read_packet(self._server.reader)
+            succeeded = answer.payload[0] != ERROR
+            if forwards_success or not succeeded:
+                await self._client.send(answer.renumber(asked).encode())
+            if not answer.is_progress_report:
+                return succeeded
+
+    async def _fetch(self, statement: LoadStatement, path: Path) -> None:
+        """Fetch what a statement names into a file, which is gone in the end if the client is."""
+        abandoned = threading.Event()
+        work = self._surroundings.executor.submit(self._surroundings.fetcher.fetch, statement, path, abandoned)
+        try:
+            await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            abandoned.set()
+            work.add_done_callback(lambda _: path.unlink(missing_ok=True))
+            raise
+
+
+def _parse(message: bytes) -> LoadStatement:
+    """Take a load apart; raises ServerError, worded as MySQL words it, where it names nothing."""
+    try:
+        return parse_load(message)
+    except ValueError as error:
+        text = f"You have an error in your SQL syntax; near '{str(error)[:80]}'"
+        raise ServerError(1064, "42000", text) from error

@@ -1,0 +1,111 @@
+"""The few parts of the MySQL client/server protocol that a gateway has to understand.
+
+A packet is a 3-byte little-endian payload length, a 1-byte sequence number and the payload. A message of 2^24 - 1 bytes
+or more continues in further packets. Each command starts again at sequence number 0; answers count on from there.
+"""
+
+import asyncio
+import struct
+from dataclasses import dataclass
+from typing import Final, Self
+
+MAX_PAYLOAD: Final = 0xFFFFFF
+"""Payload bytes of a packet that is continued by another."""
+HEADER_BYTES: Final = 4
+
+COM_QUERY: Final = 0x03
+OK: Final = 0x00
+ERROR: Final = 0xFF
+_PROGRESS_REPORT: Final = 0xFFFF
+"""MariaDB reports the progress of a load, to clients that asked for it, as errors of this number."""
+
+_CLIENT_COMPRESS: Final = 1 << 5
+_CLIENT_SSL: Final = 1 << 11
+_SSL_REQUEST_BYTES: Final = 32
+"""A login packet cut off before the user's name asks for TLS."""
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One packet."""
+
+    sequence: int
+    payload: bytes
+
+    def encode(self) -> bytes:
+        """Return the packet's bytes."""
+        return encode_header(len(self.payload), self.sequence) + self.payload
+
+    def renumber(self, by: int) -> Self:
+        """Return the packet with its sequence number moved."""
+        return type(self)((self.sequence + by) % 256, self.payload)
+
+    @property
+    def is_progress_report(self) -> bool:
+        """Tell whether this looks like an error but is news of a statement still running."""
+        return self.payload[0] == ERROR and int.from_bytes(self.payload[1:3], "little") == _PROGRESS_REPORT
+
+
+class ServerError(Exception):
+    """What a server refuses a statement with."""
+
+    def __init__(self, number: int, sql_state: str, message: str) -> None:
+        """Refuse with MySQL's error number, the five characters of the SQL state, and a text for people."""
+        super().__init__(number, message)
+        self.number = number
+        self.sql_state = sql_state
+        self.message = message
+
+    def to_packet(self, sequence: int) -> Packet:
+        """Return the error packet that tells it to a client."""
+        head = struct.pack("<BH", ERROR, self.number)
+        return Packet(sequence % 256, head + b"#" + self.sql_state.encode() + self.message.encode())
+
+
+def encode_header(length: int, sequence: int) -> bytes:
+    """Return the header of a packet with a payload of `length` bytes."""
+    return length.to_bytes(3, "little") + bytes([sequence])
+
+
+def decode_header(header: bytes) -> tuple[int, int]:
+    """Return a packet's payload length and sequence number from its 4-byte header."""
+    return int.from_bytes(header[:3], "little"), header[3]
+
+
+def encode_query(statement: bytes) -> bytes:
+    """Return the packets that ask a server to execute a statement."""
+    message = bytes([COM_QUERY]) + statement
+    # A message whose length is a multiple of the maximum is closed by an empty packet.
+    pieces = [message[start : start + MAX_PAYLOAD] for start in range(0, len(message) + 1, MAX_PAYLOAD)]
+    return b"".join(Packet(sequence % 256, piece).encode() for sequence, piece in enumerate(pieces))
+
+
+async def read_packet(reader: asyncio.StreamReader) -> Packet:
+    """Read one packet; raises IncompleteReadError when the stream ends."""
+    length, sequence = decode_header(await reader.readexactly(HEADER_BYTES))
+    return Packet(sequence, await reader.readexactly(length))
+
+
+def offer_tls(greeting: Packet) -> Packet:
+    """Return a server's greeting changed to offer TLS, which the gateway has, and no compression, which it has not.
+
+    The capabilities' lower half follows the server's version, the thread id (4 bytes), the first part of the
+    scramble (8 bytes) and a filler byte.
+    """
+    payload = bytearray(greeting.payload)
+    offset = payload.index(0, 1) + 1 + 4 + 8 + 1
+    (capabilities,) = struct.unpack_from("<H", payload, offset)
+    struct.pack_into("<H", payload, offset, capabilities & ~_CLIENT_COMPRESS | _CLIENT_SSL)
+    return Packet(greeting.sequence, bytes(payload))
+
+
+def asks_for_tls(login: Packet) -> bool:
+    """Tell whether a client's first packet asks to go on in TLS."""
+    (capabilities,) = struct.unpack_from("<I", login.payload)
+    return len(login.payload) == _SSL_REQUEST_BYTES and bool(capabilities & _CLIENT_SSL)
+
+
+def withdraw_tls(login: Packet) -> Packet:
+    """Return a login as a client sends it that does not use TLS, for the server behind the gateway."""
+    (capabilities,) = struct.unpack_from("<I", login.payload)
+    return Packet(login.sequence, struct.pack("<I", capabilities & ~_CLIENT_SSL) + login.payload[4:])
