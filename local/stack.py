@@ -1,0 +1,133 @@
+"""The local AWS as one thing to start and stop: certificates, MariaDB, the gateway in front of it, the emulator.
+
+.local/certificates/   the database's identity
+.local/mysql/          the database
+.local/emulator/       what the emulator writes; emptied at each start, as the emulator itself starts empty
+.local/log/            one log for each process
+"""
+
+import os
+import shutil
+import signal
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from local import venvs
+from local.aurora.gateway import Gateway
+from local.aurora.mariadb import MariaDB
+from local.certificates import Certificates, ensure_certificates
+from local.processes import Child, find_free_port, start_child, stop_child, wait_until_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGION: Final = "us-east-1"
+"""The one region of the local AWS."""
+
+_PROJECT = Path(__file__).resolve().parent.parent
+_EMULATOR_START_SECONDS = 60.0
+_EMULATOR_STOP_SECONDS = 60.0
+"""Delivery streams deliver what they have accepted before the emulator ends."""
+_HEALTH_TIMEOUT_SECONDS = 2.0
+
+
+class Stack:
+    """The processes of one local AWS, children of this process, and the gateway, a thread of it."""
+
+    def __init__(self, directory: Path, *, database: str = "Demo") -> None:
+        """Describe a local AWS that keeps its files in ``directory``; nothing happens before ``start``."""
+        self.directory = directory.absolute()
+        self.logs = self.directory / "log"
+        self.certificates: Certificates
+        self.mariadb = MariaDB(self.directory / "mysql", log=self.logs / "mariadb.log", database=database)
+        self.gateway: Gateway
+        self.emulator: Child
+        self.endpoint_url: str
+        """Where the emulator answers."""
+        self._undo: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything; return when all of it answers. What was started is stopped again when something fails.
+
+        Raises ProcessError, MariaDBError or EnvironmentCreationError with what to do about it.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, in an order that loses nothing: the emulator first, while it can still deliver."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _start(self) -> None:
+        """Start both processes, then wait for both."""
+        self.certificates = ensure_certificates(self.directory / "certificates")
+        self._undo.append(self.mariadb.stop)
+        wait_for_mariadb = self.mariadb.launch()
+        port = find_free_port()
+        self.endpoint_url = f"http://127.0.0.1:{port}"
+        self.gateway = Gateway(
+            server_socket=self.mariadb.socket,
+            files=self.mariadb.files,
+            certificates=self.certificates,
+            s3_endpoint_url=self.endpoint_url,
+            region=REGION,
+        )
+        self.emulator = start_emulator(self.directory / "emulator", port=port, log=self.logs / "emulator.log")
+        self._undo.append(lambda: stop_child(self.emulator, grace=_EMULATOR_STOP_SECONDS))
+        wait_for_mariadb()
+        self.gateway.start()
+        self._undo.insert(1, self.gateway.stop)  # stopped after the emulator, before MariaDB
+        wait_until_ready(self.emulator, lambda: is_healthy(self.endpoint_url), timeout=_EMULATOR_START_SECONDS)
+
+
+def start_emulator(directory: Path, *, port: int, log: Path) -> Child:
+    """Start the emulator on a port of 127.0.0.1, with an empty directory for its files; do not wait until it answers.
+
+    SIGTERM, which it also gets when this process dies, has it deliver what it has accepted and end its functions.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    places = {"TMPDIR": directory / "tmp", "STATE_DIR": directory / "state", "S3_DATA_DIR": directory / "s3"}
+    for place in places.values():
+        place.mkdir(parents=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
+    environment |= {name: str(place) for name, place in places.items()}
+    environment |= {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "DYNAURORA_RUNTIME_PYTHON": str(venvs.ensure("runtime")),
+    }
+    command = [str(venvs.ensure("emulator")), "-m", "local.emulator"]
+    return start_child(
+        "the emulator",
+        command,
+        log=log,
+        environment=environment,
+        directory=_PROJECT,
+        death_signal=signal.SIGTERM,
+    )
+
+
+def is_healthy(endpoint_url: str) -> bool:
+    """Tell whether an emulator answers."""
+    try:
+        with urllib.request.urlopen(  # noqa: S310  # an address of this machine
+            f"{endpoint_url}/_ministack/health", timeout=_HEALTH_TIMEOUT_SECONDS
+        ) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,85 @@
+"""The real MariaDB and the emulator, once for a session of tests, started when a test first asks for one of them.
+
+stack      the running ``local.stack.Stack``: both processes and the gateway, in a temporary directory
+mariadb    its ``MariaDB``: ``connect()`` is the administrator, past the gateway; ``kill()``, ``start()``, ``users``
+aurora     where clients connect, as an ``Aurora``: ``host``, ``port``, ``database``, ``ca_file``, ``loader``,
+           ``administrator`` (each with ``username`` and ``password``), and ``connect(user=None, tls=True)``
+s3         a boto3 client of the emulator's S3
+bucket     the name of a new bucket, one for each test
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pymysql
+import pytest
+
+from local.aurora.mariadb import MariaDB, User
+from local.stack import REGION, Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class Aurora:
+    """What a client needs to know of the local Aurora."""
+
+    host: str
+    port: int
+    database: str
+    ca_file: Path
+    loader: User
+    administrator: User
+
+    def connect(self, user: User | None = None, *, tls: bool = True, **options: Any) -> "pymysql.Connection[Any]":
+        """Connect through the gateway, as the loader unless told, verifying the server unless told."""
+        user = user or self.loader
+        verified = {"ssl_ca": str(self.ca_file), "ssl_verify_cert": True, "ssl_verify_identity": True}
+        settings = {"host": self.host, "port": self.port, "database": self.database, **(verified if tls else {})}
+        return pymysql.connect(**(settings | {"user": user.username, "password": user.password} | options))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mariadb(stack: Stack) -> MariaDB:
+    return stack.mariadb
+
+
+@pytest.fixture(scope="session")
+def aurora(stack: Stack) -> Aurora:
+    return Aurora(
+        stack.gateway.host,
+        stack.gateway.port,
+        stack.mariadb.database,
+        stack.certificates.ca_file,
+        stack.mariadb.users.loader,
+        stack.mariadb.users.administrator,
+    )
+
+
+@pytest.fixture(scope="session")
+def s3(stack: Stack) -> "S3Client":
+    return boto3.client(
+        "s3",
+        endpoint_url=stack.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+@pytest.fixture
+def bucket(s3: "S3Client") -> str:
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    return name
