@@ -1,0 +1,1 @@
+"""Templates of the deployment, and what builds the package that they deploy."""

