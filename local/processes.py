@@ -103,10 +103,10 @@ def start_child(
     directory: Path | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> Child:
-    """Start a child, called ``name`` in messages, its output appended to ``log``.
+    """Start a child, called `name` in messages, its output appended to `log`.
 
-    ``environment`` is its whole environment, ``directory`` its working directory; this process's own when None. It gets
-    ``death_signal`` when this process dies without having stopped it.
+    `environment` is its whole environment, `directory` its working directory; this process's own when None. It gets
+    `death_signal` when this process dies without having stopped it.
 
     Raises RuntimeError when not called from the main thread: Linux sends the signal when the *thread* that started the
     child ends, which for any other thread is sooner than meant.
@@ -129,9 +129,9 @@ def start_child(
 
 
 def wait_until_ready(child: Child, is_ready: Callable[[], bool], *, timeout: float) -> None:
-    """Return once ``is_ready`` says so.
+    """Return once `is_ready` says so.
 
-    Raises ProcessError, with the end of the log, when the child ended or was not ready after ``timeout`` seconds.
+    Raises ProcessError, with the end of the log, when the child ended or was not ready after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     while not is_ready():
@@ -162,7 +162,7 @@ def kill_child(child: Child) -> None:
 def kill_process(identity: ProcessIdentity, *, timeout: float = 10) -> None:
     """End a process that is not our child with SIGKILL; return when it is gone.
 
-    Raises ProcessError when it still runs after ``timeout`` seconds.
+    Raises ProcessError when it still runs after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     while identity.send_signal(signal.SIGKILL):

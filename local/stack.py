@@ -37,7 +37,7 @@ class Stack:
     """The processes of one local AWS, children of this process, and the gateway, a thread of it."""
 
     def __init__(self, directory: Path, *, database: str = "Demo") -> None:
-        """Describe a local AWS that keeps its files in ``directory``; nothing happens before ``start``."""
+        """Describe a local AWS that keeps its files in `directory`; nothing happens before `start`."""
         self.directory = directory.absolute()
         self.logs = self.directory / "log"
         self.certificates: Certificates

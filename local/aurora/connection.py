@@ -268,7 +268,7 @@ class Connection:
     async def _execute_load(self, message: bytes, asked: int) -> None:
         """Fetch and load what a statement names; send the client what the server answers.
 
-        ``asked`` is the sequence number of the statement's last packet, from which its answers count on.
+        `asked` is the sequence number of the statement's last packet, from which its answers count on.
         """
         try:
             statement = _parse(message)

@@ -40,11 +40,11 @@ class Gateway:
         region: str = "us-east-1",
         port: int = 0,
     ) -> None:
-        """Describe a gateway to the MariaDB at a Unix socket; nothing happens before ``start``.
+        """Describe a gateway to the MariaDB at a Unix socket; nothing happens before `start`.
 
-        ``files`` is the directory that MariaDB may read files to load from, ``s3_endpoint_url`` the S3 they come from;
-        ``certificates`` is who the gateway is to clients that use TLS. It listens on 127.0.0.1, on any free port when
-        ``port`` is 0.
+        `files` is the directory that MariaDB may read files to load from, `s3_endpoint_url` the S3 they come from;
+        `certificates` is who the gateway is to clients that use TLS. It listens on 127.0.0.1, on any free port when
+        `port` is 0.
         """
         self.host = "127.0.0.1"
         self.port = port

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import pymysql
 
+from local.files import write_private
 from local.processes import Child, ProcessIdentity, kill_child, quote_log, start_child, stop_child, wait_until_ready
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ class MariaDB:
     """One server and its data, in a directory of its own."""
 
     def __init__(self, directory: Path, *, log: Path, database: str = "Demo") -> None:
-        """Describe a server; nothing happens before ``start``.
+        """Describe a server; nothing happens before `start`.
 
-        Its data, socket and files to load are kept in ``directory``; its messages are appended to ``log``. ``database``
+        Its data, socket and files to load are kept in `directory`; its messages are appended to `log`. `database`
         is the database (schema) that is created, and the only one the loader may use.
         """
         self.directory = directory.absolute()
@@ -143,8 +144,8 @@ class MariaDB:
 
         def wait() -> None:
             wait_until_ready(child, self._accepts_connections, timeout=_START_TIMEOUT_SECONDS)
-            declarations.unlink()
             self._grant_roles()
+            declarations.unlink()
 
         return wait
 
@@ -203,14 +204,17 @@ class MariaDB:
     def _declare_users(self) -> Path:
         """Write the statements that the server executes when it starts; return the file."""
         path = self.directory / "declarations.sql"
-        _write_private(path, "".join(f"{statement};\n" for statement in _declarations(self.database, self.users)))
+        write_private(path, "".join(f"{statement};\n" for statement in _declarations(self.database, self.users)))
         return path
 
     def _grant_roles(self) -> None:
         """Have the administrator grant the load role: nobody, as whom the server itself executes, may grant roles."""
-        with self.connect() as connection, connection.cursor() as cursor:
-            for statement in _role_grants(self.users):
-                cursor.execute(statement)
+        try:
+            with self.connect() as connection, connection.cursor() as cursor:
+                for statement in _role_grants(self.users):
+                    cursor.execute(statement)
+        except pymysql.MySQLError as error:
+            raise MariaDBError(f"the database's users could not be set up: {error}{quote_log(self._log)}") from error
 
     def _command(self, declarations: Path) -> list[str]:
         """Return the server's command line."""
@@ -228,7 +232,7 @@ class MariaDB:
         ]
 
     def _accepts_connections(self) -> bool:
-        """Tell whether the server listens; it answers the first connection after the declarations."""
+        """Tell whether the server listens; it answers once it has executed the declarations."""
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.socket)) == 0
 
@@ -272,17 +276,8 @@ def _ensure_users(path: Path) -> Users:
         return Users(User(**kept["administrator"]), User(**kept["loader"]))
     except FileNotFoundError:
         users = Users(User(ADMINISTRATOR, secrets.token_hex(16)), User(LOADER, secrets.token_hex(16)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_private(path, json.dumps(asdict(users)))
+        write_private(path, json.dumps(asdict(users)))
         return users
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file by one that only its owner can read, in one step."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent)  # mode 600
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)
 
 
 def _current_user() -> str:

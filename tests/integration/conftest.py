@@ -1,9 +1,9 @@
 """The real MariaDB and the emulator, once for a session of tests, started when a test first asks for one of them.
 
-stack      the running ``local.stack.Stack``: both processes and the gateway, in a temporary directory
-mariadb    its ``MariaDB``: ``connect()`` is the administrator, past the gateway; ``kill()``, ``start()``, ``users``
-aurora     where clients connect, as an ``Aurora``: ``host``, ``port``, ``database``, ``ca_file``, ``loader``,
-           ``administrator`` (each with ``username`` and ``password``), and ``connect(user=None, tls=True)``
+stack      the running `local.stack.Stack`: both processes and the gateway, in a temporary directory
+mariadb    its `MariaDB`: `connect()` is the administrator, past the gateway; `kill()`, `start()`, `users`
+aurora     where clients connect, as an `Aurora`: `host`, `port`, `database`, `ca_file`, `loader`,
+           `administrator` (each with `username` and `password`), and `connect(user=None, tls=True)`
 s3         a boto3 client of the emulator's S3
 bucket     the name of a new bucket, one for each test
 """
