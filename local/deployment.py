@@ -1,0 +1,206 @@
+"""Deployment: infra/template.yaml in the local AWS, with this machine's package and the local Aurora.
+
+    build the package → put the loader's secret → prepare the target → package the templates → create or update
+
+Repeating it changes what has changed, and nothing where nothing has.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError, WaiterError
+
+from dynaurora import sql
+from dynaurora.aurora import Credentials, Endpoint, connect
+from dynaurora.ledger import IMPORTS
+from dynaurora.mapping import load_mapping
+from dynaurora.migrations import prepare_target
+from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
+from local.packaging import Packager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
+
+    from dynaurora.aurora import Aurora
+    from dynaurora.mapping import Mapping
+    from local.api import Api
+
+STACK_NAME: Final = "dynaurora"
+TEMPLATE: Final = PROJECT / "infra" / "template.yaml"
+ARTIFACTS_BUCKET: Final = "dynaurora-artifacts"
+SECRET_NAME: Final = "dynaurora/loader"  # noqa: S105  # a name, no secret
+BUFFER_SECONDS: Final = "1"
+"""Firehose's intervals on this machine: a person watches, and there is nobody to pay for small files."""
+LOADER_PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
+WAIT_SECONDS: Final = 1
+WAIT_ATTEMPTS: Final = 120
+
+
+class DeploymentError(Exception):
+    """The stack could not be created or updated; the message has CloudFormation's reasons."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """The local Aurora, as the deployment needs it."""
+
+    endpoint: Endpoint
+    administrator: Credentials
+    loader: Credentials
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Names of what is deployed."""
+
+    mapping: str
+    table: str
+    bucket: str
+    delivery_stream: str
+    import_batch_arn: str
+    """ARN of the state machine that imports a batch."""
+    event_source_mapping: str
+    """Id of the event source mapping that reads the table's stream."""
+
+
+def deploy(
+    api: Api, database: Database, *, mapping_name: str = "web_analytics", report: Callable[[str], None] = print
+) -> Deployment:
+    """Deploy everything and return what it is called; `report` gets a line before each step that takes a while.
+
+    A stack that is new begins with a target that is: the local table it replicates is empty.
+
+    Raises DeploymentError, or what building the package and preparing the target raise.
+    """
+    report("Building the functions' package")
+    package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
+    secret_arn = _put_secret(api, database.loader)
+    report("Preparing the database")
+    mapping = load_mapping(mapping_name)
+    _prepare_target(database, mapping, empty=not _stack_exists(api))
+    report("Deploying infra/template.yaml")
+    _ensure_bucket(api, ARTIFACTS_BUCKET)
+    packager = Packager(api.s3, ARTIFACTS_BUCKET, {PROJECT / "build" / TEMPLATES_PACKAGE: package.archive})
+    _create_or_update(api, packager.package(TEMPLATE), _parameters(mapping, database.endpoint, secret_arn))
+    return read_deployment(api)
+
+
+def read_deployment(api: Api) -> Deployment:
+    """Return what is deployed. Raises DeploymentError where nothing is."""
+    try:
+        (stack,) = api.cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    except ClientError as error:
+        raise DeploymentError(f"The stack {STACK_NAME} is not deployed: {error}") from error
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    parameters = {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
+    return Deployment(
+        mapping=parameters["Mapping"],
+        table=outputs["SourceTableName"],
+        bucket=outputs["LandingBucketName"],
+        delivery_stream=outputs["DeliveryStreamName"],
+        import_batch_arn=outputs["ImportBatchStateMachineArn"],
+        event_source_mapping=outputs["ForwardChangesEventSourceMappingId"],
+    )
+
+
+def _put_secret(api: Api, loader: Credentials) -> str:
+    """Write the loader's credentials to Secrets Manager and return the secret's ARN."""
+    text = json.dumps({"username": loader.username, "password": loader.password})
+    with suppress(api.secretsmanager.exceptions.ResourceExistsException):
+        return api.secretsmanager.create_secret(Name=SECRET_NAME, SecretString=text)["ARN"]
+    return api.secretsmanager.put_secret_value(SecretId=SECRET_NAME, SecretString=text)["ARN"]
+
+
+def _prepare_target(database: Database, mapping: Mapping, *, empty: bool) -> None:
+    """Create the target's tables, empty where that is asked for, and let the loader write to them."""
+    with connect(database.endpoint, database.administrator) as aurora:
+        if empty:
+            _drop_target(aurora, mapping)
+        prepare_target(aurora, mapping)
+        # In the name of a database, a grant takes _ for any character.
+        schema = sql.quote(mapping.database).replace("_", r"\_")
+        aurora.execute(f"GRANT {LOADER_PRIVILEGES} ON {schema}.* TO {database.loader.username}@localhost")
+
+
+def _drop_target(aurora: Aurora, mapping: Mapping) -> None:
+    schema = sql.quote(mapping.database)
+    aurora.execute(f"CREATE DATABASE IF NOT EXISTS {schema}")
+    aurora.execute(f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)}")
+    for table in (mapping.replica, IMPORTS, "_dynaurora_migrations"):
+        aurora.execute(f"DROP TABLE IF EXISTS {schema}.{sql.quote(table)}")
+
+
+def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str) -> list[ParameterTypeDef]:
+    values = {
+        "Mapping": mapping.name,
+        "SourceTableName": mapping.source_table,
+        "PartitionKey": mapping.partition_key,
+        "SortKey": mapping.sort_key or "",
+        "DatabaseHost": endpoint.host,
+        "DatabasePort": str(endpoint.port),
+        "DatabaseSecretArn": secret_arn,
+        "DatabaseCa": endpoint.ca_pem,
+        "BufferSeconds": BUFFER_SECONDS,
+        "TransformBufferSeconds": BUFFER_SECONDS,
+        "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+    }
+    return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+
+
+def _ensure_bucket(api: Api, name: str) -> None:
+    with suppress(api.s3.exceptions.BucketAlreadyOwnedByYou):
+        api.s3.create_bucket(Bucket=name)
+
+
+def _stack_exists(api: Api) -> bool:
+    try:
+        api.cloudformation.describe_stacks(StackName=STACK_NAME)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's answer for an unknown stack
+            return False
+        raise
+    return True
+
+
+def _create_or_update(api: Api, template: str, parameters: list[ParameterTypeDef]) -> None:
+    """Create the stack, or update it; return when CloudFormation has finished. Raises DeploymentError."""
+    cloudformation = api.cloudformation
+    change, waiter = (
+        (cloudformation.update_stack, cloudformation.get_waiter("stack_update_complete"))
+        if _stack_exists(api)
+        else (cloudformation.create_stack, cloudformation.get_waiter("stack_create_complete"))
+    )
+    try:
+        change(
+            StackName=STACK_NAME,
+            TemplateBody=template,
+            Parameters=parameters,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        waiter.wait(StackName=STACK_NAME, WaiterConfig={"Delay": WAIT_SECONDS, "MaxAttempts": WAIT_ATTEMPTS})
+    except ClientError as error:
+        if "No updates are to be performed" not in str(error):
+            raise DeploymentError(f"CloudFormation refused the templates: {error}") from error
+    except WaiterError as error:
+        raise DeploymentError(_describe_failure(api)) from error
+
+
+def _describe_failure(api: Api) -> str:
+    """Return the reasons that CloudFormation gives for its newest failures, those of nested stacks included."""
+    stacks = [stack["StackName"] for stack in api.cloudformation.describe_stacks()["Stacks"]]
+    reasons = [
+        f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}"
+        for name in stacks
+        if name.startswith(STACK_NAME)
+        for event in api.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        if event.get("ResourceStatus", "").endswith("FAILED")
+    ]
+    return "\n".join(["The stack could not be deployed.", *reasons])
