@@ -188,13 +188,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the supervisor; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m local.supervisor", description="Run the local AWS.")
     parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where its files are kept")
+    parser.add_argument("--database", default="Demo", help="name of the database to create")
     parser.add_argument("--lifeline", action="store_true", help="stop when the process that started this ends")
     options = parser.parse_args(arguments)
     if options.lifeline:
         tether.die_with_parent(signal.SIGTERM)
     _log_to(options.directory.absolute() / "log" / "supervisor.log")
     try:
-        Supervisor(options.directory).run()
+        Supervisor(options.directory, options.database).run()
     except (AlreadyRunningError, EnvironmentCreationError, MariaDBError, ProcessError) as error:
         logger.error("%s", error)
         return 1

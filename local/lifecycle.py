@@ -1,0 +1,144 @@
+"""Starting and stopping the local AWS of a checkout, from a command that does something else too.
+
+The supervisor is started in the background; its state file says when everything answers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from local.processes import ProcessError, ProcessIdentity, identify_process, kill_process, quote_log, start_child
+from local.state import State, read_state
+from local.venvs import PROJECT, ensure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+DIRECTORY: Final = PROJECT / ".local"
+"""Where the local AWS of this checkout keeps its files."""
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 90.0
+"""The emulator delivers what it has accepted, and MariaDB writes its pages, before they end."""
+POLL_SECONDS: Final = 0.05
+
+
+class LifecycleError(Exception):
+    """The local AWS did not start, or did not stop; the message says why."""
+
+
+def start(
+    directory: Path = DIRECTORY, *, database: str, lifeline: bool = False, report: Callable[[str], None] = print
+) -> State:
+    """Return the state of the running local AWS, starting it first where none runs.
+
+    `database` is what clients use unless they say otherwise. With `lifeline`, what is started stops when this process
+    ends, however it ends; this must then be the main thread.
+
+    Raises LifecycleError, with the end of the supervisor's log, or EnvironmentCreationError.
+    """
+    if state := read_state(directory):
+        return state
+    for name in ("emulator", "runtime"):
+        ensure(name)
+    report("Starting the database and the emulator")
+    supervisor = _spawn_supervisor(directory, database, lifeline=lifeline)
+    return _wait_for_state(directory, supervisor)
+
+
+def stop(directory: Path = DIRECTORY) -> bool:
+    """Stop the local AWS and return once all of it is gone; False where none ran.
+
+    Raises LifecycleError where it does not end.
+    """
+    supervisor = find_supervisor(directory)
+    if supervisor is None:
+        return False
+    supervisor.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while supervisor.is_alive():
+        if time.monotonic() > deadline:
+            kill_process(supervisor)
+            raise LifecycleError(f"The local AWS did not stop in time and was killed{quote_log(_log(directory))}")
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+@contextmanager
+def borrow(
+    directory: Path = DIRECTORY, *, database: str, report: Callable[[str], None] = print
+) -> Iterator[tuple[State, bool]]:
+    """Yield a local AWS and whether it was running: that one is left running, any other is stopped at the end."""
+    state = read_state(directory)
+    if state is not None:
+        yield state, True
+        return
+    try:
+        yield start(directory, database=database, lifeline=True, report=report), False
+    finally:
+        report("Stopping the local AWS")
+        stop(directory)
+
+
+def find_supervisor(directory: Path = DIRECTORY) -> ProcessIdentity | None:
+    """Return the supervisor's process, also while it is still starting or already stopping; None where none runs."""
+    if state := read_state(directory):
+        return state.supervisor
+    try:
+        with (directory / "supervisor.lock").open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        try:
+            return identify_process(int((directory / "supervisor.lock").read_text(encoding="utf-8")))
+        except (ValueError, ProcessError):  # it is just about to write its id, or has just ended
+            return None
+    return None
+
+
+def _spawn_supervisor(directory: Path, database: str, *, lifeline: bool) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "local.supervisor", "--directory", str(directory), "--database", database]
+    log = _log(directory)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    if lifeline:
+        death_signal = signal.SIGTERM
+        return start_child("the supervisor", command, log=log, directory=PROJECT, death_signal=death_signal).process
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=PROJECT,
+            start_new_session=True,
+        )
+
+
+def _wait_for_state(directory: Path, supervisor: subprocess.Popen[bytes]) -> State:
+    """Return the state once it is written, by this supervisor or by another that was a moment faster."""
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        while not (state := read_state(directory)):
+            if supervisor.poll() is not None and find_supervisor(directory) is None:
+                raise LifecycleError(f"The local AWS did not start{quote_log(_log(directory))}")
+            if time.monotonic() > deadline:
+                problem = f"The local AWS was not ready after {START_SECONDS:g} s"
+                raise LifecycleError(f"{problem}{quote_log(_log(directory))}")
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        supervisor.terminate()
+        raise
+    return state
+
+
+def _log(directory: Path) -> Path:
+    """Return the file that has what the supervisor wrote since it was last started."""
+    return directory / "log" / "start.log"
