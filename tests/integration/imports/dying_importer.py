@@ -1,0 +1,49 @@
+"""Imports a batch and dies by SIGKILL at a given statement: argument `before:3` or `after:3`, then the import as JSON.
+
+`after` dies when the statement has been sent and its answer not yet read, when nobody knows what became of it.
+"""
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from pymysql.connections import Connection
+
+from dynaurora.aurora import Credentials, Endpoint, connect
+from dynaurora.batches import Batch
+from dynaurora.imports import import_batch
+from dynaurora.mapping import load_mapping
+from dynaurora.objects import S3Objects
+
+
+def die_at(when: str, number: int) -> None:
+    send: Any = Connection._execute_command
+    sent = 0
+
+    def counted(self: Any, command: int, statement: Any) -> None:
+        nonlocal sent
+        sent += 1
+        if sent == number and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        send(self, command, statement)
+        if sent == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._execute_command = counted  # type: ignore[method-assign]
+
+
+def main() -> None:
+    when, _, number = sys.argv[1].partition(":")
+    order = json.loads(sys.argv[2])
+    die_at(when, int(number))
+    with connect(Endpoint(**order["endpoint"]), Credentials(**order["credentials"]), load_from_s3=True) as aurora:
+        result = import_batch(
+            Batch.from_event(order), load_mapping("web_analytics"), aurora, S3Objects(), order["bucket"]
+        )
+    print(result.status)  # noqa: T201 (the test reads it)
+
+
+if __name__ == "__main__":
+    main()
