@@ -50,10 +50,13 @@ class _StopRequestedError(BaseException):
 class Supervisor:
     """Starts a local AWS and keeps it as it should be."""
 
-    def __init__(self, directory: Path) -> None:
-        """Supervise a local AWS that keeps its files in `directory`; nothing happens before `run`."""
+    def __init__(self, directory: Path, database: str) -> None:
+        """Supervise a local AWS that keeps its files in `directory`; nothing happens before `run`.
+
+        `database` is the one that is created, and that clients use unless they say otherwise.
+        """
         self._directory = directory.absolute()
-        self._stack = Stack(self._directory)
+        self._stack = Stack(self._directory, database=database)
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._is_starting = False
         self._database_is_wanted = True
