@@ -12,14 +12,17 @@ from the very same bytes. A delete has no NewImage. The old image never travels:
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.errors import Reason, RejectedChange
-from dynaurora.versions import MAX_VERSION, stream_version
+from dynaurora.versions import stream_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+VERSION = re.compile(r"[0-9]{1,50}")
 
 TypedItem = dict[str, Any]
 """An item or key in DynamoDB's JSON: attribute name → {type descriptor: value}."""
@@ -100,18 +103,28 @@ def decode_change(data: bytes) -> Change:
     """
     try:
         document = json.loads(data)
-        version = int(document["Version"])
-        if not 0 <= version <= MAX_VERSION:
-            raise ValueError("Version is not a number of at most 50 digits")
         return Change(
-            version=version,
-            changed_at_ms=int(document["ChangedAtMs"]),
+            version=_version(document["Version"]),
+            changed_at_ms=_milliseconds(document["ChangedAtMs"]),
             keys=_typed_item(document["Keys"]),
             new_image=_typed_item(document["NewImage"]) if "NewImage" in document else None,
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         problem = f"is not a change as forward_changes writes it: {type(error).__name__} {error}"
         raise RejectedChange(Reason("record", "", problem)) from error
+
+
+def _version(value: object) -> int:
+    """Return a version from its text: as a JSON number, another reader might round its 50 digits."""
+    if not isinstance(value, str) or not VERSION.fullmatch(value):
+        raise TypeError("a version is a string of at most 50 digits")
+    return int(value)
+
+
+def _milliseconds(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("a time is a whole number of milliseconds")
+    return value
 
 
 def _typed_item(value: object) -> TypedItem:

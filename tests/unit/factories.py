@@ -1,0 +1,107 @@
+"""Stream records, changes and mappings to vary in a test."""
+
+import base64
+import json
+from typing import Any
+
+from dynaurora.changes import Change, encode_change
+from dynaurora.mapping import Mapping, build_mapping
+from dynaurora.rows import Row, RowMapper
+
+SEQUENCE_NUMBER = "111000000000000000000000"
+CREATED_AT = 1_700_000_000
+
+Document = dict[str, Any]
+
+
+def click(**changed: Any) -> Document:
+    """Return a plain payload that the web_analytics mapping accepts, with some of its members changed."""
+    payload = {
+        "Hits": 3,
+        "device": {
+            "make": "Firefox",
+            "platform": {"name": "linux", "version": "6.1"},
+            "location": {"latitude": "52.5", "longitude": "13.4", "country": "DE"},
+        },
+        "session": {"session_id": "s-1", "start_timestamp": "2026-01-01 10:00", "stop_timestamp": "2026-01-01 10:05"},
+    }
+    return payload | changed
+
+
+def click_item(payload: Any = None, page_id: str = "home", activity_dt: str = "2026-01-01") -> Document:
+    """Return a typed web_analytics item; a payload that is no text is written as JSON."""
+    if not isinstance(payload, str):
+        payload = json.dumps(click() if payload is None else payload)
+    return {"page_id": {"S": page_id}, "activity_dt": {"S": activity_dt}, "payload": {"S": payload}}
+
+
+def click_change(payload: Any = None, version: int = 1, page_id: str = "home") -> Change:
+    """Return the change that puts a web_analytics item."""
+    item = click_item(payload, page_id)
+    return Change(version, CREATED_AT * 1000, {name: item[name] for name in ("page_id", "activity_dt")}, item)
+
+
+def stream_record(
+    name: str = "INSERT",
+    item: Document | None = None,
+    sequence_number: str = SEQUENCE_NUMBER,
+    created_at: float = CREATED_AT,
+) -> Document:
+    """Return a stream record of a web_analytics item, as Lambda receives it."""
+    item = item or click_item()
+    data: Document = {
+        "ApproximateCreationDateTime": created_at,
+        "Keys": {key: item[key] for key in ("page_id", "activity_dt")},
+        "SequenceNumber": sequence_number,
+        "SizeBytes": 100,
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    }
+    if name != "REMOVE":
+        data["NewImage"] = item
+    if name != "INSERT":
+        data["OldImage"] = item
+    return {"eventID": "1", "eventName": name, "eventSource": "aws:dynamodb", "dynamodb": data}
+
+
+EXPIRED = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+"""The user identity of a delete by Time to Live."""
+
+
+def mapping_document(*columns: Document, schema: Any = True, unmapped: Any = "ignore", **source: Any) -> Document:
+    """Return a mapping of a table keyed by `id`, with these columns behind the key's."""
+    return {
+        "source": {"table": "things", "partition_key": "id", **source},
+        "schema": schema,
+        "target": {
+            "database": "Demo",
+            "table": "Things",
+            "columns": [{"name": "id", "type": "VARCHAR(20)", "from": "id"}, *columns],
+            "unmapped": unmapped,
+        },
+    }
+
+
+def make_mapping(*columns: Document, **options: Any) -> Mapping:
+    """Return the mapping of `mapping_document`."""
+    return build_mapping("things", mapping_document(*columns, **options))
+
+
+def column(name: str, kind: str, source: str | None = None) -> Document:
+    """Return a column of a mapping; it is from the attribute of its name unless told."""
+    return {"name": name, "type": kind, "from": source or name}
+
+
+def map_item(mapping: Mapping, version: int = 1, **attributes: Any) -> Row:
+    """Return the row of an item with these typed attributes and the key `id`."""
+    item = {"id": {"S": "a"}} | attributes
+    return RowMapper(mapping).row(Change(version, CREATED_AT * 1000, {"id": item["id"]}, item))
+
+
+def firehose_record(change: Change | bytes, record_id: str = "1") -> Document:
+    """Return a change as Firehose hands it to its transformation Lambda."""
+    data = change if isinstance(change, bytes) else encode_change(change)
+    return {
+        "recordId": record_id,
+        "approximateArrivalTimestamp": CREATED_AT * 1000,
+        "data": base64.b64encode(data).decode("ascii"),
+    }
