@@ -1,0 +1,61 @@
+"""`dynaurora prepare`: create a mapping's tables in Aurora."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from dynaurora import migrations, sql
+from dynaurora.aurora import Endpoint, connect
+from dynaurora.errors import DynauroraError
+from dynaurora.mapping import load_mapping
+from dynaurora.secrets import read_credentials
+
+EPILOG = """
+\b
+Examples:
+  dynaurora prepare web_analytics --host HOST --secret-arn ARN --dry-run
+  dynaurora prepare web_analytics --host HOST --secret-arn ARN
+
+\b
+The secret's user needs CREATE, ALTER and CREATE VIEW on the mapping's database. The loader, whose secret the stack
+gets, needs only this:
+  GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON Demo.* TO loader;
+  GRANT AWS_LOAD_S3_ACCESS TO loader;
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("mapping")
+@click.option("--host", required=True, help="The cluster's writer endpoint.")
+@click.option("--port", default=3306, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--secret-arn", required=True, help="The secret of a user who may create tables.")
+@click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The certificate authority of the database, PEM. Without it, Amazon RDS's own.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the statements, and run none.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
+def prepare(
+    mapping: str, host: str, port: int, secret_arn: str, ca_file: Path | None, dry_run: bool, as_json: bool
+) -> None:
+    """Create the tables and the view of MAPPING in Aurora, and the system tables. Safe to repeat."""
+    try:
+        wanted = load_mapping(mapping)
+        endpoint = Endpoint(host, port, ca_file.read_text("ascii") if ca_file else "")
+        with connect(endpoint, read_credentials(secret_arn)) as aurora:
+            if dry_run:
+                collation = sql.key_collation(aurora.server_version)
+                click.echo(f"{sql.create_replica(wanted, collation)};\n{sql.create_view(wanted)};")
+                return
+            applied = migrations.prepare_target(aurora, wanted)
+    except DynauroraError as error:
+        raise click.ClickException(str(error)) from error
+    done = {"mapping": mapping, "view": f"{wanted.database}.{wanted.table}", "migrations": applied}
+    if as_json:
+        click.echo(json.dumps(done))
+    else:
+        click.echo(f"{done['view']} is ready; migrations applied: {', '.join(applied) or 'none, all were there'}.")
