@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -71,13 +72,14 @@ def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
 def read_error(error: Any) -> tuple[str, str]:
     """Return an error's name and reason, from what a Catch recorded.
 
-    The Cause of a Lambda error is JSON with an errorMessage; of any other error it is plain text.
+    The Cause of a Lambda error is JSON with an errorMessage, which ends with the remedy if it is one of ours; of
+    any other error it is plain text.
     """
     caught = error if isinstance(error, dict) else {}
     name, cause = str(caught.get("Error") or "Unknown"), str(caught.get("Cause") or "")
     with suppress(KeyError, TypeError, ValueError):
         cause = json.loads(cause)["errorMessage"]
-    return name, str(cause)[:MAX_REASON]
+    return name, str(cause).removesuffix(remedy_for(name)).strip()[:MAX_REASON]
 
 
 def batch_id_of(event: dict[str, Any]) -> str:
@@ -86,4 +88,4 @@ def batch_id_of(event: dict[str, Any]) -> str:
         return Batch.from_event(event).id
     except InvalidBatchError:
         name = str((event.get("execution") or {}).get("name") or "unnamed")
-        return "invalid-" + "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+        return "invalid-" + re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -6,6 +6,7 @@ Metrics leave as EMF in the log (CloudWatch Logs, "Embedded metric format").
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dynaurora.errors import Reason
+
+# An invocation that fails counts nothing of its own; that is no news.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 logger = Logger()
 tracer = Tracer()

@@ -67,15 +67,23 @@ def transform_records(
             row = base64.b64encode(transform_record(record.get("data", ""), mapper)).decode("ascii")
         except RejectedChange as error:
             result.rejections.append(Rejection(record_id, error.reasons))
-            result.records.append({"recordId": record_id, "result": "ProcessingFailed"})
+            result.records.append(processing_failed(record_id))
             continue
         size += len(row)
         if size > max_answer_bytes:
             result.overflowed += 1
-            result.records.append({"recordId": record_id, "result": "ProcessingFailed"})
+            result.records.append(processing_failed(record_id))
         else:
             result.records.append({"recordId": record_id, "result": "Ok", "data": row})
     return result
+
+
+def processing_failed(record_id: str) -> dict[str, str]:
+    """Return the answer for a record that is to be kept.
+
+    `data` must be there, and is empty: Firehose keeps the record as it came, whatever is sent back.
+    """
+    return {"recordId": record_id, "result": "ProcessingFailed", "data": ""}
 
 
 def transform_record(data: str, mapper: RowMapper) -> bytes:
