@@ -43,8 +43,8 @@ RDS_BUNDLE = Path(__file__).parent / "certificates" / "rds-global-bundle.pem"
 """The certificate authorities of Amazon RDS; the package that is built for AWS has it."""
 
 CONNECT_TIMEOUT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 800
-"""Below the 15 minutes of a Lambda invocation, so that a silent server ends as a lost connection, with its name."""
+READ_TIMEOUT_SECONDS = 280
+"""Below import_batch's timeout in infra/workflows.yaml: a silent server is told as a lost connection, by its name."""
 
 SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'",
