@@ -40,7 +40,7 @@ TYPE_NAMES = {
     dict: "object",
 }
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 LARGEST_EXPONENT = 400
 """Beyond any number that DynamoDB or a MySQL column holds; a larger one stays a Decimal, since as an int it would
 take that many digits of memory."""
@@ -66,6 +66,8 @@ def describe(value: object) -> str:
 def exact_number(text: str) -> int | Decimal:
     """Return the number that `text` writes: an int where it is whole (`1.0` and `1e2` are), else a Decimal."""
     number = Decimal(text)
+    if not number:
+        return 0
     if number.adjusted() > LARGEST_EXPONENT or number != number.to_integral_value():
         return number
     return int(number)
@@ -110,13 +112,13 @@ def parse_json(text: str, path: str) -> Any:
         problem = f"is not JSON: {error.msg} at character {error.pos}"
     except RecursionError:
         problem = "is nested too deep"
-    except (ValueError, ArithmeticError) as error:
-        problem = f"is not JSON: {error}"
+    except (ValueError, ArithmeticError):
+        problem = "is not JSON that can be kept: it has NaN, Infinity, or a number of too many digits"
     raise RejectedChange(Reason("json", path, problem))
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
+def _refuse_constant(_name: str) -> None:
+    raise ValueError
 
 
 def _number(text: str, _path: str) -> int | Decimal:

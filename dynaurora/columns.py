@@ -116,7 +116,13 @@ def encode_decimal(value: Any, *, digits: int, scale: int) -> str:
     behind = significant_scale(number)
     if behind > scale:
         misfit("range", f"has {behind} digits behind the point, and the column takes {scale}")
-    return format(number, "f")
+    return digits_of(number)
+
+
+def digits_of(number: Decimal) -> str:
+    """Return a number's digits without the zeros that end its fraction: MySQL would warn of cutting them off."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def significant_scale(number: Decimal) -> int:
@@ -132,7 +138,7 @@ def encode_double(value: Any) -> str:
     if type(value) is not int and type(value) is not Decimal:
         misfit("type", f"is {describe(value)}, and the column takes a number")
     if not survives_double(value):
-        misfit("range", f"has {len(Decimal(value).as_tuple().digits)} digits, more than a DOUBLE keeps exactly")
+        misfit("range", "is a number whose digits a DOUBLE does not keep")
     return repr(float(value))
 
 
@@ -166,7 +172,9 @@ def to_text(value: Any) -> str:
         check_unicode(value)
         return value
     if type(value) is int or type(value) is Decimal:
-        return format(Decimal(value), "f") if Decimal(value).adjusted() < MAX_VARCHAR else str(value)
+        number = Decimal(value)
+        # Written out, 1E-999999999 would fill the memory with zeros.
+        return format(number, "f") if abs(number.adjusted()) < MAX_VARCHAR else str(number)
     return misfit("type", f"is {describe(value)}, and the column takes text")
 
 
