@@ -57,7 +57,7 @@ def from_stream_record(record: Mapping[str, Any]) -> Change:
         created_at = float(data["ApproximateCreationDateTime"])
         change = Change(
             version=stream_version(int(created_at), int(data["SequenceNumber"])),
-            changed_at_ms=int(created_at * 1000),
+            changed_at_ms=round(created_at * 1000),
             keys=_typed_item(data["Keys"]),
             new_image=None if record["eventName"] == "REMOVE" else _typed_item(data["NewImage"]),
         )

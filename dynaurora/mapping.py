@@ -13,20 +13,33 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jmespath
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, best_match
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from dynaurora.columns import ColumnType, parse_type
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from referencing._core import Resolver
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+REFERENCES = {"$ref", "$dynamicRef"}
 
 TABLES = Path(__file__).parent / "tables"
 SCHEMA_FILE = Path(__file__).parent / "mapping.schema.json"
 
 CHANGED_AT_MS = "@changed_at_ms"
 """The `from` of a column that takes the change's own time, in milliseconds of Unix time."""
+UNMAPPED = "@unmapped"
+"""The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version")
 """Columns that every replica has before the mapping's own."""
 INDEX_BYTES = 3072
@@ -48,6 +61,17 @@ class Column:
     def path(self) -> tuple[str, ...] | None:
         """The names that lead to the value, where the expression is nothing more than that."""
         return tuple(self.source.split(".")) if PLAIN_PATH.fullmatch(self.source) else None
+
+    @cached_property
+    def attribute(self) -> str | None:
+        """The one attribute that the column takes as it is; None where the expression is more than its name.
+
+        A name that JMESPath cannot write plainly is quoted in it: `"user-id"`.
+        """
+        if self.source == CHANGED_AT_MS or self.source == UNMAPPED:
+            return None
+        parsed = jmespath.compile(self.source).parsed
+        return str(parsed["value"]) if parsed["type"] == "field" else None
 
 
 @dataclass(frozen=True)
@@ -81,8 +105,8 @@ class Mapping:
     @cached_property
     def key_columns(self) -> tuple[Column, ...]:
         """The columns of the primary key, in the order of the item's key attributes."""
-        by_source = {column.source: column for column in self.columns}
-        return tuple(by_source[attribute] for attribute in self.key_attributes)
+        takers = {column.attribute: column for column in self.columns}
+        return tuple(takers[attribute] for attribute in self.key_attributes)
 
     @cached_property
     def validator(self) -> Draft202012Validator:
@@ -135,7 +159,7 @@ def build_mapping(name: str, document: Any, file_name: str = "mapping") -> Mappi
         for index, column in enumerate(target["columns"])
     ]
     if isinstance(unmapped, dict):
-        columns.append(Column(unmapped["column"], parse_type("JSON"), "@unmapped"))
+        columns.append(Column(unmapped["column"], parse_type("JSON"), UNMAPPED))
     mapping = Mapping(
         name=name,
         source_table=source["table"],
@@ -152,6 +176,17 @@ def build_mapping(name: str, document: Any, file_name: str = "mapping") -> Mappi
     checks.names(mapping)
     checks.keys(mapping)
     return mapping
+
+
+def _object_paths(value: Any, path: str) -> Iterator[tuple[int, str]]:
+    """Yield the identity of each object inside of a parsed file, with its path."""
+    if isinstance(value, dict):
+        yield id(value), path
+        for name, member in value.items():
+            yield from _object_paths(member, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _object_paths(member, f"{path}[{index}]")
 
 
 class _Checks:
@@ -173,6 +208,29 @@ class _Checks:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             self.fail(error.json_path.replace("$", "$.schema", 1), error.message)
+        if isinstance(schema, dict):
+            dialect = schema.get("$schema", DRAFT)
+            if dialect.rstrip("#") != DRAFT:
+                self.fail("$.schema.$schema", f"{dialect!r} is not the dialect of mappings, {DRAFT}")
+            self.references(DRAFT202012.create_resource(schema))
+
+    def references(self, root: Resource[Any]) -> None:
+        """Refuse a reference that leaves the file, or leads nowhere: it would fail with the first record."""
+        paths = dict(_object_paths(root.contents, "$.schema"))
+        pending = [(root, Registry().resolver_with_root(root))]
+        while pending:
+            resource, resolver = pending.pop()
+            for keyword in REFERENCES & resource.contents.keys() if isinstance(resource.contents, dict) else ():
+                self.reference(resolver, resource.contents[keyword], f"{paths[id(resource.contents)]}.{keyword}")
+            pending += [(child, resolver.in_subresource(child)) for child in resource.subresources()]
+
+    def reference(self, resolver: Resolver[Any], reference: str, path: str) -> None:
+        if not reference.startswith("#"):
+            self.fail(path, f"{reference!r} leads out of the file; only references as '#/$defs/name' are followed")
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            self.fail(path, f"{reference!r} leads nowhere")
 
     def column_type(self, index: int, text: str) -> ColumnType:
         try:
@@ -211,7 +269,7 @@ class _Checks:
     def keys(self, mapping: Mapping) -> None:
         octets = 0
         for attribute in mapping.key_attributes:
-            takers = [column for column in mapping.columns if column.source == attribute]
+            takers = [column for column in mapping.columns if column.attribute == attribute]
             if len(takers) != 1:
                 problem = f"exactly one column must be from the key attribute {attribute!r}, not {len(takers)}"
                 self.fail("$.target.columns", problem)

@@ -80,11 +80,15 @@ def _starts(node: Any) -> Iterator[tuple[str, ...]]:
     """Yield the paths from which a JMESPath syntax tree reads the item."""
     if node["type"] == "field":
         yield (node["value"],)
+    elif node["type"] == "current":
+        yield ()
+    elif node["type"] == "expref":
+        return  # what follows `&` starts from the elements of an array, not from the item
     elif node["type"] == "subexpression":
         path: tuple[str, ...] = ()
         for child in node["children"]:
             starts = list(_starts(child))
-            if child["type"] != "field":
+            if child["type"] not in {"field", "current"}:
                 yield from (path + start for start in starts)
                 return
             path += starts[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import localcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +17,7 @@ import jmespath
 from dynaurora.attributes import describe, plain_item
 from dynaurora.columns import Misfit
 from dynaurora.errors import Reason, RejectedChange
-from dynaurora.mapping import CHANGED_AT_MS
+from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.paths import remainder, taken_paths, undeclared_paths
 
 if TYPE_CHECKING:
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
     from jsonschema import ValidationError
 
-    from dynaurora.changes import Change
+    from dynaurora.changes import Change, TypedItem
     from dynaurora.columns import Field
     from dynaurora.mapping import Column, Mapping
 
 MAX_REASONS = 20
 """As many as a person reads; a record with more is as wrong."""
+SCHEMA_PRECISION = 1000
+"""Digits for `multipleOf`, the one keyword that calculates: enough for the quotient of any two numbers that DynamoDB
+holds, 38 digits and 255 orders of magnitude apart."""
 
 
 class _Missing:
@@ -55,7 +59,7 @@ class RowMapper:
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
         self._validate = mapping.validator.iter_errors
-        self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != "@unmapped"]
+        self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != UNMAPPED]
         self._taken = taken_paths(column.source for column, _ in self._finders if column.source != CHANGED_AT_MS)
         self._key_positions = [mapping.columns.index(column) for column in mapping.key_columns]
 
@@ -64,27 +68,39 @@ class RowMapper:
 
         Raises RejectedChange with every reason why the mapping refuses it.
         """
-        if change.new_image is None:
-            return Row(deleted=True, version=change.version, fields=self._key_fields(change))
-        item = plain_item(change.new_image, self.mapping.json_attributes)
+        try:
+            fields = self._key_fields(change.keys) if change.new_image is None else self._item_fields(change)
+        except RecursionError:
+            raise RejectedChange(Reason("depth", "", "is nested too deep")) from None
+        return Row(deleted=change.is_delete, version=change.version, fields=fields)
+
+    def _item_fields(self, change: Change) -> tuple[Field, ...]:
+        item = plain_item(change.new_image or {}, self.mapping.json_attributes)
         self._check_keys(item)
-        errors = list(islice(self._validate(item), MAX_REASONS))
+        self._check_schema(item)
+        return self._fields(item, change.changed_at_ms)
+
+    def _check_schema(self, item: dict[str, Any]) -> None:
+        try:
+            with localcontext(prec=SCHEMA_PRECISION):
+                errors = list(islice(self._validate(item), MAX_REASONS))
+        except ArithmeticError:
+            raise RejectedChange(Reason("range", "", "has a number too large or small to be judged")) from None
         if errors:
             raise RejectedChange(*(explain(error) for error in errors))
-        return Row(deleted=False, version=change.version, fields=self._fields(item, change.changed_at_ms))
 
     def _check_keys(self, item: dict[str, Any]) -> None:
-        missing = [name for name in self.mapping.key_attributes if name not in item]
+        missing = [name for name in self.mapping.key_attributes if item.get(name) is None]
         if missing:
             raise RejectedChange(*(Reason("key", name, "is a key of the table and is missing") for name in missing))
 
-    def _key_fields(self, change: Change) -> tuple[Field, ...]:
-        keys = plain_item(change.keys)
+    def _key_fields(self, typed_keys: TypedItem) -> tuple[Field, ...]:
+        keys = plain_item(typed_keys)
         self._check_keys(keys)
         fields: list[Field] = [None] * len(self.mapping.columns)
         reasons: list[Reason] = []
-        for position, column in zip(self._key_positions, self.mapping.key_columns, strict=True):
-            fields[position] = _encode(column, keys[column.source], reasons)
+        for position, name in zip(self._key_positions, self.mapping.key_attributes, strict=True):
+            fields[position] = _encode(self.mapping.columns[position], keys[name], reasons)
         if reasons:
             raise RejectedChange(*reasons)
         return tuple(fields)
@@ -120,7 +136,9 @@ class RowMapper:
 def explain(error: ValidationError) -> Reason:
     """Return the reason that a schema error gives, without the value that broke it: it may be personal."""
     path = ".".join(map(str, error.absolute_path))
-    keyword, expected = str(error.validator), cast("Any", error.validator_value)
+    keyword, expected = cast("str | None", error.validator), cast("Any", error.validator_value)
+    if keyword is None:  # the schema `false`
+        return Reason("schema", path, "is there, and the schema does not allow it")
     if keyword == "type":
         allowed = expected if isinstance(expected, str) else " or ".join(expected)
         return Reason(keyword, path, f"is {describe(error.instance)}, and the schema takes {allowed}")
