@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as SdkConnectionError
 
 from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError, ThrottledError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=30)
 THROTTLING = ("Throttl", "SlowDown", "TooManyRequests", "LimitExceeded", "ProvisionedThroughput", "ServiceUnavailable")
+UNREACHABLE = (SdkConnectionError, HTTPClientError, IncompleteReadError)
+"""The network's failures; what else the SDK raises by itself, as missing credentials, no retry mends."""
 MISSING = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
 
 
@@ -41,7 +44,7 @@ def translated_errors() -> Iterator[None]:
 def translate_error(error: ClientError | BotoCoreError) -> DynauroraError | None:
     """Return our error for one of the SDK's, or None where the tree has none for it."""
     if isinstance(error, BotoCoreError):
-        return ThrottledError(f"AWS could not be reached: {error}.")
+        return ThrottledError(f"AWS could not be reached: {error}.") if isinstance(error, UNREACHABLE) else None
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     problem = f"{error.operation_name} answered {code}: {error.response.get('Error', {}).get('Message', '')}."
