@@ -48,7 +48,7 @@ class Batch:
     @property
     def id(self) -> str:
         """The ledger's key: a digest of what the batch holds, and of nothing about how it came."""
-        digest = hashlib.sha256(self.mapping.encode())
+        digest = hashlib.sha256(self.mapping.encode("utf-8", "surrogatepass"))
         for part in sorted(f"{item.bucket}\0{item.key}\0{item.etag}" for item in self.objects):
             digest.update(b"\0\0" + part.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:40]

@@ -58,7 +58,7 @@ def decode_failed_record(line: bytes) -> FailedRecord:
             failed_at_ms=int(envelope.get("attemptEndingTimestamp", 0)),
             function_arn=str(envelope.get("lambdaArn") or envelope.get("lambdaARN") or ""),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"the line is not a failed record: {error}") from error
 
 
