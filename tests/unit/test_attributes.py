@@ -1,0 +1,182 @@
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynaurora.attributes import Binary, describe, exact_number, parse_json, plain_item, plain_value
+from dynaurora.errors import RejectedChange
+
+DYNAMODB_NUMBERS = st.builds(
+    lambda sign, digits, exponent: f"{sign}{digits}E{exponent}",
+    st.sampled_from(["", "-"]),
+    st.integers(0, 10**38 - 1),
+    st.integers(-130, 87),
+)
+
+
+@given(DYNAMODB_NUMBERS)
+def test_a_number_keeps_all_its_digits(text):
+    number = plain_value({"N": text}, "n")
+    assert Decimal(number) == Decimal(text)
+    assert type(number) is int or number != number.to_integral_value()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("0E+999999", 0),
+        ("12", 12),
+        ("1.0", 1),
+        ("1e2", 100),
+        ("99999999999999999999999999999999999999", 10**38 - 1),
+        ("0.1", Decimal("0.1")),
+        ("1E-130", Decimal("1E-130")),
+        ("1e999999", Decimal("1E+999999")),  # as an int it would be a megabyte
+    ],
+)
+def test_a_whole_number_is_an_int(text, number):
+    assert exact_number(text) == number
+    assert type(exact_number(text)) is type(number)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "plain"),
+    [
+        pytest.param({"S": ""}, "", id="empty string"),
+        pytest.param({"S": "a\0b"}, "a\0b", id="NUL"),
+        pytest.param({"S": "\ud800"}, "\ud800", id="lone surrogate is left for the column to refuse"),
+        pytest.param({"B": "AAE="}, "AAE=", id="binary"),
+        pytest.param({"BOOL": False}, False, id="false"),
+        pytest.param({"NULL": True}, None, id="null"),
+        pytest.param({"M": {"a": {"L": [{"N": "1"}, {"M": {}}]}}}, {"a": [1, {}]}, id="nested"),
+        pytest.param({"SS": ["b", "a", "B"]}, ["B", "a", "b"], id="string set by code point"),
+        pytest.param({"NS": ["10", "9", "-1.5"]}, [Decimal("-1.5"), 9, 10], id="number set by number"),
+        pytest.param({"BS": ["/w==", "AA=="]}, ["AA==", "/w=="], id="binary set by bytes"),
+    ],
+)
+def test_each_type_has_its_plain_value(attribute, plain):
+    assert plain_value(attribute, "a") == plain
+
+
+def test_binary_knows_its_bytes():
+    value = plain_value({"B": "AAH/"}, "a")
+    assert isinstance(value, Binary)
+    assert value.data == b"\0\1\xff"
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        None,
+        "text",
+        {},
+        {"S": "a", "N": "1"},
+        {"X": "a"},
+        {"S": 1},
+        {"N": 1},
+        {"N": "one"},
+        {"N": ""},
+        {"N": "NaN"},
+        {"N": "Infinity"},
+        {"N": "1e99999"},
+        {"N": "١٢"},
+        {"N": "1_000"},
+        {"N": " 1"},
+        {"B": "a"},
+        {"B": "ä==="},
+        {"B": 1},
+        {"BOOL": "true"},
+        {"BOOL": 1},
+        {"NULL": False},
+        {"M": []},
+        {"L": {}},
+        {"SS": "ab"},
+        {"SS": [1]},
+        {"NS": ["x"]},
+        {"BS": ["x"]},
+    ],
+    ids=str,
+)
+def test_what_dynamodb_does_not_write_is_rejected(attribute):
+    with pytest.raises(RejectedChange) as caught:
+        plain_value(attribute, "a")
+    assert [(reason.rule, reason.path) for reason in caught.value.reasons] == [("attribute", "a")]
+
+
+def test_the_reason_names_the_path_inside_of_the_item():
+    with pytest.raises(RejectedChange) as caught:
+        plain_item({"a": {"M": {"b": {"L": [{"N": "1"}, {"N": "x"}]}}}})
+    assert caught.value.reasons[0].path == "a.b[1]"
+
+
+def test_embedded_json_is_unwrapped_where_the_mapping_says_so():
+    item = {"payload": {"S": '{"a": 1.50}'}, "text": {"S": '{"a": 1}'}, "number": {"N": "1"}}
+    plain = plain_item(item, frozenset({"payload", "number", "absent"}))
+    assert plain == {"payload": {"a": Decimal("1.5")}, "text": '{"a": 1}', "number": 1}
+
+
+@given(DYNAMODB_NUMBERS)
+def test_numbers_in_embedded_json_are_exact(text):
+    assert Decimal(parse_json(f"[{text}]", "payload")[0]) == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param('{"a": 1, "a": 2}', {"a": 2}, id="the last of a repeated name"),
+        pytest.param("null", None, id="null"),
+        pytest.param('"\\u0000"', "\0", id="NUL"),
+        pytest.param('"\\ud800"', "\ud800", id="lone surrogate"),
+        pytest.param("1e999999", Decimal("1e999999"), id="number beyond all columns"),
+        pytest.param("1e-999999999", Decimal("1e-999999999"), id="number below all columns"),
+    ],
+)
+def test_unusual_json_is_read(text, value):
+    assert parse_json(text, "payload") == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("hello", id="text"),
+        pytest.param('{"a": 1', id="truncated"),
+        pytest.param("{'a': 1}", id="Python, not JSON"),
+        pytest.param('{"a": 1} {}', id="two documents"),
+        pytest.param("[NaN]", id="NaN"),
+        pytest.param("[-Infinity]", id="Infinity"),
+        pytest.param("1" * 5000, id="5000 digits"),
+        pytest.param("1e9999999999999999999", id="exponent that no number has"),
+        pytest.param("[" * 100_000 + "]" * 100_000, id="nested deep"),
+    ],
+)
+def test_what_is_not_json_is_rejected_with_its_attribute(text):
+    with pytest.raises(RejectedChange) as caught:
+        plain_item({"payload": {"S": text}}, frozenset({"payload"}))
+    assert [(reason.rule, reason.path) for reason in caught.value.reasons] == [("json", "payload")]
+
+
+def test_a_refusal_does_not_repeat_the_text():
+    with pytest.raises(RejectedChange) as caught:
+        parse_json("alice@example.com", "payload")
+    assert "alice" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "null"),
+        (True, "a boolean"),
+        (1, "a number"),
+        (Decimal("0.5"), "a number"),
+        ("", "a string"),
+        (Binary("AA=="), "binary"),
+        ([], "an array"),
+        ({}, "an object"),
+    ],
+)
+def test_values_are_described_in_json_words(value, words):
+    assert describe(value) == words
