@@ -16,12 +16,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from local.aurora.connection import Surroundings, serve_client
-from local.aurora.objects import ObjectFetcher
+from local.aurora.objects import CONCURRENT_FETCHES, ObjectFetcher
 from local.certificates import Certificates
 
 logger = logging.getLogger(__name__)
 
-_CONCURRENT_FETCHES: Final = 16
 _BACKLOG: Final = 256
 _STOP_TIMEOUT_SECONDS: Final = 10.0
 _ACCEPT_PAUSE_SECONDS: Final = 0.1
@@ -68,7 +67,7 @@ class Gateway:
         listener = socket.create_server((self.host, self.port), backlog=_BACKLOG)
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
-        executor = ThreadPoolExecutor(_CONCURRENT_FETCHES, thread_name_prefix="fetch")
+        executor = ThreadPoolExecutor(CONCURRENT_FETCHES, thread_name_prefix="fetch")
         surroundings = Surroundings(self._server_socket, self._files, self._tls, self._fetcher, executor)
         self._running = _Running(listener, surroundings, executor)
         self._running.start()

@@ -28,12 +28,18 @@ if TYPE_CHECKING:
 S3_ERROR: Final = 1871
 LOAD_ERROR: Final = 63985
 
+CONCURRENT_FETCHES: Final = 16
+"""How many loads may fetch at once; more wait for one of them."""
+
 _URL = re.compile(r"s3(?:-[a-z0-9-]+)?://(?P<bucket>[^/]+)/(?P<key>.+)", re.DOTALL)
 _URL_LIMIT = 1024
 """Characters of a URL in a manifest, by AWS's documentation of LOAD DATA FROM S3."""
 _CHUNK_BYTES = 1 << 20
 _TAIL_BYTES = 4096
 """How much of an object's end is kept to see how its last row ends."""
+_CLIENT_SETTINGS: Final = Config(
+    connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 3}, max_pool_connections=CONCURRENT_FETCHES
+)
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
@@ -107,7 +113,7 @@ class ObjectFetcher:
                     region_name=self._region,
                     aws_access_key_id="test",
                     aws_secret_access_key="test",  # noqa: S106
-                    config=Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 3}),
+                    config=_CLIENT_SETTINGS,
                 )
             return self._made_client
 
