@@ -71,6 +71,20 @@ def stop(directory: Path = DIRECTORY) -> bool:
 
 
 @contextmanager
+def start_for_good(
+    directory: Path = DIRECTORY, *, database: str, report: Callable[[str], None] = print
+) -> Iterator[State]:
+    """Yield a local AWS to set up. It stays running, unless this started it and setting up failed."""
+    was_running = find_supervisor(directory) is not None
+    try:
+        yield start(directory, database=database, report=report)
+    except BaseException:
+        if not was_running:
+            stop(directory)
+        raise
+
+
+@contextmanager
 def borrow(
     directory: Path = DIRECTORY, *, database: str, report: Callable[[str], None] = print
 ) -> Iterator[tuple[State, bool]]:

@@ -1,0 +1,310 @@
+"""`dynaurora local …`: an AWS the size of this machine, started, looked at, demonstrated and stopped.
+
+What the commands do is in `local/`, which is imported when one of them runs: it needs a checkout and the extra
+`local`, and nothing else on the command line does.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.demo import Result
+    from local.state import State
+
+DEFAULT_DATABASE = "Demo"
+DEFAULT_CHANGES = 5000
+DEFAULT_TIMEOUT_SECONDS = 600.0
+
+errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False, soft_wrap=True)
+
+
+@click.group("local")
+def local_group() -> None:
+    """Run all of it on this machine: an emulated AWS, a real MariaDB as Aurora.
+
+    The templates, functions and state machine are the ones that go to AWS. Files are kept in .local/ of the checkout,
+    and two checkouts can run at once.
+    """
+
+
+@local_group.command(
+    epilog="""\b
+Examples:
+  dynaurora local up
+  dynaurora local up --json | jq -r .endpoint_url
+  AUTH=true dynaurora local up         enforce the functions' own roles
+"""
+)
+@click.option("--database", default=DEFAULT_DATABASE, show_default=True, help="Database that clients use by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print where things are as one JSON object.")
+def up(database: str, *, as_json: bool) -> None:
+    """Start the local AWS in the background and deploy infra/template.yaml to it.
+
+    Where it is up, what has changed in the checkout is deployed. It starts empty: DynamoDB is, and the replica too.
+    """
+    with explained_errors():
+        from local.deployment import deploy
+        from local.lifecycle import start_for_good
+        from local.running import check_roles, describe, find_api, find_database
+
+        with start_for_good(database=database, report=say) as state:
+            check_roles(state)
+            deployment = deploy(find_api(state), find_database(state), report=say)
+    where = describe(state, deployment)
+    if as_json:
+        click.echo(json.dumps(where, indent=2))
+    else:
+        print_places(where)
+        output.print('\nNext: [bold]eval "$(dynaurora local env)"[/] and then [bold]aws[/] or [bold]mysql[/]')
+
+
+@local_group.command()
+def down() -> None:
+    """Stop the local AWS and wait until all of it has stopped."""
+    with explained_errors():
+        from local.lifecycle import stop
+
+        click.echo("Stopped." if stop() else "Nothing was running.")
+
+
+@local_group.command(
+    epilog="""\b
+Examples:
+  dynaurora local status
+  dynaurora local status --json | jq .waiting
+"""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON object.")
+def status(*, as_json: bool) -> None:
+    """Show what runs where, and how much is on its way. Exit status 1 where nothing runs."""
+    with explained_errors():
+        from local.status import read_status
+
+        found = read_status()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        print_status(found)
+    if not found["running"]:
+        raise SystemExit(1)
+
+
+@local_group.command(
+    epilog="""\b
+Example:
+  eval "$(dynaurora local env)"
+  aws dynamodb scan --table-name web_analytics --max-items 3
+  mysql -e 'SELECT * FROM Demo.WebAnalytics LIMIT 3'
+"""
+)
+def env() -> None:
+    """Print shell exports with which aws, boto3 and mysql reach the local AWS."""
+    with explained_errors():
+        from local.lifecycle import DIRECTORY
+        from local.running import UNSET_VARIABLES, export_variables
+
+        variables = export_variables(find_running(), DIRECTORY)
+    for name in UNSET_VARIABLES:
+        click.echo(f"unset {name}")
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@local_group.command(
+    epilog="""\b
+Examples:
+  dynaurora local demo
+  dynaurora local demo --items 100000 --seed 7
+  AUTH=true dynaurora local demo       enforce the functions' own roles
+"""
+)
+@click.option(
+    "--items",
+    "changes",
+    type=click.IntRange(1),
+    default=DEFAULT_CHANGES,
+    show_default=True,
+    metavar="N",
+    help="How many changes to write.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed writes the same changes.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=DEFAULT_TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the last of them.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def demo(changes: int, seed: int, timeout: float, *, as_json: bool) -> None:
+    """Write changes to DynamoDB, wait for them in Aurora, and compare the two key by key.
+
+    Uses the local AWS that runs and leaves it running; where none runs, starts one and stops it at the end. Exit
+    status 0 only where every key agrees or is accounted for by a rejection.
+    """
+    with explained_errors():
+        from local.demo import Options, run_demo
+        from local.lifecycle import borrow
+        from local.running import check_roles
+
+        with borrow(database=DEFAULT_DATABASE, report=say) as (state, was_running):
+            check_roles(state)
+            with watched_progress(changes) as progress:
+                result = run_demo(state, Options(changes, seed, timeout), progress)
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        print_result(result)
+        print_next_commands(was_running=was_running)
+    if result.problems:
+        raise SystemExit(1)
+
+
+class DemoProgress:
+    """Shows the demo's steps and counts on standard error."""
+
+    def __init__(self, changes: int, bars: Progress) -> None:
+        self._bars = bars
+        self._written = bars.add_task("written to DynamoDB", total=changes, visible=False)
+        self._accounted = bars.add_task("arrived in Aurora", total=changes, visible=False)
+
+    def say(self, line: str) -> None:
+        """Tell of a step."""
+        say(line)
+
+    def count(self, written: int, accounted: int) -> None:
+        """Show how many changes are written, and how many have arrived or are kept with a reason."""
+        self._bars.update(self._written, completed=written, visible=True)
+        self._bars.update(self._accounted, completed=accounted, visible=True)
+
+
+@contextmanager
+def watched_progress(changes: int) -> Iterator[DemoProgress]:
+    """Show progress bars while the demo runs, where a person is watching."""
+    columns = (TextColumn("  {task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=not errors.is_terminal, disable=not errors.is_terminal) as bars:
+        yield DemoProgress(changes, bars)
+
+
+@contextmanager
+def explained_errors() -> Iterator[None]:
+    """End the command with status 1 and an error's message, for those that say what to do."""
+    try:
+        from local.expected_errors import EXPECTED
+    except ImportError as error:
+        raise click.ClickException(f"{error}. The local AWS needs a checkout and: pip install -e '.[local]'") from error
+    try:
+        yield
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from error
+
+
+def find_running() -> State:
+    """Return the state of the running local AWS, or end the command."""
+    from local.lifecycle import DIRECTORY
+    from local.state import read_state
+
+    state = read_state(DIRECTORY)
+    if state is None:
+        raise click.ClickException("The local AWS is not running; start it with: dynaurora local up")
+    return state
+
+
+def say(line: str) -> None:
+    """Tell of a step, on standard error."""
+    errors.print(f"[dim]{line} …[/]")
+
+
+def print_places(where: dict[str, Any]) -> None:
+    """Print where things are, for people."""
+    aurora = where["aurora"]
+    rows = {
+        "AWS API": where["endpoint_url"],
+        "DynamoDB table": where["table"],
+        "landing bucket": where["bucket"],
+        "delivery stream": where["delivery_stream"],
+        "state machine": where["state_machines"]["import_batch"],
+        "Aurora": f"mysql://{aurora['user']}@{aurora['host']}:{aurora['port']}/{aurora['database']}",
+    }
+    print_pairs(rows)
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """Print the status for people."""
+    if not found["running"]:
+        output.print("The local AWS is not running; start it with: dynaurora local up")
+        return
+    print_pairs(
+        {
+            "supervisor": f"process {found['processes']['supervisor']}",
+            "AWS API": f"{found['endpoint_url']}, process {found['processes']['emulator']}",
+            "Aurora": f"{found['aurora']['host']}:{found['aurora']['port']}, "
+            + (f"process {found['processes']['mariadb']}" if found["processes"]["mariadb"] else "down"),
+        }
+    )
+    counts = found.get("pipeline")
+    if counts is None:
+        output.print("Nothing is deployed; deploy with: dynaurora local up")
+        return
+    print_pairs(
+        {
+            "batches waiting": counts["waiting"],
+            "imports running": counts["executions"]["running"],
+            "imports succeeded": counts["executions"]["succeeded"],
+            "imports failed": counts["executions"]["failed"],
+            "rejected records": f"{counts['rejected_objects']} objects",
+            "items in DynamoDB": counts["items"],
+            "rows in Aurora": "unknown" if counts["rows"] is None else counts["rows"],
+        }
+    )
+
+
+def print_pairs(pairs: dict[str, Any]) -> None:
+    """Print names and values in two columns."""
+    for name, value in pairs.items():
+        output.print(f"{name:<18} {value}", markup=False)
+
+
+def print_result(result: Result) -> None:
+    """Print what the demo found."""
+    comparison = result.comparison
+    table = Table("", "count", show_header=False)
+    table.columns[1].justify = "right"
+    table.add_row("changes written", f"{result.changes:,}")
+    table.add_row("items in DynamoDB", f"{comparison.items:,}")
+    table.add_row("rows in Aurora", f"{comparison.rows:,}")
+    table.add_row("identical", f"{comparison.identical:,}")
+    table.add_row("differing", f"{comparison.differing:,}")
+    table.add_row("missing", f"{comparison.missing:,}")
+    table.add_row("rejected changes", f"{result.rejected:,}")
+    for reason, count in result.reasons.most_common():
+        table.add_row(f"  {reason}", f"{count:,}", style="dim")
+    table.add_row("seconds from last write to last row", f"{result.seconds:.1f}")
+    output.print(table)
+    for problem in result.problems:
+        output.print(f"[red]✗[/] {problem}")
+    if not result.problems:
+        kept = f"; {comparison.unmapped:,} are refused as they are, and kept" if comparison.unmapped else ""
+        output.print(f"[green]✓[/] Aurora holds what DynamoDB holds, key by key{kept}.")
+
+
+def print_next_commands(*, was_running: bool) -> None:
+    """Print the two commands that a person would try next."""
+    first = "dynaurora local status" if was_running else "dynaurora local up && dynaurora local demo"
+    query = "SELECT country_code, COUNT(*) FROM Demo.WebAnalytics GROUP BY 1"
+    output.print("\nNext:", style="bold")
+    output.print(f"  {first}", markup=False)
+    output.print(f"  eval \"$(dynaurora local env)\" && mysql -e '{query}'", markup=False)

@@ -1,0 +1,30 @@
+"""What can be wrong with a machine or a checkout: errors whose message is all that a person needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dynaurora.errors import DynauroraError
+from infra.build_package import PackageError
+from local.deployment import DeploymentError
+from local.lifecycle import LifecycleError
+from local.packaging import PackagingError
+from local.processes import ProcessError
+from local.running import RolesMismatchError
+from local.venvs import EnvironmentCreationError
+
+EXPECTED: Final[tuple[type[Exception], ...]] = (
+    BotoCoreError,
+    ClientError,
+    DeploymentError,
+    DynauroraError,
+    EnvironmentCreationError,
+    LifecycleError,
+    PackageError,
+    PackagingError,
+    ProcessError,
+    RolesMismatchError,
+)
+"""The errors that the commands end with, without a traceback."""

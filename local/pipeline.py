@@ -1,0 +1,184 @@
+"""What is where in a deployed pipeline, counted: on its way, in Aurora, refused, parked.
+
+Everything is a fact that can be read again: rows from the ledger, records and batches from the landing bucket,
+executions from Step Functions. Nothing is estimated from time passed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora import keys, sql
+from dynaurora.changes import decode_change
+from dynaurora.errors import RejectedChange
+from dynaurora.failed_records import decode_failed_record
+from dynaurora.ledger import IMPORTS
+from dynaurora.mapping import load_mapping
+from dynaurora.observability import count_reasons
+from dynaurora.rows import RowMapper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from mypy_boto3_stepfunctions.literals import ExecutionStatusType
+
+    from dynaurora.aurora import Aurora
+    from dynaurora.mapping import Mapping
+    from local.api import Api
+    from local.deployment import Deployment
+
+ENDED_BADLY: Final[tuple[ExecutionStatusType, ...]] = ("FAILED", "TIMED_OUT", "ABORTED")
+
+
+@dataclass(frozen=True)
+class Imports:
+    """What the ledger says of streamed batches."""
+
+    batches: int
+    rows_staged: int
+    """Rows in these batches: each is one change, delivered."""
+    last_finished_at: datetime | None
+    """UTC, of the newest import."""
+
+
+@dataclass
+class Failures:
+    """What is kept of changes that did not become rows; `Pipeline.read_failures` adds what is new."""
+
+    rejected: set[tuple[str, int]] = field(default_factory=set)
+    """Key and version of each change that its mapping refused: a change delivered twice is one."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    parked_rows: int = 0
+    """Rows in batches that Aurora did not take."""
+    parked_batches: list[dict[str, Any]] = field(default_factory=list)
+    """The records of these batches."""
+    unforwarded: int = 0
+    """Stream records that forward_changes could not send, given up on by the stream mapping."""
+    seen: set[str] = field(default_factory=set)
+    """Keys of the objects that have been counted."""
+
+    @property
+    def accounted(self) -> int:
+        """Changes that are accounted for without a row."""
+        return len(self.rejected) + self.parked_rows + self.unforwarded
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One deployment, to be counted."""
+
+    api: Api
+    deployment: Deployment
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """The mapping of the replicated table."""
+        return load_mapping(self.deployment.mapping)
+
+    def read_imports(self, aurora: Aurora) -> Imports:
+        """Return what the ledger says, as of now."""
+        table = f"{sql.quote(self.mapping.database)}.{sql.quote(IMPORTS)}"
+        ((batches, rows, last),) = aurora.query(
+            f"SELECT COUNT(*), COALESCE(SUM(rows_staged), 0), MAX(finished_at) FROM {table}"  # noqa: S608  # our names
+            " WHERE mapping = %s AND source = 'stream'",
+            (self.mapping.name,),
+        )
+        return Imports(int(batches), int(rows), last)
+
+    def read_failures(self, failures: Failures) -> None:
+        """Add to `failures` what has been kept since it was last read."""
+        for key in self._unseen(keys.failed_records_prefix(self.mapping.name), failures):
+            for line in self._lines(key):
+                self._add_rejection(line, failures)
+        for key in self._unseen(keys.failed_batches_prefix(self.mapping.name), failures):
+            record = json.loads(b"".join(self._lines(key)))
+            failures.parked_batches.append(record)
+            failures.parked_rows += self._count_rows(record["batch"])
+        for key in self._unseen(f"{keys.UNFORWARDED}/", failures):
+            invocation = json.loads(b"".join(self._lines(key)))
+            failures.unforwarded += int(invocation["DDBStreamBatchInfo"]["batchSize"])
+
+    def count_objects(self, prefix: str) -> int:
+        """Return how many objects of the landing bucket have keys with a prefix."""
+        return sum(1 for _ in self._keys(prefix))
+
+    def count_executions(self, *statuses: ExecutionStatusType) -> int:
+        """Return how many imports have one of these statuses."""
+        pages = self.api.stepfunctions.get_paginator("list_executions")
+        arn = self.deployment.import_batch_arn
+        return sum(
+            len(page["executions"])
+            for status in statuses
+            for page in pages.paginate(stateMachineArn=arn, statusFilter=status)
+        )
+
+    def is_importing(self) -> bool:
+        """Tell whether an import runs or waits for its next attempt."""
+        answer = self.api.stepfunctions.list_executions(
+            stateMachineArn=self.deployment.import_batch_arn, statusFilter="RUNNING", maxResults=1
+        )
+        return bool(answer["executions"])
+
+    def count_items(self) -> int:
+        """Return how many items the table has, by counting them."""
+        paginator = self.api.dynamodb.get_paginator("scan")
+        return sum(page["Count"] for page in paginator.paginate(TableName=self.deployment.table, Select="COUNT"))
+
+    def scan_items(self) -> Iterator[dict[str, Any]]:
+        """Yield the table's items in DynamoDB's typed form, by consistent reads."""
+        paginator = self.api.dynamodb.get_paginator("scan")
+        for page in paginator.paginate(TableName=self.deployment.table, ConsistentRead=True):
+            yield from (json.loads(json.dumps(item, default=_encode_binary)) for item in page["Items"])
+
+    @cached_property
+    def _mapper(self) -> RowMapper:
+        return RowMapper(self.mapping)
+
+    def _add_rejection(self, line: bytes, failures: Failures) -> None:
+        """Count a refused change once, with the reasons that the mapping gives for it now."""
+        data = decode_failed_record(line).data
+        try:
+            change = decode_change(data)
+        except RejectedChange as error:
+            identity, reasons = (data.decode("utf-8", "replace"), 0), error.reasons
+        else:
+            identity, reasons = (json.dumps(change.keys, sort_keys=True), change.version), ()
+            try:
+                self._mapper.row(change)
+            except RejectedChange as error:
+                reasons = error.reasons
+        if identity not in failures.rejected:
+            failures.rejected.add(identity)
+            failures.reasons.update(count_reasons(reasons) or {"the transformation failed": 1})
+
+    def _count_rows(self, batch: dict[str, Any]) -> int:
+        """Return the rows in a batch's objects: its newlines, for those within a field are escaped as letters."""
+        bodies = (self.api.s3.get_object(Bucket=item["bucket"], Key=item["key"])["Body"] for item in batch["objects"])
+        return sum(chunk.count(b"\n") for body in bodies for chunk in body.iter_chunks())
+
+    def _unseen(self, prefix: str, failures: Failures) -> Iterator[str]:
+        for key in self._keys(prefix):
+            if key not in failures.seen:
+                yield key
+                failures.seen.add(key)
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        paginator = self.api.s3.get_paginator("list_objects_v2")
+        for page in paginator.paginate(Bucket=self.deployment.bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield entry["Key"]
+
+    def _lines(self, key: str) -> Iterator[bytes]:
+        body = self.api.s3.get_object(Bucket=self.deployment.bucket, Key=key)["Body"]
+        yield from body.iter_lines()
+
+
+def _encode_binary(value: bytes) -> str:
+    """Return binary as DynamoDB's JSON has it; the SDK has decoded it."""
+    return base64.b64encode(value).decode("ascii")

@@ -1,0 +1,67 @@
+"""The status of the local AWS: what runs where, and how much is on its way."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from dynaurora import keys, sql
+from dynaurora.errors import RetryableError
+from local.deployment import DeploymentError, read_deployment
+from local.lifecycle import DIRECTORY
+from local.pipeline import ENDED_BADLY, Pipeline
+from local.running import connect_administrator, describe, find_api
+from local.state import read_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.state import State
+
+
+def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
+    """Return whether it is `running`, and then its places and processes and, once deployed, the pipeline's counts."""
+    state = read_state(directory)
+    if state is None:
+        return {"running": False}
+    status: dict[str, Any] = {
+        "running": True,
+        "endpoint_url": state.endpoint_url,
+        "aurora": {"host": state.aurora.host, "port": state.aurora.port},
+        "processes": {
+            "supervisor": state.supervisor.pid,
+            "emulator": state.emulator.pid,
+            "mariadb": state.mariadb.pid if state.mariadb else None,
+        },
+    }
+    with suppress(DeploymentError):
+        deployment = read_deployment(find_api(state))
+        status |= describe(state, deployment)
+        status["pipeline"] = count_pipeline(state, Pipeline(find_api(state), deployment))
+    return status
+
+
+def count_pipeline(state: State, pipeline: Pipeline) -> dict[str, Any]:
+    """Return how much is where; `waiting` are batches that have landed and are not imported, and have not failed."""
+    name = pipeline.mapping.name
+    succeeded, failed = pipeline.count_executions("SUCCEEDED"), pipeline.count_executions(*ENDED_BADLY)
+    landed = pipeline.count_objects(keys.processed_prefix(name))
+    return {
+        "waiting": max(0, landed - succeeded - failed),
+        "executions": {"running": pipeline.count_executions("RUNNING"), "succeeded": succeeded, "failed": failed},
+        "rejected_objects": pipeline.count_objects(keys.failed_records_prefix(name)),
+        "failed_batches": pipeline.count_objects(keys.failed_batches_prefix(name)),
+        "items": pipeline.count_items(),
+        "rows": count_rows(state, pipeline),
+    }
+
+
+def count_rows(state: State, pipeline: Pipeline) -> int | None:
+    """Return the rows of the view, or None while the database is down."""
+    view = f"{sql.quote(pipeline.mapping.database)}.{sql.quote(pipeline.mapping.table)}"
+    try:
+        with connect_administrator(state) as aurora:
+            ((rows,),) = aurora.query(f"SELECT COUNT(*) FROM {view}")  # noqa: S608  # a mapping's names, quoted
+    except RetryableError:
+        return None
+    return int(rows)
