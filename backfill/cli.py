@@ -8,12 +8,14 @@ from __future__ import annotations
 import click
 
 from backfill.local_commands import local_group
+from backfill.prepare import prepare
 from dynaurora import __version__
 
 EXAMPLES = """\b
 Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora local up                   start an AWS on this machine and deploy to it
+  dynaurora prepare --help             create a mapping's tables in Aurora
   eval "$(dynaurora local env)"        let aws, boto3 and mysql reach it
 """
 
@@ -28,6 +30,7 @@ def main() -> None:
 
 
 main.add_command(local_group)
+main.add_command(prepare)
 
 if __name__ == "__main__":
     main()

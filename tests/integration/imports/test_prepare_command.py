@@ -1,0 +1,68 @@
+"""`dynaurora prepare` against the real database, its secret in the real (local) Secrets Manager."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+
+from backfill.cli import main
+from local.stack import Stack
+
+from .conftest import Target
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def prepare(target: Target, stack: Stack, tmp_path: Path) -> Any:
+    secret = boto3.client("secretsmanager").create_secret(
+        Name=f"prepare-{target.bucket}",
+        SecretString=json.dumps({"username": target.administrator.username, "password": target.administrator.password}),
+    )
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text(target.endpoint.ca_pem)
+    defaults = {
+        "--host": target.endpoint.host,
+        "--port": str(target.endpoint.port),
+        "--secret-arn": secret["ARN"],
+        "--ca-file": str(ca_file),
+    }
+
+    def run(*arguments: str, **changed: str) -> Result:
+        options = defaults | {f"--{name.replace('_', '-')}": value for name, value in changed.items()}
+        return CliRunner().invoke(main, ["prepare", *arguments, *(part for pair in options.items() for part in pair)])
+
+    return run
+
+
+def test_it_prepares_and_may_be_repeated(prepare: Any) -> None:
+    assert prepare("web_analytics").exit_code == 0
+    again = prepare("web_analytics", "--json")
+    assert json.loads(again.output) == {"mapping": "web_analytics", "view": "Demo.WebAnalytics", "migrations": []}
+
+
+def test_a_dry_run_prints_the_statements(prepare: Any) -> None:
+    shown = prepare("web_analytics", "--dry-run").output
+    assert "CREATE TABLE IF NOT EXISTS `Demo`.`WebAnalytics__replica`" in shown
+    assert "CREATE OR REPLACE VIEW `Demo`.`WebAnalytics`" in shown
+
+
+@pytest.mark.parametrize(
+    ("mapping", "changed", "says"),
+    [
+        ("nothing", {}, "No mapping is named 'nothing'; there are: web_analytics"),
+        ("web_analytics", {"secret_arn": "arn:none"}, "cannot be read"),
+        ("web_analytics", {"port": "1"}, "Can't connect"),
+    ],
+)
+def test_what_is_wrong_is_named(prepare: Any, mapping: str, changed: dict[str, str], says: str) -> None:
+    result = prepare(mapping, **changed)
+    assert result.exit_code == 1
+    assert says in result.output
+
+
+def test_wrong_use_has_its_own_exit_status() -> None:
+    assert CliRunner().invoke(main, ["prepare", "web_analytics"]).exit_code == 2
