@@ -6,11 +6,13 @@ The supervisor is started in the background; its state file says when everything
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from local.processes import ProcessError, ProcessIdentity, identify_process, kill_process, quote_log, start_child
@@ -19,10 +21,9 @@ from local.venvs import PROJECT, ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-DIRECTORY: Final = PROJECT / ".local"
-"""Where the local AWS of this checkout keeps its files."""
+DIRECTORY: Final = Path(os.environ.get("DYNAURORA_LOCAL_DIRECTORY") or PROJECT / ".local").absolute()
+"""Where the local AWS of this checkout keeps its files; another directory has another local AWS."""
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 90.0
 """The emulator delivers what it has accepted, and MariaDB writes its pages, before they end."""
