@@ -1,0 +1,160 @@
+import ssl
+
+import pymysql
+import pytest
+from pymysql import err
+
+from dynaurora.aurora import ERRORS, S3_ERRORS, Aurora, Credentials, DuplicateRow, Endpoint, connect, translate_error
+from dynaurora.errors import (
+    CertificateError,
+    ConnectionLostError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    DeadlockError,
+    InvalidSettingsError,
+    LockWaitError,
+    MalformedBatchError,
+    ObjectMissingError,
+    PrivilegeError,
+    RetryableError,
+    SecretRotatedError,
+    TargetMismatchError,
+    TerminalError,
+    ThrottledError,
+    TooManyConnectionsError,
+)
+
+
+def connection_error(original):
+    error = err.OperationalError(2003, f"Can't connect to MySQL server on 'db' ({original})")
+    error.original_exception = original
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (err.OperationalError(2013, "Lost connection to MySQL server during query"), ConnectionLostError),
+        (err.OperationalError(2006, "MySQL server has gone away"), ConnectionLostError),
+        (err.OperationalError(1053, "Server shutdown in progress"), ConnectionLostError),
+        (err.OperationalError(1927, "Connection was killed"), ConnectionLostError),
+        (err.InterfaceError(0, ""), ConnectionLostError),
+        (err.InterfaceError("(0, '')"), ConnectionLostError),
+        (connection_error(ConnectionRefusedError(111, "refused")), ConnectionLostError),
+        (TimeoutError("timed out"), ConnectionLostError),
+        (BrokenPipeError(32, "Broken pipe"), ConnectionLostError),
+        (ssl.SSLEOFError("EOF occurred"), ConnectionLostError),
+        (err.OperationalError(1040, "Too many connections"), TooManyConnectionsError),
+        (err.OperationalError(1203, "max_user_connections"), TooManyConnectionsError),
+        (err.OperationalError(1290, "running with the --read-only option"), DatabaseUnavailableError),
+        (err.OperationalError(1836, "Running in read-only mode"), DatabaseUnavailableError),
+        (err.OperationalError(1213, "Deadlock found"), DeadlockError),
+        (err.OperationalError(1205, "Lock wait timeout exceeded"), LockWaitError),
+        (err.OperationalError(1045, "Access denied for user (using password: YES)"), SecretRotatedError),
+        (err.DataError(1406, "Data too long for column"), MalformedBatchError),
+        (err.DataError(1261, "Row 1 doesn't contain data for all columns"), MalformedBatchError),
+        (err.DataError(1262, "Row 1 was truncated"), MalformedBatchError),
+        (err.DataError(1264, "Out of range value"), MalformedBatchError),
+        (err.OperationalError(1366, "Incorrect string value"), MalformedBatchError),
+        (err.ProgrammingError(1146, "Table doesn't exist"), TargetMismatchError),
+        (err.OperationalError(1054, "Unknown column"), TargetMismatchError),
+        (err.OperationalError(1142, "INSERT command denied"), PrivilegeError),
+        (err.OperationalError(3530, "AWS_LOAD_S3_ACCESS is not granted"), PrivilegeError),
+        (err.IntegrityError(1062, "Duplicate entry"), DuplicateRow),
+        (err.ProgrammingError(1064, "You have an error in your SQL syntax"), DatabaseError),
+        (err.InternalError("Packet sequence number wrong"), DatabaseError),
+        (err.MySQLError(), DatabaseError),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_the_drivers_errors_are_sorted_by_number(error, expected):
+    assert type(translate_error(error)) is expected
+
+
+@pytest.mark.parametrize("number", sorted(S3_ERRORS))
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("S3 API returned error: Slow Down: Please reduce your request rate", ThrottledError),
+        ("S3 API returned error: Internal Error", ThrottledError),
+        ("S3 API returned error: 503 Service Unavailable", ThrottledError),
+        ("S3 API returned error: NoSuchKey: The specified key does not exist.", ObjectMissingError),
+        ("S3 API returned error: No Such Bucket", ObjectMissingError),
+        ("S3 API returned error: Access Denied", PrivilegeError),
+        ("S3 API returned error: Missing Credentials: Cannot instantiate S3 Client", PrivilegeError),
+        (
+            "S3 API returned error: Both aurora_load_from_s3_role and aws_default_s3_role are not specified",
+            DatabaseError,
+        ),
+    ],
+)
+def test_a_failed_load_is_sorted_by_what_s3_said(number, said, expected):
+    assert type(translate_error(err.InternalError(number, said))) is expected
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "within the driver's"])
+def test_a_certificate_that_is_not_accepted_is_terminal(wrapped):
+    original = ssl.SSLCertVerificationError(1, "certificate verify failed: Hostname mismatch")
+    error = translate_error(connection_error(original) if wrapped else original)
+    assert type(error) is CertificateError
+    assert "Hostname mismatch" in error.problem
+
+
+def test_a_number_has_one_meaning():
+    numbers = [number for found in ERRORS.values() for number in found] + sorted(S3_ERRORS)
+    assert len(numbers) == len(set(numbers))
+    assert all(issubclass(cls, (RetryableError, TerminalError)) for cls in ERRORS)
+
+
+def test_the_message_has_number_and_text():
+    assert translate_error(err.OperationalError(1213, "Deadlock found")).problem == "Aurora said 1213: Deadlock found."
+
+
+def test_a_password_is_in_no_representation():
+    assert "secret" not in repr(Credentials("loader", "secret"))
+
+
+def test_a_certificate_authority_that_is_none_is_terminal():
+    with (
+        pytest.raises(CertificateError, match="not a certificate"),
+        connect(
+            Endpoint("127.0.0.1", 1, "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"),
+            Credentials("u", "p"),
+        ),
+    ):
+        pass
+
+
+def test_a_package_without_amazons_authorities_asks_for_them(monkeypatch, tmp_path):
+    monkeypatch.setattr("dynaurora.aurora.RDS_BUNDLE", tmp_path / "absent.pem")
+    with pytest.raises(InvalidSettingsError, match="DATABASE_CA"), connect(Endpoint("h", 1), Credentials("u", "p")):
+        pass
+
+
+class BrokenConnection:
+    """A connection whose server went away in the middle of a transaction."""
+
+    def __init__(self):
+        self.calls = []
+
+    def begin(self):
+        self.calls.append("begin")
+
+    def commit(self):
+        raise pymysql.err.OperationalError(2013, "Lost connection")
+
+    def rollback(self):
+        self.calls.append("rollback")
+        raise pymysql.err.InterfaceError(0, "")
+
+
+def test_what_fails_in_a_transaction_is_undone_and_keeps_its_name():
+    connection = BrokenConnection()
+    with pytest.raises(DeadlockError), Aurora(connection).transaction():
+        raise DeadlockError("Aurora said 1213.")
+    assert connection.calls == ["begin", "rollback"]
+
+
+def test_a_commit_that_gets_no_answer_is_a_lost_connection():
+    with pytest.raises(ConnectionLostError), Aurora(BrokenConnection()).transaction():
+        pass

@@ -1,0 +1,94 @@
+import copy
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynaurora.batches import Batch
+from dynaurora.errors import InvalidBatchError
+from tests.events import load_event
+
+
+def event(**changed):
+    document = load_event("import_batch_input")
+    document["batch"] |= changed
+    return document
+
+
+def an_object(key="a.csv", etag="e1", size=10):
+    return {"bucket": "landing", "key": key, "etag": etag, "size": size}
+
+
+def test_the_descriptor_of_the_state_machine_is_read():
+    batch = Batch.from_event(load_event("import_batch_input"))
+    assert (batch.mapping, batch.source, batch.run, batch.rows) == ("web_analytics", "stream", None, None)
+    assert batch.objects[0].uri.startswith("s3://dynaurora-landing/processed/mapping=web_analytics/")
+    assert batch.objects_as_dicts == load_event("import_batch_input")["batch"]["objects"]
+
+
+def test_an_id_is_stable_and_fits_the_ledger_and_a_key():
+    batch = Batch.from_event(event(objects=[an_object()]))
+    assert batch.id == "e3eaf82f6035ec8ded905552da0fc181c3657c38"
+    assert batch.id == Batch.from_event(event(objects=[an_object()])).id
+
+
+@given(st.permutations([an_object(f"{number}.csv") for number in range(4)]))
+def test_the_order_of_objects_makes_no_other_batch(objects):
+    in_order = Batch.from_event(event(objects=[an_object(f"{number}.csv") for number in range(4)]))
+    assert Batch.from_event(event(objects=list(objects))).id == in_order.id
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        pytest.param({"source": "reprocess"}, True, id="how it came"),
+        pytest.param({"run": "clicks-1"}, True, id="its run"),
+        pytest.param({"rows": 5}, True, id="its count"),
+        pytest.param({"objects": [an_object(etag='"e1"')]}, True, id="an ETag in quotes"),
+        pytest.param({"objects": [an_object(etag="e2")]}, False, id="other contents"),
+        pytest.param({"objects": [an_object(key="b.csv")]}, False, id="another object"),
+        pytest.param({"objects": [an_object(), an_object("b.csv")]}, False, id="one object more"),
+        pytest.param({"mapping": "clicks"}, False, id="another mapping"),
+    ],
+)
+def test_the_id_names_what_the_batch_holds(changed, same):
+    first = Batch.from_event(event(objects=[an_object()]))
+    other = Batch.from_event(event(**{"objects": [an_object()]} | changed))
+    assert (other.id == first.id) is same
+
+
+def without(name):
+    found = copy.deepcopy(event(objects=[an_object()]))
+    del found["batch"][name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given_event", "field"),
+    [
+        pytest.param(None, "input.batch", id="nothing"),
+        pytest.param({"batch": []}, "input.batch", id="batch is a list"),
+        pytest.param(without("mapping"), "batch.mapping", id="no mapping"),
+        pytest.param(without("source"), "batch.source", id="no source"),
+        pytest.param(without("objects"), "batch.objects", id="no objects"),
+        pytest.param(event(mapping=""), "batch.mapping", id="empty mapping"),
+        pytest.param(event(source="guess"), "batch.source", id="unknown source"),
+        pytest.param(event(rows=-1), "batch.rows", id="negative count"),
+        pytest.param(event(rows=True), "batch.rows", id="count is a boolean"),
+        pytest.param(event(rows="5"), "batch.rows", id="count is text"),
+        pytest.param(event(run=5), "batch.run", id="run is a number"),
+        pytest.param(event(objects=[]), "batch.objects", id="objects is empty"),
+        pytest.param(event(objects=[an_object(), an_object(etag="e2")]), "batch.objects", id="an object twice"),
+        pytest.param(event(objects=[an_object(), "b.csv"]), "batch.objects[1].bucket", id="object is text"),
+        pytest.param(event(objects=[an_object(etag=None)]), "batch.objects[0].etag", id="no ETag"),
+        pytest.param(event(objects=[an_object(size="10")]), "batch.objects[0].size", id="size is text"),
+    ],
+)
+def test_what_is_no_descriptor_is_refused_by_field(given_event, field):
+    with pytest.raises(InvalidBatchError, match=re.escape(field)):
+        Batch.from_event(given_event)
+
+
+def test_a_mapping_that_is_no_text_still_has_an_id():
+    assert re.fullmatch("[0-9a-f]{40}", Batch.from_event(event(mapping="\ud800")).id)

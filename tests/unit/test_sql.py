@@ -1,0 +1,108 @@
+import pytest
+
+from dynaurora import sql
+from tests.unit.factories import column, make_mapping
+
+THINGS = make_mapping(
+    column("day", "DATETIME(3)"), column("order", "INT", "n"), column("data", "BLOB"), column("note", "VARCHAR(9)")
+)
+TWO_KEYS = make_mapping(column("day", "VARBINARY(9)"), column("n", "INT"), sort_key="day")
+
+
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [("a", "`a`"), ("order", "`order`"), ("a`b", "`a``b`"), ("`; DROP TABLE x", "```; DROP TABLE x`")],
+)
+def test_identifiers_are_quoted(name, quoted):
+    assert sql.quote(name) == quoted
+
+
+@pytest.mark.parametrize(
+    ("version", "collation"),
+    [
+        ("8.0.mysql_aurora.3.08.0", "utf8mb4_0900_bin"),
+        ("8.4.3", "utf8mb4_0900_bin"),
+        ("5.5.5-10.11.6-MariaDB-0+deb12u1", "utf8mb4_nopad_bin"),
+        ("11.4.2-mariadb", "utf8mb4_nopad_bin"),
+    ],
+)
+def test_keys_never_fold_case_nor_pad_spaces(version, collation):
+    assert sql.key_collation(version) == collation
+
+
+def test_the_replica_has_system_columns_keys_and_nullable_rest():
+    assert (
+        sql.create_replica(THINGS, "utf8mb4_0900_bin")
+        == """CREATE TABLE IF NOT EXISTS `Demo`.`Things__replica` (
+  `_deleted` BOOLEAN NOT NULL,
+  `_version` DECIMAL(50,0) NOT NULL,
+  `id` VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL,
+  `day` DATETIME(3) NULL,
+  `order` INT NULL,
+  `data` BLOB NULL,
+  `note` VARCHAR(9) NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"""
+    )
+
+
+def test_a_binary_key_has_no_collation():
+    assert "`day` VARBINARY(9) NOT NULL" in sql.create_replica(TWO_KEYS, "utf8mb4_0900_bin")
+    assert "PRIMARY KEY (`id`, `day`)" in sql.create_replica(TWO_KEYS, "utf8mb4_0900_bin")
+
+
+def test_the_view_shows_the_mappings_columns_of_rows_that_exist():
+    assert sql.create_view(THINGS) == (
+        "CREATE OR REPLACE VIEW `Demo`.`Things` AS SELECT `id`, `day`, `order`, `data`, `note`"
+        " FROM `Demo`.`Things__replica` WHERE NOT `_deleted`"
+    )
+
+
+def test_the_staged_table_has_the_replicas_columns_in_order_and_no_key():
+    staged, replica = sql.create_staged(TWO_KEYS, "c"), sql.create_replica(TWO_KEYS, "c")
+    assert staged.startswith("CREATE TEMPORARY TABLE `Demo`.`_dynaurora_staged`")
+    assert "PRIMARY KEY" not in staged
+    columns_of = lambda text: [line.strip(" ,") for line in text.splitlines() if line.startswith("  `")]  # noqa: E731
+    assert columns_of(staged) == columns_of(replica)
+
+
+def test_a_load_reads_the_batches_format_strictly_and_decodes_binary():
+    assert sql.load_staged(THINGS) == (
+        "LOAD DATA FROM S3 MANIFEST %s INTO TABLE `Demo`.`_dynaurora_staged` CHARACTER SET utf8mb4"
+        r" FIELDS TERMINATED BY ',' ESCAPED BY '\\' LINES TERMINATED BY '\n'"
+        " (`_deleted`, `_version`, `id`, `day`, `order`, @field_3, `note`) SET `data` = FROM_BASE64(@field_3)"
+    )
+
+
+def test_a_load_never_ignores_or_replaces():
+    words = sql.load_staged(THINGS).split()
+    assert not {"IGNORE", "REPLACE", "LOCAL"} & set(words)
+
+
+def test_a_merge_updates_each_column_only_from_a_higher_version_and_the_version_last():
+    updates = sql.merge_staged(TWO_KEYS).partition("ON DUPLICATE KEY UPDATE\n  ")[2].split(",\n  ")
+    assert updates == [
+        f"`Things__replica`.`{name}` = IF(`_dynaurora_staged`.`_version` > `Things__replica`.`_version`,"
+        f" `_dynaurora_staged`.`{name}`, `Things__replica`.`{name}`)"
+        for name in ("_deleted", "n", "_version")
+    ]
+
+
+def test_a_merge_takes_its_locks_in_the_order_of_keys():
+    assert "ORDER BY `_dynaurora_staged`.`id`, `_dynaurora_staged`.`day`\n" in sql.merge_staged(TWO_KEYS)
+
+
+def test_the_rows_that_are_current_are_counted_by_key():
+    assert sql.count_current(TWO_KEYS) == (
+        "SELECT COUNT(DISTINCT s.`id`, s.`day`) FROM `Demo`.`_dynaurora_staged` AS s"
+        " STRAIGHT_JOIN `Demo`.`Things__replica` AS r"
+        " ON r.`id` = s.`id` AND r.`day` = s.`day` AND r.`_version` = s.`_version`"
+    )
+
+
+def test_the_staged_table_is_dropped_without_ending_the_transaction():
+    assert sql.drop_staged(THINGS) == "DROP TEMPORARY TABLE IF EXISTS `Demo`.`_dynaurora_staged`"
+
+
+def test_rows_are_read_in_the_order_of_their_keys():
+    assert sql.select_rows(TWO_KEYS) == "SELECT `id`, `day`, `n` FROM `Demo`.`Things` ORDER BY `id`, `day`"
