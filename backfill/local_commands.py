@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,7 +70,7 @@ def up(database: str, *, as_json: bool) -> None:
         click.echo(json.dumps(where, indent=2))
     else:
         print_places(where)
-        output.print('\nNext: [bold]eval "$(dynaurora local env)"[/] and then [bold]aws[/] or [bold]mysql[/]')
+        output.print(f'\nNext: [bold]eval "$({name_command()} local env)"[/] and then [bold]aws[/] or [bold]mysql[/]')
 
 
 @local_group.command()
@@ -219,7 +222,7 @@ def find_running() -> State:
 
     state = read_state(DIRECTORY)
     if state is None:
-        raise click.ClickException("The local AWS is not running; start it with: dynaurora local up")
+        raise click.ClickException(f"The local AWS is not running; start it with: {name_command()} local up")
     return state
 
 
@@ -245,7 +248,7 @@ def print_places(where: dict[str, Any]) -> None:
 def print_status(found: dict[str, Any]) -> None:
     """Print the status for people."""
     if not found["running"]:
-        output.print("The local AWS is not running; start it with: dynaurora local up")
+        output.print(f"The local AWS is not running; start it with: {name_command()} local up")
         return
     print_pairs(
         {
@@ -257,7 +260,7 @@ def print_status(found: dict[str, Any]) -> None:
     )
     counts = found.get("pipeline")
     if counts is None:
-        output.print("Nothing is deployed; deploy with: dynaurora local up")
+        output.print(f"Nothing is deployed; deploy with: {name_command()} local up")
         return
     print_pairs(
         {
@@ -303,8 +306,18 @@ def print_result(result: Result) -> None:
 
 def print_next_commands(*, was_running: bool) -> None:
     """Print the two commands that a person would try next."""
-    first = "dynaurora local status" if was_running else "dynaurora local up && dynaurora local demo"
+    command = name_command()
+    first = f"{command} local status" if was_running else f"{command} local up && {command} local demo"
     query = "SELECT country_code, COUNT(*) FROM Demo.WebAnalytics GROUP BY 1"
     output.print("\nNext:", style="bold")
     output.print(f"  {first}", markup=False)
-    output.print(f"  eval \"$(dynaurora local env)\" && mysql -e '{query}'", markup=False)
+    output.print(f"  eval \"$({command} local env)\" && mysql -e '{query}'", markup=False)
+
+
+def name_command() -> str:
+    """Return what a person types for this command: its path, where it is not on the PATH."""
+    called = Path(sys.argv[0])
+    if shutil.which(called.name) == str(called.absolute()):
+        return called.name
+    here = Path.cwd()
+    return str(called.absolute().relative_to(here) if called.absolute().is_relative_to(here) else called)
