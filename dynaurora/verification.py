@@ -115,8 +115,8 @@ def _read_rows(mapping: Mapping, aurora: Aurora) -> dict[Key, Key]:
     positions = [mapping.columns.index(column) for column in mapping.key_columns]
     compared = [(mapping.columns.index(column), column.type) for column in _compared_columns(mapping)]
     return {
-        tuple(_comparable_value(mapping.columns[position].type, row[position]) for position in positions): tuple(
-            _comparable_value(kind, row[position]) for position, kind in compared
+        tuple(comparable_value(mapping.columns[position].type, row[position]) for position in positions): tuple(
+            comparable_value(kind, row[position]) for position, kind in compared
         )
         for row in aurora.stream(sql.select_rows(mapping))
     }
@@ -127,18 +127,16 @@ def _compared_columns(mapping: Mapping) -> list[Any]:
 
 
 def _key(mapping: Mapping, fields: tuple[Field, ...]) -> Key:
-    return tuple(
-        _comparable_field(column.type, fields[mapping.columns.index(column)]) for column in mapping.key_columns
-    )
+    return tuple(comparable_field(column.type, fields[mapping.columns.index(column)]) for column in mapping.key_columns)
 
 
 def _comparable_fields(mapping: Mapping, fields: tuple[Field, ...]) -> Key:
     return tuple(
-        _comparable_field(column.type, fields[mapping.columns.index(column)]) for column in _compared_columns(mapping)
+        comparable_field(column.type, fields[mapping.columns.index(column)]) for column in _compared_columns(mapping)
     )
 
 
-def _comparable_field(kind: ColumnType, text: Field) -> Comparable:
+def comparable_field(kind: ColumnType, text: Field) -> Comparable:
     """Return a field, as it would be loaded, in the form in which rows are compared."""
     if text is None:
         return None
@@ -155,7 +153,7 @@ def _comparable_field(kind: ColumnType, text: Field) -> Comparable:
     return Decimal(text)
 
 
-def _comparable_value(kind: ColumnType, value: Any) -> Comparable:
+def comparable_value(kind: ColumnType, value: Any) -> Comparable:
     """Return a value that the driver read in the form in which rows are compared."""
     if value is None:
         return None

@@ -6,21 +6,10 @@ from hypothesis import strategies as st
 
 from dynaurora.csv_batches import encode_row, escape
 from dynaurora.rows import Row
+from tests.unit.csv_reader import read_line
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.text("\\N,\n\r\t\0 \"'a")
 FIELDS = st.lists(st.none() | TEXTS, min_size=1, max_size=4).map(tuple)
-
-
-def read_line(line: bytes) -> list[str | None]:
-    """Read a line as LOAD DATA does with the batches' format: a backslash takes what follows it out of the syntax."""
-    text = line.decode()
-    assert text.endswith("\n")
-    fields = re.findall(r"((?:[^\\,\n]|\\.)*)[,\n]", text, re.DOTALL)
-    unescaped = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
-    return [
-        None if field == r"\N" else re.sub(r"\\(.)", lambda match: unescaped.get(match[1], match[1]), field)
-        for field in fields
-    ]
 
 
 @given(st.booleans(), st.integers(0, 10**50 - 1), FIELDS)
