@@ -2,6 +2,7 @@
 
 import pytest
 
+from dynaurora import errors
 from tests.workflows.executions import Case, list_cases, read_cases, read_definition, read_mocks
 
 CASES = list_cases()
@@ -88,3 +89,14 @@ def test_every_error_of_an_import_retrier_recovers_in_a_case_and_every_retrier_i
             exhausted.add((thrown[0], attempts))
     assert recovered == {error for retrier in retriers for error in retrier["ErrorEquals"]}
     assert {attempts for _, attempts in exhausted} == {retrier["MaxAttempts"] + 1 for retrier in retriers}
+
+
+def test_errors_of_ours_that_are_thrown_are_errors_that_we_raise():
+    thrown = {
+        answer["Throw"]["Error"]
+        for answers in read_mocks()["MockedResponses"].values()
+        for answer in answers.values()
+        if "Throw" in answer
+    }
+    ours = {error.__name__ for error in errors.subclasses(errors.DynauroraError)}
+    assert {error for error in thrown if error.endswith("Error") and "." not in error} - ours == {"KeyError"}

@@ -1,0 +1,157 @@
+"""The templates and state machines as data, for the house rules."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cfnlint.decode import decode
+
+PROJECT = Path(__file__).resolve().parents[2]
+INFRA = PROJECT / "infra"
+STATE_MACHINES = PROJECT / "statemachines"
+ROOT = "template"
+
+FUNCTION = "AWS::Serverless::Function"
+STATE_MACHINE = "AWS::Serverless::StateMachine"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of a template, with the template's Globals merged in."""
+
+    template: str
+    id: str
+    type: str
+    properties: dict[str, Any]
+    attributes: dict[str, Any]
+    """Everything beside the properties: Condition, DeletionPolicy, Metadata…"""
+
+    def __str__(self) -> str:
+        return f"{self.template}.{self.id}"
+
+    @property
+    def phrase(self) -> str:
+        """The id without its kind, in words: "import batch" for ImportBatchFunction and ImportBatchLogGroup."""
+        return " ".join(re.findall(r"[A-Z][a-z0-9]*", self.id.removesuffix(KINDS[self.type]))).lower()
+
+    @property
+    def kebab(self) -> str:
+        return self.phrase.replace(" ", "-")
+
+    @property
+    def snake(self) -> str:
+        return self.phrase.replace(" ", "_")
+
+
+KINDS = {
+    "AWS::CloudFormation::Stack": "Stack",
+    "AWS::DynamoDB::Table": "Table",
+    "AWS::Events::Rule": "Rule",
+    "AWS::IAM::Role": "Role",
+    "AWS::KinesisFirehose::DeliveryStream": "DeliveryStream",
+    "AWS::Lambda::EventSourceMapping": "EventSourceMapping",
+    "AWS::Logs::LogGroup": "LogGroup",
+    "AWS::Logs::LogStream": "LogStream",
+    "AWS::S3::Bucket": "Bucket",
+    "AWS::S3::BucketPolicy": "BucketPolicy",
+    "AWS::SNS::Subscription": "Subscription",
+    "AWS::SNS::Topic": "Topic",
+    "AWS::SNS::TopicPolicy": "TopicPolicy",
+    "AWS::SQS::Queue": "Queue",
+    "AWS::SQS::QueuePolicy": "QueuePolicy",
+    FUNCTION: "Function",
+    STATE_MACHINE: "StateMachine",
+}
+"""What a logical id ends with, by the resource's type."""
+
+
+def list_templates() -> list[str]:
+    return sorted(path.stem for path in INFRA.glob("*.yaml"))
+
+
+@cache
+def read_template(name: str) -> dict[str, Any]:
+    template, problems = decode(str(INFRA / f"{name}.yaml"))
+    assert not problems, problems
+    return dict(json.loads(json.dumps(template)))
+
+
+def read_text(name: str) -> str:
+    return (INFRA / f"{name}.yaml").read_text()
+
+
+@cache
+def list_resources(kind: str | None = None) -> list[Resource]:
+    """Every resource of every template, or those of one type."""
+    return [
+        resource
+        for name in list_templates()
+        for logical_id, body in read_template(name)["Resources"].items()
+        if (resource := _read_resource(name, logical_id, body)).type == (kind or resource.type)
+    ]
+
+
+def get_resource(logical_id: str) -> Resource:
+    (found,) = (resource for resource in list_resources() if resource.id == logical_id)
+    return found
+
+
+def _read_resource(template: str, logical_id: str, body: dict[str, Any]) -> Resource:
+    common = read_template(template).get("Globals", {}).get("Function", {}) if body["Type"] == FUNCTION else {}
+    attributes = {name: value for name, value in body.items() if name not in {"Type", "Properties"}}
+    return Resource(template, logical_id, body["Type"], _merge(common, body.get("Properties", {})), attributes)
+
+
+def _merge(common: Any, own: Any) -> Any:
+    """What SAM makes of Globals and a resource's own properties: maps are merged, anything else is the resource's."""
+    if isinstance(common, dict) and isinstance(own, dict):
+        return {
+            name: _merge(common.get(name), own[name]) if name in own else common[name] for name in {**common, **own}
+        }
+    return own
+
+
+def find_references(value: Any) -> list[str]:
+    """The logical ids and parameters that a value is made of."""
+    if isinstance(value, list):
+        return [name for item in value for name in find_references(item)]
+    if not isinstance(value, dict):
+        return []
+    found = []
+    for key, item in value.items():
+        if key == "Ref":
+            found.append(item)
+        elif key == "Fn::GetAtt":
+            found.append(item[0] if isinstance(item, list) else item.split(".")[0])
+        elif key == "Fn::Sub":
+            text = item if isinstance(item, str) else item[0]
+            found += [name.split(".")[0] for name in re.findall(r"\$\{([\w.:]+)\}", text)]
+            found += find_references(item[1]) if isinstance(item, list) else []
+        else:
+            found += find_references(item)
+    return found
+
+
+def substitute(value: Any, **names: str) -> Any:
+    """A value with some references made: `{"Fn::Sub": "a-${Name}"}` and `{"Ref": "Name"}` become text."""
+    if isinstance(value, list):
+        return [substitute(item, **names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"Ref"} and value["Ref"] in names:
+        return names[value["Ref"]]
+    if value.keys() == {"Fn::Sub"} and isinstance(value["Fn::Sub"], str):
+        return re.sub(r"\$\{(\w+)\}", lambda found: names.get(found[1], found[0]), value["Fn::Sub"])
+    return {key: substitute(item, **names) for key, item in value.items()}
+
+
+def list_state_machines() -> list[str]:
+    return sorted(path.name.removesuffix(".asl.json") for path in STATE_MACHINES.glob("*.asl.json"))
+
+
+@cache
+def read_definition(name: str) -> dict[str, Any]:
+    return dict(json.loads((STATE_MACHINES / f"{name}.asl.json").read_text()))

@@ -1,0 +1,330 @@
+"""House rules of the templates."""
+
+import json
+import re
+
+import pytest
+
+from dynaurora import keys, settings
+from dynaurora.batches import Batch
+from dynaurora.mapping import load_mapping
+from tests.infrastructure.deployment import (
+    FUNCTION,
+    KINDS,
+    PROJECT,
+    ROOT,
+    STATE_MACHINE,
+    get_resource,
+    list_resources,
+    list_templates,
+    read_template,
+    read_text,
+    substitute,
+)
+
+FUNCTIONS = list_resources(FUNCTION)
+LOG_GROUPS = list_resources("AWS::Logs::LogGroup")
+NESTED = [name for name in list_templates() if name != ROOT]
+MAPPING = "web_analytics"
+
+LAMBDA_MEMORY = range(128, 10241)
+STREAM_RETENTION_SECONDS = 24 * 3600
+FIREHOSE_TRANSFORM_SECONDS = 300
+PUT_RECORD_BATCH_RECORDS = 500
+
+
+# Names
+
+
+@pytest.mark.parametrize("resource", list_resources(), ids=str)
+def test_a_logical_id_ends_with_its_kind(resource):
+    assert resource.type in KINDS, f"Name the kind of {resource.type} in deployment.KINDS."
+    assert resource.id.endswith(KINDS[resource.type])
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_a_function_is_deployed_under_its_own_phrase(function):
+    assert function.properties["FunctionName"] == {"Fn::Sub": f"${{Name}}-{function.kebab}"}
+    assert function.properties["Handler"] == f"lambdas.{function.snake}.lambda_handler"
+
+
+@pytest.mark.parametrize("machine", list_resources(STATE_MACHINE), ids=str)
+def test_a_state_machine_is_deployed_under_its_own_phrase(machine):
+    assert machine.properties["Name"] == {"Fn::Sub": f"${{Name}}-{machine.kebab}"}
+    assert machine.properties["DefinitionUri"] == f"../statemachines/{machine.snake}.asl.json"
+
+
+def test_every_function_has_its_file_and_every_file_its_function():
+    files = {path.stem for path in (PROJECT / "lambdas").glob("*.py")} - {"__init__"}
+    assert files == {function.snake for function in FUNCTIONS}
+
+
+def test_the_root_stack_gives_its_name_to_the_nested_ones_that_name_things():
+    for stack in list_resources("AWS::CloudFormation::Stack"):
+        nested = stack.properties["TemplateURL"].removesuffix(".yaml")
+        if "Name" in read_template(nested)["Parameters"]:
+            assert stack.properties["Parameters"]["Name"] == {"Ref": "AWS::StackName"}
+
+
+# Functions
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_a_function_runs_the_shared_package_as_all_do(function):
+    assert function.properties["Runtime"] == "python3.13"
+    assert function.properties["Architectures"] == [{"Ref": "Architecture"}]
+    assert function.properties["CodeUri"] == "../build/functions.zip"
+    assert function.attributes["Metadata"] == {"SkipBuild": True}, "`sam build` must leave the built package alone"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_a_function_has_bounds_a_description_and_tracing(function):
+    assert 0 < function.properties["Timeout"] <= 900
+    assert function.properties["MemorySize"] in LAMBDA_MEMORY
+    assert function.properties["Description"].endswith(".")
+    assert function.properties["Tracing"] == "Active"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_a_function_has_a_role_and_a_log_group_of_its_own(function):
+    name = function.id.removesuffix("Function")
+    assert function.properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+    assert function.properties["LoggingConfig"] == {"LogGroup": {"Ref": f"{name}LogGroup"}}
+    assert "Policies" not in function.properties, "its permissions are in its role, each with its reason"
+    log_group = get_resource(f"{name}LogGroup")
+    assert log_group.properties["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{Name}}-{function.kebab}"}
+
+
+@pytest.mark.parametrize("log_group", LOG_GROUPS, ids=str)
+def test_a_log_group_forgets_after_the_days_that_are_asked_for(log_group):
+    assert log_group.properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_a_function_is_given_the_settings_it_reads_and_no_others(function):
+    name = function.id.removesuffix("Function")
+    fields = {field.upper() for field in getattr(settings, f"{name}Settings").__dataclass_fields__}
+    given = function.properties["Environment"]["Variables"]
+    assert {variable for variable in given if not variable.startswith("POWERTOOLS_")} == fields
+    assert given["POWERTOOLS_SERVICE_NAME"] == function.snake
+    assert given["POWERTOOLS_METRICS_NAMESPACE"] == "dynaurora"
+
+
+def test_only_the_importer_is_in_the_vpc_and_only_it_is_limited():
+    assert [function.snake for function in FUNCTIONS if "VpcConfig" in function.properties] == ["import_batch"]
+    limited = [function.snake for function in FUNCTIONS if "ReservedConcurrentExecutions" in function.properties]
+    assert limited == ["import_batch"]
+
+
+# The stream
+
+
+@pytest.mark.parametrize("mapping", list_resources("AWS::Lambda::EventSourceMapping"), ids=str)
+def test_a_stream_is_read_without_losing_or_blocking(mapping):
+    properties = mapping.properties
+    assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert properties["BisectBatchOnFunctionError"] is True
+    assert properties["StartingPosition"] == "TRIM_HORIZON"
+    assert properties["BatchSize"] <= PUT_RECORD_BATCH_RECORDS
+    assert 0 < properties["MaximumRetryAttempts"] <= 10_000
+    assert 0 < properties["MaximumRecordAgeInSeconds"] < STREAM_RETENTION_SECONDS
+    assert ":s3:::" in str(properties["DestinationConfig"]["OnFailure"]["Destination"]), (
+        "only S3 gets the records whole"
+    )
+
+
+def test_the_table_has_a_stream_recovery_and_encryption():
+    table = get_resource("SourceTable")
+    assert table.properties["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    assert table.properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table.properties["SSESpecification"] == {"SSEEnabled": True}
+    assert table.attributes["DeletionPolicy"] == table.attributes["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_table_to_create_is_the_reference_mappings():
+    mapping = load_mapping(MAPPING)
+    parameters = read_template(ROOT)["Parameters"]
+    assert parameters["Mapping"]["Default"] == mapping.name
+    assert parameters["SourceTableName"]["Default"] == mapping.source_table
+    assert parameters["PartitionKey"]["Default"] == mapping.partition_key
+    assert parameters["SortKey"]["Default"] == (mapping.sort_key or "")
+
+
+# Delivery
+
+
+@pytest.fixture
+def destination():
+    return get_resource("ChangesDeliveryStream").properties["ExtendedS3DestinationConfiguration"]
+
+
+def test_delivery_writes_below_the_keys_that_the_code_reads(destination):
+    prefix, errors = (substitute(destination[name], Mapping=MAPPING) for name in ("Prefix", "ErrorOutputPrefix"))
+    assert prefix == keys.processed_prefix(MAPPING) + "!{timestamp:yyyy/MM/dd/HH}/"
+    assert errors.startswith(keys.failed_records_prefix(MAPPING))
+    assert "!{firehose:error-output-type}" in errors
+    assert "firehose" not in prefix
+
+
+def test_delivery_transforms_logs_encrypts_and_does_not_compress(destination):
+    processing = destination["ProcessingConfiguration"]
+    (processor,) = processing["Processors"]
+    parameters = {entry["ParameterName"]: entry["ParameterValue"] for entry in processor["Parameters"]}
+    assert processing["Enabled"] is True
+    assert parameters["LambdaArn"] == {"Fn::GetAtt": ["TransformChangesFunction", "Arn"]}
+    assert 0.2 <= float(parameters["BufferSizeInMBs"]) <= 3
+    assert destination["CloudWatchLoggingOptions"]["Enabled"] is True
+    assert destination["CompressionFormat"] == "UNCOMPRESSED"
+    stream = get_resource("ChangesDeliveryStream")
+    assert stream.properties["DeliveryStreamEncryptionConfigurationInput"] == {"KeyType": "AWS_OWNED_CMK"}
+
+
+def test_the_transformation_ends_before_firehose_stops_waiting():
+    assert get_resource("TransformChangesFunction").properties["Timeout"] < FIREHOSE_TRANSFORM_SECONDS
+
+
+# The bucket
+
+
+def test_the_bucket_is_private_encrypted_versioned_and_tells_eventbridge():
+    bucket = get_resource("LandingBucket")
+    assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket.properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket.properties["BucketEncryption"]
+    notification = bucket.properties["NotificationConfiguration"]
+    assert notification["EventBridgeConfiguration"] == {"EventBridgeEnabled": True}
+    assert bucket.attributes["DeletionPolicy"] == bucket.attributes["UpdateReplacePolicy"] == "Retain"
+
+
+def test_only_what_is_imported_expires():
+    rules = get_resource("LandingBucket").properties["LifecycleConfiguration"]["Rules"]
+    expiring = {rule.get("Prefix") for rule in rules if any("Expiration" in name for name in rule)}
+    assert expiring == {f"{keys.PROCESSED}/", f"{keys.BATCHES}/"}
+
+
+@pytest.mark.parametrize("policy", ["LandingBucketPolicy", "UnstartedImportsQueuePolicy", "FailuresTopicPolicy"])
+def test_nothing_is_reached_without_tls(policy):
+    statements = get_resource(policy).properties["PolicyDocument"]["Statement"]
+    (denied,) = (statement for statement in statements if statement["Sid"] == "DenyPlainHttp")
+    assert denied["Effect"] == "Deny"
+    assert denied["Principal"] == "*"
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+# The rule
+
+
+def test_an_object_event_becomes_the_batch_that_the_importer_reads():
+    (target,) = get_resource("ImportBatchRule").properties["Targets"]
+    event = {
+        "$.detail.bucket.name": "landing",
+        "$.detail.object.key": keys.processed_prefix(MAPPING) + "2026/11/23/08/changes-1",
+        "$.detail.object.etag": "9e107d9d372bb6826bd81d3542a419d6",
+        "$.detail.object.size": "1234",
+    }
+    transformer = target["InputTransformer"]
+    text = substitute(transformer["InputTemplate"], Mapping=MAPPING)
+    for name, path in transformer["InputPathsMap"].items():
+        text = text.replace(f"<{name}>", event[path])
+    batch = Batch.from_event(json.loads(text))
+    assert (batch.mapping, batch.source, batch.run, batch.rows) == (MAPPING, "stream", None, None)
+    (item,) = batch.objects
+    assert (item.bucket, item.key, item.etag, item.size) == (*list(event.values())[:3], 1234)
+
+
+def test_only_the_mappings_own_batches_start_imports():
+    pattern = substitute(get_resource("ImportBatchRule").properties["EventPattern"], Mapping=MAPPING)
+    assert pattern["source"] == ["aws.s3"]
+    assert pattern["detail-type"] == ["Object Created"]
+    assert pattern["detail"]["object"]["key"] == [{"prefix": keys.processed_prefix(MAPPING)}]
+
+
+@pytest.mark.parametrize("rule", list_resources("AWS::Events::Rule"), ids=str)
+def test_an_event_that_starts_nothing_is_kept(rule):
+    for target in rule.properties["Targets"]:
+        assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+        assert get_resource(target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]).type == "AWS::SQS::Queue"
+
+
+# Encryption, logging and tracing of the rest
+
+
+def test_queues_and_topics_are_encrypted():
+    assert all(queue.properties["SqsManagedSseEnabled"] is True for queue in list_resources("AWS::SQS::Queue"))
+    assert all(topic.properties["KmsMasterKeyId"] for topic in list_resources("AWS::SNS::Topic"))
+
+
+@pytest.mark.parametrize("machine", list_resources(STATE_MACHINE), ids=str)
+def test_a_state_machine_is_logged_and_traced(machine):
+    assert machine.properties["Type"] == "STANDARD"
+    assert machine.properties["Tracing"] == {"Enabled": True}
+    assert machine.properties["Logging"]["Level"] in {"ERROR", "ALL"}
+    (destination,) = machine.properties["Logging"]["Destinations"]
+    log_group = get_resource(destination["CloudWatchLogsLogGroup"]["LogGroupArn"]["Fn::GetAtt"][0])
+    assert log_group.properties["LogGroupName"]["Fn::Sub"].startswith("/aws/vendedlogs/states/")
+
+
+# Parameters and outputs
+
+
+@pytest.mark.parametrize("name", list_templates())
+def test_every_parameter_and_output_is_described_and_every_parameter_bounded(name):
+    template = read_template(name)
+    for parameter in template["Parameters"].values():
+        assert parameter["Description"].endswith(".")
+    for output in template["Outputs"].values():
+        assert output["Description"].endswith(".")
+    bounds = {"AllowedPattern", "AllowedValues", "MinValue", "MaxLength"}
+    unbounded = [
+        key
+        for key, value in template["Parameters"].items()
+        if value["Type"] in {"String", "Number"} and not bounds & value.keys()
+    ]
+    assert [key for key in unbounded if not key.startswith("LandingBucket")] == []
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_nested_template_gets_all_its_parameters_from_the_root(name):
+    (stack,) = (
+        stack
+        for stack in list_resources("AWS::CloudFormation::Stack")
+        if stack.properties["TemplateURL"] == f"{name}.yaml"
+    )
+    parameters = read_template(name)["Parameters"]
+    assert stack.properties["Parameters"].keys() == parameters.keys()
+    assert [key for key, value in parameters.items() if "Default" in value] == [], "defaults are the root's"
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_parameter_has_the_same_bounds_everywhere(name):
+    root, same = (
+        read_template(ROOT)["Parameters"],
+        ("Type", "AllowedPattern", "AllowedValues", "MinValue", "MaxValue", "MaxLength"),
+    )
+    for key, parameter in read_template(name)["Parameters"].items():
+        if key in root and key != "SourceStreamArn":  # empty at the root, where it chooses; never where it is read
+            assert {field: parameter.get(field) for field in same} == {field: root[key].get(field) for field in same}
+
+
+def test_every_parameter_of_the_root_is_passed_on_and_grouped():
+    template = read_template(ROOT)
+    passed = re.findall(r"!Ref (\w+)\b(?!:)", read_text(ROOT).split("Resources:")[1])
+    grouped = [
+        name
+        for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+        for name in group["Parameters"]
+    ]
+    assert set(template["Parameters"]) <= set(passed)
+    assert sorted(grouped) == sorted(template["Parameters"])
+
+
+def test_the_root_passes_on_every_output():
+    outputs = {name for nested in NESTED for name in read_template(nested)["Outputs"]} - {"LandingBucketArn"}
+    assert outputs == set(read_template(ROOT)["Outputs"])
+
+
+@pytest.mark.parametrize("name", list_templates())
+def test_no_lint_rule_is_switched_off_without_a_reason(name):
+    switched_off = [line for line in read_text(name).splitlines() if "ignore_checks" in line and "#" not in line]
+    assert switched_off == []
+    assert not list(PROJECT.glob(".cfnlintrc*"))
