@@ -1,0 +1,205 @@
+"""The functions as Lambda loads them: settings from the environment, recorded events in, answers out."""
+
+import base64
+import importlib
+import io
+import json
+import sys
+from dataclasses import dataclass
+from unittest.mock import ANY
+
+import pytest
+from botocore.stub import Stubber
+
+from dynaurora import aws
+from dynaurora.changes import encode_change, from_stream_record
+from dynaurora.errors import InvalidSettingsError, UnknownMappingError
+from dynaurora.observability import logger, metrics
+from tests.events import load_event
+from tests.unit.csv_reader import read_line
+
+ENVIRONMENT = {
+    "MAPPING": "web_analytics",
+    "DELIVERY_STREAM": "dynaurora-changes",
+    "LANDING_BUCKET": "dynaurora-landing",
+    "TTL_DELETES": "replicate",
+    "DATABASE_HOST": "db.example",
+    "DATABASE_PORT": "3306",
+    "DATABASE_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader",
+    "DATABASE_CA": "",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+FUNCTIONS = {
+    "forward_changes": ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"],
+    "transform_changes": ["MAPPING"],
+    "import_batch": ["MAPPING", "LANDING_BUCKET", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"],
+    "record_failed_batch": ["MAPPING", "LANDING_BUCKET"],
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    function_name: str = "dynaurora-function"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:dynaurora-function"
+    aws_request_id: str = "8f507cfc-0001-4d1a-9d0c-000000000000"
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return what loads a function anew, with its environment and some variables changed."""
+    aws.client.cache_clear()
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def load_function(name, **changed):
+        for variable, value in (ENVIRONMENT | changed).items():
+            monkeypatch.setenv(variable, value)
+        sys.modules.pop(f"lambdas.{name}", None)
+        metrics.clear_default_dimensions()
+        metrics.clear_metrics()
+        return importlib.import_module(f"lambdas.{name}")
+
+    yield load_function
+    for name in FUNCTIONS:
+        sys.modules.pop(f"lambdas.{name}", None)
+    aws.client.cache_clear()
+
+
+def metrics_of(capsys):
+    """Return the metrics that a function put into its log, by name, with the mapping they are of."""
+    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    embedded = [line for line in logged if "_aws" in line]
+    names = [metric["Name"] for line in embedded for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+    return {name: line[name] for line in embedded for name in names if name in line}, embedded
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_loads_with_its_environment(load, name):
+    assert callable(load(name).lambda_handler)
+
+
+@pytest.mark.parametrize(("name", "variables"), FUNCTIONS.items(), ids=FUNCTIONS)
+def test_a_function_without_its_environment_names_every_variable(load, name, variables):
+    with pytest.raises(InvalidSettingsError) as caught:
+        load(name, **dict.fromkeys(variables, ""))
+    assert caught.value.problem == "; ".join(f"{variable} is not set" for variable in variables) + "."
+
+
+@pytest.mark.parametrize("name", ["transform_changes", "import_batch"])
+def test_a_function_of_an_unknown_mapping_does_not_start(load, name):
+    with pytest.raises(UnknownMappingError):
+        load(name, MAPPING="nothing")
+
+
+def test_transform_changes_answers_firehose(load, capsys):
+    event = load_event("firehose_transform")
+    answer = load("transform_changes").lambda_handler(event, Context())
+    assert [record["recordId"] for record in answer["records"]] == [record["recordId"] for record in event["records"]]
+    assert [record["result"] for record in answer["records"]] == ["Ok", "ProcessingFailed", "Ok", "ProcessingFailed"]
+    put, delete = (read_line(base64.b64decode(answer["records"][position]["data"])) for position in (0, 2))
+    assert put[0] == "0"
+    assert put[2:] == [
+        "home",
+        "2026-11-23T08:14:32",
+        "1795421672000",
+        "3",
+        "2026-11-23 08:14:32",
+        "2026-11-23 08:19:01",
+        "DE",
+    ]
+    assert delete == ["1", ANY, "old", "2026-01-01T00:00:00", None, None, None, None, None]
+    assert int(delete[1]) > int(put[1])
+    counted, lines = metrics_of(capsys)
+    assert counted == {"ChangesTransformed": [2.0], "ChangesRejected": [2.0]}
+    assert all(line["mapping"] == "web_analytics" for line in lines)
+
+
+def test_transform_changes_logs_reasons_and_no_contents(load, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    load("transform_changes").lambda_handler(load_event("firehose_transform"), Context())
+    ((line),) = logger.registered_handler.stream.getvalue().splitlines()
+    logged = json.loads(line)
+    assert (logged["mapping"], logged["rejected"]) == ("web_analytics", 2)
+    assert logged["reasons"] == {"payload (json)": 1, "record (record)": 1}
+    assert "cart" not in line
+
+
+def stub_firehose(*answers):
+    """Return a stub whose calls answer with these error codes, one for each record they must carry."""
+    stubber = Stubber(aws.client("firehose"))
+    for records, codes in answers:
+        responses = [{"ErrorCode": code, "ErrorMessage": "slow"} if code else {"RecordId": "1"} for code in codes]
+        stubber.add_response(
+            "put_record_batch",
+            {"FailedPutCount": len([code for code in codes if code]), "RequestResponses": responses},
+            {"DeliveryStreamName": "dynaurora-changes", "Records": [{"Data": data} for data in records]},
+        )
+    return stubber
+
+
+def changes_of(event):
+    return [encode_change(from_stream_record(record)) for record in event["Records"]]
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    monkeypatch.setattr("dynaurora.forwarding.backoff", lambda _attempt: 0.0)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_forward_changes_sends_again_what_firehose_refused(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    first, second, third = changes_of(event)
+    refused = "ServiceUnavailableException"
+    with stub_firehose(([first, second, third], [None, refused, None]), ([second], [None])) as stubber:
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+        stubber.assert_no_pending_responses()
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [3.0]}
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_forward_changes_names_what_it_could_not_send(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    first, second, third = changes_of(event)
+    refused = "ServiceUnavailableException"
+    with stub_firehose(([first, second, third], [None, refused, None]), *[([second], [refused])] * 5):
+        answer = function.lambda_handler(event, Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "4421584500000000017450439092"}]}
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesUnsent": [1.0]}
+
+
+def test_forward_changes_leaves_expiries_out_where_told(load, capsys):
+    function, event = load("forward_changes", TTL_DELETES="ignore"), load_event("dynamodb_stream")
+    with stub_firehose((changes_of(event)[:2], [None, None])) as stubber:
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+        stubber.assert_no_pending_responses()
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ExpiriesIgnored": [1.0]}
+
+
+def test_record_failed_batch_keeps_the_batch(load, capsys):
+    function = load("record_failed_batch")
+    event = load_event("import_batch_input") | {
+        "error": {"Error": "RowCountError", "Cause": json.dumps({"errorMessage": "It has 3 rows."})},
+        "execution": {"id": "arn:execution", "name": "e-1"},
+    }
+    with Stubber(aws.client("s3")) as stubber:
+        stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+        stubber.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
+        answer = function.lambda_handler(event, Context())
+        stubber.assert_no_pending_responses()
+    assert answer["error"] == "RowCountError"
+    assert answer["key"] == f"failed_batches/mapping=web_analytics/{answer['batch_id']}.json"
+    assert metrics_of(capsys)[0] == {"BatchesFailed": [1.0]}
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_import_batch_refuses_what_is_no_descriptor_before_it_connects(load):
+    with pytest.raises(Exception, match="batch is missing") as caught:
+        load("import_batch").lambda_handler({}, Context())
+    assert type(caught.value).__name__ == "InvalidBatchError"

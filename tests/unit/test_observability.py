@@ -1,0 +1,18 @@
+import pytest
+
+from dynaurora.errors import Reason
+from dynaurora.observability import count, count_reasons, metrics
+
+
+def test_reasons_are_counted_by_path_and_rule_most_frequent_first():
+    reasons = [Reason("type", "a", "x"), Reason("json", "payload", "y"), Reason("json", "payload", "z")]
+    counted = count_reasons([*reasons, Reason("record", "", "x")])
+    assert list(counted.items()) == [("payload (json)", 2), ("a (type)", 1), ("record (record)", 1)]
+
+
+@pytest.mark.parametrize(("value", "added"), [(3, [3.0]), (0, None)], ids=["some", "none"])
+def test_a_count_is_a_metric_and_nothing_is_none(value, added):
+    metrics.clear_metrics()
+    count("ChangesForwarded", value)
+    assert metrics.metric_set.get("ChangesForwarded", {}).get("Value") == added
+    metrics.clear_metrics()
