@@ -1,4 +1,4 @@
-"""The functions' package: what is in it, that it runs on the runtime alone, that the same inputs make the same bytes."""
+"""The functions' package: what is in it, that it runs on the runtime alone, that the same inputs make the same one."""
 
 import datetime as dt
 import re
