@@ -31,9 +31,9 @@ from local.aurora.protocol import (
     ServerError,
     asks_for_tls,
     decode_header,
-    encode_query,
     offer_tls,
     read_packet,
+    split_query,
     withdraw_tls,
 )
 from local.aurora.statements import LOOKAHEAD_BYTES, LoadStatement, is_load_from_s3, parse_load
@@ -286,12 +286,14 @@ class Connection:
 
     async def _ask_server(self, statement: bytes, asked: int, *, forwards_success: bool) -> bool:
         """Have the server execute a statement; forward its answer, or only its error; tell whether it succeeded."""
-        await self._server.send(encode_query(statement))
+        question = split_query(statement)
+        await self._server.send(b"".join(packet.encode() for packet in question))
+        offset = asked - question[-1].sequence
         while True:
             answer = await read_packet(self._server.reader)
             succeeded = answer.payload[0] != ERROR
             if forwards_success or not succeeded:
-                await self._client.send(answer.renumber(asked).encode())
+                await self._client.send(answer.renumber(offset).encode())
             if not answer.is_progress_report:
                 return succeeded
 

@@ -3,8 +3,9 @@
 One file, because one statement on one file is what keeps a load of many objects a single statement: all or nothing,
 one count of rows, `IGNORE n LINES` taken from the first object only, as Aurora does.
 
-Errors are worded as Aurora MySQL words them, as far as known. `S3 API returned error: …` has number 1871 in AWS's
-documentation; users of Aurora MySQL 3 report the same text with number 63985.
+Errors are worded as Aurora MySQL words them, as far as known. `S3 API returned error: …` has number 1871 in Aurora MySQL
+2 and in AWS's documentation; Aurora MySQL 3, whose roles are used here, is reported to answer the same text with
+number 63985. (To drivers that read the number as signed, as PyMySQL does, that is -1551.)
 """
 
 import json
@@ -25,8 +26,7 @@ from local.aurora.statements import LoadStatement, RowEnds, Source
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-S3_ERROR: Final = 1871
-LOAD_ERROR: Final = 63985
+S3_ERROR: Final = 63985
 
 CONCURRENT_FETCHES: Final = 16
 """How many loads may fetch at once; more wait for one of them."""
@@ -60,7 +60,7 @@ class ObjectAddress:
         """Read `s3://bucket/key` or `s3-region://bucket/key`; the local S3 is one for all regions."""
         match = _URL.fullmatch(url)
         if match is None:
-            raise ServerError(LOAD_ERROR, "HY000", f"S3 API returned error: Invalid S3 URI: {url}")
+            raise ServerError(S3_ERROR, "HY000", f"S3 API returned error: Invalid S3 URI: {url}")
         return cls(match["bucket"], match["key"])
 
 
@@ -198,7 +198,7 @@ def _require(condition: bool, problem: str) -> None:
 
 def _describe_manifest(problem: str) -> ServerError:
     """Return the error of a manifest that is not well made."""
-    return ServerError(LOAD_ERROR, "HY000", f"Invalid manifest file: {problem}")
+    return ServerError(S3_ERROR, "HY000", f"Invalid manifest file: {problem}")
 
 
 def _describe_refusal(error: ClientError) -> ServerError:

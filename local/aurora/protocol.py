@@ -72,12 +72,12 @@ def decode_header(header: bytes) -> tuple[int, int]:
     return int.from_bytes(header[:3], "little"), header[3]
 
 
-def encode_query(statement: bytes) -> bytes:
-    """Return the packets that ask a server to execute a statement."""
+def split_query(statement: bytes) -> list[Packet]:
+    """Return the packets that ask a server to execute a statement; its answer's sequence numbers count on from them."""
     message = bytes([COM_QUERY]) + statement
     # A message whose length is a multiple of the maximum is closed by an empty packet.
-    pieces = [message[start : start + MAX_PAYLOAD] for start in range(0, len(message) + 1, MAX_PAYLOAD)]
-    return b"".join(Packet(sequence % 256, piece).encode() for sequence, piece in enumerate(pieces))
+    starts = range(0, len(message) + 1, MAX_PAYLOAD)
+    return [Packet(n % 256, message[start : start + MAX_PAYLOAD]) for n, start in enumerate(starts)]
 
 
 async def read_packet(reader: asyncio.StreamReader) -> Packet:

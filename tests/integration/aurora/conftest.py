@@ -43,7 +43,7 @@ def open_session(aurora) -> Iterator[Callable[..., Session]]:
     opened: list[Session] = []
 
     def open_one(*, role: bool = True, **options: Any) -> Session:
-        connection = aurora.connect(**options)
+        connection = aurora.connect(**{"autocommit": True} | options)
         opened.append(connection)
         if role:
             execute(connection, "SET ROLE AWS_LOAD_S3_ACCESS")
@@ -74,4 +74,5 @@ def execute(connection: Any, statement: str) -> list[tuple[Any, ...]]:
 
 def _administer(mariadb: Any, statement: str) -> None:
     with mariadb.connect() as connection:
+        execute(connection, "SET lock_wait_timeout = 10")  # rather than a day, for a session that forgot to commit
         execute(connection, statement)
