@@ -42,6 +42,7 @@ def install_behaviours() -> None:
     try:
         from local.emulator import (
             authorization,
+            change_log,
             delivery_streams,
             lambda_runtime,
             mocked_tasks,
@@ -50,6 +51,7 @@ def install_behaviours() -> None:
             step_functions,
             stream_mappings,
             stream_records,
+            table_exports,
         )
     except ImportError as error:
         raise EmulatorChangedError([f"{error.name} cannot be imported: {error}"]) from error
@@ -60,6 +62,8 @@ def install_behaviours() -> None:
         stream_records,
         stream_mappings,
         delivery_streams,
+        change_log,
+        table_exports,
         stack_settings,
         nested_stacks,
         step_functions,

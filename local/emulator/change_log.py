@@ -1,0 +1,312 @@
+"""DynamoDB point-in-time recovery: a log of what every write replaced, from which a table's past can be told.
+
+While recovery is on, each write to a table leaves its time, its key and the item as it was before. The table as it
+was at some instant is the table as it is now, with the writes since then taken back; so its content when recovery
+was switched on needs no copy, and a log entry costs 32 bytes and a reference to the replaced item. Entries older than
+the recovery period (``RecoveryPeriodInDays``, 1 to 35, 35 unless set) are dropped; switching recovery off drops all
+of them, and with them the past, as on AWS (developer guide, "Point-in-time recovery for DynamoDB"; API reference,
+``PointInTimeRecoverySpecification``).
+
+Differences: ``LatestRestorableDateTime`` is now (AWS: typically five minutes ago), the log does not outlive the
+emulator, and a write that changes nothing leaves no entry, just as it leaves no stream record.
+"""
+
+import json
+import threading
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core import responses
+from ministack.services import dynamodb
+
+from local.emulator.replacements import Replacements
+
+MICROSECONDS = 1_000_000
+DEFAULT_PERIOD_DAYS = 35
+
+_DAY = 86_400 * MICROSECONDS
+_TRIM_EVERY = 1 << 16
+
+Item = dict[str, Any]
+Table = dict[str, Any]
+Key = tuple[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one item within a window: never was it absent both before and after."""
+
+    written: int
+    """Time of the last write in the window; microseconds since the epoch."""
+    before: Item | None
+    """The item when the window began; ``None`` when there was none."""
+    after: Item | None
+    """The item when the window ended; ``None`` when it was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """A part of a log, copied while the log's lock was held and worked on afterwards."""
+
+    partitions: list[Any]
+    sorts: list[Any]
+    before: list[Item | None]
+
+    def keys(self) -> Iterator[Key]:
+        return zip(self.partitions, self.sorts, strict=True)
+
+    def first_of_each(self) -> dict[Key, Item | None]:
+        """Return the earliest entry of each key: the item as it was before all of them."""
+        keys = zip(reversed(self.partitions), reversed(self.sorts), strict=True)
+        return dict(zip(keys, reversed(self.before), strict=True))
+
+
+class ChangeLog:
+    """The writes to one table since its recovery was switched on. All times are microseconds since the epoch."""
+
+    def __init__(self, table: Table, period_days: int) -> None:
+        self.table = table
+        self.period_days = period_days
+        self.lock = threading.Lock()
+        """Held for every write to the table, so that the table and its log are seen in step."""
+        # The window begins on a whole second, for that is what can be asked for: the table is its base from then on.
+        self._started = int(time.time()) * MICROSECONDS
+        self._times = array("q")
+        self._partitions: list[Any] = []
+        self._sorts: list[Any] = []
+        self._before: list[Item | None] = []
+        self._dropped = 0
+
+    @property
+    def earliest(self) -> int:
+        """The first instant that the log can tell of."""
+        return max(self._started, now() - self.period_days * _DAY)
+
+    @property
+    def position(self) -> int:
+        """How many writes were ever logged; ``rewind`` goes back to it."""
+        return self._dropped + len(self._times)
+
+    def record(self, partition: Any, sort: Any, before: Item | None) -> None:
+        """Log a write of the item with these key values. The caller holds the lock."""
+        times = self._times
+        written = now()
+        if times and written < times[-1]:
+            written = times[-1]  # the clock was set back; the log's order is the order of writes
+        times.append(written)
+        self._partitions.append(partition)
+        self._sorts.append(sort)
+        self._before.append(before)
+        if not len(times) % _TRIM_EVERY:
+            self._trim()
+
+    def rewind(self, position: int) -> None:
+        """Forget the writes since ``position``: they were rolled back."""
+        with self.lock:
+            self._delete(slice(max(0, position - self._dropped), None))
+
+    def items_at(self, cut: int) -> Iterator[Item]:
+        """Return the items just prior to ``cut``, in no order. Writers wait while references to the items are taken."""
+        with self.lock:
+            items = [item for rows in self.table["items"].values() for item in rows.values()]
+            later = self._entries(bisect_left(self._times, cut), None)
+        return self._take_back(items, later.first_of_each())
+
+    def changes_between(self, start: int, end: int) -> list[Change]:
+        """Return what was written from ``start`` (inclusive) to ``end`` (exclusive): one change for each item.
+
+        An item that was there neither before nor after the window leaves none.
+        """
+        end = min(end, now() + 1)
+        with self.lock:
+            first, last = bisect_left(self._times, start), bisect_left(self._times, end)
+            times, within = self._times[first:last], self._entries(first, last)
+        written = dict(zip(within.keys(), times, strict=True))  # the last of each key
+        before = within.first_of_each()
+        after = self._states_at(end, before)
+        return [
+            Change(written[key], old, after[key])
+            for key, old in before.items()
+            if old is not None or after[key] is not None
+        ]
+
+    def _states_at(self, cut: int, keys: dict[Key, Any]) -> dict[Key, Item | None]:
+        with self.lock:
+            rows = self.table["items"]
+            states = {(partition, sort): rows.get(partition, {}).get(sort) for partition, sort in keys}
+            later = self._entries(bisect_left(self._times, cut), None)
+        states.update((key, item) for key, item in later.first_of_each().items() if key in states)
+        return states
+
+    def _take_back(self, items: list[Item], replaced: dict[Key, Item | None]) -> Iterator[Item]:
+        if not replaced:
+            yield from items
+            return
+        for item in items:
+            if key_values(self.table, item) not in replaced:
+                yield item
+        yield from (item for item in replaced.values() if item is not None)
+
+    def _entries(self, first: int, last: int | None) -> "_Entries":
+        part = slice(first, last)
+        return _Entries(self._partitions[part], self._sorts[part], self._before[part])
+
+    def _trim(self) -> None:
+        """Drop what is older than the period once that is half of the log, so that dropping costs little a write."""
+        outdated = bisect_left(self._times, self.earliest)
+        if outdated > len(self._times) // 2:
+            self._delete(slice(0, outdated))
+            self._dropped += outdated
+
+    def _delete(self, part: slice) -> None:
+        del self._times[part]
+        del self._partitions[part], self._sorts[part], self._before[part]
+
+
+_logs: dict[str, ChangeLog] = {}  # by the table's ARN, which names its account and region
+_transaction = threading.local()
+
+
+def install(emulator: Replacements) -> None:
+    """Plan the replacements that log writes and switch logs on and off."""
+    module = dynamodb.__name__
+    emulator.require(module, "_extract_key_val", "(attr)")
+    emulator.wrap(module, "_set_item", "(table, pk_val, sk_val, item)", _log_set)
+    emulator.wrap(module, "_remove_item", "(table, pk_val, sk_val)", _log_removal)
+    emulator.wrap(module, "_execute_transaction", "(data)", _note_positions)
+    emulator.wrap(module, "_items_replaced", "(table)", _rewind_transaction)
+    emulator.wrap(module, "_update_continuous_backups", "(data)", _switch_log)
+    emulator.wrap(module, "_describe_continuous_backups", "(data)", _tell_window)
+
+
+def now() -> int:
+    """Return the current time in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def find_log(table: Table) -> ChangeLog | None:
+    """Return the log of a table of the current account and region; ``None`` when its recovery is off."""
+    if not dynamodb._pitr_settings.get(table["TableName"]):
+        return None
+    log = _logs.get(table["TableArn"])
+    if log is None or log.table is not table:  # restored from the emulator's saved state: its past is gone
+        log = _start_log(table, DEFAULT_PERIOD_DAYS)
+    return log
+
+
+def key_values(table: Table, item: Item) -> Key:
+    """Return the values that the emulator stores an item under."""
+    sort = table["sk_name"]
+    partition = dynamodb._extract_key_val(item.get(table["pk_name"]))
+    return partition, dynamodb._extract_key_val(item.get(sort)) if sort else "__no_sort__"
+
+
+def _start_log(table: Table, period_days: int) -> ChangeLog:
+    for arn, log in list(_logs.items()):
+        if dynamodb._tables.get(log.table["TableName"]) is not log.table and _is_in_scope(arn):
+            del _logs[arn]  # its table was deleted
+    log = _logs[table["TableArn"]] = ChangeLog(table, period_days)
+    return log
+
+
+def _is_in_scope(arn: str) -> bool:
+    return arn.split(":")[3:5] == [responses.get_region(), responses.get_account_id()]
+
+
+def _log_set(original: Any) -> Any:
+    def set_item(table: Table, pk_val: Any, sk_val: Any, item: Item) -> Any:
+        log = _logs.get(table["TableArn"])
+        if log is None or log.table is not table:
+            return original(table, pk_val, sk_val, item)
+        with log.lock:
+            before = original(table, pk_val, sk_val, item)
+            if before != item:
+                log.record(pk_val, sk_val, before)
+        return before
+
+    return set_item
+
+
+def _log_removal(original: Any) -> Any:
+    def remove_item(table: Table, pk_val: Any, sk_val: Any) -> Any:
+        log = _logs.get(table["TableArn"])
+        if log is None or log.table is not table:
+            return original(table, pk_val, sk_val)
+        with log.lock:
+            before = original(table, pk_val, sk_val)
+            if before is not None:
+                log.record(pk_val, sk_val, before)
+        return before
+
+    return remove_item
+
+
+def _note_positions(original: Any) -> Any:
+    """Remember how far each log goes before a PartiQL transaction, which the emulator undoes after it has written."""
+
+    def execute(data: dict[str, Any]) -> Any:
+        _transaction.positions = {arn: log.position for arn, log in list(_logs.items())}
+        try:
+            return original(data)
+        finally:
+            del _transaction.positions
+
+    return execute
+
+
+def _rewind_transaction(original: Any) -> Any:
+    def items_replaced(table: Table) -> None:
+        original(table)
+        position = getattr(_transaction, "positions", {}).get(table["TableArn"])
+        if position is not None and _logs[table["TableArn"]].table is table:
+            _logs[table["TableArn"]].rewind(position)
+
+    return items_replaced
+
+
+def _switch_log(original: Any) -> Any:
+    def update(data: dict[str, Any]) -> Any:
+        answer = original(data)
+        if answer[0] == 200:
+            _apply_recovery(_named_table(data), data.get("PointInTimeRecoverySpecification") or {})
+        return answer
+
+    return update
+
+
+def _apply_recovery(table: Table, specification: dict[str, Any]) -> None:
+    if not specification.get("PointInTimeRecoveryEnabled"):
+        _logs.pop(table["TableArn"], None)
+        return
+    period_days = int(specification.get("RecoveryPeriodInDays") or DEFAULT_PERIOD_DAYS)
+    log = _logs.get(table["TableArn"])
+    if log is None or log.table is not table:
+        _start_log(table, period_days)
+    else:
+        log.period_days = period_days
+
+
+def _tell_window(original: Any) -> Any:
+    def describe(data: dict[str, Any]) -> Any:
+        answer = original(data)
+        log = find_log(_named_table(data)) if answer[0] == 200 else None
+        if log is None:
+            return answer
+        content = json.loads(answer[2])
+        content["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"] |= {
+            "RecoveryPeriodInDays": log.period_days,
+            "EarliestRestorableDateTime": log.earliest // MICROSECONDS,
+            "LatestRestorableDateTime": int(time.time()),
+        }
+        return responses.json_response(content)
+
+    return describe
+
+
+def _named_table(data: dict[str, Any]) -> Table:
+    table: Table = dynamodb._tables[dynamodb._normalize_table_name(data["TableName"])]
+    return table
