@@ -3,9 +3,9 @@
 One file, because one statement on one file is what keeps a load of many objects a single statement: all or nothing,
 one count of rows, `IGNORE n LINES` taken from the first object only, as Aurora does.
 
-Errors are worded as Aurora MySQL words them, as far as known. `S3 API returned error: …` has number 1871 in Aurora MySQL
-2 and in AWS's documentation; Aurora MySQL 3, whose roles are used here, is reported to answer the same text with
-number 63985. (To drivers that read the number as signed, as PyMySQL does, that is -1551.)
+Errors are worded as Aurora MySQL words them, as far as known. `S3 API returned error: …` has number 1871 in AWS's
+documentation and in Aurora MySQL 2; Aurora MySQL 3, whose roles are used here, is reported to answer the same text
+with number 63985. (To drivers that read the number as signed, as PyMySQL does, that is -1551.)
 """
 
 import json

@@ -1,0 +1,110 @@
+"""Private servers, apart from the one other tests share."""
+
+import os
+import stat
+
+import pymysql
+import pytest
+
+from local.aurora.mariadb import MariaDB, MariaDBError
+from local.processes import ProcessError
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def create_server(tmp_path):
+    """Describe a server; stopped in the end."""
+    made = []
+
+    def create(directory=tmp_path / "mysql", **options):
+        made.append(MariaDB(directory, log=tmp_path / "mariadb.log", **options))
+        return made[-1]
+
+    yield create
+    for server in made:
+        server.stop()
+
+
+def test_data_and_passwords_outlive_the_server(create_server, run):
+    server = create_server(database="My_Data")
+    server.start()
+    users = server.users
+    with server.connect() as connection:
+        run(connection, "CREATE TABLE kept (a INT)")
+    server.stop()
+    assert not server.is_running()
+    assert server.identity is None
+    again = create_server(database="My_Data")
+    again.start()
+    assert again.users == users
+    with again.connect(users.loader) as connection:
+        assert run(connection, "SELECT DATABASE(), (SELECT COUNT(*) FROM kept)") == [("My_Data", 0)]
+
+
+def test_the_loader_s_rights_are_for_its_database_alone(create_server, run):
+    server = create_server(database="My_Data")
+    server.start()
+    with server.connect() as connection:
+        run(connection, "CREATE DATABASE MyXData")  # what an underscore would match in a grant
+    with server.connect(server.users.loader) as connection, pytest.raises(pymysql.err.OperationalError, match="denied"):
+        run(connection, "USE MyXData")
+
+
+def test_what_a_killed_server_left_is_in_nobody_s_way(create_server, run):
+    server = create_server()
+    server.start()
+    (server.files / "half.load").touch()
+    server.kill()
+    server.start()
+    assert list(server.files.iterdir()) == []
+    with server.connect() as connection:
+        assert run(connection, "SELECT 1") == [(1,)]
+
+
+def test_an_interrupted_installation_is_done_again(create_server):
+    server = create_server()
+    (server.directory / "data.unfinished" / "mysql").mkdir(parents=True)
+    server.start()
+    assert not (server.directory / "data.unfinished").exists()
+
+
+def test_a_long_path_gets_a_short_socket(create_server, tmp_path, run):
+    server = create_server(tmp_path / ("long" * 30) / "mysql")
+    assert len(os.fsencode(server.socket)) <= 107
+    server.start()
+    assert stat.S_IMODE(server.socket.parent.stat().st_mode) == 0o700
+    with server.connect() as connection:
+        assert run(connection, "SELECT 1") == [(1,)]
+
+
+def test_passwords_are_readable_by_their_owner_only(create_server):
+    server = create_server()
+    server.start()
+    assert not (server.directory / "declarations.sql").exists()
+    assert stat.S_IMODE((server.directory / "users.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
+
+
+def test_starting_twice_is_starting_once(create_server):
+    server = create_server()
+    server.start()
+    first = server.identity
+    server.start()
+    assert server.identity == first
+    server.restart()
+    assert server.identity != first
+
+
+def test_a_server_that_cannot_start_says_why(create_server):
+    server = create_server()
+    server.directory.mkdir()
+    (server.directory / "data").mkdir()  # without the server's own tables
+    with pytest.raises((MariaDBError, ProcessError), match=r"Table 'mysql\.db' doesn't exist"):
+        server.start()
+
+
+def test_a_machine_without_mariadb_is_told_what_to_install(create_server, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(MariaDBError, match="install the package mariadb-server"):
+        create_server().start()
