@@ -7,6 +7,7 @@ than invocations.
 
 from __future__ import annotations
 
+import re
 import ssl
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -72,6 +73,15 @@ ERRORS: dict[type[DynauroraError], frozenset[int]] = {
 """Numbers of the MySQL 8.0 Error Message Reference and MariaDB's error codes; 2000 and up are the client's own."""
 S3_ERRORS = frozenset({1871, 63985})
 """What Aurora MySQL 2 and 3 answer when a load from S3 fails on the S3 side; the message has S3's own reason."""
+S3_URI = re.compile(r"s3[-\w]*://\S+", re.IGNORECASE)
+S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
+    ThrottledError: re.compile(
+        r"slow ?down|internal ?error|request ?timeout|service ?unavailable|\b50[03]\b", re.IGNORECASE
+    ),
+    ObjectMissingError: re.compile(r"no ?such ?(key|bucket)|not ?found|does not exist|\b404\b", re.IGNORECASE),
+    PrivilegeError: re.compile(r"access ?denied|forbidden|credential|\b403\b", re.IGNORECASE),
+}
+"""S3's error codes and words, as Aurora repeats them; sorted in this order."""
 DUPLICATE_KEY = 1062
 
 
@@ -225,11 +235,8 @@ def _is_certificate_error(error: BaseException) -> bool:
 
 def _s3_error(problem: str) -> DynauroraError:
     """Sort what S3 answered to Aurora by S3's own words."""
-    said = problem.lower().replace(" ", "")
-    if any(word in said for word in ("slowdown", "503", "internalerror", "requesttimeout", "serviceunavailable")):
-        return ThrottledError(problem)
-    if any(word in said for word in ("nosuchkey", "nosuchbucket", "notfound", "doesnotexist", "404")):
-        return ObjectMissingError(problem)
-    if any(word in said for word in ("accessdenied", "forbidden", "credential", "403")):
-        return PrivilegeError(problem)
+    said = S3_URI.sub("", problem)  # an object's name may have any word in it
+    for cls, words in S3_WORDS.items():
+        if words.search(said):
+            return cls(problem)
     return DatabaseError(problem)

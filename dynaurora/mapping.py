@@ -42,6 +42,8 @@ UNMAPPED = "@unmapped"
 """The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version")
 """Columns that every replica has before the mapping's own."""
+RESERVED_PREFIX = "_dynaurora"
+"""The system tables' names begin with it."""
 INDEX_BYTES = 3072
 """The largest key of an InnoDB index with DYNAMIC rows (MySQL 8.0 Reference Manual, "InnoDB Limits")."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -252,6 +254,8 @@ class _Checks:
                     self.fail(path, f"{column.source!r} is not JMESPath: {error}")
 
     def names(self, mapping: Mapping) -> None:
+        if mapping.table.lower().startswith(RESERVED_PREFIX):
+            self.fail("$.target.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
         seen: set[str] = set()
         for column in mapping.columns:
             folded = column.name.lower()  # MySQL's column names know no case

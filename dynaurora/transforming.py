@@ -65,8 +65,8 @@ def transform_records(
         record_id = record["recordId"]
         try:
             row = base64.b64encode(transform_record(record.get("data", ""), mapper)).decode("ascii")
-        except RejectedChange as error:
-            result.rejections.append(Rejection(record_id, error.reasons))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others go on)
+            result.rejections.append(Rejection(record_id, reasons_of(error)))
             result.records.append(processing_failed(record_id))
             continue
         size += len(row)
@@ -76,6 +76,13 @@ def transform_records(
         else:
             result.records.append({"recordId": record_id, "result": "Ok", "data": row})
     return result
+
+
+def reasons_of(error: Exception) -> tuple[Reason, ...]:
+    """Return why a record failed; an error that nobody foresaw is named by its type."""
+    if isinstance(error, RejectedChange):
+        return error.reasons
+    return (Reason("unforeseen", "", f"raised {type(error).__name__}, which is a fault of this program"),)
 
 
 def processing_failed(record_id: str) -> dict[str, str]:

@@ -80,6 +80,7 @@ def test_the_drivers_errors_are_sorted_by_number(error, expected):
         ("S3 API returned error: 503 Service Unavailable", ThrottledError),
         ("S3 API returned error: NoSuchKey: The specified key does not exist.", ObjectMissingError),
         ("S3 API returned error: No Such Bucket", ObjectMissingError),
+        ("S3 API returned error: Not Found: s3://b/accessdenied-503-slowdown", ObjectMissingError),
         ("S3 API returned error: Access Denied", PrivilegeError),
         ("S3 API returned error: Missing Credentials: Cannot instantiate S3 Client", PrivilegeError),
         (

@@ -88,3 +88,17 @@ def test_the_bound_is_below_lambdas_six_megabytes():
     result = transform_records(records, MAPPER)
     assert result.overflowed > 0
     assert MAX_ANSWER_BYTES * 0.9 < len(json.dumps({"records": result.records})) < 6_291_556
+
+
+def test_a_fault_of_the_program_costs_one_record_only():
+    class FaultyMapper(RowMapper):
+        def row(self, change):
+            if change.keys["page_id"]["S"] == "faulty":
+                raise ZeroDivisionError
+            return super().row(change)
+
+    pages = ("good", "faulty", "good too")
+    records = [firehose_record(click_change(page_id=page), page) for page in pages]
+    result = transform_records(records, FaultyMapper(load_mapping("web_analytics")))
+    assert [answer["result"] for answer in result.records] == ["Ok", "ProcessingFailed", "Ok"]
+    assert result.rejections[0].reasons[0].rule == "unforeseen"
