@@ -77,6 +77,13 @@ def test_a_function_runs_the_shared_package_as_all_do(function):
     assert function.attributes["Metadata"] == {"SkipBuild": True}, "`sam build` must leave the built package alone"
 
 
+@pytest.mark.parametrize("name", NESTED)
+def test_paths_are_where_sam_build_corrects_them(name):
+    assert "CodeUri" not in read_template(name).get("Globals", {}).get("Function", {}), (
+        "in Globals a path is left as it is"
+    )
+
+
 @pytest.mark.parametrize("function", FUNCTIONS, ids=str)
 def test_a_function_has_bounds_a_description_and_tracing(function):
     assert 0 < function.properties["Timeout"] <= 900
