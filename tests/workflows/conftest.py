@@ -4,9 +4,9 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -20,12 +20,14 @@ from tests.workflows.executions import Case
 ROLE = "arn:aws:iam::000000000000:role/anything"
 PATIENCE_SECONDS = 60.0
 
+T = TypeVar("T")
 Outcomes = dict[Case, dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
 def outcomes_on_emulator(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    with _emulator_with_mocks(tmp_path_factory.mktemp("emulator")) as endpoint:
+    directory = tmp_path_factory.mktemp("emulator")
+    with run_emulator(directory, SFN_MOCK_CONFIG=str(executions.MOCKS_FILE), SFN_WAIT_SCALE="0") as endpoint:
         return run_cases(endpoint)
 
 
@@ -54,11 +56,12 @@ def outcomes_on_moto() -> Outcomes:
 
 
 @contextlib.contextmanager
-def _emulator_with_mocks(directory: Path) -> Iterator[str]:
+def run_emulator(directory: Path, **settings: str) -> Iterator[str]:
+    """Run the emulator with environment variables of its own; gives its endpoint."""
     port = find_free_port()
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SFN_MOCK_CONFIG", str(executions.MOCKS_FILE))
-        environment.setenv("SFN_WAIT_SCALE", "0")
+        for name, value in settings.items():
+            environment.setenv(name, value)
         emulator = start_emulator(directory / "files", port=port, log=directory / "emulator.log")
     endpoint = f"http://127.0.0.1:{port}"
     try:
@@ -66,6 +69,15 @@ def _emulator_with_mocks(directory: Path) -> Iterator[str]:
         yield endpoint
     finally:
         stop_child(emulator, grace=5)
+
+
+def wait_until(check: Callable[[], T]) -> T:
+    """Call `check` until it returns something; that."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s"
+        time.sleep(0.05)
+    return found
 
 
 def run_cases(endpoint: str) -> Outcomes:
@@ -91,9 +103,11 @@ def _create(client: Any, machine: str) -> str:
 
 
 def _wait_for(client: Any, arn: str) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (description := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        assert time.monotonic() < deadline, f"{arn} did not end within {PATIENCE_SECONDS} s"
-        time.sleep(0.05)
+    description = wait_until(lambda: _ended(client, arn))
     events = client.get_execution_history(executionArn=arn, maxResults=1000)["events"]
     return executions.summarize(description, events)
+
+
+def _ended(client: Any, arn: str) -> dict[str, Any] | None:
+    description = client.describe_execution(executionArn=arn)
+    return None if description["status"] == "RUNNING" else description

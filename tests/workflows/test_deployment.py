@@ -1,0 +1,144 @@
+"""The templates as CloudFormation makes them: what each setting becomes, and what an object under processed/ starts."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from dynaurora import keys
+from infra.build_package import PROJECT, TEMPLATES_PACKAGE
+from local.packaging import Packager
+from tests.workflows.conftest import run_emulator, wait_until
+
+pytestmark = pytest.mark.integration
+
+ARTIFACTS = "artifacts"
+MAPPING = "web_analytics"
+PARAMETERS = {
+    "DatabaseHost": "127.0.0.1",
+    "BufferSeconds": "1",
+    "TransformBufferSeconds": "1",
+    "ImportConcurrency": "3",
+}
+
+
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+"""A package without functions: what is deployed here is looked at, not run."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account of the emulator's, to deploy to."""
+
+    endpoint: str
+    package: Path
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def deploy(self, name: str, **parameters: str) -> dict[str, str]:
+        """Create a stack of infra/template.yaml and return its outputs."""
+        packager = Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})
+        secret = self.client("secretsmanager").create_secret(Name=name, SecretString="{}")["ARN"]
+        given = {**PARAMETERS, "DatabaseSecretArn": secret, **parameters}
+        cloudformation = self.client("cloudformation")
+        cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=packager.package(PROJECT / "infra" / "template.yaml"),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        stack = wait_until(lambda: _finished(cloudformation, name))
+        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _finished(cloudformation: Any, name: str) -> dict[str, Any] | None:
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return None if stack["StackStatus"].endswith("IN_PROGRESS") else dict(stack)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    directory = tmp_path_factory.mktemp("account")
+    package = directory / "functions.zip"
+    package.write_bytes(EMPTY_ZIP)
+    with run_emulator(directory) as endpoint:
+        account = Account(endpoint, package)
+        account.client("s3").create_bucket(Bucket=ARTIFACTS)
+        yield account
+
+
+@pytest.fixture(scope="module")
+def deployed(account):
+    return account.deploy("clicks")
+
+
+def test_everything_is_named_after_the_root_stack(deployed):
+    names = {key: value for key, value in deployed.items() if key.endswith(("FunctionName", "StreamName"))}
+    assert names == {
+        "DeliveryStreamName": "clicks-changes",
+        "ForwardChangesFunctionName": "clicks-forward-changes",
+        "TransformChangesFunctionName": "clicks-transform-changes",
+        "ImportBatchFunctionName": "clicks-import-batch",
+        "RecordFailedBatchFunctionName": "clicks-record-failed-batch",
+    }
+    assert deployed["ImportBatchStateMachineArn"].endswith(":stateMachine:clicks-import-batch")
+
+
+def test_the_table_can_be_replicated_and_exported(account, deployed):
+    dynamodb = account.client("dynamodb")
+    table = dynamodb.describe_table(TableName=deployed["SourceTableName"])["Table"]
+    backups = dynamodb.describe_continuous_backups(TableName=deployed["SourceTableName"])[
+        "ContinuousBackupsDescription"
+    ]
+    assert table["LatestStreamArn"] == deployed["SourceStreamArn"]
+    assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+def test_the_stream_mapping_and_the_concurrency_are_as_the_template_says(account, deployed):
+    client = account.client("lambda")
+    mapping = client.get_event_source_mapping(UUID=deployed["ForwardChangesEventSourceMappingId"])
+    concurrency = client.get_function_concurrency(FunctionName=deployed["ImportBatchFunctionName"])
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["MaximumRetryAttempts"] == 100
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"].endswith(deployed["LandingBucketName"])
+    assert concurrency["ReservedConcurrentExecutions"] == 3
+
+
+def test_an_object_starts_an_import_of_exactly_that_object(account, deployed):
+    bucket, key = deployed["LandingBucketName"], keys.processed_prefix(MAPPING) + "2026/11/23/08/a name+with é=1"
+    s3, stepfunctions = account.client("s3"), account.client("stepfunctions")
+    s3.put_object(Bucket=bucket, Key="processed/mapping=another/object", Body=b"another mapping's")
+    s3.put_object(Bucket=bucket, Key=keys.failed_batch(MAPPING, "0f1e"), Body=b"no batch")
+    etag = s3.put_object(Bucket=bucket, Key=key, Body=b"0,1,a,b\n")["ETag"].strip('"')
+    machine = deployed["ImportBatchStateMachineArn"]
+    (started,) = wait_until(lambda: stepfunctions.list_executions(stateMachineArn=machine)["executions"])
+    given = stepfunctions.describe_execution(executionArn=started["executionArn"])["input"]
+    assert json.loads(given) == {
+        "batch": {
+            "mapping": MAPPING,
+            "source": "stream",
+            "run": None,
+            "rows": None,
+            "objects": [{"bucket": bucket, "key": key, "etag": etag, "size": 8}],
+        }
+    }
+
+
+def test_an_existing_table_is_adopted(account, deployed):
+    adopted = account.deploy("adopted", SourceStreamArn=deployed["SourceStreamArn"])
+    assert adopted["SourceTableName"] == deployed["SourceTableName"]
+    assert adopted["SourceStreamArn"] == deployed["SourceStreamArn"]
+    assert adopted["LandingBucketName"] != deployed["LandingBucketName"]
