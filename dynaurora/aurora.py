@@ -78,8 +78,8 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
     ThrottledError: re.compile(
         r"slow ?down|internal ?error|request ?timeout|service ?unavailable|\b50[03]\b", re.IGNORECASE
     ),
-    ObjectMissingError: re.compile(r"no ?such ?(key|bucket)|not ?found|does not exist|\b404\b", re.IGNORECASE),
-    PrivilegeError: re.compile(r"access ?denied|forbidden|credential|\b403\b", re.IGNORECASE),
+    ObjectMissingError: re.compile(r"(?i)no ?such ?(key|bucket)|not ?found|does not exist|\b404\b"),
+    PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }
 """S3's error codes and words, as Aurora repeats them; sorted in this order."""
 DUPLICATE_KEY = 1062
