@@ -75,9 +75,7 @@ S3_ERRORS = frozenset({1871, 63985})
 """What Aurora MySQL 2 and 3 answer when a load from S3 fails on the S3 side; the message has S3's own reason."""
 S3_URI = re.compile(r"s3[-\w]*://\S+", re.IGNORECASE)
 S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
-    ThrottledError: re.compile(
-        r"slow ?down|internal ?error|request ?timeout|service ?unavailable|\b50[03]\b", re.IGNORECASE
-    ),
+    ThrottledError: re.compile(r"(?i)slow ?down|internal ?error|request ?timeout|service ?unavailable|\b50[03]\b"),
     ObjectMissingError: re.compile(r"(?i)no ?such ?(key|bucket)|not ?found|does not exist|\b404\b"),
     PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }

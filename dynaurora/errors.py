@@ -12,8 +12,10 @@
     ├── TerminalError             the same work fails again: the batch is parked with its reason and a remedy
     │   ├── AccessDeniedError
     │   ├── CertificateError
+    │   ├── ChecksumMismatchError
     │   ├── DatabaseError
     │   ├── InvalidBatchError
+    │   ├── InvalidExportError
     │   ├── InvalidMappingError
     │   ├── InvalidSettingsError
     │   ├── MalformedBatchError
@@ -98,6 +100,12 @@ class CertificateError(TerminalError):
     remedy = "Set DATABASE_CA to the certificate authority that signed it; verification is never switched off."
 
 
+class ChecksumMismatchError(TerminalError):
+    """An object's MD5 is not the one that its manifest gives."""
+
+    remedy = "Nothing of it was applied. Restore the object, or export the table again."
+
+
 class DatabaseError(TerminalError):
     """Aurora refused a statement for a reason that has no class of its own."""
 
@@ -108,6 +116,12 @@ class InvalidBatchError(TerminalError):
     """A batch descriptor does not have the documented fields."""
 
     remedy = "Start the import with the descriptor that `dynaurora.batches.Batch` documents."
+
+
+class InvalidExportError(TerminalError):
+    """An export's manifests or data files are not what DynamoDB writes."""
+
+    remedy = "Nothing of it was applied. Give the ARN of a complete full export in DYNAMODB_JSON, or export again."
 
 
 class InvalidMappingError(TerminalError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dynaurora import aws
 from dynaurora.errors import ObjectMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from typing import BinaryIO
+
+PART_BYTES = 8 * 1024 * 1024
+"""Of one part of an upload; S3 takes at least 5 MiB (Amazon S3 User Guide, "Multipart upload limits")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,35 @@ class ObjectStore(Protocol):
         """Return an object's bytes. Raises ObjectMissingError."""
         ...
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
-        """Put an object."""
+    def open(self, bucket: str, key: str) -> BinaryIO:
+        """Return an object's bytes as a stream, for what may be large. Raises ObjectMissingError."""
         ...
 
-    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
-        """Yield the keys below a prefix."""
+    def write(self, bucket: str, key: str, body: bytes) -> str:
+        """Put an object and return its ETag."""
+        ...
+
+    def upload(self, bucket: str, key: str) -> Upload:
+        """Return an upload that is written piece by piece, for what may be large."""
+        ...
+
+
+class Upload(Protocol):
+    """An object that is being written: it exists once it is completed, and not at all if it is aborted."""
+
+    size: int
+    """Bytes written so far."""
+
+    def write(self, data: bytes) -> None:
+        """Add to the object."""
+        ...
+
+    def complete(self) -> str:
+        """Make the object of what was written and return its ETag."""
+        ...
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
         ...
 
 
@@ -60,16 +86,70 @@ class S3Objects:
             body: bytes = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
             return body
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
-        """Put an object."""
+    def open(self, bucket: str, key: str) -> BinaryIO:
+        """Return an object's bytes as a stream, for what may be large. Raises ObjectMissingError."""
         with aws.translated_errors():
-            aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+            return cast("BinaryIO", aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"])
 
-    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
-        """Yield the keys below a prefix."""
+    def write(self, bucket: str, key: str, body: bytes) -> str:
+        """Put an object and return its ETag."""
         with aws.translated_errors():
-            for page in aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                yield from (entry["Key"] for entry in page.get("Contents", ()))
+            answer = aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        return str(answer["ETag"]).strip('"')
+
+    def upload(self, bucket: str, key: str) -> S3Upload:
+        """Return an upload that is written piece by piece, for what may be large."""
+        return S3Upload(self, bucket, key)
+
+
+class S3Upload:
+    """An object written in parts, of which one at a time is held; one small enough is put in a single call."""
+
+    def __init__(self, store: S3Objects, bucket: str, key: str) -> None:
+        self.size = 0
+        self._store = store
+        self._place = {"Bucket": bucket, "Key": key}
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._upload_id = ""
+        self._parts: list[dict[str, Any]] = []
+
+    def write(self, data: bytes) -> None:
+        """Add to the object."""
+        self._pieces.append(data)
+        self._held += len(data)
+        self.size += len(data)
+        if self._held >= PART_BYTES:
+            self._send_part()
+
+    def complete(self) -> str:
+        """Make the object of what was written and return its ETag."""
+        if not self._upload_id:
+            return self._store.write(self._place["Bucket"], self._place["Key"], b"".join(self._pieces))
+        if self._held:
+            self._send_part()
+        with aws.translated_errors():
+            answer = aws.client("s3").complete_multipart_upload(
+                **self._place, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
+            )
+        return str(answer["ETag"]).strip('"')
+
+    def abort(self) -> None:
+        """Leave nothing behind; what cannot be removed now, the bucket's lifecycle removes."""
+        if self._upload_id:
+            with aws.translated_errors():
+                aws.client("s3").abort_multipart_upload(**self._place, UploadId=self._upload_id)
+
+    def _send_part(self) -> None:
+        number = len(self._parts) + 1
+        with aws.translated_errors():
+            if not self._upload_id:
+                self._upload_id = aws.client("s3").create_multipart_upload(**self._place)["UploadId"]
+            answer = aws.client("s3").upload_part(
+                **self._place, UploadId=self._upload_id, PartNumber=number, Body=b"".join(self._pieces)
+            )
+        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        self._pieces, self._held = [], 0
 
 
 def read_or_none(store: ObjectStore, bucket: str, key: str) -> bytes | None:

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from io import BytesIO
 
 from dynaurora.errors import ObjectMissingError, ThrottledError
 from dynaurora.objects import Tail
@@ -25,11 +26,38 @@ class InMemoryObjects:
         except KeyError:
             raise ObjectMissingError(f"s3://{bucket}/{key} does not exist.") from None
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
-        self.objects[bucket, key] = body
+    def open(self, bucket: str, key: str) -> BytesIO:
+        return BytesIO(self.read(bucket, key))
 
-    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
-        return (key for owner, key in sorted(self.objects) if owner == bucket and key.startswith(prefix))
+    def write(self, bucket: str, key: str, body: bytes) -> str:
+        self.objects[bucket, key] = body
+        return etag_of(body)
+
+    def upload(self, bucket: str, key: str) -> "InMemoryUpload":
+        return InMemoryUpload(self, bucket, key)
+
+
+@dataclass
+class InMemoryUpload:
+    """An Upload."""
+
+    store: InMemoryObjects
+    bucket: str
+    key: str
+    pieces: list[bytes] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def complete(self) -> str:
+        return self.store.write(self.bucket, self.key, b"".join(self.pieces))
+
+    def abort(self) -> None:
+        self.pieces.clear()
 
 
 def etag_of(body: bytes) -> str:
