@@ -75,7 +75,9 @@ S3_ERRORS = frozenset({1871, 63985})
 """What Aurora MySQL 2 and 3 answer when a load from S3 fails on the S3 side; the message has S3's own reason."""
 S3_URI = re.compile(r"s3[-\w]*://\S+", re.IGNORECASE)
 S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
-    ThrottledError: re.compile(r"(?i)slow ?down|internal ?error|request ?timeout|service ?unavailable|\b50[03]\b"),
+    ThrottledError: re.compile(
+        r"(?i)slow ?down|internal ?error|time(d )?out|network connection|service ?unavailable|\b50[03]\b"
+    ),
     ObjectMissingError: re.compile(r"(?i)no ?such ?(key|bucket)|not ?found|does not exist|\b404\b"),
     PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }
@@ -222,7 +224,8 @@ def _number_and_message(error: Exception) -> tuple[int, str]:
         return 2013, str(error)
     arguments = error.args
     if len(arguments) >= 2 and isinstance(arguments[0], int):
-        return arguments[0], str(arguments[1])
+        # The driver reads the number as signed: Aurora's 63985 arrives as -1551.
+        return arguments[0] % 2**16, str(arguments[1])
     return (0 if isinstance(error, pymysql.err.InterfaceError) else -1), str(error)
 
 

@@ -71,12 +71,14 @@ def test_the_drivers_errors_are_sorted_by_number(error, expected):
     assert type(translate_error(error)) is expected
 
 
-@pytest.mark.parametrize("number", sorted(S3_ERRORS))
+@pytest.mark.parametrize("number", [*sorted(S3_ERRORS), 63985 - 2**16])
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
         ("S3 API returned error: Slow Down: Please reduce your request rate", ThrottledError),
         ("S3 API returned error: Internal Error", ThrottledError),
+        ("S3 API returned error: RequestTimeout", ThrottledError),
+        ("S3 API returned error: Network Connection", ThrottledError),
         ("S3 API returned error: 503 Service Unavailable", ThrottledError),
         ("S3 API returned error: NoSuchKey: The specified key does not exist.", ObjectMissingError),
         ("S3 API returned error: No Such Bucket", ObjectMissingError),
