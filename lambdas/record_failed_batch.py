@@ -21,7 +21,8 @@ observe_mapping(settings.mapping)
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Keep a failed batch with its reason and remedy, and return what the notification says."""
-    record = record_failed_batch(event, S3Objects(), settings.landing_bucket, settings.mapping)
+    failure = {**event["input"], "execution": event["execution"]}
+    record = record_failed_batch(failure, S3Objects(), settings.landing_bucket, settings.mapping)
     count("BatchesFailed", 1)
     logger.error(
         "Batch failed", extra={"batch": record["batch_id"], "error": record["error"], "reason": record["reason"]}

@@ -184,8 +184,9 @@ def test_forward_changes_leaves_expiries_out_where_told(load, capsys):
 
 def test_record_failed_batch_keeps_the_batch(load, capsys):
     function = load("record_failed_batch")
-    event = load_event("import_batch_input") | {
-        "error": {"Error": "RowCountError", "Cause": json.dumps({"errorMessage": "It has 3 rows."})},
+    error = {"Error": "RowCountError", "Cause": json.dumps({"errorMessage": "It has 3 rows."})}
+    event = {
+        "input": load_event("import_batch_input") | {"error": error},
         "execution": {"id": "arn:execution", "name": "e-1"},
     }
     with Stubber(aws.client("s3")) as stubber:
