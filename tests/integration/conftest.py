@@ -1,6 +1,7 @@
 """The real MariaDB and the emulator, once for a session of tests, started when a test first asks for one of them.
 
-stack      the running `local.stack.Stack`: both processes and the gateway, in a temporary directory
+stack      the running `local.stack.Stack`: both processes and the gateway, in a temporary directory; its database
+           is another one where DYNAURORA_TEST_DATABASE names it (`served_database`)
 mariadb    its `MariaDB`: `connect()` is the administrator, past the gateway; `kill()`, `start()`, `users`
 aurora     where clients connect, as an `Aurora`: `host`, `port`, `database`, `ca_file`, `loader`,
            `administrator` (each with `username` and `password`), and `connect(user=None, tls=True)`
@@ -20,6 +21,7 @@ import pytest
 
 from local.aurora.mariadb import MariaDB, User
 from local.stack import REGION, Stack
+from tests.integration.served_database import find_served_database
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,8 +48,11 @@ class Aurora:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    if served := find_served_database():
+        stack.mariadb = served
+    with stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")
