@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ministack.core import responses
 from ministack.services import dynamodb
@@ -30,10 +30,12 @@ DEFAULT_PERIOD_DAYS = 35
 
 _DAY = 86_400 * MICROSECONDS
 _TRIM_EVERY = 1 << 16
+_READ_AT_A_TIME = 10_000  # some 2 ms, for which writers wait
 
 Item = dict[str, Any]
 Table = dict[str, Any]
 Key = tuple[Any, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,15 @@ class ChangeLog:
         """How many writes were ever logged; ``rewind`` goes back to it."""
         return self._dropped + len(self._times)
 
+    @property
+    def _next_time(self) -> int:
+        """The least time that the next write may have: times only grow, also when the clock is set back."""
+        return self._times[-1] + 1 if self._times else self._started
+
     def record(self, partition: Any, sort: Any, before: Item | None) -> None:
         """Log a write of the item with these key values. The caller holds the lock."""
         times = self._times
-        written = now()
-        if times and written < times[-1]:
-            written = times[-1]  # the clock was set back; the log's order is the order of writes
-        times.append(written)
+        times.append(max(now(), self._next_time))
         self._partitions.append(partition)
         self._sorts.append(sort)
         self._before.append(before)
@@ -110,9 +114,19 @@ class ChangeLog:
             self._delete(slice(max(0, position - self._dropped), None))
 
     def items_at(self, cut: int) -> Iterator[Item]:
-        """Return the items just prior to ``cut``, in no order. Writers wait while references to the items are taken."""
+        """Return the items just prior to ``cut``, or as they are now if that is still to come; in no order.
+
+        Writes go on meanwhile. It does not matter which of them are seen: each is later than the cut and logged by
+        the time the log is read, so that it is taken back.
+        """
         with self.lock:
-            items = [item for rows in self.table["items"].values() for item in rows.values()]
+            cut = min(cut, self._next_time)
+            parts = list(self.table["items"].values())
+        items: list[Item] = []
+        for chunk in _in_chunks(parts):
+            with self.lock:
+                items += [item for rows in chunk for item in rows.values()]
+        with self.lock:
             later = self._entries(bisect_left(self._times, cut), None)
         return self._take_back(items, later.first_of_each())
 
@@ -121,23 +135,26 @@ class ChangeLog:
 
         An item that was there neither before nor after the window leaves none.
         """
-        end = min(end, now() + 1)
         with self.lock:
+            end = min(end, self._next_time)
             first, last = bisect_left(self._times, start), bisect_left(self._times, end)
             times, within = self._times[first:last], self._entries(first, last)
         written = dict(zip(within.keys(), times, strict=True))  # the last of each key
         before = within.first_of_each()
-        after = self._states_at(end, before)
+        after = self._states_at(end, list(before))
         return [
             Change(written[key], old, after[key])
             for key, old in before.items()
             if old is not None or after[key] is not None
         ]
 
-    def _states_at(self, cut: int, keys: dict[Key, Any]) -> dict[Key, Item | None]:
+    def _states_at(self, cut: int, keys: list[Key]) -> dict[Key, Item | None]:
+        states = {}
+        for chunk in _in_chunks(keys):
+            with self.lock:
+                rows = self.table["items"]
+                states.update({(partition, sort): rows.get(partition, {}).get(sort) for partition, sort in chunk})
         with self.lock:
-            rows = self.table["items"]
-            states = {(partition, sort): rows.get(partition, {}).get(sort) for partition, sort in keys}
             later = self._entries(bisect_left(self._times, cut), None)
         states.update((key, item) for key, item in later.first_of_each().items() if key in states)
         return states
@@ -175,6 +192,7 @@ def install(emulator: Replacements) -> None:
     """Plan the replacements that log writes and switch logs on and off."""
     module = dynamodb.__name__
     emulator.require(module, "_extract_key_val", "(attr)")
+    emulator.require(module, "_normalize_table_name", "(value: str) -> str")
     emulator.wrap(module, "_set_item", "(table, pk_val, sk_val, item)", _log_set)
     emulator.wrap(module, "_remove_item", "(table, pk_val, sk_val)", _log_removal)
     emulator.wrap(module, "_execute_transaction", "(data)", _note_positions)
@@ -196,6 +214,10 @@ def find_log(table: Table) -> ChangeLog | None:
     if log is None or log.table is not table:  # restored from the emulator's saved state: its past is gone
         log = _start_log(table, DEFAULT_PERIOD_DAYS)
     return log
+
+
+def _in_chunks(values: list[T]) -> Iterator[list[T]]:
+    return (values[start : start + _READ_AT_A_TIME] for start in range(0, len(values), _READ_AT_A_TIME))
 
 
 def key_values(table: Table, item: Item) -> Key:
@@ -270,9 +292,11 @@ def _rewind_transaction(original: Any) -> Any:
 
 def _switch_log(original: Any) -> Any:
     def update(data: dict[str, Any]) -> Any:
+        table = _named_table(data)
+        if table is None:
+            return _refuse_missing(data)
         answer = original(data)
-        if answer[0] == 200:
-            _apply_recovery(_named_table(data), data.get("PointInTimeRecoverySpecification") or {})
+        _apply_recovery(table, data.get("PointInTimeRecoverySpecification") or {})
         return answer
 
     return update
@@ -292,8 +316,11 @@ def _apply_recovery(table: Table, specification: dict[str, Any]) -> None:
 
 def _tell_window(original: Any) -> Any:
     def describe(data: dict[str, Any]) -> Any:
+        table = _named_table(data)
+        if table is None:
+            return _refuse_missing(data)
         answer = original(data)
-        log = find_log(_named_table(data)) if answer[0] == 200 else None
+        log = find_log(table)
         if log is None:
             return answer
         content = json.loads(answer[2])
@@ -307,6 +334,10 @@ def _tell_window(original: Any) -> Any:
     return describe
 
 
-def _named_table(data: dict[str, Any]) -> Table:
-    table: Table = dynamodb._tables[dynamodb._normalize_table_name(data["TableName"])]
+def _named_table(data: dict[str, Any]) -> Table | None:
+    table: Table | None = dynamodb._tables.get(dynamodb._normalize_table_name(data.get("TableName")))
     return table
+
+
+def _refuse_missing(data: dict[str, Any]) -> Any:
+    return responses.error_response_json("TableNotFoundException", f"Table not found: {data.get('TableName')}", 400)

@@ -1,15 +1,15 @@
 """The files of a DynamoDB export in S3: data files, both manifests and their checksums, under AWS's keys.
 
-======================================================= ========================================================
-key                                                     content
-======================================================= ========================================================
-``<prefix>/AWSDynamoDB/<export id>/_started``           nothing: it shows that the bucket can be written to
-``<prefix>/AWSDynamoDB/<export id>/data/<name>.json.gz`` data of a full export: a line for each item
-``<prefix>/AWSDynamoDB/data/<name>.json.gz``            data of all incremental exports: a line for each changed item
-``<prefix>/AWSDynamoDB/<export id>/manifest-files.json`` a line of JSON for each data file
-``<prefix>/AWSDynamoDB/<export id>/manifest-summary.json`` one JSON document
-``….md5`` beside each manifest                          the manifest's MD5 in base64
-======================================================= ========================================================
+======================================================== ==============================================================
+key                                                      content
+======================================================== ==============================================================
+``<prefix>/AWSDynamoDB/<export>/_started``               nothing: it shows that the bucket can be written to
+``<prefix>/AWSDynamoDB/<export>/data/<name>.json.gz``    data of a full export: a line of JSON for each item
+``<prefix>/AWSDynamoDB/data/<name>.json.gz``             data of all incremental exports: a line for each changed item
+``<prefix>/AWSDynamoDB/<export>/manifest-files.json``    a line of JSON for each data file
+``<prefix>/AWSDynamoDB/<export>/manifest-summary.json``  one JSON document
+``manifest-files.md5``, ``manifest-summary.md5``         beside each manifest, its MD5 in base64
+======================================================== ==============================================================
 
 Source: developer guide, "DynamoDB table export output format". It calls the checksum files ``.checksum``; listings of
 real exports show ``.md5``. Keys in manifests count from the bucket's root and include the prefix. Data files are

@@ -12,19 +12,22 @@ FailureCode. Sources: API reference, "ExportTableToPointInTime", "ExportDescript
 - A ClientToken is good for 8 hours after its export ended. With the same parameters it answers the same export, with
   others ExportConflictException.
 
-============================== =======================================================================================
-environment variable           meaning
-============================== =======================================================================================
-DYNAURORA_EXPORT_SECONDS       how long an export is IN_PROGRESS at least (0.5; AWS takes five minutes)
+=============================== ======================================================================================
+environment variable            meaning
+=============================== ======================================================================================
+DYNAURORA_EXPORT_SECONDS        how long an export is IN_PROGRESS at least (0.5; AWS takes five minutes)
 DYNAURORA_EXPORT_WINDOW_SECONDS shortest window of an incremental export (900, which is AWS's)
-DYNAURORA_EXPORT_FILE_BYTES    uncompressed bytes in a data file, about (8 MiB)
-============================== =======================================================================================
+DYNAURORA_EXPORT_FILE_BYTES     uncompressed bytes in a data file, about (8 MiB)
+=============================== ======================================================================================
+
+With AUTH=true a policy's resource is the table's ARN for starting an export, and the export's for describing it.
 
 Differences: Amazon Ion is refused. BilledSizeBytes counts the bytes of the exported JSON. The caller needs no
 permission for the bucket, and S3BucketOwner is not compared. What the emulator answers to ListExports is its own.
 """
 
 import contextvars
+import json
 import logging
 import os
 import threading
@@ -36,7 +39,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ministack import app
-from ministack.core import responses
+from ministack.core import iam_actions, responses
 from ministack.services import dynamodb, s3
 
 from local.emulator import faults
@@ -106,6 +109,8 @@ def install(emulator: Replacements) -> None:
     )
     emulator.replace(module, "_export_table_to_point_in_time", "(data)", _answer(start_export))
     emulator.replace(module, "_describe_export", "(data)", _answer(describe_export))
+    signature = "(body: bytes, region: str, account_id: str) -> list[str]"
+    emulator.wrap(iam_actions.__name__, "dynamodb_resource_arns", signature, _name_export)
 
 
 def start_export(request: dict[str, Any]) -> Description:
@@ -151,6 +156,23 @@ def _answer(operation: Callable[[dict[str, Any]], Description]) -> Callable[[dic
         return answer
 
     return handle
+
+
+def _name_export(original: Any) -> Any:
+    """Let policies name what an export is of: the table to start one, the export to describe it."""
+
+    def resource_arns(body: bytes, region: str, account_id: str) -> list[str]:
+        arns: list[str] = original(body, region, account_id)
+        if arns:
+            return arns
+        try:
+            request = json.loads(body or b"{}")
+        except ValueError:
+            return []
+        arn = request.get("TableArn" if "S3Bucket" in request else "ExportArn") if isinstance(request, dict) else None
+        return [arn] if isinstance(arn, str) else []
+
+    return resource_arns
 
 
 def _require(request: dict[str, Any], name: str) -> None:
