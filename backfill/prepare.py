@@ -30,7 +30,7 @@ gets, needs only this:
 @click.command(epilog=EPILOG)
 @click.argument("mapping")
 @click.option("--host", required=True, help="The cluster's writer endpoint.")
-@click.option("--port", default=3306, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=3306, show_default=True, type=click.IntRange(1, 65535), help="The cluster's port.")
 @click.option("--secret-arn", required=True, help="The secret of a user who may create tables.")
 @click.option(
     "--ca-file",

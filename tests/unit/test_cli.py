@@ -1,0 +1,38 @@
+import click
+import pytest
+from click.testing import CliRunner
+
+from backfill.cli import main
+from dynaurora import __version__
+
+
+def list_commands(command: click.Command = main, name: str = "dynaurora") -> list[tuple[str, click.Command]]:
+    children = command.commands if isinstance(command, click.Group) else {}
+    below = [found for child, inner in children.items() for found in list_commands(inner, f"{name} {child}")]
+    return [(name, command), *below]
+
+
+@pytest.mark.parametrize(("name", "command"), list_commands(), ids=lambda value: value if type(value) is str else "")
+def test_every_command_and_option_has_help(name, command):
+    answer = CliRunner().invoke(main, [*name.split()[1:], "--help"])
+    assert answer.exit_code == 0
+    assert command.help
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize(("name", "command"), list_commands(), ids=lambda value: value if type(value) is str else "")
+def test_examples_name_commands_that_exist(name, command):
+    known = {name for name, _ in list_commands()}
+    examples = [line.partition("dynaurora ")[2] for line in (command.epilog or "").splitlines() if "dynaurora " in line]
+    for example in examples:
+        words = [word for word in example.replace(")", " ").replace('"', " ").split() if not word.startswith("-")]
+        assert any(f"dynaurora {' '.join(words[:length])}" in known for length in (1, 2)), example
+
+
+def test_version():
+    assert CliRunner().invoke(main, ["--version"]).output == f"dynaurora {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["local", "demo", "--items", "0"], ["local", "up", "--no"]])
+def test_a_command_that_is_not_understood_ends_with_status_2(arguments):
+    assert CliRunner().invoke(main, arguments).exit_code == 2
