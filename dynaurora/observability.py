@@ -23,7 +23,7 @@ warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 logger = Logger()
 tracer = Tracer()
-metrics = Metrics()
+metrics = Metrics(namespace="dynaurora")
 
 
 def observe_mapping(mapping: str) -> None:

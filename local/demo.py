@@ -208,7 +208,7 @@ class Watch:
         """Compare both sides; again for as long as they differ and something still arrives, until the deadline."""
         while True:
             accounted = self.accounted
-            comparison = self._compare()
+            comparison = self._compare(deadline)
             if comparison.agrees or not self._sees_more_than(accounted, deadline):
                 self.failed_imports = self._pipeline.count_executions(*ENDED_BADLY) - self._failed_imports_before
                 return comparison
@@ -218,9 +218,16 @@ class Watch:
         last = self._imports.last_finished_at
         return max(0.0, (last.replace(tzinfo=UTC) - last_written_at).total_seconds()) if last else 0.0
 
-    def _compare(self) -> Comparison:
-        with connect_administrator(self._state) as aurora:
-            return compare(self._pipeline.mapping, self._pipeline.scan_items(), aurora)
+    def _compare(self, deadline: float) -> Comparison:
+        """Compare once; a database that goes away meanwhile is waited for, until the deadline."""
+        while True:
+            try:
+                with connect_administrator(self._state) as aurora:
+                    return compare(self._pipeline.mapping, self._pipeline.scan_items(), aurora)
+            except RetryableError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
 
     def _sees_more_than(self, accounted: int, deadline: float) -> bool:
         """Tell whether changes arrive within the time that one takes, and before the deadline."""

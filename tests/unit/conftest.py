@@ -3,5 +3,4 @@
 import os
 
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "dynaurora")
-os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "dynaurora")
 os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
