@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaurora import migrations, sql
 from dynaurora.aurora import Endpoint, connect
@@ -16,12 +17,16 @@ from dynaurora.secrets import read_credentials
 EPILOG = """
 \b
 Examples:
-  dynaurora prepare web_analytics --host HOST --secret-arn ARN --dry-run
-  dynaurora prepare web_analytics --host HOST --secret-arn ARN
+  dynaurora prepare web_analytics --host HOST --secret-arn ARN --ca-file CA --dry-run
+  dynaurora prepare web_analytics --host HOST --secret-arn ARN --ca-file CA
 
 \b
-The secret's user needs CREATE, ALTER and CREATE VIEW on the mapping's database. The loader, whose secret the stack
-gets, needs only this:
+CA is Amazon RDS's bundle: `make package` puts it at build/certificates/rds-global-bundle.pem.
+
+\b
+The secret's user needs these grants, and CREATE on *.* where the database is not there yet:
+  GRANT CREATE, CREATE VIEW, CREATE TEMPORARY TABLES, DROP, SELECT, INSERT ON Demo.* TO preparer;
+The loader, whose secret the stack gets, needs only these, granted directly and not through a role:
   GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON Demo.* TO loader;
   GRANT AWS_LOAD_S3_ACCESS TO loader;
 """
@@ -34,25 +39,24 @@ gets, needs only this:
 @click.option("--secret-arn", required=True, help="The secret of a user who may create tables.")
 @click.option(
     "--ca-file",
+    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The certificate authority of the database, PEM. Without it, Amazon RDS's own.",
+    help="The certificate authorities to believe that the database is the one, PEM.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the statements, and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
-def prepare(
-    mapping: str, host: str, port: int, secret_arn: str, ca_file: Path | None, dry_run: bool, as_json: bool
-) -> None:
+def prepare(mapping: str, host: str, port: int, secret_arn: str, ca_file: Path, dry_run: bool, as_json: bool) -> None:
     """Create the tables and the view of MAPPING in Aurora, and the system tables. Safe to repeat."""
     try:
         wanted = load_mapping(mapping)
-        endpoint = Endpoint(host, port, ca_file.read_text("ascii") if ca_file else "")
+        endpoint = Endpoint(host, port, ca_file.read_text("ascii"))
         with connect(endpoint, read_credentials(secret_arn)) as aurora:
             if dry_run:
                 collation = sql.key_collation(aurora.server_version)
                 click.echo(f"{sql.create_replica(wanted, collation)};\n{sql.create_view(wanted)};")
                 return
             applied = migrations.prepare_target(aurora, wanted)
-    except DynauroraError as error:
+    except (DynauroraError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
     done = {"mapping": mapping, "view": f"{wanted.database}.{wanted.table}", "migrations": applied}
     if as_json:

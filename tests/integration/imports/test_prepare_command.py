@@ -1,6 +1,7 @@
 """`dynaurora prepare` against the real database, its secret in the real (local) Secrets Manager."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backfill.cli import main
+from dynaurora.aurora import connect
 from local.stack import Stack
 
-from .conftest import Target
+from .conftest import Target, empty
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +64,34 @@ def test_what_is_wrong_is_named(prepare: Any, mapping: str, changed: dict[str, s
     result = prepare(mapping, **changed)
     assert result.exit_code == 1
     assert says in result.output
+
+
+def test_the_documented_grants_suffice(prepare: Any, target: Target) -> None:
+    grants = re.findall(r"GRANT (.+) ON Demo\.\* TO preparer;", CliRunner().invoke(main, ["prepare", "--help"]).output)
+    assert len(grants) == 1
+    secret = {"username": "preparer", "password": "of the preparer"}
+    with connect(target.endpoint, target.administrator) as aurora:
+        aurora.execute("CREATE OR REPLACE USER preparer@localhost IDENTIFIED BY %s", (secret["password"],))
+        aurora.execute(f"GRANT {grants[0]} ON {target.mapping.database}.* TO preparer@localhost")
+        empty(aurora, target.mapping)
+        aurora.execute(f"DROP VIEW {target.mapping.database}.{target.mapping.table}")
+    arn = boto3.client("secretsmanager").create_secret(
+        Name=f"preparer-{target.bucket}", SecretString=json.dumps(secret)
+    )["ARN"]
+    for _ in range(2):
+        result = prepare("web_analytics", secret_arn=arn)
+        assert result.exit_code == 0, result.output
+
+
+def test_no_credentials_are_told_in_one_line(prepare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    boto3.setup_default_session()
+    result = prepare("web_analytics")
+    assert (result.exit_code, result.output) == (1, "Error: Unable to locate credentials\n")
 
 
 def test_wrong_use_has_its_own_exit_status() -> None:
