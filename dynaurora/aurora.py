@@ -55,18 +55,22 @@ SESSION = (
 )
 LOAD_ROLE = "SET ROLE AWS_LOAD_S3_ACCESS"
 """In Aurora MySQL 3 the privilege to load from S3 is a role, granted once and activated in each session (Amazon
-Aurora User Guide, "Loading data into an Amazon Aurora MySQL DB cluster from text files in an Amazon S3 bucket")."""
+Aurora User Guide, "Loading data into an Amazon Aurora MySQL DB cluster from text files in an Amazon S3 bucket").
+
+It switches the user's other roles off, so the loader's grants on its tables must be its own and not a role's. MySQL's
+`SET ROLE ALL` would keep them, but MariaDB, where one role at most is active, does not know it."""
 
 ERRORS: dict[type[DynauroraError], frozenset[int]] = {
     ConnectionLostError: frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 2002, 2003, 2005, 2006})
-    | {2013, 2014, 2055, 4031},
+    | {2013, 2014, 2055, 3169, 4031},
     TooManyConnectionsError: frozenset({1040, 1203, 1226}),
-    DatabaseUnavailableError: frozenset({1021, 1037, 1038, 1041, 1290, 1792, 1836, 3100}),
+    DatabaseUnavailableError: frozenset({3, 1021, 1026, 1030, 1037, 1038, 1041, 1114, 1135, 1290, 1792})
+    | {1836, 3032, 3100, 3168},
     DeadlockError: frozenset({1213}),
     LockWaitError: frozenset({1205, 1206, 3572}),
     SecretRotatedError: frozenset({1045, 1698}),
-    MalformedBatchError: frozenset({1048, 1062, 1261, 1262, 1263, 1264, 1265, 1292, 1300, 1366, 1406, 1411, 1690})
-    | {3140, 3141, 3156, 4025},
+    MalformedBatchError: frozenset({1048, 1261, 1262, 1263, 1264, 1265, 1292, 1300, 1366, 1406, 1411, 1690})
+    | {3140, 3141, 3150, 3151, 3156, 4025},
     TargetMismatchError: frozenset({1049, 1054, 1136, 1146, 1356, 1364}),
     PrivilegeError: frozenset({1044, 1142, 1143, 1227, 1370, 1959, 3530}),
 }
