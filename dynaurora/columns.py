@@ -31,6 +31,12 @@ MAX_VARCHAR = 16_383
 MAX_VARBINARY = 65_533
 JSON_DEPTH = 100
 """MySQL refuses JSON nested deeper (ER_JSON_DOCUMENT_TOO_DEEP)."""
+JSON_NAME_BYTES = 2**16 - 1
+"""MySQL refuses a longer name in a JSON object (ER_JSON_KEY_TOO_BIG)."""
+JSON_DIGITS = 15
+JSON_FRACTION = 22
+"""Both bound what MySQL's JSON parser reads without rounding: a product or quotient of two exact doubles, digits below
+2^53 and a power of ten up to 10^22."""
 
 TYPE = re.compile(r"(?P<kind>[A-Z]+)(?:\((?P<size>\d+)(?:,\s?(?P<scale>\d+))?\))?(?P<unsigned> UNSIGNED)?")
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -245,8 +251,9 @@ def encode_datetime(value: Any, *, fraction: int, timestamp: bool) -> str:
 def encode_json(value: Any) -> str:
     """Return any plain value as JSON text.
 
-    MySQL keeps JSON numbers as 64-bit integers or doubles, so a number that would lose digits there is written as
-    a string of its digits.
+    MySQL keeps JSON numbers as 64-bit integers or doubles, and reads a double's digits at normal precision: the last
+    of 16 or 17 may change. So integers of 64 bits stay numbers, and so do fractions of at most 15 significant digits
+    and 22 places; any other number is written as a string of its digits.
     """
     text = json.dumps(exact_json(value), ensure_ascii=False, separators=(",", ":"))
     check_unicode(text)
@@ -258,14 +265,31 @@ def exact_json(value: Any, depth: int = 1) -> Any:
     if depth > JSON_DEPTH:
         misfit("depth", f"is nested deeper than {JSON_DEPTH} levels")
     if type(value) is dict:
+        check_names(value)
         return {name: exact_json(member, depth + 1) for name, member in value.items()}
     if type(value) is list:
         return [exact_json(member, depth + 1) for member in value]
     if type(value) is int and not -(2**63) <= value < 2**64:
         return str(value)
     if type(value) is Decimal:
-        return float(value) if survives_double(value) else str(value)
+        return float(value) if survives_json(value) else str(value)
     return value
+
+
+def check_names(members: dict[str, Any]) -> None:
+    """Refuse an object with a name that MySQL's JSON does not take."""
+    for name in members:
+        check_unicode(name)
+        if len(name) * 4 > JSON_NAME_BYTES and (length := len(name.encode())) > JSON_NAME_BYTES:
+            misfit("length", f"has a name of {length} bytes, and JSON takes names of {JSON_NAME_BYTES}")
+
+
+def survives_json(number: Decimal) -> bool:
+    """Return whether every MySQL reads the number from JSON without changing a digit."""
+    _, figures, exponent = number.as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101 (a number, never NaN or infinite)
+    significant = len("".join(map(str, figures)).strip("0"))
+    return significant <= JSON_DIGITS and significant_scale(number) <= JSON_FRACTION and exponent <= 0
 
 
 def misfit(rule: str, message: str) -> NoReturn:

@@ -68,6 +68,13 @@ def rule_of(kind, value):
         ("JSON", 2**64 - 1, "18446744073709551615"),
         ("JSON", 2**64, '"18446744073709551616"'),
         ("JSON", Decimal("0.1"), "0.1"),
+        ("JSON", Decimal("-12345678.1234567"), "-12345678.1234567"),
+        ("JSON", Decimal("0.1234567890123456"), '"0.1234567890123456"'),
+        ("JSON", Decimal("0.50000000000000000000"), "0.5"),
+        ("JSON", Decimal("1E-22"), "1e-22"),
+        ("JSON", Decimal("1E-23"), '"1E-23"'),
+        ("JSON", Decimal("1.5E-22"), '"1.5E-22"'),
+        ("JSON", {"ü" * 32_767: 1}, '{"' + "ü" * 32_767 + '":1}'),
         ("JSON", Decimal("0.12345678901234567890123456789"), '"0.12345678901234567890123456789"'),
         ("JSON", Decimal("1E+400"), '"1E+400"'),
     ],
@@ -131,6 +138,7 @@ def test_a_value_that_fits_is_written_exactly(kind, value, field):
         ("TIMESTAMP", "1970-01-01T00:00:00Z", "range"),
         ("JSON", "\ud800", "unicode"),
         ("JSON", {"\ud800": 1}, "unicode"),
+        ("JSON", [{"ü" * 32_768: 1}], "length"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(kind, value, rule):
