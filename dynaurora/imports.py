@@ -8,7 +8,8 @@
       close the ledger row with its counts
     commit
 
-A crash anywhere leaves all of it or nothing, and a repeat is recognised.
+A crash anywhere leaves all of it or nothing, and a repeat is recognised. Afterwards the batch's objects are marked:
+only what is marked may expire, so what Aurora has not taken keeps its only copy.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dynaurora.errors import (
     MalformedBatchError,
     ObjectChangedError,
     RowCountError,
+    TargetMismatchError,
 )
 from dynaurora.ledger import Ledger
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from dynaurora.batches import Batch
     from dynaurora.mapping import Mapping
     from dynaurora.objects import ObjectStore
+
+IMPORTED = {"dynaurora": "imported"}
+"""Tag of an object whose rows are in Aurora; the landing bucket's lifecycle expires no other batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,16 @@ def import_batch(
         rows_changed = merge(mapping, aurora)
         ledger.close(batch, rows_staged, rows_changed)
     return ImportResult("applied", batch.id, rows_staged, rows_changed)
+
+
+def mark_imported(batch: Batch, store: ObjectStore) -> None:
+    """Tag the objects of a batch that Aurora has, so that they may expire; the first that cannot be tagged raises.
+
+    An object that was overwritten since is another one, not imported, and left as it is.
+    """
+    for item in batch.objects:
+        if store.tail(item.bucket, item.key).etag == item.etag:
+            store.tag(item.bucket, item.key, IMPORTED)
 
 
 def check_objects(batch: Batch, store: ObjectStore) -> None:
@@ -110,9 +125,17 @@ def stage(batch: Batch, mapping: Mapping, aurora: Aurora, manifest_uri: str) -> 
 def merge(mapping: Mapping, aurora: Aurora) -> int:
     """Merge the staged rows into the replica and return how many of its rows are now as the batch has them.
 
-    Two rows of a batch with the same key and version are one change delivered twice, and counted once.
+    Two rows of a batch with the same key and version are one change delivered twice, and counted once. Raises
+    TargetMismatchError where the replica does not take what was staged: the staged table is the mapping's, so the
+    replica is another.
     """
-    aurora.execute(sql.merge_staged(mapping))
+    try:
+        aurora.execute(sql.merge_staged(mapping))
+    except (DuplicateRow, MalformedBatchError) as error:
+        problem = f"{mapping.database}.{mapping.replica} does not take what mapping {mapping.name} writes"
+        raise TargetMismatchError(
+            f"{problem}: {str(error) if isinstance(error, DuplicateRow) else error.problem}"
+        ) from error
     ((changed,),) = aurora.query(sql.count_current(mapping))
     aurora.execute(sql.drop_staged(mapping))
     return int(changed)

@@ -43,6 +43,10 @@ class ObjectStore(Protocol):
         """Put an object and return its ETag."""
         ...
 
+    def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
+        """Give an object these tags and no others. Raises ObjectMissingError."""
+        ...
+
     def upload(self, bucket: str, key: str) -> Upload:
         """Return an upload that is written piece by piece, for what may be large."""
         ...
@@ -96,6 +100,12 @@ class S3Objects:
         with aws.translated_errors():
             answer = aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
         return str(answer["ETag"]).strip('"')
+
+    def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
+        """Give an object these tags and no others. Raises ObjectMissingError."""
+        tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
+        with aws.translated_errors():
+            aws.client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tag_set})
 
     def upload(self, bucket: str, key: str) -> S3Upload:
         """Return an upload that is written piece by piece, for what may be large."""

@@ -32,7 +32,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     result = forwarder.forward(event["Records"])
     count("ChangesForwarded", result.forwarded)
     count("ExpiriesIgnored", result.expiries_ignored)
-    count("ChangesOversize", result.oversize)
+    count("ChangesDiverted", result.oversize)
     count("ChangesUnsent", len(result.failed))
     if result.failed:
         logger.warning("Some changes were not sent", extra={"unsent": len(result.failed), "reasons": result.reasons})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora import Endpoint, connect
 from dynaurora.batches import Batch
-from dynaurora.imports import import_batch
+from dynaurora.imports import import_batch, mark_imported
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
 from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
@@ -16,6 +16,8 @@ from dynaurora.settings import ImportBatchSettings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from dynaurora.objects import ObjectStore
 
 settings = ImportBatchSettings.from_environment()
 observe_mapping(settings.mapping)
@@ -30,11 +32,21 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Apply one batch to Aurora, or say that it was applied before."""
     batch = Batch.from_event(event)
     logger.append_keys(batch=batch.id, run=batch.run)
-    credentials = read_credentials(settings.database_secret_arn)
+    store, credentials = S3Objects(), read_credentials(settings.database_secret_arn)
     with connect(endpoint, credentials, load_from_s3=True) as aurora:
-        result = import_batch(batch, mapping, aurora, S3Objects(), settings.landing_bucket)
+        result = import_batch(batch, mapping, aurora, store, settings.landing_bucket)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")
     count("RowsChanged", result.rows_changed if result.status == "applied" else 0)
     logger.info("Batch imported", extra=asdict(result))
+    let_expire(batch, store)  # of a repeated batch too: its import may have died before it came to this
     return asdict(result)
+
+
+def let_expire(batch: Batch, store: ObjectStore) -> None:
+    """Mark the batch's objects as imported. Those that cannot be marked are merely kept."""
+    try:
+        mark_imported(batch, store)
+    except Exception as error:  # noqa: BLE001 (the rows are committed: whatever this is, the import has not failed)
+        problem = f"{type(error).__name__}: {error}"
+        logger.warning("Imported objects were not marked and will not expire", extra={"problem": problem})

@@ -72,9 +72,7 @@ def test_a_statement_names_its_resources_where_there_are_any(role, statement):
 
 @pytest.mark.parametrize(("role", "statement"), STATEMENTS)
 def test_objects_are_allowed_by_prefix_and_mapping(role, statement):
-    actions = [
-        action for action in as_list(statement["Action"]) if action.startswith("s3:") and action.endswith("Object")
-    ]
+    actions = [action for action in as_list(statement["Action"]) if re.fullmatch("s3:.*Object(Tagging)?", action)]
     if not actions:
         return
     for resource in as_list(substitute(statement["Resource"], Mapping=MAPPING)):

@@ -7,6 +7,7 @@ import pytest
 
 from dynaurora import keys, settings
 from dynaurora.batches import Batch
+from dynaurora.imports import IMPORTED
 from dynaurora.mapping import load_mapping
 from tests.infrastructure.deployment import (
     FUNCTION,
@@ -203,10 +204,27 @@ def test_the_bucket_is_private_encrypted_versioned_and_tells_eventbridge():
     assert bucket.attributes["DeletionPolicy"] == bucket.attributes["UpdateReplacePolicy"] == "Retain"
 
 
-def test_only_what_is_imported_expires():
+def list_expiries():
+    """The bucket's rules that delete objects, by prefix, each with the tags that it asks for."""
     rules = get_resource("LandingBucket").properties["LifecycleConfiguration"]["Rules"]
-    expiring = {rule.get("Prefix") for rule in rules if any("Expiration" in name for name in rule)}
-    assert expiring == {f"{keys.PROCESSED}/", f"{keys.BATCHES}/"}
+    return {
+        rule.get("Prefix"): {tag["Key"]: tag["Value"] for tag in rule.get("TagFilters", [])}
+        for rule in rules
+        if any("Expiration" in name for name in rule)
+    }
+
+
+def test_only_what_is_imported_expires():
+    assert list_expiries() == {
+        f"{keys.PROCESSED}/": IMPORTED,
+        f"{keys.BATCHES}/run=": IMPORTED,
+        f"{keys.BATCHES}/mapping=": {},
+    }
+
+
+def test_what_expires_by_age_alone_is_manifests():
+    assert keys.manifest(MAPPING, "0f1e").startswith(f"{keys.BATCHES}/mapping=")
+    assert keys.backfill_batch("20261123T081500Z", 1).startswith(f"{keys.BATCHES}/run=")
 
 
 @pytest.mark.parametrize("policy", ["LandingBucketPolicy", "UnstartedImportsQueuePolicy", "FailuresTopicPolicy"])

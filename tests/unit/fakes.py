@@ -15,6 +15,7 @@ class InMemoryObjects:
     """An ObjectStore: objects by bucket and key."""
 
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    tags: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     def tail(self, bucket: str, key: str) -> Tail:
         body = self.read(bucket, key)
@@ -31,7 +32,12 @@ class InMemoryObjects:
 
     def write(self, bucket: str, key: str, body: bytes) -> str:
         self.objects[bucket, key] = body
+        self.tags.pop((bucket, key), None)
         return etag_of(body)
+
+    def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
+        self.read(bucket, key)
+        self.tags[bucket, key] = tags
 
     def upload(self, bucket: str, key: str) -> "InMemoryUpload":
         return InMemoryUpload(self, bucket, key)

@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from unittest.mock import ANY
 
@@ -13,10 +14,12 @@ from botocore.stub import Stubber
 
 from dynaurora import aws
 from dynaurora.changes import encode_change, from_stream_record
-from dynaurora.errors import InvalidSettingsError, UnknownMappingError
+from dynaurora.errors import AccessDeniedError, InvalidSettingsError, MalformedBatchError, UnknownMappingError
+from dynaurora.imports import IMPORTED, ImportResult
 from dynaurora.observability import logger, metrics
 from tests.events import load_event
 from tests.unit.csv_reader import read_line
+from tests.unit.fakes import InMemoryObjects, etag_of
 
 ENVIRONMENT = {
     "MAPPING": "web_analytics",
@@ -182,6 +185,20 @@ def test_forward_changes_leaves_expiries_out_where_told(load, capsys):
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ExpiriesIgnored": [1.0]}
 
 
+def test_forward_changes_diverts_what_is_too_large_for_firehose(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    event["Records"][0]["dynamodb"]["NewImage"]["payload"] = {"S": "x" * 1_024_000}
+    with (
+        stub_firehose((changes_of(event)[1:], [None, None])) as firehose,
+        Stubber(aws.client("s3")) as s3,
+    ):
+        s3.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+        s3.assert_no_pending_responses()
+        firehose.assert_no_pending_responses()
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesDiverted": [1.0]}
+
+
 def test_record_failed_batch_keeps_the_batch(load, capsys):
     function = load("record_failed_batch")
     error = {"Error": "RowCountError", "Cause": json.dumps({"errorMessage": "It has 3 rows."})}
@@ -204,3 +221,60 @@ def test_import_batch_refuses_what_is_no_descriptor_before_it_connects(load):
     with pytest.raises(Exception, match="batch is missing") as caught:
         load("import_batch").lambda_handler({}, Context())
     assert type(caught.value).__name__ == "InvalidBatchError"
+
+
+class Importer:
+    """The import_batch function on a store in memory, with a database that answers `outcome`."""
+
+    def __init__(self, function, monkeypatch):
+        self.function = function
+        self.store = InMemoryObjects({("dynaurora-landing", "batch.csv"): b"0,1,a\n"})
+        self.outcome = "applied"
+        monkeypatch.setattr(function, "S3Objects", lambda: self.store)
+        monkeypatch.setattr(function, "read_credentials", lambda _arn: None)
+        monkeypatch.setattr(function, "connect", lambda *_, **__: nullcontext())
+        monkeypatch.setattr(function, "import_batch", self.answer)
+
+    def answer(self, batch, *_):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return ImportResult(self.outcome, batch.id, 1, 1)
+
+    def run(self):
+        item = {"bucket": "dynaurora-landing", "key": "batch.csv", "etag": etag_of(b"0,1,a\n"), "size": 6}
+        batch = load_event("import_batch_input")["batch"] | {"objects": [item]}
+        return self.function.lambda_handler({"batch": batch}, Context())
+
+
+@pytest.fixture
+def importer(load, monkeypatch):
+    return Importer(load("import_batch"), monkeypatch)
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize("status", ["applied", "already_applied"])
+def test_import_batch_lets_the_objects_of_an_imported_batch_expire(importer, status):
+    importer.outcome = status
+    assert importer.run()["status"] == status
+    assert importer.store.tags == {("dynaurora-landing", "batch.csv"): IMPORTED}
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_import_batch_keeps_the_objects_of_a_batch_that_failed(importer):
+    importer.outcome = MalformedBatchError("It is empty.")
+    with pytest.raises(MalformedBatchError):
+        importer.run()
+    assert importer.store.tags == {}
+
+
+@pytest.mark.parametrize("problem", [AccessDeniedError("PutObjectTagging answered AccessDenied."), RuntimeError("?")])
+def test_import_batch_does_not_fail_for_an_object_that_cannot_be_marked(importer, monkeypatch, problem):
+    def refuse(*_):
+        raise problem
+
+    monkeypatch.setattr(importer.store, "tag", refuse)
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    assert importer.run()["status"] == "applied"
+    *_, logged = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    assert logged["level"] == "WARNING"
+    assert logged["problem"] == f"{type(problem).__name__}: {problem}"

@@ -4,7 +4,7 @@ import pytest
 
 from dynaurora.batches import Batch, BatchObject
 from dynaurora.errors import MalformedBatchError, ObjectChangedError, ObjectMissingError
-from dynaurora.imports import check_objects, write_manifest
+from dynaurora.imports import check_objects, mark_imported, write_manifest
 from tests.unit.fakes import InMemoryObjects, etag_of
 
 
@@ -57,3 +57,16 @@ def test_the_manifest_names_every_object_as_mandatory():
             {"url": "s3://landing/1.csv", "mandatory": True},
         ]
     }
+
+
+def test_every_object_of_an_imported_batch_is_marked():
+    store, batch = stored_batch(b"0,1,a\n", b"0,2,b\n")
+    mark_imported(batch, store)
+    assert store.tags == {("landing", f"{number}.csv"): {"dynaurora": "imported"} for number in range(2)}
+
+
+def test_an_object_that_was_overwritten_after_its_import_is_not_marked():
+    store, batch = stored_batch(b"0,1,a\n", b"0,2,b\n")
+    store.write("landing", "0.csv", b"0,3,c\n")
+    mark_imported(batch, store)
+    assert list(store.tags) == [("landing", "1.csv")]

@@ -19,7 +19,7 @@ from dynaurora.errors import (
     RowCountError,
     TargetMismatchError,
 )
-from dynaurora.imports import import_batch
+from dynaurora.imports import IMPORTED, import_batch, mark_imported
 from dynaurora.objects import S3Objects
 
 from .conftest import Target, row
@@ -185,6 +185,21 @@ def test_an_object_that_was_overwritten_is_refused(target: Target) -> None:
     target.write_bytes(GOOD + GOOD, key="processed/mapping=web_analytics/same")
     with pytest.raises(ObjectChangedError):
         target.import_batch(batch)
+
+
+def tags_of(target: Target, key: str) -> dict[str, str]:
+    tags = target.s3.get_object_tagging(Bucket=target.bucket, Key=key)["TagSet"]
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def test_an_imported_object_is_marked_and_stays_what_it_is(target: Target) -> None:
+    one, two = target.write([row("a", 1)]), target.write([row("b", 1)])
+    target.import_batch(one)
+    mark_imported(one, S3Objects())
+    mark_imported(one, S3Objects())
+    assert tags_of(target, one.objects[0].key) == IMPORTED
+    assert tags_of(target, two.objects[0].key) == {}
+    assert target.import_batch(one).status == "already_applied"
 
 
 def test_a_batch_of_several_objects_is_applied_as_one(target: Target) -> None:
