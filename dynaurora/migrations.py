@@ -60,7 +60,8 @@ CREATE_MIGRATIONS = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{MIGRATIONS_TAB
 def prepare_target(aurora: Aurora, mapping: Mapping) -> list[str]:
     """Create or complete the system tables, the replica and the view of a mapping; return the migrations applied.
 
-    Safe to repeat. Raises TargetMismatchError where a replica of other columns is there: it is not altered.
+    Safe to repeat. Raises TargetMismatchError where a replica is there that the mapping would make otherwise: it is
+    not altered.
     """
     applied = migrate(aurora, mapping.database)
     aurora.execute(sql.create_replica(mapping, sql.key_collation(aurora.server_version)))
@@ -89,14 +90,46 @@ def migrate(aurora: Aurora, database: str) -> list[str]:
 
 
 def check_replica(aurora: Aurora, mapping: Mapping) -> None:
-    """Raise TargetMismatchError where the replica's columns are not the mapping's, in name and order."""
-    rows = aurora.query(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
-        " ORDER BY ordinal_position",
-        (mapping.database, mapping.replica),
-    )
-    found = [str(name) for (name,) in rows]
-    expected = ["_deleted", "_version", *(column.name for column in mapping.columns)]
-    if found != expected:
-        problem = f"{mapping.database}.{mapping.replica} has the columns {', '.join(found)}"
-        raise TargetMismatchError(f"{problem}; mapping {mapping.name} has {', '.join(expected)}.")
+    """Raise TargetMismatchError where the replica is not as the mapping would create it, and say what differs.
+
+    The server tells both in its own spelling: of the replica, and of a temporary table made by the same statement.
+    """
+    aurora.execute(sql.drop_staged(mapping))
+    aurora.execute(sql.create_expected(mapping, sql.key_collation(aurora.server_version)))
+    expected = _columns(aurora, mapping, sql.STAGED), _unique_keys(aurora, mapping, sql.STAGED)
+    aurora.execute(sql.drop_staged(mapping))
+    found = _columns(aurora, mapping, mapping.replica), _unique_keys(aurora, mapping, mapping.replica)
+    for has, wants in zip(found, expected, strict=True):
+        if has != wants:
+            surplus = "; ".join(part for part in has if part not in wants)
+            missing = "; ".join(part for part in wants if part not in has)
+            raise TargetMismatchError(
+                f"{mapping.database}.{mapping.replica} is not as mapping {mapping.name} makes it."
+                f" It has: {surplus or 'the same in another order'}. The mapping has: {missing or 'the same'}."
+                " It is never altered here: change it by hand, or let the mapping name another table."
+            )
+
+
+def _columns(aurora: Aurora, mapping: Mapping, table: str) -> list[str]:
+    """Return a table's columns in order, each as `name type collation`.
+
+    Of text that is no key only the character set counts: its collation is the server's choice, and no row depends
+    on it.
+    """
+    keys = {column.name for column in mapping.key_columns}
+    described = []
+    for name, kind, collation, nullable, *_ in aurora.query(sql.show_columns(mapping, table)):
+        compared = collation if name in keys else (collation or "").partition("_")[0]
+        described.append(" ".join(filter(None, [name, kind, compared, "NULL" if nullable == "YES" else "NOT NULL"])))
+    return described
+
+
+def _unique_keys(aurora: Aurora, mapping: Mapping, table: str) -> list[str]:
+    """Return a table's unique keys, each as `PRIMARY KEY (page_id, day)`, a prefix of a column as `day(10)`.
+
+    One besides the primary key would make the merge change the row of another key.
+    """
+    keys: dict[str, list[str]] = {}
+    for _, _, key, _, column, _, _, prefix, *_ in aurora.query(sql.show_unique_keys(mapping, table)):
+        keys.setdefault(key, []).append(f"{column}({prefix})" if prefix else column)
+    return [f"{key} KEY ({', '.join(columns)})" for key, columns in keys.items()]

@@ -40,6 +40,25 @@ def create_replica(mapping: Mapping, collation: str) -> str:
     )
 
 
+def create_expected(mapping: Mapping, collation: str) -> str:
+    """Return the statement that creates an empty temporary table with the columns and key that the replica has to have.
+
+    The server itself then says how it spells them: `INT` or `int(11)`, JSON as `longtext`.
+    """
+    definitions = [*_definitions(mapping, collation), f"PRIMARY KEY ({_names(mapping.key_columns)})"]
+    return _create_temporary(mapping, definitions)
+
+
+def show_columns(mapping: Mapping, table: str) -> str:
+    """Return the statement that tells a table's columns in order: name, type, collation, whether it takes NULL."""
+    return f"SHOW FULL COLUMNS FROM {_table(mapping, table)}"
+
+
+def show_unique_keys(mapping: Mapping, table: str) -> str:
+    """Return the statement that tells the columns of a table's unique keys, the primary key first."""
+    return f"SHOW INDEX FROM {_table(mapping, table)} WHERE Non_unique = 0"
+
+
 def create_view(mapping: Mapping) -> str:
     """Return the statement that creates the view of the rows that exist: what people query."""
     return (
@@ -53,11 +72,7 @@ def create_staged(mapping: Mapping, collation: str) -> str:
 
     It does not end a transaction (MySQL 8.0 Reference Manual, "Statements That Cause an Implicit Commit").
     """
-    definitions = ",\n  ".join(_definitions(mapping, collation))
-    return (
-        f"CREATE TEMPORARY TABLE {_table(mapping, STAGED)} (\n  {definitions}\n)"
-        " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
-    )
+    return _create_temporary(mapping, _definitions(mapping, collation))
 
 
 def load_staged(mapping: Mapping) -> str:
@@ -122,6 +137,14 @@ def select_rows(mapping: Mapping) -> str:
     """Return the statement that reads the view's rows in the order of their keys."""
     table = _table(mapping, mapping.table)
     return f"SELECT {_names(mapping.columns)} FROM {table} ORDER BY {_names(mapping.key_columns)}"
+
+
+def _create_temporary(mapping: Mapping, definitions: list[str]) -> str:
+    return (
+        f"CREATE TEMPORARY TABLE {_table(mapping, STAGED)} (\n  "
+        + ",\n  ".join(definitions)
+        + "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
+    )
 
 
 def _definitions(mapping: Mapping, collation: str) -> list[str]:
