@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dynaurora import sql
 from dynaurora.aurora import connect
 from dynaurora.batches import Batch
 from dynaurora.errors import (
@@ -223,6 +224,14 @@ def test_a_missing_replica_is_named(target: Target) -> None:
     nowhere = dataclasses.replace(target, mapping=dataclasses.replace(target.mapping, table="Nowhere"))
     with pytest.raises(TargetMismatchError, match="prepare"):
         nowhere.import_batch(target.write([row("a", 1)]))
+
+
+def test_a_replica_narrower_than_the_mapping_is_told_from_a_malformed_batch(target: Target) -> None:
+    replica = f"{target.mapping.database}.{sql.quote(target.mapping.replica)}"
+    target.query(f"ALTER TABLE {replica} MODIFY country_code VARCHAR(1) NULL")
+    with pytest.raises(TargetMismatchError, match="country_code"):
+        target.import_rows([row("a", 1, 10)])
+    assert target.ledger() == {}
 
 
 def test_a_batch_of_another_mapping_is_refused(target: Target) -> None:
