@@ -69,17 +69,33 @@ SERVICES_OF_OPTIMIZED_INTEGRATIONS = {"lambda": "lambda", "sns": "sns", "states"
 
 SERVICE_ERRORS = {
     "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ResourceConflictException",
+    "Lambda.ResourceNotReadyException",
     "Lambda.SdkClientException",
     "Lambda.ServiceException",
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
     "Runtime.ExitError",
     "Sandbox.Timedout",
-    "States.TaskFailed",
     "States.Timeout",
 }
 """Errors of AWS's that may pass by themselves (Step Functions developer guide, "Handling errors" and "Transient Lambda
-service exceptions")."""
+service exceptions"; Lambda API reference, "Invoke")."""
+
+NETWORK_ERRORS = {
+    "Lambda.EC2ThrottledException",
+    "Lambda.EC2UnexpectedException",
+    "Lambda.ENILimitReachedException",
+    "Lambda.ENINotReadyException",
+    "Lambda.SubnetIPAddressLimitReachedException",
+}
+"""Those that only a function in a VPC has."""
+
+HISTORY_EVENTS = 25_000
+"""Most events of a Standard execution (Step Functions developer guide, "Quotas")."""
+EVENTS_OF_AN_ATTEMPT = 3
+"""TaskScheduled, TaskStarted, and TaskFailed or TaskTimedOut."""
 
 
 # Fields and enumerations
@@ -190,18 +206,32 @@ def names_of(kind):
 
 
 def test_an_import_is_retried_for_every_retryable_error():
-    listed = {
-        error
-        for retrier in read_definition("import_batch")["States"]["Import batch"]["Retry"]
-        for error in retrier["ErrorEquals"]
-    }
-    assert listed == names_of(errors.RetryableError) | (SERVICE_ERRORS - {"States.TaskFailed"})
+    assert retried_errors("import_batch", "Import batch") == (
+        names_of(errors.RetryableError) | SERVICE_ERRORS | NETWORK_ERRORS
+    )
+
+
+def test_recording_is_retried_for_every_error_of_aws():
+    assert retried_errors("import_batch", "Record failed batch") == {"ThrottledError"} | SERVICE_ERRORS
+
+
+def retried_errors(name, label):
+    return {error for retrier in read_definition(name)["States"][label]["Retry"] for error in retrier["ErrorEquals"]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_retries_fit_into_the_history_of_an_execution(name):
+    states = read_definition(name)["States"].values()
+    retries = sum(retrier["MaxAttempts"] for state in states for retrier in state.get("Retry", []))
+    assert retries * EVENTS_OF_AN_ATTEMPT < HISTORY_EVENTS / 2
 
 
 @pytest.mark.parametrize("retrier", RETRIERS)
 def test_nothing_is_retried_that_fails_again(retrier):
     assert not names_of(errors.TerminalError) & set(retrier["ErrorEquals"])
-    assert set(retrier["ErrorEquals"]) <= names_of(errors.RetryableError) | SERVICE_ERRORS
+    assert set(retrier["ErrorEquals"]) <= (
+        names_of(errors.RetryableError) | SERVICE_ERRORS | NETWORK_ERRORS | {"States.TaskFailed"}
+    )
 
 
 # What the README says

@@ -7,6 +7,9 @@ from tests.workflows.executions import Case, list_cases, read_cases, read_defini
 
 CASES = list_cases()
 
+MOST_ATTEMPTS_OF_A_CASE = 101
+"""More would take Step Functions Local, which waits a second after each, longer than anyone waits for it."""
+
 
 @pytest.mark.integration
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -72,7 +75,7 @@ def _next(state):
 
 
 @pytest.mark.parametrize("machine", read_cases())
-def test_every_error_of_an_import_retrier_recovers_in_a_case_and_every_retrier_is_exhausted_in_one(machine):
+def test_every_error_of_an_import_retrier_recovers_in_a_case_and_every_short_retrier_is_exhausted_in_one(machine):
     state = read_definition(machine)["StartAt"]
     retriers = read_definition(machine)["States"][state]["Retry"]
     recovered, exhausted = set(), set()
@@ -88,7 +91,8 @@ def test_every_error_of_an_import_retrier_recovers_in_a_case_and_every_retrier_i
         elif thrown and attempts > 1:
             exhausted.add((thrown[0], attempts))
     assert recovered == {error for retrier in retriers for error in retrier["ErrorEquals"]}
-    assert {attempts for _, attempts in exhausted} == {retrier["MaxAttempts"] + 1 for retrier in retriers}
+    attempts_of_retriers = {retrier["MaxAttempts"] + 1 for retrier in retriers}
+    assert {attempts for _, attempts in exhausted} == {n for n in attempts_of_retriers if n <= MOST_ATTEMPTS_OF_A_CASE}
 
 
 def test_errors_of_ours_that_are_thrown_are_errors_that_we_raise():
