@@ -144,9 +144,10 @@ def lifecycle_xml(lifecycle: Properties) -> bytes:
 
 def _lifecycle_rule(rule: Properties) -> Properties:
     noncurrent = rule.get("NoncurrentVersionExpiration") or {}
+    prefix, tags = {"Prefix": rule.get("Prefix", "")}, rule.get("TagFilters")
     return {
         "ID": rule.get("Id"),
-        "Filter": {"Prefix": rule.get("Prefix", "")},
+        "Filter": {"And": {**prefix, "Tag": tags}} if tags else prefix,
         "Status": rule.get("Status"),
         "Expiration": {
             "Days": rule.get("ExpirationInDays"),

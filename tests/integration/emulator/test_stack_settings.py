@@ -150,7 +150,14 @@ def test_bucket_settings(emulator):
                     "ExpirationInDays": 30,
                     "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
                     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-                }
+                },
+                {
+                    "Id": "expire-tagged",
+                    "Status": "Enabled",
+                    "Prefix": "batches/",
+                    "TagFilters": [{"Key": "state", "Value": "done"}],
+                    "ExpirationInDays": 1,
+                },
             ]
         },
         "Tags": [{"Key": "purpose", "Value": "landing"}],
@@ -170,11 +177,13 @@ def test_bucket_settings(emulator):
     (ownership,) = s3.get_bucket_ownership_controls(**bucket)["OwnershipControls"]["Rules"]
     assert ownership == {"ObjectOwnership": "BucketOwnerEnforced"}
     assert "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(**bucket)
-    (lifecycle,) = s3.get_bucket_lifecycle_configuration(**bucket)["Rules"]
+    lifecycle, tagged = s3.get_bucket_lifecycle_configuration(**bucket)["Rules"]
     assert (lifecycle["ID"], lifecycle["Filter"]["Prefix"]) == ("expire", "processed/")
     assert lifecycle["Expiration"] == {"Days": 30}
     assert lifecycle["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
     assert lifecycle["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    both = tagged["Filter"]["And"]
+    assert (both["Prefix"], both["Tags"]) == ("batches/", [{"Key": "state", "Value": "done"}])
     assert {"Key": "purpose", "Value": "landing"} in s3.get_bucket_tagging(**bucket)["TagSet"]
     stack.update(Bucket=merge(BUCKET, VersioningConfiguration={"Status": "Suspended"}))
     assert s3.get_bucket_versioning(**bucket)["Status"] == "Suspended"
