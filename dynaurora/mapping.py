@@ -40,8 +40,8 @@ CHANGED_AT_MS = "@changed_at_ms"
 """The `from` of a column that takes the change's own time, in milliseconds of Unix time."""
 UNMAPPED = "@unmapped"
 """The `from` of the column of unmapped attributes, which no mapping file can write."""
-SYSTEM_COLUMNS = ("_deleted", "_version")
-"""Columns that every replica has before the mapping's own."""
+SYSTEM_COLUMNS = ("_deleted", "_version", "_row")
+"""Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
@@ -262,7 +262,7 @@ class _Checks:
             if folded in seen:
                 self.fail("$.target.columns", f"two columns are named {column.name}")
             if folded in SYSTEM_COLUMNS:
-                self.fail("$.target.columns", f"{column.name} is a column of every replica; choose another name")
+                self.fail("$.target.columns", f"{column.name} is a column of this project's own; choose another name")
             seen.add(folded)
         if len(set(mapping.key_attributes)) != len(mapping.key_attributes):
             self.fail("$.source.sort_key", "partition key and sort key are the same attribute")

@@ -70,9 +70,12 @@ def create_view(mapping: Mapping) -> str:
 def create_staged(mapping: Mapping, collation: str) -> str:
     """Return the statement that creates the temporary table a batch is loaded into.
 
-    It does not end a transaction (MySQL 8.0 Reference Manual, "Statements That Cause an Implicit Commit").
+    Its key numbers the rows, since a batch may have several versions of one key, and a server may take no table
+    without a key (`sql_require_primary_key`); InnoDB would number them anyway. It does not end a transaction (MySQL 8.0
+    Reference Manual, "Statements That Cause an Implicit Commit").
     """
-    return _create_temporary(mapping, _definitions(mapping, collation))
+    number = "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
+    return _create_temporary(mapping, [number, *_definitions(mapping, collation)])
 
 
 def load_staged(mapping: Mapping) -> str:

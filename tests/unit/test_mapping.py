@@ -165,7 +165,8 @@ def test_references_within_the_schema_are_followed(schema):
             "two columns are named Extra",
             id="the column of the unmapped takes a name",
         ),
-        pytest.param(mapping_document(column("_Version", "INT", "x")), "column of every replica", id="system column"),
+        pytest.param(mapping_document(column("_Version", "INT", "x")), "project's own", id="system column"),
+        pytest.param(mapping_document(column("_row", "INT", "x")), "project's own", id="column of the staged table"),
         pytest.param(mapping_document(sort_key="id"), "same attribute", id="one attribute is both keys"),
         pytest.param(
             mapping_document(sort_key="day"), "from the key attribute 'day', not 0", id="key without a column"

@@ -58,12 +58,19 @@ def test_the_view_shows_the_mappings_columns_of_rows_that_exist():
     )
 
 
-def test_the_staged_table_has_the_replicas_columns_in_order_and_no_key():
+def test_the_staged_table_has_a_number_for_its_key_and_the_replicas_columns_in_order():
     staged, replica = sql.create_staged(TWO_KEYS, "c"), sql.create_replica(TWO_KEYS, "c")
     assert staged.startswith("CREATE TEMPORARY TABLE `Demo`.`_dynaurora_staged`")
-    assert "PRIMARY KEY" not in staged
     columns_of = lambda text: [line.strip(" ,") for line in text.splitlines() if line.startswith("  `")]  # noqa: E731
-    assert columns_of(staged) == columns_of(replica)
+    number, *columns = columns_of(staged)
+    assert number == "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
+    assert columns == columns_of(replica)
+
+
+def test_what_a_replica_is_compared_with_is_made_as_the_replica_is():
+    expected, replica = sql.create_expected(TWO_KEYS, "c"), sql.create_replica(TWO_KEYS, "c")
+    assert expected.partition("(")[0] == "CREATE TEMPORARY TABLE `Demo`.`_dynaurora_staged` "
+    assert expected.partition("(")[2] == replica.partition("(")[2]
 
 
 def test_a_load_reads_the_batches_format_strictly_and_decodes_binary():
