@@ -48,10 +48,12 @@ class Resource:
 
 KINDS = {
     "AWS::CloudFormation::Stack": "Stack",
+    "AWS::CloudWatch::Alarm": "Alarm",
     "AWS::DynamoDB::Table": "Table",
     "AWS::Events::Rule": "Rule",
     "AWS::IAM::Role": "Role",
     "AWS::KinesisFirehose::DeliveryStream": "DeliveryStream",
+    "AWS::KMS::Key": "Key",
     "AWS::Lambda::EventSourceMapping": "EventSourceMapping",
     "AWS::Logs::LogGroup": "LogGroup",
     "AWS::Logs::LogStream": "LogStream",

@@ -8,7 +8,7 @@ import pytest
 from dynaurora import keys, settings
 from dynaurora.batches import Batch
 from dynaurora.imports import IMPORTED
-from dynaurora.mapping import load_mapping
+from dynaurora.mapping import NAME, load_mapping
 from tests.infrastructure.deployment import (
     FUNCTION,
     KINDS,
@@ -271,6 +271,35 @@ def test_an_event_that_starts_nothing_is_kept(rule):
         assert get_resource(target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]).type == "AWS::SQS::Queue"
 
 
+@pytest.mark.parametrize("queue", list_resources("AWS::SQS::Queue"), ids=str)
+def test_people_are_told_of_what_is_kept_in_a_queue(queue):
+    alarm = get_resource(queue.id.removesuffix("Queue") + "Alarm")
+    assert alarm.properties["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    assert alarm.properties["Dimensions"] == [
+        {"Name": "QueueName", "Value": {"Fn::GetAtt": [queue.id, "QueueName"]}},
+    ]
+    assert (alarm.properties["ComparisonOperator"], alarm.properties["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+@pytest.mark.parametrize("alarm", list_resources("AWS::CloudWatch::Alarm"), ids=str)
+def test_an_alarm_is_announced_with_what_to_do(alarm):
+    assert alarm.properties["AlarmName"] == {"Fn::Sub": f"${{Name}}-{alarm.kebab}"}
+    assert alarm.properties["AlarmActions"] == [{"Ref": "FailuresTopic"}]
+    assert len(alarm.properties["AlarmDescription"]["Fn::Sub"]) <= 1024 - 2 * 40, "CloudWatch's bound, with two names"
+    assert "TreatMissingData" in alarm.properties
+
+
+@pytest.mark.parametrize("policy", ["FailuresTopicPolicy.PolicyDocument", "FailuresTopicKey.KeyPolicy"])
+def test_alarms_may_publish_to_the_failures_topic_and_encrypt_with_its_key(policy):
+    resource, _, document = policy.partition(".")
+    statements = {statement["Sid"]: statement for statement in get_resource(resource).properties[document]["Statement"]}
+    allowed = statements["AllowAlarms"]
+    assert allowed["Effect"] == "Allow"
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert allowed["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert get_resource("FailuresTopic").properties["KmsMasterKeyId"] == {"Fn::GetAtt": ["FailuresTopicKey", "Arn"]}
+
+
 # Encryption, logging and tracing of the rest
 
 
@@ -306,6 +335,10 @@ def test_every_parameter_and_output_is_described_and_every_parameter_bounded(nam
         if value["Type"] in {"String", "Number"} and not bounds & value.keys()
     ]
     assert [key for key in unbounded if not key.startswith("LandingBucket")] == []
+
+
+def test_the_mapping_may_have_any_name_that_a_mapping_can_have():
+    assert read_template(ROOT)["Parameters"]["Mapping"]["AllowedPattern"] == NAME.pattern
 
 
 @pytest.mark.parametrize("name", NESTED)
