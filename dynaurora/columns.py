@@ -69,6 +69,13 @@ class ColumnType:
     """The bytes it takes in an index; None where it cannot be a key column."""
 
     @property
+    def row_bytes(self) -> int:
+        """The most bytes that it takes in a row: of TEXT, BLOB and JSON, what points to the contents."""
+        if self.kind in {"VARCHAR", "VARBINARY"}:
+            return (self.key_bytes or 0) + 2
+        return 12 if self.is_text or self.is_binary or self.kind == "JSON" else self.key_bytes or 8
+
+    @property
     def is_binary(self) -> bool:
         """Whether its field is base64, for `FROM_BASE64` to decode while loading."""
         return self.kind in BLOB_BYTES or self.kind == "VARBINARY"

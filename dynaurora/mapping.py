@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jmespath
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
@@ -24,6 +24,7 @@ from referencing.jsonschema import DRAFT202012
 
 from dynaurora.columns import ColumnType, parse_type
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
+from dynaurora.expressions import InvalidExpressionError, compile_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,11 @@ RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
 """The largest key of an InnoDB index with DYNAMIC rows (MySQL 8.0 Reference Manual, "InnoDB Limits")."""
+ROW_BYTES = 65_535
+"""The largest row of any MySQL table, the contents of TEXT, BLOB and JSON not counted (MySQL 8.0 Reference Manual,
+"Limits on Table Column Count and Row Size")."""
+SYSTEM_BYTES = 32
+"""What the columns of `SYSTEM_COLUMNS` take of them."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -112,8 +118,8 @@ class Mapping:
 
     @cached_property
     def validator(self) -> Draft202012Validator:
-        """What decides whether a plain item fits the mapping's schema; formats are checked."""
-        return Draft202012Validator(self.schema, format_checker=FormatChecker())
+        """What decides whether a plain item fits the mapping's schema; formats are checked, as their draft has them."""
+        return Draft202012Validator(self.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def mapping_names() -> list[str]:
@@ -177,6 +183,7 @@ def build_mapping(name: str, document: Any, file_name: str = "mapping") -> Mappi
     checks.sources(mapping, written=len(target["columns"]))
     checks.names(mapping)
     checks.keys(mapping)
+    checks.row_size(mapping)
     return mapping
 
 
@@ -249,9 +256,9 @@ class _Checks:
                     self.fail(path, f"{column.source!r} is not known; the one special value is {CHANGED_AT_MS}")
             elif not column.path:
                 try:
-                    jmespath.compile(column.source)
-                except jmespath.exceptions.JMESPathError as error:
-                    self.fail(path, f"{column.source!r} is not JMESPath: {error}")
+                    compile_expression(column.source)
+                except InvalidExpressionError as error:
+                    self.fail(path, str(error))
 
     def names(self, mapping: Mapping) -> None:
         if mapping.table.lower().startswith(RESERVED_PREFIX):
@@ -283,4 +290,12 @@ class _Checks:
             octets += key_bytes or 0
         if octets > INDEX_BYTES:
             problem = f"the key columns take {octets} bytes, and an index {INDEX_BYTES}; VARBINARY takes fewer"
+            self.fail("$.target.columns", problem)
+
+    def row_size(self, mapping: Mapping) -> None:
+        nulls = (len(mapping.columns) + 7) // 8
+        octets = SYSTEM_BYTES + nulls + sum(column.type.row_bytes for column in mapping.columns)
+        if octets > ROW_BYTES:
+            widest = max(mapping.columns, key=lambda column: column.type.row_bytes)
+            problem = f"the columns may take {octets} bytes, and a row {ROW_BYTES}; make {widest.name} a TEXT or BLOB"
             self.fail("$.target.columns", problem)

@@ -12,11 +12,12 @@ from decimal import localcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-import jmespath
+from jmespath.exceptions import JMESPathError
 
 from dynaurora.attributes import describe, plain_item
 from dynaurora.columns import Misfit
 from dynaurora.errors import Reason, RejectedChange
+from dynaurora.expressions import compile_expression
 from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.paths import remainder, taken_paths, undeclared_paths
 
@@ -114,7 +115,7 @@ class RowMapper:
                 continue
             try:
                 value = find(item)
-            except (jmespath.exceptions.JMESPathError, TypeError, ValueError, ArithmeticError) as error:
+            except (JMESPathError, TypeError, ValueError, ArithmeticError) as error:
                 reasons.append(Reason("expression", column.source, f"has no value: {type(error).__name__}"))
                 continue
             fields.append(_encode(column, value, reasons))
@@ -182,10 +183,10 @@ def _finder(column: Column) -> Callable[[dict[str, Any]], Any]:
 def _searcher(expression: str) -> Callable[[dict[str, Any]], Any]:
     if expression == CHANGED_AT_MS:
         return lambda _item: MISSING
-    compiled = jmespath.compile(expression)
+    search = compile_expression(expression)
 
     def find(item: dict[str, Any]) -> Any:
-        value = compiled.search(item)
+        value = search(item)
         return MISSING if value is None else value  # JMESPath has one answer for null and for nothing there
 
     return find

@@ -211,6 +211,57 @@ def test_the_largest_keys_of_dynamodb_fit_as_binary():
     assert [found.name for found in build_mapping("things", document).key_columns] == ["id", "day"]
 
 
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("nothing(hits)", "nothing() is not a function"),
+        ("length(hits, more)", "length() takes 1 arguments, and is given 2"),
+        ("list[?nothing(@)]", "nothing() is not a function"),
+        ("a..b", "is not JMESPath"),
+        ("hits == `NaN`", "no numbers"),
+    ],
+)
+def test_an_expression_that_has_a_value_for_no_record_is_refused(expression, problem):
+    with pytest.raises(InvalidMappingError, match=rf"at \$\.target\.columns\[1\]\.from: .*{re.escape(problem)}"):
+        make_mapping(column("hits", "INT", expression))
+
+
+def test_a_row_that_no_table_can_have_is_refused_with_its_widest_column():
+    assert make_mapping(column("note", "VARCHAR(16354)"))
+    with pytest.raises(InvalidMappingError, match=r"at \$\.target\.columns: .* 65537 bytes, .* make note a TEXT"):
+        make_mapping(column("note", "VARCHAR(16355)"))
+
+
+def test_text_binary_and_json_are_not_counted_with_their_contents():
+    kinds = ["TINYTEXT", "TEXT", "LONGTEXT", "BLOB", "JSON"]
+    assert make_mapping(*(column(f"c{number}", kind) for number, kind in enumerate(kinds * 20)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("time", "10:00:00Z", True),
+        ("time", "10:00:00+02:00", True),
+        ("time", "10:00:00", False),
+        ("time", "25:00:00Z", False),
+        ("date-time", "2026-11-23T10:00:00Z", True),
+        ("date-time", "2026-11-23 10:00", False),
+        ("date", "2026-11-23", True),
+        ("date", "2026-11-31", False),
+        ("regex", "a+", True),
+        ("regex", "(", False),
+        ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d16380", True),
+        ("uuid", "2eb8aa08", False),
+        ("ipv4", "127.0.0.1", True),
+        ("ipv4", "256.0.0.1", False),
+        ("color", "no colour", True),
+        ("host-name", "-", True),
+    ],
+)
+def test_formats_are_those_of_the_drafts_own_vocabulary(name, value, accepted):
+    assert make_mapping(schema={"properties": {"x": {"format": name}}}).validator.is_valid({"x": value}) is accepted
+
+
 def test_a_refusal_says_what_to_do():
     with pytest.raises(InvalidMappingError, match="Correct the mapping file and deploy again"):
         build_mapping("things", {})
