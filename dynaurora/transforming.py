@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from dynaurora.errors import Reason, RejectedChange
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dynaurora.changes import Change, TypedItem
     from dynaurora.rows import RowMapper
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024
@@ -29,10 +31,25 @@ ANSWER_ENTRY_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A refused record: the id that Firehose gave it, and why; never its contents."""
+    """A refused record: the id that Firehose gave it, its key and version where it has them, and why; no contents."""
 
     record_id: str
     reasons: tuple[Reason, ...]
+    key: TypedItem | None = None
+    """The table's key attributes, as DynamoDB writes them; None where the record is no change."""
+    version: int | None = None
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return what a log line tells of it: plain text, whatever the names and the key have in them.
+
+        The version is text, since readers of JSON round a number of 50 digits.
+        """
+        return {
+            "record": self.record_id,
+            "key": None if self.key is None else json.dumps(self.key),
+            "version": None if self.version is None else str(self.version),
+            "reasons": [str(reason).encode("utf-8", "backslashreplace").decode() for reason in self.reasons],
+        }
 
 
 @dataclass(slots=True)
@@ -62,11 +79,12 @@ def transform_records(
     batch = list(records)
     size = sum(len(record["recordId"]) + ANSWER_ENTRY_BYTES for record in batch)
     for record in batch:
-        record_id = record["recordId"]
+        record_id, change = record["recordId"], None
         try:
-            row = base64.b64encode(transform_record(record.get("data", ""), mapper)).decode("ascii")
+            change = read_change(record.get("data", ""))
+            row = base64.b64encode(encode_row(mapper.row(change))).decode("ascii")
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others go on)
-            result.rejections.append(Rejection(record_id, reasons_of(error)))
+            result.rejections.append(rejection_of(record_id, error, change, mapper))
             result.records.append(processing_failed(record_id))
             continue
         size += len(row)
@@ -76,6 +94,14 @@ def transform_records(
         else:
             result.records.append({"recordId": record_id, "result": "Ok", "data": row})
     return result
+
+
+def rejection_of(record_id: str, error: Exception, change: Change | None, mapper: RowMapper) -> Rejection:
+    """Return the rejection of a record; of its keys, only what the mapping knows for a key."""
+    if change is None:
+        return Rejection(record_id, reasons_of(error))
+    key = {name: change.keys[name] for name in mapper.mapping.key_attributes if name in change.keys}
+    return Rejection(record_id, reasons_of(error), key, change.version)
 
 
 def reasons_of(error: Exception) -> tuple[Reason, ...]:
@@ -93,10 +119,10 @@ def processing_failed(record_id: str) -> dict[str, str]:
     return {"recordId": record_id, "result": "ProcessingFailed", "data": ""}
 
 
-def transform_record(data: str, mapper: RowMapper) -> bytes:
-    """Return the CSV row of one record's base64 data. Raises RejectedChange."""
+def read_change(data: str) -> Change:
+    """Return the change in one record's base64 data. Raises RejectedChange."""
     try:
         raw = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
         raise RejectedChange(Reason("record", "", "is not base64")) from error
-    return encode_row(mapper.row(decode_change(raw)))
+    return decode_change(raw)

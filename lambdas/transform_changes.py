@@ -13,6 +13,9 @@ from dynaurora.transforming import transform_records
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+MAX_LOGGED = 20
+"""Rejections that are logged one by one: enough to find what they have in common; the rest are counted."""
+
 settings = TransformChangesSettings.from_environment()
 observe_mapping(settings.mapping)
 mapper = RowMapper(load_mapping(settings.mapping))
@@ -27,6 +30,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     count("ChangesTransformed", result.transformed)
     count("ChangesRejected", len(result.rejections))
     count("ChangesOverflowed", result.overflowed)
+    for rejection in result.rejections[:MAX_LOGGED]:
+        logger.warning("Change rejected", extra=rejection.log_fields())
     if result.rejections:
         reasons = count_reasons(reason for rejection in result.rejections for reason in rejection.reasons)
         logger.warning("Some changes were rejected", extra={"rejected": len(result.rejections), "reasons": reasons})

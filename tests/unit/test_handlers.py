@@ -19,6 +19,7 @@ from dynaurora.imports import IMPORTED, ImportResult
 from dynaurora.observability import logger, metrics
 from tests.events import load_event
 from tests.unit.csv_reader import read_line
+from tests.unit.factories import click, click_change, firehose_record
 from tests.unit.fakes import InMemoryObjects, etag_of
 
 ENVIRONMENT = {
@@ -126,11 +127,32 @@ def test_transform_changes_answers_firehose(load, capsys):
 def test_transform_changes_logs_reasons_and_no_contents(load, monkeypatch):
     monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
     load("transform_changes").lambda_handler(load_event("firehose_transform"), Context())
-    ((line),) = logger.registered_handler.stream.getvalue().splitlines()
-    logged = json.loads(line)
-    assert (logged["mapping"], logged["rejected"]) == ("web_analytics", 2)
-    assert logged["reasons"] == {"payload (json)": 1, "record (record)": 1}
-    assert "cart" not in line
+    text = logger.registered_handler.stream.getvalue()
+    *rejected, total = map(json.loads, text.splitlines())
+    assert (total["mapping"], total["rejected"]) == ("web_analytics", 2)
+    assert total["reasons"] == {"payload (json)": 1, "record (record)": 1}
+    assert [line["message"] for line in rejected] == ["Change rejected"] * 2
+    assert json.loads(rejected[0]["key"]) == {"page_id": {"S": "cart"}, "activity_dt": {"S": ANY}}
+    assert len(rejected[0]["version"]) > 40
+    assert rejected[0]["reasons"][0].startswith("payload: is not JSON")
+    assert not {"key", "version"} & rejected[1].keys()
+    assert "hello" not in text
+
+
+def test_transform_changes_logs_so_many_rejections_and_counts_all(load, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    function = load("transform_changes")
+    secret = click(Hits="secret-hits", session={"session_id": "secret-session"})
+    change = click_change(secret, version=7, page_id="\ud800 page")
+    records = [firehose_record(change, str(number)) for number in range(function.MAX_LOGGED + 5)]
+    function.lambda_handler({"records": records}, Context())
+    text = logger.registered_handler.stream.getvalue()
+    *rejected, total = map(json.loads, text.splitlines())
+    assert (len(rejected), total["rejected"]) == (function.MAX_LOGGED, function.MAX_LOGGED + 5)
+    assert json.loads(rejected[0]["key"]) == change.keys
+    assert rejected[0]["version"] == "7"
+    assert any(reason.startswith("payload.Hits: is a string") for reason in rejected[0]["reasons"])
+    assert "secret" not in text
 
 
 def stub_firehose(*answers):
