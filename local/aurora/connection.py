@@ -100,11 +100,13 @@ class Stream:
     async def close(self) -> None:
         """Close the stream in order if the other side cooperates, else at once."""
         self.writer.close()
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
-                await self.writer.wait_closed()
-        except (OSError, TimeoutError):
+        # Not asyncio.timeout: in a task that is being cancelled it does not work before Python 3.11.3.
+        closed = asyncio.ensure_future(self.writer.wait_closed())
+        done, _ = await asyncio.wait({closed}, timeout=_CLOSE_TIMEOUT_SECONDS)
+        if not done:
             self.writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await closed
 
 
 async def serve_client(client_socket: socket.socket, surroundings: Surroundings) -> None:
