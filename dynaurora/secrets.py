@@ -21,7 +21,10 @@ def read_credentials(secret_arn: str) -> Credentials:
         with aws.translated_errors():
             text = aws.client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"]
         document = json.loads(text)
-        return Credentials(str(document["username"]), str(document["password"]))
+        username, password = document["username"], document["password"]
+        if not (isinstance(username, str) and isinstance(password, str)):
+            raise TypeError("username and password are text")
+        return Credentials(username, password)
     except ClientError as error:
         problem = f"The secret {secret_arn} cannot be read: {error.response['Error'].get('Message', '')}."
         raise MissingSecretError(problem) from error

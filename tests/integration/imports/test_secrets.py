@@ -66,6 +66,7 @@ def test_a_secret_that_is_scheduled_for_deletion(secrets: "SecretsManagerClient"
     [
         pytest.param({"SecretString": '{"username": "loader"}'}, id="no password"),
         pytest.param({"SecretString": '{"password": "s3cr3t"}'}, id="no user name"),
+        pytest.param({"SecretString": '{"username": "loader", "password": null}'}, id="password is null"),
         pytest.param({"SecretString": "s3cr3t"}, id="not JSON"),
         pytest.param({"SecretString": '["s3cr3t"]'}, id="no object"),
         pytest.param({"SecretBinary": WHOLE.encode()}, id="binary"),
