@@ -112,7 +112,7 @@ def stage(batch: Batch, mapping: Mapping, aurora: Aurora, manifest_uri: str) -> 
     aurora.execute(sql.create_staged(mapping, sql.key_collation(aurora.server_version)))
     try:
         rows = aurora.execute(sql.load_staged(mapping), (manifest_uri,))
-    except DuplicateRow as error:  # no key on the temporary table: only a server that we do not know says so
+    except DuplicateRow as error:  # its one key counts by itself: only a server that we do not know says so
         raise MalformedBatchError(str(error)) from error
     warnings = aurora.query("SHOW WARNINGS LIMIT 3")
     if warnings:

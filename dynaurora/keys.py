@@ -3,10 +3,8 @@
     processed/mapping=<m>/                          streamed CSV batches, by Firehose
     transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
                                                     those too large for it, by forward_changes
-    exports/run=<run>/                              a backfill's export, by DynamoDB
-    batches/run=<run>/                              a backfill's plan and CSV, by plan_backfill and convert_export
+    batches/run=<run>/                              a backfill's plan and its converted CSV
     batches/mapping=<m>/                            load manifests, by import_batch
-    reports/run=<run>/                              what a run did, by report_run
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
     aws/lambda/                                     stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
@@ -25,8 +23,6 @@ PROCESSED = "processed"
 FAILED_RECORDS = "transformation_failed_data_backup"
 BATCHES = "batches"
 FAILED_BATCHES = "failed_batches"
-EXPORTS = "exports"
-REPORTS = "reports"
 UNFORWARDED = "aws/lambda"
 """Lambda names the objects of an S3 on-failure destination `aws/lambda/<mapping's UUID>/<shard>/…` (AWS Lambda
 Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be chosen."""
@@ -77,11 +73,6 @@ def manifest(mapping: str, batch_id: str) -> str:
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
 
 
-def export_prefix(run: str) -> str:
-    """Return the prefix that a run's export is written below; DynamoDB adds its own layout."""
-    return f"{EXPORTS}/run={run}"
-
-
 def plan(run: str) -> str:
     """Return the key of the plan of a run."""
     return f"{BATCHES}/run={run}/plan.json"
@@ -95,11 +86,6 @@ def backfill_batch(run: str, number: int) -> str:
 def backfill_rejects(mapping: str, run: str, number: int) -> str:
     """Return the key of the records of a planned batch that the mapping refused."""
     return f"{failed_records_prefix(mapping)}backfill/run={run}/batch-{number:06}.json"
-
-
-def report(run: str) -> str:
-    """Return the key of a run's report, for machines."""
-    return f"{REPORTS}/run={run}/report.json"
 
 
 def failed_batches_prefix(mapping: str) -> str:

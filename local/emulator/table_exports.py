@@ -38,9 +38,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ministack import app
 from ministack.core import iam_actions, responses
-from ministack.services import dynamodb, s3
+from ministack.services import dynamodb
 
 from local.emulator import faults
 from local.emulator.change_log import MICROSECONDS, Change, ChangeLog, Item, Table, find_log, key_values, now
@@ -52,6 +51,7 @@ from local.emulator.export_files import (
     write_data_files,
     write_manifests,
 )
+from local.emulator.objects import require_objects
 from local.emulator.replacements import Replacements
 
 logger = logging.getLogger("dynaurora.exports")
@@ -95,18 +95,7 @@ def install(emulator: Replacements) -> None:
     module = dynamodb.__name__
     emulator.require(module, "_table_name_from_arn", "(arn: str) -> str | None")
     emulator.require(module, "_list_exports", "(data)")
-    emulator.require(
-        s3.__name__,
-        "handle_request",
-        "(method: str, path: str, headers: dict, body: bytes, query_params: dict, signed_path: str | None = None, "
-        "enforce_bucket_region: bool = True, internal: bool = False, access_point_region: str | None = None, "
-        "access_point: dict | None = None) -> tuple",
-    )
-    emulator.require(
-        app.__name__,
-        "call_service_handler_sync",
-        "(handler, method, path, headers, body, query_params, timeout: float | None = None)",
-    )
+    require_objects(emulator)
     emulator.replace(module, "_export_table_to_point_in_time", "(data)", _answer(start_export))
     emulator.replace(module, "_describe_export", "(data)", _answer(describe_export))
     signature = "(body: bytes, region: str, account_id: str) -> list[str]"
