@@ -11,13 +11,24 @@ counter              effect
 ``throttle_calls``   so many whole PutRecord and PutRecordBatch calls fail with ServiceUnavailableException (HTTP 503)
 ``duplicate_objects`` so many delivered objects are delivered a second time, under another name
 ``fail_exports``     so many table exports end as FAILED, with FailureCode InternalServerError
+``throttle_exports`` so many ExportTableToPointInTime and DescribeExport calls fail with ThrottlingException
+``limit_exports``    so many ExportTableToPointInTime calls fail with LimitExceededException
 ==================== =============================================================================================
 
-And one setting, which stays until it is set again: ``shift_export_cut_seconds``, -60 to 60, moves the instant that a
-table export shows against the time that was asked for. AWS leaves open which side of it a write within a minute is on.
+And settings, which stay until they are set again:
+
+- ``shift_export_cut_seconds``, -60 to 60, moves the instant that a table export shows against the time that was asked
+  for. AWS leaves open which side of it a write within a minute is on.
+- ``age_stream_mappings_seconds``, 0 or more, dates LastModified of DynamoDB event source mappings back by so much. On
+  AWS a backfill must wait until the mapping has been reading for some minutes, as an export may miss by a minute what
+  was written around its time. Here an export's cut is exact, so a demonstration that pretends to an older mapping
+  loses nothing by not waiting. It starts as DYNAURORA_STREAM_AGE_SECONDS, or 0.
+- ``hold_exports``, 0 or 1, keeps table exports IN_PROGRESS for as long as it is 1: what AWS takes minutes for can be
+  looked at, and interrupted, without waiting for minutes.
 """
 
 import json
+import os
 import threading
 from typing import Any
 
@@ -26,12 +37,22 @@ from ministack import app
 from local.emulator.replacements import Replacements
 
 PATH = "/_dynaurora/faults"
-COUNTERS = ("reject_entries", "throttle_calls", "duplicate_objects", "fail_exports")
+COUNTERS = (
+    "reject_entries",
+    "throttle_calls",
+    "duplicate_objects",
+    "fail_exports",
+    "throttle_exports",
+    "limit_exports",
+)
 EXPORT_SHIFT = "shift_export_cut_seconds"
 EXPORT_SHIFT_LIMIT = 60
+MAPPING_AGE = "age_stream_mappings_seconds"
+MAPPING_AGE_VARIABLE = "DYNAURORA_STREAM_AGE_SECONDS"
+EXPORT_HOLD = "hold_exports"
 
 _lock = threading.Lock()
-_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT), 0)
+_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT, MAPPING_AGE, EXPORT_HOLD), 0)
 
 
 def take(counter: str, wanted: int = 1) -> int:
@@ -48,8 +69,21 @@ def read_export_shift() -> int:
         return _left[EXPORT_SHIFT]
 
 
+def read_mapping_age() -> int:
+    """Return the seconds by which stream mappings are said to be older than they are."""
+    with _lock:
+        return _left[MAPPING_AGE]
+
+
+def holds_exports() -> bool:
+    """Tell whether no export is to end now."""
+    with _lock:
+        return bool(_left[EXPORT_HOLD])
+
+
 def install(emulator: Replacements) -> None:
-    """Plan the replacement that adds the endpoint."""
+    """Plan the replacement that adds the endpoint. Raises ValueError for an age that is none."""
+    _set({MAPPING_AGE: os.environ.get(MAPPING_AGE_VARIABLE) or 0})
     emulator.wrap(app.__name__, "_handle_admin_config_request", "(path: str, method: str, body: bytes)", _add_endpoint)
 
 
@@ -75,5 +109,7 @@ def _set(counters: dict[str, Any]) -> None:
     values = {name: int(count) for name, count in counters.items()}
     if abs(values.get(EXPORT_SHIFT, 0)) > EXPORT_SHIFT_LIMIT:
         raise ValueError(f"{EXPORT_SHIFT} is at most {EXPORT_SHIFT_LIMIT}, to either side")
+    if values.get(MAPPING_AGE, 0) < 0:
+        raise ValueError(f"{MAPPING_AGE} is at least 0")
     with _lock:
         _left.update(values)

@@ -1,7 +1,8 @@
 """Start the emulator with the behaviours of this package in place.
 
 Configured by environment variables. The emulator's own: GATEWAY_PORT, BIND_HOST (127.0.0.1 unless set), TMPDIR,
-STATE_DIR, S3_DATA_DIR, AUTH. Ours: DYNAURORA_RUNTIME_PYTHON, the interpreter that functions run with.
+STATE_DIR, S3_DATA_DIR, AUTH. Ours: DYNAURORA_RUNTIME_PYTHON, the interpreter that functions run with, and those that
+the behaviours name (DYNAURORA_WAIT_SCALE, DYNAURORA_EXPORT_SECONDS and others).
 
 SIGTERM and SIGINT stop it in order: what delivery streams have accepted is delivered while the API still answers,
 then the server stops, then the functions' processes end.
@@ -31,27 +32,38 @@ def main() -> None:
     _check_interpreter()
     try:
         install_behaviours()
-    except EmulatorChangedError as error:
+    except (EmulatorChangedError, ValueError) as error:  # another emulator, or a variable that no behaviour can read
         sys.exit(str(error))
     _run()
 
 
 def install_behaviours() -> None:
-    """Put every behaviour in its place. Raises EmulatorChangedError, and changes nothing, if the emulator differs."""
+    """Put every behaviour in its place.
+
+    Raises EmulatorChangedError if the emulator differs, ValueError if an environment variable does not say what it
+    should; both change nothing.
+    """
     _check_version()
     try:
         from local.emulator import (
             authorization,
             change_log,
             delivery_streams,
+            distributed_maps,
+            executions,
             lambda_runtime,
             mocked_tasks,
+            nested_executions,
             nested_stacks,
+            payload_limits,
+            sdk_errors,
             stack_settings,
+            status_events,
             step_functions,
             stream_mappings,
             stream_records,
             table_exports,
+            wait_states,
         )
     except ImportError as error:
         raise EmulatorChangedError([f"{error.name} cannot be imported: {error}"]) from error
@@ -67,7 +79,14 @@ def install_behaviours() -> None:
         stack_settings,
         nested_stacks,
         step_functions,
+        status_events,
+        executions,
+        wait_states,
+        nested_executions,
+        distributed_maps,
         mocked_tasks,
+        payload_limits,
+        sdk_errors,
     ):
         behaviour.install(replacements)
     replacements.apply()

@@ -41,6 +41,7 @@ from typing import Any
 from ministack.core import responses
 from ministack.services import dynamodb, lambda_svc
 
+from local.emulator import faults
 from local.emulator.lambda_runtime import MAXIMUM_REQUEST_BYTES
 from local.emulator.objects import ObjectNotWrittenError, put_object, require_objects
 from local.emulator.replacements import Replacements
@@ -352,6 +353,7 @@ def install(emulator: Replacements) -> None:
     emulator.wrap(service, "_create_esm", "(data: dict)", _complete_request)
     emulator.wrap(service, "_update_esm", "(esm_id: str, data: dict)", _wake_after_update)
     emulator.wrap(service, "_delete_esm", "(esm_id: str)", _wake_after_deletion)
+    emulator.wrap(service, "_esm_response", "(esm: dict) -> dict", _date_back)
 
 
 _readers: dict[str, MappingReader] = {}
@@ -420,6 +422,18 @@ def _wake_after_deletion(original: Any) -> Any:
         return answer
 
     return delete
+
+
+def _date_back(original: Any) -> Any:
+    """Say that a mapping was last modified earlier than it was, if that is asked for (``faults``)."""
+
+    def describe(esm: dict[str, Any]) -> dict[str, Any]:
+        described: dict[str, Any] = original(esm)
+        if _is_dynamodb(esm.get("EventSourceArn", "")):
+            described["LastModified"] -= faults.read_mapping_age()
+        return described
+
+    return describe
 
 
 def _start_reader(account: str, region: str, mapping_id: str) -> MappingReader:

@@ -60,6 +60,7 @@ TOKEN_SECONDS = 8 * 3600
 LONGEST_WINDOW_SECONDS = 24 * 3600
 VIEW_TYPES = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE")
 
+_HOLD_POLL_SECONDS = 0.02
 _FULL, _INCREMENTAL = "FULL_EXPORT", "INCREMENTAL_EXPORT"
 _PRIVATE = "_request"  # what was asked for, beside what is answered
 
@@ -104,6 +105,9 @@ def install(emulator: Replacements) -> None:
 
 def start_export(request: dict[str, Any]) -> Description:
     """Accept an export and begin it, or find the one that its ClientToken began. Raises RequestRefusedError."""
+    _throttle()
+    if faults.take("limit_exports"):
+        raise RequestRefusedError("LimitExceededException", "Too many exports are in progress. Retry later.")
     for name in ("TableArn", "S3Bucket"):
         _require(request, name)
     known = _find_by_token(request)
@@ -126,11 +130,17 @@ def start_export(request: dict[str, Any]) -> Description:
 
 def describe_export(request: dict[str, Any]) -> Description:
     """Return what is known of an export. Raises RequestRefusedError."""
+    _throttle()
     _require(request, "ExportArn")
     description: Description | None = dynamodb._exports.get(request["ExportArn"])
     if description is None:
         raise RequestRefusedError("ExportNotFoundException", f"Export not found: {request['ExportArn']}")
     return description
+
+
+def _throttle() -> None:
+    if faults.take("throttle_exports"):
+        raise RequestRefusedError("ThrottlingException", "Rate of requests exceeds the allowed throughput.")
 
 
 def _answer(operation: Callable[[dict[str, Any]], Description]) -> Callable[[dict[str, Any]], Answer]:
@@ -342,6 +352,8 @@ def _write_export(description: Description, log: ChangeLog, window: Window) -> D
 
 def _wait_until_due(started: float) -> None:
     time.sleep(max(0.0, started + float(os.environ.get("DYNAURORA_EXPORT_SECONDS", "0.5")) - time.time()))
+    while faults.holds_exports():
+        time.sleep(_HOLD_POLL_SECONDS)
 
 
 def _read_records(description: Description, log: ChangeLog, window: Window) -> tuple[list[Any], RecordForm]:

@@ -7,8 +7,11 @@ aurora     where clients connect, as an `Aurora`: `host`, `port`, `database`, `c
            `administrator` (each with `username` and `password`), and `connect(user=None, tls=True)`
 s3         a boto3 client of the emulator's S3
 bucket     the name of a new bucket, one for each test
+target_for what makes the `Target` of a mapping: its tables in the real database, empty
+target     the `Target` of web_analytics
 """
 
+import dataclasses
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +22,14 @@ import boto3
 import pymysql
 import pytest
 
+from dynaurora import aws
+from dynaurora.aurora import Credentials, Endpoint, connect
+from dynaurora.mapping import Mapping, load_mapping
+from dynaurora.migrations import prepare_target
 from local.aurora.mariadb import MariaDB, User
 from local.stack import REGION, Stack
 from tests.integration.served_database import find_served_database
+from tests.integration.targets import Target, TargetFor, empty
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -88,3 +96,34 @@ def bucket(s3: "S3Client") -> str:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture
+def target_for(stack: Stack, s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch) -> TargetFor:
+    """Make the target of any mapping: empty tables in the one database that the loader may use."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": stack.endpoint_url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(aws, "client", lambda service: boto3.client(service, config=aws.RETRIES))
+    users = stack.mariadb.users
+    endpoint = Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text())
+    administrator = Credentials(users.administrator.username, users.administrator.password)
+    loader = Credentials(users.loader.username, users.loader.password)
+
+    def make(mapping: Mapping) -> Target:
+        mapping = dataclasses.replace(mapping, database=stack.mariadb.database)
+        with connect(endpoint, administrator) as database:
+            empty(database, mapping)
+            prepare_target(database, mapping)
+        return Target(mapping, endpoint, loader, administrator, s3, bucket)
+
+    return make
+
+
+@pytest.fixture
+def target(target_for: TargetFor) -> Target:
+    return target_for(load_mapping("web_analytics"))

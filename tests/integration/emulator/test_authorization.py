@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.integration.emulator.machines import Machine
+
 pytestmark = pytest.mark.integration
 
 TRUST = {
@@ -123,3 +125,66 @@ def test_a_bucket_that_denies_plain_http_can_be_read_locally(emulator):
         Role=role,
     )
     assert emulator.invoke(name) == ("content", None)
+
+
+def test_a_function_may_look_at_the_map_runs_of_its_own_state_machine(emulator):
+    source = """
+        import boto3, botocore.exceptions
+        def handler(event, context):
+            client, codes = boto3.client("stepfunctions"), {}
+            for operation, arguments in event.items():
+                try:
+                    getattr(client, operation)(**arguments)
+                    codes[operation] = None
+                except botocore.exceptions.ClientError as error:
+                    codes[operation] = error.response["Error"]["Code"]
+            return codes
+        """
+    role = create_role(emulator, "machine")
+    processor = {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}
+    processor["ProcessorConfig"] = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    machine = Machine(emulator, {"Task": {"Type": "Map", "ItemProcessor": processor, "End": True}}, role=role)
+    execution = machine.start(["item"])
+    machine.finish(execution)
+    map_run = machine.map_run(execution)["mapRunArn"]
+    actions = ("DescribeExecution", "GetExecutionHistory", "ListMapRuns", "DescribeMapRun", "ListExecutions")
+    own = [machine.arn.replace(":stateMachine:", f":{kind}:") for kind in ("execution", "mapRun")]
+    statement = {"Action": [f"states:{a}" for a in actions], "Resource": [f"{own[0]}:*", f"{own[1]}/*"]}
+    function = emulator.create_function(source, Role=create_role(emulator, "reporter", statement))
+    calls = {
+        **{
+            name: {"executionArn": execution}
+            for name in ("describe_execution", "get_execution_history", "list_map_runs")
+        },
+        **{name: {"mapRunArn": map_run} for name in ("describe_map_run", "list_executions")},
+    }
+    assert set(emulator.invoke(function, calls)[0].values()) == {None}
+    refused = {"stop_execution": {"executionArn": execution}, "list_executions": {"stateMachineArn": machine.arn}}
+    assert set(emulator.invoke(function, refused)[0].values()) == {"AccessDeniedException"}
+
+
+def test_an_event_source_mapping_is_read_with_the_action_of_reading_one(emulator):
+    _, stream = emulator.create_table()
+    mapping = emulator.client("lambda").create_event_source_mapping(
+        FunctionName=emulator.create_function(TRANSFORM, Role=create_role(emulator, "reads-nothing")),
+        EventSourceArn=stream,
+        Enabled=False,
+        StartingPosition="TRIM_HORIZON",
+    )["UUID"]
+    arn = f"arn:aws:lambda:us-east-1:000000000000:event-source-mapping:{mapping}"
+    code = """
+    import boto3, botocore.exceptions
+    def handler(event, context):
+        try:
+            return boto3.client("lambda").get_event_source_mapping(UUID=event["uuid"])["UUID"]
+        except botocore.exceptions.ClientError as error:
+            return error.response["Error"]["Code"]
+    """
+    answers = [
+        emulator.invoke(emulator.create_function(code, Role=create_role(emulator, name, statement)), {"uuid": mapping})
+        for name, statement in {
+            "reads-a-mapping": {"Action": "lambda:GetEventSourceMapping", "Resource": arn},
+            "lists-mappings": {"Action": "lambda:ListEventSourceMappings", "Resource": "*"},
+        }.items()
+    ]
+    assert answers == [(mapping, None), ("AccessDeniedException", None)]

@@ -2,9 +2,10 @@
 
 import json
 import time
-import uuid
 
 import pytest
+
+from tests.integration.emulator.machines import Machine, make_task
 
 pytestmark = pytest.mark.integration
 
@@ -15,38 +16,6 @@ class DeadlockError(Exception):
 def handler(event, context):
     raise DeadlockError("again")
 """
-
-
-class Machine:
-    def __init__(self, emulator, states, start="Task"):
-        self.emulator = emulator
-        self.sfn = emulator.client("stepfunctions")
-        self.arn = self.sfn.create_state_machine(
-            name=f"machine-{uuid.uuid4().hex[:12]}",
-            roleArn="arn:aws:iam::000000000000:role/anything",
-            definition=json.dumps({"StartAt": start, "States": states}),
-        )["stateMachineArn"]
-
-    def start(self, value=None):
-        return self.sfn.start_execution(stateMachineArn=self.arn, input=json.dumps(value or {}))["executionArn"]
-
-    def run(self, value=None):
-        execution = self.start(value)
-        return self.emulator.wait_until(lambda: self.finished(execution))
-
-    def finished(self, execution):
-        description = self.sfn.describe_execution(executionArn=execution)
-        return description if description["status"] != "RUNNING" else None
-
-
-def make_task(emulator, function, **fields):
-    return {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::lambda:invoke",
-        "Parameters": {"FunctionName": emulator.function_arn(function), "Payload.$": "$"},
-        "End": True,
-        **fields,
-    }
 
 
 def test_a_function_error_is_retried_and_caught_by_its_class_name(emulator):

@@ -6,6 +6,7 @@ items' identifiers. Items whose identifier starts with "bad" fail.
 
 import json
 import re
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -321,3 +322,40 @@ def throttles(emulator, function):
         Statistics=["Sum"],
     )["Datapoints"]
     return sum(point["Sum"] for point in points)
+
+
+def test_the_age_of_a_mapping(emulator, start_emulator):
+    def read_age(running, client, mapping):
+        modified = client.get_event_source_mapping(UUID=mapping)["LastModified"]
+        (listed,) = client.list_event_source_mappings()["EventSourceMappings"]
+        assert listed["LastModified"] == modified
+        return time.time() - modified.timestamp()
+
+    running = start_emulator(DYNAURORA_STREAM_AGE_SECONDS="600")
+    client = running.client("lambda")
+    function = running.create_function("def handler(event, context): pass")
+    _, stream = running.create_table()
+    created = client.create_event_source_mapping(
+        FunctionName=function, EventSourceArn=stream, StartingPosition="LATEST", Enabled=False
+    )
+    mapping = created["UUID"]
+    assert created["State"] == "Disabled"
+    assert 600 <= read_age(running, client, mapping) < 603
+    running.set_faults(age_stream_mappings_seconds=0)
+    time.sleep(1.1)
+    assert 1 <= read_age(running, client, mapping) < 4
+    assert client.update_event_source_mapping(UUID=mapping, Enabled=True)["State"] == "Enabled"
+    assert read_age(running, client, mapping) < 1.1
+
+
+def test_a_table_tells_of_its_stream(emulator):
+    dynamodb = emulator.client("dynamodb")
+    table, stream = emulator.create_table()
+    described = dynamodb.describe_table(TableName=table)["Table"]
+    assert described["StreamSpecification"]["StreamEnabled"] is True
+    assert stream.endswith(f"/stream/{described['LatestStreamLabel']}")
+    age = datetime.now(UTC) - datetime.fromisoformat(described["LatestStreamLabel"]).replace(tzinfo=UTC)
+    assert timedelta(0) <= age < timedelta(seconds=10)
+    dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+    described = dynamodb.describe_table(TableName=table)["Table"]
+    assert not (described.get("StreamSpecification") or {}).get("StreamEnabled")

@@ -385,7 +385,8 @@ def test_a_table_of_the_same_name_has_its_own_past(table, error_of):
 def test_what_is_refused(table, error_of):
     for wrong in ({"ExportFormat": "ION"}, {"ExportType": "x"}, {"ExportType": "INCREMENTAL_EXPORT"}):
         assert error_of(table.start, **wrong) == "ValidationException"
-    window = {"ExportFromTime": time.time() - 1, "ExportToTime": time.time() - 1}
+    second = int(time.time()) - 1  # whole, as they are sent: half a second more is then the same one
+    window = {"ExportFromTime": second, "ExportToTime": second}
     for end in (0, 0.5, 90_000):
         request = {"IncrementalExportSpecification": window | {"ExportToTime": window["ExportFromTime"] + end}}
         assert error_of(table.start, ExportType="INCREMENTAL_EXPORT", **request) == "ValidationException"
@@ -475,6 +476,15 @@ def test_an_export_can_be_made_to_fail(emulator, table):
     with faults(emulator, fail_exports=1):
         assert table.finish(table.start())["FailureCode"] == "InternalServerError"
     assert table.values() == {}
+
+
+def test_an_export_ends_no_sooner_than_it_is_let(emulator, table):
+    with faults(emulator, hold_exports=1):
+        started = table.start()
+        time.sleep(0.7)  # longer than an export takes
+        described = table.client.describe_export(ExportArn=started["ExportArn"])["ExportDescription"]
+        assert described["ExportStatus"] == "IN_PROGRESS"
+    assert table.finish(started)["ExportStatus"] == "COMPLETED"
 
 
 def test_a_state_machine_can_start_and_describe_an_export(emulator, table):
