@@ -11,19 +11,27 @@
     │   └── TooManyConnectionsError
     ├── TerminalError             the same work fails again: the batch is parked with its reason and a remedy
     │   ├── AccessDeniedError
+    │   ├── BatchesFailedError
     │   ├── CertificateError
     │   ├── ChecksumMismatchError
     │   ├── DatabaseError
+    │   ├── ExportFailedError
+    │   ├── FailuresNotSettledError
     │   ├── InvalidBatchError
     │   ├── InvalidExportError
     │   ├── InvalidMappingError
+    │   ├── InvalidRunError
     │   ├── InvalidSettingsError
     │   ├── MalformedBatchError
     │   ├── MissingSecretError
+    │   ├── NotReadyError
     │   ├── ObjectChangedError
     │   ├── ObjectMissingError
     │   ├── PrivilegeError
+    │   ├── ReconciliationError
     │   ├── RowCountError
+    │   ├── RunConflictError
+    │   ├── SweepRefusedError
     │   ├── TargetMismatchError
     │   └── UnknownMappingError
     └── RejectedChange            one record that its mapping refuses: it alone goes to the failed prefix
@@ -94,6 +102,12 @@ class AccessDeniedError(TerminalError):
     remedy = "Grant the function's role this action on this resource, then import the batch again."
 
 
+class BatchesFailedError(TerminalError):
+    """More batches of a run failed than it tolerates; Step Functions' States.ExceedToleratedFailureThreshold."""
+
+    remedy = "Mend what the failed batches of the run's report name, then start the run again: nothing is repeated."
+
+
 class CertificateError(TerminalError):
     """The database's TLS certificate could not be verified."""
 
@@ -110,6 +124,18 @@ class DatabaseError(TerminalError):
     """Aurora refused a statement for a reason that has no class of its own."""
 
     remedy = "Look the error number up in the MySQL manual, mend the cause, then import the batch again."
+
+
+class ExportFailedError(TerminalError):
+    """DynamoDB gave an export up; the state machine raises it, with DynamoDB's own reason."""
+
+    remedy = "Nothing was imported. Mend what DynamoDB names, then start a new run."
+
+
+class FailuresNotSettledError(TerminalError):
+    """Some of what a reprocess took up could not be brought to an end; it is where it was, or settled in part."""
+
+    remedy = "Nothing is lost, and the next run takes it up. Mend the cause first where it does not pass by itself."
 
 
 class InvalidBatchError(TerminalError):
@@ -130,6 +156,12 @@ class InvalidMappingError(TerminalError):
     remedy = "Correct the mapping file and deploy again."
 
 
+class InvalidRunError(TerminalError):
+    """The input of a run does not have the documented fields."""
+
+    remedy = "Start it with `dynaurora backfill start`, or with the input that `dynaurora.runs` documents."
+
+
 class InvalidSettingsError(TerminalError):
     """An environment variable of a function is missing or wrong."""
 
@@ -146,6 +178,12 @@ class MissingSecretError(TerminalError):
     """Secrets Manager has no such secret, or the secret lacks a field."""
 
     remedy = 'Create the secret as {"username": …, "password": …} and pass its ARN to the stack.'
+
+
+class NotReadyError(TerminalError):
+    """The source table cannot be backfilled as it is; the message names everything that is in the way."""
+
+    remedy = "Nothing was started. Do what it says, then start the run again."
 
 
 class ObjectChangedError(TerminalError):
@@ -166,10 +204,28 @@ class PrivilegeError(TerminalError):
     remedy = "Grant it as `dynaurora prepare --help` describes, then import the batch again."
 
 
+class ReconciliationError(TerminalError):
+    """The items that a run exported are not those that it accounts for."""
+
+    remedy = "Compare the run's report with its batches in `_dynaurora_imports`, then start the run again."
+
+
 class RowCountError(TerminalError):
     """A load gave another number of rows than the batch was written with."""
 
     remedy = "Nothing of it was applied. The object is incomplete: write the batch again and import it."
+
+
+class RunConflictError(TerminalError):
+    """A run of this id is worked on already, or was begun with another mapping or export."""
+
+    remedy = "Let it end or stop it with `dynaurora backfill stop RUN`, or start a run with an id of its own."
+
+
+class SweepRefusedError(TerminalError):
+    """A sweep could take rows for deleted whose items were merely not imported."""
+
+    remedy = "What was imported stays. Reprocess what was rejected or failed, then start a new run with --sweep."
 
 
 class TargetMismatchError(TerminalError):
@@ -210,9 +266,18 @@ class RejectedChange(DynauroraError):
         self.reasons = reasons
 
 
+REMEDIES_OF_AWS = {
+    "DynamoDb.PointInTimeRecoveryUnavailableException": "Switch point-in-time recovery on, then start again.",
+    "DynamoDb.ExportNotFoundException": "Give the ARN of an export that `aws dynamodb list-exports` lists.",
+    "DynamoDb.TableNotFoundException": "Correct SourceTableName, or create the table, then start again.",
+    "DynamoDb.ExportConflictException": "Start a run with an id of its own: this one has asked for another export.",
+}
+"""The next step for errors that AWS raises in a state machine."""
+
+
 def remedy_for(error_name: str) -> str:
     """Return the next step for an error that a state machine caught, by its name."""
-    known = {cls.__name__: cls.remedy for cls in subclasses(DynauroraError)}
+    known = {cls.__name__: cls.remedy for cls in subclasses(DynauroraError)} | REMEDIES_OF_AWS
     return known.get(error_name) or "Read the execution's history for the cause, then import the batch again."
 
 
