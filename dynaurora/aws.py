@@ -47,7 +47,8 @@ def translate_error(error: ClientError | BotoCoreError) -> DynauroraError | None
         return ThrottledError(f"AWS could not be reached: {error}.") if isinstance(error, UNREACHABLE) else None
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    problem = f"{error.operation_name} answered {code}: {error.response.get('Error', {}).get('Message', '')}."
+    message = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
+    problem = f"{error.operation_name} answered {code}: {message}."
     if status >= 500 or any(word in code for word in THROTTLING):
         return ThrottledError(problem)
     if code in MISSING:

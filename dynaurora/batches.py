@@ -3,21 +3,22 @@
 The import_batch state machine is started with a descriptor:
 
     {"mapping": "web_analytics", "source": "stream", "run": null, "rows": null,
-     "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}]}
+     "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}], "rejected": {"payload (json)": 3}}
 
-`rows` is how many rows the batch was written with, where its writer knows; `size` is in bytes. The same objects
-with the same contents are the same batch, however often and in whatever order they are delivered.
+`rows` is how many rows the batch was written with, where its writer knows; `size` is in bytes. `rejected`, which may
+be left out, counts by reason what the writer refused and kept elsewhere. The same objects with the same contents are
+the same batch, however often and in whatever order they are delivered.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dynaurora.errors import InvalidBatchError
 
-SOURCES = ("stream", "backfill", "reprocess")
+SOURCES = ("stream", "backfill", "reprocess", "sweep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Batch:
     run: str | None
     rows: int | None
     objects: tuple[BatchObject, ...]
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Records that are not in the batch, for what it was made of has them refused, by reason."""
 
     @property
     def id(self) -> str:
@@ -57,6 +60,15 @@ class Batch:
     def objects_as_dicts(self) -> list[dict[str, Any]]:
         """The objects as the descriptor has them."""
         return [asdict(item) for item in self.objects]
+
+    @property
+    def rows_rejected(self) -> int:
+        """How many records are not in the batch because they were refused."""
+        return sum(self.rejected.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the descriptor, as the state machine takes it."""
+        return asdict(self)
 
     @classmethod
     def from_event(cls, event: Any) -> Batch:
@@ -81,6 +93,7 @@ class Batch:
             run=run,
             rows=rows,
             objects=tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(objects)),
+            rejected=_counts(document.get("rejected") or {}, "batch.rejected"),
         )
         if not batch.objects:
             raise InvalidBatchError("batch.objects is empty.")
@@ -96,6 +109,12 @@ def _object(item: Any, path: str) -> BatchObject:
         etag=_field(item, "etag", str, path).strip('"'),
         size=_field(item, "size", int, path),
     )
+
+
+def _counts(document: Any, path: str) -> dict[str, int]:
+    if not isinstance(document, dict) or any(type(count) is not int or count < 0 for count in document.values()):
+        raise InvalidBatchError(f"{path} does not count by reason.")
+    return dict(document)
 
 
 def _field(document: Any, name: str, kind: type, path: str) -> Any:

@@ -73,9 +73,10 @@ def is_expiry(record: Mapping[str, Any]) -> bool:
     Its user identity is DynamoDB itself (DynamoDB Developer Guide, "DynamoDB Streams and Time to Live"). The copy
     of such a delete in another region of a global table has no user identity and is told as a plain delete.
     """
-    identity = record.get("userIdentity") or {}
+    identity = record.get("userIdentity")
     return (
         record.get("eventName") == "REMOVE"
+        and isinstance(identity, dict)
         and identity.get("type") == "Service"
         and identity.get("principalId") == "dynamodb.amazonaws.com"
     )

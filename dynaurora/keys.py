@@ -3,10 +3,16 @@
     processed/mapping=<m>/                          streamed CSV batches, by Firehose
     transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
                                                     those too large for it, by forward_changes
-    batches/run=<run>/                              a backfill's plan and its converted CSV
+    exports/run=<run>/                              DynamoDB's export of a backfill, in DynamoDB's own layout
+    batches/run=<run>/                              a backfill's plans, its converted CSV, and its sweep's
+    reports/run=<run>/                              what a backfill did
     batches/mapping=<m>/                            load manifests, by import_batch
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
-    aws/lambda/                                     stream records that could not be forwarded, by the event source
+    parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
+    notices/mapping=<m>/                            of what people were told, and when
+    batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
+    batches/reprocess/run=<run>/                    what a reprocess takes up, and the records it is to put back
+    aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
 A key never contains a retry count: the same work writes the same key.
@@ -22,7 +28,12 @@ from dynaurora.errors import InvalidBatchError
 PROCESSED = "processed"
 FAILED_RECORDS = "transformation_failed_data_backup"
 BATCHES = "batches"
+REPROCESS = "batches/reprocess"
+EXPORTS = "exports"
+REPORTS = "reports"
 FAILED_BATCHES = "failed_batches"
+PARKED = "parked"
+NOTICES = "notices"
 UNFORWARDED = "aws/lambda"
 """Lambda names the objects of an S3 on-failure destination `aws/lambda/<mapping's UUID>/<shard>/…` (AWS Lambda
 Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be chosen."""
@@ -73,14 +84,49 @@ def manifest(mapping: str, batch_id: str) -> str:
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
 
 
+def export_prefix(run: str) -> str:
+    """Return the prefix that DynamoDB is asked to export to, as its API takes it: without a slash at its end."""
+    return f"{EXPORTS}/run={run}"
+
+
+def export_request(run: str) -> str:
+    """Return the key of what a run asked DynamoDB to export."""
+    return f"{BATCHES}/run={run}/export.json"
+
+
 def plan(run: str) -> str:
-    """Return the key of the plan of a run."""
+    """Return the key of the plan of a run: its batches."""
     return f"{BATCHES}/run={run}/plan.json"
+
+
+def planned(run: str) -> str:
+    """Return the key of what the plan of a run comes to; it is there once the plan is whole."""
+    return f"{BATCHES}/run={run}/planned.json"
 
 
 def backfill_batch(run: str, number: int) -> str:
     """Return the key of a converted batch."""
     return f"{BATCHES}/run={run}/batch-{number:06}.csv"
+
+
+def backfill_descriptor(run: str, number: int) -> str:
+    """Return the key of a converted batch's descriptor; it is there once the batch is whole."""
+    return f"{BATCHES}/run={run}/batch-{number:06}.json"
+
+
+def sweep_plan(run: str) -> str:
+    """Return the key of the plan of a run's sweep: its batches' descriptors."""
+    return f"{BATCHES}/run={run}/sweep.json"
+
+
+def sweep_batch(run: str, number: int) -> str:
+    """Return the key of a batch of tombstones."""
+    return f"{BATCHES}/run={run}/sweep-{number:06}.csv"
+
+
+def report(run: str) -> str:
+    """Return the key of the report of a run."""
+    return f"{REPORTS}/run={run}/report.json"
 
 
 def backfill_rejects(mapping: str, run: str, number: int) -> str:
@@ -96,3 +142,48 @@ def failed_batches_prefix(mapping: str) -> str:
 def failed_batch(mapping: str, batch_id: str) -> str:
     """Return the key of the record of a batch that Aurora did not take."""
     return f"{failed_batches_prefix(mapping)}{batch_id}.json"
+
+
+def unforwarded_prefix(event_source_mapping: str) -> str:
+    """Return the prefix of the stream records that an event source mapping gave up on, by its UUID."""
+    return f"{UNFORWARDED}/{event_source_mapping}/"
+
+
+def parked_prefix(mapping: str) -> str:
+    """Return the prefix of what is kept for a person to decide on."""
+    return f"{PARKED}/mapping={mapping}/"
+
+
+def parked(mapping: str, key: str) -> str:
+    """Return where what is under a failed key is parked: the key itself, below the parked prefix."""
+    return f"{parked_prefix(mapping)}{key}"
+
+
+def reprocessed_batch(mapping: str, digest: str) -> str:
+    """Return the key of the CSV of records that were mapped again, named by what it was made of."""
+    return f"{REPROCESS}/mapping={mapping}/{digest}.csv"
+
+
+def reprocess_plan(run: str) -> str:
+    """Return the key of the list of failures that a run takes up."""
+    return f"{REPROCESS}/run={run}/failures.json"
+
+
+def remainder(run: str, number: int, index: int) -> str:
+    """Return the key of the records of an object that were refused again, before they take its place."""
+    return f"{REPROCESS}/run={run}/remainder-{number:06}-{index:03}.json"
+
+
+def parked_remainder(run: str, number: int, index: int) -> str:
+    """Return the key of the records of an object that were refused too often, before they are parked."""
+    return f"{REPROCESS}/run={run}/parked-{number:06}-{index:03}.json"
+
+
+def unforwarded_records(mapping: str, key: str) -> str:
+    """Return where the refused ones of a batch of unforwarded stream records go, by the key of that batch."""
+    return f"{failed_records_prefix(mapping)}unforwarded/{key.removeprefix(f'{UNFORWARDED}/')}"
+
+
+def notice(mapping: str, cause: str, interval: int) -> str:
+    """Return the key that says that people were told of a cause in an interval, counted from 1970."""
+    return f"{NOTICES}/mapping={mapping}/{cause}/{interval}.json"

@@ -7,6 +7,7 @@ tables and columns come from.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -115,6 +116,14 @@ class Mapping:
         """The columns of the primary key, in the order of the item's key attributes."""
         takers = {column.attribute: column for column in self.columns}
         return tuple(takers[attribute] for attribute in self.key_attributes)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all that decides what becomes of an item: mappings that share it make the same rows."""
+        columns = [(column.name, column.type.sql, column.source) for column in self.columns]
+        source = self.source_table, self.key_attributes, sorted(self.json_attributes), self.schema
+        target = self.database, self.table, columns, self.unmapped
+        return hashlib.sha256(json.dumps([source, target], default=str, sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def validator(self) -> Draft202012Validator:

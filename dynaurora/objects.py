@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
+
+from botocore.exceptions import ClientError
 
 from dynaurora import aws
-from dynaurora.errors import ObjectMissingError
+from dynaurora.errors import DynauroraError, ObjectMissingError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
     from typing import BinaryIO
 
 PART_BYTES = 8 * 1024 * 1024
 """Of one part of an upload; S3 takes at least 5 MiB (Amazon S3 User Guide, "Multipart upload limits")."""
+READ_BYTES = 128 * 1024
+"""What is read of a stream at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,17 @@ class Tail:
     etag: str
     size: int
     last_byte: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object of a listing."""
+
+    key: str
+    etag: str
+    size: int
+    """In bytes."""
+    modified_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -45,6 +64,22 @@ class ObjectStore(Protocol):
 
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
         """Give an object these tags and no others. Raises ObjectMissingError."""
+        ...
+
+    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """Yield the objects whose keys begin with a prefix, in the order of the keys' bytes."""
+        ...
+
+    def create(self, bucket: str, key: str, body: bytes) -> bool:
+        """Put an object where there is none; return False where there is one."""
+        ...
+
+    def copy(self, bucket: str, source: str, target: str) -> None:
+        """Copy an object within its bucket. Raises ObjectMissingError."""
+        ...
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object, whether it is there or not; in a versioned bucket its versions stay."""
         ...
 
     def upload(self, bucket: str, key: str) -> Upload:
@@ -76,7 +111,7 @@ class S3Objects:
 
     def tail(self, bucket: str, key: str) -> Tail:
         """Return an object's ETag, size and last byte. Raises ObjectMissingError."""
-        with aws.translated_errors():
+        with naming(bucket, key):
             head = aws.client("s3").head_object(Bucket=bucket, Key=key)
             if head["ContentLength"] == 0:
                 return Tail(head["ETag"].strip('"'), 0, b"")
@@ -86,30 +121,83 @@ class S3Objects:
 
     def read(self, bucket: str, key: str) -> bytes:
         """Return an object's bytes. Raises ObjectMissingError."""
-        with aws.translated_errors():
+        with naming(bucket, key):
             body: bytes = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
             return body
 
     def open(self, bucket: str, key: str) -> BinaryIO:
         """Return an object's bytes as a stream, for what may be large. Raises ObjectMissingError."""
-        with aws.translated_errors():
-            return cast("BinaryIO", aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"])
+        with naming(bucket, key):
+            body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        return io.BufferedReader(S3Stream(body, bucket, key), READ_BYTES)
 
     def write(self, bucket: str, key: str, body: bytes) -> str:
         """Put an object and return its ETag."""
-        with aws.translated_errors():
+        with naming(bucket, key):
             answer = aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
         return str(answer["ETag"]).strip('"')
 
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
         """Give an object these tags and no others. Raises ObjectMissingError."""
         tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
-        with aws.translated_errors():
+        with naming(bucket, key):
             aws.client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tag_set})
+
+    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """Yield the objects whose keys begin with a prefix, in the order of the keys' bytes."""
+        pages = iter(aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix))
+        while True:
+            with aws.translated_errors():
+                page = next(pages, None)
+            if page is None:
+                return
+            for entry in page.get("Contents", []):
+                yield Listed(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
+
+    def create(self, bucket: str, key: str, body: bytes) -> bool:
+        """Put an object where there is none; return False where there is one, or another is being put."""
+        try:
+            with naming(bucket, key):
+                aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                return False
+            raise
+        return True
+
+    def copy(self, bucket: str, source: str, target: str) -> None:
+        """Copy an object within its bucket, up to 5 GB. Raises ObjectMissingError."""
+        with naming(bucket, source):
+            aws.client("s3").copy_object(Bucket=bucket, Key=target, CopySource={"Bucket": bucket, "Key": source})
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object, whether it is there or not; in a versioned bucket its versions stay."""
+        with naming(bucket, key):
+            aws.client("s3").delete_object(Bucket=bucket, Key=key)
 
     def upload(self, bucket: str, key: str) -> S3Upload:
         """Return an upload that is written piece by piece, for what may be large."""
         return S3Upload(self, bucket, key)
+
+
+class S3Stream(io.RawIOBase):
+    """An object's bytes as they come; a connection that breaks on the way is an error of ours too."""
+
+    def __init__(self, body: Any, bucket: str, key: str) -> None:
+        super().__init__()
+        self._body = body
+        self._place = bucket, key
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what fits and return how much that was. Raises ThrottledError where the connection breaks."""
+        with naming(*self._place):
+            data = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class S3Upload:
@@ -162,9 +250,29 @@ class S3Upload:
         self._pieces, self._held = [], 0
 
 
+@contextmanager
+def naming(bucket: str, key: str) -> Iterator[None]:
+    """Turn the SDK's errors into ours, each with the object that it is about: S3 itself does not name it."""
+    try:
+        with aws.translated_errors():
+            yield
+    except DynauroraError as error:
+        raise type(error)(f"s3://{bucket}/{key}: {error.problem}") from error
+
+
 def read_or_none(store: ObjectStore, bucket: str, key: str) -> bytes | None:
     """Return an object's bytes, or None where there is no such object."""
     try:
         return store.read(bucket, key)
     except ObjectMissingError:
         return None
+
+
+@contextmanager
+def aborting(upload: Upload) -> Iterator[Upload]:
+    """Yield an upload, and abort it where what is done with it fails."""
+    try:
+        yield upload
+    except BaseException:
+        upload.abort()
+        raise

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # An invocation that fails counts nothing of its own; that is no news.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
+MAX_PATH = 120
+"""Characters of a path to count by: an attribute's name may have 64 KB."""
+
 logger = Logger()
 tracer = Tracer()
 metrics = Metrics(namespace="dynaurora")
@@ -40,4 +43,4 @@ def count(name: str, value: int) -> None:
 
 def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
     """Return how often each reason was given, most frequent first, as `path (rule)`."""
-    return dict(Counter(f"{reason.path or 'record'} ({reason.rule})" for reason in reasons).most_common())
+    return dict(Counter(f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})" for reason in reasons).most_common())

@@ -6,7 +6,10 @@ from typing import Any
 
 from dynaurora.changes import Change, encode_change
 from dynaurora.mapping import Mapping, build_mapping
+from dynaurora.planning import Plan
+from dynaurora.reconciling import Totals
 from dynaurora.rows import Row, RowMapper
+from dynaurora.runs import Limits, RunRequest
 
 SEQUENCE_NUMBER = "111000000000000000000000"
 CREATED_AT = 1_700_000_000
@@ -105,3 +108,60 @@ def firehose_record(change: Change | bytes, record_id: str = "1") -> Document:
         "approximateArrivalTimestamp": CREATED_AT * 1000,
         "data": base64.b64encode(data).decode("ascii"),
     }
+
+
+TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/web_analytics"
+EXPORT_ARN = f"{TABLE_ARN}/export/01700000000000-abcdef12"
+
+
+def run_input(**changed: Any) -> Document:
+    """Return the input of a run with every field, some of them changed."""
+    document = {
+        "mapping": "web_analytics",
+        "run": "r1",
+        "export_arn": None,
+        "max_concurrency": 2,
+        "tolerated_failure_percentage": 0,
+        "sweep": False,
+    }
+    return document | changed
+
+
+def run_request(run: str = "r1", **changed: Any) -> RunRequest:
+    """Return what `run_input` asks for, of a deployment that allows everything."""
+    return RunRequest.from_input(run_input(run=run, **changed), "web_analytics", Limits(2, 0))
+
+
+def make_plan(**changed: Any) -> Plan:
+    """Return what a plan of ten items in two batches comes to, with some of its facts changed."""
+    facts: Document = {
+        "bucket": "landing",
+        "key": "batches/run=r1/plan.json",
+        "export_arn": EXPORT_ARN,
+        "export_second": CREATED_AT,
+        "export_bucket": "landing",
+        "items": 10,
+        "billed_bytes": 1000,
+        "files": 3,
+        "files_empty": 1,
+        "batches": 2,
+    }
+    return Plan(**facts | changed)
+
+
+def make_totals(**changed: Any) -> Totals:
+    """Return what the run of `make_plan` comes to where everything is imported, with some of it changed."""
+    counts: Document = {
+        "exported": 10,
+        "imported": 10,
+        "already_newer": 0,
+        "rejected": 0,
+        "rejected_reasons": {},
+        "unaccounted": 0,
+        "batches_planned": 2,
+        "batches_imported": 2,
+        "batches_failed": 0,
+        "retries": 0,
+        "import_seconds": 1.5,
+    }
+    return Totals(**counts | changed)

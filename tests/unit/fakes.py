@@ -2,12 +2,15 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import BytesIO
 
 from dynaurora.errors import ObjectMissingError, ThrottledError
-from dynaurora.objects import Tail
+from dynaurora.objects import Listed, Tail
+
+WRITTEN_AT = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 
 
 @dataclass
@@ -16,6 +19,8 @@ class InMemoryObjects:
 
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
     tags: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    written_at: datetime = WRITTEN_AT
+    """When all of them were last written."""
 
     def tail(self, bucket: str, key: str) -> Tail:
         body = self.read(bucket, key)
@@ -38,6 +43,23 @@ class InMemoryObjects:
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
         self.read(bucket, key)
         self.tags[bucket, key] = tags
+
+    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        for key in sorted(key for place, key in self.objects if place == bucket and key.startswith(prefix)):
+            body = self.objects[bucket, key]
+            yield Listed(key, etag_of(body), len(body), self.written_at)
+
+    def create(self, bucket: str, key: str, body: bytes) -> bool:
+        if (bucket, key) in self.objects:
+            return False
+        self.write(bucket, key, body)
+        return True
+
+    def copy(self, bucket: str, source: str, target: str) -> None:
+        self.write(bucket, target, self.read(bucket, source))
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.objects.pop((bucket, key), None)
 
     def upload(self, bucket: str, key: str) -> "InMemoryUpload":
         return InMemoryUpload(self, bucket, key)
@@ -106,3 +128,19 @@ class Pauses:
 
     def __call__(self, seconds: float) -> None:
         self.seconds.append(seconds)
+
+
+@dataclass
+class InMemoryExecutions:
+    """An Executions: those that run, by ARN, and what was asked about."""
+
+    running: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    error: Exception | None = None
+    """What it answers instead."""
+
+    def is_running(self, arn: str) -> bool:
+        self.asked.append(arn)
+        if self.error:
+            raise self.error
+        return arn in self.running
