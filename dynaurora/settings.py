@@ -64,11 +64,9 @@ class TransformChangesSettings(Settings):
 
 
 @dataclass(frozen=True)
-class ImportBatchSettings(Settings):
-    """Settings of import_batch."""
+class DatabaseSettings(Settings):
+    """Settings of every function that connects to Aurora."""
 
-    landing_bucket: str
-    """The bucket that load manifests are written to."""
     database_host: str
     """The cluster's writer endpoint."""
     database_port: int
@@ -79,11 +77,137 @@ class ImportBatchSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ImportBatchSettings(DatabaseSettings):
+    """Settings of import_batch."""
+
+    landing_bucket: str
+    """The bucket that load manifests are written to."""
+
+
+@dataclass(frozen=True)
 class RecordFailedBatchSettings(Settings):
     """Settings of record_failed_batch."""
 
     landing_bucket: str
     """The bucket of the failed batches."""
+    notice_interval_seconds: int
+    """For how long people are not told again of the same cause."""
+
+
+@dataclass(frozen=True)
+class OpenRunSettings(DatabaseSettings):
+    """Settings of open_run."""
+
+    import_concurrency: int
+    """Most batches that are imported at the same time, 0 for unbounded."""
+    backfill_concurrency: int
+    """Most batches that a run converts and imports at the same time, where it asks for no other number."""
+    ttl_deletes: Literal["replicate", "ignore"]
+    """What becomes of deletes by Time to Live: where they are ignored, a sweep is refused."""
+
+
+@dataclass(frozen=True)
+class CheckReadinessSettings(Settings):
+    """Settings of check_readiness."""
+
+    source_table: str
+    """The name of the replicated table."""
+    event_source_mapping_id: str
+    """The event source mapping that reads the table's stream."""
+    landing_bucket: str
+    """The bucket that the table is exported to."""
+
+
+@dataclass(frozen=True)
+class PlanBackfillSettings(Settings):
+    """Settings of plan_backfill."""
+
+    source_table_arn: str
+    """The ARN of the replicated table, which the export has to be of."""
+    landing_bucket: str
+    """The bucket that the plan is written to."""
+
+
+@dataclass(frozen=True)
+class ConvertExportSettings(Settings):
+    """Settings of convert_export."""
+
+    landing_bucket: str
+    """The bucket that batches, and what is refused, are written to."""
+
+
+@dataclass(frozen=True)
+class ReconcileRunSettings(DatabaseSettings):
+    """Settings of reconcile_run."""
+
+
+@dataclass(frozen=True)
+class PlanSweepSettings(DatabaseSettings):
+    """Settings of plan_sweep."""
+
+    landing_bucket: str
+    """The bucket that batches of tombstones are written to."""
+
+
+@dataclass(frozen=True)
+class ReportRunSettings(Settings):
+    """Settings of report_run."""
+
+    landing_bucket: str
+    """The bucket of the reports, and of the failed batches that they name."""
+    convert_memory_mb: int
+    """The memory of convert_export, for the estimate of costs."""
+    import_memory_mb: int
+    """The memory of import_batch, for the estimate of costs."""
+    notice_interval_seconds: int
+    """For how long people are not told again of the same cause."""
+
+
+@dataclass(frozen=True)
+class ListFailuresSettings(Settings):
+    """Settings of list_failures."""
+
+    landing_bucket: str
+    """The bucket of the failures."""
+    event_source_mapping_id: str
+    """The event source mapping whose on-failure objects are this stack's."""
+
+
+@dataclass(frozen=True)
+class ConvertFailuresSettings(Settings):
+    """Settings of convert_failures."""
+
+    landing_bucket: str
+    """The bucket of the failures, and of the batches that they become."""
+    max_attempts: int
+    """How often a record is mapped again before it is parked."""
+    ttl_deletes: Literal["replicate", "ignore"]
+    """What becomes of deletes by Time to Live, as forward_changes has it."""
+
+
+@dataclass(frozen=True)
+class SettleFailuresSettings(Settings):
+    """Settings of settle_failures."""
+
+    landing_bucket: str
+    """The bucket of the failures."""
+    max_attempts: int
+    """How often a batch is imported again before it is parked."""
+    notice_interval_seconds: int
+    """For how long people are not told again of the same cause."""
+
+
+@dataclass(frozen=True)
+class CloseRunSettings(DatabaseSettings):
+    """Settings of close_run."""
+
+    landing_bucket: str
+    """The bucket of the plan, which a run that was stopped cannot bring along."""
+
+
+@dataclass(frozen=True)
+class DescribeRunsSettings(DatabaseSettings):
+    """Settings of describe_runs."""
 
 
 def _read(text: str, kind: Any) -> Any:

@@ -4,10 +4,22 @@ import pytest
 
 from dynaurora.errors import InvalidSettingsError
 from dynaurora.settings import (
+    CheckReadinessSettings,
+    CloseRunSettings,
+    ConvertExportSettings,
+    ConvertFailuresSettings,
+    DescribeRunsSettings,
     ForwardChangesSettings,
     ImportBatchSettings,
+    ListFailuresSettings,
+    OpenRunSettings,
+    PlanBackfillSettings,
+    PlanSweepSettings,
+    ReconcileRunSettings,
     RecordFailedBatchSettings,
+    ReportRunSettings,
     Settings,
+    SettleFailuresSettings,
     TransformChangesSettings,
 )
 
@@ -20,7 +32,17 @@ ENVIRONMENT = {
     "DATABASE_PORT": "3306",
     "DATABASE_SECRET_ARN": "arn:secret",
     "DATABASE_CA": "",
+    "IMPORT_CONCURRENCY": "5",
+    "BACKFILL_CONCURRENCY": "2",
+    "SOURCE_TABLE": "web_analytics",
+    "SOURCE_TABLE_ARN": "arn:table",
+    "EVENT_SOURCE_MAPPING_ID": "14e0db71",
+    "CONVERT_MEMORY_MB": "1769",
+    "IMPORT_MEMORY_MB": "256",
+    "NOTICE_INTERVAL_SECONDS": "3600",
+    "MAX_ATTEMPTS": "5",
 }
+DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
 
 
 @pytest.fixture
@@ -43,7 +65,40 @@ def test_settings_are_read_from_the_environment(environment):
     )
     assert ImportBatchSettings.from_environment().database_port == 3306
     assert TransformChangesSettings.from_environment().mapping == "web_analytics"
-    assert RecordFailedBatchSettings.from_environment().landing_bucket == "landing"
+    assert RecordFailedBatchSettings.from_environment() == RecordFailedBatchSettings("web_analytics", "landing", 3600)
+
+
+def test_settings_of_runs_are_read_from_the_environment(environment):
+    environment(**ENVIRONMENT)
+    opening, reporting = OpenRunSettings.from_environment(), ReportRunSettings.from_environment()
+    assert (opening.import_concurrency, opening.backfill_concurrency, opening.database_host) == (5, 2, "db")
+    assert reporting == ReportRunSettings(
+        mapping="web_analytics",
+        landing_bucket="landing",
+        convert_memory_mb=1769,
+        import_memory_mb=256,
+        notice_interval_seconds=3600,
+    )
+    assert CheckReadinessSettings.from_environment() == CheckReadinessSettings(
+        "web_analytics", "web_analytics", "14e0db71", "landing"
+    )
+    assert PlanBackfillSettings.from_environment().source_table_arn == "arn:table"
+
+
+def test_settings_of_reprocesses_are_read_from_the_environment(environment):
+    environment(**ENVIRONMENT)
+    assert ListFailuresSettings.from_environment() == ListFailuresSettings("web_analytics", "landing", "14e0db71")
+    assert ConvertFailuresSettings.from_environment() == ConvertFailuresSettings(
+        mapping="web_analytics", landing_bucket="landing", max_attempts=5, ttl_deletes="ignore"
+    )
+    assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
+        mapping="web_analytics", landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
+    )
+
+
+def test_an_importer_without_bound_is_a_setting(environment):
+    environment(**ENVIRONMENT | {"IMPORT_CONCURRENCY": "0"})
+    assert OpenRunSettings.from_environment().import_concurrency == 0
 
 
 def test_an_empty_certificate_authority_is_amazons(environment):
@@ -56,11 +111,23 @@ def test_an_empty_certificate_authority_is_amazons(environment):
     [
         (TransformChangesSettings, ["MAPPING"]),
         (ForwardChangesSettings, ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"]),
+        (ImportBatchSettings, [*DATABASE, "LANDING_BUCKET"]),
+        (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
+        (OpenRunSettings, [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
+        (CheckReadinessSettings, ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),
+        (PlanBackfillSettings, ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"]),
+        (ConvertExportSettings, ["MAPPING", "LANDING_BUCKET"]),
+        (ReconcileRunSettings, DATABASE),
+        (PlanSweepSettings, [*DATABASE, "LANDING_BUCKET"]),
         (
-            ImportBatchSettings,
-            ["MAPPING", "LANDING_BUCKET", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"],
+            ReportRunSettings,
+            ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
         ),
-        (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET"]),
+        (ListFailuresSettings, ["MAPPING", "LANDING_BUCKET", "EVENT_SOURCE_MAPPING_ID"]),
+        (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"]),
+        (SettleFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
+        (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
+        (DescribeRunsSettings, DATABASE),
     ],
 )
 def test_every_missing_variable_is_named_at_once(environment, cls, variables):
@@ -75,6 +142,12 @@ def test_every_missing_variable_is_named_at_once(environment, cls, variables):
     [
         (ForwardChangesSettings, "TTL_DELETES", "maybe", "TTL_DELETES is 'maybe': it must be one of replicate, ignore"),
         (ImportBatchSettings, "DATABASE_PORT", "mysql", "DATABASE_PORT is 'mysql'"),
+        (OpenRunSettings, "IMPORT_CONCURRENCY", "many", "IMPORT_CONCURRENCY is 'many'"),
+        (OpenRunSettings, "BACKFILL_CONCURRENCY", "1.5", "BACKFILL_CONCURRENCY is '1.5'"),
+        (ReportRunSettings, "CONVERT_MEMORY_MB", "1 GB", "CONVERT_MEMORY_MB is '1 GB'"),
+        (RecordFailedBatchSettings, "NOTICE_INTERVAL_SECONDS", "1 h", "NOTICE_INTERVAL_SECONDS is '1 h'"),
+        (ConvertFailuresSettings, "MAX_ATTEMPTS", "some", "MAX_ATTEMPTS is 'some'"),
+        (ConvertFailuresSettings, "TTL_DELETES", "no", "TTL_DELETES is 'no': it must be one of replicate, ignore"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value(environment, cls, variable, value, problem):
@@ -83,7 +156,11 @@ def test_a_wrong_variable_is_named_with_its_value(environment, cls, variable, va
         cls.from_environment()
 
 
-@pytest.mark.parametrize("cls", [Settings, *Settings.__subclasses__()])
+def subclasses(cls):
+    return [cls, *(found for child in cls.__subclasses__() for found in subclasses(child))]
+
+
+@pytest.mark.parametrize("cls", subclasses(Settings))
 def test_settings_cannot_be_changed(cls):
     settings = cls(**{entry.name: "1" for entry in dataclasses.fields(cls)})
     with pytest.raises(dataclasses.FrozenInstanceError):
