@@ -11,7 +11,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dynaurora import migrations, sql
 from dynaurora.aurora import Endpoint, connect
 from dynaurora.errors import DynauroraError
-from dynaurora.mapping import load_mapping
 from dynaurora.secrets import read_credentials
 
 EPILOG = """
@@ -25,7 +24,7 @@ CA is Amazon RDS's bundle: `make package` puts it at build/certificates/rds-glob
 
 \b
 The secret's user needs these grants, and CREATE on *.* where the database is not there yet:
-  GRANT CREATE, CREATE VIEW, CREATE TEMPORARY TABLES, DROP, SELECT, INSERT ON Demo.* TO preparer;
+  GRANT CREATE, ALTER, CREATE VIEW, CREATE TEMPORARY TABLES, DROP, SELECT, INSERT ON Demo.* TO preparer;
 The loader, whose secret the stack gets, needs only these, granted directly and not through a role:
   GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON Demo.* TO loader;
   GRANT AWS_LOAD_S3_ACCESS TO loader;
@@ -47,6 +46,8 @@ The loader, whose secret the stack gets, needs only these, granted directly and 
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 def prepare(mapping: str, host: str, port: int, secret_arn: str, ca_file: Path, dry_run: bool, as_json: bool) -> None:
     """Create the tables and the view of MAPPING in Aurora, and the system tables. Safe to repeat."""
+    from dynaurora.mapping import load_mapping  # takes a second, which no other command needs
+
     try:
         wanted = load_mapping(mapping)
         endpoint = Endpoint(host, port, ca_file.read_text("ascii"))

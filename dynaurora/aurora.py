@@ -131,10 +131,10 @@ class Aurora:
             cursor.execute(statement, arguments or None)
             return list(cursor.fetchall())
 
-    def stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def stream(self, statement: str, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Run a query and yield its rows as they come, holding one at a time."""
         with translated_errors(), self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
-            cursor.execute(statement)
+            cursor.execute(statement, arguments or None)
             yield from cursor
 
     @contextmanager

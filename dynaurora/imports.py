@@ -53,22 +53,25 @@ class ImportResult:
 
 
 def import_batch(
-    batch: Batch, mapping: Mapping, aurora: Aurora, store: ObjectStore, landing_bucket: str
+    batch: Batch, mapping: Mapping, aurora: Aurora, store: ObjectStore, landing_bucket: str, retries: int = 0
 ) -> ImportResult:
     """Apply a batch once, whatever was applied before and however often it is asked for.
 
-    Raises an error of `dynaurora.errors`; the transaction is then undone.
+    `retries` is how often it was tried before, for the ledger. Raises an error of `dynaurora.errors`; the transaction
+    is then undone.
     """
     if batch.mapping != mapping.name:
         raise InvalidBatchError(f"The batch is for mapping {batch.mapping}, and this function imports {mapping.name}.")
     ledger = Ledger(aurora, mapping.database)
     with aurora.transaction():
-        if not ledger.enter(batch):
+        if not ledger.enter(batch, retries):
             return ImportResult("already_applied", batch.id, *ledger.counts(batch))
         check_objects(batch, store)
-        manifest_uri = write_manifest(batch, store, landing_bucket)
-        rows_staged = stage(batch, mapping, aurora, manifest_uri)
-        rows_changed = merge(mapping, aurora)
+        rows_staged = rows_changed = 0
+        if batch.rows != 0:  # of a batch whose every record was refused, the ledger says so
+            manifest_uri = write_manifest(batch, store, landing_bucket)
+            rows_staged = stage(batch, mapping, aurora, manifest_uri)
+            rows_changed = merge(mapping, aurora)
         ledger.close(batch, rows_staged, rows_changed)
     return ImportResult("applied", batch.id, rows_staged, rows_changed)
 
@@ -84,14 +87,16 @@ def mark_imported(batch: Batch, store: ObjectStore) -> None:
 
 
 def check_objects(batch: Batch, store: ObjectStore) -> None:
-    """Refuse a batch whose objects are missing, changed, empty or cut off within a line."""
+    """Refuse a batch whose objects are missing, changed, cut off within a line, or empty without its saying so."""
     for item in batch.objects:
         tail = store.tail(item.bucket, item.key)
         if tail.etag != item.etag:
             raise ObjectChangedError(f"{item.uri} has the ETag {tail.etag}, and the batch names {item.etag}.")
-        if tail.size == 0:
+        if tail.size and batch.rows == 0:
+            raise RowCountError(f"{item.uri} has {tail.size} bytes, and its batch was written without rows.")
+        if not tail.size and batch.rows != 0:
             raise MalformedBatchError(f"{item.uri} is empty.")
-        if tail.last_byte != b"\n":
+        if tail.size and tail.last_byte != b"\n":
             raise MalformedBatchError(f"{item.uri} ends within a line: it is truncated.")
 
 

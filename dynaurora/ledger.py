@@ -25,18 +25,21 @@ class Ledger:
         self._aurora = aurora
         self._table = f"{quote(database)}.{quote(IMPORTS)}"
 
-    def enter(self, batch: Batch) -> bool:
+    def enter(self, batch: Batch, retries: int) -> bool:
         """Insert the batch's row; return False where it is there already: the batch was applied before.
 
         A second import of the same batch waits here until the first one has ended.
         """
         statement = (
-            f"INSERT INTO {self._table} (batch_id, mapping, source, run, objects, started_at)"
-            " VALUES (%s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"
+            f"INSERT INTO {self._table}"
+            " (batch_id, mapping, source, run, objects, rows_rejected, rejected, retries, started_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"
         )
         objects = json.dumps(batch.objects_as_dicts)
+        rejected = json.dumps(batch.rejected) if batch.rejected else None
+        values = (batch.id, batch.mapping, batch.source, batch.run, objects, batch.rows_rejected, rejected, retries)
         try:
-            self._aurora.execute(statement, (batch.id, batch.mapping, batch.source, batch.run, objects))
+            self._aurora.execute(statement, values)
         except DuplicateRow:
             return False
         return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dynaurora import sql
 from dynaurora.errors import TargetMismatchError
 from dynaurora.ledger import IMPORTS
+from dynaurora.runs import RUNS
 
 if TYPE_CHECKING:
     from dynaurora.aurora import Aurora
@@ -26,6 +27,8 @@ class Migration:
 
     name: str
     statements: tuple[str, ...]
+    ledger_columns: tuple[tuple[str, str], ...] = ()
+    """Names and definitions of columns that the ledger gets: MySQL cannot add a column only if it is not there."""
 
 
 MIGRATIONS = (
@@ -46,6 +49,35 @@ MIGRATIONS = (
   KEY `by_run` (`run`),
   KEY `by_time` (`mapping`, `finished_at`)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+    ),
+    Migration(
+        "0002_runs",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{RUNS}` (
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `kind` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `mapping_digest` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `state` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `execution` VARCHAR(512) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `options` LONGTEXT NOT NULL,
+  `export_arn` VARCHAR(2048) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `export_time` DATETIME NULL,
+  `items` BIGINT UNSIGNED NULL,
+  `rows_imported` BIGINT UNSIGNED NULL,
+  `rows_rejected` BIGINT UNSIGNED NULL,
+  `reason` TEXT NULL,
+  `started_at` DATETIME(6) NOT NULL,
+  `ended_at` DATETIME(6) NULL,
+  PRIMARY KEY (`run`),
+  KEY `by_time` (`mapping`, `started_at`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+        ledger_columns=(
+            ("rows_rejected", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
+            ("rejected", "LONGTEXT NULL"),
+            ("retries", "INT UNSIGNED NOT NULL DEFAULT 0"),
         ),
     ),
 )
@@ -84,9 +116,18 @@ def migrate(aurora: Aurora, database: str) -> list[str]:
         with aurora.transaction():
             for statement in migration.statements:
                 aurora.execute(statement.format(database=quoted))
+            add_columns(aurora, f"{quoted}.{sql.quote(IMPORTS)}", migration.ledger_columns)
             # Two deployments at once may both apply it; its statements bear that, and so does its row.
             aurora.execute(f"INSERT IGNORE INTO {table} VALUES (%s, UTC_TIMESTAMP(6))", (migration.name,))
     return [migration.name for migration in pending]
+
+
+def add_columns(aurora: Aurora, table: str, columns: tuple[tuple[str, str], ...]) -> None:
+    """Give a table those of the columns that it does not have."""
+    there = {name for name, *_ in aurora.query(f"SHOW COLUMNS FROM {table}")} if columns else set()
+    for name, definition in columns:
+        if name not in there:
+            aurora.execute(f"ALTER TABLE {table} ADD COLUMN {sql.quote(name)} {definition}")
 
 
 def check_replica(aurora: Aurora, mapping: Mapping) -> None:

@@ -142,6 +142,23 @@ def select_rows(mapping: Mapping) -> str:
     return f"SELECT {_names(mapping.columns)} FROM {table} ORDER BY {_names(mapping.key_columns)}"
 
 
+def select_older_keys(mapping: Mapping) -> str:
+    """Return the query for the keys of the rows that exist and are below a version, its one parameter.
+
+    Keys are as a batch's fields have them: text, and base64 of what is binary, which MySQL breaks into lines.
+    """
+    fields = (
+        rf"REPLACE(TO_BASE64({quote(column.name)}), '\n', '')"
+        if column.type.is_binary
+        else f"CAST({quote(column.name)} AS CHAR)"
+        for column in mapping.key_columns
+    )
+    return (
+        f"SELECT {', '.join(fields)} FROM {_table(mapping, mapping.replica)}"
+        f" WHERE NOT {quote('_deleted')} AND {quote('_version')} < %s ORDER BY {_names(mapping.key_columns)}"
+    )
+
+
 def _create_temporary(mapping: Mapping, definitions: list[str]) -> str:
     return (
         f"CREATE TEMPORARY TABLE {_table(mapping, STAGED)} (\n  "

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.aurora import Endpoint, connect
 from dynaurora.batches import Batch
+from dynaurora.database import connect_loader
 from dynaurora.imports import import_batch, mark_imported
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
 from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
-from dynaurora.secrets import read_credentials
 from dynaurora.settings import ImportBatchSettings
 
 if TYPE_CHECKING:
@@ -22,19 +21,21 @@ if TYPE_CHECKING:
 settings = ImportBatchSettings.from_environment()
 observe_mapping(settings.mapping)
 mapping = load_mapping(settings.mapping)
-endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
 
 
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Apply one batch to Aurora, or say that it was applied before."""
-    batch = Batch.from_event(event)
+    """Apply one batch to Aurora, or say that it was applied before.
+
+    The state machine sends `{"input": {"batch": …}, "retries": 0}`; whoever calls it directly sends `{"batch": …}`.
+    """
+    batch = Batch.from_event(event.get("input", event))
     logger.append_keys(batch=batch.id, run=batch.run)
-    store, credentials = S3Objects(), read_credentials(settings.database_secret_arn)
-    with connect(endpoint, credentials, load_from_s3=True) as aurora:
-        result = import_batch(batch, mapping, aurora, store, settings.landing_bucket)
+    store, retries = S3Objects(), int(event.get("retries", 0))
+    with connect_loader(settings, load_from_s3=True) as aurora:
+        result = import_batch(batch, mapping, aurora, store, settings.landing_bucket, retries)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")
     count("RowsChanged", result.rows_changed if result.status == "applied" else 0)

@@ -12,8 +12,7 @@ from dynaurora.errors import RejectedChange
 from dynaurora.rows import Row, RowMapper
 from dynaurora.verification import comparable_value
 from tests.cases import Case, load_cases, sort_rows
-
-from .conftest import Target, TargetFor
+from tests.integration.targets import Target, TargetFor
 
 pytestmark = pytest.mark.integration
 

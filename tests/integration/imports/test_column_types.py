@@ -11,8 +11,7 @@ from dynaurora.changes import Change
 from dynaurora.mapping import build_mapping
 from dynaurora.rows import RowMapper
 from dynaurora.verification import compare
-
-from .conftest import TargetFor
+from tests.integration.targets import TargetFor
 
 pytestmark = pytest.mark.integration
 

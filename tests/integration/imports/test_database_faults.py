@@ -12,8 +12,7 @@ from dynaurora.ledger import Ledger
 from dynaurora.objects import S3Objects
 from local.aurora.mariadb import MariaDB
 from local.certificates import ensure_certificates
-
-from .conftest import Target, row
+from tests.integration.targets import Target, row
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +35,7 @@ def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Ta
 
     def lose_the_database(aurora: Aurora) -> None:
         with aurora.transaction():
-            assert Ledger(aurora, target.mapping.database).enter(batch)
+            assert Ledger(aurora, target.mapping.database).enter(batch, retries=0)
             check_objects(batch, store)
             stage(batch, target.mapping, aurora, write_manifest(batch, store, target.bucket))
             mariadb.kill()

@@ -1,6 +1,7 @@
 """import_batch against the real database: what a batch does, once, again, late and concurrently."""
 
 import dataclasses
+import json
 import random
 import threading
 from typing import Any
@@ -21,9 +22,9 @@ from dynaurora.errors import (
     TargetMismatchError,
 )
 from dynaurora.imports import IMPORTED, import_batch, mark_imported
+from dynaurora.ledger import IMPORTS
 from dynaurora.objects import S3Objects
-
-from .conftest import Target, row
+from tests.integration.targets import Target, row
 
 pytestmark = pytest.mark.integration
 
@@ -164,6 +165,49 @@ def test_a_malformed_batch_is_refused_whole(target: Target, body: bytes) -> None
 def test_a_batch_with_another_row_count_than_its_own_is_refused(target: Target) -> None:
     with pytest.raises(RowCountError, match=r"loaded 2 rows, and was written with 3"):
         target.import_batch(target.write([row("a", 1), row("b", 1)], count=3))
+    assert target.ledger() == {}
+
+
+def ledger_row(target: Target, batch: Batch) -> tuple[Any, ...]:
+    columns = "source, run, rows_staged, rows_changed, rows_rejected, rejected, retries, finished_at IS NOT NULL"
+    (found,) = target.query(f"SELECT {columns} FROM Demo.{IMPORTS} WHERE batch_id = '{batch.id}'")
+    return found
+
+
+def test_the_ledger_has_what_the_writer_refused_and_how_often_the_import_was_retried(target: Target) -> None:
+    rejected = {"payload (json)": 2, "größe 🦄 (type)": 1}
+    written = dataclasses.replace(target.write([row("a", 1)], 1), source="backfill", run="r1", rejected=rejected)
+    target.import_batch(written, retries=3)
+    source, run, *counts, reasons, retries, finished = ledger_row(target, written)
+    assert (source, run, counts, json.loads(reasons)) == ("backfill", "r1", [1, 1, 3], rejected)
+    assert (retries, finished) == (3, True)
+
+
+def test_a_repeated_batch_leaves_the_ledger_as_it_is(target: Target) -> None:
+    batch = target.write([row("a", 1)], 1)
+    target.import_batch(batch)
+    before = ledger_row(target, batch)
+    target.import_batch(dataclasses.replace(batch, source="sweep", run="r2", rejected={"x (y)": 1}), retries=9)
+    assert ledger_row(target, batch) == before
+
+
+def test_a_batch_without_rows_is_in_the_ledger_and_loads_nothing(target: Target) -> None:
+    batch = dataclasses.replace(target.write([], 0), source="backfill", run="r1", rejected={"payload (json)": 4})
+    first, again = target.import_batch(batch), target.import_batch(batch)
+    assert (first.status, first.rows_staged, first.rows_changed) == ("applied", 0, 0)
+    assert (again.status, again.rows_staged) == ("already_applied", 0)
+    assert ledger_row(target, batch)[2:6] == (0, 0, 4, '{"payload (json)": 4}')
+    manifests = target.s3.list_objects_v2(Bucket=target.bucket, Prefix="batches/")
+    assert manifests["KeyCount"] == 0
+    mark_imported(batch, S3Objects())
+    assert tags_of(target, batch.objects[0].key) == IMPORTED
+
+
+def test_a_batch_without_rows_has_an_object_without_bytes(target: Target) -> None:
+    with pytest.raises(RowCountError, match="bytes, and its batch was written without rows"):
+        target.import_batch(target.write([row("a", 1)], count=0))
+    with pytest.raises(MalformedBatchError, match="is empty"):
+        target.import_batch(target.write([], count=1))
     assert target.ledger() == {}
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from dynaurora.batches import Batch
-
-from .conftest import Target, row
+from tests.integration.targets import Target, row
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 from backfill.cli import main
 from dynaurora.aurora import connect
 from local.stack import Stack
-
-from .conftest import Target, empty
+from tests.integration.targets import Target, empty
 
 pytestmark = pytest.mark.integration
 

@@ -9,9 +9,8 @@ from dynaurora.aurora import connect
 from dynaurora.errors import PrivilegeError, TargetMismatchError
 from dynaurora.mapping import load_mapping
 from dynaurora.migrations import MIGRATIONS, prepare_target
+from tests.integration.targets import Target, TargetFor, row
 from tests.unit.factories import make_mapping
-
-from .conftest import Target, TargetFor, row
 
 pytestmark = pytest.mark.integration
 

@@ -8,8 +8,7 @@ import pytest
 from dynaurora.aurora import Credentials
 from dynaurora.errors import MissingSecretError
 from dynaurora.secrets import read_credentials
-
-from .conftest import Target
+from tests.integration.targets import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -1,24 +1,20 @@
 """A prepared target in the real database, and batches to import into it."""
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import boto3
-import pytest
-
-from dynaurora import aws, sql
+from dynaurora import sql
 from dynaurora.aurora import Aurora, Credentials, Endpoint, connect
 from dynaurora.batches import Batch, BatchObject
 from dynaurora.csv_batches import encode_row
 from dynaurora.imports import ImportResult, import_batch
 from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import Mapping, load_mapping
-from dynaurora.migrations import prepare_target
+from dynaurora.mapping import Mapping
+from dynaurora.migrations import MIGRATIONS_TABLE
 from dynaurora.objects import S3Objects
 from dynaurora.rows import Row
-from local.stack import REGION, Stack
+from dynaurora.runs import RUNS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -57,9 +53,9 @@ class Target:
         item = BatchObject(self.bucket, key, etag, len(body))
         return Batch(self.mapping.name, "stream", None, count, (item,))
 
-    def import_batch(self, batch: Batch) -> ImportResult:
+    def import_batch(self, batch: Batch, retries: int = 0) -> ImportResult:
         with self.connect() as aurora:
-            return import_batch(batch, self.mapping, aurora, S3Objects(), self.bucket)
+            return import_batch(batch, self.mapping, aurora, S3Objects(), self.bucket, retries)
 
     def import_rows(self, rows: Iterable[Row]) -> ImportResult:
         return self.import_batch(self.write(rows))
@@ -82,38 +78,8 @@ class Target:
 TargetFor = Callable[[Mapping], Target]
 
 
-@pytest.fixture
-def target_for(stack: Stack, s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TargetFor]:
-    """Make the target of any mapping: empty tables in the one database that the loader may use."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": stack.endpoint_url,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(aws, "client", lambda service: boto3.client(service, config=aws.RETRIES))
-    users = stack.mariadb.users
-    endpoint = Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text())
-    administrator = Credentials(users.administrator.username, users.administrator.password)
-    loader = Credentials(users.loader.username, users.loader.password)
-
-    def make(mapping: Mapping) -> Target:
-        mapping = dataclasses.replace(mapping, database=stack.mariadb.database)
-        with connect(endpoint, administrator) as database:
-            empty(database, mapping)
-            prepare_target(database, mapping)
-        return Target(mapping, endpoint, loader, administrator, s3, bucket)
-
-    return make
-
-
-@pytest.fixture
-def target(target_for: TargetFor) -> Target:
-    return target_for(load_mapping("web_analytics"))
-
-
 def empty(aurora: Aurora, mapping: Mapping) -> None:
-    database = sql.quote(mapping.database)
-    aurora.execute(f"DROP TABLE IF EXISTS {database}.{sql.quote(mapping.replica)}, {database}.{sql.quote(IMPORTS)}")
-    aurora.execute(f"DROP TABLE IF EXISTS {database}._dynaurora_migrations")
+    """Drop a mapping's rows and all that is known of its imports and runs."""
+    tables = (mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE)
+    names = ", ".join(f"{sql.quote(mapping.database)}.{sql.quote(table)}" for table in tables)
+    aurora.execute(f"DROP TABLE IF EXISTS {names}")

@@ -1,0 +1,26 @@
+"""The functions' way to the target database: its endpoint from the settings, the loader from its secret."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dynaurora.aurora import Endpoint, connect
+from dynaurora.secrets import read_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dynaurora.aurora import Aurora
+    from dynaurora.settings import DatabaseSettings
+
+
+@contextmanager
+def connect_loader(settings: DatabaseSettings, *, load_from_s3: bool = False) -> Iterator[Aurora]:
+    """Open a connection as the loader, with the newest of its passwords, and close it in the end.
+
+    Raises MissingSecretError, or what `dynaurora.aurora.connect` raises.
+    """
+    endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
+    with connect(endpoint, read_credentials(settings.database_secret_arn), load_from_s3=load_from_s3) as aurora:
+        yield aurora

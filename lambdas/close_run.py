@@ -1,0 +1,38 @@
+"""Close run: a run's end → its row in `_dynaurora_runs`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.closing import close_run, read_ending
+from dynaurora.database import connect_loader
+from dynaurora.mapping import load_mapping
+from dynaurora.objects import S3Objects
+from dynaurora.observability import logger, metrics, observe_mapping, tracer
+from dynaurora.planning import read_plan
+from dynaurora.runs import Runs, is_run_id
+from dynaurora.settings import CloseRunSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = CloseRunSettings.from_environment()
+observe_mapping(settings.mapping)
+database = load_mapping(settings.mapping).database
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Close the run that ended, as its state machine or EventBridge tells it."""
+    ending = read_ending(event)
+    logger.append_keys(run=ending.run)
+    if ending.plan is None and is_run_id(ending.run):  # it was stopped, or came to none
+        plan = read_plan(S3Objects(), settings.landing_bucket, ending.run)
+        ending = replace(ending, plan=asdict(plan) if plan else None)
+    with connect_loader(settings) as aurora:
+        closed = close_run(Runs(aurora, database), ending)
+    logger.info("Run closed" if closed else "Run was closed before", extra={"state": ending.state})
+    return {"run": ending.run, "state": ending.state, "closed": closed}

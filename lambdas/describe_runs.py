@@ -1,0 +1,27 @@
+"""Describe runs: `_dynaurora_runs` and the ledger → what the command line shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.database import connect_loader
+from dynaurora.mapping import load_mapping
+from dynaurora.observability import logger, metrics, observe_mapping, tracer
+from dynaurora.runs import Runs
+from dynaurora.settings import DescribeRunsSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = DescribeRunsSettings.from_environment()
+observe_mapping(settings.mapping)
+database = load_mapping(settings.mapping).database
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Return one run, or the newest ones, with their progress."""
+    with connect_loader(settings) as aurora:
+        return {"runs": Runs(aurora, database).describe(settings.mapping, event.get("run"), event.get("kind"))}

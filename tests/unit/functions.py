@@ -1,0 +1,46 @@
+"""What the functions are given by Lambda, and what they leave in its log."""
+
+import json
+from dataclasses import dataclass
+
+ENVIRONMENT = {
+    "MAPPING": "web_analytics",
+    "DELIVERY_STREAM": "dynaurora-changes",
+    "LANDING_BUCKET": "dynaurora-landing",
+    "TTL_DELETES": "replicate",
+    "DATABASE_HOST": "db.example",
+    "DATABASE_PORT": "3306",
+    "DATABASE_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader",
+    "DATABASE_CA": "",
+    "IMPORT_CONCURRENCY": "5",
+    "BACKFILL_CONCURRENCY": "2",
+    "SOURCE_TABLE": "web_analytics",
+    "SOURCE_TABLE_ARN": "arn:aws:dynamodb:us-east-1:123456789012:table/web_analytics",
+    "EVENT_SOURCE_MAPPING_ID": "14e0db71-0000-0000-0000-000000000000",
+    "CONVERT_MEMORY_MB": "1769",
+    "IMPORT_MEMORY_MB": "256",
+    "NOTICE_INTERVAL_SECONDS": "3600",
+    "MAX_ATTEMPTS": "5",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    function_name: str = "dynaurora-function"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:dynaurora-function"
+    aws_request_id: str = "8f507cfc-0001-4d1a-9d0c-000000000000"
+
+
+def metrics_of(capsys):
+    """Return the metrics that a function put into its log, by name, with the mapping they are of."""
+    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    embedded = [line for line in logged if "_aws" in line]
+    names = [metric["Name"] for line in embedded for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+    return {name: line[name] for line in embedded for name in names if name in line}, embedded
