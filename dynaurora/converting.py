@@ -4,7 +4,8 @@
                                 └──▶ records that the mapping refuses → the failed prefix
 
 A file counts only if its MD5 and its number of items are the manifest's; otherwise nothing of the batch is left
-behind, and nothing of it is imported.
+behind, and nothing of it is imported. A batch is converted once: its descriptor is written beside it when it is
+whole, and whoever converts that batch again is given it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from dynaurora import keys
 from dynaurora.batches import Batch, BatchObject
 from dynaurora.changes import Change, encode_change
 from dynaurora.csv_batches import encode_row
-from dynaurora.errors import ChecksumMismatchError, InvalidExportError, RejectedChange
+from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
 from dynaurora.exports import md5_text
-from dynaurora.failed_records import FailedRecord, encode_failed_record, now_ms
+from dynaurora.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
+from dynaurora.objects import aborting, read_or_none
 from dynaurora.observability import count_reasons
 from dynaurora.versions import snapshot_version
 
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from dynaurora.planning import PlannedBatch
     from dynaurora.rows import RowMapper
 
-REJECTED = "dynaurora.Rejected"
-"""The errorCode of a record of a backfill that its mapping refuses."""
+MAX_REASONS = 50
+"""Most reasons that a batch's descriptor counts apart; a path may have an index in it, so there can be very many."""
+OTHER_REASONS = "other reasons"
 
 
 @dataclass(slots=True)
@@ -47,8 +49,21 @@ class Converted:
 
     items: int = 0
     rows: int = 0
-    rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    """Refused items, by the first reason of each."""
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """The refused items by reason: the most frequent ones, and all others as one."""
+        return count_apart(self.reasons)
+
+
+def count_apart(reasons: Counter[str]) -> dict[str, int]:
+    """Return counts by reason that fit into a descriptor: the most frequent ones, and all others as one."""
+    counted = dict(reasons.most_common(MAX_REASONS))
+    counted.pop(OTHER_REASONS, None)  # where counts that have others already are counted together
+    others = reasons.total() - sum(counted.values())
+    return {**counted, OTHER_REASONS: others} if others else counted
 
 
 class HashingReader:
@@ -78,12 +93,45 @@ class Converter:
     mapper: RowMapper
     store: ObjectStore
     bucket: str
+    """The landing bucket."""
+    export_bucket: str
     run: str
     export_second: int
     function_arn: str
 
-    def convert(self, planned: PlannedBatch) -> tuple[Batch, Converted]:
-        """Write a planned batch's CSV and its refused records; return the batch to import and the counts.
+    def convert_once(self, planned: PlannedBatch) -> Batch:
+        """Return the batch of a planned one, as it was converted before or is converted now.
+
+        Raises what `convert` raises.
+        """
+        fingerprint = self._fingerprint(planned)
+        key = keys.backfill_descriptor(self.run, planned.number)
+        earlier = self._read_earlier(key, fingerprint)
+        if earlier is not None:
+            return earlier
+        batch = self.convert(planned)
+        self.store.write(self.bucket, key, json.dumps({"fingerprint": fingerprint, "batch": batch.as_dict()}).encode())
+        return batch
+
+    def _fingerprint(self, planned: PlannedBatch) -> str:
+        """Return a digest of all that decides what a planned batch becomes."""
+        parts = [self.mapper.mapping.digest, self.export_second, self.export_bucket, asdict(planned)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _read_earlier(self, key: str, fingerprint: str) -> Batch | None:
+        """Return the batch that was converted from the very same before, if all of it is still there."""
+        document = json.loads(read_or_none(self.store, self.bucket, key) or b"{}")
+        if document.get("fingerprint") != fingerprint:
+            return None
+        batch = Batch.from_event(document)
+        try:
+            whole = all(self.store.tail(item.bucket, item.key).etag == item.etag for item in batch.objects)
+        except ObjectMissingError:
+            return None  # it has expired: what is imported may
+        return batch if whole else None
+
+    def convert(self, planned: PlannedBatch) -> Batch:
+        """Write a planned batch's CSV and its refused records; return the batch to import.
 
         Converting again writes the same objects. Raises ChecksumMismatchError, InvalidExportError or
         ObjectMissingError, naming the file.
@@ -95,15 +143,16 @@ class Converter:
             with aborting(self.store.upload(self.bucket, rejected_key)) as rejects:
                 for file in planned.files:
                     self._convert_file(file, csv, rejects, converted)
-                if converted.rejected:
+                if converted.reasons:
                     rejects.complete()
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
-        return Batch(self.mapper.mapping.name, "backfill", self.run, converted.rows, (item,)), converted
+        name = self.mapper.mapping.name
+        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected)
 
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
-        place = f"s3://{self.bucket}/{file.key}"
-        source = HashingReader(self.store.open(self.bucket, file.key))
+        place = f"s3://{self.export_bucket}/{file.key}"
+        source = HashingReader(self.store.open(self.export_bucket, file.key))
         before = converted.items
         for item in read_items(source, place):
             converted.items += 1
@@ -122,7 +171,6 @@ class Converter:
             csv.write(encode_row(self.mapper.row(change)))
             converted.rows += 1
         except RejectedChange as error:
-            converted.rejected += 1
             converted.reasons.update(count_reasons(error.reasons[:1]))
             rejects.write(encode_failed_record(self._failed_record(change, error)))
 
@@ -154,13 +202,3 @@ def read_items(source: HashingReader, place: str) -> Iterator[dict[str, Any]]:
         raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {number}: {error}.") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidExportError(f"{place} line {number} is not an item: {type(error).__name__} {error}.") from error
-
-
-@contextmanager
-def aborting(upload: Upload) -> Iterator[Upload]:
-    """Yield an upload, and abort it where what is done with it fails."""
-    try:
-        yield upload
-    except BaseException:
-        upload.abort()
-        raise

@@ -75,7 +75,7 @@ def read_summary(store: ObjectStore, bucket: str, key: str) -> ExportSummary:
             items=int(document["itemCount"]),
             billed_bytes=int(document.get("billedSizeBytes") or 0),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise InvalidExportError(f"{key} lacks a field of an export's summary, or has a wrong one: {error}.") from error
 
 
@@ -92,7 +92,7 @@ def read_data_files(store: ObjectStore, summary: ExportSummary) -> Iterator[Data
         entry = _object(line, place)
         try:
             yield DataFile(str(entry["dataFileS3Key"]), int(entry["itemCount"]), str(entry["md5Checksum"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidExportError(f"{place} does not describe a data file: {error}.") from error
 
 
@@ -123,7 +123,7 @@ def _checksum(store: ObjectStore, bucket: str, key: str) -> str | None:
 def _object(text: bytes, place: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidExportError(f"{place} is not JSON: {error}.") from error
     if not isinstance(document, dict):
         raise InvalidExportError(f"{place} is not a JSON object.")

@@ -7,11 +7,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit.factories import EXPORT_ARN, TABLE_ARN
 from tests.unit.fakes import InMemoryObjects
 
 BUCKET = "landing"
-TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/web_analytics"
-EXPORT_ARN = f"{TABLE_ARN}/export/01700000000000-abcdef12"
 
 
 def md5_of(body: bytes) -> str:

@@ -1,38 +1,43 @@
 import gzip
 import json
+from collections import Counter
 
 import pytest
 
 from dynaurora import keys
 from dynaurora.changes import decode_change
-from dynaurora.converting import Converter
+from dynaurora.converting import MAX_REASONS, OTHER_REASONS, Converted, Converter, count_apart
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
 from dynaurora.failed_records import decode_failed_record
 from dynaurora.mapping import load_mapping
-from dynaurora.planning import PlannedBatch, plan_backfill
+from dynaurora.planning import ExportToPlan, PlannedBatch, plan_backfill
 from dynaurora.rows import RowMapper
 from dynaurora.versions import snapshot_version
 from tests.unit.csv_reader import read_line
-from tests.unit.export_factory import BUCKET, TABLE_ARN, Export, md5_of
-from tests.unit.factories import click_item
+from tests.unit.export_factory import BUCKET, Export, md5_of
+from tests.unit.factories import TABLE_ARN, click_item
 
 SECOND = 1_700_000_000
 CSV_KEY = keys.backfill_batch("r1", 1)
 REJECTS_KEY = keys.backfill_rejects("web_analytics", "r1", 1)
 
 
-def convert(export):
-    plan = plan_backfill(export.store, BUCKET, "r1", export.summary_key, TABLE_ARN)
+def plan_and_converter(export):
+    plan = plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
     (entry,) = json.loads(export.store.read(BUCKET, plan.key))
-    converter = Converter(
-        RowMapper(load_mapping("web_analytics")), export.store, BUCKET, "r1", plan.export_second, "arn:function"
-    )
-    return converter.convert(PlannedBatch.from_dict(entry))
+    mapper = RowMapper(load_mapping("web_analytics"))
+    converter = Converter(mapper, export.store, BUCKET, plan.export_bucket, "r1", plan.export_second, "arn:function")
+    return PlannedBatch.from_dict(entry), converter
+
+
+def convert(export):
+    planned, converter = plan_and_converter(export)
+    return converter.convert(planned)
 
 
 def test_items_become_rows_at_the_snapshots_version():
     export = Export().add("a", [click_item(page_id="x")]).add("b", [click_item(page_id="y")]).write()
-    batch, converted = convert(export)
+    batch = convert(export)
     rows = [read_line(line) for line in export.store.read(BUCKET, CSV_KEY).splitlines(keepends=True)]
     assert [row[2] for row in rows] == ["x", "y"]
     assert {(row[0], int(row[1])) for row in rows} == {("0", snapshot_version(SECOND))}
@@ -40,14 +45,14 @@ def test_items_become_rows_at_the_snapshots_version():
     (item,) = batch.objects
     tail = export.store.tail(BUCKET, CSV_KEY)
     assert (item.key, item.etag, item.size) == (CSV_KEY, tail.etag, tail.size)
-    assert (converted.items, converted.rows, converted.rejected) == (2, 2, 0)
+    assert batch.rejected == {}
     assert (BUCKET, REJECTS_KEY) not in export.store.objects
 
 
 def test_a_refused_item_is_kept_with_its_version_and_reason():
     export = Export().add("a", [click_item("{", page_id="bad"), click_item(page_id="good")]).write()
-    batch, converted = convert(export)
-    assert (batch.rows, converted.rejected, dict(converted.reasons)) == (1, 1, {"payload (json)": 1})
+    batch = convert(export)
+    assert (batch.rows, batch.rejected) == (1, {"payload (json)": 1})
     (line,) = export.store.read(BUCKET, REJECTS_KEY).splitlines()
     record = decode_failed_record(line)
     change = decode_change(record.data)
@@ -58,12 +63,51 @@ def test_a_refused_item_is_kept_with_its_version_and_reason():
 
 def test_converting_again_makes_the_same_batch():
     export = Export().add("a", [click_item()]).write()
-    assert convert(export)[0].id == convert(export)[0].id
+    assert convert(export).id == convert(export).id
+
+
+def test_what_is_converted_is_not_converted_again():
+    export = Export().add("a", [click_item(), click_item("{")]).write()
+    planned, converter = plan_and_converter(export)
+    first = converter.convert_once(planned)
+    del export.store.objects[BUCKET, export.key("a")]
+    assert converter.convert_once(planned) == first
+
+
+@pytest.mark.parametrize("change", ["expired", "overwritten", "of another plan"])
+def test_what_is_not_there_as_it_was_is_converted_again(change):
+    export = Export().add("a", [click_item()]).write()
+    planned, converter = plan_and_converter(export)
+    first = converter.convert_once(planned)
+    if change == "expired":
+        del export.store.objects[BUCKET, CSV_KEY]
+    elif change == "overwritten":
+        export.store.write(BUCKET, CSV_KEY, b"something else")
+    else:
+        export.store.write(BUCKET, keys.backfill_descriptor("r1", 1), b'{"fingerprint": "another", "batch": {}}')
+    assert converter.convert_once(planned) == first
+    assert export.store.tail(BUCKET, CSV_KEY).etag == first.objects[0].etag
+
+
+def test_only_the_most_frequent_reasons_are_counted_apart():
+    converted = Converted(reasons=Counter({f"tags.{index} (type)": 1 for index in range(60)} | {"hits (type)": 9}))
+    assert converted.rejected["hits (type)"] == 9
+    assert len(converted.rejected) == 51
+    assert converted.rejected["other reasons"] == 11
+    assert sum(converted.rejected.values()) == 69
+
+
+def test_other_reasons_that_were_counted_together_before_stay_counted():
+    reasons = Counter({f"tags.{index} (type)": 2 for index in range(60)} | {OTHER_REASONS: 500})
+    counted = count_apart(reasons)
+    assert len(counted) <= MAX_REASONS + 1
+    assert sum(counted.values()) == reasons.total()
+    assert counted[OTHER_REASONS] > 500
 
 
 def test_a_batch_of_which_every_item_is_refused_has_no_rows():
-    batch, converted = convert(Export().add("a", [click_item("{")]).write())
-    assert (batch.rows, converted.rejected) == (0, 1)
+    batch = convert(Export().add("a", [click_item("{")]).write())
+    assert (batch.rows, batch.rows_rejected, batch.objects[0].size) == (0, 1, 0)
 
 
 GOOD = json.dumps({"Item": click_item()}).encode() + b"\n"

@@ -2,8 +2,8 @@ import pytest
 
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
 from dynaurora.exports import DataFile, read_data_files, read_summary
-from tests.unit.export_factory import BUCKET, EXPORT_ARN, TABLE_ARN, Export, md5_of
-from tests.unit.factories import click_item
+from tests.unit.export_factory import BUCKET, Export, md5_of
+from tests.unit.factories import EXPORT_ARN, TABLE_ARN, click_item
 
 
 def read(export):

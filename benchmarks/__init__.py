@@ -1,0 +1,1 @@
+"""Benchmarks: every claim on speed and memory, each against a baseline in the same run."""

@@ -1,0 +1,109 @@
+"""How long planning takes for the manifest of a very large export, beside what merely parsing it takes.
+
+    python -m benchmarks.plan_backfill [--files 100000]
+
+Prints seconds of both, their ratio, and the size of the largest entry of the plan in bytes: it is what a child of the
+Distributed Map is given, of which Step Functions allows 262,144.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dynaurora.errors import ObjectMissingError
+from dynaurora.planning import ExportToPlan, plan_backfill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUCKET = "landing"
+TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/web_analytics"
+FOLDER = "exports/run=r1/AWSDynamoDB/01700000000000-abcdef12"
+ITEMS_OF_A_FILE = 100
+
+
+@dataclass
+class Objects:
+    """The objects that planning reads and writes, in memory: S3's own time is not measured."""
+
+    bodies: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, bucket: str, key: str) -> bytes:  # noqa: ARG002 (there is one bucket)
+        """Return an object's bytes. Raises ObjectMissingError."""
+        try:
+            return self.bodies[key]
+        except KeyError:
+            raise ObjectMissingError(f"{key} does not exist.") from None
+
+    def write(self, bucket: str, key: str, body: bytes) -> str:  # noqa: ARG002 (there is one bucket)
+        """Put an object and return its ETag."""
+        self.bodies[key] = body
+        return ""
+
+    def write_manifest(self, name: str, body: bytes) -> None:
+        """Put a manifest with its checksum beside it."""
+        self.bodies[f"{FOLDER}/{name}.json"] = body
+        self.bodies[f"{FOLDER}/{name}.md5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest())
+
+
+def make_export(files: int) -> Objects:
+    """Return the manifests of an export of so many data files."""
+    objects = Objects()
+    lines = (
+        json.dumps(
+            {
+                "itemCount": ITEMS_OF_A_FILE,
+                "md5Checksum": "NEUfJ3vQIoi9hYFmUSOhBA==",
+                "etag": "c8f0d3d2fcd5a3a8f3f4f8d0b5a0a7f2-1",
+                "dataFileS3Key": f"{FOLDER}/data/{number:026}.json.gz",
+            }
+        )
+        for number in range(files)
+    )
+    objects.write_manifest("manifest-files", ("\n".join(lines) + "\n").encode())
+    summary = {
+        "version": "2023-08-01",
+        "exportArn": f"{TABLE_ARN}/export/01700000000000-abcdef12",
+        "tableArn": TABLE_ARN,
+        "exportTime": "2023-11-14T22:13:20.000Z",
+        "s3Bucket": BUCKET,
+        "manifestFilesS3Key": f"{FOLDER}/manifest-files.json",
+        "billedSizeBytes": 10**12,
+        "itemCount": files * ITEMS_OF_A_FILE,
+        "outputFormat": "DYNAMODB_JSON",
+    }
+    objects.write_manifest("manifest-summary", json.dumps(summary).encode())
+    return objects
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return how long some work takes, by the clock on the wall."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=100_000)
+    files = parser.parse_args().files
+    objects = make_export(files)
+    manifest = objects.bodies[f"{FOLDER}/manifest-files.json"]
+    baseline = seconds_of(lambda: [json.loads(line) for line in manifest.splitlines()])
+    export = ExportToPlan(BUCKET, f"{FOLDER}/manifest-summary.json", TABLE_ARN)
+    planning = seconds_of(lambda: plan_backfill(objects, BUCKET, "r1", export))  # type: ignore[arg-type]
+    entries = json.loads(objects.bodies["batches/run=r1/plan.json"])
+    largest = max(len(json.dumps(entry)) for entry in entries)
+    print(f"{files:,} files: planned in {planning:.2f} s, {planning / baseline:.1f} times what parsing takes")
+    print(f"{len(entries):,} batches, the largest entry has {largest:,} bytes of 262,144")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Convert export: some of an export's data files → one CSV batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.converting import Converter
+from dynaurora.mapping import load_mapping
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.planning import PlannedBatch
+from dynaurora.rows import RowMapper
+from dynaurora.settings import ConvertExportSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = ConvertExportSettings.from_environment()
+observe_mapping(settings.mapping)
+mapper = RowMapper(load_mapping(settings.mapping))
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Convert one planned batch and return the descriptor of what is to be imported."""
+    planned = PlannedBatch.from_dict(event["batch"])
+    logger.append_keys(run=event["run"], planned=planned.number)
+    converter = Converter(
+        mapper=mapper,
+        store=S3Objects(),
+        bucket=settings.landing_bucket,
+        export_bucket=event["export_bucket"],
+        run=event["run"],
+        export_second=event["export_second"],
+        function_arn=context.invoked_function_arn,
+    )
+    batch = converter.convert_once(planned)
+    count("ItemsConverted", planned.items)
+    count("ItemsRejected", batch.rows_rejected)
+    logger.info("Export converted", extra={"batch": batch.id, "rows": batch.rows, "rejected": batch.rejected})
+    return {"batch": batch.as_dict()}

@@ -1,0 +1,43 @@
+"""Plan backfill: an export's manifests → batches of bounded size."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.objects import S3Objects
+from dynaurora.observability import logger, metrics, observe_mapping, tracer
+from dynaurora.planning import ExportToPlan, StreamTimes, plan_backfill, read_plan
+from dynaurora.settings import PlanBackfillSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = PlanBackfillSettings.from_environment()
+observe_mapping(settings.mapping)
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Write the plan of a run and return what it comes to; a run that has its plan keeps it."""
+    state, store = event["input"], S3Objects()
+    logger.append_keys(run=state["run"])
+    plan = read_plan(store, settings.landing_bucket, state["run"])
+    if plan is None:
+        plan = plan_backfill(store, settings.landing_bucket, state["run"], read_export(state))
+    logger.info("Backfill planned", extra={"plan": asdict(plan)})
+    return asdict(plan)
+
+
+def read_export(state: dict[str, Any]) -> ExportToPlan:
+    """Return the export that the states before have described."""
+    readiness, export = state["readiness"], state["export"]["ExportDescription"]
+    times = StreamTimes(
+        enabled_at=readiness["stream_enabled_at"],
+        mapping_changed_at=readiness["mapping_changed_at"],
+        # An export of the run's own is made once the stream has been on for long enough; a given one may be older.
+        has_margin=state["options"]["export_arn"] is None,
+    )
+    return ExportToPlan(export["S3Bucket"], export["ExportManifest"], settings.source_table_arn, times)
