@@ -1,0 +1,38 @@
+"""Plan sweep: rows that the export does not have → batches of tombstones."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.database import connect_loader
+from dynaurora.mapping import load_mapping
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.planning import Plan
+from dynaurora.reconciling import Totals
+from dynaurora.settings import PlanSweepSettings
+from dynaurora.sweeping import Sweeper
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = PlanSweepSettings.from_environment()
+observe_mapping(settings.mapping)
+mapping = load_mapping(settings.mapping)
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Write the batches of tombstones and return what they come to."""
+    state = event["input"]
+    logger.append_keys(run=state["run"])
+    plan, totals = Plan.from_dict(state["plan"]), Totals(**state["totals"])
+    with connect_loader(settings) as aurora:
+        sweeper = Sweeper(mapping, aurora, S3Objects(), settings.landing_bucket, state["run"], plan.export_second)
+        sweep = sweeper.plan(totals)
+    count("RowsSwept", sweep.rows)
+    logger.info("Sweep planned", extra=asdict(sweep))
+    return asdict(sweep)

@@ -1,0 +1,35 @@
+"""Reconcile run: exported = imported + already newer + rejected, to the item."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.database import connect_loader
+from dynaurora.mapping import load_mapping
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.planning import Plan
+from dynaurora.reconciling import reconcile_run
+from dynaurora.settings import ReconcileRunSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = ReconcileRunSettings.from_environment()
+observe_mapping(settings.mapping)
+database = load_mapping(settings.mapping).database
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Return what the run came to, by the ledger, or fail it where items have no account."""
+    run, plan = event["input"]["run"], Plan.from_dict(event["input"]["plan"])
+    logger.append_keys(run=run)
+    with connect_loader(settings) as aurora:
+        totals = reconcile_run(aurora, database, run, plan, S3Objects())
+    count("ItemsExported", totals.exported)
+    logger.info("Run reconciled", extra=asdict(totals))
+    return asdict(totals)

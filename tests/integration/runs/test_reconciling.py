@@ -1,0 +1,112 @@
+"""A run's account in the real database: every item that was exported, once."""
+
+import dataclasses
+import json
+
+import pytest
+
+from dynaurora import keys
+from dynaurora.batches import Batch
+from dynaurora.converting import MAX_REASONS, OTHER_REASONS
+from dynaurora.csv_batches import encode_row
+from dynaurora.errors import ReconciliationError
+from dynaurora.planning import PlannedBatch
+from dynaurora.reconciling import Totals, reconcile_run
+from tests.integration.targets import Target, row
+from tests.unit.factories import make_plan
+from tests.unit.fakes import InMemoryObjects
+
+pytestmark = pytest.mark.integration
+
+
+def import_rows(target: Target, *pages: str, number: int = 0, retries: int = 0, **changed: object) -> Batch:
+    """Import a batch of the run r1's backfill, the one of this number, with some of its descriptor changed."""
+    body = b"".join(encode_row(row(page, 5)) for page in pages)
+    written = target.write_bytes(body, len(pages), keys.backfill_batch("r1", number) if number else None)
+    batch = dataclasses.replace(written, **{"source": "backfill", "run": "r1"} | changed)
+    target.import_batch(batch, retries)
+    return batch
+
+
+def reconcile(target: Target, *planned: int) -> Totals:
+    """Reconcile the run r1, which planned batches of so many items each."""
+    batches = [PlannedBatch(number, items, ()) for number, items in enumerate(planned, 1)]
+    store, plan = InMemoryObjects(), make_plan(items=sum(planned), batches=len(planned))
+    store.write(plan.bucket, plan.key, json.dumps(list(map(dataclasses.asdict, batches))).encode())
+    with target.connect() as aurora:
+        return reconcile_run(aurora, target.mapping.database, "r1", plan, store)
+
+
+def test_every_item_is_imported_or_already_newer_or_rejected(target: Target) -> None:
+    target.import_rows([row("b", 9), row("c", 4), row("d", 9, deleted=True)])
+    import_rows(target, "a", "b", number=1, rejected={"payload (json)": 2, "hits (range)": 1}, retries=2)
+    import_rows(target, "c", "d", number=2, rejected={"hits (range)": 4}, retries=1)
+    import_rows(target, "x", run="another", rejected={"payload (json)": 50})
+    import_rows(target, "y", source="sweep")
+    totals = reconcile(target, 5, 6)
+    assert totals.import_seconds > 0
+    assert dataclasses.replace(totals, import_seconds=0) == Totals(
+        exported=11,
+        imported=2,
+        already_newer=2,
+        rejected=7,
+        rejected_reasons={"hits (range)": 5, "payload (json)": 2},
+        unaccounted=0,
+        batches_planned=2,
+        batches_imported=2,
+        batches_failed=0,
+        retries=3,
+        import_seconds=0,
+    )
+    assert list(totals.rejected_reasons) == ["hits (range)", "payload (json)"]
+
+
+def test_an_empty_export_is_accounted_for(target: Target) -> None:
+    totals = reconcile(target)
+    assert (totals.exported, totals.imported, totals.unaccounted, totals.batches_failed) == (0, 0, 0, 0)
+
+
+def test_items_of_failed_batches_are_left_over(target: Target) -> None:
+    import_rows(target, "a", "b", number=2)
+    totals = reconcile(target, 4, 2, 1)
+    assert (totals.imported, totals.unaccounted, totals.batches_imported, totals.batches_failed) == (2, 5, 1, 2)
+
+
+def test_a_batch_that_was_imported_twice_counts_once(target: Target) -> None:
+    batch = import_rows(target, "a", "b", number=1)
+    assert target.import_batch(batch).status == "already_applied"
+    assert reconcile(target, 2).imported == 2
+
+
+@pytest.mark.parametrize(
+    ("planned", "left", "missing"),
+    [
+        pytest.param((2, 3), 1, 0, id="an item is missing"),
+        pytest.param((2, 1), -1, 0, id="an item too many"),
+        pytest.param((4,), 0, 0, id="a batch too many"),
+        pytest.param((2, 3, 5), 6, 5, id="an item is missing besides a failed batch's"),
+        pytest.param((2, 1, 5), 4, 5, id="an item of a failed batch is accounted for"),
+        pytest.param((100, 100, 100), 296, 100, id="most items are missing and one batch failed"),
+    ],
+)
+def test_items_without_an_account_fail_the_run(
+    target: Target, planned: tuple[int, ...], left: int, missing: int
+) -> None:
+    import_rows(target, "a", "b", number=1)
+    import_rows(target, "c", number=2, rejected={"payload (json)": 1})
+    says = (
+        f"{sum(planned)} items in {len(planned)} batches.* leave {left} without an account,"
+        f" where the batches that failed have {missing}"
+    )
+    with pytest.raises(ReconciliationError, match=says):
+        reconcile(target, *planned)
+
+
+def test_reasons_are_bounded_and_each_rejected_item_is_counted(target: Target) -> None:
+    for number in range(1, 4):
+        reasons = {f"list[{number}{index:02}] (type)": 1 for index in range(MAX_REASONS)}
+        import_rows(target, number=number, rejected=reasons | {OTHER_REASONS: 30})
+    totals = reconcile(target, 80, 80, 80)
+    assert len(totals.rejected_reasons) <= MAX_REASONS + 1
+    assert (totals.rejected, sum(totals.rejected_reasons.values())) == (240, 240)
+    assert totals.rejected_reasons[OTHER_REASONS] >= 90
