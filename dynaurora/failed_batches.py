@@ -3,13 +3,14 @@
     {"batch_id": "…", "batch": {descriptor}, "error": "MalformedBatchError", "reason": "…", "remedy": "…",
      "attempts": 1, "first_failed_at": "2026-11-23T08:15:00Z", "last_failed_at": "…", "execution": "arn:…"}
 
-`attempts` counts the executions that gave the batch up, each after its own retries.
+`attempts` counts the executions that gave the batch up, each after its own retries. A batch of a backfill that could
+not even be converted has no descriptor yet: `batch` is null, and `conversion` is what convert_export was asked for.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from dynaurora.errors import InvalidBatchError, remedy_for
 from dynaurora.objects import read_or_none
 
 if TYPE_CHECKING:
+    from dynaurora.notices import Notices
     from dynaurora.objects import ObjectStore
 
 MAX_REASON = 2000
@@ -27,30 +29,36 @@ MAX_SUBJECT = 100
 """Characters of an SNS subject (Amazon SNS API Reference, `Publish`)."""
 
 
-def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, mapping: str) -> dict[str, Any]:
-    """Write the record of a failed batch, and return what the notification says.
+def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, notices: Notices) -> dict[str, Any]:
+    """Write the record of a failed batch, and return what the notification says, and whether it is due.
 
     `event` is `{"batch": {…}, "error": {"Error": …, "Cause": …}, "execution": {"id": …}}`, whatever its batch
-    looks like: a descriptor that is no descriptor is kept too, under the execution's own name.
+    looks like: a descriptor that is no descriptor is kept too, under a name of what it is. A failed conversion
+    has, instead of a descriptor, what convert_export was asked for, with `run` and the planned batch.
     """
     error, reason = read_error(event.get("error"))
     batch_id = batch_id_of(event)
-    key = keys.failed_batch(mapping, batch_id)
+    key = keys.failed_batch(notices.mapping, batch_id)
     earlier = json.loads(read_or_none(store, bucket, key) or b"{}")
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = datetime.now(UTC)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    execution = (event.get("execution") or {}).get("id")
+    conversion = conversion_of(event)
     record = {
         "batch_id": batch_id,
-        "batch": event.get("batch"),
+        "batch": None if conversion else event.get("batch"),
+        **({"conversion": conversion} if conversion else {}),
         "error": error,
         "reason": reason,
         "remedy": remedy_for(error),
         "attempts": int(earlier.get("attempts", 0)) + 1,
         "first_failed_at": earlier.get("first_failed_at", now),
         "last_failed_at": now,
-        "execution": (event.get("execution") or {}).get("id"),
+        "execution": execution,
     }
     store.write(bucket, key, json.dumps(record, indent=2).encode())
-    return {"bucket": bucket, "key": key, **notice(record, bucket, key)}
+    due = notices.claim(error, str(execution), time)
+    return {"bucket": bucket, "key": key, "notify": due, **notice(record, bucket, key)}
 
 
 def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
@@ -61,6 +69,7 @@ def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
         f"Error: {record['error']}",
         f"Reason: {record['reason']}",
         f"Next: {record['remedy']}",
+        f"Then: dynaurora reprocess start --prefix {key}",
         f"Attempts: {record['attempts']}, first at {record['first_failed_at']}",
         f"Kept in: s3://{bucket}/{key}",
         f"Execution: {record['execution']}",
@@ -83,9 +92,24 @@ def read_error(error: Any) -> tuple[str, str]:
 
 
 def batch_id_of(event: dict[str, Any]) -> str:
-    """Return the batch's id, or where the descriptor is not one, the execution's name."""
+    """Return the batch's id, or where the descriptor is not one, a digest of it.
+
+    One that is not converted is named by its run and number. Each stays the same from attempt to attempt, so that the
+    same failure is kept once.
+    """
+    conversion = conversion_of(event)
+    if conversion:
+        return f"{conversion['run']}-{conversion['batch']['number']:06}"
     try:
         return Batch.from_event(event).id
     except InvalidBatchError:
-        name = str((event.get("execution") or {}).get("name") or "unnamed")
-        return "invalid-" + re.sub(r"[^A-Za-z0-9_-]", "_", name)
+        text = json.dumps(event.get("batch"), sort_keys=True)
+        return "invalid-" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def conversion_of(event: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what convert_export was asked for, where that is what failed."""
+    planned = event.get("batch")
+    if not isinstance(planned, dict) or type(planned.get("number")) is not int or not isinstance(event.get("run"), str):
+        return None
+    return {name: event.get(name) for name in ("mapping", "run", "export_second", "bucket", "export_bucket", "batch")}

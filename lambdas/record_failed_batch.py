@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.failed_batches import record_failed_batch
+from dynaurora.notices import Notices
 from dynaurora.objects import S3Objects
 from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
 from dynaurora.settings import RecordFailedBatchSettings
@@ -22,7 +23,9 @@ observe_mapping(settings.mapping)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Keep a failed batch with its reason and remedy, and return what the notification says."""
     failure = {**event["input"], "execution": event["execution"]}
-    record = record_failed_batch(failure, S3Objects(), settings.landing_bucket, settings.mapping)
+    store = S3Objects()
+    notices = Notices(store, settings.landing_bucket, settings.mapping, settings.notice_interval_seconds)
+    record = record_failed_batch(failure, store, settings.landing_bucket, notices)
     count("BatchesFailed", 1)
     logger.error(
         "Batch failed", extra={"batch": record["batch_id"], "error": record["error"], "reason": record["reason"]}
