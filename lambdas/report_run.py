@@ -1,0 +1,72 @@
+"""Report run: what a run did → S3 reports/."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dynaurora import keys
+from dynaurora.notices import Notices
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.reporting import (
+    ExecutionHistory,
+    Memory,
+    build_report,
+    find_failure,
+    is_own,
+    list_failures,
+    name_run,
+)
+from dynaurora.reprocess_reporting import report_reprocess
+from dynaurora.runs import REPROCESS, name_reprocess
+from dynaurora.settings import ReportRunSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from dynaurora.objects import ObjectStore
+
+settings = ReportRunSettings.from_environment()
+observe_mapping(settings.mapping)
+memory = Memory(settings.convert_memory_mb, settings.import_memory_mb)
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Write the report of a run, whatever its end, and return the failure it tells of."""
+    state, execution, store = event["input"], event["execution"], S3Objects()
+    is_reprocess = event.get("kind") == REPROCESS
+    run = name_run({"run": name_reprocess(state, execution["started"])} if is_reprocess else state, execution["name"])
+    logger.append_keys(run=run)
+    report_kind = report_reprocess if is_reprocess else report_backfill
+    report, failure = report_kind(state, run, execution, store)
+    count("RunsFailed" if failure else "RunsSucceeded", 1)
+    key = None
+    if report is not None:
+        key = keys.report(run)
+        store.write(settings.landing_bucket, key, json.dumps(report, indent=2).encode())
+    logger.info("Run reported", extra={"key": key, "error": (failure or {}).get("error")})
+    due = failure is not None and claim_notice(failure["error"], execution["id"], store)
+    return {"bucket": settings.landing_bucket, "key": key, "failure": failure, "notify": due}
+
+
+def report_backfill(
+    state: dict[str, Any], run: str, execution: dict[str, str], store: ObjectStore
+) -> tuple[dict[str, Any] | None, dict[str, str] | None]:
+    """Return the report of a backfill, unless it is another execution's, and what it failed for, if it did."""
+    arn = execution["id"]
+    failure = find_failure(state, arn)
+    if not is_own(failure):
+        return None, failure
+    failures = list_failures(store, settings.landing_bucket, settings.mapping, run, execution["started"])
+    return build_report(state, arn, ExecutionHistory().steps(arn), failures, memory), failure
+
+
+def claim_notice(error: str, execution: str, store: ObjectStore) -> bool:
+    """Tell whether people are to be told of a failed run now."""
+    notices = Notices(store, settings.landing_bucket, settings.mapping, settings.notice_interval_seconds)
+    return notices.claim(f"run-{error}", execution, datetime.now(UTC))
