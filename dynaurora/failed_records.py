@@ -1,10 +1,12 @@
 """Failed records: what no mapping accepted, one JSON per line in the envelope that Firehose writes.
 
     {"attemptsMade": 1, "arrivalTimestamp": 1700000000000, "errorCode": "…", "errorMessage": "…",
-     "attemptEndingTimestamp": 1700000000000, "rawData": "<base64 of the record>", "lambdaArn": "…"}
+     "attemptEndingTimestamp": 1700000000000, "rawData": "<base64 of the record>", "lambdaArn": "…",
+     "reprocessed": 1}
 
-Timestamps are milliseconds of Unix time. Firehose's own documentation shows them as strings, so both are read.
-(Amazon Data Firehose Developer Guide, "Handle failure in data transformation".)
+Timestamps are milliseconds of Unix time. Firehose's own documentation shows numbers and timestamps as strings, and
+sources differ in the case of names, so each is read. (Amazon Data Firehose Developer Guide, "Handle failure in data
+transformation".) `reprocessed`, which Firehose does not write, counts how often the record was mapped again in vain.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ import base64
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynaurora.errors import RejectedChange
+
+REJECTED = "dynaurora.Rejected"
+"""The errorCode of a record that its mapping refuses, where it is this project that writes it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +33,40 @@ class FailedRecord:
     error_code: str
     error_message: str
     attempts: int
+    """All of them, those of Firehose included."""
     failed_at_ms: int
+    """When it was refused last, in milliseconds of Unix time."""
     function_arn: str
+    arrived_at_ms: int | None = None
+    """When it came first; None for when it failed."""
+    reprocessed: int = 0
+    """How often it was mapped again and refused again."""
+
+    def again(self, error: RejectedChange, function_arn: str) -> FailedRecord:
+        """Return the record as it is kept after one more refusal, with the reason of today."""
+        return FailedRecord(
+            data=self.data,
+            error_code=REJECTED,
+            error_message=error.problem,
+            attempts=self.attempts + 1,
+            failed_at_ms=now_ms(),
+            function_arn=function_arn,
+            arrived_at_ms=self.arrived_at_ms or self.failed_at_ms,
+            reprocessed=self.reprocessed + 1,
+        )
 
 
 def encode_failed_record(record: FailedRecord) -> bytes:
     """Return a failed record as one line, its newline included."""
     envelope = {
         "attemptsMade": record.attempts,
-        "arrivalTimestamp": record.failed_at_ms,
+        "arrivalTimestamp": record.failed_at_ms if record.arrived_at_ms is None else record.arrived_at_ms,
         "errorCode": record.error_code,
         "errorMessage": record.error_message,
         "attemptEndingTimestamp": record.failed_at_ms,
         "rawData": base64.b64encode(record.data).decode("ascii"),
         "lambdaArn": record.function_arn,
+        **({"reprocessed": record.reprocessed} if record.reprocessed else {}),
     }
     return json.dumps(envelope).encode() + b"\n"
 
@@ -49,16 +77,20 @@ def decode_failed_record(line: bytes) -> FailedRecord:
     Raises ValueError where the line is no such envelope.
     """
     try:
-        envelope: dict[str, Any] = json.loads(line)
+        envelope: dict[str, Any] = {name.lower(): value for name, value in json.loads(line).items()}
+        failed_at_ms = int(envelope.get("attemptendingtimestamp") or 0)
+        arrived_at_ms = int(envelope.get("arrivaltimestamp") or failed_at_ms)
         return FailedRecord(
-            data=base64.b64decode(envelope["rawData"], validate=True),
-            error_code=str(envelope.get("errorCode", "")),
-            error_message=str(envelope.get("errorMessage", "")),
-            attempts=int(envelope.get("attemptsMade", 0)),
-            failed_at_ms=int(envelope.get("attemptEndingTimestamp", 0)),
-            function_arn=str(envelope.get("lambdaArn") or envelope.get("lambdaARN") or ""),
+            data=base64.b64decode(envelope["rawdata"], validate=True),
+            error_code=str(envelope.get("errorcode") or ""),
+            error_message=str(envelope.get("errormessage") or ""),
+            attempts=int(envelope.get("attemptsmade") or 0),
+            failed_at_ms=failed_at_ms,
+            function_arn=str(envelope.get("lambdaarn") or ""),
+            arrived_at_ms=None if arrived_at_ms == failed_at_ms else arrived_at_ms,
+            reprocessed=int(envelope.get("reprocessed") or 0),
         )
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"the line is not a failed record: {error}") from error
 
 

@@ -1,0 +1,449 @@
+"""Reprocessing: what is kept as failed, mapped or imported again, until it is in Aurora or in front of a person.
+
+    records of the failed prefix, and stream records that were not forwarded
+        → the current mapping → CSV → import_batch → what was refused again takes the object's place
+    batches that Aurora did not take → import_batch → their record goes
+    batches that could not be converted → convert_export → import_batch → their record goes
+
+A record keeps its version, so an old failed change never beats a newer row. An object is replaced or deleted only when
+its good rows are committed; killed anywhere before, the same work is done again. What has failed MAX_ATTEMPTS times is
+parked: kept under its own prefix, and taken up only on request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora import keys
+from dynaurora.batches import Batch, BatchObject
+from dynaurora.changes import Change, decode_change, from_stream_record, is_expiry
+from dynaurora.converting import count_apart
+from dynaurora.csv_batches import encode_row
+from dynaurora.errors import InvalidRunError, ObjectMissingError, RejectedChange
+from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
+from dynaurora.objects import aborting, read_or_none
+from dynaurora.observability import count_reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dynaurora.notices import Notices
+    from dynaurora.objects import Listed, ObjectStore, Upload
+    from dynaurora.rows import RowMapper
+
+MAX_ENTRY_OBJECTS: Final = 50
+MAX_ENTRY_BYTES: Final = 64 * 1024 * 1024
+"""Of the failed objects that are converted together: one CSV, one import."""
+RECORDS: Final = "records"
+BATCH: Final = "batch"
+CONVERSION: Final = "conversion"
+UNFORWARDED_CODE: Final = "dynaurora.Unforwarded"
+UNREADABLE_CODE: Final = "dynaurora.Unreadable"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one stack's failures are."""
+
+    bucket: str
+    mapping: str
+    event_source_mapping: str
+    """UUID of the mapping whose on-failure objects are this stack's."""
+
+    def prefixes(self, *, parked: bool) -> dict[str, str]:
+        """Return the prefixes to look under, each with the kind of what is there."""
+        records, batches = keys.failed_records_prefix(self.mapping), keys.failed_batches_prefix(self.mapping)
+        under = {records: RECORDS, keys.unforwarded_prefix(self.event_source_mapping): RECORDS, batches: BATCH}
+        if parked:
+            under |= {keys.parked(self.mapping, records): RECORDS, keys.parked(self.mapping, batches): BATCH}
+        return under
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One failed object, at the contents its ETag names."""
+
+    key: str
+    etag: str
+    size: int
+
+
+# Listing
+
+
+def list_failures(
+    place: Place, store: ObjectStore, *, prefix: str | None, parked: bool
+) -> Iterator[tuple[str, Listed]]:
+    """Yield each failed object with its kind; those under `prefix` only, where one is given.
+
+    Raises InvalidRunError where nothing of this stack's can be under it.
+    """
+    found = False
+    for under, kind in place.prefixes(parked=parked or (prefix or "").startswith(f"{keys.PARKED}/")).items():
+        if prefix is not None and not (prefix.startswith(under) or under.startswith(prefix)):
+            continue
+        found = True
+        for listed in store.list(place.bucket, prefix if prefix and prefix.startswith(under) else under):
+            yield kind, listed
+    if not found:
+        prefixes = ", ".join(place.prefixes(parked=True))
+        raise InvalidRunError(f"No failures can be under {prefix!r}; they are under: {prefixes}.")
+
+
+def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, parked: bool) -> Iterator[dict[str, Any]]:
+    """Yield what a run takes up, entry by entry, numbered from 1."""
+    group, size, number = list[Source](), 0, 0
+    for kind, listed in list_failures(place, store, prefix=prefix, parked=parked):
+        source = Source(listed.key, listed.etag, listed.size)
+        if kind == BATCH:
+            body = read_or_none(store, place.bucket, source.key)
+            if body is not None:  # else it was dealt with since it was listed
+                number += 1
+                yield {"number": number, **batch_entry(read_batch_record(body), source)}
+            continue
+        if group and (len(group) == MAX_ENTRY_OBJECTS or size + source.size > MAX_ENTRY_BYTES):
+            number += 1
+            yield {"number": number, "kind": RECORDS, "objects": [asdict(item) for item in group]}
+            group, size = [], 0
+        group.append(source)
+        size += source.size
+    if group:
+        yield {"number": number + 1, "kind": RECORDS, "objects": [asdict(item) for item in group]}
+
+
+def read_batch_record(body: bytes) -> dict[str, Any]:
+    """Return the record of a failed batch; what is none becomes a batch that cannot be imported, so that it is seen."""
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        record = None
+    return record if isinstance(record, dict) else {}
+
+
+def batch_entry(record: dict[str, Any], source: Source) -> dict[str, Any]:
+    """Return the entry of a failed batch: to be imported, or converted first."""
+    if record.get("conversion"):
+        return {"kind": CONVERSION, "objects": [asdict(source)], "conversion": record["conversion"]}
+    return {"kind": BATCH, "objects": [asdict(source)], "batch": record.get("batch")}
+
+
+# Converting
+
+
+@dataclass(frozen=True)
+class Remade:
+    """What the failed objects of an entry became."""
+
+    batch: dict[str, Any]
+    """The descriptor of the rows to import, which may be none: the ledger then has what was refused."""
+    settlements: list[dict[str, Any]]
+    """What is to become of each object once the batch is imported: `{"key", "etag", "remainder", "parked"}`."""
+    records: int
+    parked: int
+    """Records that have been refused too often, and were not parked before."""
+    ignored: int
+    """Deletes by Time to Live, where they are not replicated."""
+
+
+@dataclass
+class Counts:
+    """What has been done so far."""
+
+    records: int = 0
+    rows: int = 0
+    parked: int = 0
+    ignored: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Remaker:
+    """Maps failed records again."""
+
+    mapper: RowMapper
+    store: ObjectStore
+    bucket: str
+    run: str
+    max_attempts: int
+    ignore_expiries: bool
+    function_arn: str
+
+    def remake(self, number: int, sources: Iterable[Source]) -> Remade:
+        """Write the rows of the records that the mapping takes now, and aside what it still refuses.
+
+        Nothing of the sources is changed. The CSV is named by what it was made of, so the same failures make the same
+        batch in the next run too. Objects that are gone, or were replaced since they were listed, are left out.
+        """
+        counts, settlements = Counts(), list[dict[str, Any]]()
+        there = {index: source for index, source in enumerate(sources, 1) if self._is_there(source)}
+        name = self.mapper.mapping.name
+        csv_key = keys.reprocessed_batch(name, self._digest(there.values()))
+        with aborting(self.store.upload(self.bucket, csv_key)) as csv:
+            for index, source in there.items():
+                settlements.append(self._remake_object(number, index, source, csv, counts))
+            etag = csv.complete()
+        item = BatchObject(self.bucket, csv_key, etag, csv.size)
+        batch = Batch(name, "reprocess", self.run, counts.rows, (item,), count_apart(counts.reasons))
+        return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
+
+    def _is_there(self, source: Source) -> bool:
+        try:
+            return self.store.tail(self.bucket, source.key).etag == source.etag
+        except ObjectMissingError:
+            return False
+
+    def _digest(self, sources: Iterable[Source]) -> str:
+        digest = hashlib.sha256(self.mapper.mapping.digest.encode())
+        for source in sources:
+            digest.update(f"\0{source.key}\0{source.etag}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:40]
+
+    def _remake_object(self, number: int, index: int, source: Source, csv: Upload, counts: Counts) -> dict[str, Any]:
+        """Map the records of one object; return how it is to be settled."""
+        remainder_key = keys.remainder(self.run, number, index)
+        parked_key = keys.parked_remainder(self.run, number, index)
+        is_parked = source.key.startswith(f"{keys.PARKED}/")
+        with ExitStack() as stack:
+            remainder = stack.enter_context(aborting(self.store.upload(self.bucket, remainder_key)))
+            parked = stack.enter_context(aborting(self.store.upload(self.bucket, parked_key)))
+            for record in read_records(self.store, self.bucket, source.key):
+                counts.records += 1
+                refused = self._remake_record(record, csv, counts)
+                if refused is None:
+                    continue
+                is_given_up = refused.reprocessed >= self.max_attempts and not is_parked
+                counts.parked += is_given_up
+                (parked if is_given_up else remainder).write(encode_failed_record(refused))
+            settlement = {
+                "key": source.key,
+                "etag": source.etag,
+                "remainder": remainder_key if remainder.size else None,
+                "parked": parked_key if parked.size else None,
+            }
+            for upload in (remainder, parked):
+                if upload.size:
+                    upload.complete()
+        return settlement
+
+    def _remake_record(self, record: FailedRecord, csv: Upload, counts: Counts) -> FailedRecord | None:
+        """Write a record's row, or return the record as it is to be kept."""
+        try:
+            change = read_change(record.data, ignore_expiries=self.ignore_expiries)
+            if change is None:
+                counts.ignored += 1
+                return None
+            csv.write(encode_row(self.mapper.row(change)))
+        except RejectedChange as error:
+            counts.reasons.update(count_reasons(error.reasons[:1]))
+            return record.again(error, self.function_arn)
+        counts.rows += 1
+        return None
+
+
+def read_records(store: ObjectStore, bucket: str, key: str) -> Iterator[FailedRecord]:
+    """Yield the records in a failed object, whoever wrote it; what is no record is one all the same."""
+    if key.startswith(f"{keys.UNFORWARDED}/"):
+        yield from read_invocation(store.read(bucket, key))
+        return
+    for line in store.open(bucket, key):
+        text = line.strip()
+        if text:
+            yield read_line(text)
+
+
+def read_line(line: bytes) -> FailedRecord:
+    """Return the failed record of a line: an envelope, or the record itself as somebody put it there."""
+    try:
+        return decode_failed_record(line)
+    except ValueError as error:
+        return FailedRecord(line, UNREADABLE_CODE, str(error), 0, now_ms(), "")
+
+
+def read_invocation(body: bytes) -> Iterator[FailedRecord]:
+    """Yield the stream records inside of the record of an invocation that the event source mapping gave up on.
+
+    Its `payload` is the function's event, as text or as an object (AWS Lambda Developer Guide, "Retain discarded
+    records of DynamoDB"). What has none is one record that cannot be mapped, so that it is seen.
+    """
+    try:
+        document = json.loads(body)
+        payload = document["payload"]
+        records = (json.loads(payload) if isinstance(payload, str) else payload)["Records"]
+        if not isinstance(records, list):
+            raise TypeError("Records is no array")
+        context = document.get("requestContext") or {}
+        arn, condition = str(context.get("functionArn") or ""), str(context.get("condition") or "it was given up on")
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        problem = f"it is not the record of an invocation: {type(error).__name__} {error}"
+        yield FailedRecord(body, UNREADABLE_CODE, problem, 0, now_ms(), "")
+        return
+    for record in records:
+        yield FailedRecord(json.dumps(record).encode(), UNFORWARDED_CODE, condition, 0, now_ms(), arn)
+
+
+def read_change(data: bytes, *, ignore_expiries: bool = False) -> Change | None:
+    """Return the change in a failed record, which is one of ours or a stream's; None for a delete that is ignored.
+
+    Raises RejectedChange where it is neither.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or "dynamodb" not in document:
+        return decode_change(data)
+    if ignore_expiries and is_expiry(document):
+        return None
+    return from_stream_record(document)
+
+
+# Settling
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Settles the objects of an entry once it is known whether its batch is in Aurora."""
+
+    store: ObjectStore
+    bucket: str
+    max_attempts: int
+    notices: Notices
+    claimant: str
+    """Who tells people of what was parked: the run and its entry."""
+
+    def settle(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Settle an entry whose import succeeded (`imported`) or failed (`error`); return what became of it, counted.
+
+        Settling again does what was not done yet, and nothing else.
+        """
+        imported = entry.get("imported")
+        outcome = self._settle_batch(entry, imported=imported is not None) if entry["kind"] != RECORDS else ""
+        if entry["kind"] == RECORDS and imported is not None:
+            settle_records(self.store, self.bucket, self.notices.mapping, entry["settlements"])
+            forget_batch(self.store, self.bucket, self.notices.mapping, imported["batch_id"])
+        records_parked = int(entry.get("parked") or 0) if imported is not None else 0
+        counts = {
+            "kind": entry["kind"],
+            "records": int(entry.get("records") or 0),
+            "rows": int((imported or {}).get("rows_staged") or 0),
+            "rows_changed": int((imported or {}).get("rows_changed") or 0),
+            "rejected": (entry.get("batch") or {}).get("rejected") or {} if entry["kind"] == RECORDS else {},
+            "records_parked": records_parked,
+            "batches_imported": int(imported is not None and entry["kind"] != RECORDS),
+            "batches_failed": int(imported is None),
+            "batches_parked": int(outcome == "parked"),
+        }
+        return {**counts, "notice": self._notice(counts)}
+
+    def _settle_batch(self, entry: dict[str, Any], *, imported: bool) -> str:
+        source = Source(**entry["objects"][0])
+        mapping, limit = self.notices.mapping, self.max_attempts
+        if not imported and is_recorded(self.store, self.bucket, mapping, entry):
+            self.store.delete(self.bucket, source.key)  # it is converted; what failed is a batch with its own record
+            return "kept"
+        return settle_batch(self.store, self.bucket, mapping, source, imported=imported, max_attempts=limit)
+
+    def _notice(self, counts: dict[str, Any]) -> dict[str, str] | None:
+        """Return what people are to be told of what was parked; None where they are not, or were told lately."""
+        parked = {"records": counts["records_parked"], "batches": counts["batches_parked"]}
+        if not any(parked.values()) or not self.notices.claim("parked", self.claimant, datetime.now(UTC)):
+            return None
+        what = " and ".join(f"{count} {name}" for name, count in parked.items() if count)
+        lines = [
+            f"{what} of {self.notices.mapping} failed {self.max_attempts} times and were parked.",
+            "They are kept, and not tried again by themselves.",
+            f"Kept in: s3://{self.bucket}/{keys.parked_prefix(self.notices.mapping)}",
+            "Look: dynaurora failures list --parked",
+            "Then: dynaurora reprocess start --include-parked",
+        ]
+        return {"subject": f"dynaurora: {what} parked", "message": "\n".join(lines)}
+
+
+def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: Iterable[dict[str, Any]]) -> int:
+    """Put what was refused again into the place of each object, once its rows are committed; return how many.
+
+    What was refused too often is parked first. An object that was replaced meanwhile is left for the next run.
+    """
+    settled = 0
+    for settlement in settlements:
+        key = settlement["key"]
+        place = remainder_place(mapping, key)
+        try:
+            if store.tail(bucket, key).etag != settlement["etag"]:
+                continue
+        except ObjectMissingError:
+            continue
+        if settlement["parked"]:
+            # Named by the contents they come from: records of one object may be parked in different runs.
+            store.copy(bucket, settlement["parked"], f"{keys.parked(mapping, place)}.{settlement['etag'][:12]}")
+        if settlement["remainder"]:
+            store.copy(bucket, settlement["remainder"], place)
+        if not settlement["remainder"] or place != key:
+            store.delete(bucket, key)
+        settled += 1
+    return settled
+
+
+def forget_batch(store: ObjectStore, bucket: str, mapping: str, batch_id: str) -> None:
+    """Remove what is kept of a batch of records that failed before and is imported now."""
+    failed_key = keys.failed_batch(mapping, batch_id)
+    for key in (failed_key, keys.parked(mapping, failed_key)):
+        if read_or_none(store, bucket, key) is not None:  # else the bucket's versions would gain a marker each time
+            store.delete(bucket, key)
+
+
+def is_recorded(store: ObjectStore, bucket: str, mapping: str, entry: dict[str, Any]) -> bool:
+    """Tell whether a conversion that succeeded has become a failed batch, which is recorded by itself."""
+    if entry["kind"] != CONVERSION or "batch" not in entry:
+        return False
+    batch_id = Batch.from_event(entry).id
+    return read_or_none(store, bucket, keys.failed_batch(mapping, batch_id)) is not None
+
+
+def remainder_place(mapping: str, key: str) -> str:
+    """Return where the refused records of an object go: into its place, but for the records of an invocation."""
+    return keys.unforwarded_records(mapping, key) if key.startswith(f"{keys.UNFORWARDED}/") else key
+
+
+def settle_batch(
+    store: ObjectStore, bucket: str, mapping: str, source: Source, *, imported: bool, max_attempts: int
+) -> str:
+    """Remove the record of a batch that was imported, or park it where it failed too often.
+
+    Returns `imported`, `kept` or `parked`.
+    """
+    if imported:
+        store.delete(bucket, source.key)
+        return "imported"
+    failed_key = source.key.removeprefix(keys.parked_prefix(mapping))
+    if failed_key != source.key:
+        return keep_parked(store, bucket, failed_key, source.key)
+    parked_key, body = keys.parked(mapping, failed_key), read_or_none(store, bucket, failed_key)
+    if body is None:  # parked by an attempt whose answer was lost, or dealt with by somebody
+        return "kept" if read_or_none(store, bucket, parked_key) is None else "parked"
+    record = read_batch_record(body)
+    if int(record.get("attempts") or max_attempts) < max_attempts:
+        return "kept"
+    store.write(bucket, parked_key, body)
+    store.delete(bucket, failed_key)
+    return "parked"
+
+
+def keep_parked(store: ObjectStore, bucket: str, failed_key: str, parked_key: str) -> str:
+    """Keep a parked batch parked that failed once more, and was recorded as if for the first time."""
+    again, earlier = (read_batch_record(read_or_none(store, bucket, key) or b"") for key in (failed_key, parked_key))
+    if not again:
+        return "kept"
+    if again["execution"] != earlier.get("execution"):  # else it is written already, by an attempt that was cut off
+        attempts = int(again["attempts"]) + int(earlier.get("attempts") or 0)
+        first = earlier.get("first_failed_at") or again["first_failed_at"]
+        record = again | {"attempts": attempts, "first_failed_at": first}
+        store.write(bucket, parked_key, json.dumps(record, indent=2).encode())
+    store.delete(bucket, failed_key)
+    return "kept"

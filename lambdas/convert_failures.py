@@ -1,0 +1,44 @@
+"""Convert failures: failed records → one CSV batch, by the mapping as it is now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.mapping import load_mapping
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.reprocessing import Remaker, Source
+from dynaurora.rows import RowMapper
+from dynaurora.settings import ConvertFailuresSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = ConvertFailuresSettings.from_environment()
+observe_mapping(settings.mapping)
+mapper = RowMapper(load_mapping(settings.mapping))
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Map the records of some failed objects again; return the batch and how to settle the objects."""
+    entry = event["entry"]
+    logger.append_keys(run=event["run"], entry=entry["number"])
+    remaker = Remaker(
+        mapper=mapper,
+        store=S3Objects(),
+        bucket=settings.landing_bucket,
+        run=event["run"],
+        max_attempts=settings.max_attempts,
+        ignore_expiries=settings.ttl_deletes == "ignore",
+        function_arn=context.invoked_function_arn,
+    )
+    remade = remaker.remake(entry["number"], [Source(**item) for item in entry["objects"]])
+    rejected = sum(remade.batch["rejected"].values())
+    count("RecordsReprocessed", remade.records)
+    count("RecordsRejectedAgain", rejected)
+    logger.info("Failures converted", extra={"records": remade.records, "rejected": remade.batch["rejected"]})
+    return {**entry, **asdict(remade)}

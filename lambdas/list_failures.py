@@ -1,0 +1,35 @@
+"""List failures: what is kept as failed → what a run takes up."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from dynaurora import keys
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.reprocessing import Place, plan_reprocess
+from dynaurora.settings import ListFailuresSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = ListFailuresSettings.from_environment()
+observe_mapping(settings.mapping)
+place = Place(settings.landing_bucket, settings.mapping, settings.event_source_mapping_id)
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Write the list of the failures to take up and return what it comes to."""
+    run, options, store = event["input"]["run"], event["input"]["options"], S3Objects()
+    logger.append_keys(run=run)
+    entries = list(plan_reprocess(place, store, prefix=options["prefix"], parked=options["include_parked"]))
+    key = keys.reprocess_plan(run)
+    store.write(place.bucket, key, json.dumps(entries, separators=(",", ":")).encode())
+    objects = sum(len(entry["objects"]) for entry in entries)
+    count("FailuresListed", objects)
+    logger.info("Failures listed", extra={"objects": objects, "entries": len(entries)})
+    return {"bucket": place.bucket, "key": key, "entries": len(entries), "objects": objects}
