@@ -4,7 +4,9 @@ import contextlib
 import json
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,32 +29,32 @@ Outcomes = dict[Case, dict[str, Any]]
 @pytest.fixture(scope="session")
 def outcomes_on_emulator(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     directory = tmp_path_factory.mktemp("emulator")
-    with run_emulator(directory, SFN_MOCK_CONFIG=str(executions.MOCKS_FILE), SFN_WAIT_SCALE="0") as endpoint:
+    with run_emulator(directory, SFN_MOCK_CONFIG=str(executions.MOCKS_FILE)) as endpoint:
         return run_cases(endpoint)
 
 
 @pytest.fixture(scope="session")
 def outcomes_on_moto() -> Outcomes:
     python = venvs.ensure("moto")
-    outcomes = {}
-    for machine in executions.read_cases():
-        cases = {str(case): case for case in executions.list_cases() if case.machine == machine}
-        request = {
-            "definition": json.dumps(executions.read_definition(machine)),
-            "mocks": executions.read_mocks(),
-            "cases": {name: case.input for name, case in cases.items()},
-        }
-        done = subprocess.run(
-            [str(python), str(Path(__file__).with_name("moto_engine.py"))],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS * 2,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        for name, answer in json.loads(done.stdout).items():
-            outcomes[cases[name]] = executions.summarize(answer, answer["events"])
-    return outcomes
+    cases = {str(case): case for case in executions.list_cases()}
+    request = {
+        "definitions": {name: json.dumps(executions.read_definition(name)) for name in executions.read_cases()},
+        "mocks": executions.read_mocks(),
+        "objects": {executions.BUCKET: executions.read_objects()},
+        "cases": {name: {"input": case.input, "stopped_in": case.stopped_in} for name, case in cases.items()},
+    }
+    done = subprocess.run(
+        [str(python), str(Path(__file__).with_name("moto_engine.py"))],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS * 2,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {
+        cases[name]: executions.summarize(answer, answer["events"], list(map(_summarize_child, answer["children"])))
+        for name, answer in json.loads(done.stdout).items()
+    }
 
 
 @contextlib.contextmanager
@@ -81,20 +83,40 @@ def wait_until(check: Callable[[], T]) -> T:
 
 
 def run_cases(endpoint: str) -> Outcomes:
-    """Start every case's execution through the Step Functions API, all at once, and wait for their ends."""
-    client = boto3.client(
-        "stepfunctions",
+    """Run every case through the Step Functions API and describe their ends.
+
+    Those that are stopped go first, while waits are waits; then all others at once, without waiting.
+    """
+    client = _connect(endpoint, "stepfunctions")
+    _put_objects(_connect(endpoint, "s3"))
+    machines = {machine: _create(client, machine) for machine in executions.read_cases()}
+    cases = sorted(executions.list_cases(), key=lambda case: case.stopped_in is None)
+    started = {}
+    for case in cases:
+        if not case.stopped_in:
+            _skip_waits(endpoint)
+        started[case] = client.start_execution(
+            stateMachineArn=f"{machines[case.machine]}#{case.name}", name=case.name, input=case.input
+        )["executionArn"]
+        if case.stopped_in:
+            _stop_in(client, started[case], case.stopped_in)
+    return {case: _wait_for(client, arn) for case, arn in started.items()}
+
+
+def _connect(endpoint: str, service: str) -> Any:
+    return boto3.client(
+        service,
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    machines = {machine: _create(client, machine) for machine in executions.read_cases()}
-    started = {
-        case: client.start_execution(stateMachineArn=f"{machines[case.machine]}#{case.name}", input=case.input)
-        for case in executions.list_cases()
-    }
-    return {case: _wait_for(client, answer["executionArn"]) for case, answer in started.items()}
+
+
+def _put_objects(s3: Any) -> None:
+    s3.create_bucket(Bucket=executions.BUCKET)
+    for key, text in executions.read_objects().items():
+        s3.put_object(Bucket=executions.BUCKET, Key=key, Body=text.encode())
 
 
 def _create(client: Any, machine: str) -> str:
@@ -102,12 +124,53 @@ def _create(client: Any, machine: str) -> str:
     return str(client.create_state_machine(name=machine, definition=definition, roleArn=ROLE)["stateMachineArn"])
 
 
+@cache
+def _skip_waits(endpoint: str) -> None:
+    """Let Wait states and retriers wait no longer."""
+    settings = json.dumps({"stepfunctions._SFN_WAIT_SCALE": 0}).encode()
+    request = urllib.request.Request(f"{endpoint}/_ministack/config", settings, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
+
+
+def _stop_in(client: Any, arn: str, state: str) -> None:
+    """Stop an execution once it has entered a state."""
+    wait_until(lambda: state in executions.list_entered(_read_history(client, arn)))
+    client.stop_execution(executionArn=arn)
+
+
 def _wait_for(client: Any, arn: str) -> dict[str, Any]:
     description = wait_until(lambda: _ended(client, arn))
-    events = client.get_execution_history(executionArn=arn, maxResults=1000)["events"]
-    return executions.summarize(description, events)
+    return executions.summarize(description, _read_history(client, arn), _describe_children(client, arn))
 
 
 def _ended(client: Any, arn: str) -> dict[str, Any] | None:
     description = client.describe_execution(executionArn=arn)
     return None if description["status"] == "RUNNING" else description
+
+
+def _read_history(client: Any, arn: str) -> list[dict[str, Any]]:
+    return list(client.get_execution_history(executionArn=arn, maxResults=1000)["events"])
+
+
+def _describe_children(client: Any, arn: str) -> list[dict[str, Any]]:
+    """What became of the children of an execution's maps, in the order of their items, which are numbered.
+
+    Those that one millisecond saw start cannot be told apart by when they did.
+    """
+    runs = sorted(client.list_map_runs(executionArn=arn)["mapRuns"], key=lambda run: run["startDate"])
+    children = []
+    for run in runs:
+        listed = client.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+        described = [client.describe_execution(executionArn=child["executionArn"]) for child in listed]
+        in_order = sorted(described, key=lambda child: str(child["input"]))
+        children += [
+            _summarize_child({**child, "events": _read_history(client, child["executionArn"])}) for child in in_order
+        ]
+    return children
+
+
+def _summarize_child(child: dict[str, Any]) -> dict[str, Any]:
+    """What a child did, with its input and the number of its tries, which cases.json does not have."""
+    outcome = executions.summarize({"output": "null", **child}, child["events"])
+    tries = executions.count_attempts(child["events"]).total()
+    return {**outcome, "tries": tries, "input": json.loads(child["input"])}

@@ -6,9 +6,11 @@ Starts the container with MockConfigFile.json, runs every case of cases.json, pr
 and removes the container. Exit status 0 only if every execution did what is expected of it. With --endpoint it uses a
 Step Functions Local that already runs and has been given that file.
 
-Two things are different from a deployment. Retriers wait one second, without growing, drawing or a cap, or the case
-that tries 101 times would take an hour. And AWS no longer develops this emulator: it may refuse a field that AWS itself
-has had since (ErrorPath and CausePath of a Fail state came in September 2023).
+Three things are different from a deployment. Retriers and Wait states wait one second, without growing, drawing or a
+cap, or the case that tries 101 times would take an hour. Distributed maps are passed by, because Step Functions Local
+has none: cases in which one fails are left out, and so are those that are stopped while they wait. And AWS no longer
+develops this emulator: it may refuse a field that AWS itself has had since (ErrorPath and CausePath of a Fail state
+came in September 2023).
 
 It has not been run where it was written, for want of Docker: the state machine is held by the two engines of
 test_cases.py; the container's options and the API calls below follow AWS's documentation ("Setting up Step Functions
@@ -50,7 +52,7 @@ def main() -> int:
         )
         wait_until_ready(client)
         failed = run_cases(client)
-    total = len(executions.list_cases())
+    total = len(list_cases())
     say(f"{total - failed} of {total} cases as expected")
     return 1 if failed else 0
 
@@ -88,25 +90,49 @@ def run_cases(client: Any) -> int:
         case: client.start_execution(
             stateMachineArn=f"{machines[case.machine]}#{case.name}", name=case.name, input=case.input
         )["executionArn"]
-        for case in executions.list_cases()
+        for case in list_cases()
     }
     return sum(not report(case, wait_for(client, arn)) for case, arn in started.items())
 
 
+def list_cases() -> list[executions.Case]:
+    """The cases that Step Functions Local can run."""
+    return [
+        case
+        for case in executions.list_cases()
+        if "failed" not in case.expected.get("maps", {}).values() and not case.stopped_in
+    ]
+
+
+def expect(case: executions.Case) -> dict[str, Any]:
+    """What must come of a case whose maps are passed by."""
+    return {name: value for name, value in case.expected.items() if name not in {"maps", "children"}}
+
+
 def create_state_machine(client: Any, machine: str) -> str:
-    definition = shorten_waits(executions.read_definition(machine))
+    definition = simplify(executions.read_definition(machine))
     answer = client.create_state_machine(name=machine, definition=json.dumps(definition), roleArn=ROLE)
     return str(answer["stateMachineArn"])
 
 
-def shorten_waits(definition: dict[str, Any]) -> dict[str, Any]:
-    """Make every retrier wait a second, in place; returns the definition."""
-    for state in definition["States"].values():
-        for retrier in state.get("Retry", []):
-            retrier.pop("MaxDelaySeconds", None)
-            retrier.pop("JitterStrategy", None)
-            retrier.update(IntervalSeconds=1, BackoffRate=1.0)
-    return definition
+def simplify(definition: dict[str, Any]) -> dict[str, Any]:
+    """Make every retrier and Wait state wait a second, and every map a state that does nothing; returns the result."""
+    return {**definition, "States": {name: simplify_state(state) for name, state in definition["States"].items()}}
+
+
+def simplify_state(state: dict[str, Any]) -> dict[str, Any]:
+    if state["Type"] == "Map":
+        return {"Type": "Pass", "Next": state["Next"]}
+    if state["Type"] == "Wait":
+        return {"Type": "Wait", "Seconds": 1, "Next": state["Next"]}
+    if "Retry" in state:
+        return {**state, "Retry": [simplify_retrier(retrier) for retrier in state["Retry"]]}
+    return state
+
+
+def simplify_retrier(retrier: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: retrier[name] for name in ("ErrorEquals", "MaxAttempts")}
+    return {**kept, "IntervalSeconds": 1, "BackoffRate": 1.0}
 
 
 def wait_for(client: Any, arn: str) -> dict[str, Any]:
@@ -128,13 +154,14 @@ def read_end(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 def report(case: executions.Case, outcome: dict[str, Any]) -> bool:
     """Print what a case came to; returns whether that is as expected."""
-    if outcome == case.expected:
+    expected = expect(case)
+    if outcome == expected:
         say(f"ok      {case}")
         return True
     say(f"FAILED  {case}")
-    for name in sorted(case.expected.keys() | outcome.keys()):
-        if case.expected.get(name) != outcome.get(name):
-            say(f"        {name}: {outcome.get(name)!r}, expected {case.expected.get(name)!r}")
+    for name in sorted(expected.keys() | outcome.keys()):
+        if expected.get(name) != outcome.get(name):
+            say(f"        {name}: {outcome.get(name)!r}, expected {expected.get(name)!r}")
     return False
 
 

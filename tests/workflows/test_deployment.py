@@ -92,8 +92,22 @@ def test_everything_is_named_after_the_root_stack(deployed):
         "TransformChangesFunctionName": "clicks-transform-changes",
         "ImportBatchFunctionName": "clicks-import-batch",
         "RecordFailedBatchFunctionName": "clicks-record-failed-batch",
+        "OpenRunFunctionName": "clicks-open-run",
+        "CheckReadinessFunctionName": "clicks-check-readiness",
+        "PlanBackfillFunctionName": "clicks-plan-backfill",
+        "ConvertExportFunctionName": "clicks-convert-export",
+        "ReconcileRunFunctionName": "clicks-reconcile-run",
+        "PlanSweepFunctionName": "clicks-plan-sweep",
+        "ReportRunFunctionName": "clicks-report-run",
+        "CloseRunFunctionName": "clicks-close-run",
+        "DescribeRunsFunctionName": "clicks-describe-runs",
+        "ListFailuresFunctionName": "clicks-list-failures",
+        "ConvertFailuresFunctionName": "clicks-convert-failures",
+        "SettleFailuresFunctionName": "clicks-settle-failures",
     }
     assert deployed["ImportBatchStateMachineArn"].endswith(":stateMachine:clicks-import-batch")
+    assert deployed["BackfillTableStateMachineArn"].endswith(":stateMachine:clicks-backfill-table")
+    assert deployed["ReprocessFailuresStateMachineArn"].endswith(":stateMachine:clicks-reprocess-failures")
 
 
 def test_the_table_can_be_replicated_and_exported(account, deployed):
@@ -137,8 +151,75 @@ def test_an_object_starts_an_import_of_exactly_that_object(account, deployed):
     }
 
 
+def test_a_backfill_is_given_its_table_its_stream_and_its_importer(account, deployed):
+    client = account.client("lambda")
+
+    def read_settings(name):
+        return client.get_function_configuration(FunctionName=deployed[name])["Environment"]["Variables"]
+
+    readiness = read_settings("CheckReadinessFunctionName")
+    assert readiness["SOURCE_TABLE"] == deployed["SourceTableName"]
+    assert readiness["EVENT_SOURCE_MAPPING_ID"] == deployed["ForwardChangesEventSourceMappingId"]
+    table = account.client("dynamodb").describe_table(TableName=deployed["SourceTableName"])["Table"]
+    assert read_settings("PlanBackfillFunctionName")["SOURCE_TABLE_ARN"] == table["TableArn"]
+    run = read_settings("OpenRunFunctionName")
+    assert (run["IMPORT_CONCURRENCY"], run["BACKFILL_CONCURRENCY"]) == ("3", "2")
+    machine = account.client("stepfunctions").describe_state_machine(
+        stateMachineArn=deployed["BackfillTableStateMachineArn"]
+    )
+    assert deployed["ImportBatchStateMachineArn"] in machine["definition"]
+    assert "${" not in machine["definition"]
+
+
+def test_the_end_of_a_run_is_handed_to_the_function_that_closes_it_and_kept_if_that_fails(account, deployed):
+    events, client = account.client("events"), account.client("lambda")
+    (target,) = events.list_targets_by_rule(Rule="clicks-close-run")["Targets"]
+    assert target["Arn"].endswith(":function:clicks-close-run")
+    config = client.get_function_event_invoke_config(
+        FunctionName=deployed["CloseRunFunctionName"],
+        Qualifier="$LATEST",  # the local Lambda tells it from none
+    )
+    queue = target["DeadLetterConfig"]["Arn"]
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == queue
+    assert queue.endswith(":" + deployed["UnclosedRunsQueueUrl"].rsplit("/", 1)[1])
+
+
+def test_what_failed_is_taken_up_every_hour(account, deployed):
+    schedule = account.client("scheduler").get_schedule(
+        Name="clicks-reprocess-failures", GroupName="clicks-reprocess-failures"
+    )
+    assert schedule["ScheduleExpression"] == "rate(1 hour)"
+    assert schedule["Target"]["Arn"] == deployed["ReprocessFailuresStateMachineArn"]
+    assert json.loads(schedule["Target"]["Input"]) == {"mapping": MAPPING}
+    queue = schedule["Target"]["DeadLetterConfig"]["Arn"]
+    assert queue.endswith(":" + deployed["UnstartedReprocessesQueueUrl"].rsplit("/", 1)[1])
+
+
+def test_a_reprocess_is_given_its_stream_and_its_bounds(account, deployed):
+    client = account.client("lambda")
+
+    def read_settings(name):
+        return client.get_function_configuration(FunctionName=deployed[name])["Environment"]["Variables"]
+
+    listing = read_settings("ListFailuresFunctionName")
+    assert listing["EVENT_SOURCE_MAPPING_ID"] == deployed["ForwardChangesEventSourceMappingId"]
+    assert read_settings("ConvertFailuresFunctionName")["MAX_ATTEMPTS"] == "5"
+    settling = read_settings("SettleFailuresFunctionName")
+    assert (settling["MAX_ATTEMPTS"], settling["NOTICE_INTERVAL_SECONDS"]) == ("5", "3600")
+    machine = account.client("stepfunctions").describe_state_machine(
+        stateMachineArn=deployed["ReprocessFailuresStateMachineArn"]
+    )
+    assert "${" not in machine["definition"]
+
+
 def test_an_existing_table_is_adopted(account, deployed):
     adopted = account.deploy("adopted", SourceStreamArn=deployed["SourceStreamArn"])
     assert adopted["SourceTableName"] == deployed["SourceTableName"]
     assert adopted["SourceStreamArn"] == deployed["SourceStreamArn"]
     assert adopted["LandingBucketName"] != deployed["LandingBucketName"]
+
+
+def test_without_a_schedule_people_take_up_what_failed(account, deployed):
+    account.deploy("unscheduled", SourceStreamArn=deployed["SourceStreamArn"], ReprocessSchedule="")
+    listed = account.client("scheduler").list_schedules(GroupName="unscheduled-reprocess-failures")
+    assert listed["Schedules"] == []
