@@ -20,20 +20,23 @@ from dynaurora import sql
 from dynaurora.aurora import Credentials, Endpoint, connect
 from dynaurora.ledger import IMPORTS
 from dynaurora.mapping import load_mapping
-from dynaurora.migrations import prepare_target
+from dynaurora.migrations import MIGRATIONS_TABLE, prepare_target
+from dynaurora.runs import RUNS
 from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
 from local.packaging import Packager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
+    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
 
     from dynaurora.aurora import Aurora
     from dynaurora.mapping import Mapping
     from local.api import Api
 
 STACK_NAME: Final = "dynaurora"
+MAPPING: Final = "web_analytics"
+"""The mapping that is deployed here."""
 TEMPLATE: Final = PROJECT / "infra" / "template.yaml"
 ARTIFACTS_BUCKET: Final = "dynaurora-artifacts"
 SECRET_NAME: Final = "dynaurora/loader"  # noqa: S105  # a name, no secret
@@ -67,16 +70,24 @@ class Deployment:
     delivery_stream: str
     import_batch_arn: str
     """ARN of the state machine that imports a batch."""
+    backfill_table_arn: str
+    """ARN of the state machine that copies the whole table."""
     event_source_mapping: str
     """Id of the event source mapping that reads the table's stream."""
 
 
 def deploy(
-    api: Api, database: Database, *, mapping_name: str = "web_analytics", report: Callable[[str], None] = print
+    api: Api,
+    database: Database,
+    *,
+    mapping_name: str = MAPPING,
+    source_stream_arn: str = "",
+    report: Callable[[str], None] = print,
 ) -> Deployment:
     """Deploy everything and return what it is called; `report` gets a line before each step that takes a while.
 
-    A stack that is new begins with a target that is: the local table it replicates is empty.
+    A stack that is new begins with a target that is: nothing of its table was replicated yet. It creates the table, or
+    adopts the one with the stream that is given, and stays with that one when it is deployed again.
 
     Raises DeploymentError, or what building the package and preparing the target raise.
     """
@@ -85,28 +96,35 @@ def deploy(
     secret_arn = _put_secret(api, database.loader)
     report("Preparing the database")
     mapping = load_mapping(mapping_name)
-    _prepare_target(database, mapping, empty=not _stack_exists(api))
+    stack = _find_stack(api)
+    _prepare_target(database, mapping, empty=stack is None)
     report("Deploying infra/template.yaml")
     _ensure_bucket(api, ARTIFACTS_BUCKET)
     packager = Packager(api.s3, ARTIFACTS_BUCKET, {PROJECT / "build" / TEMPLATES_PACKAGE: package.archive})
-    _create_or_update(api, packager.package(TEMPLATE), _parameters(mapping, database.endpoint, secret_arn))
+    stream_arn = source_stream_arn or (_read_parameters(stack)["SourceStreamArn"] if stack else "")
+    parameters = _parameters(mapping, database.endpoint, secret_arn, stream_arn)
+    _create_or_update(api, packager.package(TEMPLATE), parameters, exists=stack is not None)
     return read_deployment(api)
+
+
+def is_deployed(api: Api) -> bool:
+    """Tell whether there is a stack."""
+    return _find_stack(api) is not None
 
 
 def read_deployment(api: Api) -> Deployment:
     """Return what is deployed. Raises DeploymentError where nothing is."""
-    try:
-        (stack,) = api.cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
-    except ClientError as error:
-        raise DeploymentError(f"The stack {STACK_NAME} is not deployed: {error}") from error
+    stack = _find_stack(api)
+    if stack is None:
+        raise DeploymentError(f"The stack {STACK_NAME} is not deployed")
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    parameters = {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
     return Deployment(
-        mapping=parameters["Mapping"],
+        mapping=_read_parameters(stack)["Mapping"],
         table=outputs["SourceTableName"],
         bucket=outputs["LandingBucketName"],
         delivery_stream=outputs["DeliveryStreamName"],
         import_batch_arn=outputs["ImportBatchStateMachineArn"],
+        backfill_table_arn=outputs["BackfillTableStateMachineArn"],
         event_source_mapping=outputs["ForwardChangesEventSourceMappingId"],
     )
 
@@ -134,13 +152,14 @@ def _drop_target(aurora: Aurora, mapping: Mapping) -> None:
     schema = sql.quote(mapping.database)
     aurora.execute(f"CREATE DATABASE IF NOT EXISTS {schema}")
     aurora.execute(f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)}")
-    for table in (mapping.replica, IMPORTS, "_dynaurora_migrations"):
+    for table in (mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE):
         aurora.execute(f"DROP TABLE IF EXISTS {schema}.{sql.quote(table)}")
 
 
-def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str) -> list[ParameterTypeDef]:
+def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str, stream_arn: str) -> list[ParameterTypeDef]:
     values = {
         "Mapping": mapping.name,
+        "SourceStreamArn": stream_arn,
         "SourceTableName": mapping.source_table,
         "PartitionKey": mapping.partition_key,
         "SortKey": mapping.sort_key or "",
@@ -160,22 +179,26 @@ def _ensure_bucket(api: Api, name: str) -> None:
         api.s3.create_bucket(Bucket=name)
 
 
-def _stack_exists(api: Api) -> bool:
+def _find_stack(api: Api) -> StackTypeDef | None:
     try:
-        api.cloudformation.describe_stacks(StackName=STACK_NAME)
+        (stack,) = api.cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's answer for an unknown stack
-            return False
+            return None
         raise
-    return True
+    return stack
 
 
-def _create_or_update(api: Api, template: str, parameters: list[ParameterTypeDef]) -> None:
+def _read_parameters(stack: StackTypeDef) -> dict[str, str]:
+    return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
+
+
+def _create_or_update(api: Api, template: str, parameters: list[ParameterTypeDef], *, exists: bool) -> None:
     """Create the stack, or update it; return when CloudFormation has finished. Raises DeploymentError."""
     cloudformation = api.cloudformation
     change, waiter = (
         (cloudformation.update_stack, cloudformation.get_waiter("stack_update_complete"))
-        if _stack_exists(api)
+        if exists
         else (cloudformation.create_stack, cloudformation.get_waiter("stack_create_complete"))
     )
     try:

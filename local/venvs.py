@@ -1,5 +1,6 @@
 """Virtual environments of the local AWS, one for each thing that must not share packages with the others.
 
+    .venvs/aws        the AWS command line, which pins its SDK (tests of runbooks only)
     .venvs/emulator   the emulator and the versions it pins
     .venvs/moto       a second, independent interpreter of state machines (tests only)
     .venvs/runtime    what AWS's Python runtime has, for the functions
@@ -27,7 +28,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = PROJECT / ".venvs"
 REQUIREMENTS = PROJECT / "requirements"
-NAMES = ("emulator", "moto", "runtime")
+NAMES = ("aws", "emulator", "moto", "runtime")
 
 STAMP = ".stamp"
 LINES_OF_FAILURE = 20

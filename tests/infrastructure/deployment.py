@@ -45,6 +45,11 @@ class Resource:
     def snake(self) -> str:
         return self.phrase.replace(" ", "_")
 
+    @property
+    def has_database(self) -> bool:
+        """Whether a function connects to Aurora."""
+        return "DATABASE_HOST" in self.properties["Environment"]["Variables"]
+
 
 KINDS = {
     "AWS::CloudFormation::Stack": "Stack",
@@ -54,11 +59,15 @@ KINDS = {
     "AWS::IAM::Role": "Role",
     "AWS::KinesisFirehose::DeliveryStream": "DeliveryStream",
     "AWS::KMS::Key": "Key",
+    "AWS::Lambda::EventInvokeConfig": "EventInvokeConfig",
     "AWS::Lambda::EventSourceMapping": "EventSourceMapping",
+    "AWS::Lambda::Permission": "Permission",
     "AWS::Logs::LogGroup": "LogGroup",
     "AWS::Logs::LogStream": "LogStream",
     "AWS::S3::Bucket": "Bucket",
     "AWS::S3::BucketPolicy": "BucketPolicy",
+    "AWS::Scheduler::Schedule": "Schedule",
+    "AWS::Scheduler::ScheduleGroup": "ScheduleGroup",
     "AWS::SNS::Subscription": "Subscription",
     "AWS::SNS::Topic": "Topic",
     "AWS::SNS::TopicPolicy": "TopicPolicy",
@@ -157,3 +166,17 @@ def list_state_machines() -> list[str]:
 @cache
 def read_definition(name: str) -> dict[str, Any]:
     return dict(json.loads((STATE_MACHINES / f"{name}.asl.json").read_text()))
+
+
+def list_workflows(name: str) -> list[dict[str, Any]]:
+    """What has states of its own: a state machine, and after it the item processors of its maps."""
+    definition = read_definition(name)
+    return [definition, *(state["ItemProcessor"] for state in definition["States"].values() if state["Type"] == "Map")]
+
+
+def list_states(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Every state of a state machine with its name, those of a map after it."""
+    states: list[tuple[str, dict[str, Any]]] = []
+    for label, state in read_definition(name)["States"].items():
+        states += [(label, state), *state.get("ItemProcessor", {}).get("States", {}).items()]
+    return states

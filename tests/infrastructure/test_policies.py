@@ -1,5 +1,6 @@
 """House rules of the roles: one for each function and service, each statement narrow and with its reason."""
 
+import fnmatch
 import re
 
 import pytest
@@ -23,6 +24,27 @@ UNNAMEABLE = {
     "xray": "the Service Authorization Reference lists no resources for its actions",
 }
 """Services whose actions take no resource, with the reason; only they may be allowed on everything."""
+
+OBJECT_ACTIONS = {"s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging"}
+EXPORTED = "*AWSDynamoDB/*"
+"""Where the files of an export are, whatever prefix it was made with."""
+
+OWNERS_OF_RUN_KEYS = {
+    "exports/run=*": {"BackfillTableStateMachineRole"},
+    "batches/run=*/*.json": {"CheckReadinessRole", "PlanBackfillRole"},
+    "batches/run=*/batch-": {"ConvertExportRole"},
+    "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
+    "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
+    "batches/run=*/planned.json": {"CloseRunRole"},
+    "batches/run=*/*.csv": {"ImportBatchRole"},
+    "batches/reprocess/run=*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
+    "batches/reprocess/run=*/*": {"ConvertFailuresRole", "SettleFailuresRole"},
+    "reports/run=*/map/": {"BackfillTableStateMachineRole", "ReprocessFailuresStateMachineRole", "ReportRunRole"},
+    "reports/run=*/sweep/": {"BackfillTableStateMachineRole"},
+    "reports/run=*/*": {"ReportRunRole"},
+}
+"""Who may touch which keys of runs, by how the keys begin. A run's id is not known before it starts, and a stack's runs
+are all of its one mapping."""
 
 DELIVERY_OF_LOGS = {
     "logs:CreateLogDelivery",
@@ -71,17 +93,77 @@ def test_a_statement_names_its_resources_where_there_are_any(role, statement):
 
 
 @pytest.mark.parametrize(("role", "statement"), STATEMENTS)
-def test_objects_are_allowed_by_prefix_and_mapping(role, statement):
-    actions = [action for action in as_list(statement["Action"]) if re.fullmatch("s3:.*Object(Tagging)?", action)]
-    if not actions:
-        return
-    for resource in as_list(substitute(statement["Resource"], Mapping=MAPPING)):
-        key = resource.split("${LandingBucketName}/")[1]
-        own = any(
-            key.startswith(f"{prefix}/mapping={MAPPING}/")
-            for prefix in (keys.PROCESSED, keys.FAILED_RECORDS, keys.BATCHES, keys.FAILED_BATCHES)
-        )
-        assert own or key == f"{keys.UNFORWARDED}/*"
+def test_objects_are_allowed_by_prefix_and_mapping_or_run(role, statement):
+    actions = set(as_list(statement["Action"])) & OBJECT_ACTIONS
+    assert not {action for action in as_list(statement["Action"]) if "Object" in action} - OBJECT_ACTIONS
+    for resource in as_list(substitute(statement["Resource"], Mapping=MAPPING)) if actions else []:
+        bucket, key = re.fullmatch(r"arn:\$\{AWS::Partition\}:s3:::\$\{(\w+)\}/(.+)", resource).groups()
+        if key == EXPORTED:
+            assert actions == {"s3:GetObject"}, "exports are anyone's, and only read"
+        else:
+            assert bucket == "LandingBucketName"
+            assert is_of_the_stream(key, role) or is_of_the_mapping(key) or is_of_a_run(key, role)
+
+
+def is_of_the_stream(key, role):
+    """Whether a key is of what the stream's mapping gives up on, by its UUID, which its own function cannot know."""
+    by_its_own_function = role.id == "ForwardChangesRole" and key == f"{keys.UNFORWARDED}/*"
+    return by_its_own_function or key == f"{keys.unforwarded_prefix('${EventSourceMappingId}')}*"
+
+
+def is_of_the_mapping(key):
+    prefixes = (
+        keys.PROCESSED,
+        keys.FAILED_RECORDS,
+        keys.BATCHES,
+        keys.REPROCESS,
+        keys.FAILED_BATCHES,
+        keys.PARKED,
+        keys.NOTICES,
+    )
+    return any(key.startswith(f"{prefix}/mapping={MAPPING}/") for prefix in prefixes)
+
+
+def is_of_a_run(key, role):
+    """Whether a key is one that a run has, and the role's owner one that has to do with such keys."""
+    return any(key.startswith(begin) and role.id in owners for begin, owners in OWNERS_OF_RUN_KEYS.items())
+
+
+@pytest.mark.parametrize(
+    ("begin", "key"),
+    [
+        ("exports/run=*", keys.export_prefix("r")),
+        ("batches/run=*/*.json", keys.export_request("r")),
+        ("batches/run=*/*.json", keys.planned("r")),
+        ("batches/run=*/plan.json", keys.plan("r")),
+        ("batches/run=*/planned.json", keys.planned("r")),
+        ("batches/run=*/batch-", keys.backfill_batch("r", 1)),
+        ("batches/run=*/batch-", keys.backfill_descriptor("r", 1)),
+        ("batches/run=*/sweep", keys.sweep_plan("r")),
+        ("batches/run=*/sweep", keys.sweep_batch("r", 1)),
+        ("batches/run=*/*.csv", keys.backfill_batch("r", 1)),
+        ("batches/run=*/*.csv", keys.sweep_batch("r", 1)),
+        ("reports/run=*/*", keys.report("r")),
+        ("batches/reprocess/run=*/failures.json", keys.reprocess_plan("r")),
+        ("batches/reprocess/run=*/*", keys.remainder("r", 1, 1)),
+        ("batches/reprocess/run=*/*", keys.parked_remainder("r", 1, 1)),
+    ],
+)
+def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
+    assert begin in OWNERS_OF_RUN_KEYS
+    assert fnmatch.fnmatchcase(key, f"{begin}*")
+
+
+def test_nothing_but_what_is_settled_can_be_deleted():
+    deleting = [
+        (role.id, resource)
+        for role, statement in (entry.values for entry in STATEMENTS)
+        if "s3:DeleteObject" in as_list(statement["Action"])
+        for resource in as_list(substitute(statement["Resource"], Mapping=MAPPING))
+    ]
+    kept = (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED)
+    assert {role for role, _ in deleting} == {"SettleFailuresRole"}
+    assert all(resource.partition("}/")[2].startswith(kept) for _, resource in deleting)
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)

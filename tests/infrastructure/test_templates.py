@@ -7,8 +7,11 @@ import pytest
 
 from dynaurora import keys, settings
 from dynaurora.batches import Batch
+from dynaurora.closing import STATES_OF_STATUSES
 from dynaurora.imports import IMPORTED
 from dynaurora.mapping import NAME, load_mapping
+from dynaurora.observability import metrics
+from dynaurora.runs import Limits, ReprocessOptions, ReprocessRequest
 from tests.infrastructure.deployment import (
     FUNCTION,
     KINDS,
@@ -32,6 +35,19 @@ LAMBDA_MEMORY = range(128, 10241)
 STREAM_RETENTION_SECONDS = 24 * 3600
 FIREHOSE_TRANSFORM_SECONDS = 300
 PUT_RECORD_BATCH_RECORDS = 500
+REPROCESS_MACHINE_ARN = (
+    "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${Name}-reprocess-failures"
+)
+"""Made from its name: its template waits for the one of the rule."""
+OUTPUTS_FOR_OTHER_STACKS = {
+    "LandingBucketArn",
+    "RecordFailedBatchFunctionArn",
+    "FailuresTopicKeyArn",
+    "OpenRunFunctionArn",
+    "ConvertExportFunctionArn",
+    "ReportRunFunctionArn",
+    "CloseRunFunctionArn",
+}
 
 
 # Names
@@ -118,10 +134,17 @@ def test_a_function_is_given_the_settings_it_reads_and_no_others(function):
     assert given["POWERTOOLS_METRICS_NAMESPACE"] == "dynaurora"
 
 
-def test_only_the_importer_is_in_the_vpc_and_only_it_is_limited():
-    assert [function.snake for function in FUNCTIONS if "VpcConfig" in function.properties] == ["import_batch"]
+def test_functions_with_a_database_are_in_the_vpc_and_only_the_importer_is_limited():
+    for function in FUNCTIONS:
+        assert ("VpcConfig" in function.properties) == function.has_database
     limited = [function.snake for function in FUNCTIONS if "ReservedConcurrentExecutions" in function.properties]
     assert limited == ["import_batch"]
+
+
+def test_the_report_knows_the_memory_that_it_puts_a_price_on():
+    given = get_resource("ReportRunFunction").properties["Environment"]["Variables"]
+    for variable, name in (("CONVERT_MEMORY_MB", "ConvertExport"), ("IMPORT_MEMORY_MB", "ImportBatch")):
+        assert given[variable] == str(get_resource(f"{name}Function").properties["MemorySize"])
 
 
 # The stream
@@ -214,20 +237,49 @@ def list_expiries():
     }
 
 
-def test_only_what_is_imported_expires():
+def test_only_what_is_imported_or_can_be_had_again_expires():
     assert list_expiries() == {
         f"{keys.PROCESSED}/": IMPORTED,
         f"{keys.BATCHES}/run=": IMPORTED,
+        f"{keys.REPROCESS}/mapping=": IMPORTED,
         f"{keys.BATCHES}/mapping=": {},
+        f"{keys.EXPORTS}/run=": {},
+        f"{keys.REPROCESS}/run=": {},
+        f"{keys.NOTICES}/": {},
     }
 
 
-def test_what_expires_by_age_alone_is_manifests():
+def test_what_expires_by_age_alone_is_manifests_exports_lists_copies_and_notices():
     assert keys.manifest(MAPPING, "0f1e").startswith(f"{keys.BATCHES}/mapping=")
     assert keys.backfill_batch("20261123T081500Z", 1).startswith(f"{keys.BATCHES}/run=")
+    assert keys.export_prefix("20261123T081500Z").startswith(f"{keys.EXPORTS}/run=")
+    assert keys.reprocessed_batch(MAPPING, "0f1e").startswith(f"{keys.REPROCESS}/mapping=")
+    for key in (keys.reprocess_plan("r"), keys.remainder("r", 1, 1), keys.parked_remainder("r", 1, 1)):
+        assert key.startswith(f"{keys.REPROCESS}/run=")
+    assert keys.notice(MAPPING, "parked", 1).startswith(f"{keys.NOTICES}/")
 
 
-@pytest.mark.parametrize("policy", ["LandingBucketPolicy", "UnstartedImportsQueuePolicy", "FailuresTopicPolicy"])
+def test_what_failed_never_expires():
+    kept = (
+        keys.failed_records_prefix(MAPPING),
+        keys.failed_batches_prefix(MAPPING),
+        keys.parked_prefix(MAPPING),
+        keys.unforwarded_prefix("0f1e"),
+    )
+    assert not any(key.startswith(tuple(list_expiries())) for key in kept)
+
+
+def test_a_notice_is_kept_for_longer_than_the_longest_interval():
+    rules = get_resource("LandingBucket").properties["LifecycleConfiguration"]["Rules"]
+    (rule,) = (rule for rule in rules if rule.get("Prefix") == f"{keys.NOTICES}/")
+    longest = read_template(ROOT)["Parameters"]["NoticeIntervalSeconds"]["MaxValue"]
+    assert int(rule["ExpirationInDays"]) * 86400 > longest
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["LandingBucketPolicy", "FailuresTopicPolicy", *(policy.id for policy in list_resources("AWS::SQS::QueuePolicy"))],
+)
 def test_nothing_is_reached_without_tls(policy):
     statements = get_resource(policy).properties["PolicyDocument"]["Statement"]
     (denied,) = (statement for statement in statements if statement["Sid"] == "DenyPlainHttp")
@@ -264,6 +316,58 @@ def test_only_the_mappings_own_batches_start_imports():
     assert pattern["detail"]["object"]["key"] == [{"prefix": keys.processed_prefix(MAPPING)}]
 
 
+def test_the_end_of_a_run_that_did_not_close_itself_closes_it():
+    rule = get_resource("CloseRunRule").properties
+    assert rule["EventPattern"] == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {
+            "stateMachineArn": [{"Ref": "BackfillTableStateMachine"}, {"Fn::Sub": REPROCESS_MACHINE_ARN}],
+            "status": sorted(STATES_OF_STATUSES),
+        },
+    }
+    (target,) = rule["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["CloseRunFunction", "Arn"]}
+    assert get_resource("CloseRunPermission").properties == {
+        "FunctionName": {"Ref": "CloseRunFunction"},
+        "Action": "lambda:InvokeFunction",
+        "Principal": "events.amazonaws.com",
+        "SourceArn": {"Fn::GetAtt": ["CloseRunRule", "Arn"]},
+    }
+
+
+def test_the_clock_starts_a_reprocess_of_everything():
+    schedule, machine = get_resource("ReprocessFailuresSchedule"), get_resource("ReprocessFailuresStateMachine")
+    target = schedule.properties["Target"]
+    assert target["Arn"] == {"Ref": machine.id}
+    document = json.loads(substitute(target["Input"], Mapping=MAPPING))
+    request = ReprocessRequest.from_input(document, MAPPING, Limits(2, 5), "2026-11-23T08:15:00.123Z")
+    assert (request.run, request.options) == ("reprocess-20261123T081500Z", ReprocessOptions(None, False, 2))
+    assert read_template("reprocess")["Conditions"][schedule.attributes["Condition"]] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "ReprocessSchedule"}, ""]}]
+    }
+
+
+@pytest.mark.parametrize("schedule", list_resources("AWS::Scheduler::Schedule"), ids=str)
+def test_a_start_that_fails_is_kept(schedule):
+    target = schedule.properties["Target"]
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
+    assert get_resource(target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]).type == "AWS::SQS::Queue"
+    group = get_resource(schedule.properties["GroupName"]["Ref"])
+    role = get_resource(target["RoleArn"]["Fn::GetAtt"][0])
+    (trust,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"].endswith(
+        ":schedule-group/" + group.properties["Name"]["Fn::Sub"]
+    )
+
+
+@pytest.mark.parametrize("config", list_resources("AWS::Lambda::EventInvokeConfig"), ids=str)
+def test_an_event_that_a_function_gives_up_on_is_kept(config):
+    destination = config.properties["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
+    assert get_resource(destination).type == "AWS::SQS::Queue"
+    assert (config.properties["MaximumRetryAttempts"], config.properties["MaximumEventAgeInSeconds"]) == (2, 21600)
+
+
 @pytest.mark.parametrize("rule", list_resources("AWS::Events::Rule"), ids=str)
 def test_an_event_that_starts_nothing_is_kept(rule):
     for target in rule.properties["Targets"]:
@@ -284,9 +388,33 @@ def test_people_are_told_of_what_is_kept_in_a_queue(queue):
 @pytest.mark.parametrize("alarm", list_resources("AWS::CloudWatch::Alarm"), ids=str)
 def test_an_alarm_is_announced_with_what_to_do(alarm):
     assert alarm.properties["AlarmName"] == {"Fn::Sub": f"${{Name}}-{alarm.kebab}"}
-    assert alarm.properties["AlarmActions"] == [{"Ref": "FailuresTopic"}]
-    assert len(alarm.properties["AlarmDescription"]["Fn::Sub"]) <= 1024 - 2 * 40, "CloudWatch's bound, with two names"
+    assert alarm.properties["AlarmActions"] in ([{"Ref": "FailuresTopic"}], [{"Ref": "FailuresTopicArn"}])
+    description = alarm.properties["AlarmDescription"]
+    text = description["Fn::Sub"] if isinstance(description, dict) else description
+    assert len(text) <= 1024 - 2 * 40, "CloudWatch's bound, with two names"
     assert "TreatMissingData" in alarm.properties
+
+
+def list_counted(function):
+    """The metrics that a function counts."""
+    return set(re.findall(r'count\("(\w+)"', (PROJECT / "lambdas" / f"{function}.py").read_text()))
+
+
+OWN_ALARMS = [
+    alarm for alarm in list_resources("AWS::CloudWatch::Alarm") if alarm.properties["Namespace"] == metrics.namespace
+]
+
+
+@pytest.mark.parametrize("alarm", OWN_ALARMS, ids=str)
+def test_an_alarm_watches_what_a_function_counts_with_its_dimensions(alarm):
+    dimensions = {entry["Name"]: entry["Value"] for entry in alarm.properties["Dimensions"]}
+    assert dimensions["mapping"] == {"Ref": "Mapping"}
+    assert alarm.properties["MetricName"] in list_counted(dimensions["service"])
+    assert (alarm.properties["Statistic"], alarm.properties["Threshold"]) == ("Sum", 0)
+
+
+def test_people_are_alarmed_by_everything_that_is_parked():
+    assert {alarm.properties["MetricName"] for alarm in OWN_ALARMS} == {"BatchesParked", "RecordsParked"}
 
 
 @pytest.mark.parametrize("policy", ["FailuresTopicPolicy.PolicyDocument", "FailuresTopicKey.KeyPolicy"])
@@ -341,6 +469,11 @@ def test_the_mapping_may_have_any_name_that_a_mapping_can_have():
     assert read_template(ROOT)["Parameters"]["Mapping"]["AllowedPattern"] == NAME.pattern
 
 
+def test_a_backfill_leaves_room_for_the_stream():
+    parameters = read_template(ROOT)["Parameters"]
+    assert parameters["BackfillConcurrency"]["Default"] < parameters["ImportConcurrency"]["Default"]
+
+
 @pytest.mark.parametrize("name", NESTED)
 def test_a_nested_template_gets_all_its_parameters_from_the_root(name):
     (stack,) = (
@@ -377,7 +510,7 @@ def test_every_parameter_of_the_root_is_passed_on_and_grouped():
 
 
 def test_the_root_passes_on_every_output():
-    outputs = {name for nested in NESTED for name in read_template(nested)["Outputs"]} - {"LandingBucketArn"}
+    outputs = {name for nested in NESTED for name in read_template(nested)["Outputs"]} - OUTPUTS_FOR_OTHER_STACKS
     assert outputs == set(read_template(ROOT)["Outputs"])
 
 

@@ -1,12 +1,9 @@
 """The functions as Lambda loads them: settings from the environment, recorded events in, answers out."""
 
 import base64
-import importlib
 import io
 import json
-import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
 from unittest.mock import ANY
 
 import pytest
@@ -16,71 +13,32 @@ from dynaurora import aws
 from dynaurora.changes import encode_change, from_stream_record
 from dynaurora.errors import AccessDeniedError, InvalidSettingsError, MalformedBatchError, UnknownMappingError
 from dynaurora.imports import IMPORTED, ImportResult
-from dynaurora.observability import logger, metrics
+from dynaurora.observability import logger
 from tests.events import load_event
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import click, click_change, firehose_record
 from tests.unit.fakes import InMemoryObjects, etag_of
+from tests.unit.functions import Context, metrics_of
 
-ENVIRONMENT = {
-    "MAPPING": "web_analytics",
-    "DELIVERY_STREAM": "dynaurora-changes",
-    "LANDING_BUCKET": "dynaurora-landing",
-    "TTL_DELETES": "replicate",
-    "DATABASE_HOST": "db.example",
-    "DATABASE_PORT": "3306",
-    "DATABASE_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader",
-    "DATABASE_CA": "",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-}
+DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
 FUNCTIONS = {
     "forward_changes": ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"],
     "transform_changes": ["MAPPING"],
-    "import_batch": ["MAPPING", "LANDING_BUCKET", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"],
-    "record_failed_batch": ["MAPPING", "LANDING_BUCKET"],
+    "import_batch": [*DATABASE, "LANDING_BUCKET"],
+    "record_failed_batch": ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"],
+    "open_run": [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"],
+    "check_readiness": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"],
+    "plan_backfill": ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"],
+    "convert_export": ["MAPPING", "LANDING_BUCKET"],
+    "reconcile_run": DATABASE,
+    "plan_sweep": [*DATABASE, "LANDING_BUCKET"],
+    "report_run": ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
+    "list_failures": ["MAPPING", "LANDING_BUCKET", "EVENT_SOURCE_MAPPING_ID"],
+    "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"],
+    "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
+    "close_run": [*DATABASE, "LANDING_BUCKET"],
+    "describe_runs": DATABASE,
 }
-
-
-@dataclass(frozen=True)
-class Context:
-    """What Lambda tells a function about its invocation."""
-
-    function_name: str = "dynaurora-function"
-    memory_limit_in_mb: int = 512
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:dynaurora-function"
-    aws_request_id: str = "8f507cfc-0001-4d1a-9d0c-000000000000"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """Return what loads a function anew, with its environment and some variables changed."""
-    aws.client.cache_clear()
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-
-    def load_function(name, **changed):
-        for variable, value in (ENVIRONMENT | changed).items():
-            monkeypatch.setenv(variable, value)
-        sys.modules.pop(f"lambdas.{name}", None)
-        metrics.clear_default_dimensions()
-        metrics.clear_metrics()
-        return importlib.import_module(f"lambdas.{name}")
-
-    yield load_function
-    for name in FUNCTIONS:
-        sys.modules.pop(f"lambdas.{name}", None)
-    aws.client.cache_clear()
-
-
-def metrics_of(capsys):
-    """Return the metrics that a function put into its log, by name, with the mapping they are of."""
-    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    embedded = [line for line in logged if "_aws" in line]
-    names = [metric["Name"] for line in embedded for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
-    return {name: line[name] for line in embedded for name in names if name in line}, embedded
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -230,10 +188,12 @@ def test_record_failed_batch_keeps_the_batch(load, capsys):
     }
     with Stubber(aws.client("s3")) as stubber:
         stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
-        stubber.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
+        written = {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY}
+        stubber.add_response("put_object", {"ETag": '"e1"'}, written)
+        stubber.add_response("put_object", {"ETag": '"e2"'}, written | {"IfNoneMatch": "*"})
         answer = function.lambda_handler(event, Context())
         stubber.assert_no_pending_responses()
-    assert answer["error"] == "RowCountError"
+    assert (answer["error"], answer["notify"]) == ("RowCountError", True)
     assert answer["key"] == f"failed_batches/mapping=web_analytics/{answer['batch_id']}.json"
     assert metrics_of(capsys)[0] == {"BatchesFailed": [1.0]}
 
@@ -253,8 +213,7 @@ class Importer:
         self.store = InMemoryObjects({("dynaurora-landing", "batch.csv"): b"0,1,a\n"})
         self.outcome = "applied"
         monkeypatch.setattr(function, "S3Objects", lambda: self.store)
-        monkeypatch.setattr(function, "read_credentials", lambda _arn: None)
-        monkeypatch.setattr(function, "connect", lambda *_, **__: nullcontext())
+        monkeypatch.setattr(function, "connect_loader", lambda *_, **__: nullcontext())
         monkeypatch.setattr(function, "import_batch", self.answer)
 
     def answer(self, batch, *_):
