@@ -22,14 +22,27 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.demo import Result
+    from local.api import Api
+    from local.backfills import Backfill, BackfillView
+    from local.findings import Result
     from local.state import State
 
 DEFAULT_DATABASE = "Demo"
 DEFAULT_CHANGES = 5000
+DEFAULT_SEEDED = 2000
 DEFAULT_TIMEOUT_SECONDS = 600.0
+PHASES = {
+    "checking": "checking that the table can be exported, and that its stream is read",
+    "waiting for margin": "waiting until the stream has been read for long enough",
+    "exporting": "DynamoDB exports the table as it is at this second",
+    "planning": "grouping the export's files into batches",
+    "importing": "converting and importing the batches, beside the stream's",
+    "reconciling": "accounting for every exported item",
+    "reporting": "writing the report",
+}
+"""What a backfill does in its phases, for who sees one for the first time."""
 
-errors = Console(stderr=True, highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 output = Console(highlight=False, soft_wrap=True)
 
 
@@ -142,6 +155,14 @@ Examples:
     metavar="N",
     help="How many changes to write.",
 )
+@click.option(
+    "--seeded",
+    type=click.IntRange(0),
+    default=DEFAULT_SEEDED,
+    show_default=True,
+    metavar="N",
+    help="How many items are there before, for the backfill.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed writes the same changes.")
 @click.option(
     "--timeout",
@@ -152,11 +173,13 @@ Examples:
     help="How long to wait for the last of them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def demo(changes: int, seed: int, timeout: float, *, as_json: bool) -> None:
-    """Write changes to DynamoDB, wait for them in Aurora, and compare the two key by key.
+def demo(changes: int, seeded: int, seed: int, timeout: float, *, as_json: bool) -> None:
+    """Replicate and backfill a DynamoDB table while it is written to, and compare it with Aurora key by key.
 
-    Uses the local AWS that runs and leaves it running; where none runs, starts one and stops it at the end. Exit
-    status 0 only where every key agrees or is accounted for by a rejection.
+    Items are seeded before the table's stream is on, then changes are written, of seeded items too, and the table is
+    backfilled meanwhile; in the end both sides have to be the same, whatever came first. Uses the local AWS that runs
+    and leaves it running; where none runs, starts one and stops it at the end. Exit status 0 only where every key
+    agrees or is accounted for by a rejection.
     """
     with explained_errors():
         from local.demo import Options, run_demo
@@ -165,8 +188,8 @@ def demo(changes: int, seed: int, timeout: float, *, as_json: bool) -> None:
 
         with borrow(database=DEFAULT_DATABASE, report=say) as (state, was_running):
             check_roles(state)
-            with watched_progress(changes) as progress:
-                result = run_demo(state, Options(changes, seed, timeout), progress)
+            with watched_progress(changes, seeded) as progress:
+                result = run_demo(state, Options(changes, seeded, seed, timeout), prepare_backfill, progress)
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     else:
@@ -176,30 +199,55 @@ def demo(changes: int, seed: int, timeout: float, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def prepare_backfill(api: Api, mapping: str) -> Backfill:
+    """Return the backfill of a mapping's table that the demo is to make."""
+    from backfill.clients import Clients
+    from backfill.demonstrated_run import DemonstratedRun
+
+    clients = Clients(cloudformation=api.cloudformation, states=api.stepfunctions, s3=api.s3, functions=api.functions)
+    return DemonstratedRun(clients, mapping)
+
+
 class DemoProgress:
     """Shows the demo's steps and counts on standard error."""
 
-    def __init__(self, changes: int, bars: Progress) -> None:
+    def __init__(self, changes: int, seeded: int, bars: Progress) -> None:
         self._bars = bars
+        self._seeded = bars.add_task("seeded in DynamoDB", total=seeded, visible=False)
         self._written = bars.add_task("written to DynamoDB", total=changes, visible=False)
         self._accounted = bars.add_task("arrived in Aurora", total=changes, visible=False)
+        self._backfilled = bars.add_task("backfilled", total=None, visible=False)
+        self._phase = ""
 
     def say(self, line: str) -> None:
         """Tell of a step."""
         say(line)
 
-    def count(self, written: int, accounted: int) -> None:
-        """Show how many changes are written, and how many have arrived or are kept with a reason."""
-        self._bars.update(self._written, completed=written, visible=True)
-        self._bars.update(self._accounted, completed=accounted, visible=True)
+    def seed(self, written: int) -> None:
+        """Show how many items are seeded."""
+        self._bars.update(self._seeded, completed=written, visible=True)
+
+    def count(self, written: int, accounted: int, of: int) -> None:
+        """Show how many changes are written, and how many have arrived or are kept with a reason, of how many."""
+        self._bars.update(self._seeded, visible=False)
+        self._bars.update(self._written, completed=written, total=of, visible=True)
+        self._bars.update(self._accounted, completed=accounted, total=of, visible=True)
+
+    def backfill(self, view: BackfillView) -> None:
+        """Show how far the backfill is."""
+        if view.phase != self._phase and view.phase in PHASES:
+            say(f"  backfill: {PHASES[view.phase]}")
+        self._phase = view.phase
+        items = view.plan["items"] if view.plan else None
+        self._bars.update(self._backfilled, completed=view.rows.all if view.rows else 0, total=items, visible=True)
 
 
 @contextmanager
-def watched_progress(changes: int) -> Iterator[DemoProgress]:
+def watched_progress(changes: int, seeded: int) -> Iterator[DemoProgress]:
     """Show progress bars while the demo runs, where a person is watching."""
     columns = (TextColumn("  {task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=not errors.is_terminal, disable=not errors.is_terminal) as bars:
-        yield DemoProgress(changes, bars)
+        yield DemoProgress(changes, seeded, bars)
 
 
 @contextmanager
@@ -239,7 +287,7 @@ def print_places(where: dict[str, Any]) -> None:
         "DynamoDB table": where["table"],
         "landing bucket": where["bucket"],
         "delivery stream": where["delivery_stream"],
-        "state machine": where["state_machines"]["import_batch"],
+        "state machines": ", ".join(where["state_machines"].values()),
         "Aurora": f"mysql://{aurora['user']}@{aurora['host']}:{aurora['port']}/{aurora['database']}",
     }
     print_pairs(rows)
@@ -264,10 +312,11 @@ def print_status(found: dict[str, Any]) -> None:
         return
     print_pairs(
         {
-            "batches waiting": counts["waiting"],
+            "batches waiting": "unknown" if counts["waiting"] is None else counts["waiting"],
             "imports running": counts["executions"]["running"],
             "imports succeeded": counts["executions"]["succeeded"],
             "imports failed": counts["executions"]["failed"],
+            "backfills": ", ".join(f"{count} {word}" for word, count in counts["backfills"].items()),
             "rejected records": f"{counts['rejected_objects']} objects",
             "items in DynamoDB": counts["items"],
             "rows in Aurora": "unknown" if counts["rows"] is None else counts["rows"],
@@ -286,22 +335,63 @@ def print_result(result: Result) -> None:
     comparison = result.comparison
     table = Table("", "count", show_header=False)
     table.columns[1].justify = "right"
-    table.add_row("changes written", f"{result.changes:,}")
-    table.add_row("items in DynamoDB", f"{comparison.items:,}")
-    table.add_row("rows in Aurora", f"{comparison.rows:,}")
-    table.add_row("identical", f"{comparison.identical:,}")
-    table.add_row("differing", f"{comparison.differing:,}")
-    table.add_row("missing", f"{comparison.missing:,}")
-    table.add_row("rejected changes", f"{result.rejected:,}")
-    for reason, count in result.reasons.most_common():
-        table.add_row(f"  {reason}", f"{count:,}", style="dim")
-    table.add_row("seconds from last write to last row", f"{result.seconds:.1f}")
+    for section in (list_written, list_backfilled, list_rejected, list_compared, list_seconds):
+        for name, number, *style in section(result):
+            table.add_row(name, number, style=style[0] if style else None)
+        table.add_section()
     output.print(table)
     for problem in result.problems:
         output.print(f"[red]✗[/] {problem}")
     if not result.problems:
         kept = f"; {comparison.unmapped:,} are refused as they are, and kept" if comparison.unmapped else ""
         output.print(f"[green]✓[/] Aurora holds what DynamoDB holds, key by key{kept}.")
+
+
+def list_written(result: Result) -> Iterator[tuple[str, ...]]:
+    """Yield the names and numbers, and the styles of some, of what was written."""
+    stage = result.stage
+    when = "through the stream" if stage.is_streamed else "before the stream was on"
+    yield f"items seeded, {when}", f"{stage.seeded.changes:,}"
+    yield "changes written", f"{result.changes:,}"
+    for name, count in result.count_seeded_changes().items():
+        act, _, when = name.partition("_")
+        yield f"  seeded items {act} {when} the export's time", f"{count:,}", "dim"
+
+
+def list_backfilled(result: Result) -> Iterator[tuple[str, ...]]:
+    """Yield the same of what the backfill did."""
+    totals = result.backfill.get("totals") or {}
+    names = {
+        "exported": "items exported by the backfill",
+        "imported": "  imported",
+        "already_newer": "  already newer in Aurora",
+        "rejected": "  rejected",
+    }
+    yield from ((text, f"{totals[name]:,}") for name, text in names.items() if name in totals)
+
+
+def list_rejected(result: Result) -> Iterator[tuple[str, ...]]:
+    """Yield the same of what the mapping refused."""
+    yield "changes rejected", f"{result.rejected:,}"
+    yield from ((f"  {reason}", f"{count:,}", "dim") for reason, count in result.reasons.most_common())
+
+
+def list_compared(result: Result) -> Iterator[tuple[str, ...]]:
+    """Yield the same of both sides, compared."""
+    comparison = result.comparison
+    yield "items in DynamoDB", f"{comparison.items:,}"
+    yield "rows in Aurora", f"{comparison.rows:,}"
+    yield "  identical", f"{comparison.identical:,}"
+    yield "  differing", f"{comparison.differing:,}"
+    yield "  missing", f"{comparison.missing:,}"
+
+
+def list_seconds(result: Result) -> Iterator[tuple[str, ...]]:
+    """Yield the same of how long it took."""
+    if report := result.backfill:
+        yield "seconds of the backfill", f"{report['seconds']:.1f}"
+        yield from ((f"  {phase['name']}", f"{phase['seconds']:.1f}", "dim") for phase in report["phases"])
+    yield "seconds from last write to last row", f"{result.seconds:.1f}"
 
 
 def print_next_commands(*, was_running: bool) -> None:

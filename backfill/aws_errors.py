@@ -1,0 +1,107 @@
+"""What AWS and its SDK refuse, in words that say what to do about it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import click
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from dynaurora.aws import THROTTLING, UNREACHABLE
+from dynaurora.errors import DynauroraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DENIED: Final = ("AccessDenied", "UnauthorizedOperation", "NotAuthorized")
+INVALID_CREDENTIALS: Final = (
+    "ExpiredToken",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignature",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClient",
+)
+LOCAL: Final = 'for the AWS of this machine, eval "$(dynaurora local env)"'
+
+
+@contextmanager
+def explained_errors() -> Iterator[None]:
+    """End the command with status 1 and the reason, where AWS refuses something or cannot be reached."""
+    try:
+        yield
+    except DynauroraError as error:
+        # The core's errors speak of the functions; what AWS said to this machine is their cause.
+        cause = error.__cause__
+        reason = explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
+        raise click.ClickException(reason) from error
+    except (BotoCoreError, ClientError) as error:
+        raise click.ClickException(explain_error(error)) from error
+
+
+def explain_error(error: BotoCoreError | ClientError) -> str:
+    """Return what went wrong and what to do about it."""
+    if isinstance(error, ClientError):
+        return _explain_answer(error)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return f"No AWS credentials: {error}. Set AWS_PROFILE, or run `aws configure`; {LOCAL}."
+    if isinstance(error, SSOError | TokenRetrievalError):
+        return f"The sign-in is over: {error}. Run `aws sso login`."
+    if isinstance(error, ProfileNotFound):
+        return f"{error}. Set AWS_PROFILE to one that `aws configure list-profiles` names."
+    if isinstance(error, NoRegionError):
+        return f"No AWS region is configured. Set AWS_REGION, or the profile's region; {LOCAL}."
+    if isinstance(error, UNREACHABLE):
+        return f"AWS cannot be reached: {str(error).rstrip('.')}. {_name_where_to_look()}"
+    return f"The AWS SDK cannot do this: {error}"
+
+
+def is_passing(error: BotoCoreError | ClientError) -> bool:
+    """Tell whether the same call may succeed in a moment: throttled, unreachable, or AWS's own fault."""
+    if isinstance(error, ClientError):
+        return _is_any(_code(error), THROTTLING) or _status(error) >= 500
+    return isinstance(error, UNREACHABLE)
+
+
+def _explain_answer(error: ClientError) -> str:
+    code, call = _code(error), error.operation_name
+    message = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
+    if _is_any(code, INVALID_CREDENTIALS):
+        return f"AWS does not accept the credentials: {message} ({code}). Sign in again, or set AWS_PROFILE; {LOCAL}."
+    if _is_any(code, DENIED) or code == "403":
+        caller = "the user or role that `aws sts get-caller-identity` names"
+        return f"AWS refused {call}: {message} ({code}). Grant it to {caller}."
+    if _is_any(code, THROTTLING):
+        return f"AWS asks to be called less often: {call} answered {code}. Wait a moment, then repeat the command."
+    return f"{call} answered {code}: {message}."
+
+
+def _name_where_to_look() -> str:
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        return f"AWS_ENDPOINT_URL is {endpoint}: start what answers there, or unset it; {LOCAL}."
+    return "Look at the network, and at the region that is configured."
+
+
+def _is_any(code: str, words: tuple[str, ...]) -> bool:
+    return any(word in code for word in words)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,60 @@
+"""The AWS services that the commands ask, as the AWS SDK is configured: endpoint, region, profile."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+
+from dynaurora import __version__
+from dynaurora.objects import S3Objects
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_stepfunctions import SFNClient
+
+CONFIG: Final = Config(
+    retries={"mode": "standard", "total_max_attempts": 4},
+    connect_timeout=5,
+    read_timeout=30,
+    user_agent_extra=f"dynaurora/{__version__}",
+)
+FUNCTION_SECONDS: Final = 8.0
+"""How long a function's answer is waited for: it only adds to what Step Functions knows."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One client of each service; nothing is asked before it is used."""
+
+    cloudformation: CloudFormationClient
+    states: SFNClient
+    s3: S3Client
+    functions: LambdaClient
+
+
+def connect_objects() -> S3Objects:
+    """Return the core's own way to S3, with the region as `connect` has it."""
+    if region := os.environ.get("AWS_REGION"):
+        boto3.setup_default_session(region_name=region)
+    return S3Objects()
+
+
+def connect() -> Clients:
+    """Return the clients. AWS_REGION counts before AWS_DEFAULT_REGION, which is all that this SDK reads by itself.
+
+    Raises the SDK's errors where no region is configured, or the profile does not exist.
+    """
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=FUNCTION_SECONDS)
+    return Clients(
+        cloudformation=session.client("cloudformation", config=CONFIG),
+        states=session.client("stepfunctions", config=CONFIG),
+        s3=session.client("s3", config=CONFIG),
+        functions=session.client("lambda", config=CONFIG.merge(once)),
+    )

@@ -1,0 +1,62 @@
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+
+from backfill.aws_errors import explain_error, is_passing
+
+
+def refused(code, status=400):
+    answer = {"Error": {"Code": code, "Message": "It says so."}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "StartExecution")
+
+
+UNREACHABLE = EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("error", "next_step"),
+    [
+        (NoCredentialsError(), "AWS_PROFILE"),
+        (NoRegionError(), "Set AWS_REGION"),
+        (ProfileNotFound(profile="nope"), "aws configure list-profiles"),
+        (TokenRetrievalError(provider="sso", error_msg="expired"), "aws sso login"),
+        (UNREACHABLE, "Look at the network"),
+        (refused("AccessDeniedException"), "Grant it to the user or role"),
+        (refused("ExpiredTokenException"), "Sign in again"),
+        (refused("UnrecognizedClientException"), "Sign in again"),
+        (refused("ThrottlingException"), "Wait a moment"),
+        (refused("StateMachineDoesNotExist"), "StartExecution answered StateMachineDoesNotExist: It says so."),
+        (ParamValidationError(report="a"), "The AWS SDK cannot do this"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_says_what_to_do(error, next_step, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert next_step in explain_error(error)
+
+
+def test_an_endpoint_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert "AWS_ENDPOINT_URL is http://127.0.0.1:1" in explain_error(UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (refused("ThrottlingException"), True),
+        (refused("InternalFailure", 500), True),
+        (UNREACHABLE, True),
+        (refused("AccessDeniedException"), False),
+        (NoCredentialsError(), False),
+    ],
+    ids=["throttled", "AWS's fault", "unreachable", "denied", "no credentials"],
+)
+def test_what_a_watch_waits_for(error, passes):
+    assert is_passing(error) is passes
