@@ -12,6 +12,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -38,6 +39,11 @@ class Api:
     def dynamodb(self) -> DynamoDBClient:
         """Amazon DynamoDB."""
         return self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=self._config)
+
+    @cached_property
+    def functions(self) -> LambdaClient:
+        """AWS Lambda."""
+        return self._session.client("lambda", endpoint_url=self.endpoint_url, config=self._config)
 
     @cached_property
     def s3(self) -> S3Client:

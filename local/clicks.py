@@ -5,6 +5,9 @@ the same second; a delete; an insert after the delete. One change in a hundred b
 in another way. Texts are what real ones can be: emoji, quotes, commas, backslashes, tabs, newlines, `\N`, trailing
 spaces, nothing at all.
 
+*Seeded* items are there before the stories begin, for a backfill to find; their *sequels* are what becomes of them
+while it runs. Half of them have none.
+
 No change repeats the item as it is, for DynamoDB writes no stream record for that. Stories are made one after another
 and forgotten, so that memory does not grow with their number.
 """
@@ -15,9 +18,10 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import islice, zip_longest
+from dataclasses import dataclass, field, replace
+from itertools import count, islice, zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -54,6 +58,10 @@ TEXTS: Final = (
 COUNTRIES: Final = ("DE", "US", "IN", "BR", "JP", "ZA", "", "\\N", "Côte d'Ivoire", "  ", "Perú\t", "日本")
 PLOTS: Final = ("P", "P", "PP", "PUUUU", "PD", "PDP", "PUDPU", "PUDPD")
 """How stories go: P puts an item that was not there, U updates it, D deletes it."""
+SEQUELS: Final = ("", "", "", "", "U", "UU", "D", "D", "UD", "DP")
+"""How the stories of seeded items go on."""
+SEQUELS_SHARE: Final = 0.5
+"""Share of the changes that are of seeded items, at most."""
 
 Item = dict[str, Any]
 
@@ -68,6 +76,8 @@ class Click:
     """What the item has beside its key, in DynamoDB's typed form; None where it is to be deleted."""
     is_bad: bool = False
     """Whether the mapping refuses it."""
+    is_sequel: bool = False
+    """Whether the item was seeded."""
 
     @property
     def request(self) -> WriteRequestTypeDef:
@@ -81,34 +91,84 @@ class Click:
 Story = list[Click]
 
 
-def tell_stories(changes: int, seed: int, run: str) -> Iterator[Story]:
-    """Yield stories of `changes` changes in all.
+def tell_stories(changes: int, seed: int, run: str, seeded: int = 0) -> Iterator[Story]:
+    """Yield stories of `changes` changes in all, the sequels of so many seeded items evenly among them.
 
     The same seed tells the same stories. `run` is part of every item, so that telling them once more to the same table
     changes every item again.
     """
-    left, number = changes, 0
-    while left > 0:
-        random_numbers = random.Random(f"{seed}/{number}")  # noqa: S311  # clicks, no secrets
-        story = _tell_story(random_numbers, number, run)[:left]
+    sequels, of_new_items = _tell_sequels(seeded, seed, run), _tell_new(seed, run)
+    share = min(SEQUELS_SHARE, _expect_sequels(seeded) / changes)
+    told = told_of_seeded = 0
+    while told < changes:
+        story = next(sequels, None) if told_of_seeded < share * told else None
+        if story is None:
+            story = next(of_new_items)
+        story = story[: changes - told]
         yield story
-        left -= len(story)
-        number += 1
+        told += len(story)
+        told_of_seeded += sum(click.is_sequel for click in story)
 
 
-def _tell_story(numbers: random.Random, number: int, run: str) -> Story:
-    page_id = f"/page/{number}/{numbers.choice(TEXTS)}"
-    activity_dt = f"2026-{numbers.randint(1, 12):02d}-{numbers.randint(1, 28):02d}T08:15:00.{number % 1000:03d}Z"
-    story: Story = []
-    for step, act in enumerate(numbers.choice(PLOTS)):
-        if act == "D":
-            story.append(Click(page_id, activity_dt, None))
-            continue
-        visit = _describe_visit(numbers, f"{run}-{number}-{step}")
-        is_bad = numbers.random() < BAD_SHARE
-        attributes = numbers.choice(FLAWS)(visit) if is_bad else _with_payload(visit)
-        story.append(Click(page_id, activity_dt, attributes, is_bad))
-    return story
+def tell_seeded(items: int, seed: int, run: str) -> Iterator[Story]:
+    """Yield the beginnings of stories that `tell_stories` goes on with: each puts one item."""
+    for number in range(items):
+        numbers = _draw(seed, "seeded", number)
+        page_id, activity_dt = _name_seeded(numbers, number)
+        yield [_put(numbers, page_id, activity_dt, f"{run}-seeded-{number}")]
+
+
+def _tell_sequels(seeded: int, seed: int, run: str) -> Iterator[Story]:
+    """Yield what becomes of the seeded items that something becomes of."""
+    for number in range(seeded):
+        page_id, activity_dt = _name_seeded(_draw(seed, "seeded", number), number)
+        numbers = _draw(seed, "sequel", number)
+        story = _act(numbers, page_id, activity_dt, numbers.choice(SEQUELS), f"{run}-sequel-{number}")
+        if story:
+            yield [replace(click, is_sequel=True) for click in story]
+
+
+def _tell_new(seed: int, run: str) -> Iterator[Story]:
+    """Yield stories of new items without end."""
+    for number in count():
+        numbers = _draw(seed, number)
+        page_id = f"/page/{number}/{numbers.choice(TEXTS)}"
+        activity_dt = _name_time(numbers, number)
+        yield _act(numbers, page_id, activity_dt, numbers.choice(PLOTS), f"{run}-{number}")
+
+
+def _expect_sequels(seeded: int) -> float:
+    """Return how many changes the sequels of so many items come to, on average."""
+    return seeded * sum(map(len, SEQUELS)) / len(SEQUELS)
+
+
+def _draw(*seed: int | str) -> random.Random:
+    """Return the random numbers of one story, whose order others do not change."""
+    return random.Random("/".join(map(str, seed)))  # noqa: S311  # clicks, no secrets
+
+
+def _name_seeded(numbers: random.Random, number: int) -> tuple[str, str]:
+    """Return the key of a seeded item, from the first random numbers of its story."""
+    return f"/seeded/{number}/{numbers.choice(TEXTS)}", _name_time(numbers, number)
+
+
+def _name_time(numbers: random.Random, number: int) -> str:
+    return f"2026-{numbers.randint(1, 12):02d}-{numbers.randint(1, 28):02d}T08:15:00.{number % 1000:03d}Z"
+
+
+def _act(numbers: random.Random, page_id: str, activity_dt: str, plot: str, session: str) -> Story:
+    """Return what happens to a key, act by act."""
+    return [
+        Click(page_id, activity_dt, None) if act == "D" else _put(numbers, page_id, activity_dt, f"{session}-{step}")
+        for step, act in enumerate(plot)
+    ]
+
+
+def _put(numbers: random.Random, page_id: str, activity_dt: str, session: str) -> Click:
+    visit = _describe_visit(numbers, session)
+    is_bad = numbers.random() < BAD_SHARE
+    attributes = numbers.choice(FLAWS)(visit) if is_bad else _with_payload(visit)
+    return Click(page_id, activity_dt, attributes, is_bad)
 
 
 def _describe_visit(numbers: random.Random, session: str) -> Item:
@@ -189,15 +249,22 @@ class Written:
 
     changes: int = 0
     bad: int = 0
+    updates: Counter[int] = field(default_factory=Counter)
+    """Updates of seeded items by the second, of Unix time, in which DynamoDB took them."""
+    deletes: Counter[int] = field(default_factory=Counter)
+    """Their deletes."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
 
     def add(self, clicks: list[Click]) -> None:
-        """Count changes that DynamoDB has taken."""
+        """Count changes that DynamoDB has taken just now."""
+        second = int(time.time())
         with self._lock:
             self.changes += len(clicks)
             self.bad += sum(click.is_bad for click in clicks)
+            self.updates[second] += sum(click.is_sequel and click.attributes is not None for click in clicks)
+            self.deletes[second] += sum(click.is_sequel and click.attributes is None for click in clicks)
 
 
 def write_stories(dynamodb: DynamoDBClient, table: str, stories: Iterator[Story], written: Written) -> None:

@@ -1,37 +1,42 @@
-"""The demo: clicks written to DynamoDB, watched on their way to Aurora, and the two compared key by key.
+"""The demo: a table that is replicated and backfilled while it is written to, compared with Aurora key by key.
 
-The pipeline has come to rest when every change that was written is accounted for (as a row of an imported batch, or
-kept with its reason) and no import runs. Deliveries may be repeated, so a comparison that finds a difference is made
-again for as long as changes still arrive.
+    seed the table → switch its stream on, deploy → write changes, of seeded items too ┐
+                                                    └ backfill meanwhile ──────────────┴→ compare
+
+Where a stack runs already its stream is on, and the seeded items go through it too. The writing is paced so that the
+time of the backfill's export falls into it: some changes of seeded items are in the export and in the stream, others in
+the stream only, and rows of the export meet newer ones in Aurora.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import takewhile
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from dynaurora.errors import RetryableError
-from dynaurora.verification import compare
-from local.clicks import Written, tell_stories, write_stories
-from local.deployment import deploy
-from local.pipeline import ENDED_BADLY, Failures, Imports, Pipeline
-from local.running import connect_administrator, find_api, find_database
+from dynaurora.mapping import load_mapping
+from local.clicks import tell_seeded, tell_stories
+from local.deployment import MAPPING, deploy, is_deployed
+from local.findings import Result, Stage, find_problems
+from local.pipeline import Pipeline
+from local.running import find_api, find_database
+from local.source import create_table, switch_on_stream
+from local.watching import POLL_SECONDS, Watch
+from local.writing import Pace, Writing
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    from dynaurora.verification import Comparison
+    from local.api import Api
+    from local.backfills import Backfill, BackfillView
+    from local.clicks import Written
     from local.state import State
 
-POLL_SECONDS: Final = 0.25
-SETTLE_SECONDS: Final = 8.0
-"""How long a difference may stay while nothing more arrives: several times what Firehose and an import take here."""
+BACKFILL_AFTER_SECONDS: Final = 1.5
+"""How long is written before the backfill starts; an export's time is a whole second, and may be rounded down to it."""
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at the backfill."""
 
 
 class Progress(Protocol):
@@ -40,8 +45,14 @@ class Progress(Protocol):
     def say(self, line: str) -> None:
         """Tell of a step."""
 
-    def count(self, written: int, accounted: int) -> None:
-        """Tell how many changes are written, and how many have arrived or are kept with a reason."""
+    def seed(self, written: int) -> None:
+        """Tell how many items are seeded."""
+
+    def count(self, written: int, accounted: int, of: int) -> None:
+        """Tell how many changes are written, and how many have arrived or are kept with a reason, of how many."""
+
+    def backfill(self, view: BackfillView) -> None:
+        """Tell how far the backfill is."""
 
 
 @dataclass(frozen=True)
@@ -49,195 +60,138 @@ class Options:
     """What to demonstrate."""
 
     changes: int
+    seeded: int
     seed: int
+    """Of the random numbers."""
     timeout: float
     """Seconds that the pipeline has, after the last change was written, to come to rest."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What the demo found."""
+def run_demo(
+    state: State, options: Options, prepare_backfill: Callable[[Api, str], Backfill], progress: Progress
+) -> Result:
+    """Seed a table of a running local AWS, replicate and backfill it while it is written to, and compare.
 
-    changes: int
-    comparison: Comparison
-    rejected: int
-    """Changes that the mapping refused, each kept with its reason."""
-    reasons: Counter[str]
-    seconds: float
-    """From the last change written to the last row imported."""
-    problems: list[str]
-    """What is not as it should be; empty where every key agrees or is accounted for by a rejection."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result for machines."""
-        return {
-            "changes": self.changes,
-            "items": self.comparison.items,
-            "rows": self.comparison.rows,
-            "identical": self.comparison.identical,
-            "differing": self.comparison.differing,
-            "missing": self.comparison.missing,
-            "rejected": self.rejected,
-            "seconds": round(self.seconds, 2),
-            "reasons": dict(self.reasons.most_common()),
-            "problems": self.problems,
-        }
-
-
-def run_demo(state: State, options: Options, progress: Progress) -> Result:
-    """Deploy to a running local AWS, write the changes, wait until they have arrived, and compare.
-
-    Raises DeploymentError where the deployment fails, and whatever the AWS API or the database answers.
+    `prepare_backfill` makes the backfill of an API and a mapping. Raises DeploymentError where the deployment fails,
+    and whatever the AWS API or the database answers.
     """
     api = find_api(state)
-    pipeline = Pipeline(api, deploy(api, find_database(state), report=progress.say))
-    watch = Watch(state, pipeline)
-    progress.say(f"Writing {options.changes:,} changes to the table {pipeline.deployment.table}")
-    written = _write(pipeline, options, watch, progress)
-    last_written_at = datetime.now(UTC)
-    progress.say("Waiting until each of them is in Aurora, or kept with the reason why not")
-    deadline = time.monotonic() + options.timeout
-    while not watch.is_at_rest(written.changes) and time.monotonic() < deadline:
-        progress.count(written.changes, watch.accounted)
-        time.sleep(POLL_SECONDS)
-    progress.count(written.changes, watch.accounted)
+    telling = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    stage = set_stage(state, api, options, telling, progress)
+    backfill = prepare_backfill(api, MAPPING)
+    play = Play(stage, options, telling, backfill, progress)
+    deadline = play.perform()
     progress.say("Comparing DynamoDB and Aurora key by key")
-    comparison = watch.compare(deadline)
+    comparison = stage.watch.compare(deadline)
     return Result(
-        changes=written.changes,
+        stage=stage,
+        written=play.written,
+        view=play.view,
         comparison=comparison,
-        rejected=len(watch.failures.rejected),
-        reasons=watch.failures.reasons,
-        seconds=watch.seconds_since(last_written_at),
-        problems=list(find_problems(watch, written, comparison)),
+        seconds=stage.watch.seconds_since(play.last_written_at),
+        problems=list(find_problems(stage, play.written, play.view, comparison)),
     )
 
 
-def _write(pipeline: Pipeline, options: Options, watch: Watch, progress: Progress) -> Written:
-    """Write all changes, watching those that arrive meanwhile."""
-    writing = Writing(pipeline, options)
-    writing.start()
+def set_stage(state: State, api: Api, options: Options, telling: str, progress: Progress) -> Stage:
+    """Seed the table and deploy; a stack that is there already is deployed again first."""
+    database = find_database(state)
+    if is_deployed(api):
+        pipeline = Pipeline(api, deploy(api, database, report=progress.say))
+        watch = Watch(state, pipeline)
+        progress.say(f"Seeding {options.seeded:,} items; the stream of this stack is on already and has them too")
+        return Stage(pipeline, watch, seed(api, options, telling, progress), is_streamed=True)
+    progress.say(f"Creating the table {MAPPING} and seeding {options.seeded:,} items, with its stream still off")
+    create_table(api.dynamodb, load_mapping(MAPPING))
+    seeded = seed(api, options, telling, progress)
+    progress.say("Switching its stream on")
+    stream_arn = switch_on_stream(api.dynamodb, MAPPING)
+    pipeline = Pipeline(api, deploy(api, database, source_stream_arn=stream_arn, report=progress.say))
+    return Stage(pipeline, Watch(state, pipeline), seeded, is_streamed=False)
+
+
+def seed(api: Api, options: Options, telling: str, progress: Progress) -> Written:
+    """Write the seeded items."""
+    seeding = Writing(
+        api.dynamodb, load_mapping(MAPPING).source_table, tell_seeded(options.seeded, options.seed, telling)
+    )
+    seeding.start()
     try:
-        while writing.is_alive():
-            watch.look()
-            progress.count(writing.written.changes, watch.accounted)
-            writing.join(POLL_SECONDS)
+        while seeding.is_alive():
+            progress.seed(seeding.written.changes)
+            seeding.join(POLL_SECONDS)
     finally:
-        writing.stop()
-    if writing.failure is not None:
-        raise writing.failure
-    return writing.written
+        seeding.stop()
+    seeding.check()
+    return seeding.written
 
 
-def find_problems(watch: Watch, written: Written, comparison: Comparison) -> Iterator[str]:
-    """Yield what is not as it should be, each with where to look."""
-    if watch.accounted < written.changes:
-        yield f"{written.changes - watch.accounted} changes had not arrived in time: see `dynaurora local status`"
-    rejected = len(watch.failures.rejected)
-    if rejected != written.bad:
-        yield f"{rejected} changes were rejected, and {written.bad} were written to be"
-    if watch.failures.unforwarded:
-        yield f"{watch.failures.unforwarded} changes were not forwarded: see aws/lambda/ in the landing bucket"
-    for record in watch.failures.parked_batches:
-        yield f"batch {record['batch_id']} failed: {record['error']}: {record['reason']}"
-    if watch.failed_imports:
-        yield f"{watch.failed_imports} executions of import_batch failed"
-    if not comparison.agrees:
-        yield f"Aurora differs from DynamoDB: {'; '.join(comparison.examples)}"
+class Play:
+    """Changes are written while a backfill runs, until both are done and everything has arrived."""
 
-
-class Writing(Thread):
-    """Writes the changes, while the main thread watches them arrive."""
-
-    def __init__(self, pipeline: Pipeline, options: Options) -> None:
-        super().__init__(name="writing")
-        self.written = Written()
-        self.failure: Exception | None = None
-        """What ended the writing early."""
-        self._pipeline = pipeline
+    def __init__(self, stage: Stage, options: Options, telling: str, backfill: Backfill, progress: Progress) -> None:
+        self.view: BackfillView | None = None
+        """The backfill as it was last seen."""
+        self.last_written_at = datetime.now(UTC)
+        self._stage = stage
         self._options = options
-        self._stopping = Event()
-
-    def run(self) -> None:
-        """Write all stories, or those that were begun when it was stopped."""
-        run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        stories = tell_stories(self._options.changes, self._options.seed, run)
-        going_on = takewhile(lambda _: not self._stopping.is_set(), stories)
-        try:
-            write_stories(self._pipeline.api.dynamodb, self._pipeline.deployment.table, going_on, self.written)
-        except Exception as error:  # noqa: BLE001  # raised again by the main thread
-            self.failure = error
-
-    def stop(self) -> None:
-        """Write no more."""
-        self._stopping.set()
-
-
-class Watch:
-    """Counts what has happened in a pipeline since the watch was made."""
-
-    def __init__(self, state: State, pipeline: Pipeline) -> None:
-        self.failures = Failures()
-        self.failed_imports = 0
-        """Executions that ended badly."""
-        self._state = state
-        self._pipeline = pipeline
-        before = Failures()
-        pipeline.read_failures(before)
-        self.failures.seen |= before.seen
-        self._imports_before = self._imports = self._read_imports()
-        self._failed_imports_before = pipeline.count_executions(*ENDED_BADLY)
+        self._backfill = backfill
+        self._progress = progress
+        self._pace = Pace(options.changes, options.timeout)
+        self._writing = Writing(
+            stage.pipeline.api.dynamodb,
+            stage.pipeline.deployment.table,
+            tell_stories(options.changes, options.seed, telling, options.seeded),
+            self._pace,
+        )
+        self._looked_at = 0.0
 
     @property
-    def accounted(self) -> int:
-        """How many changes are rows of imported batches, or kept with their reason."""
-        return self._imports.rows_staged - self._imports_before.rows_staged + self.failures.accounted
+    def written(self) -> Written:
+        """What is written so far."""
+        return self._writing.written
 
-    def look(self) -> None:
-        """Count again. A database that is away for a while has no news."""
-        with suppress(RetryableError):
-            self._imports = self._read_imports()
-        self._pipeline.read_failures(self.failures)
-
-    def is_at_rest(self, changes: int) -> bool:
-        """Count again, and tell whether so many changes are accounted for and no import runs."""
-        self.look()
-        return self.accounted >= changes and not self._pipeline.is_importing()
-
-    def compare(self, deadline: float) -> Comparison:
-        """Compare both sides; again for as long as they differ and something still arrives, until the deadline."""
-        while True:
-            accounted = self.accounted
-            comparison = self._compare(deadline)
-            if comparison.agrees or not self._sees_more_than(accounted, deadline):
-                self.failed_imports = self._pipeline.count_executions(*ENDED_BADLY) - self._failed_imports_before
-                return comparison
-
-    def seconds_since(self, last_written_at: datetime) -> float:
-        """Return how long after a time, in UTC, the last row was imported; 0 where it was there before."""
-        last = self._imports.last_finished_at
-        return max(0.0, (last.replace(tzinfo=UTC) - last_written_at).total_seconds()) if last else 0.0
-
-    def _compare(self, deadline: float) -> Comparison:
-        """Compare once; a database that goes away meanwhile is waited for, until the deadline."""
-        while True:
-            try:
-                with connect_administrator(self._state) as aurora:
-                    return compare(self._pipeline.mapping, self._pipeline.scan_items(), aurora)
-            except RetryableError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(POLL_SECONDS)
-
-    def _sees_more_than(self, accounted: int, deadline: float) -> bool:
-        """Tell whether changes arrive within the time that one takes, and before the deadline."""
-        settled = min(time.monotonic() + SETTLE_SECONDS, deadline)
-        while time.monotonic() < settled:
+    def perform(self) -> float:
+        """Return when all is done, or took too long: with the deadline that it had, by the monotonic clock."""
+        self._progress.say(f"Writing {self._options.changes:,} changes, updates and deletes of seeded items among them")
+        self._writing.start()
+        try:
+            self._write()
+        finally:
+            self._writing.stop()
+        self._writing.check()
+        self.last_written_at = datetime.now(UTC)
+        deadline = time.monotonic() + self._options.timeout
+        self._progress.say("Waiting until each change is in Aurora, or kept with the reason why not")
+        while not self._is_over() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-            if self.is_at_rest(accounted + 1):
-                return True
-        return False
+        return deadline
 
-    def _read_imports(self) -> Imports:
-        with connect_administrator(self._state) as aurora:
-            return self._pipeline.read_imports(aurora)
+    def _write(self) -> None:
+        """Return when everything is written; the backfill is started meanwhile."""
+        self._writing.join(BACKFILL_AFTER_SECONDS)
+        self._progress.say(f"Backfilling the table meanwhile, as run {self._backfill.start()}")
+        self._progress.say("  (on AWS once its stream was read for 2 minutes; here at once: exports are cut exactly)")
+        while self._writing.is_alive():
+            self._look()
+            self._writing.join(POLL_SECONDS)
+
+    def _is_over(self) -> bool:
+        """Look, and tell whether everything has arrived and the backfill has ended."""
+        self._look()
+        is_backfilled = self.view is not None and not self.view.is_running
+        return is_backfilled and self._stage.watch.is_at_rest(self._stage.count_changes(self.written.changes))
+
+    def _look(self) -> None:
+        """See, and tell, what has become of the changes and of the backfill."""
+        self._stage.watch.look()
+        count = self._stage.count_changes
+        self._progress.count(count(self.written.changes), self._stage.watch.accounted, count(self._options.changes))
+        if time.monotonic() - self._looked_at < LOOK_SECONDS or (self.view and not self.view.is_running):
+            return
+        self.view = self._backfill.look() or self.view
+        self._looked_at = time.monotonic()
+        if self.view:
+            self._progress.backfill(self.view)
+            if self.view.plan or not self.view.is_running:
+                self._pace.hurry()

@@ -21,9 +21,10 @@ from dynaurora.ledger import IMPORTS
 from dynaurora.mapping import load_mapping
 from dynaurora.observability import count_reasons
 from dynaurora.rows import RowMapper
+from dynaurora.versions import SEQUENCE_RANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from mypy_boto3_stepfunctions.literals import ExecutionStatusType
@@ -54,10 +55,13 @@ class Failures:
     rejected: set[tuple[str, int]] = field(default_factory=set)
     """Key and version of each change that its mapping refused: a change delivered twice is one."""
     reasons: Counter[str] = field(default_factory=Counter)
+    """Of these changes."""
+    rejected_snapshots: set[tuple[str, int]] = field(default_factory=set)
+    """The same of items that a backfill found in an export."""
     parked_rows: int = 0
-    """Rows in batches that Aurora did not take."""
+    """Rows in streamed batches that Aurora did not take."""
     parked_batches: list[dict[str, Any]] = field(default_factory=list)
-    """The records of these batches."""
+    """The records of these batches, and of those of backfills."""
     unforwarded: int = 0
     """Stream records that forward_changes could not send, given up on by the stream mapping."""
     seen: set[str] = field(default_factory=set)
@@ -65,7 +69,7 @@ class Failures:
 
     @property
     def accounted(self) -> int:
-        """Changes that are accounted for without a row."""
+        """Streamed changes that are accounted for without a row."""
         return len(self.rejected) + self.parked_rows + self.unforwarded
 
 
@@ -96,10 +100,11 @@ class Pipeline:
         for key in self._unseen(keys.failed_records_prefix(self.mapping.name), failures):
             for line in self._lines(key):
                 self._add_rejection(line, failures)
-        for key in self._unseen(keys.failed_batches_prefix(self.mapping.name), failures):
+        for key in self._unseen(self._failed_batches, failures):
             record = json.loads(b"".join(self._lines(key)))
             failures.parked_batches.append(record)
-            failures.parked_rows += self._count_rows(record["batch"])
+            if _read_source(record) == "stream":
+                failures.parked_rows += self._count_rows(record["batch"])
         for key in self._unseen(f"{keys.UNFORWARDED}/", failures):
             invocation = json.loads(b"".join(self._lines(key)))
             failures.unforwarded += int(invocation["DDBStreamBatchInfo"]["batchSize"])
@@ -108,15 +113,18 @@ class Pipeline:
         """Return how many objects of the landing bucket have keys with a prefix."""
         return sum(1 for _ in self._keys(prefix))
 
+    def count_failed_batches(self, source: str) -> int:
+        """Return how many batches of a source are kept as failed."""
+        records = (json.loads(b"".join(self._lines(key))) for key in self._keys(self._failed_batches))
+        return sum(_read_source(record) == source for record in records)
+
     def count_executions(self, *statuses: ExecutionStatusType) -> int:
         """Return how many imports have one of these statuses."""
-        pages = self.api.stepfunctions.get_paginator("list_executions")
-        arn = self.deployment.import_batch_arn
-        return sum(
-            len(page["executions"])
-            for status in statuses
-            for page in pages.paginate(stateMachineArn=arn, statusFilter=status)
-        )
+        return self._count_executions(self.deployment.import_batch_arn, statuses)
+
+    def count_backfills(self, *statuses: ExecutionStatusType) -> int:
+        """Return how many backfills have one of these statuses."""
+        return self._count_executions(self.deployment.backfill_table_arn, statuses)
 
     def is_importing(self) -> bool:
         """Tell whether an import runs or waits for its next attempt."""
@@ -136,6 +144,10 @@ class Pipeline:
         for page in paginator.paginate(TableName=self.deployment.table, ConsistentRead=True):
             yield from (json.loads(json.dumps(item, default=_encode_binary)) for item in page["Items"])
 
+    @property
+    def _failed_batches(self) -> str:
+        return keys.failed_batches_prefix(self.mapping.name)
+
     @cached_property
     def _mapper(self) -> RowMapper:
         return RowMapper(self.mapping)
@@ -149,6 +161,9 @@ class Pipeline:
             identity, reasons = (data.decode("utf-8", "replace"), 0), error.reasons
         else:
             identity, reasons = (json.dumps(change.keys, sort_keys=True), change.version), ()
+            if is_snapshot(change.version):
+                failures.rejected_snapshots.add(identity)
+                return
             try:
                 self._mapper.row(change)
             except RejectedChange as error:
@@ -156,6 +171,14 @@ class Pipeline:
         if identity not in failures.rejected:
             failures.rejected.add(identity)
             failures.reasons.update(count_reasons(reasons) or {"the transformation failed": 1})
+
+    def _count_executions(self, arn: str, statuses: Iterable[ExecutionStatusType]) -> int:
+        pages = self.api.stepfunctions.get_paginator("list_executions")
+        return sum(
+            len(page["executions"])
+            for status in statuses
+            for page in pages.paginate(stateMachineArn=arn, statusFilter=status)
+        )
 
     def _count_rows(self, batch: dict[str, Any]) -> int:
         """Return the rows in a batch's objects: its newlines, for those within a field are escaped as letters."""
@@ -177,6 +200,17 @@ class Pipeline:
     def _lines(self, key: str) -> Iterator[bytes]:
         body = self.api.s3.get_object(Bucket=self.deployment.bucket, Key=key)["Body"]
         yield from body.iter_lines()
+
+
+def _read_source(record: dict[str, Any]) -> str | None:
+    """Return where a failed batch came from; None where it could not even be converted."""
+    source: str | None = (record.get("batch") or {}).get("source")
+    return source
+
+
+def is_snapshot(version: int) -> bool:
+    """Tell whether a version is of an export's item: only these have no place within their second."""
+    return version % SEQUENCE_RANGE == 0
 
 
 def _encode_binary(value: bytes) -> str:

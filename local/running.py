@@ -60,7 +60,10 @@ def describe(state: State, deployment: Deployment) -> dict[str, Any]:
         "table": deployment.table,
         "bucket": deployment.bucket,
         "delivery_stream": deployment.delivery_stream,
-        "state_machines": {"import_batch": deployment.import_batch_arn},
+        "state_machines": {
+            "import_batch": deployment.import_batch_arn,
+            "backfill_table": deployment.backfill_table_arn,
+        },
         "aurora": {
             "host": aurora.host,
             "port": aurora.port,

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from dynaurora.versions import SNAPSHOT_MARGIN_SECONDS
 from local import venvs
 from local.aurora.gateway import Gateway
 from local.aurora.mariadb import MariaDB
@@ -31,6 +32,14 @@ _EMULATOR_START_SECONDS = 60.0
 _EMULATOR_STOP_SECONDS = 60.0
 """Delivery streams deliver what they have accepted before the emulator ends."""
 _HEALTH_TIMEOUT_SECONDS = 2.0
+
+_EMULATOR_DEFAULTS: Final = {
+    "DYNAURORA_WAIT_SCALE": "0.02",
+    "DYNAURORA_STREAM_AGE_SECONDS": str(SNAPSHOT_MARGIN_SECONDS),
+}
+"""Settings of the emulator, unless this process's environment has others. Wait states that look every minute for the
+end of an export, which takes half a second here, look every 1.2 s. A stream passes for old enough to be backfilled
+beside at once: exports are cut here at exactly their time, so that no change is in neither of the two."""
 
 
 class Stack:
@@ -104,7 +113,8 @@ def start_emulator(directory: Path, *, port: int, log: Path) -> Child:
     places = {"TMPDIR": directory / "tmp", "STATE_DIR": directory / "state", "S3_DATA_DIR": directory / "s3"}
     for place in places.values():
         place.mkdir(parents=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
+    environment = {**_EMULATOR_DEFAULTS, **inherited}
     environment |= {name: str(place) for name, place in places.items()}
     environment |= {
         "BIND_HOST": "127.0.0.1",

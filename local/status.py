@@ -42,18 +42,36 @@ def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
 
 
 def count_pipeline(state: State, pipeline: Pipeline) -> dict[str, Any]:
-    """Return how much is where; `waiting` are batches that have landed and are not imported, and have not failed."""
+    """Return how much is where; what only the database knows is None while that is down."""
     name = pipeline.mapping.name
-    succeeded, failed = pipeline.count_executions("SUCCEEDED"), pipeline.count_executions(*ENDED_BADLY)
-    landed = pipeline.count_objects(keys.processed_prefix(name))
     return {
-        "waiting": max(0, landed - succeeded - failed),
-        "executions": {"running": pipeline.count_executions("RUNNING"), "succeeded": succeeded, "failed": failed},
+        "waiting": count_waiting(state, pipeline),
+        "executions": {
+            "running": pipeline.count_executions("RUNNING"),
+            "succeeded": pipeline.count_executions("SUCCEEDED"),
+            "failed": pipeline.count_executions(*ENDED_BADLY),
+        },
+        "backfills": {
+            "running": pipeline.count_backfills("RUNNING"),
+            "succeeded": pipeline.count_backfills("SUCCEEDED"),
+            "failed": pipeline.count_backfills(*ENDED_BADLY),
+        },
         "rejected_objects": pipeline.count_objects(keys.failed_records_prefix(name)),
         "failed_batches": pipeline.count_objects(keys.failed_batches_prefix(name)),
         "items": pipeline.count_items(),
         "rows": count_rows(state, pipeline),
     }
+
+
+def count_waiting(state: State, pipeline: Pipeline) -> int | None:
+    """Return the streamed batches that have landed, are not imported and have not failed."""
+    landed = pipeline.count_objects(keys.processed_prefix(pipeline.mapping.name))
+    try:
+        with connect_administrator(state) as aurora:
+            imported = pipeline.read_imports(aurora).batches
+    except RetryableError:
+        return None
+    return max(0, landed - imported - pipeline.count_failed_batches("stream"))
 
 
 def count_rows(state: State, pipeline: Pipeline) -> int | None:

@@ -19,7 +19,7 @@ def test_up_is_idempotent_and_prints_where_things_are(local_aws: LocalAws) -> No
         "aurora",
     }
     assert set(where["aurora"]) == {"host", "port", "user", "password", "database"}
-    assert set(where["state_machines"]) == {"import_batch"}
+    assert set(where["state_machines"]) == {"import_batch", "backfill_table"}
     assert local_aws.api.dynamodb.describe_table(TableName=where["table"])["Table"]["TableStatus"] == "ACTIVE"
     local_aws.api.s3.head_bucket(Bucket=where["bucket"])
 
@@ -29,6 +29,7 @@ def test_status_counts_what_is_where(local_aws: LocalAws) -> None:
     assert status["running"]
     assert status["pipeline"]["executions"]["running"] == 0
     assert status["pipeline"]["waiting"] == 0
+    assert status["pipeline"]["backfills"].keys() == {"running", "succeeded", "failed"}
     assert "batches waiting" in local_aws.run("status")
 
 

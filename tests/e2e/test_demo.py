@@ -1,4 +1,8 @@
-"""The demo, undisturbed and disturbed: it ends with DynamoDB and Aurora in agreement, or leaves nothing running."""
+"""The demo, undisturbed and disturbed: it ends with DynamoDB and Aurora in agreement, or leaves nothing running.
+
+Where a stack runs its stream has the seeded items too; where none does they are there before the stream is on, and
+only the backfill brings them to Aurora.
+"""
 
 import json
 import os
@@ -7,12 +11,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aurora.faults import kill_database, restart_database
 from tests.e2e.conftest import LocalAws
 
 CHANGES = "1500"
+SEEDED = "600"
 OUTAGE_SECONDS = 3
 
 
@@ -22,32 +28,43 @@ def assert_agreement(result: dict[str, Any]) -> None:
     assert 0 < result["identical"] <= result["rows"] <= result["items"]
     assert 0 < result["rejected"] < result["changes"] / 20
     assert sum(result["reasons"].values()) >= result["rejected"]
+    assert_backfilled(result["backfill"])
+
+
+def assert_backfilled(backfill: dict[str, Any]) -> None:
+    assert backfill["state"] == "SUCCEEDED"
+    accounted = backfill["imported"] + backfill["already_newer"] + backfill["rejected"]
+    assert backfill["exported"] == accounted > 0
+    assert sum(backfill["reasons"].values()) == backfill["rejected"]
+    assert {"exporting", "planning", "importing", "reconciling"} <= set(backfill["phases"])
+    assert sum(backfill["phases"].values()) == pytest.approx(backfill["seconds"], abs=1)
 
 
 def test_both_sides_agree(local_aws: LocalAws) -> None:
-    result = local_aws.run_json("demo", "--items", CHANGES)
+    result = local_aws.run_json("demo", "--items", CHANGES, "--seeded", SEEDED)
     assert_agreement(result)
     assert result["changes"] == int(CHANGES)
+    assert result["seeded"] == int(SEEDED)
+    assert result["seeded_through_stream"]
     assert result["seconds"] < 60
 
 
-def test_a_second_run_changes_every_item_again(local_aws: LocalAws) -> None:
-    """Also with the table as it says it is: for people."""
-    text = local_aws.run("demo", "--items", CHANGES, "--seed", "2")
-    assert "✓ Aurora holds what DynamoDB holds" in text
-    assert "identical" in text
-    assert text.rstrip().splitlines()[-2].endswith("dynaurora local status")
-
-
 def test_a_database_that_was_away_gets_everything_in_the_end(local_aws: LocalAws) -> None:
-    demo = local_aws.start("demo", "--items", "3000", "--seed", "3", "--json")
+    """With the same seed as before, every item changes again; and with the table as people see it."""
+    demo = local_aws.start("demo", "--items", "3000", "--seeded", SEEDED)
     wait_for_rows(local_aws, "hits IS NOT NULL")
     kill_database(local_aws.directory)
     time.sleep(OUTAGE_SECONDS)
-    assert local_aws.run_json("status")["pipeline"]["rows"] is None
+    counts = local_aws.run_json("status")["pipeline"]
+    assert counts["rows"] is None
+    assert counts["waiting"] is None
     restart_database(local_aws.directory)
     output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 0, output
+    assert "✓ Aurora holds what DynamoDB holds" in output
+    assert "identical" in output
+    assert "items exported by the backfill" in output
+    assert output.rstrip().splitlines()[-2].endswith("dynaurora local status")
 
 
 def wait_for_rows(aws: LocalAws, condition: str) -> None:
@@ -68,7 +85,7 @@ def test_objects_that_are_no_batches_are_parked_and_others_go_on(local_aws: Loca
     assert {record["batch"]["objects"][0]["key"].rpartition("/")[2] for record in records} == set(bad)
     assert {record["error"] for record in records} == {"MalformedBatchError"}
     assert all(record["remedy"] and record["attempts"] == 1 for record in records)
-    assert_agreement(local_aws.run_json("demo", "--items", CHANGES, "--seed", "4"))
+    assert_agreement(local_aws.run_json("demo", "--items", CHANGES, "--seeded", SEEDED, "--seed", "4"))
     marked = read_marked(local_aws, "processed/")
     assert marked, "the batches that the demo imported may expire"
     assert not {f"{prefix}/{name}" for name in bad} & marked, "a record only points at its batch"
@@ -96,22 +113,31 @@ def read_failed_batches(aws: LocalAws, count: int) -> list[dict[str, Any]]:
 
 def test_a_demo_that_is_stopped_leaves_nothing_and_the_next_one_works(idle_aws: LocalAws) -> None:
     for number, signal_group in ((signal.SIGINT, True), (signal.SIGKILL, False)):
-        demo = idle_aws.start("demo", "--items", "100000")
-        wait_until_deployed(idle_aws)
+        demo = idle_aws.start("demo", "--items", "100000", "--seeded", SEEDED)
+        wait_until_writing(idle_aws)
         (os.killpg if signal_group else os.kill)(demo.pid, number)
         demo.communicate(timeout=90)
         assert demo.returncode != 0
         idle_aws.wait_until_quiet()
-    assert_agreement(idle_aws.run_json("demo", "--items", CHANGES, AUTH="true"))
+    result = idle_aws.run_json("demo", "--items", CHANGES, "--seeded", SEEDED, AUTH="true")
+    assert_agreement(result)
+    assert not result["seeded_through_stream"]
+    assert result["backfill"]["imported"] > int(SEEDED) / 4, "items that nothing becomes of are in the export only"
+    assert result["seeded_changes"].keys() == {"updated_before", "updated_after", "deleted_before", "deleted_after"}
+    assert all(result["seeded_changes"].values()), "some of each kind on each side of the export's time"
     assert idle_aws.processes() == {}
 
 
-def wait_until_deployed(aws: LocalAws) -> None:
-    """Return once the demo that is running writes changes."""
+def wait_until_writing(aws: LocalAws) -> None:
+    """Return once the demo that is running writes changes; what it seeds is there before."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         with suppress(AssertionError, BotoCoreError, ClientError):  # it is not that far
-            if aws.api.dynamodb.scan(TableName="web_analytics", Limit=1)["Count"]:
+            if aws.api.dynamodb.scan(
+                TableName="web_analytics",
+                FilterExpression="begins_with(page_id, :page)",
+                ExpressionAttributeValues={":page": {"S": "/page/"}},
+            )["Count"]:
                 return
         time.sleep(0.1)
     raise AssertionError("the demo does not write")

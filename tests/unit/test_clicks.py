@@ -6,7 +6,7 @@ from dynaurora.changes import Change
 from dynaurora.errors import RejectedChange
 from dynaurora.mapping import load_mapping
 from dynaurora.rows import RowMapper
-from local.clicks import TEXTS, Click, Written, tell_stories, write_stories
+from local.clicks import TEXTS, Click, Written, tell_seeded, tell_stories, write_stories
 
 MAPPER = RowMapper(load_mapping("web_analytics"))
 
@@ -67,6 +67,45 @@ def test_only_what_is_there_is_deleted_and_nothing_is_written_twice_as_it_was():
 def test_unusual_texts_are_in_keys():
     found = "".join(click.page_id for click in tell())
     assert all(text in found for text in TEXTS)
+
+
+def identify(click: Click) -> tuple[str, str]:
+    return click.page_id, click.activity_dt
+
+
+def test_seeded_items_are_updated_and_deleted_all_along():
+    seeded = {identify(click) for story in tell_seeded(1000, 1, "run") for click in story}
+    told = [click for story in tell_stories(4000, 1, "run", seeded=1000) for click in story]
+    assert len(told) == 4000
+    assert [click for click in told if identify(click) in seeded] == [click for click in told if click.is_sequel]
+    for part in (told[:2000], told[2000:]):
+        assert sum(click.is_sequel and click.attributes is not None for click in part) > 100
+        assert sum(click.is_sequel and click.attributes is None for click in part) > 100
+    untouched = seeded - {identify(click) for click in told}
+    assert 300 < len(untouched) < 600
+
+
+@pytest.mark.parametrize("seeded", [0, 1, 10, 100_000])
+def test_any_number_of_items_may_be_seeded(seeded):
+    told = [click for story in tell_stories(100, 1, "run", seeded=seeded) for click in story]
+    assert len(told) == 100
+    assert sum(click.is_sequel for click in told) <= 60
+
+
+def test_no_change_leaves_a_seeded_item_as_it_was():
+    there = {identify(click): click.attributes for (click,) in tell_seeded(500, 1, "run")}
+    for story in tell_stories(2000, 1, "run", seeded=500):
+        for click in story:
+            assert click.attributes != there.get(identify(click))
+            there[identify(click)] = click.attributes
+
+
+def test_the_changes_of_seeded_items_are_counted_by_the_second():
+    written = Written()
+    write_stories(Table(), "clicks", tell_stories(1000, 1, "run", seeded=300), written)
+    told = [click for story in tell_stories(1000, 1, "run", seeded=300) for click in story if click.is_sequel]
+    assert written.updates.total() == sum(click.attributes is not None for click in told)
+    assert written.deletes.total() == sum(click.attributes is None for click in told)
 
 
 class Table:

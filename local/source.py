@@ -1,0 +1,46 @@
+"""A source table that is older than its stack: created and filled before its stream is switched on."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeDefinitionTypeDef, KeySchemaElementTypeDef
+
+    from dynaurora.mapping import Mapping
+
+
+def create_table(dynamodb: DynamoDBClient, mapping: Mapping) -> None:
+    """Create the table of a mapping, its keys being strings, if it is not there; it can be exported, and has no stream.
+
+    Raises the SDK's errors.
+    """
+    keys: list[KeySchemaElementTypeDef] = [{"AttributeName": mapping.partition_key, "KeyType": "HASH"}]
+    if mapping.sort_key:
+        keys.append({"AttributeName": mapping.sort_key, "KeyType": "RANGE"})
+    attributes: list[AttributeDefinitionTypeDef] = [
+        {"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in keys
+    ]
+    with suppress(dynamodb.exceptions.ResourceInUseException):
+        dynamodb.create_table(
+            TableName=mapping.source_table,
+            KeySchema=keys,
+            AttributeDefinitions=attributes,
+            BillingMode="PAY_PER_REQUEST",
+        )
+    dynamodb.get_waiter("table_exists").wait(TableName=mapping.source_table, WaiterConfig={"Delay": 1})
+    dynamodb.update_continuous_backups(
+        TableName=mapping.source_table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+
+
+def switch_on_stream(dynamodb: DynamoDBClient, table: str) -> str:
+    """Switch on a table's stream, if it is off, and return its ARN."""
+    description = dynamodb.describe_table(TableName=table)["Table"]
+    if not description.get("StreamSpecification", {}).get("StreamEnabled"):
+        description = dynamodb.update_table(
+            TableName=table, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+        )["TableDescription"]
+    return description["LatestStreamArn"]
