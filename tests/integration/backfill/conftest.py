@@ -1,0 +1,99 @@
+"""A deployed stack for all tests of this folder, begun anew for each of them.
+
+deployed   the `Deployed`: its stream is on and read, but what it carries waits
+flowing    the same, with a stream that is delivered at once
+run        the id of a new run
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+
+from backfill import stop
+from dynaurora import aws
+from dynaurora.aurora import Credentials, Endpoint
+from local import deployment
+from local.api import Api
+from local.deployment import Database
+from local.stack import REGION, Stack
+from tests.integration.backfill.deployed import Deployed, make_environment, make_run_id
+
+EMULATOR = {
+    "DYNAURORA_EXPORT_SECONDS": "0.05",
+    "DYNAURORA_WAIT_SCALE": "0.003",  # an export is looked at every 0.2 s
+    "SFN_WAIT_SCALE": "0.05",  # retries come soon
+}
+UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
+
+
+@pytest.fixture(scope="session")
+def deployment_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in EMULATOR.items():
+            patch.setenv(name, value)
+        stack = Stack(tmp_path_factory.mktemp("backfill"))
+        stack.start()
+    try:
+        yield deploy(stack)
+    finally:
+        stack.stop()
+
+
+def deploy(stack: Stack) -> Deployed:
+    """Deploy to a local AWS, and let a queue have what the topic of failures announces."""
+    users, api = stack.mariadb.users, Api(stack.endpoint_url, REGION)
+    database = Database(
+        Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text("ascii")),
+        administrator=Credentials(users.administrator.username, users.administrator.password),
+        loader=Credentials(users.loader.username, users.loader.password),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deployment, "BUFFER_SECONDS", "0")
+        found = deployment.deploy(api, database, report=lambda _: None)
+    deployed = Deployed(stack, api, database, found, found.event_source_mapping)
+    sqs, sns = deployed.client("sqs"), deployed.client("sns")
+    deployed.topic_queue = sqs.create_queue(QueueName="announced")["QueueUrl"]
+    (arn,) = sqs.get_queue_attributes(QueueUrl=deployed.topic_queue, AttributeNames=["QueueArn"])["Attributes"].values()
+    sns.subscribe(TopicArn=deployed.outputs["FailuresTopicArn"], Protocol="sqs", Endpoint=arn)
+    deployed.dam_stream()
+    return deployed
+
+
+@pytest.fixture(scope="session")
+def sessions() -> Callable[..., boto3.Session]:
+    """The SDK's sessions, each made once: a command that reads the models of its services anew takes twice as long."""
+    return functools.cache(boto3.Session)
+
+
+@pytest.fixture
+def deployed(
+    deployment_of_session: Deployed, sessions: Callable[..., boto3.Session], monkeypatch: pytest.MonkeyPatch
+) -> Deployed:
+    for name in UNSET:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in make_environment(deployment_of_session.stack.endpoint_url, REGION).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "Session", sessions)
+    monkeypatch.setattr(aws, "client", deployment_of_session.client)
+    monkeypatch.setattr(stop, "POLL_SECONDS", 0.1)
+    deployment_of_session.reset()
+    return deployment_of_session
+
+
+@pytest.fixture(scope="module")
+def flowing_stream(deployment_of_session: Deployed) -> Iterator[None]:
+    deployment_of_session.release_stream()
+    yield
+    deployment_of_session.dam_stream()
+
+
+@pytest.fixture
+def flowing(flowing_stream: None, deployed: Deployed) -> Deployed:
+    return deployed
+
+
+@pytest.fixture
+def run() -> str:
+    return make_run_id()

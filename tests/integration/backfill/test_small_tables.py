@@ -1,0 +1,40 @@
+"""Tables with nothing to import: they are no special case for whoever reads the report."""
+
+import json
+
+import pytest
+
+from dynaurora import keys
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item
+
+pytestmark = pytest.mark.integration
+
+
+def test_an_empty_table_is_backfilled_with_nothing(deployed: Deployed, run: str) -> None:
+    view = deployed.backfill(run, "--sweep")
+    assert view["state"] == "SUCCEEDED"
+    report = deployed.report(run)
+    assert report["export"]["items"] == report["export"]["batches"] == 0
+    assert report["export"]["files"] == report["export"]["files_empty"] > 0
+    assert report["totals"]["exported"] == report["totals"]["imported"] == report["totals"]["unaccounted"] == 0
+    assert report["sweep"]["rows"] == report["sweep"]["batches"] == 0
+    assert report["failures"] == []
+    assert deployed.row(run)["state"] == "SUCCEEDED"
+    assert deployed.ledger(run) == []
+
+
+def test_items_that_are_all_rejected_are_all_kept_with_their_reasons(deployed: Deployed, run: str) -> None:
+    deployed.put([make_bad_item(f"bad-{number}") for number in range(5)])
+    view = deployed.backfill(run)
+    assert view["rows"] == {"imported": 0, "already_newer": 0, "rejected": 5}
+    totals = deployed.report(run)["totals"]
+    assert (totals["exported"], totals["rejected"], totals["unaccounted"], totals["batches_failed"]) == (5, 5, 0, 0)
+    assert sum(totals["rejected_reasons"].values()) == 5
+    (key,) = deployed.list_keys(f"{keys.failed_records_prefix(MAPPING)}backfill/run={run}/")
+    records = [json.loads(line) for line in deployed.read(key).splitlines()]
+    assert len(records) == 5
+    assert all("required" in record["errorMessage"] for record in records)
+    assert deployed.row(run)["rows_rejected"] == 5
+    assert deployed.hits() == {}
+    comparison = deployed.compare()
+    assert (comparison.agrees, comparison.unmapped) == (True, 5)

@@ -1,0 +1,156 @@
+"""Reprocesses of a deployed stack, as tests start and look at them; and the failures that they take up."""
+
+import functools
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from dynaurora import keys
+from dynaurora.changes import Change, decode_change, encode_change
+from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record
+from dynaurora.paths import __file__ as a_core_file
+from dynaurora.runs import RUNS
+from tests.integration.backfill import deployed as looking
+from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_run_id
+
+REPORT_SCHEMA = json.loads((Path(a_core_file).parent / "reprocess_report.schema.json").read_text("utf-8"))
+RECORDS = keys.failed_records_prefix(MAPPING)
+BATCHES = keys.failed_batches_prefix(MAPPING)
+PARKED = keys.parked_prefix(MAPPING)
+
+wait_until = functools.partial(looking.wait_until, pause=0.1)
+"""Looks less often than it could: the machine has other things to do meanwhile."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended."""
+
+    status: str
+    output: Document
+    """Of the execution; its error where it failed."""
+    run: str
+    report: Document
+    """Empty where there is none."""
+
+    @property
+    def totals(self) -> Document:
+        return dict(self.report["totals"])
+
+
+@dataclass(frozen=True)
+class Reprocesses:
+    """The reprocesses of one stack."""
+
+    deployed: Deployed
+
+    @property
+    def arn(self) -> str:
+        return self.deployed.outputs["ReprocessFailuresStateMachineArn"]
+
+    # Runs
+
+    def start(self, **given: Any) -> str:
+        """Start a run and return its execution.
+
+        It is given a name, unless that is to be None: of those without one, all of a second have the same.
+        """
+        document = json.dumps({"mapping": MAPPING, "run": make_run_id(), **given})
+        return str(
+            self.deployed.client("stepfunctions").start_execution(stateMachineArn=self.arn, input=document)[
+                "executionArn"
+            ]
+        )
+
+    def wait(self, execution: str) -> Ended:
+        """Return a run once it has ended."""
+        ended = wait_until(
+            lambda: (found := self.deployed.describe_execution(execution))["status"] != "RUNNING" and found
+        )
+        output = json.loads(ended["output"]) if ended["status"] == "SUCCEEDED" else {"Error": ended.get("error")}
+        rows = self.deployed.query(f"SELECT run FROM {self.deployed.name_table(RUNS)} WHERE execution = %s", execution)
+        run = str(rows[0][0]) if rows else ""
+        report = json.loads(self.deployed.read(keys.report(run))) if run else {}
+        if report:
+            jsonschema.validate(report, REPORT_SCHEMA)
+        return Ended(str(ended["status"]), output, run, report)
+
+    def do(self, **given: Any) -> Ended:
+        """Start a run, and return it once it has succeeded."""
+        ended = self.wait(self.start(**given))
+        assert ended.status == "SUCCEEDED", ended
+        return ended
+
+    # Failures
+
+    def list_failures(self) -> list[str]:
+        """The keys of everything that is kept as failed, parked or not."""
+        prefixes = (RECORDS, BATCHES, f"{keys.UNFORWARDED}/", PARKED)
+        return [key for prefix in prefixes for key in self.deployed.list_keys(prefix)]
+
+    def read_records(self, key: str) -> list[FailedRecord]:
+        """The records of a failed object."""
+        return [decode_failed_record(line) for line in self.deployed.read(key).splitlines()]
+
+    def write(self, key: str, *lines: bytes) -> str:
+        """Put an object and return its ETag."""
+        answer = self.deployed.client("s3").put_object(Bucket=self.deployed.bucket, Key=key, Body=b"".join(lines))
+        return str(answer["ETag"]).strip('"')
+
+    def correct(self, key: str, item: Document) -> None:
+        """Correct the item of the one record of a failed object where it is kept, as somebody may."""
+        (record,) = self.read_records(key)
+        change = replace(decode_change(record.data), new_image=item)
+        self.write(key, encode_failed_record(replace(record, data=encode_change(change))))
+
+    def forget_failures(self) -> None:
+        """Begin with nothing that is kept as failed, and nobody told of anything."""
+        for key in (*self.list_failures(), *self.deployed.list_keys(f"{keys.NOTICES}/")):
+            self.deployed.client("s3").delete_object(Bucket=self.deployed.bucket, Key=key)
+
+    def wait_until_imported(self) -> None:
+        """Return once no import is under way."""
+        running = {"stateMachineArn": self.deployed.outputs["ImportBatchStateMachineArn"], "statusFilter": "RUNNING"}
+        wait_until(lambda: not self.deployed.client("stepfunctions").list_executions(**running)["executions"])
+
+    def wait_for_failures(self, count: int = 1) -> list[str]:
+        """Return the keys of what is kept as failed, once there are so many."""
+        return wait_until(lambda: len(found := self.list_failures()) >= count and found)
+
+    @contextmanager
+    def killing(self, function: str, times: int) -> Iterator[list[int]]:
+        """Kill the first processes that run a function, as soon as each is there; yields those that were killed."""
+        killed, over = list[int](), threading.Event()
+
+        def kill() -> None:
+            while len(killed) < times and not over.wait(0.002):
+                for process in set(self.deployed.find_processes(function)) - set(killed):
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                        killed.append(process)
+
+        for process in self.deployed.find_processes(function):  # those that are warm would be too quick to be caught
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            yield killed
+        finally:
+            over.set()
+            killer.join()
+
+
+def make_record(item: Document, version: int = 5, **changed: Any) -> bytes:
+    """Return the failed record of an item, as a line."""
+    change = Change(version, 0, {name: item[name] for name in ("page_id", "activity_dt")}, item)
+    record = {"error_code": "Lambda.FunctionError", "error_message": "It failed.", "attempts": 1, "failed_at_ms": 1}
+    return encode_failed_record(FailedRecord(data=encode_change(change), function_arn="arn:any", **(record | changed)))  # type: ignore[arg-type]

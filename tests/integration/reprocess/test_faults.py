@@ -1,0 +1,167 @@
+"""Reprocesses that are killed, started twice, or meet a database that is away."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from dynaurora import keys
+from dynaurora.runs import RUNS
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_items
+from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, wait_until
+
+pytestmark = pytest.mark.integration
+
+
+def keep_failed(reprocesses: Reprocesses, count: int = 5) -> None:
+    """Have failed records of so many pages, and one that is refused again."""
+    records = [make_record(item) for item in make_items(count)]
+    reprocesses.write(f"{RECORDS}failed", *records, make_record(make_bad_item("bad")))
+
+
+def check_reprocessed(reprocesses: Reprocesses, attempts: int = 1, count: int = 5) -> None:
+    """Assert that what `keep_failed` has is in the database, but for what is refused."""
+    assert len(reprocesses.deployed.hits()) == count
+    (record,) = reprocesses.read_records(f"{RECORDS}failed")
+    assert record.reprocessed == attempts
+    assert reprocesses.list_failures() == [f"{RECORDS}failed"]
+
+
+@pytest.mark.parametrize(
+    "function", ["ListFailuresFunctionName", "ConvertFailuresFunctionName", "SettleFailuresFunctionName"]
+)
+def test_a_function_that_is_killed_is_tried_again(reprocesses: Reprocesses, function: str) -> None:
+    keep_failed(reprocesses)
+    with reprocesses.killing(function, times=2) as killed:
+        ended = reprocesses.do()
+    assert len(killed) == 2
+    assert ended.totals["entries_failed"] == 0
+    check_reprocessed(reprocesses)
+
+
+def test_an_entry_that_cannot_be_settled_fails_the_run_and_is_settled_by_the_next_one(reprocesses: Reprocesses) -> None:
+    keep_failed(reprocesses)
+    with reprocesses.deployed.variables("SettleFailuresFunctionName", MAX_ATTEMPTS="none"):
+        ended = reprocesses.wait(reprocesses.start())
+    assert (ended.status, ended.output) == ("FAILED", {"Error": "FailuresNotSettledError"})
+    assert (ended.totals["entries_failed"], ended.report["state"]) == (1, "FAILED")
+    assert "MAX_ATTEMPTS is 'none'" in ended.report["failure"]["reason"]
+    assert reprocesses.deployed.row(ended.run)["state"] == "FAILED"
+    assert list(reprocesses.deployed.messages()) == [f"dynaurora: run {ended.run} failed: FailuresNotSettledError"]
+    done = reprocesses.deployed.ledger(ended.run, "reprocess")
+    again = reprocesses.do()
+    assert reprocesses.deployed.ledger(again.run, "reprocess") == []  # the batch is the same, and in the ledger
+    assert reprocesses.deployed.ledger(ended.run, "reprocess") == done
+    check_reprocessed(reprocesses)
+
+
+def test_of_two_reprocesses_one_is_skipped(reprocesses: Reprocesses) -> None:
+    deployed = reprocesses.deployed
+    keep_failed(reprocesses)
+    with deployed.lock_key(make_items(1)[0]["page_id"]["S"]):
+        first = reprocesses.start(run="first")
+        deployed.wait_until_locked_out()
+        second = reprocesses.wait(reprocesses.start(run="second"))
+        assert (second.status, second.run) == ("SUCCEEDED", "")
+        assert second.output["Error"] == "RunConflictError"
+        assert "first is reprocessing" in second.output["Cause"]
+    assert reprocesses.wait(first).status == "SUCCEEDED"
+    check_reprocessed(reprocesses)
+    reprocesses.do(run="second")
+    check_reprocessed(reprocesses, attempts=2)
+
+
+def test_a_reprocess_that_is_stopped_is_closed_and_its_work_done_by_the_next_one(reprocesses: Reprocesses) -> None:
+    deployed = reprocesses.deployed
+    keep_failed(reprocesses)
+    with deployed.lock_key(make_items(1)[0]["page_id"]["S"]):
+        execution = reprocesses.start()
+        deployed.wait_until_locked_out()
+        deployed.client("stepfunctions").stop_execution(executionArn=execution, cause="Enough.")
+        query = f"SELECT state FROM {deployed.name_table(RUNS)} WHERE execution = %s"
+        wait_until(lambda: deployed.query(query, execution) == [("STOPPED",)])
+    reprocesses.do()
+    check_reprocessed(reprocesses)
+
+
+def test_the_clock_starts_a_reprocess(reprocesses: Reprocesses) -> None:
+    keep_failed(reprocesses)
+    scheduler, group = reprocesses.deployed.client("scheduler"), "dynaurora-reprocess-failures"
+    hourly = scheduler.get_schedule(Name=group, GroupName=group)
+    now = f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})"
+    window = hourly["FlexibleTimeWindow"]
+    scheduler.create_schedule(
+        Name="now", GroupName=group, ScheduleExpression=now, FlexibleTimeWindow=window, Target=hourly["Target"]
+    )
+    try:
+        wait_until(lambda: len(reprocesses.deployed.hits()) == 5)
+        running = {"stateMachineArn": reprocesses.arn, "statusFilter": "RUNNING"}
+        wait_until(lambda: not reprocesses.deployed.client("stepfunctions").list_executions(**running)["executions"])
+    finally:
+        scheduler.delete_schedule(Name="now", GroupName=group)
+    check_reprocessed(reprocesses)
+
+
+def test_a_database_that_is_away_is_sat_out(reprocesses: Reprocesses) -> None:
+    deployed = reprocesses.deployed
+    keep_failed(reprocesses)
+    with ExitStack() as stack, suppress(Exception):  # the lock's connection dies with the database
+        stack.enter_context(deployed.lock_key(make_items(1)[0]["page_id"]["S"]))
+        execution = reprocesses.start()
+        deployed.wait_until_locked_out()
+        deployed.stack.mariadb.kill()
+    time.sleep(1)
+    deployed.stack.mariadb.start()
+    ended = reprocesses.wait(execution)
+    assert ended.status == "SUCCEEDED"
+    assert ended.totals["batches_failed"] == 0
+    assert deployed.retries(ended.run) > 0
+    check_reprocessed(reprocesses)
+
+
+@contextmanager
+def another_password(deployed: Deployed) -> Iterator[str]:
+    """Give the loader another password than the secret says."""
+    user, kept = deployed.stack.mariadb.users.loader, deployed.stack.mariadb.users.loader.password
+    alter = f"ALTER USER {user.username}@localhost IDENTIFIED BY '%s'"
+    with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(alter % "another")
+    try:
+        yield "another"
+    finally:
+        with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(alter % kept)
+
+
+def test_a_password_that_is_rotated_meanwhile_is_read_anew(reprocesses: Reprocesses) -> None:
+    deployed = reprocesses.deployed
+    keep_failed(reprocesses)
+    secrets, loader = deployed.client("secretsmanager"), deployed.stack.mariadb.users.loader
+    with another_password(deployed) as password:
+        execution = reprocesses.start()
+        wait_until(lambda: "SecretRotatedError" in str(read_events(deployed, execution)))
+        put_secret(secrets, loader.username, password)
+        try:
+            assert reprocesses.wait(execution).status == "SUCCEEDED"
+        finally:
+            put_secret(secrets, loader.username, loader.password)
+    check_reprocessed(reprocesses)
+
+
+def put_secret(secrets: object, username: str, password: str) -> None:
+    text = json.dumps({"username": username, "password": password})
+    secrets.put_secret_value(SecretId="dynaurora/loader", SecretString=text)  # type: ignore[attr-defined]
+
+
+def read_events(deployed: Deployed, execution: str) -> list[object]:
+    return list(deployed.client("stepfunctions").get_execution_history(executionArn=execution)["events"])
+
+
+def test_the_notice_of_an_interval_is_kept(reprocesses: Reprocesses) -> None:
+    reprocesses.write(f"{RECORDS}bad", make_record(make_bad_item("bad"), reprocessed=4))
+    reprocesses.do()
+    (key,) = reprocesses.deployed.list_keys(keys.NOTICES)
+    assert key.startswith(f"{keys.NOTICES}/mapping={MAPPING}/parked/")

@@ -1,0 +1,54 @@
+"""Records that were refused, were too large or could not be forwarded, until they are in the database or parked."""
+
+import pytest
+
+from dynaurora import keys
+from tests.integration.backfill.deployed import MAPPING, make_bad_item, make_item
+from tests.integration.reprocess.reprocesses import PARKED, RECORDS, Reprocesses, make_record
+
+pytestmark = pytest.mark.integration
+
+
+def test_nothing_that_failed_is_nothing_to_do(reprocesses: Reprocesses) -> None:
+    ended = reprocesses.do(run=None)
+    assert ended.run.startswith("reprocess-")
+    assert (ended.report["objects"], ended.totals["entries"]) == (0, 0)
+    row = reprocesses.deployed.row(ended.run)
+    assert (row["state"], row["rows_imported"]) == ("SUCCEEDED", 0)
+
+
+def test_an_old_failed_change_does_not_beat_a_newer_row(reprocesses: Reprocesses) -> None:
+    reprocesses.write(f"{RECORDS}newer", make_record(make_item("page", 2), version=9))
+    assert reprocesses.do().totals["rows_changed"] == 1
+    reprocesses.write(f"{RECORDS}older", make_record(make_item("page", 1), version=8))
+    ended = reprocesses.do()
+    assert (ended.totals["rows"], ended.totals["rows_changed"]) == (1, 0)
+    assert reprocesses.deployed.hits() == {"page": 2}
+    assert reprocesses.list_failures() == []
+
+
+def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: Reprocesses) -> None:
+    key = f"{RECORDS}processing-failed/bad"
+    reprocesses.write(key, make_record(make_bad_item("bad"), reprocessed=4), make_record(make_item("good")))
+    ended = reprocesses.do()
+    assert (ended.totals["records_parked"], ended.totals["rows_changed"]) == (1, 1)
+    (parked,) = reprocesses.list_failures()
+    assert parked.startswith(keys.parked(MAPPING, key))
+    assert reprocesses.deployed.messages().keys() == {"dynaurora: 1 records parked"}
+    assert reprocesses.do().totals["records"] == 0
+    ended = reprocesses.do(include_parked=True)
+    assert (ended.totals["records"], ended.totals["rejected"], ended.totals["records_parked"]) == (1, 1, 0)
+    (record,) = reprocesses.read_records(parked)
+    assert record.reprocessed == 6
+    reprocesses.write(parked, make_record(make_item("bad", 3), reprocessed=6))
+    reprocesses.do(prefix=PARKED)
+    assert reprocesses.list_failures() == []
+    assert reprocesses.deployed.hits() == {"good": 1, "bad": 3}
+
+
+def test_what_is_no_record_stays_and_stops_nothing(reprocesses: Reprocesses) -> None:
+    key = f"{RECORDS}by-hand"
+    reprocesses.write(key, b"not a record\n", make_record(make_item("good")), b"\xff\n")
+    ended = reprocesses.do()
+    assert (ended.totals["records"], ended.totals["rejected"], ended.totals["rows"]) == (3, 2, 1)
+    assert [record.data for record in reprocesses.read_records(key)] == [b"not a record", b"\xff"]
