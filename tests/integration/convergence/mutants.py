@@ -1,0 +1,205 @@
+"""Mutants: the faults that the histories are there to find, made on purpose.
+
+Each replaces a piece of the production code by a broken one. `break_code` is given what sets an attribute of a module
+or class, as pytest's `monkeypatch.setattr` does, which takes it back.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dynaurora import changes, imports, reprocessing, sql, sweeping, versions
+from dynaurora.aurora import Aurora
+from dynaurora.changes import Change
+from dynaurora.ledger import Ledger
+from dynaurora.mapping import Mapping
+from tests.integration.convergence import histories
+from tests.integration.convergence.histories import History, Step
+
+SetAttribute = Callable[[object, str, Any], None]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault."""
+
+    name: str
+    break_code: Callable[[SetAttribute], None]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def break_merge(change: Callable[[str], str]) -> Callable[[SetAttribute], None]:
+    """Return what changes the text of the merge."""
+    original = sql.merge_staged
+
+    def break_code(set_attribute: SetAttribute) -> None:
+        set_attribute(sql, "merge_staged", lambda mapping: change(original(mapping)))
+
+    return break_code
+
+
+def remove_guard_from_merge(set_attribute: SetAttribute) -> None:
+    break_merge(remove_guard)(set_attribute)
+
+
+def remove_guard(statement: str) -> str:
+    return re.sub(r"IF\(\S+ > \S+, (\S+), \S+\)", r"\1", statement)
+
+
+def assign_version_first(statement: str) -> str:
+    head, _, updates = statement.partition("ON DUPLICATE KEY UPDATE\n  ")
+    *others, version = updates.split(",\n  ")
+    return head + "ON DUPLICATE KEY UPDATE\n  " + ",\n  ".join([version, *others])
+
+
+def compare_as_doubles(statement: str) -> str:
+    return re.sub(r"IF\((\S+) > (\S+),", r"IF(\1 + 0e0 > \2 + 0e0,", statement)
+
+
+def drop_tombstones(set_attribute: SetAttribute) -> None:
+    original = imports.merge
+
+    def merge(mapping: Mapping, aurora: Aurora) -> int:
+        changed = original(mapping, aurora)
+        aurora.execute(f"DELETE FROM {sql.quote(mapping.database)}.{sql.quote(mapping.replica)} WHERE _deleted")
+        return changed
+
+    set_attribute(imports, "merge", merge)
+
+
+def compare_sequences_as_text(set_attribute: SetAttribute) -> None:
+    def stream_version(second: int, sequence_number: int) -> int:
+        return versions.make_version(second, int(str(sequence_number).ljust(40, "0")))
+
+    set_attribute(changes, "stream_version", stream_version)
+
+
+def forget_floor(set_attribute: SetAttribute) -> None:
+    """Round a stream record's time up instead."""
+    original = changes.from_stream_record
+
+    def from_stream_record(record: dict[str, Any]) -> Change:
+        data = record["dynamodb"]
+        rounded = {**data, "ApproximateCreationDateTime": math.ceil(data["ApproximateCreationDateTime"])}
+        return original({**record, "dynamodb": rounded})
+
+    set_attribute(changes, "from_stream_record", from_stream_record)
+
+
+def forget_margin(set_attribute: SetAttribute) -> None:
+    set_attribute(versions, "SNAPSHOT_MARGIN_SECONDS", 0)
+
+
+def halve_margin(set_attribute: SetAttribute) -> None:
+    """Leave out the minute for clocks that differ."""
+    set_attribute(versions, "SNAPSHOT_MARGIN_SECONDS", 60)
+
+
+def lower_incremental_sequence(set_attribute: SetAttribute) -> None:
+    def incremental_version(write_timestamp_micros: int, export_to_second: int) -> int:
+        return versions.make_version(write_timestamp_micros // 1_000_000, 0)
+
+    set_attribute(versions, "incremental_version", incremental_version)
+
+
+def trust_the_windows_end(set_attribute: SetAttribute) -> None:
+    def incremental_version(write_timestamp_micros: int, export_to_second: int) -> int:
+        return versions.make_version(write_timestamp_micros // 1_000_000, versions.SEQUENCE_RANGE - 1)
+
+    set_attribute(versions, "incremental_version", incremental_version)
+
+
+def commit_ledger_first(set_attribute: SetAttribute) -> None:
+    original = Ledger.enter
+
+    def enter(self: Ledger, batch: Any, retries: int) -> bool:
+        is_new = original(self, batch, retries)
+        self._aurora.execute("COMMIT")
+        self._aurora.execute("BEGIN")
+        return is_new
+
+    set_attribute(Ledger, "enter", enter)
+
+
+def merge_before_ledger(set_attribute: SetAttribute) -> None:
+    """Commit the rows, and then the ledger's counts."""
+    original = imports.merge
+
+    def merge(mapping: Mapping, aurora: Aurora) -> int:
+        changed = original(mapping, aurora)
+        aurora.execute("COMMIT")
+        aurora.execute("BEGIN")
+        return changed
+
+    set_attribute(imports, "merge", merge)
+
+
+def pad_keys(set_attribute: SetAttribute) -> None:
+    set_attribute(sql, "key_collation", lambda _version: "utf8mb4_bin")
+
+
+def fold_case(set_attribute: SetAttribute) -> None:
+    set_attribute(sql, "key_collation", lambda _version: "utf8mb4_unicode_520_nopad_ci")
+
+
+def reprocess_as_of_now(set_attribute: SetAttribute) -> None:
+    original = reprocessing.read_change
+
+    def read_change(data: bytes, *, ignore_expiries: bool = False) -> Change | None:
+        change = original(data, ignore_expiries=ignore_expiries)
+        now = versions.make_version(2_000_000_000, 0)
+        return change and Change(now, change.changed_at_ms, change.keys, change.new_image)
+
+    set_attribute(reprocessing, "read_change", read_change)
+
+
+def sweep_as_of_now(set_attribute: SetAttribute) -> None:
+    """Give tombstones, and the rows that they are for, the export's own time."""
+    set_attribute(sweeping, "snapshot_version", lambda second: versions.make_version(second, 0))
+
+
+def sweep_nothing(set_attribute: SetAttribute) -> None:
+    set_attribute(sweeping.Sweeper, "_tombstones", lambda _sweeper: iter(()))
+
+
+def read_no_keys(set_attribute: SetAttribute) -> None:
+    """Fill gaps with an incremental export alone. (No production code does either yet: this breaks the rule itself.)"""
+    set_attribute(History, "_read_keys", lambda _history, _gap, _visible: iter(()))
+
+
+def fill_gaps_too_soon(set_attribute: SetAttribute) -> None:
+    """Take the view that fills a gap from within two minutes after it."""
+    set_attribute(histories, "MARGIN", 59)
+
+
+def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
+    """Let records from before a gap arrive after what fills it."""
+    set_attribute(History, "_draw_step", lambda history: history._draw.randint(0, Step.LATE))
+
+
+MUTANTS = [
+    Mutant("the merge has no guard", remove_guard_from_merge),
+    Mutant("the version is assigned first", break_merge(assign_version_first)),
+    Mutant("versions are compared as doubles", break_merge(compare_as_doubles)),
+    Mutant("sequence numbers are compared as text", compare_sequences_as_text),
+    Mutant("tombstones are dropped", drop_tombstones),
+    Mutant("the second is not floored", forget_floor),
+    Mutant("snapshots are not dated back", forget_margin),
+    Mutant("snapshots are dated back by one minute", halve_margin),
+    Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence),
+    Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end),
+    Mutant("the ledger's row is committed first", commit_ledger_first),
+    Mutant("the ledger's counts are committed last", merge_before_ledger),
+    Mutant("keys are padded with spaces", pad_keys),
+    Mutant("keys are compared without case", fold_case),
+    Mutant("reprocessed records are new again", reprocess_as_of_now),
+    Mutant("a sweep is dated at its export's time", sweep_as_of_now),
+    Mutant("what an export lacks is not swept", sweep_nothing),
+    Mutant("a gap's keys are not read", read_no_keys),
+    Mutant("a gap is filled too soon", fill_gaps_too_soon),
+    Mutant("records from before a gap come after its filling", fill_gaps_before_the_rest),
+]

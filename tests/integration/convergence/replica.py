@@ -1,0 +1,140 @@
+"""What the replica has to be after every step: what the batches in the ledger make of it, and nothing else.
+
+The lines of the batches are read again by the tests' own reader and folded by the rule "the highest version of a key
+wins"; the result is held against the database's rows, tombstones included, and against what is known of the writes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dynaurora import sql
+from dynaurora.aurora import Aurora
+from dynaurora.ledger import IMPORTS
+from dynaurora.mapping import Mapping
+from dynaurora.verification import comparable_field, comparable_value
+from tests.integration.convergence.things import VIEW, Key, Thing, read_view_row
+from tests.unit.csv_reader import read_line
+
+N: Final = 3
+"""Where the number of the write is in a row's columns."""
+CONSISTENT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
+
+@dataclass(frozen=True)
+class ReplicaRow:
+    """A row of the replica."""
+
+    version: int
+    deleted: bool
+    columns: tuple[Any, ...]
+
+    @property
+    def key(self) -> Key:
+        return self.columns[0], self.columns[1]
+
+    @property
+    def n(self) -> int:
+        """Return the number of the write whose state the row shows."""
+        return int(self.columns[N])
+
+
+def parse_line(mapping: Mapping, line: bytes) -> ReplicaRow:
+    """Return the row that a line of CSV is to become."""
+    deleted, version, *fields = read_line(line)
+    columns = tuple(comparable_field(column.type, text) for column, text in zip(mapping.columns, fields, strict=True))
+    return ReplicaRow(int(version or ""), deleted == "1", columns)
+
+
+@dataclass
+class Snapshot:
+    """The database at one moment."""
+
+    ledger: dict[str, tuple[int, int]]
+    """Rows staged and rows changed, by batch id."""
+    rows: dict[Key, ReplicaRow]
+
+
+def read_snapshot(aurora: Aurora, mapping: Mapping) -> Snapshot:
+    """Read the ledger and the replica as they are at the same moment."""
+    names = ", ".join(
+        sql.quote(name) for name in ("_version", "_deleted", *(column.name for column in mapping.columns))
+    )
+    replica = f"{sql.quote(mapping.database)}.{sql.quote(mapping.replica)}"
+    ledger = f"{sql.quote(mapping.database)}.{sql.quote(IMPORTS)}"
+    aurora.execute(CONSISTENT)
+    with aurora.transaction():
+        entries = aurora.query(f"SELECT batch_id, rows_staged, rows_changed FROM {ledger}")
+        found = aurora.query(f"SELECT {names} FROM {replica}")
+    rows = [read_row(mapping, row) for row in found]
+    return Snapshot({name: (staged, changed) for name, staged, changed in entries}, {row.key: row for row in rows})
+
+
+def read_row(mapping: Mapping, row: tuple[Any, ...]) -> ReplicaRow:
+    version, deleted, *values = row
+    columns = (comparable_value(column.type, value) for column, value in zip(mapping.columns, values, strict=True))
+    return ReplicaRow(int(version), bool(deleted), tuple(columns))
+
+
+def read_view(aurora: Aurora, mapping: Mapping) -> dict[Key, tuple[Any, ...]]:
+    """Read what people see, by key."""
+    with aurora.transaction():
+        return dict(read_view_row(row) for row in aurora.query(VIEW.format(database=mapping.database)))
+
+
+@dataclass
+class ExpectedReplica:
+    """The replica that the batches in the ledger make, and what is known of the changes in them."""
+
+    rows: dict[Key, list[ReplicaRow]] = field(default_factory=dict)
+    """The rows of a key's highest version: more than one only where two views of a table have the same."""
+    newest_told: dict[Key, int] = field(default_factory=dict)
+    """The newest write that anything imported shows."""
+    newest_delete: dict[Key, int] = field(default_factory=dict)
+    """The newest delete of the stream that was imported."""
+
+    def apply(self, row: ReplicaRow, deleted_by: int | None) -> None:
+        """Bring one imported line in; `deleted_by` is the number of the stream's delete that it is, if it is one."""
+        known = self.rows.setdefault(row.key, [row])
+        if row.version > known[0].version:
+            known[:] = [row]
+        elif row.version == known[0].version and row not in known:
+            known.append(row)
+        if not row.deleted:
+            self.newest_told[row.key] = max(row.n, self.newest_told.get(row.key, 0))
+        if deleted_by is not None:
+            self.newest_delete[row.key] = max(deleted_by, self.newest_delete.get(row.key, 0))
+
+    def find_faults(self, found: dict[Key, ReplicaRow]) -> Iterator[tuple[Key, str]]:
+        """Yield the keys whose rows are not what they have to be, and what is wrong with them."""
+        for key in self.rows.keys() - found.keys():
+            yield key, f"there is no row, and {describe(self.rows[key][0])} was imported"
+        for key, row in found.items():
+            problem = self._find_fault(key, row)
+            if problem:
+                yield key, problem
+
+    def _find_fault(self, key: Key, row: ReplicaRow) -> str | None:
+        expected = self.rows.get(key)
+        if not expected:
+            return f"there is {describe(row)}, of which nothing was imported"
+        if not row.deleted and row.n > self.newest_told.get(key, 0):
+            return f"write {row.n} is shown, which is newer than all that was delivered"
+        if not row.deleted and row.n < self.newest_delete.get(key, 0):
+            return f"write {row.n} is shown, and its delete, write {self.newest_delete[key]}, was imported"
+        if row not in expected:
+            return f"there is {describe(row)}, and the newest that was imported is {describe(expected[0])}"
+        return None
+
+
+def find_differences(items: dict[Key, Thing], view: dict[Key, tuple[Any, ...]]) -> Iterator[tuple[Key, str]]:
+    """Yield the keys of which people see something else than the table's item, and what."""
+    for key in items.keys() | view.keys():
+        expected, found = items[key].row() if key in items else None, view.get(key)
+        if expected != found:
+            yield key, f"people see {found} in the end, and the item is {expected}"
+
+
+def describe(row: ReplicaRow) -> str:
+    state = "a tombstone" if row.deleted else f"write {row.n}"
+    return f"{state} at version {row.version}"

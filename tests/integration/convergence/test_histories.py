@@ -1,0 +1,55 @@
+"""A few hundred of the histories that `make soak` tells, and what telling them is worth."""
+
+import pytest
+
+from tests.integration.convergence import soak
+from tests.integration.convergence.cohorts import Cohort, Place
+from tests.integration.convergence.mutants import remove_guard_from_merge
+
+pytestmark = pytest.mark.integration
+
+SIZE = 250
+
+
+@pytest.mark.parametrize("first", [1, 1 + SIZE])
+def test_every_history_ends_in_its_items(place: Place, first: int) -> None:
+    assert Cohort(place, first, SIZE).run() == []
+
+
+def test_histories_reach_every_part(place: Place) -> None:
+    cohort = Cohort(place, 1, 100)
+    cohort.run()
+    works = cohort.works
+    rows = dict.fromkeys(("stream", "backfill", "reprocess", "sweep"), 0)
+    for work in works:
+        for _, parcel in work.parcels:
+            rows[parcel.source] += len(parcel.lines)
+    assert all(rows.values()), rows
+    assert any(work.attempts > 1 for work in works)
+    assert any(len(work.batch.objects) > 1 for work in works)
+    gaps = [history.gap for history in cohort.histories]
+    assert any(gap and gap.end for gap in gaps)
+    assert any(gap and not gap.end for gap in gaps)
+
+
+def test_a_history_is_all_in_its_seed(place: Place) -> None:
+    one, two = (Cohort(place, 7, 1).histories[0] for _ in range(2))
+    assert one.story == two.story
+    assert one.table.writes == two.table.writes
+
+
+def test_a_soak_counts_its_histories(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert soak.soak(place, 1, 20) == (20, 0)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_failure_is_printed_with_what_tells_it_again(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove_guard_from_merge(monkeypatch.setattr)
+    told, failed = soak.soak(place, 1, 6)
+    assert told == 6
+    assert failed > 0
+    printed = capsys.readouterr().out
+    reported = min(failed, soak.MAX_FAILURES)
+    assert printed.count("FAILED seed=") == printed.count("again: make soak SEED=") == reported
