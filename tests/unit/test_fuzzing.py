@@ -1,0 +1,473 @@
+"""What comes from outside, broken in every way: it is taken for what it is, or refused by an error with a name.
+
+Documents that are right are changed in a place or two: a value becomes another, or goes. Only an error of the kind that
+a function says it raises may come out of it.
+"""
+
+import copy
+import gzip
+import json
+from dataclasses import asdict
+from io import BytesIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynaurora.batches import Batch
+from dynaurora.changes import Change, decode_change, encode_change, from_stream_record, is_expiry
+from dynaurora.closing import read_ending
+from dynaurora.converting import HashingReader, read_items
+from dynaurora.csv_batches import encode_row
+from dynaurora.errors import (
+    ChecksumMismatchError,
+    DynauroraError,
+    InvalidBatchError,
+    InvalidExportError,
+    InvalidMappingError,
+    InvalidRunError,
+    ObjectMissingError,
+    RejectedChange,
+)
+from dynaurora.exports import read_data_files, read_summary
+from dynaurora.failed_batches import record_failed_batch
+from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record
+from dynaurora.forwarding import Forwarder
+from dynaurora.keys import LandingKey
+from dynaurora.mapping import build_mapping, load_mapping
+from dynaurora.notices import Notices
+from dynaurora.planning import Plan, PlannedBatch
+from dynaurora.reprocessing import read_change, read_invocation, read_line
+from dynaurora.rows import RowMapper
+from dynaurora.runs import Limits, ReprocessRequest, RunRequest
+from dynaurora.transforming import transform_records
+from tests.events import load_event
+from tests.unit.csv_reader import read_line as read_csv
+from tests.unit.factories import (
+    EXPIRED,
+    click_change,
+    click_item,
+    column,
+    firehose_record,
+    make_mapping,
+    make_plan,
+    mapping_document,
+    run_input,
+    stream_record,
+)
+from tests.unit.fakes import InMemoryObjects, InMemoryStream, Pauses
+
+EXAMPLES = settings(max_examples=100, deadline=None)
+MAPPER = RowMapper(load_mapping("web_analytics"))
+ODD_TEXTS = st.sampled_from(
+    [
+        "",
+        "\ud800",
+        "\0",
+        "1e999999999",
+        "-0",
+        "NaN",
+        "Infinity",
+        "9" * 60,
+        "..",
+        "%2e%2e/",
+        "'\"`;--",
+        "../../x",
+        "é漢🦄",
+    ]
+)
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([10**50, -(10**50), 2**63, 1e308, -1.5, float("nan"), float("inf")]),
+    ODD_TEXTS,
+    st.text(max_size=5),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | st.sampled_from("SNBML"), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def paths_of(document, path=()):
+    """Every place in a document, the whole of it first."""
+    yield path
+    members = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for name, member in members:
+        yield from paths_of(member, (*path, name))
+
+
+def replace(document, path, value):
+    """Return the document with another value in a place, or without the place where the value is `GONE`."""
+    if not path:
+        return None if value is GONE else value
+    document = copy.deepcopy(document)
+    inner = document
+    for name in path[:-1]:
+        inner = inner[name]
+    if value is GONE:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return document
+
+
+GONE = object()
+
+
+@st.composite
+def broken(draw, *documents):
+    """A document, changed in up to three places."""
+    document = draw(st.sampled_from(documents))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(list(paths_of(document))))
+        document = replace(document, path, draw(st.just(GONE) | VALUES))
+    return document
+
+
+def check_reason(error):
+    """An error of ours says what is wrong, and what to do."""
+    assert isinstance(error, DynauroraError)
+    assert error.problem
+    assert error.problem.strip() in str(error)
+
+
+def broken_object(*documents):
+    """A document that is still an object."""
+    return broken(*documents).filter(lambda document: isinstance(document, dict))
+
+
+def as_json(documents):
+    return st.one_of(st.binary(max_size=30), documents.map(lambda document: json.dumps(document).encode()), ODD_BYTES)
+
+
+ODD_BYTES = st.sampled_from([b"\xff", b"", b"null"])
+STREAM_RECORDS = (
+    stream_record(),
+    stream_record("MODIFY"),
+    {**stream_record("REMOVE"), "userIdentity": EXPIRED},
+)
+TYPED = {
+    "S": {"S": "a"},
+    "N": {"N": "1.5"},
+    "B": {"B": "AA=="},
+    "BOOL": {"BOOL": True},
+    "NULL": {"NULL": True},
+    "M": {"M": {"x": {"S": "a"}}},
+    "L": {"L": [{"N": "1"}]},
+    "SS": {"SS": ["a"]},
+    "NS": {"NS": ["1"]},
+    "BS": {"BS": ["AA=="]},
+}
+TYPES = ("VARCHAR(20)", "INT", "DECIMAL(10,2)", "DOUBLE", "BLOB", "BOOLEAN", "DATE", "DATETIME(3)", "TIMESTAMP", "JSON")
+
+
+@EXAMPLES
+@given(broken(*STREAM_RECORDS))
+def test_stream_records(record):
+    try:
+        change = from_stream_record(record)
+    except RejectedChange as error:
+        check_reason(error)
+    else:
+        encoded = encode_change(change)
+        assert encode_change(decode_change(encoded)) == encoded
+
+
+@EXAMPLES
+@given(
+    st.lists(
+        broken_object(*STREAM_RECORDS) | st.sampled_from(STREAM_RECORDS),
+        max_size=4,
+    )
+)
+def test_stream_events_lose_no_record(records):
+    stream = InMemoryStream()
+    forwarder = Forwarder("web_analytics", stream, InMemoryObjects(), "landing", True, "arn", pause=Pauses())
+    result = forwarder.forward(records)
+    assert result.forwarded + result.expiries_ignored + result.oversize + len(result.failed) == len(records)
+    assert result.forwarded == len(stream.taken)
+
+
+@EXAMPLES
+@given(broken_object(*STREAM_RECORDS))
+def test_expiries(record):
+    assert is_expiry(record) in {True, False}
+
+
+@EXAMPLES
+@given(as_json(broken(json.loads(encode_change(click_change())))))
+def test_changes(data):
+    try:
+        change = decode_change(data)
+    except RejectedChange as error:
+        check_reason(error)
+    else:
+        assert isinstance(change, Change)
+
+
+@EXAMPLES
+@given(st.lists(as_json(broken(json.loads(encode_change(click_change())))), max_size=4), st.data())
+def test_firehose_events_answer_every_record(bodies, data):
+    records = [firehose_record(body, str(number)) for number, body in enumerate(bodies)]
+    for record in records:
+        record["data"] = data.draw(st.just(record["data"]) | st.text(max_size=5) | st.none(), label="data")
+    answer = transform_records(records, MAPPER).records
+    assert [record["recordId"] for record in answer] == [str(number) for number in range(len(bodies))]
+    assert {record["result"] for record in answer} <= {"Ok", "ProcessingFailed"}
+
+
+@EXAMPLES
+@given(broken_object(click_item()), st.integers(0, 10**50 - 1))
+def test_items_become_lines_or_reasons(item, version):
+    keys = {name: {"S": "a"} for name in ("page_id", "activity_dt")}
+    try:
+        row = MAPPER.row(Change(version, 0, keys, item))
+    except RejectedChange as error:
+        check_reason(error)
+    else:
+        deleted, found, *fields = read_csv(encode_row(row))
+        assert (deleted, found, tuple(fields)) == ("0", str(version), row.fields)
+
+
+@EXAMPLES
+@given(broken_object(TYPED), st.data())
+def test_items_of_every_type_become_lines_or_reasons(attributes, data):
+    columns = [column(f"c{number}", kind, name) for number, (kind, name) in enumerate(zip(TYPES, TYPED, strict=True))]
+    unmapped = data.draw(st.sampled_from(["ignore", "reject", {"column": "extra"}]))
+    mapper = RowMapper(make_mapping(*columns, unmapped=unmapped))
+    item = {"id": {"S": "a"}, **attributes}
+    try:
+        row = mapper.row(Change(1, 0, {"id": {"S": "a"}}, item))
+    except RejectedChange as error:
+        check_reason(error)
+    else:
+        assert tuple(read_csv(encode_row(row))[2:]) == row.fields
+
+
+ENVELOPE = json.loads(encode_failed_record(FailedRecord(b"data", "code", "message", 4, 1_700_000_000_000, "arn", 1, 2)))
+
+
+@EXAMPLES
+@given(as_json(broken(ENVELOPE)))
+def test_envelopes(line):
+    try:
+        record = decode_failed_record(line)
+    except ValueError:
+        record = read_line(line)
+        assert record.data == line
+    assert isinstance(decode_failed_record(encode_failed_record(record)), FailedRecord)
+
+
+INVOCATION = {
+    "requestContext": {"functionArn": "arn", "condition": "RetryAttemptsExhausted"},
+    "payload": {"Records": list(STREAM_RECORDS)},
+}
+
+
+@EXAMPLES
+@given(
+    as_json(
+        st.one_of(
+            broken(INVOCATION),
+            broken(INVOCATION["payload"]).map(lambda payload: {**INVOCATION, "payload": json.dumps(payload)}),
+        )
+    )
+)
+def test_invocations_are_records_whatever_is_in_them(body):
+    for record in read_invocation(body):
+        try:
+            read_change(record.data, ignore_expiries=True)
+        except RejectedChange as error:
+            check_reason(error)
+
+
+DESCRIPTOR = load_event("import_batch_input")
+
+
+@EXAMPLES
+@given(broken(DESCRIPTOR))
+def test_batch_descriptors(event):
+    try:
+        batch = Batch.from_event(event)
+    except InvalidBatchError as error:
+        check_reason(error)
+    else:
+        assert len(batch.id) == 40
+        assert Batch.from_event(json.loads(json.dumps({"batch": batch.as_dict()}))) == batch
+
+
+FAILURE = {**DESCRIPTOR, "error": {"Error": "MalformedBatchError", "Cause": json.dumps({"errorMessage": "x"})}}
+CONVERSION = {
+    "mapping": "web_analytics",
+    "run": "r1",
+    "export_second": 1,
+    "bucket": "b",
+    "export_bucket": "b",
+    "batch": {"number": 1, "items": 1, "files": []},
+    "error": {"Error": "x", "Cause": "y"},
+}
+
+
+@EXAMPLES
+@given(broken_object(FAILURE, CONVERSION))
+def test_failed_batches_are_always_recorded(state):
+    store = InMemoryObjects()
+    event = {**state, "execution": {"id": "arn", "name": "n"}}  # as the state machine itself says
+    notices = Notices(store, "landing", "web_analytics", interval_seconds=3600)
+    recorded = record_failed_batch(event, store, "landing", notices)
+    assert json.loads(store.read(recorded["bucket"], recorded["key"]))["reason"] == recorded["reason"]
+
+
+@EXAMPLES
+@given(broken(run_input(), {"mapping": "web_analytics", "run": "r", "prefix": None, "include_parked": False}))
+def test_inputs_of_runs(document):
+    for read in (
+        lambda: RunRequest.from_input(document, "web_analytics", Limits(2, 0)),
+        lambda: ReprocessRequest.from_input(document, "web_analytics", Limits(2, 0), "2026-11-23T08:15:00.000Z"),
+    ):
+        try:
+            made = read()
+        except InvalidRunError as error:
+            check_reason(error)
+        else:
+            assert made.mapping == "web_analytics"
+
+
+STATUS_CHANGE = {
+    "detail": {"status": "ABORTED", "input": '{"run": "r1"}', "executionArn": "arn", "error": "x", "cause": "y"}
+}
+END = {
+    "input": {"run": "r1", "report": {"failure": {"error": "x", "reason": "y"}}, "plan": None},
+    "execution": {"id": "arn"},
+}
+
+
+@EXAMPLES
+@given(broken(STATUS_CHANGE, END))
+def test_ends_of_runs(event):
+    try:
+        ending = read_ending(event)
+    except InvalidRunError as error:
+        check_reason(error)
+    else:
+        assert isinstance(ending.run, str)
+
+
+SUMMARY = {
+    "version": "2020-06-30",
+    "exportArn": "arn",
+    "tableArn": "arn",
+    "exportTime": "2026-11-23T08:15:00Z",
+    "s3Bucket": "b",
+    "manifestFilesS3Key": "files.json",
+    "itemCount": 1,
+    "billedSizeBytes": 1,
+    "outputFormat": "DYNAMODB_JSON",
+}
+FILE = {"itemCount": 8, "md5Checksum": "AA==", "etag": "x-1", "dataFileS3Key": "data/x.json.gz"}
+EXPORT_ERRORS = (ChecksumMismatchError, InvalidExportError, ObjectMissingError)
+
+
+@EXAMPLES
+@given(as_json(broken(SUMMARY)), as_json(broken(FILE)), st.none() | st.binary(max_size=30))
+def test_manifests(summary, files, checksum):
+    store = InMemoryObjects()
+    store.write("b", "manifest-summary.json", summary)
+    store.write("b", "files.json", files)
+    if checksum is not None:
+        store.write("b", "manifest-summary.md5", checksum)
+    try:
+        read = read_summary(store, "b", "manifest-summary.json")
+        assert all(isinstance(file.items, int) for file in read_data_files(store, read))
+    except EXPORT_ERRORS as error:
+        check_reason(error)
+
+
+@EXAMPLES
+@given(broken({"number": 1, "items": 1, "files": [{"key": "k", "items": 1, "md5": "m"}]}))
+def test_planned_batches(document):
+    try:
+        assert PlannedBatch.from_dict(document).number is not None
+    except InvalidExportError as error:
+        check_reason(error)
+
+
+@EXAMPLES
+@given(broken(asdict(make_plan())))
+def test_plans(document):
+    try:
+        assert isinstance(Plan.from_dict(document), Plan)
+    except InvalidExportError as error:
+        check_reason(error)
+
+
+@EXAMPLES
+@given(st.lists(as_json(broken({"Item": click_item()})), max_size=3), st.binary(max_size=40), st.integers(0, 200))
+def test_data_files(lines, garbage, cut):
+    whole = gzip.compress(b"\n".join(lines), mtime=0)
+    for body in (whole, whole[:cut], whole[:cut] + garbage, garbage):
+        try:
+            assert all(isinstance(item, dict) for item in read_items(HashingReader(BytesIO(body)), "s3://b/k"))
+        except InvalidExportError as error:
+            check_reason(error)
+
+
+MAPPINGS = (
+    mapping_document(column("hits", "INT"), schema={"type": "object", "required": ["id"]}),
+    mapping_document(
+        column("at", "BIGINT", "@changed_at_ms"), unmapped={"column": "extra"}, sort_key="at", json_attributes=["x"]
+    ),
+)
+
+
+@EXAMPLES
+@given(broken(*MAPPINGS))
+def test_mappings(document):
+    try:
+        mapping = build_mapping("things", document)
+    except InvalidMappingError as error:
+        check_reason(error)
+    else:
+        RowMapper(mapping)
+
+
+@EXAMPLES
+@given(
+    st.text() | st.from_regex(r"[a-z_]*/mapping=[a-z_]*/.*") | ODD_TEXTS.map(lambda text: f"processed/mapping=m/{text}")
+)
+def test_keys(key):
+    try:
+        assert str(LandingKey.parse(key)) == key
+    except InvalidBatchError as error:
+        check_reason(error)
+
+
+@pytest.mark.parametrize("records", [5, None, "text", {"a": 1}])
+def test_an_invocation_whose_records_are_no_list_is_kept_whole(records):
+    body = json.dumps({"payload": json.dumps({"Records": records})}).encode()
+    assert [record.data for record in read_invocation(body)] == [body]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000], ids=["arrays", "objects"])
+def test_what_is_nested_too_deep(body):
+    store = InMemoryObjects()
+    store.write("b", "manifest-summary.json", body)
+    with pytest.raises(InvalidExportError):
+        read_summary(store, "b", "manifest-summary.json")
+    with pytest.raises(RejectedChange):
+        decode_change(body)
+    with pytest.raises(RejectedChange):
+        read_change(body)
+    with pytest.raises(InvalidExportError):
+        list(read_items(HashingReader(BytesIO(gzip.compress(body))), "s3://b/k"))
+    assert [record.data for record in read_invocation(body)] == [body]
+    assert read_line(body).data == body
+    (answer,) = transform_records([firehose_record(body)], MAPPER).records
+    assert answer["result"] == "ProcessingFailed"
