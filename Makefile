@@ -45,6 +45,11 @@ soak: system .venv/.dev ## Random histories held against a model of DynamoDB; HI
 	@$(BIN)/python -m local.venvs emulator runtime
 	@$(BIN)/python -m tests.integration.convergence.soak --histories $(HISTORIES) $(if $(SEED),--seed $(SEED))
 
+.PHONY: bench
+bench: system .venv/.dev ## Speed and memory against their baselines; ONLY='name …', QUICK=1, JSON=build/bench.json
+	@$(BIN)/python -m local.venvs emulator runtime
+	@$(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
 .PHONY: test-sfn-local
 test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Local (needs Docker)
 	@docker info >/dev/null 2>&1 || { echo "AWS Step Functions Local comes as a container: start Docker first."; exit 1; }
