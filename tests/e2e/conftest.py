@@ -2,6 +2,7 @@
 
 local_aws     runs `dynaurora …` against a local AWS that is up for the session, in a directory of its own
 idle_aws      the same with a second directory, where nothing runs: what a test starts there it has to stop
+reader        somebody at a shell of this machine who follows a page of docs/ on local_aws
 """
 
 import json
@@ -21,6 +22,8 @@ from local.api import Api
 from local.deployment import Deployment, read_deployment
 from local.running import connect_administrator
 from local.state import State, read_state
+from local.venvs import ensure
+from tests.reader import Reader
 
 PROJECT = Path(__file__).resolve().parents[2]
 DYNAURORA = Path(sys.executable).with_name("dynaurora")
@@ -129,6 +132,16 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     yield aws
     aws.run("down")
     assert aws.processes() == {}
+
+
+@pytest.fixture
+def reader(local_aws: LocalAws, tmp_path: Path) -> Reader:
+    return Reader(
+        tmp_path,
+        tmp_path / "exported",
+        {"DYNAURORA_LOCAL_DIRECTORY": str(local_aws.directory), "AWS_PAGER": ""},
+        (DYNAURORA.parent, ensure("aws").parent),
+    )
 
 
 @pytest.fixture(scope="session")

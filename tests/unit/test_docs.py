@@ -2,23 +2,21 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 
 from backfill.cli import main
+from tests.reader import list_pages, read_blocks
 
-DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^(?P<indent> *)```console\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![\w=/])dynaurora (?P<words>[^)|\n]+)")
 """One of ours, also where it is in `$(…)` or before a pipe."""
 
 
 def list_documented():
-    for path in sorted(DOCS.rglob("*.md")):
-        for block in BLOCK.finditer(path.read_text("utf-8")):
-            yield from ((path.name, command["words"].strip()) for command in COMMAND.finditer(block["body"]))
+    for page in list_pages():
+        for block in read_blocks(page):
+            yield from ((page, command["words"].strip()) for command in COMMAND.finditer(block.commands))
 
 
 @pytest.mark.parametrize(("_page", "words"), [*list_documented()])
