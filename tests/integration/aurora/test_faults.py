@@ -193,6 +193,7 @@ def test_a_database_killed_during_a_load_is_a_lost_connection(
         killer.join()
         assert lost.value.args[0] == 2013
         blocker._force_close()
+    mariadb.kill()  # it is dying; this returns once it is dead
     mariadb.start()
     assert rows_of(table) == []
     assert list(mariadb.files.iterdir()) == []
