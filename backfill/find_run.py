@@ -43,7 +43,8 @@ class FoundRun:
             return view
         if self.row is None:
             raise click.ClickException(f"Run {self.run} cannot be seen just now. Look again in a moment.")
-        return view_row(self.kind, self.deployment, self.row, read_report(clients.s3, self.deployment.bucket, self.run))
+        report = read_report(clients.s3, self.deployment.bucket, self.deployment.mapping, self.run)
+        return view_row(self.kind, self.deployment, self.row, report)
 
     def make_reader(self, clients: Clients, execution: Execution) -> RunReader:
         """Return what looks at an execution of the run, again and again."""

@@ -19,10 +19,10 @@ Report = dict[str, Any]
 Pair = tuple[str, str]
 
 
-def read_report(s3: S3Client, bucket: str, run: str) -> Report | None:
+def read_report(s3: S3Client, bucket: str, mapping: str, run: str) -> Report | None:
     """Return the report of a run; None where there is none."""
     try:
-        body = s3.get_object(Bucket=bucket, Key=keys.report(run))["Body"].read()
+        body = s3.get_object(Bucket=bucket, Key=keys.report(mapping, run))["Body"].read()
     except ClientError as error:
         # S3 answers AccessDenied for a key that does not exist to whom it does not let list the bucket.
         if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "AccessDenied"}:

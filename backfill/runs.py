@@ -257,7 +257,7 @@ class RunReader:
         return notes
 
     def _read_report(self, execution: Execution) -> Report | None:
-        report = read_report(self._clients.s3, self._deployment.bucket, self._run)
+        report = read_report(self._clients.s3, self._deployment.bucket, self._deployment.mapping, self._run)
         return report if report and is_of_execution(report, execution) else None
 
 

@@ -35,7 +35,7 @@ def describe_view(view: RunView) -> Iterator[Pair]:
     if view.report:
         if view.rows_per_second is not None:
             yield "speed", format_rate(view.rows_per_second)
-        yield "report", f"s3://{view.bucket}/{keys.report(view.run)}"
+        yield "report", f"s3://{view.bucket}/{keys.report(view.mapping, view.run)}"
 
 
 def describe_progress(view: RunView) -> Iterator[Pair]:

@@ -90,11 +90,11 @@ def measure(files: int = FILES) -> list[Result]:
     seconds = medians(
         {
             "parse": lambda: [json.loads(line) for line in manifest.splitlines()],
-            "plan": lambda: plan_backfill(objects, BUCKET, "r1", export),  # type: ignore[arg-type]
+            "plan": lambda: plan_backfill(objects, BUCKET, "clicks", "r1", export),  # type: ignore[arg-type]
         },
         rounds=3 if is_quick() else 7,
     )
-    entries = json.loads(objects.bodies["batches/run=r1/plan.json"])
+    entries = json.loads(objects.bodies["batches/run=clicks-r1/plan.json"])
     largest = max(len(json.dumps(entry)) for entry in entries)
     ratio = seconds["plan"] / seconds["parse"]
     path = f"plan a backfill of {files:,} files"

@@ -105,7 +105,7 @@ class Converter:
         Raises what `convert` raises.
         """
         fingerprint = self._fingerprint(planned)
-        key = keys.backfill_descriptor(self.run, planned.number)
+        key = keys.backfill_descriptor(self.mapper.mapping.name, self.run, planned.number)
         earlier = self._read_earlier(key, fingerprint)
         if earlier is not None:
             return earlier
@@ -137,8 +137,9 @@ class Converter:
         ObjectMissingError, naming the file.
         """
         converted = Converted()
-        csv_key = keys.backfill_batch(self.run, planned.number)
-        rejected_key = keys.backfill_rejects(self.mapper.mapping.name, self.run, planned.number)
+        name = self.mapper.mapping.name
+        csv_key = keys.backfill_batch(name, self.run, planned.number)
+        rejected_key = keys.backfill_rejects(name, self.run, planned.number)
         with aborting(self.store.upload(self.bucket, csv_key)) as csv:
             with aborting(self.store.upload(self.bucket, rejected_key)) as rejects:
                 for file in planned.files:
@@ -147,7 +148,6 @@ class Converter:
                     rejects.complete()
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
-        name = self.mapper.mapping.name
         return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected)
 
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:

@@ -3,19 +3,20 @@
     processed/mapping=<m>/                          streamed CSV batches, by Firehose
     transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
                                                     those too large for it, by forward_changes
-    exports/run=<run>/                              DynamoDB's export of a backfill, in DynamoDB's own layout
-    batches/run=<run>/                              a backfill's plans, its converted CSV, and its sweep's
-    reports/run=<run>/                              what a backfill did
+    exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
+    batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
+    reports/run=<m>-<run>/                          what a backfill did
     batches/mapping=<m>/                            load manifests, by import_batch
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
-    batches/reprocess/run=<run>/                    what a reprocess takes up, and the records it is to put back
+    batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
-A key never contains a retry count: the same work writes the same key.
+A key never contains a retry count: the same work writes the same key. And each names its mapping, <m>, which has no
+hyphen: many stacks may share one bucket.
 """
 
 from __future__ import annotations
@@ -79,54 +80,59 @@ def oversize_record(mapping: str, sequence_number: str) -> str:
     return f"{failed_records_prefix(mapping)}oversize/{sequence_number}.json"
 
 
+def _run(mapping: str, run: str) -> str:
+    """Return the folder of a run: its id is one of its mapping's only."""
+    return f"run={mapping}-{run}"
+
+
 def manifest(mapping: str, batch_id: str) -> str:
     """Return the key of the load manifest of a batch."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
 
 
-def export_prefix(run: str) -> str:
+def export_prefix(mapping: str, run: str) -> str:
     """Return the prefix that DynamoDB is asked to export to, as its API takes it: without a slash at its end."""
-    return f"{EXPORTS}/run={run}"
+    return f"{EXPORTS}/{_run(mapping, run)}"
 
 
-def export_request(run: str) -> str:
+def export_request(mapping: str, run: str) -> str:
     """Return the key of what a run asked DynamoDB to export."""
-    return f"{BATCHES}/run={run}/export.json"
+    return f"{BATCHES}/{_run(mapping, run)}/export.json"
 
 
-def plan(run: str) -> str:
+def plan(mapping: str, run: str) -> str:
     """Return the key of the plan of a run: its batches."""
-    return f"{BATCHES}/run={run}/plan.json"
+    return f"{BATCHES}/{_run(mapping, run)}/plan.json"
 
 
-def planned(run: str) -> str:
+def planned(mapping: str, run: str) -> str:
     """Return the key of what the plan of a run comes to; it is there once the plan is whole."""
-    return f"{BATCHES}/run={run}/planned.json"
+    return f"{BATCHES}/{_run(mapping, run)}/planned.json"
 
 
-def backfill_batch(run: str, number: int) -> str:
+def backfill_batch(mapping: str, run: str, number: int) -> str:
     """Return the key of a converted batch."""
-    return f"{BATCHES}/run={run}/batch-{number:06}.csv"
+    return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}.csv"
 
 
-def backfill_descriptor(run: str, number: int) -> str:
+def backfill_descriptor(mapping: str, run: str, number: int) -> str:
     """Return the key of a converted batch's descriptor; it is there once the batch is whole."""
-    return f"{BATCHES}/run={run}/batch-{number:06}.json"
+    return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
 
 
-def sweep_plan(run: str) -> str:
+def sweep_plan(mapping: str, run: str) -> str:
     """Return the key of the plan of a run's sweep: its batches' descriptors."""
-    return f"{BATCHES}/run={run}/sweep.json"
+    return f"{BATCHES}/{_run(mapping, run)}/sweep.json"
 
 
-def sweep_batch(run: str, number: int) -> str:
+def sweep_batch(mapping: str, run: str, number: int) -> str:
     """Return the key of a batch of tombstones."""
-    return f"{BATCHES}/run={run}/sweep-{number:06}.csv"
+    return f"{BATCHES}/{_run(mapping, run)}/sweep-{number:06}.csv"
 
 
-def report(run: str) -> str:
+def report(mapping: str, run: str) -> str:
     """Return the key of the report of a run."""
-    return f"{REPORTS}/run={run}/report.json"
+    return f"{REPORTS}/{_run(mapping, run)}/report.json"
 
 
 def backfill_rejects(mapping: str, run: str, number: int) -> str:
@@ -164,19 +170,19 @@ def reprocessed_batch(mapping: str, digest: str) -> str:
     return f"{REPROCESS}/mapping={mapping}/{digest}.csv"
 
 
-def reprocess_plan(run: str) -> str:
+def reprocess_plan(mapping: str, run: str) -> str:
     """Return the key of the list of failures that a run takes up."""
-    return f"{REPROCESS}/run={run}/failures.json"
+    return f"{REPROCESS}/{_run(mapping, run)}/failures.json"
 
 
-def remainder(run: str, number: int, index: int) -> str:
+def remainder(mapping: str, run: str, number: int, index: int) -> str:
     """Return the key of the records of an object that were refused again, before they take its place."""
-    return f"{REPROCESS}/run={run}/remainder-{number:06}-{index:03}.json"
+    return f"{REPROCESS}/{_run(mapping, run)}/remainder-{number:06}-{index:03}.json"
 
 
-def parked_remainder(run: str, number: int, index: int) -> str:
+def parked_remainder(mapping: str, run: str, number: int, index: int) -> str:
     """Return the key of the records of an object that were refused too often, before they are parked."""
-    return f"{REPROCESS}/run={run}/parked-{number:06}-{index:03}.json"
+    return f"{REPROCESS}/{_run(mapping, run)}/parked-{number:06}-{index:03}.json"
 
 
 def unforwarded_records(mapping: str, key: str) -> str:

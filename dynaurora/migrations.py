@@ -80,6 +80,10 @@ MIGRATIONS = (
             ("retries", "INT UNSIGNED NOT NULL DEFAULT 0"),
         ),
     ),
+    Migration(
+        "0003_runs_of_mappings",
+        (f"ALTER TABLE {{database}}.`{RUNS}` DROP PRIMARY KEY, ADD PRIMARY KEY (`mapping`, `run`)",),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"

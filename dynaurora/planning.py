@@ -82,9 +82,9 @@ class Plan:
             raise InvalidExportError(f"What the plan comes to lacks a field, or has a wrong one: {error}.") from error
 
 
-def read_plan(store: ObjectStore, bucket: str, run: str) -> Plan | None:
+def read_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan | None:
     """Return what the plan of a run comes to, or None where the run is not planned yet."""
-    body = read_or_none(store, bucket, keys.planned(run))
+    body = read_or_none(store, bucket, keys.planned(mapping, run))
     return None if body is None else Plan.from_dict(json.loads(body))
 
 
@@ -111,7 +111,7 @@ class ExportToPlan:
     stream: StreamTimes = StreamTimes()
 
 
-def plan_backfill(store: ObjectStore, bucket: str, run: str, export: ExportToPlan) -> Plan:
+def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, export: ExportToPlan) -> Plan:
     """Write the plan of a run to the landing bucket and return what it comes to.
 
     Raises InvalidExportError where the export is of another table, or its manifests contradict each other, and
@@ -128,7 +128,7 @@ def plan_backfill(store: ObjectStore, bucket: str, run: str, export: ExportToPla
         raise InvalidExportError(f"The export's files have {items} items, and its summary says {summary.items}.")
     max_items = bound_items(items, summary.billed_bytes)
     batches = list(group_files((file for file in files if file.items), max_items))
-    key = keys.plan(run)
+    key = keys.plan(mapping, run)
     store.write(bucket, key, json.dumps([asdict(batch) for batch in batches], separators=(",", ":")).encode())
     plan = Plan(
         bucket=bucket,
@@ -143,7 +143,7 @@ def plan_backfill(store: ObjectStore, bucket: str, run: str, export: ExportToPla
         batches=len(batches),
         warnings=warnings,
     )
-    store.write(bucket, keys.planned(run), json.dumps(asdict(plan)).encode())
+    store.write(bucket, keys.planned(mapping, run), json.dumps(asdict(plan)).encode())
     return plan
 
 

@@ -82,14 +82,14 @@ class Readiness:
 
 
 def check_readiness(
-    source: Source, store: ObjectStore, bucket: str, run: str, *, export_arn: str | None, now: datetime
+    source: Source, store: ObjectStore, bucket: str, mapping: str, run: str, *, export_arn: str | None, now: datetime
 ) -> Readiness:
     """Return whether a run may start, and with which export: a new one, unless one is given.
 
     A run asks for the same export whenever it is repeated, so that DynamoDB recognises it. Raises NotReadyError naming
     everything that is in the way.
     """
-    plan = read_plan(store, bucket, run)
+    plan = read_plan(store, bucket, mapping, run)
     if plan is not None:
         if export_arn not in {None, plan.export_arn}:
             raise RunConflictError(f"Run {run} is planned already, with the export {plan.export_arn}.")
@@ -101,7 +101,7 @@ def check_readiness(
     wait_seconds = seconds_to_wait(state, now)
     if wait_seconds:
         return Readiness(ready=False, wait_seconds=wait_seconds)
-    request = request_export(state, store, bucket, run, now)
+    request = request_export(state, store, bucket, mapping, run, now)
     return Readiness(
         ready=True,
         export=request,
@@ -147,13 +147,15 @@ def seconds_to_wait(state: SourceState, now: datetime) -> int:
     return max(0, math.ceil(SNAPSHOT_MARGIN_SECONDS - enabled_for))
 
 
-def request_export(state: SourceState, store: ObjectStore, bucket: str, run: str, now: datetime) -> dict[str, str]:
+def request_export(
+    state: SourceState, store: ObjectStore, bucket: str, mapping: str, run: str, now: datetime
+) -> dict[str, str]:
     """Return what to ask of DynamoDB: what the run has asked for before, or from now on asks for.
 
     What was asked for too long ago DynamoDB no longer recognises, and what was asked for before the stream was on for
     long enough may lack changes; nothing of it was planned, so a newer one is as good.
     """
-    key = keys.export_request(run)
+    key = keys.export_request(mapping, run)
     earlier = read_or_none(store, bucket, key)
     if earlier is not None:
         request: dict[str, str] = json.loads(earlier)
@@ -166,7 +168,7 @@ def request_export(state: SourceState, store: ObjectStore, bucket: str, run: str
     request = {
         "table_arn": state.table_arn or "",
         "bucket": bucket,
-        "prefix": keys.export_prefix(run),
+        "prefix": keys.export_prefix(mapping, run),
         "export_time": export_time,
         "client_token": f"dynaurora-{token[:32]}",
     }

@@ -19,12 +19,17 @@ from dynaurora.converting import count_apart
 from dynaurora.errors import ReconciliationError
 from dynaurora.ledger import IMPORTS
 from dynaurora.planning import PlannedBatch
+from dynaurora.runs import BACKFILL
 from dynaurora.sql import quote
 
 if TYPE_CHECKING:
     from dynaurora.aurora import Aurora
+    from dynaurora.mapping import Mapping
     from dynaurora.objects import ObjectStore
     from dynaurora.planning import Plan
+
+OF_RUN = "run = %s AND mapping = %s AND source = %s"
+"""The ledger's rows of one run: its id is one of its mapping's only."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,14 @@ class Totals:
     """The imports' durations together."""
 
 
-def reconcile_run(aurora: Aurora, database: str, run: str, plan: Plan, store: ObjectStore) -> Totals:
+def reconcile_run(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> Totals:
     """Return what a run came to.
 
     Raises ReconciliationError where the items without an account are not, to the item, those of failed batches, or
     where there are more batches than were planned.
     """
-    totals = read_totals(aurora, database, run, plan)
-    missing = count_missing(aurora, database, run, plan, store) if totals.batches_failed else 0
+    totals = read_totals(aurora, mapping, run, plan)
+    missing = count_missing(aurora, mapping, run, plan, store) if totals.batches_failed else 0
     if totals.unaccounted != missing or totals.batches_failed < 0:
         raise ReconciliationError(
             f"Run {run} exported {totals.exported} items in {totals.batches_planned} batches. Of them"
@@ -67,40 +72,42 @@ def reconcile_run(aurora: Aurora, database: str, run: str, plan: Plan, store: Ob
     return totals
 
 
-def count_missing(aurora: Aurora, database: str, run: str, plan: Plan, store: ObjectStore) -> int:
+def count_missing(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> int:
     """Return the items of the planned batches that are not in the ledger."""
-    table = f"{quote(database)}.{quote(IMPORTS)}"
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
     in_ledger = {
         item["key"]
-        for (objects,) in aurora.stream(f"SELECT objects FROM {table} WHERE run = %s AND source = 'backfill'", (run,))
+        for (objects,) in aurora.stream(f"SELECT objects FROM {table} WHERE {OF_RUN}", (run, mapping.name, BACKFILL))
         for item in json.loads(objects)
     }
     planned = map(PlannedBatch.from_dict, json.loads(store.read(plan.bucket, plan.key)))
-    return sum(batch.items for batch in planned if keys.backfill_batch(run, batch.number) not in in_ledger)
+    return sum(
+        batch.items for batch in planned if keys.backfill_batch(mapping.name, run, batch.number) not in in_ledger
+    )
 
 
-def count_swept(aurora: Aurora, database: str, run: str) -> int:
+def count_swept(aurora: Aurora, mapping: Mapping, run: str) -> int:
     """Return how many rows the sweep of a run has deleted so far."""
-    table = f"{quote(database)}.{quote(IMPORTS)}"
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
     ((rows,),) = aurora.query(
-        f"SELECT COALESCE(SUM(rows_changed), 0) FROM {table} WHERE run = %s AND source = 'sweep'", (run,)
+        f"SELECT COALESCE(SUM(rows_changed), 0) FROM {table} WHERE {OF_RUN}", (run, mapping.name, "sweep")
     )
     return int(rows)
 
 
-def read_totals(aurora: Aurora, database: str, run: str, plan: Plan) -> Totals:
+def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan) -> Totals:
     """Return what the ledger says of a run."""
-    table = f"{quote(database)}.{quote(IMPORTS)}"
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
     ((batches, staged, changed, rejected, retries, seconds),) = aurora.query(
         "SELECT COUNT(*), COALESCE(SUM(rows_staged), 0), COALESCE(SUM(rows_changed), 0),"
         " COALESCE(SUM(rows_rejected), 0), COALESCE(SUM(retries), 0),"
         " COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, started_at, finished_at)), 0) / 1000000"
-        f" FROM {table} WHERE run = %s AND source = 'backfill'",
-        (run,),
+        f" FROM {table} WHERE {OF_RUN}",
+        (run, mapping.name, BACKFILL),
     )
     reasons: Counter[str] = Counter()
-    of_run = f"SELECT rejected FROM {table} WHERE run = %s AND source = 'backfill' AND rejected IS NOT NULL"
-    for (counts,) in aurora.stream(of_run, (run,)):
+    refused = f"SELECT rejected FROM {table} WHERE {OF_RUN} AND rejected IS NOT NULL"
+    for (counts,) in aurora.stream(refused, (run, mapping.name, BACKFILL)):
         reasons.update(json.loads(counts))
     return Totals(
         exported=plan.items,

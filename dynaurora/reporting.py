@@ -1,4 +1,6 @@
-"""The report of a run, for good and bad ends alike: `reports/run=<run>/report.json`, described by report.schema.json.
+"""The report of a run, for good and bad ends alike: `reports/run=<mapping>-<run>/report.json`.
+
+report.schema.json describes it.
 
 What the report says comes from the run's own state, from the history of its execution, which has the times, and from
 the records of the batches that failed.

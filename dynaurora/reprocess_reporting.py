@@ -1,4 +1,4 @@
-"""The report of a reprocess: `reports/run=<run>/report.json`, described by reprocess_report.schema.json.
+"""The report of a reprocess: `reports/run=<mapping>-<run>/report.json`, described by reprocess_report.schema.json.
 
 What became of each entry is in the results that Step Functions writes of the map's children; they are summed up here.
 """

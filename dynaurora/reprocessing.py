@@ -206,8 +206,9 @@ class Remaker:
 
     def _remake_object(self, number: int, index: int, source: Source, csv: Upload, counts: Counts) -> dict[str, Any]:
         """Map the records of one object; return how it is to be settled."""
-        remainder_key = keys.remainder(self.run, number, index)
-        parked_key = keys.parked_remainder(self.run, number, index)
+        name = self.mapper.mapping.name
+        remainder_key = keys.remainder(name, self.run, number, index)
+        parked_key = keys.parked_remainder(name, self.run, number, index)
         is_parked = source.key.startswith(f"{keys.PARKED}/")
         with ExitStack() as stack:
             remainder = stack.enter_context(aborting(self.store.upload(self.bucket, remainder_key)))

@@ -297,15 +297,15 @@ class Runs:
                 (request.run, request.kind, mapping.name, mapping.digest, RUNNING, execution, options),
             )
             (found,) = self._aurora.query(
-                "SELECT state, execution, kind, mapping, mapping_digest, options, items"
-                f" FROM {self._table} WHERE run = %s",
-                (request.run,),
+                "SELECT state, execution, kind, mapping_digest, options, items"
+                f" FROM {self._table} WHERE run = %s AND mapping = %s",
+                (request.run, mapping.name),
             )
             self._check_repeat(request, mapping, execution, executions, *found)
             self._aurora.execute(
                 f"UPDATE {self._table} SET state = %s, execution = %s, options = %s, reason = NULL, ended_at = NULL"
-                " WHERE run = %s",
-                (RUNNING, execution, options, request.run),
+                " WHERE run = %s AND mapping = %s",
+                (RUNNING, execution, options, request.run, mapping.name),
             )
         with suppress(RetryableError, AccessDeniedError):  # where nobody answers, the run goes on
             if not executions.is_running(execution):
@@ -338,15 +338,13 @@ class Runs:
         state: str,
         earlier: str,
         its_kind: str,
-        its_mapping: str,
         its_digest: str,
         its_options: str,
         its_items: int | None,
     ) -> None:
         """Refuse to repeat what is not the same run, or has not ended; a dead execution's run is taken over."""
-        if (its_kind, its_mapping) != (request.kind, mapping.name):
-            problem = f"a {its_kind} of the mapping {its_mapping}, and not a {request.kind} of {mapping.name}"
-            raise RunConflictError(f"Run {request.run} is {problem}.")
+        if its_kind != request.kind:
+            raise RunConflictError(f"Run {request.run} is a {its_kind} of {mapping.name}, and not a {request.kind}.")
         is_planned = its_items is not None
         request.check_repeat(mapping, its_digest, json.loads(its_options), is_planned=is_planned)
         # One that was stopped may have been redriven.
@@ -358,15 +356,14 @@ class Runs:
         if not is_run_id(run):
             return False
         export_second = (plan or {}).get("export_second")
+        of_run = f"WHERE i.run = %s AND i.mapping = {self._table}.mapping AND i.source = kind"
         with self._aurora.transaction():
             changed = self._aurora.execute(
                 f"UPDATE {self._table} SET state = %s, reason = %s, ended_at = UTC_TIMESTAMP(6),"
                 " export_arn = COALESCE(%s, export_arn), export_time = COALESCE(%s, export_time),"
                 " items = COALESCE(%s, items),"
-                f" rows_imported = (SELECT COALESCE(SUM(rows_changed), 0) FROM {self._ledger}"
-                " WHERE run = %s AND source = kind),"
-                f" rows_rejected = (SELECT COALESCE(SUM(rows_rejected), 0) FROM {self._ledger}"
-                " WHERE run = %s AND source = kind)"
+                f" rows_imported = (SELECT COALESCE(SUM(rows_changed), 0) FROM {self._ledger} AS i {of_run}),"
+                f" rows_rejected = (SELECT COALESCE(SUM(rows_rejected), 0) FROM {self._ledger} AS i {of_run})"
                 " WHERE run = %s AND execution = %s AND state IN (%s, %s)",
                 (
                     state,
@@ -388,7 +385,7 @@ class Runs:
             f" FROM (SELECT * FROM {self._table} WHERE mapping = %s"
             " AND (%s IS NULL OR run = %s) AND (%s IS NULL OR kind = %s)"
             f" ORDER BY started_at DESC LIMIT {MAX_LISTED}) AS r"
-            f" LEFT JOIN {self._ledger} AS i ON i.run = r.run AND i.source = r.kind"
+            f" LEFT JOIN {self._ledger} AS i ON i.run = r.run AND i.mapping = r.mapping AND i.source = r.kind"
             " GROUP BY r.run ORDER BY r.started_at DESC",
             (mapping, run, run, kind, kind),
         )

@@ -66,10 +66,10 @@ class Sweeper:
                 " their rows could be taken for deleted."
             )
         batches = list(self._write_batches())
-        key = keys.sweep_plan(self.run)
+        key = keys.sweep_plan(self.mapping.name, self.run)
         self.store.write(self.bucket, key, json.dumps([batch.as_dict() for batch in batches]).encode())
         rows = sum(batch.rows or 0 for batch in batches)
-        return Sweep(self.bucket, key, rows, len(batches), count_swept(self.aurora, self.mapping.database, self.run))
+        return Sweep(self.bucket, key, rows, len(batches), count_swept(self.aurora, self.mapping, self.run))
 
     def _write_batches(self) -> Iterator[Batch]:
         tombstones = self._tombstones()
@@ -77,7 +77,7 @@ class Sweeper:
             yield self._write_batch(number, chain([first], islice(tombstones, MAX_BATCH_ITEMS - 1)))
 
     def _write_batch(self, number: int, tombstones: Iterable[Row]) -> Batch:
-        key = keys.sweep_batch(self.run, number)
+        key = keys.sweep_batch(self.mapping.name, self.run, number)
         rows = 0
         with aborting(self.store.upload(self.bucket, key)) as csv:
             for tombstone in tombstones:

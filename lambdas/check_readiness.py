@@ -27,6 +27,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     run, export_arn = event["input"]["run"], event["input"]["options"]["export_arn"]
     logger.append_keys(run=run)
     now = datetime.now(UTC)
-    readiness = check_readiness(source, S3Objects(), settings.landing_bucket, run, export_arn=export_arn, now=now)
+    readiness = check_readiness(
+        source, S3Objects(), settings.landing_bucket, settings.mapping, run, export_arn=export_arn, now=now
+    )
     logger.info("Readiness checked", extra=asdict(readiness))
     return asdict(readiness)

@@ -30,7 +30,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     ending = read_ending(event)
     logger.append_keys(run=ending.run)
     if ending.plan is None and is_run_id(ending.run):  # it was stopped, or came to none
-        plan = read_plan(S3Objects(), settings.landing_bucket, ending.run)
+        plan = read_plan(S3Objects(), settings.landing_bucket, settings.mapping, ending.run)
         ending = replace(ending, plan=asdict(plan) if plan else None)
     with connect_loader(settings) as aurora:
         closed = close_run(Runs(aurora, database), ending)

@@ -27,7 +27,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     run, options, store = event["input"]["run"], event["input"]["options"], S3Objects()
     logger.append_keys(run=run)
     entries = list(plan_reprocess(place, store, prefix=options["prefix"], parked=options["include_parked"]))
-    key = keys.reprocess_plan(run)
+    key = keys.reprocess_plan(settings.mapping, run)
     store.write(place.bucket, key, json.dumps(entries, separators=(",", ":")).encode())
     objects = sum(len(entry["objects"]) for entry in entries)
     count("FailuresListed", objects)

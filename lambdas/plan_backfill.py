@@ -24,9 +24,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Write the plan of a run and return what it comes to; a run that has its plan keeps it."""
     state, store = event["input"], S3Objects()
     logger.append_keys(run=state["run"])
-    plan = read_plan(store, settings.landing_bucket, state["run"])
+    plan = read_plan(store, settings.landing_bucket, settings.mapping, state["run"])
     if plan is None:
-        plan = plan_backfill(store, settings.landing_bucket, state["run"], read_export(state))
+        plan = plan_backfill(store, settings.landing_bucket, settings.mapping, state["run"], read_export(state))
     logger.info("Backfill planned", extra={"plan": asdict(plan)})
     return asdict(plan)
 

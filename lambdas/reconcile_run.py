@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 settings = ReconcileRunSettings.from_environment()
 observe_mapping(settings.mapping)
-database = load_mapping(settings.mapping).database
+mapping = load_mapping(settings.mapping)
 
 
 @logger.inject_lambda_context
@@ -29,7 +29,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     run, plan = event["input"]["run"], Plan.from_dict(event["input"]["plan"])
     logger.append_keys(run=run)
     with connect_loader(settings) as aurora:
-        totals = reconcile_run(aurora, database, run, plan, S3Objects())
+        totals = reconcile_run(aurora, mapping, run, plan, S3Objects())
     count("ItemsExported", totals.exported)
     logger.info("Run reconciled", extra=asdict(totals))
     return asdict(totals)

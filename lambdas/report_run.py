@@ -47,7 +47,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     count("RunsFailed" if failure else "RunsSucceeded", 1)
     key = None
     if report is not None:
-        key = keys.report(run)
+        key = keys.report(settings.mapping, run)
         store.write(settings.landing_bucket, key, json.dumps(report, indent=2).encode())
     logger.info("Run reported", extra={"key": key, "error": (failure or {}).get("error")})
     due = failure is not None and claim_notice(failure["error"], execution["id"], store)

@@ -258,8 +258,8 @@ def test_a_map_writes_what_became_of_its_children_beside_the_report(name, label,
     assert writer.keys() == {"Resource", "Parameters"}
     assert read_integration(writer) == ("s3", "putObject")
     assert writer["Parameters"].keys() == {"Bucket.$", "Prefix.$"}
-    prefix = re.fullmatch(r"States\.Format\('(.+)', \$\.run\)", writer["Parameters"]["Prefix.$"])[1]
-    assert prefix.format("r").startswith(keys.report("r").rsplit("/", 1)[0] + "/")
+    prefix = re.fullmatch(r"States\.Format\('(.+)', \$\.mapping, \$\.run\)", writer["Parameters"]["Prefix.$"])[1]
+    assert prefix.format("clicks", "r").startswith(keys.report("clicks", "r").rsplit("/", 1)[0] + "/")
     assert (state["ResultPath"] is None) == (name != "reprocess_failures"), "only its report sums up the children"
 
 

@@ -251,10 +251,14 @@ def test_only_what_is_imported_or_can_be_had_again_expires():
 
 def test_what_expires_by_age_alone_is_manifests_exports_lists_copies_and_notices():
     assert keys.manifest(MAPPING, "0f1e").startswith(f"{keys.BATCHES}/mapping=")
-    assert keys.backfill_batch("20261123T081500Z", 1).startswith(f"{keys.BATCHES}/run=")
-    assert keys.export_prefix("20261123T081500Z").startswith(f"{keys.EXPORTS}/run=")
+    assert keys.backfill_batch(MAPPING, "20261123T081500Z", 1).startswith(f"{keys.BATCHES}/run=")
+    assert keys.export_prefix(MAPPING, "20261123T081500Z").startswith(f"{keys.EXPORTS}/run=")
     assert keys.reprocessed_batch(MAPPING, "0f1e").startswith(f"{keys.REPROCESS}/mapping=")
-    for key in (keys.reprocess_plan("r"), keys.remainder("r", 1, 1), keys.parked_remainder("r", 1, 1)):
+    for key in (
+        keys.reprocess_plan(MAPPING, "r"),
+        keys.remainder(MAPPING, "r", 1, 1),
+        keys.parked_remainder(MAPPING, "r", 1, 1),
+    ):
         assert key.startswith(f"{keys.REPROCESS}/run=")
     assert keys.notice(MAPPING, "parked", 1).startswith(f"{keys.NOTICES}/")
 

@@ -146,7 +146,7 @@ def test_a_report_of_a_run_that_came_to_nothing():
 def test_a_run_with_a_report_shows_where_it_is():
     view = make_view(state="FAILED", phase="done", report=REPORT, **IMPORTING)
     text = as_text(describe_view(view))
-    assert f"report: s3://landing/reports/run={RUN}/report.json" in text
+    assert f"report: s3://landing/reports/run=web_analytics-{RUN}/report.json" in text
     assert "time left" not in text
 
 

@@ -18,12 +18,14 @@ from tests.unit.export_factory import BUCKET, Export, md5_of
 from tests.unit.factories import TABLE_ARN, click_item
 
 SECOND = 1_700_000_000
-CSV_KEY = keys.backfill_batch("r1", 1)
+CSV_KEY = keys.backfill_batch("web_analytics", "r1", 1)
 REJECTS_KEY = keys.backfill_rejects("web_analytics", "r1", 1)
 
 
 def plan_and_converter(export):
-    plan = plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
+    plan = plan_backfill(
+        export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN)
+    )
     (entry,) = json.loads(export.store.read(BUCKET, plan.key))
     mapper = RowMapper(load_mapping("web_analytics"))
     converter = Converter(mapper, export.store, BUCKET, plan.export_bucket, "r1", plan.export_second, "arn:function")
@@ -84,7 +86,9 @@ def test_what_is_not_there_as_it_was_is_converted_again(change):
     elif change == "overwritten":
         export.store.write(BUCKET, CSV_KEY, b"something else")
     else:
-        export.store.write(BUCKET, keys.backfill_descriptor("r1", 1), b'{"fingerprint": "another", "batch": {}}')
+        export.store.write(
+            BUCKET, keys.backfill_descriptor("web_analytics", "r1", 1), b'{"fingerprint": "another", "batch": {}}'
+        )
     assert converter.convert_once(planned) == first
     assert export.store.tail(BUCKET, CSV_KEY).etag == first.objects[0].etag
 

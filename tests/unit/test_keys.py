@@ -20,16 +20,16 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
         (keys.manifest("clicks", "abc"), "batches/mapping=clicks/abc.manifest"),
         (keys.failed_batches_prefix("clicks"), "failed_batches/mapping=clicks/"),
         (keys.failed_batch("clicks", "abc"), "failed_batches/mapping=clicks/abc.json"),
-        (keys.export_prefix("r1"), "exports/run=r1"),
-        (keys.export_request("r1"), "batches/run=r1/export.json"),
-        (keys.plan("r1"), "batches/run=r1/plan.json"),
-        (keys.planned("r1"), "batches/run=r1/planned.json"),
-        (keys.backfill_batch("r1", 1), "batches/run=r1/batch-000001.csv"),
-        (keys.backfill_batch("r1", 1_234_567), "batches/run=r1/batch-1234567.csv"),
-        (keys.backfill_descriptor("r1", 12), "batches/run=r1/batch-000012.json"),
-        (keys.sweep_plan("r1"), "batches/run=r1/sweep.json"),
-        (keys.sweep_batch("r1", 3), "batches/run=r1/sweep-000003.csv"),
-        (keys.report("r1"), "reports/run=r1/report.json"),
+        (keys.export_prefix("clicks", "r1"), "exports/run=clicks-r1"),
+        (keys.export_request("clicks", "r1"), "batches/run=clicks-r1/export.json"),
+        (keys.plan("clicks", "r1"), "batches/run=clicks-r1/plan.json"),
+        (keys.planned("clicks", "r1"), "batches/run=clicks-r1/planned.json"),
+        (keys.backfill_batch("clicks", "r1", 1), "batches/run=clicks-r1/batch-000001.csv"),
+        (keys.backfill_batch("clicks", "r1", 1_234_567), "batches/run=clicks-r1/batch-1234567.csv"),
+        (keys.backfill_descriptor("clicks", "r1", 12), "batches/run=clicks-r1/batch-000012.json"),
+        (keys.sweep_plan("clicks", "r1"), "batches/run=clicks-r1/sweep.json"),
+        (keys.sweep_batch("clicks", "r1", 3), "batches/run=clicks-r1/sweep-000003.csv"),
+        (keys.report("clicks", "r1"), "reports/run=clicks-r1/report.json"),
         (
             keys.backfill_rejects("clicks", "r1", 7),
             "transformation_failed_data_backup/mapping=clicks/backfill/run=r1/batch-000007.json",
@@ -46,31 +46,35 @@ def test_records_that_a_backfill_refused_are_found_with_all_others():
     assert LandingKey.parse(key) == LandingKey(keys.FAILED_RECORDS, "clicks", "backfill/run=r1/batch-000007.json")
 
 
-@given(RUNS, RUNS, st.integers(1, 10**7), st.integers(1, 10**7))
+IDS = st.tuples(NAMES, RUNS)
+
+
+@given(IDS, IDS, st.integers(1, 10**7), st.integers(1, 10**7))
 def test_no_two_things_of_runs_have_the_same_key(run, other, number, another):
-    found = keys_of(run, number)
+    found = keys_of(*run, number)
     assert len(set(found)) == len(found)
     if run != other:
-        assert not set(found) & set(keys_of(other, another))
+        assert not set(found) & set(keys_of(*other, another))
     elif number != another:
         numbered = {key for key in found if str(number) in key.rpartition("/")[2]}
-        assert not numbered & set(keys_of(other, another))
+        assert not numbered & set(keys_of(*other, another))
 
 
-def keys_of(run, number):
+def keys_of(mapping, run, number):
     """Return the key of everything that a run writes, for one of its batches."""
-    whole = (keys.export_request, keys.plan, keys.planned, keys.sweep_plan, keys.report)
-    numbered = (keys.backfill_batch, keys.backfill_descriptor, keys.sweep_batch)
+    whole = (keys.export_request, keys.plan, keys.planned, keys.sweep_plan, keys.report, keys.reprocess_plan)
+    numbered = (keys.backfill_batch, keys.backfill_descriptor, keys.sweep_batch, keys.backfill_rejects)
+    indexed = (keys.remainder, keys.parked_remainder)
     return [
-        *(build(run) for build in whole),
-        *(build(run, number) for build in numbered),
-        keys.backfill_rejects("clicks", run, number),
+        *(build(mapping, run) for build in whole),
+        *(build(mapping, run, number) for build in numbered),
+        *(build(mapping, run, number, 1) for build in indexed),
     ]
 
 
-@given(RUNS, RUNS)
+@given(IDS, IDS)
 def test_an_export_is_in_no_other_runs_prefix(run, other):
-    prefix, elsewhere = f"{keys.export_prefix(run)}/", f"{keys.export_prefix(other)}/"
+    prefix, elsewhere = f"{keys.export_prefix(*run)}/", f"{keys.export_prefix(*other)}/"
     assert prefix.startswith(elsewhere) is (run == other)
 
 

@@ -76,31 +76,40 @@ def test_the_plan_skips_empty_files_and_says_what_it_comes_to():
     export = (
         Export().add("a", [click_item(), click_item(page_id="b")]).add("empty", []).add("c", [click_item()]).write()
     )
-    plan = plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
+    plan = plan_backfill(
+        export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN)
+    )
     assert (plan.items, plan.files, plan.files_empty, plan.batches) == (3, 3, 1, 1)
-    assert (plan.bucket, plan.key) == (BUCKET, keys.plan("r1"))
+    assert (plan.bucket, plan.key) == (BUCKET, keys.plan("web_analytics", "r1"))
     (entry,) = json.loads(export.store.read(BUCKET, plan.key))
     assert [file.items for file in PlannedBatch.from_dict(entry).files] == [2, 1]
 
 
 def test_planning_again_writes_the_same_plan():
     export = Export().add("a", [click_item()]).write()
-    first = plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
+    first = plan_backfill(
+        export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN)
+    )
     body = export.store.read(BUCKET, first.key)
-    assert plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN)) == first
+    assert (
+        plan_backfill(export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
+        == first
+    )
     assert export.store.read(BUCKET, first.key) == body
 
 
 def test_an_export_of_another_table_is_refused():
     export = Export().add("a", [click_item()]).write()
     with pytest.raises(InvalidExportError, match="web_analytics, and not of arn:other"):
-        plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, "arn:other"))
+        plan_backfill(
+            export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, "arn:other")
+        )
 
 
 def test_manifests_that_contradict_each_other_are_refused():
     export = Export(summary={"itemCount": 7}).add("a", [click_item()]).write()
     with pytest.raises(InvalidExportError, match="1 items, and its summary says 7"):
-        plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
+        plan_backfill(export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
 
 
 @pytest.mark.parametrize("entry", [None, {}, {"number": 1, "items": 1, "files": [{}]}, {"number": "x", "items": 1}])
@@ -125,18 +134,20 @@ def test_an_empty_table_is_a_plan_of_no_batches():
 
 def plan(export, enabled_at=None, changed_at=None, *, has_margin=False):
     stream = StreamTimes(enabled_at, changed_at, has_margin)
-    return plan_backfill(export.store, BUCKET, "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN, stream))
+    return plan_backfill(
+        export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN, stream)
+    )
 
 
 def test_a_run_has_no_plan_before_it_is_planned():
-    assert read_plan(InMemoryObjects(), BUCKET, "r1") is None
+    assert read_plan(InMemoryObjects(), BUCKET, "web_analytics", "r1") is None
 
 
 def test_the_plan_of_a_run_is_read_as_it_was_made():
     export = Export().add("a", [click_item()]).write()
     planned = plan(export)
-    assert read_plan(export.store, BUCKET, "r1") == planned
-    assert read_plan(export.store, BUCKET, "r2") is None
+    assert read_plan(export.store, BUCKET, "web_analytics", "r1") == planned
+    assert read_plan(export.store, BUCKET, "web_analytics", "r2") is None
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"bucket": "landing"}, asdict(make_plan()) | {"more": 1}])
@@ -164,11 +175,11 @@ def test_a_plan_that_could_not_be_written_whole_is_none(writes):
     export.store = BreakingObjects(export.store.objects, writes=writes)
     with pytest.raises(ThrottledError):
         plan(export)
-    assert ((BUCKET, keys.plan("r1")) in export.store.objects) is (writes == 1)
-    assert read_plan(export.store, BUCKET, "r1") is None
+    assert ((BUCKET, keys.plan("web_analytics", "r1")) in export.store.objects) is (writes == 1)
+    assert read_plan(export.store, BUCKET, "web_analytics", "r1") is None
     export.store.writes = 2
     planned = plan(export)
-    assert read_plan(export.store, BUCKET, "r1") == planned
+    assert read_plan(export.store, BUCKET, "web_analytics", "r1") == planned
 
 
 @pytest.mark.parametrize(
@@ -205,7 +216,7 @@ def test_an_export_from_before_the_stream_is_refused(enabled_at, has_margin):
     export = Export().add("a", [click_item()]).write()
     with pytest.raises(NotReadyError, match=r"is of 2023-11-14T22:13:20Z, before the table's stream was switched on"):
         plan(export, CREATED_AT + enabled_at, has_margin=has_margin)
-    assert read_plan(export.store, BUCKET, "r1") is None
+    assert read_plan(export.store, BUCKET, "web_analytics", "r1") is None
 
 
 @dataclass

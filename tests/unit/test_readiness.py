@@ -56,7 +56,9 @@ class KnownSource:
 
 def check(store=None, run="r1", *, export_arn=None, now=NOW, **changed):
     source = KnownSource(replace(READY, **changed))
-    return check_readiness(source, store or InMemoryObjects(), BUCKET, run, export_arn=export_arn, now=now)
+    return check_readiness(
+        source, store or InMemoryObjects(), BUCKET, "web_analytics", run, export_arn=export_arn, now=now
+    )
 
 
 def test_a_table_that_is_ready_is_exported_as_it_is_now():
@@ -69,7 +71,7 @@ def test_a_table_that_is_ready_is_exported_as_it_is_now():
         export={
             "table_arn": TABLE_ARN,
             "bucket": BUCKET,
-            "prefix": "exports/run=r1",
+            "prefix": "exports/run=web_analytics-r1",
             "export_time": "2026-11-23T08:15:00Z",
         },
         stream_enabled_at=datetime(2026, 11, 23, 8, 0, tzinfo=UTC).timestamp(),
@@ -190,7 +192,7 @@ def test_a_repeated_run_asks_for_the_same_export():
     first = check(store)
     again = check(store, now=NOW + timedelta(hours=3))
     assert again.export == first.export
-    assert json.loads(store.read(BUCKET, keys.export_request("r1"))) == first.export
+    assert json.loads(store.read(BUCKET, keys.export_request("web_analytics", "r1"))) == first.export
     assert check(store, run="r2", now=NOW + timedelta(hours=3)).export["export_time"] == "2026-11-23T11:15:00Z"
 
 
@@ -206,7 +208,7 @@ def test_a_repeated_run_asks_for_the_same_export():
 def test_only_the_same_run_of_the_same_table_asks_by_the_same_token(differing):
     def token(run="r1", bucket=BUCKET, now=NOW, **changed):
         source = KnownSource(replace(READY, **changed))
-        readiness = check_readiness(source, InMemoryObjects(), bucket, run, export_arn=None, now=now)
+        readiness = check_readiness(source, InMemoryObjects(), bucket, "web_analytics", run, export_arn=None, now=now)
         return readiness.export["client_token"]
 
     assert token() == token()
@@ -220,7 +222,7 @@ def test_what_dynamodb_no_longer_recognises_is_asked_for_anew():
     anew = check(store, now=NOW + TOKEN_LIFETIME).export
     assert anew["export_time"] == "2026-11-23T16:15:00Z"
     assert anew["client_token"] != first["client_token"]
-    assert json.loads(store.read(BUCKET, keys.export_request("r1"))) == anew
+    assert json.loads(store.read(BUCKET, keys.export_request("web_analytics", "r1"))) == anew
     assert check(store, now=NOW + TOKEN_LIFETIME * 1.5).export == anew
 
 
@@ -235,7 +237,7 @@ def test_what_was_asked_for_before_the_stream_was_read_is_asked_for_anew():
 @pytest.mark.parametrize("given", [None, EXPORT_ARN], ids=["no export", "the plan's export"])
 def test_a_run_that_has_its_plan_asks_for_nothing(given):
     store, source = planned_run(), KnownSource(SourceState("web_analytics"))
-    readiness = check_readiness(source, store, BUCKET, "r1", export_arn=given, now=NOW)
+    readiness = check_readiness(source, store, BUCKET, "web_analytics", "r1", export_arn=given, now=NOW)
     assert readiness == Readiness(ready=True, planned=True)
     assert source.asked == 0
 
@@ -248,7 +250,7 @@ def test_a_run_that_has_its_plan_takes_no_other_export():
 def planned_run():
     """Return a store in which the run r1 has its plan."""
     store = InMemoryObjects()
-    store.write(BUCKET, keys.planned("r1"), json.dumps(asdict(make_plan())).encode())
+    store.write(BUCKET, keys.planned("web_analytics", "r1"), json.dumps(asdict(make_plan())).encode())
     return store
 
 

@@ -25,7 +25,7 @@ def store_of(export):
 
 def plan(export, store):
     to_plan = ExportToPlan(BUCKET, export.summary_key, export.summary["tableArn"])
-    return plan_backfill(store, BUCKET, "r1", to_plan)
+    return plan_backfill(store, BUCKET, "web_analytics", "r1", to_plan)
 
 
 def convert(export, store):
@@ -104,7 +104,7 @@ def broken(change):
 
 
 def assert_nothing_is_left(store):
-    assert not [key for _, key in store.objects if key.startswith("batches/run=r1/batch-")]
+    assert not [key for _, key in store.objects if key.startswith("batches/run=web_analytics-r1/batch-")]
     assert (BUCKET, keys.backfill_rejects("web_analytics", "r1", 1)) not in store.objects
 
 
@@ -118,7 +118,7 @@ def test_a_manifest_with_another_checksum_is_refused(name, checksum):
     export, store = broken(change)
     with pytest.raises(ChecksumMismatchError, match=f"{name}.json has the MD5"):
         plan(export, store)
-    assert (BUCKET, keys.planned("r1")) not in store.objects
+    assert (BUCKET, keys.planned("web_analytics", "r1")) not in store.objects
 
 
 def test_a_data_file_that_is_missing_is_named():

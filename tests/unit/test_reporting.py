@@ -152,7 +152,7 @@ def test_the_report_of_a_run_that_succeeded():
 
 
 def test_the_report_of_a_run_that_swept():
-    sweep = {"bucket": BUCKET, "key": keys.sweep_plan("r1"), "rows": 7, "batches": 1, "rows_before": 3}
+    sweep = {"bucket": BUCKET, "key": keys.sweep_plan("web_analytics", "r1"), "rows": 7, "batches": 1, "rows_before": 3}
     report = report_of(RECONCILED | {"sweep": sweep})
     assert (report["state"], report["sweep"]) == ("SUCCEEDED", sweep)
 
@@ -294,7 +294,7 @@ def keep_failed(store, number, run="r1", *, converted=True):
     if converted:
         event = load_event("import_batch_input")
         event["batch"] |= {"run": run, "source": "backfill"}
-        event["batch"]["objects"][0]["key"] = f"batches/run={run}/batch-{number:06}.csv"
+        event["batch"]["objects"][0]["key"] = f"batches/run=web_analytics-{run}/batch-{number:06}.csv"
     else:
         event = {"run": run, "mapping": "web_analytics", "batch": {"number": number, "items": 1, "files": []}}
     event |= {"error": caught("RowCountError", f"Number {number}."), "execution": {"id": "arn:child", "name": "c"}}

@@ -308,7 +308,7 @@ def test_what_is_put_aside_is_named_by_the_objects_place_in_its_entry():
     (before,) = (entry["remainder"] for entry in remake(store, first, second).settlements[1:])
     store.delete("landing", first.key)
     (after,) = (entry["remainder"] for entry in remake(store, first, second).settlements)
-    assert before == after == keys.remainder("r1", 1, 2)
+    assert before == after == keys.remainder(MAPPING, "r1", 1, 2)
 
 
 def test_nothing_is_changed_until_it_is_settled():

@@ -178,7 +178,7 @@ READY = SourceState(
 def test_check_readiness_answers_with_the_export_to_make(function):
     answer = function.run("check_readiness", OPENED, source=KnownSource(READY))
     assert (answer["ready"], answer["planned"], answer["wait_seconds"]) == (True, False, 0)
-    assert answer["export"] == json.loads(function.store.read(LANDING, keys.export_request("r1")))
+    assert answer["export"] == json.loads(function.store.read(LANDING, keys.export_request("web_analytics", "r1")))
     assert answer["export"]["bucket"] == LANDING
     assert answer["stream_enabled_at"] == LONG_AGO.timestamp()
 
@@ -204,7 +204,7 @@ def test_plan_backfill_plans_a_run_once(function):
     export = Export(store=function.store).add("a", [click_item()]).write()
     plan = function.run("plan_backfill", exported(export))
     assert Plan.from_dict(plan).batches == 1
-    assert (plan["bucket"], plan["key"], plan["warnings"]) == (LANDING, keys.plan("r1"), [])
+    assert (plan["bucket"], plan["key"], plan["warnings"]) == (LANDING, keys.plan("web_analytics", "r1"), [])
     assert function.run("plan_backfill", OPENED) == plan
 
 
@@ -234,7 +234,7 @@ def test_convert_export_returns_the_descriptor_that_the_importer_takes(function)
     answer = function.invoke("convert_export", event)
     batch = Batch.from_event(answer)
     assert (batch.rows, batch.rejected, batch.run, batch.source) == (2, {"payload (json)": 1}, "r1", "backfill")
-    assert batch.objects[0].key == keys.backfill_batch("r1", 1)
+    assert batch.objects[0].key == keys.backfill_batch("web_analytics", "r1", 1)
     (line,) = function.store.read(LANDING, keys.backfill_rejects("web_analytics", "r1", 1)).splitlines()
     assert decode_failed_record(line).function_arn == Context.invoked_function_arn
     assert function.counted() == {"ItemsConverted": [3.0], "ItemsRejected": [1.0]}
@@ -255,7 +255,7 @@ def test_reconcile_run_returns_the_totals(function):
 
     answer = function.run("reconcile_run", OPENED | {"plan": asdict(make_plan())}, reconcile_run=reconcile)
     assert Totals(**answer) == make_totals()
-    assert asked == [("aurora", "Demo", "r1", make_plan(), function.store)]
+    assert asked == [("aurora", load_mapping("web_analytics"), "r1", make_plan(), function.store)]
     assert function.counted() == {"ItemsExported": [10.0]}
 
 
@@ -273,7 +273,13 @@ def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
     state = OPENED | {"plan": asdict(make_plan()), "totals": asdict(make_totals())}
     connect = {"connect_loader": lambda *_, **__: nullcontext(EmptyAurora())}
     answer = function.run("plan_sweep", state, **connect)
-    assert answer == {"bucket": LANDING, "key": keys.sweep_plan("r1"), "rows": 0, "batches": 0, "rows_before": 3}
+    assert answer == {
+        "bucket": LANDING,
+        "key": keys.sweep_plan("web_analytics", "r1"),
+        "rows": 0,
+        "batches": 0,
+        "rows_before": 3,
+    }
     refused = state | {"totals": asdict(make_totals(rejected=1))}
     with pytest.raises(SweepRefusedError):
         function.run("plan_sweep", refused, **connect)
@@ -291,7 +297,12 @@ class KnownHistory:
 def test_report_run_writes_the_report_and_returns_no_failure(function):
     state = OPENED | {"plan": asdict(make_plan()), "totals": asdict(make_totals())}
     answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
-    assert answer == {"bucket": LANDING, "key": "reports/run=r1/report.json", "failure": None, "notify": False}
+    assert answer == {
+        "bucket": LANDING,
+        "key": "reports/run=web_analytics-r1/report.json",
+        "failure": None,
+        "notify": False,
+    }
     report = json.loads(function.store.read(LANDING, answer["key"]))
     assert (report["state"], report["run"], report["started_at"]) == ("SUCCEEDED", "r1", "2026-01-01T00:00:00Z")
     assert function.counted() == {"RunsSucceeded": [1.0]}
@@ -357,7 +368,7 @@ STOPPED = {
 
 def test_close_run_closes_a_run_that_was_stopped_with_its_plan(function):
     runs, plan = RecordingRuns(answer=True), asdict(make_plan())
-    function.store.write(LANDING, keys.planned("r1"), json.dumps(plan).encode())
+    function.store.write(LANDING, keys.planned("web_analytics", "r1"), json.dumps(plan).encode())
     function.invoke("close_run", {"detail": STOPPED | {"input": json.dumps(run_input())}}, Runs=runs)
     assert runs.calls[-1] == ("r1", "arn:execution:r1", "STOPPED", plan, "It was stopped.")
 
@@ -428,10 +439,15 @@ def test_failures_are_listed_converted_and_settled(function):
 
 
 def test_report_run_writes_the_report_of_a_reprocess(function):
-    plan = {"bucket": LANDING, "key": keys.reprocess_plan(REPROCESS), "entries": 0, "objects": 0}
+    plan = {"bucket": LANDING, "key": keys.reprocess_plan("web_analytics", REPROCESS), "entries": 0, "objects": 0}
     function.monkeypatch.setattr("dynaurora.reprocess_reporting.ExecutionHistory", KnownHistory)
     answer = function.reprocess("report_run", REOPENED.as_dict() | {"plan": plan})
-    assert answer == {"bucket": LANDING, "key": keys.report(REPROCESS), "failure": None, "notify": False}
+    assert answer == {
+        "bucket": LANDING,
+        "key": keys.report("web_analytics", REPROCESS),
+        "failure": None,
+        "notify": False,
+    }
 
 
 def test_close_run_closes_a_reprocess_by_when_it_was_started(function):

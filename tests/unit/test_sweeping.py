@@ -34,8 +34,8 @@ class KnownRows:
             raise self.error
 
     def query(self, statement, arguments):
-        assert "source = 'sweep'" in statement
-        assert arguments == ("r1",)
+        assert "run = %s AND mapping = %s AND source = %s" in statement
+        assert arguments == ("r1", "web_analytics", "sweep")
         return [(self.swept,)]
 
 
@@ -69,10 +69,13 @@ def test_items_that_were_newer_already_are_no_hindrance():
 
 def test_tombstones_have_their_keys_the_snapshots_version_and_nothing_else():
     plan, aurora, store = sweep([("a,b", "2026-01-01"), (b"\xc3\xbc", b"2026")])
-    assert plan() == Sweep("landing", keys.sweep_plan("r1"), rows=2, batches=1)
+    assert plan() == Sweep("landing", keys.sweep_plan(MAPPING.name, "r1"), rows=2, batches=1)
     version = snapshot_version(CREATED_AT)
     assert aurora.asked == [(sql.select_older_keys(MAPPING), (version,))]
-    lines = [read_line(line) for line in store.read("landing", keys.sweep_batch("r1", 1)).splitlines(keepends=True)]
+    lines = [
+        read_line(line)
+        for line in store.read("landing", keys.sweep_batch(MAPPING.name, "r1", 1)).splitlines(keepends=True)
+    ]
     nothing = [None] * (len(MAPPING.columns) - 2)
     assert lines == [
         ["1", str(version), "a,b", "2026-01-01", *nothing],
@@ -89,8 +92,8 @@ def test_the_plan_has_each_batch_as_the_importer_takes_it(monkeypatch):
     assert [(batch.source, batch.run, batch.rows) for batch in batches] == [("sweep", "r1", rows) for rows in (2, 2, 1)]
     for number, batch in enumerate(batches, 1):
         (item,) = batch.objects
-        tail = store.tail("landing", keys.sweep_batch("r1", number))
-        assert (item.key, item.etag, item.size) == (keys.sweep_batch("r1", number), tail.etag, tail.size)
+        tail = store.tail("landing", keys.sweep_batch(MAPPING.name, "r1", number))
+        assert (item.key, item.etag, item.size) == (keys.sweep_batch(MAPPING.name, "r1", number), tail.etag, tail.size)
 
 
 def test_a_sweep_knows_what_the_run_has_swept_before():
@@ -102,8 +105,8 @@ def test_a_sweep_knows_what_the_run_has_swept_before():
 
 def test_nothing_to_sweep_is_a_plan_of_nothing():
     plan, _, store = sweep([])
-    assert plan() == Sweep("landing", keys.sweep_plan("r1"), rows=0, batches=0)
-    assert store.objects == {("landing", keys.sweep_plan("r1")): b"[]"}
+    assert plan() == Sweep("landing", keys.sweep_plan(MAPPING.name, "r1"), rows=0, batches=0)
+    assert store.objects == {("landing", keys.sweep_plan(MAPPING.name, "r1")): b"[]"}
 
 
 def test_a_sweep_that_breaks_off_has_no_plan():

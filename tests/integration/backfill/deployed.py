@@ -240,7 +240,7 @@ class Deployed:
 
     def report(self, run: str) -> Document:
         """The run's report, which fits its schema."""
-        report: Document = json.loads(self.read(keys.report(run)))
+        report: Document = json.loads(self.read(keys.report(MAPPING, run)))
         jsonschema.validate(report, REPORT_SCHEMA)
         return report
 
@@ -436,7 +436,7 @@ class Deployed:
 
     def exports_of(self, run: str) -> set[str]:
         """The ids of the exports that were made for a run."""
-        folder = f"{keys.export_prefix(run)}/AWSDynamoDB/"
+        folder = f"{keys.export_prefix(MAPPING, run)}/AWSDynamoDB/"
         return {key.removeprefix(folder).split("/")[0] for key in self.list_keys(folder)}
 
     def plan_ahead(self, run: str, export: ExportFiles) -> int:
@@ -448,7 +448,7 @@ class Deployed:
         described = planning.ExportToPlan(export.bucket, export.summary_key, self.table_arn)
         most, planning.MAX_BATCH_FILES = planning.MAX_BATCH_FILES, 1  # type: ignore[misc]
         try:
-            return planning.plan_backfill(S3Objects(), self.bucket, run, described).batches
+            return planning.plan_backfill(S3Objects(), self.bucket, MAPPING, run, described).batches
         finally:
             planning.MAX_BATCH_FILES = most  # type: ignore[misc]
 

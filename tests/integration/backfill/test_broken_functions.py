@@ -49,7 +49,7 @@ def test_convert_export_is_killed_while_it_reads(deployed: Deployed, run: str, l
     deployed.plan_ahead(run, export)
     deployed.start(run)
     assert line.stalled.wait(30)
-    assert deployed.list_keys(f"batches/run={run}/batch-") == []
+    assert deployed.list_keys(f"batches/run=web_analytics-{run}/batch-") == []
     kill_function(deployed, "ConvertExportFunctionName")
     line.release()
     deployed.watch(run)

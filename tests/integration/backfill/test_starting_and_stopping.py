@@ -68,7 +68,7 @@ def test_of_two_executions_of_the_same_run_one_is_refused_and_leaves_the_others_
     assert f"Run {run} is worked on by {other}" in refused["cause"]
     assert deployed.row(run)["state"] == "RUNNING"
     assert deployed.row(run)["execution"] == other
-    assert deployed.list_keys(f"reports/run={run}/") == []
+    assert deployed.list_keys(f"reports/run=web_analytics-{run}/") == []
     assert list(deployed.messages()) == [f"dynaurora: run {run} failed: RunConflictError"]
     deployed.set_faults(hold_exports=0)
     assert deployed.wait_for_end(other)["status"] == "SUCCEEDED"

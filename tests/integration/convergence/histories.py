@@ -338,7 +338,7 @@ class History:
             share = items[number :: export.files]
             lines = (json.dumps({"Item": thing.typed(key)}).encode() + b"\n" for key, thing in share)
             body = gzip.compress(b"".join(lines), compresslevel=1, mtime=0)
-            key = f"{keys.export_prefix(run)}/AWSDynamoDB/{run}/data/{number}.json.gz"
+            key = f"{keys.export_prefix(NAME, run)}/AWSDynamoDB/{run}/data/{number}.json.gz"
             self._store.write(BUCKET, key, body)
             md5 = md5_text(hashlib.md5(body, usedforsecurity=False).digest())
             yield PlannedBatch(number + 1, len(share), (DataFile(key, len(share), md5),))

@@ -78,7 +78,7 @@ class Reprocesses:
         output = json.loads(ended["output"]) if ended["status"] == "SUCCEEDED" else {"Error": ended.get("error")}
         rows = self.deployed.query(f"SELECT run FROM {self.deployed.name_table(RUNS)} WHERE execution = %s", execution)
         run = str(rows[0][0]) if rows else ""
-        report = json.loads(self.deployed.read(keys.report(run))) if run else {}
+        report = json.loads(self.deployed.read(keys.report(MAPPING, run))) if run else {}
         if report:
             jsonschema.validate(report, REPORT_SCHEMA)
         return Ended(str(ended["status"]), output, run, report)

@@ -15,7 +15,7 @@ from tests.unit.factories import click, click_change
 
 pytestmark = pytest.mark.integration
 
-CSV_KEY = keys.backfill_batch("somebody", 1)
+CSV_KEY = keys.backfill_batch(MAPPING, "somebody", 1)
 
 
 def make_csv(reprocesses: Reprocesses, *page_ids: str) -> bytes:

@@ -6,10 +6,12 @@ import json
 import pytest
 
 from dynaurora import keys
+from dynaurora.aurora import connect
 from dynaurora.batches import Batch
 from dynaurora.converting import MAX_REASONS, OTHER_REASONS
 from dynaurora.csv_batches import encode_row
 from dynaurora.errors import ReconciliationError
+from dynaurora.ledger import IMPORTS
 from dynaurora.planning import PlannedBatch
 from dynaurora.reconciling import Totals, reconcile_run
 from tests.integration.targets import Target, row
@@ -22,7 +24,9 @@ pytestmark = pytest.mark.integration
 def import_rows(target: Target, *pages: str, number: int = 0, retries: int = 0, **changed: object) -> Batch:
     """Import a batch of the run r1's backfill, the one of this number, with some of its descriptor changed."""
     body = b"".join(encode_row(row(page, 5)) for page in pages)
-    written = target.write_bytes(body, len(pages), keys.backfill_batch("r1", number) if number else None)
+    written = target.write_bytes(
+        body, len(pages), keys.backfill_batch(target.mapping.name, "r1", number) if number else None
+    )
     batch = dataclasses.replace(written, **{"source": "backfill", "run": "r1"} | changed)
     target.import_batch(batch, retries)
     return batch
@@ -34,7 +38,7 @@ def reconcile(target: Target, *planned: int) -> Totals:
     store, plan = InMemoryObjects(), make_plan(items=sum(planned), batches=len(planned))
     store.write(plan.bucket, plan.key, json.dumps(list(map(dataclasses.asdict, batches))).encode())
     with target.connect() as aurora:
-        return reconcile_run(aurora, target.mapping.database, "r1", plan, store)
+        return reconcile_run(aurora, target.mapping, "r1", plan, store)
 
 
 def test_every_item_is_imported_or_already_newer_or_rejected(target: Target) -> None:
@@ -43,6 +47,11 @@ def test_every_item_is_imported_or_already_newer_or_rejected(target: Target) -> 
     import_rows(target, "c", "d", number=2, rejected={"hits (range)": 4}, retries=1)
     import_rows(target, "x", run="another", rejected={"payload (json)": 50})
     import_rows(target, "y", source="sweep")
+    of_another_mapping = import_rows(target, "z", rejected={"payload (json)": 90})
+    with connect(target.endpoint, target.administrator) as aurora:
+        statement = f"UPDATE {target.mapping.database}.{IMPORTS} SET mapping = 'other' WHERE batch_id = %s"
+        aurora.execute(statement, (of_another_mapping.id,))
+        aurora.execute("COMMIT")
     totals = reconcile(target, 5, 6)
     assert totals.import_seconds > 0
     assert dataclasses.replace(totals, import_seconds=0) == Totals(

@@ -198,14 +198,23 @@ def test_a_run_is_not_repeated_as_another_one(runs: RunsOfTarget) -> None:
     before, mapping = runs.one(), runs.target.mapping
     for problem, changed in {
         "begun with another export": {"export_arn": EXPORT_ARN},
-        "is a backfill of the mapping web_analytics, and not a backfill of other": {
-            "mapping": dataclasses.replace(mapping, name="other")
-        },
         "is not the one that run r1 was begun with": {"mapping": dataclasses.replace(mapping, unmapped="reject")},
     }.items():
         with pytest.raises(RunConflictError, match=problem):
             runs.open(execution=OTHER, **changed)
     assert runs.one() == before
+
+
+def test_a_runs_id_is_its_mappings_own(runs: RunsOfTarget) -> None:
+    runs.open()
+    runs.open(execution=OTHER, mapping=dataclasses.replace(runs.target.mapping, name="other"))
+    runs.import_rows("r1", "a", "b")
+    assert runs.close(execution=OTHER, state=FAILED)
+    (mine,) = runs.describe("r1")
+    with runs.target.connect() as aurora:
+        (others,) = Runs(aurora, runs.target.mapping.database).describe("other", "r1")
+    assert (mine["execution"], mine["state"], mine["progress"]["rows_changed"]) == (ONE, RUNNING, 2)
+    assert (others["execution"], others["state"], others["rows_imported"]) == (OTHER, FAILED, 0)
 
 
 def test_a_run_of_a_given_export_is_repeated_with_that_export_only(runs: RunsOfTarget) -> None:

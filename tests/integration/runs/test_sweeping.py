@@ -59,7 +59,7 @@ def test_rows_below_the_snapshot_become_tombstones_at_its_version(target: Target
         ]
     )
     sweep = plan(target)
-    assert (sweep.bucket, sweep.key) == (target.bucket, "batches/run=r1/sweep.json")
+    assert (sweep.bucket, sweep.key) == (target.bucket, "batches/run=web_analytics-r1/sweep.json")
     assert (sweep.rows, sweep.batches) == (2, 1)
     (result,) = import_sweep(target, sweep)
     assert (result.status, result.rows_staged, result.rows_changed) == ("applied", 2, 2)
