@@ -28,6 +28,7 @@ from dynaurora.errors import (
     TargetMismatchError,
 )
 from dynaurora.ledger import Ledger
+from dynaurora.versions import second_of
 
 if TYPE_CHECKING:
     from dynaurora.aurora import Aurora
@@ -50,6 +51,8 @@ class ImportResult:
     """Rows in the batch."""
     rows_changed: int
     """Rows of the replica that are now as this batch has them; the others were newer already."""
+    oldest_second: int | None = None
+    """Unix time of the oldest of a stream's changes that this import brought: the longest that any of them was late."""
 
 
 def import_batch(
@@ -67,13 +70,14 @@ def import_batch(
         if not ledger.enter(batch, retries):
             return ImportResult("already_applied", batch.id, *ledger.counts(batch))
         check_objects(batch, store)
-        rows_staged = rows_changed = 0
+        rows_staged, rows_changed, oldest_second = 0, 0, None
         if batch.rows != 0:  # of a batch whose every record was refused, the ledger says so
             manifest_uri = write_manifest(batch, store, landing_bucket)
             rows_staged = stage(batch, mapping, aurora, manifest_uri)
+            oldest_second = find_oldest_second(mapping, aurora) if batch.source == "stream" else None
             rows_changed = merge(mapping, aurora)
         ledger.close(batch, rows_staged, rows_changed)
-    return ImportResult("applied", batch.id, rows_staged, rows_changed)
+    return ImportResult("applied", batch.id, rows_staged, rows_changed, oldest_second)
 
 
 def mark_imported(batch: Batch, store: ObjectStore) -> None:
@@ -125,6 +129,15 @@ def stage(batch: Batch, mapping: Mapping, aurora: Aurora, manifest_uri: str) -> 
     if batch.rows is not None and rows != batch.rows:
         raise RowCountError(f"Batch {batch.id} loaded {rows} rows, and was written with {batch.rows}.")
     return rows
+
+
+def find_oldest_second(mapping: Mapping, aurora: Aurora) -> int | None:
+    """Return when the oldest staged change was made, in Unix time; None where nothing is staged.
+
+    Of all changes, and not only of those that are the newest of their items: until now people saw what was before them.
+    """
+    ((version,),) = aurora.query(sql.select_oldest_version(mapping))
+    return None if version is None else second_of(int(version))
 
 
 def merge(mapping: Mapping, aurora: Aurora) -> int:

@@ -131,6 +131,11 @@ def count_current(mapping: Mapping) -> str:
     )
 
 
+def select_oldest_version(mapping: Mapping) -> str:
+    """Return the query for the lowest version of the staged rows."""
+    return f"SELECT MIN({quote('_version')}) FROM {_table(mapping, STAGED)}"
+
+
 def drop_staged(mapping: Mapping) -> str:
     """Return the statement that drops the temporary table; like creating it, it does not end a transaction."""
     return f"DROP TEMPORARY TABLE IF EXISTS {_table(mapping, STAGED)}"

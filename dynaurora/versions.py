@@ -33,6 +33,11 @@ def make_version(second: int, sequence: int) -> int:
     return second * SEQUENCE_RANGE + sequence
 
 
+def second_of(version: int) -> int:
+    """Return the second (Unix time) that a version is of: when its change was made."""
+    return version // SEQUENCE_RANGE
+
+
 def stream_version(second: int, sequence_number: int) -> int:
     """Return the version of a stream record written in `second`."""
     return make_version(second, sequence_number)

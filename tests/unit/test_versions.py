@@ -7,6 +7,7 @@ from dynaurora.versions import (
     SEQUENCE_RANGE,
     incremental_version,
     make_version,
+    second_of,
     snapshot_version,
     stream_version,
 )
@@ -20,6 +21,11 @@ SEQUENCES = st.integers(0, SEQUENCE_RANGE - 1)
 def test_versions_order_by_second_then_sequence(second, sequence, other_second, other_sequence):
     newer = (second, sequence) > (other_second, other_sequence)
     assert (make_version(second, sequence) > make_version(other_second, other_sequence)) is newer
+
+
+@given(SECONDS, SEQUENCES)
+def test_a_version_tells_its_second(second, sequence):
+    assert second_of(make_version(second, sequence)) == second
 
 
 @given(SECONDS, SEQUENCES)

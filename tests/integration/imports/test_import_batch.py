@@ -10,7 +10,7 @@ import pytest
 
 from dynaurora import sql
 from dynaurora.aurora import connect
-from dynaurora.batches import Batch
+from dynaurora.batches import SOURCES, Batch
 from dynaurora.errors import (
     DynauroraError,
     InvalidBatchError,
@@ -24,6 +24,7 @@ from dynaurora.errors import (
 from dynaurora.imports import IMPORTED, import_batch, mark_imported
 from dynaurora.ledger import IMPORTS
 from dynaurora.objects import S3Objects
+from dynaurora.versions import stream_version
 from tests.integration.targets import Target, row
 
 pytestmark = pytest.mark.integration
@@ -60,8 +61,27 @@ def test_a_repeated_batch_is_recognised(target: Target) -> None:
     batch = target.write([row("a", 1, 10)])
     first, again = target.import_batch(batch), target.import_batch(batch)
     assert (first.status, again.status) == ("applied", "already_applied")
-    assert dataclasses.replace(again, status="applied") == first
+    assert dataclasses.replace(again, status="applied") == dataclasses.replace(first, oldest_second=None)
     assert target.ledger() == {batch.id: (1, 1)}
+
+
+def test_a_streams_batch_tells_when_its_oldest_change_was_made(target: Target) -> None:
+    seconds = [1_795_500_000, 1_795_400_000, 1_795_600_000]
+    rows = [row("a", stream_version(second, 10**39 + number)) for number, second in enumerate(seconds)]
+    result = target.import_rows([*rows, row("b", stream_version(seconds[0], 10**20), deleted=True)])
+    assert result.oldest_second == min(seconds)
+
+
+def test_a_change_that_came_too_late_to_change_anything_was_late_all_the_same(target: Target) -> None:
+    target.import_rows([row("a", stream_version(1_795_500_000, 10**20))])
+    late = target.import_rows([row("a", stream_version(1_795_400_000, 10**20))])
+    assert (late.rows_changed, late.oldest_second) == (0, 1_795_400_000)
+
+
+@pytest.mark.parametrize("source", sorted({*SOURCES} - {"stream"}))
+def test_only_a_streams_changes_are_late(target: Target, source: str) -> None:
+    batch = dataclasses.replace(target.write([row("a", stream_version(1_795_400_000, 10**20))], 1), source=source)
+    assert target.import_batch(batch).oldest_second is None
 
 
 def test_an_older_row_does_not_bring_a_deleted_item_back(target: Target) -> None:
