@@ -68,7 +68,7 @@ class Batch:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the descriptor, as the state machine takes it."""
-        return asdict(self)
+        return {**asdict(self), "objects": self.objects_as_dicts}
 
     @classmethod
     def from_event(cls, event: Any) -> Batch:

@@ -107,6 +107,13 @@ def batch_id_of(event: dict[str, Any]) -> str:
         return "invalid-" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def run_of(event: dict[str, Any]) -> str | None:
+    """Return the run that the batch is of; None for a stream's, and where the descriptor names none."""
+    batch = event.get("batch")
+    run = event.get("run") or (batch.get("run") if isinstance(batch, dict) else None)
+    return run if isinstance(run, str) else None
+
+
 def conversion_of(event: dict[str, Any]) -> dict[str, Any] | None:
     """Return what convert_export was asked for, where that is what failed."""
     planned = event.get("batch")

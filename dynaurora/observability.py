@@ -1,28 +1,37 @@
 """Logger, tracer and metrics of the functions, made once.
 
-Log lines carry the mapping, and the run and batch where there is one. They carry keys and reasons, never items.
-Metrics leave as EMF in the log (CloudWatch Logs, "Embedded metric format").
+Every line that a function logs carries the mapping, and the run and the batch that it works on; its trace has the same
+three as annotations, by which X-Ray finds it. Both have keys and reasons, never items. Metrics leave as EMF in the log
+(CloudWatch Logs, "Embedded metric format").
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
+
+from dynaurora.errors import RetryableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from dynaurora.errors import Reason
+
+    Handler: TypeAlias = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 # An invocation that fails counts nothing of its own; that is no news.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 MAX_PATH = 120
 """Characters of a path to count by: an attribute's name may have 64 KB."""
+IDS = ("run", "batch", "planned", "entry")
+"""What an invocation may work on: a run, a batch, and before there is a batch its number in the plan or the list."""
 
 logger = Logger()
 tracer = Tracer()
@@ -35,12 +44,49 @@ def observe_mapping(mapping: str) -> None:
     metrics.set_default_dimensions(mapping=mapping)
 
 
+def observed(handler: Handler) -> Handler:
+    """Log, trace and measure the invocations of a handler; what it raises is logged and raised again."""
+
+    @functools.wraps(handler)
+    def invoke(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        logger.remove_keys(IDS)  # they are of the invocation before
+        _annotate(mapping=logger.get_current_keys().get("mapping"))
+        try:
+            return handler(event, context)
+        except Exception as error:
+            log = logger.warning if isinstance(error, RetryableError) else logger.error
+            log("Invocation failed", extra={"error": type(error).__name__, "reason": str(error)})
+            raise
+
+    measured = metrics.log_metrics(invoke)
+    traced = tracer.capture_lambda_handler(measured, capture_response=False)
+    logged: Handler = logger.inject_lambda_context(traced)
+    return logged
+
+
+def identify(**ids: object) -> None:
+    """Put what this invocation works on, of IDS, on its log lines from here on and on its trace."""
+    logger.append_keys(**ids)
+    _annotate(**ids)
+
+
 def count(name: str, value: int) -> None:
     """Add to a metric; nothing is nothing."""
     if value:
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+        measure(name, value)
+
+
+def measure(name: str, value: float, unit: Literal["Count", "Seconds"] = "Count") -> None:
+    """Put a value into a metric, zero included."""
+    metrics.add_metric(name=name, unit=unit, value=value)
 
 
 def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
     """Return how often each reason was given, most frequent first, as `path (rule)`."""
     return dict(Counter(f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})" for reason in reasons).most_common())
+
+
+def _annotate(**ids: object) -> None:
+    for name, value in ids.items():
+        if value is not None:
+            tracer.put_annotation(name, str(value))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.objects import S3Objects
-from dynaurora.observability import logger, metrics, observe_mapping, tracer
+from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.readiness import AwsSource, check_readiness
 from dynaurora.settings import CheckReadinessSettings
 
@@ -19,13 +19,11 @@ observe_mapping(settings.mapping)
 source = AwsSource(settings.source_table, settings.event_source_mapping_id)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return whether the run may start, after how long to ask again, and which export to make."""
     run, export_arn = event["input"]["run"], event["input"]["options"]["export_arn"]
-    logger.append_keys(run=run)
+    identify(run=run)
     now = datetime.now(UTC)
     readiness = check_readiness(
         source, S3Objects(), settings.landing_bucket, settings.mapping, run, export_arn=export_arn, now=now

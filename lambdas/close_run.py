@@ -9,7 +9,7 @@ from dynaurora.closing import close_run, read_ending
 from dynaurora.database import connect_loader
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
-from dynaurora.observability import logger, metrics, observe_mapping, tracer
+from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.planning import read_plan
 from dynaurora.runs import Runs, is_run_id
 from dynaurora.settings import CloseRunSettings
@@ -22,13 +22,11 @@ observe_mapping(settings.mapping)
 database = load_mapping(settings.mapping).database
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Close the run that ended, as its state machine or EventBridge tells it."""
     ending = read_ending(event)
-    logger.append_keys(run=ending.run)
+    identify(run=ending.run)
     if ending.plan is None and is_run_id(ending.run):  # it was stopped, or came to none
         plan = read_plan(S3Objects(), settings.landing_bucket, settings.mapping, ending.run)
         ending = replace(ending, plan=asdict(plan) if plan else None)

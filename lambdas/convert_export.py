@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.converting import Converter
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.planning import PlannedBatch
 from dynaurora.rows import RowMapper
 from dynaurora.settings import ConvertExportSettings
@@ -20,13 +20,11 @@ observe_mapping(settings.mapping)
 mapper = RowMapper(load_mapping(settings.mapping))
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Convert one planned batch and return the descriptor of what is to be imported."""
     planned = PlannedBatch.from_dict(event["batch"])
-    logger.append_keys(run=event["run"], planned=planned.number)
+    identify(run=event["run"], planned=planned.number)
     converter = Converter(
         mapper=mapper,
         store=S3Objects(),
@@ -39,5 +37,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     batch = converter.convert_once(planned)
     count("ItemsConverted", planned.items)
     count("ItemsRejected", batch.rows_rejected)
-    logger.info("Export converted", extra={"batch": batch.id, "rows": batch.rows, "rejected": batch.rejected})
+    identify(batch=batch.id)
+    logger.info("Export converted", extra={"rows": batch.rows, "rejected": batch.rejected})
     return {"batch": batch.as_dict()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.batches import Batch
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.reprocessing import Remaker, Source
 from dynaurora.rows import RowMapper
 from dynaurora.settings import ConvertFailuresSettings
@@ -20,13 +21,11 @@ observe_mapping(settings.mapping)
 mapper = RowMapper(load_mapping(settings.mapping))
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Map the records of some failed objects again; return the batch and how to settle the objects."""
     entry = event["entry"]
-    logger.append_keys(run=event["run"], entry=entry["number"])
+    identify(run=event["run"], entry=entry["number"])
     remaker = Remaker(
         mapper=mapper,
         store=S3Objects(),
@@ -40,5 +39,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     rejected = sum(remade.batch["rejected"].values())
     count("RecordsReprocessed", remade.records)
     count("RecordsRejectedAgain", rejected)
+    identify(batch=Batch.from_event({"batch": remade.batch}).id)
     logger.info("Failures converted", extra={"records": remade.records, "rejected": remade.batch["rejected"]})
     return {**entry, **asdict(remade)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.database import connect_loader
 from dynaurora.mapping import load_mapping
-from dynaurora.observability import logger, metrics, observe_mapping, tracer
+from dynaurora.observability import identify, observe_mapping, observed
 from dynaurora.runs import Runs
 from dynaurora.settings import DescribeRunsSettings
 
@@ -18,10 +18,9 @@ observe_mapping(settings.mapping)
 database = load_mapping(settings.mapping).database
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return one run, or the newest ones, with their progress."""
+    identify(run=event.get("run"))
     with connect_loader(settings) as aurora:
         return {"runs": Runs(aurora, database).describe(settings.mapping, event.get("run"), event.get("kind"))}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.forwarding import FirehoseStream, Forwarder
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import ForwardChangesSettings
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ settings = ForwardChangesSettings.from_environment()
 observe_mapping(settings.mapping)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Send a batch of stream records to Firehose; name those to be delivered again."""
     forwarder = Forwarder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from dynaurora.database import connect_loader
 from dynaurora.imports import import_batch, mark_imported
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
 
 if TYPE_CHECKING:
@@ -23,22 +24,23 @@ observe_mapping(settings.mapping)
 mapping = load_mapping(settings.mapping)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Apply one batch to Aurora, or say that it was applied before.
 
     The state machine sends `{"input": {"batch": …}, "retries": 0}`; whoever calls it directly sends `{"batch": …}`.
     """
     batch = Batch.from_event(event.get("input", event))
-    logger.append_keys(batch=batch.id, run=batch.run)
+    identify(batch=batch.id, run=batch.run)
     store, retries = S3Objects(), int(event.get("retries", 0))
     with connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, settings.landing_bucket, retries)
+    metrics.add_dimension("source", batch.source)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")
     count("RowsChanged", result.rows_changed if result.status == "applied" else 0)
+    if result.oldest_second is not None:
+        measure("ReplicationLag", max(0.0, time.time() - result.oldest_second), unit="Seconds")
     logger.info("Batch imported", extra=asdict(result))
     let_expire(batch, store)  # of a repeated batch too: its import may have died before it came to this
     return asdict(result)

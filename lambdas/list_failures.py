@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.reprocessing import Place, plan_reprocess
 from dynaurora.settings import ListFailuresSettings
 
@@ -19,13 +19,11 @@ observe_mapping(settings.mapping)
 place = Place(settings.landing_bucket, settings.mapping, settings.event_source_mapping_id)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Write the list of the failures to take up and return what it comes to."""
     run, options, store = event["input"]["run"], event["input"]["options"], S3Objects()
-    logger.append_keys(run=run)
+    identify(run=run)
     entries = list(plan_reprocess(place, store, prefix=options["prefix"], parked=options["include_parked"]))
     key = keys.reprocess_plan(settings.mapping, run)
     store.write(place.bucket, key, json.dumps(entries, separators=(",", ":")).encode())

@@ -8,7 +8,7 @@ from dynaurora.database import connect_loader
 from dynaurora.executions import StepFunctionsExecutions
 from dynaurora.mapping import load_mapping
 from dynaurora.migrations import check_replica
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs import Limits, Runs, read_request
 from dynaurora.settings import OpenRunSettings
 
@@ -21,13 +21,11 @@ mapping = load_mapping(settings.mapping)
 limits = Limits(settings.backfill_concurrency, settings.import_concurrency, settings.ttl_deletes == "ignore")
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Check what is asked for, open the run, and check that the target can take it."""
     request = read_request(event, mapping.name, limits)
-    logger.append_keys(run=request.run)
+    identify(run=request.run)
     with connect_loader(settings, load_from_s3=True) as aurora:
         Runs(aurora, mapping.database).open(request, mapping, event["execution"]["id"], StepFunctionsExecutions())
         check_replica(aurora, mapping)

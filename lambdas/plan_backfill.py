@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.objects import S3Objects
-from dynaurora.observability import logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.planning import ExportToPlan, StreamTimes, plan_backfill, read_plan
 from dynaurora.settings import PlanBackfillSettings
 
@@ -17,16 +17,15 @@ settings = PlanBackfillSettings.from_environment()
 observe_mapping(settings.mapping)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Write the plan of a run and return what it comes to; a run that has its plan keeps it."""
     state, store = event["input"], S3Objects()
-    logger.append_keys(run=state["run"])
+    identify(run=state["run"])
     plan = read_plan(store, settings.landing_bucket, settings.mapping, state["run"])
     if plan is None:
         plan = plan_backfill(store, settings.landing_bucket, settings.mapping, state["run"], read_export(state))
+        count("BatchesPlanned", plan.batches)
     logger.info("Backfill planned", extra={"plan": asdict(plan)})
     return asdict(plan)
 

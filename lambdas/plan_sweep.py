@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.database import connect_loader
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.planning import Plan
 from dynaurora.reconciling import Totals
 from dynaurora.settings import PlanSweepSettings
@@ -22,13 +22,11 @@ observe_mapping(settings.mapping)
 mapping = load_mapping(settings.mapping)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Write the batches of tombstones and return what they come to."""
     state = event["input"]
-    logger.append_keys(run=state["run"])
+    identify(run=state["run"])
     plan, totals = Plan.from_dict(state["plan"]), Totals(**state["totals"])
     with connect_loader(settings) as aurora:
         sweeper = Sweeper(mapping, aurora, S3Objects(), settings.landing_bucket, state["run"], plan.export_second)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.database import connect_loader
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.planning import Plan
 from dynaurora.reconciling import reconcile_run
 from dynaurora.settings import ReconcileRunSettings
@@ -21,13 +21,11 @@ observe_mapping(settings.mapping)
 mapping = load_mapping(settings.mapping)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return what the run came to, by the ledger, or fail it where items have no account."""
     run, plan = event["input"]["run"], Plan.from_dict(event["input"]["plan"])
-    logger.append_keys(run=run)
+    identify(run=run)
     with connect_loader(settings) as aurora:
         totals = reconcile_run(aurora, mapping, run, plan, S3Objects())
     count("ItemsExported", totals.exported)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.failed_batches import record_failed_batch
+from dynaurora.failed_batches import batch_id_of, record_failed_batch, run_of
 from dynaurora.notices import Notices
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import RecordFailedBatchSettings
 
 if TYPE_CHECKING:
@@ -17,17 +17,14 @@ settings = RecordFailedBatchSettings.from_environment()
 observe_mapping(settings.mapping)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Keep a failed batch with its reason and remedy, and return what the notification says."""
     failure = {**event["input"], "execution": event["execution"]}
+    identify(batch=batch_id_of(failure), run=run_of(failure))
     store = S3Objects()
     notices = Notices(store, settings.landing_bucket, settings.mapping, settings.notice_interval_seconds)
     record = record_failed_batch(failure, store, settings.landing_bucket, notices)
     count("BatchesFailed", 1)
-    logger.error(
-        "Batch failed", extra={"batch": record["batch_id"], "error": record["error"], "reason": record["reason"]}
-    )
+    logger.error("Batch failed", extra={"error": record["error"], "reason": record["reason"]})
     return record

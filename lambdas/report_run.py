@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora import keys
 from dynaurora.notices import Notices
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.reporting import (
     ExecutionHistory,
     Memory,
@@ -33,15 +33,13 @@ observe_mapping(settings.mapping)
 memory = Memory(settings.convert_memory_mb, settings.import_memory_mb)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Write the report of a run, whatever its end, and return the failure it tells of."""
     state, execution, store = event["input"], event["execution"], S3Objects()
     is_reprocess = event.get("kind") == REPROCESS
     run = name_run({"run": name_reprocess(state, execution["started"])} if is_reprocess else state, execution["name"])
-    logger.append_keys(run=run)
+    identify(run=run)
     report_kind = report_reprocess if is_reprocess else report_backfill
     report, failure = report_kind(state, run, execution, store)
     count("RunsFailed" if failure else "RunsSucceeded", 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.notices import Notices
 from dynaurora.objects import S3Objects
-from dynaurora.observability import count, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.reprocessing import Settler
 from dynaurora.settings import SettleFailuresSettings
 
@@ -17,16 +17,15 @@ settings = SettleFailuresSettings.from_environment()
 observe_mapping(settings.mapping)
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Settle the objects of one entry, by how its import ended."""
     store = S3Objects()
-    logger.append_keys(run=event["run"], entry=event["entry"]["number"])
+    entry = event["entry"]
+    identify(run=event["run"], entry=entry["number"], batch=(entry.get("imported") or {}).get("batch_id"))
     notices = Notices(store, settings.landing_bucket, settings.mapping, settings.notice_interval_seconds)
-    claimant = f"{event['run']}-{event['entry']['number']}"
-    settled = Settler(store, settings.landing_bucket, settings.max_attempts, notices, claimant).settle(event["entry"])
+    claimant = f"{event['run']}-{entry['number']}"
+    settled = Settler(store, settings.landing_bucket, settings.max_attempts, notices, claimant).settle(entry)
     count("RecordsParked", settled["records_parked"])
     count("BatchesParked", settled["batches_parked"])
     logger.info("Failures settled", extra={"settled": settled})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.mapping import load_mapping
-from dynaurora.observability import count, count_reasons, logger, metrics, observe_mapping, tracer
+from dynaurora.observability import count, count_reasons, logger, observe_mapping, observed
 from dynaurora.rows import RowMapper
 from dynaurora.settings import TransformChangesSettings
 from dynaurora.transforming import transform_records
@@ -21,9 +21,7 @@ observe_mapping(settings.mapping)
 mapper = RowMapper(load_mapping(settings.mapping))
 
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
+@observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Answer Firehose with each record's row, or with its refusal."""
     result = transform_records(event["records"], mapper)

@@ -38,6 +38,35 @@ class Context:
     aws_request_id: str = "8f507cfc-0001-4d1a-9d0c-000000000000"
 
 
+IDS = {
+    "open_run": {"run"},
+    "check_readiness": {"run"},
+    "plan_backfill": {"run"},
+    "convert_export": {"run", "planned", "batch"},
+    "reconcile_run": {"run"},
+    "plan_sweep": {"run"},
+    "report_run": {"run"},
+    "close_run": {"run"},
+    "describe_runs": {"run"},
+    "list_failures": {"run"},
+    "convert_failures": {"run", "entry", "batch"},
+    "settle_failures": {"run", "entry", "batch"},
+    "import_batch": {"batch"},
+    "record_failed_batch": {"batch"},
+    "forward_changes": set(),
+    "transform_changes": set(),
+}
+"""What the lines of each function are to be found by, besides the mapping: the stream has no batch until Firehose has
+written one, and its batches have no run."""
+
+
+def check_ids(function, lines):
+    """Assert that each line that a function logged carries the ids of what it worked on."""
+    for line in lines:
+        assert line["mapping"] == ENVIRONMENT["MAPPING"]
+        assert line.keys() >= IDS[function], line
+
+
 def metrics_of(capsys):
     """Return the metrics that a function put into its log, by name, with the mapping they are of."""
     logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]

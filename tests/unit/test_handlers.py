@@ -3,22 +3,32 @@
 import base64
 import io
 import json
+import time
 from contextlib import nullcontext
+from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
 from botocore.stub import Stubber
 
+import lambdas as package
 from dynaurora import aws
 from dynaurora.changes import encode_change, from_stream_record
-from dynaurora.errors import AccessDeniedError, InvalidSettingsError, MalformedBatchError, UnknownMappingError
+from dynaurora.errors import (
+    AccessDeniedError,
+    DeadlockError,
+    InvalidBatchError,
+    InvalidSettingsError,
+    MalformedBatchError,
+    UnknownMappingError,
+)
 from dynaurora.imports import IMPORTED, ImportResult
 from dynaurora.observability import logger
 from tests.events import load_event
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import click, click_change, firehose_record
 from tests.unit.fakes import InMemoryObjects, etag_of
-from tests.unit.functions import Context, metrics_of
+from tests.unit.functions import IDS, Context, check_ids, metrics_of
 
 DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
 FUNCTIONS = {
@@ -39,6 +49,11 @@ FUNCTIONS = {
     "close_run": [*DATABASE, "LANDING_BUCKET"],
     "describe_runs": DATABASE,
 }
+
+
+def test_every_function_is_known_here():
+    files = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__"}
+    assert FUNCTIONS.keys() == IDS.keys() == files
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -87,6 +102,7 @@ def test_transform_changes_logs_reasons_and_no_contents(load, monkeypatch):
     load("transform_changes").lambda_handler(load_event("firehose_transform"), Context())
     text = logger.registered_handler.stream.getvalue()
     *rejected, total = map(json.loads, text.splitlines())
+    check_ids("transform_changes", [*rejected, total])
     assert (total["mapping"], total["rejected"]) == ("web_analytics", 2)
     assert total["reasons"] == {"payload (json)": 1, "record (record)": 1}
     assert [line["message"] for line in rejected] == ["Change rejected"] * 2
@@ -179,7 +195,8 @@ def test_forward_changes_diverts_what_is_too_large_for_firehose(load, capsys):
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesDiverted": [1.0]}
 
 
-def test_record_failed_batch_keeps_the_batch(load, capsys):
+def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
     function = load("record_failed_batch")
     error = {"Error": "RowCountError", "Cause": json.dumps({"errorMessage": "It has 3 rows."})}
     event = {
@@ -196,6 +213,29 @@ def test_record_failed_batch_keeps_the_batch(load, capsys):
     assert (answer["error"], answer["notify"]) == ("RowCountError", True)
     assert answer["key"] == f"failed_batches/mapping=web_analytics/{answer['batch_id']}.json"
     assert metrics_of(capsys)[0] == {"BatchesFailed": [1.0]}
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("record_failed_batch", [line])
+    assert (line["batch"], line["error"], "run" in line) == (answer["batch_id"], "RowCountError", False)
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"batch": load_event("import_batch_input")["batch"] | {"run": "r1", "source": "backfill"}},
+        {"batch": {"number": 7}, "run": "r1", "mapping": "web_analytics"},
+        {"batch": "nothing"},
+        {},
+    ],
+    ids=["imported", "converted", "no descriptor", "nothing"],
+)
+def test_record_failed_batch_logs_the_run_of_a_batch_that_has_one(load, monkeypatch, failed):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    function, store = load("record_failed_batch"), InMemoryObjects()
+    monkeypatch.setattr(function, "S3Objects", lambda: store)
+    answer = function.lambda_handler({"input": failed, "execution": {"id": "arn:execution"}}, Context())
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("record_failed_batch", [line])
+    assert (line["batch"], line.get("run")) == (answer["batch_id"], "r1" if "r1" in str(failed) else None)
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
@@ -212,6 +252,9 @@ class Importer:
         self.function = function
         self.store = InMemoryObjects({("dynaurora-landing", "batch.csv"): b"0,1,a\n"})
         self.outcome = "applied"
+        self.oldest_second = None
+        self.source = "stream"
+        self.of_run = None
         monkeypatch.setattr(function, "S3Objects", lambda: self.store)
         monkeypatch.setattr(function, "connect_loader", lambda *_, **__: nullcontext())
         monkeypatch.setattr(function, "import_batch", self.answer)
@@ -219,17 +262,68 @@ class Importer:
     def answer(self, batch, *_):
         if isinstance(self.outcome, Exception):
             raise self.outcome
-        return ImportResult(self.outcome, batch.id, 1, 1)
+        return ImportResult(self.outcome, batch.id, 1, 1, self.oldest_second)
 
     def run(self):
         item = {"bucket": "dynaurora-landing", "key": "batch.csv", "etag": etag_of(b"0,1,a\n"), "size": 6}
-        batch = load_event("import_batch_input")["batch"] | {"objects": [item]}
+        batch = load_event("import_batch_input")["batch"] | {
+            "objects": [item],
+            "source": self.source,
+            "run": self.of_run,
+        }
         return self.function.lambda_handler({"batch": batch}, Context())
 
 
 @pytest.fixture
 def importer(load, monkeypatch):
     return Importer(load("import_batch"), monkeypatch)
+
+
+@pytest.mark.parametrize("source", ["stream", "backfill", "reprocess", "sweep"])
+def test_import_batch_counts_by_where_batches_come_from(importer, capsys, source):
+    importer.source = source
+    importer.run()
+    counted, (embedded,) = metrics_of(capsys)
+    assert counted == {"BatchesImported": [1.0], "RowsChanged": [1.0]}
+    assert embedded["source"] == source
+    assert embedded["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["mapping", "source", "service"]]
+
+
+@pytest.mark.parametrize(("age", "lag"), [(90, 90), (-30, 0)], ids=["late", "of a clock that is ahead"])
+def test_import_batch_measures_how_late_the_oldest_change_of_a_stream_is(importer, capsys, age, lag):
+    importer.oldest_second = int(time.time()) - age
+    importer.run()
+    counted, (embedded,) = metrics_of(capsys)
+    assert counted["ReplicationLag"][0] == pytest.approx(lag, abs=5)
+    units = {metric["Name"]: metric["Unit"] for metric in embedded["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert units["ReplicationLag"] == "Seconds"
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_the_ids_of_an_invocation_are_not_those_of_the_next(importer, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    importer.of_run = "r1"
+    batch_id = importer.run()["batch_id"]
+    with pytest.raises(InvalidBatchError):
+        importer.function.lambda_handler({}, Context())
+    imported, refused = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    assert (imported["batch"], imported["run"]) == (batch_id, "r1")
+    assert not {"batch", "run"} & refused.keys()
+    assert (refused["level"], refused["error"]) == ("ERROR", "InvalidBatchError")
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize(
+    ("error", "level"), [(DeadlockError("1213"), "WARNING"), (MalformedBatchError("It is empty."), "ERROR")]
+)
+def test_what_a_function_raises_is_logged_with_its_batch_and_reason(importer, monkeypatch, error, level):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    importer.outcome = error
+    with pytest.raises(type(error)):
+        importer.run()
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("import_batch", [line])
+    assert (line["level"], line["error"], line["reason"]) == (level, type(error).__name__, str(error))
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")

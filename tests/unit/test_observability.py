@@ -1,7 +1,7 @@
 import pytest
 
 from dynaurora.errors import Reason
-from dynaurora.observability import MAX_PATH, count, count_reasons, metrics
+from dynaurora.observability import MAX_PATH, count, count_reasons, measure, metrics
 
 
 def test_reasons_are_counted_by_path_and_rule_most_frequent_first():
@@ -21,4 +21,13 @@ def test_a_count_is_a_metric_and_nothing_is_none(value, added):
     metrics.clear_metrics()
     count("ChangesForwarded", value)
     assert metrics.metric_set.get("ChangesForwarded", {}).get("Value") == added
+    metrics.clear_metrics()
+
+
+def test_a_value_is_a_metric_of_its_unit_nothing_included():
+    metrics.clear_metrics()
+    measure("ReplicationLag", 0, "Seconds")
+    measure("FailuresKept", 0)
+    added = {name: (metric["Value"], metric["Unit"]) for name, metric in metrics.metric_set.items()}
+    assert added == {"ReplicationLag": ([0.0], "Seconds"), "FailuresKept": ([0.0], "Count")}
     metrics.clear_metrics()

@@ -35,7 +35,7 @@ from tests.unit.factories import (
 )
 from tests.unit.failure_factories import BAD, FIREHOSE_KEY, GOOD, failed_lines, failed_record
 from tests.unit.fakes import InMemoryObjects
-from tests.unit.functions import ENVIRONMENT, Context, metrics_of
+from tests.unit.functions import ENVIRONMENT, Context, check_ids, metrics_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
@@ -61,6 +61,7 @@ class Function:
                 self.monkeypatch.setattr(function, gateway, fake)
         self.monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
         answer = function.lambda_handler(event, Context())
+        check_ids(name, self.logged())
         return json.loads(json.dumps(answer))  # Lambda hands it on as JSON
 
     def run(self, name, state, **gateways):
@@ -224,6 +225,7 @@ def test_plan_backfill_doubts_the_time_of_an_export_that_is_given(function):
 def test_convert_export_returns_the_descriptor_that_the_importer_takes(function):
     export = Export(store=function.store).add("a", [click_item(), click_item("{"), click_item(page_id="b")]).write()
     plan = function.run("plan_backfill", exported(export))
+    assert function.counted() == {"BatchesPlanned": [1.0]}
     (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
     event = {
         "mapping": "web_analytics",
