@@ -186,7 +186,7 @@ class Converter:
 
 
 def read_items(source: HashingReader, place: str) -> Iterator[dict[str, Any]]:
-    """Yield the items of a data file, one line at a time.
+    """Yield the items of a data file, one line at a time; blank lines are none.
 
     Raises InvalidExportError where it is not gzip, is cut off, or has a line that is not an item.
     """
@@ -194,6 +194,8 @@ def read_items(source: HashingReader, place: str) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         for number, line in enumerate(lines, 1):  # noqa: B007 (named in the error)
+            if line.isspace():
+                continue  # whatever is missing, the count of items tells
             item = json.loads(line)["Item"]
             if type(item) is not dict:
                 raise TypeError("Item is no object")

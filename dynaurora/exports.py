@@ -5,8 +5,8 @@
     <prefix>/AWSDynamoDB/<ExportId>/data/<name>.json.gz      JSON Lines, gzip: {"Item": {…}}
 
 Keys in manifests are whole keys of the bucket. Checksums are base64 of the MD5; their objects are named `….md5`,
-where the documentation prints `….checksum`, so both are looked for. (DynamoDB Developer Guide, "DynamoDB table
-export output format".)
+where the documentation prints `….checksum`, so both are looked for. An export that was copied may have lost them,
+which is a warning. (DynamoDB Developer Guide, "DynamoDB table export output format".)
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError
 from dynaurora.objects import read_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dynaurora.objects import ObjectStore
+
+    Warn = Callable[[str], None]
 
 CHECKSUM_SUFFIXES = (".md5", ".checksum")
 
@@ -53,13 +56,13 @@ class DataFile:
     """Base64 of the MD5 of the file as it is, compressed."""
 
 
-def read_summary(store: ObjectStore, bucket: str, key: str) -> ExportSummary:
-    """Return a full export's summary, its checksum verified.
+def read_summary(store: ObjectStore, bucket: str, key: str, warn: Warn) -> ExportSummary:
+    """Return a full export's summary, its checksum verified; `warn` is told where it has none.
 
     Raises ChecksumMismatchError, ObjectMissingError, or InvalidExportError where it is not the summary of a
     complete full export in DynamoDB JSON.
     """
-    document = _object(read_verified(store, bucket, key), key)
+    document = _object(read_verified(store, bucket, key, warn), key)
     kind = document.get("exportType") or "FULL_EXPORT"  # version 2020-06-30 does not say it
     if kind != "FULL_EXPORT":
         raise InvalidExportError(f"{key} is of type {kind}, and a backfill needs a FULL_EXPORT.")
@@ -67,41 +70,43 @@ def read_summary(store: ObjectStore, bucket: str, key: str) -> ExportSummary:
         raise InvalidExportError(f"{key} is in {document['outputFormat']}, and a backfill reads DYNAMODB_JSON.")
     try:
         return ExportSummary(
-            export_arn=str(document["exportArn"]),
-            table_arn=str(document["tableArn"]),
-            export_second=int(datetime.fromisoformat(str(document["exportTime"])).timestamp()),
-            bucket=str(document.get("s3Bucket") or bucket),
-            files_key=str(document["manifestFilesS3Key"]),
-            items=int(document["itemCount"]),
-            billed_bytes=int(document.get("billedSizeBytes") or 0),
+            export_arn=_text(document, "exportArn"),
+            table_arn=_text(document, "tableArn"),
+            export_second=_second(document, "exportTime"),
+            bucket=_text(document, "s3Bucket") if document.get("s3Bucket") else bucket,
+            files_key=_text(document, "manifestFilesS3Key"),
+            items=_count(document, "itemCount"),
+            billed_bytes=_count(document, "billedSizeBytes") if document.get("billedSizeBytes") else 0,
         )
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise InvalidExportError(f"{key} lacks a field of an export's summary, or has a wrong one: {error}.") from error
 
 
-def read_data_files(store: ObjectStore, summary: ExportSummary) -> Iterator[DataFile]:
-    """Yield the data files of an export, the checksum of their list verified.
+def read_data_files(store: ObjectStore, summary: ExportSummary, warn: Warn) -> Iterator[DataFile]:
+    """Yield the data files of an export, the checksum of their list verified; `warn` is told where it has none.
 
     Raises ChecksumMismatchError, ObjectMissingError or InvalidExportError.
     """
-    body = read_verified(store, summary.bucket, summary.files_key)
+    body = read_verified(store, summary.bucket, summary.files_key, warn)
     for number, line in enumerate(body.splitlines(), 1):
         if not line.strip():
             continue
         place = f"{summary.files_key} line {number}"
         entry = _object(line, place)
         try:
-            yield DataFile(str(entry["dataFileS3Key"]), int(entry["itemCount"]), str(entry["md5Checksum"]))
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            yield DataFile(_text(entry, "dataFileS3Key"), _count(entry, "itemCount"), _text(entry, "md5Checksum"))
+        except ValueError as error:
             raise InvalidExportError(f"{place} does not describe a data file: {error}.") from error
 
 
-def read_verified(store: ObjectStore, bucket: str, key: str) -> bytes:
-    """Return a manifest's bytes, held against the checksum beside it where there is one."""
+def read_verified(store: ObjectStore, bucket: str, key: str, warn: Warn) -> bytes:
+    """Return a manifest's bytes, held against the checksum beside it."""
     body = store.read(bucket, key)
     expected = _checksum(store, bucket, key)
     actual = md5_text(hashlib.md5(body, usedforsecurity=False).digest())
-    if expected not in {None, actual}:
+    if expected is None:
+        warn(f"s3://{bucket}/{key} has no checksum beside it, so it was not verified.")
+    elif expected != actual:
         raise ChecksumMismatchError(f"s3://{bucket}/{key} has the MD5 {actual}, and its checksum says {expected}.")
     return body
 
@@ -128,3 +133,26 @@ def _object(text: bytes, place: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidExportError(f"{place} is not a JSON object.")
     return document
+
+
+def _text(document: dict[str, Any], name: str) -> str:
+    value = document.get(name)
+    if type(value) is not str or not value:
+        raise ValueError(f"{name} is missing, or no text")
+    return value
+
+
+def _count(document: dict[str, Any], name: str) -> int:
+    value = document.get(name)
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name} is missing, or no count")
+    return value
+
+
+def _second(document: dict[str, Any], name: str) -> int:
+    """Return the second that a time in ISO 8601 lies in; one without an offset is UTC."""
+    try:
+        time = datetime.fromisoformat(_text(document, name))
+        return math.floor((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"{name} is missing, or no time") from error

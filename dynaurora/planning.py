@@ -117,15 +117,18 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
     Raises InvalidExportError where the export is of another table, or its manifests contradict each other, and
     NotReadyError where it is older than the stream.
     """
-    summary = read_summary(store, export.bucket, export.summary_key)
+    warnings = list[str]()
+    summary = read_summary(store, export.bucket, export.summary_key, warnings.append)
     if summary.table_arn != export.table_arn:
         problem = f"The export {summary.export_arn} is of {summary.table_arn}, and not of {export.table_arn}."
         raise InvalidExportError(problem)
-    warnings = list(check_times(summary, export.stream))
-    files = list(read_data_files(store, summary))
+    warnings += check_times(summary, export.stream)
+    files = list(read_data_files(store, summary, warnings.append))
     items = sum(file.items for file in files)
     if items != summary.items:
         raise InvalidExportError(f"The export's files have {items} items, and its summary says {summary.items}.")
+    if len({file.key for file in files}) < len(files):
+        raise InvalidExportError(f"{summary.files_key} lists a data file twice.")
     max_items = bound_items(items, summary.billed_bytes)
     batches = list(group_files((file for file in files if file.items), max_items))
     key = keys.plan(mapping, run)

@@ -144,6 +144,20 @@ def test_a_broken_file_leaves_nothing_behind(export, error, says):
     assert (BUCKET, REJECTS_KEY) not in export.store.objects
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(gzip.compress(GOOD + b"\n \r\n" + GOOD + b"\n"), id="blank lines"),
+        pytest.param(gzip.compress(GOOD) + gzip.compress(GOOD), id="several members"),
+        pytest.param(gzip.compress((GOOD + GOOD).replace(b"\n", b"\r\n")), id="CRLF"),
+        pytest.param(gzip.compress(GOOD + GOOD.rstrip(b"\n")), id="no newline at its end"),
+        pytest.param(gzip.compress(b"\xef\xbb\xbf" + GOOD + GOOD), id="BOM"),
+    ],
+)
+def test_a_file_may_be_written_in_more_ways_than_dynamodbs(body):
+    assert convert(broken(body, count=2)).rows == 2
+
+
 def test_a_file_that_is_not_the_manifests_is_refused():
     export = Export().add("a", [click_item()]).write()
     export.store.write(BUCKET, export.key("a"), gzip.compress(GOOD, compresslevel=1, mtime=5))

@@ -138,6 +138,11 @@ def check_reason(error):
     assert error.problem.strip() in str(error)
 
 
+def check_text(warning):
+    """A warning is words."""
+    assert warning.strip()
+
+
 def broken_object(*documents):
     """A document that is still an object."""
     return broken(*documents).filter(lambda document: isinstance(document, dict))
@@ -384,8 +389,8 @@ def test_manifests(summary, files, checksum):
     if checksum is not None:
         store.write("b", "manifest-summary.md5", checksum)
     try:
-        read = read_summary(store, "b", "manifest-summary.json")
-        assert all(isinstance(file.items, int) for file in read_data_files(store, read))
+        read = read_summary(store, "b", "manifest-summary.json", check_text)
+        assert all(isinstance(file.items, int) for file in read_data_files(store, read, check_text))
     except EXPORT_ERRORS as error:
         check_reason(error)
 
@@ -460,7 +465,7 @@ def test_what_is_nested_too_deep(body):
     store = InMemoryObjects()
     store.write("b", "manifest-summary.json", body)
     with pytest.raises(InvalidExportError):
-        read_summary(store, "b", "manifest-summary.json")
+        read_summary(store, "b", "manifest-summary.json", check_text)
     with pytest.raises(RejectedChange):
         decode_change(body)
     with pytest.raises(RejectedChange):

@@ -112,6 +112,22 @@ def test_manifests_that_contradict_each_other_are_refused():
         plan_backfill(export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN))
 
 
+def test_a_data_file_that_is_listed_twice_is_refused():
+    export = Export(checksum_suffix="", summary={"itemCount": 2}).add("a", [click_item()]).write()
+    key = BUCKET, f"{export.folder}/manifest-files.json"
+    export.store.objects[key] *= 2
+    with pytest.raises(InvalidExportError, match="lists a data file twice"):
+        plan(export)
+
+
+def test_manifests_that_could_not_be_verified_are_a_warning():
+    warnings = plan(Export(checksum_suffix="").add("a", [click_item()]).write()).warnings
+    assert [warning.rpartition(" has no checksum")[0].rpartition("/")[2] for warning in warnings] == [
+        "manifest-summary.json",
+        "manifest-files.json",
+    ]
+
+
 @pytest.mark.parametrize("entry", [None, {}, {"number": 1, "items": 1, "files": [{}]}, {"number": "x", "items": 1}])
 def test_an_entry_that_is_no_batch_is_refused(entry):
     with pytest.raises(InvalidExportError):
