@@ -1,20 +1,25 @@
 """The operator's command line: `dynaurora …`.
 
-Exit status: 0 done, 1 it could not be done (the reason is on standard error), 2 the command was not understood.
+Exit status: 0 done, 1 it could not be done (the reason is on standard error), 2 the command was not understood. With
+--json the reason is on standard output too: {"error": "…", "exit_status": 1}, the last line where there are several.
 """
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import click
 
 from backfill.backfill_commands import backfill_group
+from backfill.console import print_json
 from backfill.failures_commands import failures_group
 from backfill.local_commands import local_group
 from backfill.prepare import prepare
 from backfill.reprocess_commands import reprocess_group
 from dynaurora import __version__
 
-EXAMPLES = """\b
+AS_JSON: Final = "--json"
+EXAMPLES: Final = """\b
 Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora local up                   start an AWS on this machine and deploy to it
@@ -26,7 +31,26 @@ Examples:
 """
 
 
+class Commands(click.Group):
+    """Commands whose scripts read standard output: who asks for JSON is told in JSON what went wrong."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and note whether any command is asked for JSON."""
+        ctx.obj = AS_JSON in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; click prints its error on standard error."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            if ctx.obj:
+                print_json({"error": error.format_message(), "exit_status": error.exit_code})
+            raise
+
+
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EXAMPLES,
 )

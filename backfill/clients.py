@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import boto3
+import click
 from botocore.config import Config
 
 from dynaurora import __version__
@@ -52,9 +53,12 @@ def connect() -> Clients:
     """
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=FUNCTION_SECONDS)
-    return Clients(
-        cloudformation=session.client("cloudformation", config=CONFIG),
-        states=session.client("stepfunctions", config=CONFIG),
-        s3=session.client("s3", config=CONFIG),
-        functions=session.client("lambda", config=CONFIG.merge(once)),
-    )
+    try:
+        return Clients(
+            cloudformation=session.client("cloudformation", config=CONFIG),
+            states=session.client("stepfunctions", config=CONFIG),
+            s3=session.client("s3", config=CONFIG),
+            functions=session.client("lambda", config=CONFIG.merge(once)),
+        )
+    except ValueError as error:  # the one thing that the SDK has no error of its own for
+        raise click.ClickException(f"{error}. Correct AWS_ENDPOINT_URL, or the profile's endpoint_url.") from error

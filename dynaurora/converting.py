@@ -26,7 +26,7 @@ from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMi
 from dynaurora.exports import md5_text
 from dynaurora.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
 from dynaurora.objects import aborting, read_or_none
-from dynaurora.observability import count_reasons
+from dynaurora.reasons import count_reasons
 from dynaurora.versions import snapshot_version
 
 if TYPE_CHECKING:

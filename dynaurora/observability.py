@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -17,19 +16,15 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from dynaurora.errors import RetryableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
-    from dynaurora.errors import Reason
 
     Handler: TypeAlias = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 # An invocation that fails counts nothing of its own; that is no news.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
-MAX_PATH = 120
-"""Characters of a path to count by: an attribute's name may have 64 KB."""
 IDS = ("run", "batch", "planned", "entry")
 """What an invocation may work on: a run, a batch, and before there is a batch its number in the plan or the list."""
 
@@ -79,11 +74,6 @@ def count(name: str, value: int) -> None:
 def measure(name: str, value: float, unit: Literal["Count", "Seconds"] = "Count") -> None:
     """Put a value into a metric, zero included."""
     metrics.add_metric(name=name, unit=unit, value=value)
-
-
-def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
-    """Return how often each reason was given, most frequent first, as `path (rule)`."""
-    return dict(Counter(f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})" for reason in reasons).most_common())
 
 
 def _annotate(**ids: object) -> None:

@@ -28,7 +28,7 @@ from dynaurora.csv_batches import encode_row
 from dynaurora.errors import InvalidRunError, ObjectMissingError, RejectedChange
 from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
 from dynaurora.objects import aborting, read_or_none
-from dynaurora.observability import count_reasons
+from dynaurora.reasons import count_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -19,7 +19,7 @@ from dynaurora import sql
 from dynaurora.changes import Change
 from dynaurora.errors import RejectedChange
 from dynaurora.mapping import CHANGED_AT_MS
-from dynaurora.observability import count_reasons
+from dynaurora.reasons import count_reasons
 from dynaurora.rows import RowMapper
 
 if TYPE_CHECKING:

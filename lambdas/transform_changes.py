@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.mapping import load_mapping
-from dynaurora.observability import count, count_reasons, logger, observe_mapping, observed
+from dynaurora.observability import count, logger, observe_mapping, observed
+from dynaurora.reasons import count_reasons
 from dynaurora.rows import RowMapper
 from dynaurora.settings import TransformChangesSettings
 from dynaurora.transforming import transform_records

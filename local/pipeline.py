@@ -19,7 +19,7 @@ from dynaurora.errors import RejectedChange
 from dynaurora.failed_records import decode_failed_record
 from dynaurora.ledger import IMPORTS
 from dynaurora.mapping import load_mapping
-from dynaurora.observability import count_reasons
+from dynaurora.reasons import count_reasons
 from dynaurora.rows import RowMapper
 from dynaurora.versions import SEQUENCE_RANGE
 

@@ -1,3 +1,8 @@
+import json
+import os
+import subprocess
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -36,3 +41,50 @@ def test_version():
 @pytest.mark.parametrize("arguments", [["no-such-command"], ["local", "demo", "--items", "0"], ["local", "up", "--no"]])
 def test_a_command_that_is_not_understood_ends_with_status_2(arguments):
     assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["no-such-command"], "no-such-command"),
+        (["backfill", "start"], "MAPPING"),
+        (["backfill", "list", "--limit", "0"], "--limit"),
+        (["backfill", "list", "--no"], "--no"),
+    ],
+    ids=lambda value: " ".join(value) if type(value) is list else "",
+)
+def test_who_asks_for_json_is_told_in_json_what_went_wrong(arguments, says):
+    answer = CliRunner().invoke(main, [*arguments, "--json"])
+    told = json.loads(answer.stdout)
+    assert (answer.exit_code, told["exit_status"]) == (2, 2)
+    assert says in told["error"]
+    assert told["error"] in answer.stderr
+    assert CliRunner().invoke(main, arguments).stdout == ""
+
+
+def run_in_environment(*arguments, **environment):
+    """Run a command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "backfill.cli", *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": "/nowhere", "AWS_REGION": "us-east-1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"AWS_PROFILE": "no-such-profile"}, "aws configure list-profiles"),
+        ({"AWS_ENDPOINT_URL": "no-endpoint"}, "Correct AWS_ENDPOINT_URL"),
+    ],
+    ids=["profile", "endpoint"],
+)
+def test_an_sdk_that_is_configured_wrongly_is_named_and_help_is_given_all_the_same(environment, says):
+    answer = run_in_environment("backfill", "list", "--json", **environment)
+    assert answer.returncode == 1
+    assert says in json.loads(answer.stdout)["error"]
+    assert "Traceback" not in answer.stderr
+    assert run_in_environment("backfill", "--help", **environment).returncode == 0

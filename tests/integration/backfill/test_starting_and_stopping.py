@@ -43,9 +43,10 @@ def test_of_two_commands_that_start_the_same_run_at_once_one_is_told(deployed: D
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     ended = [(*process.communicate(timeout=60), process.returncode) for process in both]
     ((started, _, _),) = (end for end in ended if end[2] == 0)
-    ((nothing, told, status),) = (end for end in ended if end[2] != 0)
+    ((refused, told, status),) = (end for end in ended if end[2] != 0)
     execution = json.loads(started)["execution"]
-    assert (nothing, status) == ("", 1)
+    assert status == json.loads(refused)["exit_status"] == 1
+    assert json.loads(refused)["error"] in told
     assert f"Run {run} is running already, as {execution}" in told
     assert f"backfill watch {run}" in told
     deployed.set_faults(hold_exports=0)

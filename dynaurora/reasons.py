@@ -1,0 +1,19 @@
+"""Reasons why records are refused, counted by what a person would mend: where in the item, and the rule."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dynaurora.errors import Reason
+
+MAX_PATH = 120
+"""Characters of a path to count by: an attribute's name may have 64 KB."""
+
+
+def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
+    """Return how often each reason was given, most frequent first, as `path (rule)`."""
+    return dict(Counter(f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})" for reason in reasons).most_common())
