@@ -5,13 +5,14 @@ a wait is sat out, a failing task turns ABORTED into FAILED, and a state machine
 
 - StopExecution ends an execution at once. A wait ends with it, no further state is entered, and nothing of what is
   still under way changes its status or its history.
+- What failed has an error and a cause, and no output.
 - What depends on an execution ends with it: a Map Run's children, an execution that a task awaits
   (``watch`` tells them). AWS makes a best-effort attempt to cancel the same.
 - TimeoutSeconds of a state machine ends its executions as TIMED_OUT.
 - StartExecution with the name and the input of a running execution answers that one; its input must be JSON.
 
 Sources: Step Functions developer guide, "Run a Job (.sync)" and "State machine structure"; API reference,
-"StartExecution" and "StopExecution".
+"StartExecution", "StopExecution" and "DescribeExecution".
 
 Difference: a Lambda invocation that is under way runs to its end, as on AWS, but so does any other call of a service.
 """
@@ -57,7 +58,7 @@ def install(emulator: Replacements) -> None:
     module = stepfunctions.__name__
     emulator.wrap(module, "_start_execution", "(data)", _check_request)
     emulator.wrap(module, "_run_execution", "(exec_arn)", _limit_time)
-    emulator.wrap(module, "_fail_execution", "(execution, error, cause)", _fail_running)
+    emulator.replace(module, "_fail_execution", "(execution, error, cause)", fail)
     emulator.wrap(module, "_emit_execution_status_event", "(execution) -> None", _tell_after)
     emulator.wrap(module, "_add_event", "(execution, event_type, details=None)", _write_history)
     emulator.replace(module, "_scaled_sleep", "(seconds)", sleep)
@@ -153,6 +154,11 @@ def end(execution: Execution, status: str, **outcome: Any) -> bool:
     else:
         stepfunctions._emit_execution_status_event(execution)
     return True
+
+
+def fail(execution: Execution, error: str, cause: str) -> None:
+    """Fail an execution, unless it has ended."""
+    end(execution, "FAILED", error=error, cause=cause)
 
 
 def describe(execution: Execution, write_time: Callable[[str], Any]) -> dict[str, Any]:
@@ -254,14 +260,6 @@ def _read_timeout(execution: Execution) -> float | None:
     except ValueError:
         return None  # the emulator fails the execution for it
     return None if seconds is None else float(seconds)
-
-
-def _fail_running(original: Any) -> Any:
-    def fail(execution: Execution, error: str, cause: str) -> None:
-        if execution["status"] == RUNNING:
-            original(execution, error, cause)
-
-    return fail
 
 
 def _tell_after(original: Any) -> Any:

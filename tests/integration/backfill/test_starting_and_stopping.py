@@ -82,10 +82,10 @@ def test_a_run_that_is_over_is_not_written_over_by_one_with_another_export(deplo
     deployed.put(make_items(4))
     deployed.backfill(run)
     before = deployed.row(run), deployed.report(run)
-    execution = start_execution(deployed, run, f"{MAPPING}-{run}-2", export_arn=deployed.export().arn)
-    ended = deployed.wait_for_end(execution)
-    assert ended["error"] == "RunConflictError"
-    assert f"Run {run} was begun with another export" in ended["cause"]
+    view = deployed.backfill(run, "--export-arn", deployed.export().arn, status=1)
+    assert (view["state"], view["failure"]["error"]) == ("FAILED", "RunConflictError")
+    assert f"Run {run} was begun with another export" in view["failure"]["reason"]
+    assert "start a run with an id of its own" in view["failure"]["remedy"]
     assert (deployed.row(run), deployed.report(run)) == before
 
 

@@ -118,7 +118,8 @@ def test_an_execution_times_out(emulator, watched):
 def test_a_failed_execution_tells_why(emulator, watched):
     machine = Machine(emulator, {"Task": {"Type": "Fail", "Error": "BadError", "Cause": "Bad."}})
     received = watched(machine, "FAILED")
-    machine.run()
+    description = machine.run()
+    assert (description["error"], description["cause"], description.get("output")) == ("BadError", "Bad.", None)
     (event,) = emulator.wait_until(received)
     detail = event["detail"]
     assert (detail["status"], detail["error"], detail["cause"]) == ("FAILED", "BadError", "Bad.")
