@@ -6,35 +6,26 @@ All that is wrong with a record is told at once, so that it is mended once.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from decimal import localcontext
-from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from jmespath.exceptions import JMESPathError
 
-from dynaurora.attributes import describe, plain_item
+from dynaurora.attributes import plain_item
 from dynaurora.columns import Misfit
 from dynaurora.errors import Reason, RejectedChange
 from dynaurora.expressions import compile_expression
+from dynaurora.judging import MAX_REASONS, make_judge
 from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.paths import remainder, taken_paths, undeclared_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jsonschema import ValidationError
-
     from dynaurora.changes import Change, TypedItem
     from dynaurora.columns import Field
+    from dynaurora.judging import Judge
     from dynaurora.mapping import Column, Mapping
-
-MAX_REASONS = 20
-"""As many as a person reads; a record with more is as wrong."""
-SCHEMA_PRECISION = 1000
-"""Digits for `multipleOf`, the one keyword that calculates: enough for the quotient of any two numbers that DynamoDB
-holds, 38 digits and 255 orders of magnitude apart."""
 
 
 class _Missing:
@@ -57,9 +48,9 @@ class Row:
 class RowMapper:
     """Maps changes to rows by one mapping; make it once and use it for every change."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: Mapping, judge: Judge | None = None) -> None:
         self.mapping = mapping
-        self._validate = mapping.validator.iter_errors
+        self._judge = judge or make_judge(mapping)
         self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != UNMAPPED]
         self._taken = taken_paths(column.source for column, _ in self._finders if column.source != CHANGED_AT_MS)
         self._key_positions = [mapping.columns.index(column) for column in mapping.key_columns]
@@ -83,12 +74,11 @@ class RowMapper:
 
     def _check_schema(self, item: dict[str, Any]) -> None:
         try:
-            with localcontext(prec=SCHEMA_PRECISION):
-                errors = list(islice(self._validate(item), MAX_REASONS))
+            reasons = self._judge(item)
         except ArithmeticError:
             raise RejectedChange(Reason("range", "", "has a number too large or small to be judged")) from None
-        if errors:
-            raise RejectedChange(*(explain(error) for error in errors))
+        if reasons:
+            raise RejectedChange(*reasons)
 
     def _check_keys(self, item: dict[str, Any]) -> None:
         missing = [name for name in self.mapping.key_attributes if item.get(name) is None]
@@ -132,23 +122,6 @@ class RowMapper:
         message = "is taken by no column and named nowhere in the schema"
         unknown = undeclared_paths(remainder(item, self._taken), self.mapping.schema)
         return [Reason("unmapped", path, message) for path in unknown]
-
-
-def explain(error: ValidationError) -> Reason:
-    """Return the reason that a schema error gives, without the value that broke it: it may be personal."""
-    path = ".".join(map(str, error.absolute_path))
-    keyword, expected = cast("str | None", error.validator), cast("Any", error.validator_value)
-    if keyword is None:  # the schema `false`
-        return Reason("schema", path, "is there, and the schema does not allow it")
-    if keyword == "type":
-        allowed = expected if isinstance(expected, str) else " or ".join(expected)
-        return Reason(keyword, path, f"is {describe(error.instance)}, and the schema takes {allowed}")
-    if keyword in {"required", "dependentRequired"}:
-        return Reason(keyword, path, error.message)
-    if keyword == "format":
-        return Reason(keyword, path, f"is not of the format {expected}")
-    limit = json.dumps(expected, default=str)
-    return Reason(keyword, path, f"breaks {keyword}: {limit if len(limit) <= 80 else limit[:79] + '…'}")
 
 
 def _encode(column: Column, value: Any, reasons: list[Reason]) -> Field:
