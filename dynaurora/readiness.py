@@ -23,7 +23,7 @@ from dynaurora.planning import read_plan
 from dynaurora.versions import SNAPSHOT_MARGIN_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dynaurora.objects import ObjectStore
 
@@ -187,11 +187,11 @@ class AwsSource:
     def describe(self) -> SourceState:
         """Return the table's state as it is now."""
         with aws.translated_errors():
-            table = _unless_missing("dynamodb", "describe_table", TableName=self.table).get("Table")
+            table = _unless_missing(aws.client("dynamodb").describe_table, TableName=self.table).get("Table")
             if table is None:
                 return SourceState(self.table)
             backups = aws.client("dynamodb").describe_continuous_backups(TableName=self.table)
-            mapping = _unless_missing("lambda", "get_event_source_mapping", UUID=self.mapping)
+            mapping = _unless_missing(aws.client("lambda").get_event_source_mapping, UUID=self.mapping)
         recovery = backups["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
         stream = table.get("StreamSpecification") or {}
         is_on = bool(stream.get("StreamEnabled"))
@@ -209,10 +209,10 @@ class AwsSource:
         )
 
 
-def _unless_missing(service: str, call: str, **parameters: str) -> dict[str, Any]:
+def _unless_missing(call: Callable[..., dict[str, Any]], **parameters: str) -> dict[str, Any]:
     """Return a call's answer, or nothing where what it asks for does not exist."""
     try:
-        answer: dict[str, Any] = getattr(aws.client(service), call)(**parameters)
+        answer = call(**parameters)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
