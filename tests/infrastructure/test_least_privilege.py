@@ -159,28 +159,30 @@ def test_another_service_may_do_what_it_is_there_for(role: Resource) -> None:
 
 # Exactly one statement allows a thing. Which objects two patterns share is asked of keys that there are.
 
-EXPORT = f"{keys.export_prefix('r')}AWSDynamoDB/01-a"
+EXPORT = f"{keys.export_prefix(MAPPING, 'r')}AWSDynamoDB/01-a"
 KEYS = [
     f"{EXPORT}/manifest-summary.json",
     f"{EXPORT}/data/a.json.gz",
-    keys.export_request("r"),
-    keys.plan("r"),
-    keys.planned("r"),
-    keys.backfill_batch("r", 1),
-    keys.backfill_descriptor("r", 1),
-    keys.sweep_plan("r"),
-    keys.sweep_batch("r", 1),
+    keys.export_request(MAPPING, "r"),
+    keys.plan(MAPPING, "r"),
+    keys.planned(MAPPING, "r"),
+    keys.backfill_batch(MAPPING, "r", 1),
+    keys.backfill_descriptor(MAPPING, "r", 1),
+    keys.backfill_rejects(MAPPING, "r", 1),
+    keys.sweep_plan(MAPPING, "r"),
+    keys.sweep_batch(MAPPING, "r", 1),
     keys.manifest(MAPPING, "b"),
-    keys.reprocess_plan("r"),
+    keys.reprocess_plan(MAPPING, "r"),
     keys.reprocessed_batch(MAPPING, "d"),
-    keys.remainder("r", 1, 1),
-    keys.parked_remainder("r", 1, 1),
+    keys.remainder(MAPPING, "r", 1, 1),
+    keys.parked_remainder(MAPPING, "r", 1, 1),
     keys.failed_batch(MAPPING, "b"),
     keys.parked(MAPPING, keys.failed_batch(MAPPING, "b")),
-    keys.report("r"),
-    f"{keys.failed_records_prefix(MAPPING)}backfill/x",
-    f"{keys.PROCESSED}/mapping={MAPPING}/x",
-    f"{keys.NOTICES}/mapping={MAPPING}/x",
+    keys.report(MAPPING, "r"),
+    keys.oversize_record(MAPPING, "1"),
+    keys.notice(MAPPING, "c", 1),
+    f"{keys.processed_prefix(MAPPING)}x",
+    f"{keys.unforwarded_prefix('${EventSourceMappingId}')}x",
 ]
 
 
