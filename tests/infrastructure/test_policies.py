@@ -177,6 +177,12 @@ def test_a_role_has_no_managed_policies(role):
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)
+def test_a_role_has_the_boundary_that_the_account_asks_for(role):
+    bounded = ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
+    assert role.properties["PermissionsBoundary"] == {"Fn::If": bounded}
+
+
+@pytest.mark.parametrize("role", ROLES, ids=str)
 def test_a_service_takes_a_role_for_its_own_resource_only(role):
     (statement,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Action"] == "sts:AssumeRole"
