@@ -38,7 +38,13 @@ test: system .venv/.dev environments ## Every test, up to the whole path from ta
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: pr
-pr: check test ## What has to pass before a change is merged: check and test
+pr: check security test ## What has to pass before a change is merged: check, security and test
+
+.PHONY: security
+security: .venv/.local ## Look for what is insecure in the templates, and for known vulnerabilities of what is deployed
+	@$(BIN)/python -m local.venvs security
+	.venvs/security/bin/checkov
+	@$(BIN)/python -m infra.scan_lock .venvs/security/bin/pip-audit
 
 .PHONY: soak
 soak: system .venv/.dev ## Random histories held against a model of DynamoDB; HISTORIES=10000, SEED=1 to tell them again
@@ -78,7 +84,7 @@ system:
 
 .PHONY: environments
 environments: .venv/.dev
-	@$(BIN)/python -m local.venvs
+	@$(BIN)/python -m local.venvs aws emulator moto runtime
 
 .venv/.created:
 	@local/install.sh python
