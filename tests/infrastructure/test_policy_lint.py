@@ -2,12 +2,16 @@
 
 import json
 import re
+import warnings
 
 import pytest
-from parliament import analyze_policy_string
 
 from tests.infrastructure.deployment import Resource, list_resources
 from tests.infrastructure.test_policies import MAPPING, ROLES, as_list, list_statements
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ResourceWarning)  # it leaves the files of its data open
+    from parliament import analyze_policy_string
 
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": "123456789012",
@@ -17,7 +21,6 @@ PSEUDO_PARAMETERS = {
     "AWS::URLSuffix": "amazonaws.com",
     "Mapping": MAPPING,
 }
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it closes no file
 PLACE = "eu-west-1:123456789012"
 ARNS = {
     "ClusterArn": f"arn:aws:rds:{PLACE}:cluster:name",
