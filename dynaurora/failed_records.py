@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,24 +75,33 @@ def encode_failed_record(record: FailedRecord) -> bytes:
 def decode_failed_record(line: bytes) -> FailedRecord:
     """Return the failed record of one line.
 
-    Raises ValueError where the line is no such envelope.
+    What is said of the record matters less than the record: a count or a time that is none is 0, for unknown. Raises
+    ValueError where the line is no such envelope.
     """
     try:
         envelope: dict[str, Any] = {name.lower(): value for name, value in json.loads(line).items()}
-        failed_at_ms = int(envelope.get("attemptendingtimestamp") or 0)
-        arrived_at_ms = int(envelope.get("arrivaltimestamp") or failed_at_ms)
+        failed_at_ms = _read_number(envelope.get("attemptendingtimestamp"))
+        arrived_at_ms = _read_number(envelope.get("arrivaltimestamp")) or failed_at_ms
         return FailedRecord(
-            data=base64.b64decode(envelope["rawdata"], validate=True),
+            data=base64.b64decode("".join(envelope["rawdata"].split()), validate=True),
             error_code=str(envelope.get("errorcode") or ""),
             error_message=str(envelope.get("errormessage") or ""),
-            attempts=int(envelope.get("attemptsmade") or 0),
+            attempts=_read_number(envelope.get("attemptsmade")),
             failed_at_ms=failed_at_ms,
             function_arn=str(envelope.get("lambdaarn") or ""),
             arrived_at_ms=None if arrived_at_ms == failed_at_ms else arrived_at_ms,
-            reprocessed=int(envelope.get("reprocessed") or 0),
+            reprocessed=_read_number(envelope.get("reprocessed")),
         )
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the line is not a failed record: {error}") from error
+
+
+def _read_number(value: Any) -> int:
+    """Return a number that may be written as text, or with a fraction; 0 where it is none."""
+    for read in (int, lambda text: int(float(text))):
+        with suppress(TypeError, ValueError, OverflowError):
+            return read(value)
+    return 0
 
 
 def now_ms() -> int:
