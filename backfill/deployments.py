@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 OUTPUTS: Final = {
     "table": "SourceTableName",
     "bucket": "LandingBucketName",
-    "event_source_mapping": "ForwardChangesEventSourceMappingId",
     "backfill_table_arn": "BackfillTableStateMachineArn",
     "reprocess_failures_arn": "ReprocessFailuresStateMachineArn",
     "import_batch_arn": "ImportBatchStateMachineArn",
@@ -40,8 +39,6 @@ class Deployment:
     """The DynamoDB table."""
     bucket: str
     """The landing bucket."""
-    event_source_mapping: str
-    """The UUID of the mapping that reads the table's stream."""
     backfill_table_arn: str
     reprocess_failures_arn: str
     import_batch_arn: str
@@ -53,7 +50,7 @@ class Deployment:
     @property
     def place(self) -> Place:
         """Where its failures are."""
-        return Place(self.bucket, self.mapping, self.event_source_mapping)
+        return Place(self.bucket, self.mapping)
 
     def machine_arn(self, kind: Kind) -> str:
         """Return the ARN of the state machine that does the runs of a kind."""

@@ -150,9 +150,13 @@ def failed_batch(mapping: str, batch_id: str) -> str:
     return f"{failed_batches_prefix(mapping)}{batch_id}.json"
 
 
-def unforwarded_prefix(event_source_mapping: str) -> str:
-    """Return the prefix of the stream records that an event source mapping gave up on, by its UUID."""
-    return f"{UNFORWARDED}/{event_source_mapping}/"
+def unforwarded_prefix() -> str:
+    """Return the prefix of the stream records that event source mappings gave up on.
+
+    Of all of them: where the stream is switched off and on again another one reads it, and what the one before gave up
+    on is still this stack's.
+    """
+    return f"{UNFORWARDED}/"
 
 
 def parked_prefix(mapping: str) -> str:

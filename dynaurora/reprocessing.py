@@ -53,13 +53,11 @@ class Place:
 
     bucket: str
     mapping: str
-    event_source_mapping: str
-    """UUID of the mapping whose on-failure objects are this stack's."""
 
     def prefixes(self, *, parked: bool) -> dict[str, str]:
         """Return the prefixes to look under, each with the kind of what is there."""
         records, batches = keys.failed_records_prefix(self.mapping), keys.failed_batches_prefix(self.mapping)
-        under = {records: RECORDS, keys.unforwarded_prefix(self.event_source_mapping): RECORDS, batches: BATCH}
+        under = {records: RECORDS, keys.unforwarded_prefix(): RECORDS, batches: BATCH}
         if parked:
             under |= {keys.parked(self.mapping, records): RECORDS, keys.parked(self.mapping, batches): BATCH}
         return under

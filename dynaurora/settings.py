@@ -169,8 +169,6 @@ class ListFailuresSettings(Settings):
 
     landing_bucket: str
     """The bucket of the failures."""
-    event_source_mapping_id: str
-    """The event source mapping whose on-failure objects are this stack's."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 settings = ListFailuresSettings.from_environment()
 observe_mapping(settings.mapping)
-place = Place(settings.landing_bucket, settings.mapping, settings.event_source_mapping_id)
+place = Place(settings.landing_bucket, settings.mapping)
 
 
 @observed

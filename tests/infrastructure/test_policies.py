@@ -106,13 +106,8 @@ def test_objects_are_allowed_by_prefix_and_mapping_or_run(role, statement):
             assert actions == {"s3:GetObject"}, "exports are anyone's, and only read"
         else:
             assert bucket == "LandingBucketName"
-            assert is_of_the_stream(key, role) or is_of_the_mapping(key) or is_of_a_run(key, role)
-
-
-def is_of_the_stream(key, role):
-    """Whether a key is of what the stream's mapping gives up on, by its UUID, which its own function cannot know."""
-    by_its_own_function = role.id == "ForwardChangesRole" and key == f"{keys.UNFORWARDED}/*"
-    return by_its_own_function or key == f"{keys.unforwarded_prefix('${EventSourceMappingId}')}*"
+            of_the_stream = key == f"{keys.unforwarded_prefix()}*"
+            assert of_the_stream or is_of_the_mapping(key) or is_of_a_run(key, role)
 
 
 def is_of_the_mapping(key):

@@ -268,7 +268,7 @@ def test_what_failed_never_expires():
         keys.failed_records_prefix(MAPPING),
         keys.failed_batches_prefix(MAPPING),
         keys.parked_prefix(MAPPING),
-        keys.unforwarded_prefix("0f1e"),
+        keys.unforwarded_prefix(),
     )
     assert not any(key.startswith(tuple(list_expiries())) for key in kept)
 

@@ -20,7 +20,6 @@ DEPLOYMENT = Deployment(
     mapping="web_analytics",
     table="web_analytics",
     bucket="landing",
-    event_source_mapping="uuid",
     backfill_table_arn=f"{MACHINES}-backfill-table",
     reprocess_failures_arn=f"{MACHINES}-reprocess-failures",
     import_batch_arn=f"{MACHINES}-import-batch",

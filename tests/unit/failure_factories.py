@@ -14,15 +14,15 @@ from dynaurora.rows import RowMapper
 from tests.unit.factories import click, click_change, stream_record
 from tests.unit.fakes import InMemoryObjects
 
-BUCKET, MAPPING, UUID = "landing", "web_analytics", "uuid"
-PLACE = Place(BUCKET, MAPPING, UUID)
+BUCKET, MAPPING = "landing", "web_analytics"
+PLACE = Place(BUCKET, MAPPING)
 SEEN_MS = 1_795_421_700_000
 """2026-11-23 08:15:00 UTC."""
 FAILED = keys.failed_records_prefix(MAPPING)
 FIREHOSE_KEY = f"{FAILED}processing-failed/2026/11/23/08/changes"
 OVERSIZE_KEY = keys.oversize_record(MAPPING, "111")
 BACKFILL_KEY = keys.backfill_rejects(MAPPING, "r1", 1)
-UNFORWARDED_KEY = f"{keys.unforwarded_prefix(UUID)}shard-1/2026/11/23/object"
+UNFORWARDED_KEY = f"{keys.unforwarded_prefix()}uuid/shard-1/2026/11/23/object"
 BATCH_ID = "0123456789abcdef0123456789abcdef01234567"
 BATCH_KEY = keys.failed_batch(MAPPING, BATCH_ID)
 CONVERSION_KEY = keys.failed_batch(MAPPING, "r1-000002")

@@ -10,7 +10,6 @@ def describe_stack(name="clicks", mapping="web_analytics", **changed):
     outputs = {
         "SourceTableName": "web_analytics",
         "LandingBucketName": "landing",
-        "ForwardChangesEventSourceMappingId": "uuid",
         "BackfillTableStateMachineArn": DEPLOYMENT.backfill_table_arn,
         "ReprocessFailuresStateMachineArn": DEPLOYMENT.reprocess_failures_arn,
         "ImportBatchStateMachineArn": DEPLOYMENT.import_batch_arn,

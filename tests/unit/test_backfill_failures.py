@@ -405,7 +405,7 @@ def test_an_export_is_readable_by_its_owner_only(tmp_path):
                 ("failed_batches/mapping=web_analytics/", 2),
                 (f"{made.FAILED}backfill/run=r1/", 1),
                 (f"{made.FAILED}oversize/", 1),
-                ("aws/lambda/uuid/", 1),
+                ("aws/lambda/", 1),
             ],
         ),
     ],

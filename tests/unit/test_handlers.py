@@ -43,7 +43,7 @@ FUNCTIONS = {
     "reconcile_run": DATABASE,
     "plan_sweep": [*DATABASE, "LANDING_BUCKET"],
     "report_run": ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
-    "list_failures": ["MAPPING", "LANDING_BUCKET", "EVENT_SOURCE_MAPPING_ID"],
+    "list_failures": ["MAPPING", "LANDING_BUCKET"],
     "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"],
     "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],

@@ -23,13 +23,15 @@ from tests.unit.factories import EXPIRED, click_change, click_item, column, make
 from tests.unit.fakes import InMemoryObjects, etag_of
 
 MAPPING = "web_analytics"
-PLACE = Place("landing", MAPPING, "14e0db71")
+PLACE = Place("landing", MAPPING)
 MAPPER = RowMapper(load_mapping(MAPPING))
 RECORDS = keys.failed_records_prefix(MAPPING)
 FIREHOSE_KEY = f"{RECORDS}processing-failed/2026/11/23/08/changes-1"
 BACKFILL_KEY = keys.backfill_rejects(MAPPING, "r0", 1)
 OVERSIZE_KEY = keys.oversize_record(MAPPING, "111")
 UNFORWARDED_KEY = "aws/lambda/14e0db71/shardId-1/2026/11/23/2026-11-23T08.15.00-0f1e"
+OTHER_UNFORWARDED_KEY = "aws/lambda/e71b2d9c/shardId-1/2026/10/02/2026-10-02T11.40.00-2c77"
+"""Of the event source mapping that read the stream before it was switched off and on."""
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:dynaurora-convert-failures"
 GOOD = click_change(version=7)
 BAD = click_change({"Hits": "many"}, version=8, page_id="bad")
@@ -111,13 +113,14 @@ def test_everything_that_is_kept_as_failed_is_taken_up():
         keys.failed_batch(MAPPING, "r0-000001"),
         json.dumps({"batch": None, "conversion": {"run": "r0"}}).encode(),
     )
-    put(store, "aws/lambda/another/shard/1", b"another mapping's")
+    put(store, OTHER_UNFORWARDED_KEY, invocation(stream_record()))
     put(store, keys.parked(MAPPING, FIREHOSE_KEY), failed())
     put(store, "processed/mapping=web_analytics/1", b"a batch")
     records, *batches = sorted(
         plan_reprocess(PLACE, store, prefix=None, parked=False), key=lambda entry: entry["kind"], reverse=True
     )
-    assert {item["key"] for item in records["objects"]} == {FIREHOSE_KEY, BACKFILL_KEY, OVERSIZE_KEY, UNFORWARDED_KEY}
+    kept = {FIREHOSE_KEY, BACKFILL_KEY, OVERSIZE_KEY, UNFORWARDED_KEY, OTHER_UNFORWARDED_KEY}
+    assert {item["key"] for item in records["objects"]} == kept
     assert {entry["kind"]: entry.get("batch") or entry["conversion"] for entry in batches} == {
         "batch": {"mapping": MAPPING},
         "conversion": {"run": "r0"},

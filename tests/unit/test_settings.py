@@ -87,7 +87,7 @@ def test_settings_of_runs_are_read_from_the_environment(environment):
 
 def test_settings_of_reprocesses_are_read_from_the_environment(environment):
     environment(**ENVIRONMENT)
-    assert ListFailuresSettings.from_environment() == ListFailuresSettings("web_analytics", "landing", "14e0db71")
+    assert ListFailuresSettings.from_environment() == ListFailuresSettings("web_analytics", "landing")
     assert ConvertFailuresSettings.from_environment() == ConvertFailuresSettings(
         mapping="web_analytics", landing_bucket="landing", max_attempts=5, ttl_deletes="ignore"
     )
@@ -123,7 +123,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
             ReportRunSettings,
             ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
         ),
-        (ListFailuresSettings, ["MAPPING", "LANDING_BUCKET", "EVENT_SOURCE_MAPPING_ID"]),
+        (ListFailuresSettings, ["MAPPING", "LANDING_BUCKET"]),
         (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"]),
         (SettleFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),

@@ -195,14 +195,12 @@ def test_what_failed_is_taken_up_every_hour(account, deployed):
     assert queue.endswith(":" + deployed["UnstartedReprocessesQueueUrl"].rsplit("/", 1)[1])
 
 
-def test_a_reprocess_is_given_its_stream_and_its_bounds(account, deployed):
+def test_a_reprocess_is_given_its_bounds(account, deployed):
     client = account.client("lambda")
 
     def read_settings(name):
         return client.get_function_configuration(FunctionName=deployed[name])["Environment"]["Variables"]
 
-    listing = read_settings("ListFailuresFunctionName")
-    assert listing["EVENT_SOURCE_MAPPING_ID"] == deployed["ForwardChangesEventSourceMappingId"]
     assert read_settings("ConvertFailuresFunctionName")["MAX_ATTEMPTS"] == "5"
     settling = read_settings("SettleFailuresFunctionName")
     assert (settling["MAX_ATTEMPTS"], settling["NOTICE_INTERVAL_SECONDS"]) == ("5", "3600")

@@ -308,7 +308,7 @@ class History:
 
     def _leave_unforwarded(self, step: int, records: list[dict[str, Any]]) -> None:
         """Keep stream records as the event source mapping does when it gives up on them."""
-        key = f"{keys.unforwarded_prefix(EVENT_SOURCE_MAPPING)}shardId-1/{step}"
+        key = f"{keys.unforwarded_prefix()}{EVENT_SOURCE_MAPPING}/shardId-1/{step}"
         invocation = {"payload": json.dumps({"Records": records})}
         self._store.write(BUCKET, key, json.dumps(invocation).encode())
 
@@ -351,7 +351,7 @@ class History:
 
     def _reprocess(self, *, parked: bool = False) -> Iterator[Parcel]:
         """Map again what was refused; an object is settled once its rows are imported, if nothing dies before."""
-        run, place = self._next_run(), ReprocessPlace(BUCKET, NAME, EVENT_SOURCE_MAPPING)
+        run, place = self._next_run(), ReprocessPlace(BUCKET, NAME)
         remaker = Remaker(self._mapper, self._store, BUCKET, run, MAX_ATTEMPTS, ignore_expiries=False, function_arn="")
         for entry in list(plan_reprocess(place, self._store, prefix=None, parked=parked)):
             remade = remaker.remake(entry["number"], [Source(**item) for item in entry["objects"]])
