@@ -136,6 +136,10 @@ ERRORS_OF_ANY_SERVICE = {"SdkClientException", "ThrottlingException"}
 
 HISTORY_EVENTS = 25_000
 """Most events of a Standard execution (Step Functions developer guide, "Quotas")."""
+HOUR = 3600
+"""What a maintenance of the database may take, in seconds."""
+HARDLY_EVER = 4
+"""Standard deviations: a sum of so many draws is further below its mean less than once in ten thousand times."""
 EVENTS_OF_AN_ATTEMPT = 3
 """TaskScheduled, TaskStarted, and TaskFailed or TaskTimedOut."""
 EVENTS_OF_A_POLL = 9
@@ -419,6 +423,21 @@ def test_an_import_that_failed_is_not_started_again(name, label, state):
 
 def list_retried(state):
     return {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
+
+
+def list_longest_waits(retrier):
+    """The longest wait before each retry: it doubles up to the cap."""
+    waits = (retrier["IntervalSeconds"] * retrier["BackoffRate"] ** retry for retry in range(retrier["MaxAttempts"]))
+    return [min(wait, retrier["MaxDelaySeconds"]) for wait in waits]
+
+
+@pytest.mark.parametrize(("name", "label", "state"), TASKS)
+def test_an_hour_of_maintenance_is_sat_out_whatever_is_drawn(name, label, state):
+    retriers = [retrier for retrier in state["Retry"] if "DatabaseUnavailableError" in retrier["ErrorEquals"]]
+    for retrier in retriers if label != "Close run" else []:  # EventBridge closes what the state could not
+        waits = list_longest_waits(retrier)
+        mean, variance = sum(waits) / 2, sum(wait**2 for wait in waits) / 12  # of draws between nothing and the longest
+        assert mean - HARDLY_EVER * variance**0.5 > HOUR
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
