@@ -23,12 +23,14 @@ from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
 from dynaurora.reprocessing import (
     BATCH,
-    CONVERSION,
     UNFORWARDED_CODE,
     UNREADABLE_CODE,
+    UNSTARTED,
     Place,
+    kind_of_batch,
     list_failures,
     read_records,
+    unstarted_batch,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from dynaurora.objects import Listed, ObjectStore
 
 RECORD: Final = "record"
+UNSTARTED_CODE: Final = "dynaurora.Unstarted"
 ID_LENGTH: Final = 12
 DIGEST: Final = re.compile(r"[0-9a-f]{40}")
 QUOTED: Final = re.compile(
@@ -79,7 +82,7 @@ class Failure:
     """One record or batch that is kept."""
 
     kind: str
-    """RECORD, BATCH or CONVERSION: a batch that could not be converted."""
+    """RECORD, or of a batch, how a reprocess takes it up."""
     bucket: str
     key: str
     """Of the object."""
@@ -190,6 +193,9 @@ class FailureReader:
     def read_object(self, kind: str, listed: Listed) -> Iterator[Failure]:
         """Yield the failures in an object; none where it is gone, because a run has settled it meanwhile."""
         with suppress(ObjectMissingError):
+            if kind == UNSTARTED:
+                yield self._make_batch(listed, describe_unstarted(self.place, listed))
+                return
             if kind == BATCH:
                 yield self._make_batch(listed, self.store.read(self.place.bucket, listed.key))
                 return
@@ -219,7 +225,7 @@ class FailureReader:
         record = read_object(body)
         attempts = record.get("attempts")
         return Failure(
-            kind=CONVERSION if record.get("conversion") else BATCH,
+            kind=UNSTARTED if record.get("error") == UNSTARTED_CODE else kind_of_batch(record),
             bucket=self.place.bucket,
             key=listed.key,
             number=1,
@@ -233,6 +239,19 @@ class FailureReader:
         )
 
 
+def describe_unstarted(place: Place, listed: Listed) -> bytes:
+    """Return what is known of a batch that no import was started for, as the record of a failed one has it."""
+    batch = unstarted_batch(place, listed)
+    record = {
+        "batch_id": batch.id,
+        "batch": batch.as_dict(),
+        "error": UNSTARTED_CODE,
+        "reason": "it is not marked as imported, and no failure of it is recorded",
+        "remedy": "Nothing has to be mended: take it up. If it is imported already, that changes nothing.",
+    }
+    return json.dumps(record).encode()
+
+
 def mask_values(message: str) -> str:
     """Return a message without the values that it quotes."""
     return QUOTED.sub(rf"\g<before>{MASK}", message)
@@ -240,6 +259,8 @@ def mask_values(message: str) -> str:
 
 def name_prefix(place: Place, key: str) -> str:
     """Return the prefix that a failed object is counted under; a run takes it as it is."""
+    if key.startswith(place.processed):
+        return place.processed
     under = max((prefix for prefix in place.prefixes(parked=True) if key.startswith(prefix)), key=len, default="")
     parts = key.removeprefix(under).split("/")[:-1]
     if not under.endswith(keys.failed_records_prefix(place.mapping)):

@@ -10,7 +10,7 @@ from backfill.counting import noting_progress
 from backfill.failures import RECORD
 from backfill.formatting import format_bytes, format_count
 from backfill.judging import IGNORED, PASSES, REFUSED
-from dynaurora.reprocessing import BATCH, CONVERSION
+from dynaurora.reprocessing import BATCH, CONVERSION, SUPERSEDED, UNSTARTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from backfill.reports import Pair
 
 UNJUDGED = "unjudged"
-WAYS = {BATCH: "import again", CONVERSION: "convert again, then import"}
+WAYS = {
+    BATCH: "import again",
+    CONVERSION: "convert again, then import",
+    UNSTARTED: "import for the first time",
+    SUPERSEDED: "forget, since their records are kept themselves",
+}
 """What is done about a batch, by its kind."""
 
 
@@ -31,7 +36,7 @@ class Preview:
     size: int = 0
     """Of the objects, in bytes."""
     kinds: Counter[str] = field(default_factory=Counter)
-    """Records, batches to import and batches to convert."""
+    """Records, and batches by how they are taken up."""
     outcomes: Counter[str] = field(default_factory=Counter)
     """What the mapping says of the records."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -62,7 +67,11 @@ class Preview:
             "bytes": self.size,
             "records": {"all": self.kinds[RECORD], **outcomes},
             "reasons": dict(self.reasons.most_common()),
-            "batches": {"import": self.kinds[BATCH], "convert": self.kinds[CONVERSION]},
+            "batches": {
+                "import": self.kinds[BATCH] + self.kinds[UNSTARTED],
+                "convert": self.kinds[CONVERSION],
+                "forget": self.kinds[SUPERSEDED],
+            },
             "errors": dict(self.errors.most_common()),
         }
 
@@ -94,6 +103,6 @@ def describe_preview(preview: Preview) -> Iterator[Pair]:
             yield "", f"{format_count(preview.outcomes[IGNORED])} would be ignored: deleted by Time to Live"
         yield "", f"{format_count(preview.outcomes[REFUSED])} would be refused again"
         yield from (("", f"  {format_count(count)} {reason}") for reason, count in preview.reasons.most_common())
-    yield "batches", format_count(preview.kinds[BATCH] + preview.kinds[CONVERSION])
+    yield "batches", format_count(sum(preview.kinds[kind] for kind in WAYS))
     yield from (("", f"{preview.kinds[kind]:,} to {way}") for kind, way in WAYS.items() if preview.kinds[kind])
     yield from (("", f"  {format_count(count)} {error}") for error, count in preview.errors.most_common())

@@ -27,6 +27,7 @@ from backfill.starting import (
     start_execution,
     watch_started,
 )
+from dynaurora.errors import InvalidRunError
 
 if TYPE_CHECKING:
     from backfill.clients import Clients
@@ -71,6 +72,9 @@ def start(
 
     --dry-run maps each record with the mapping as it is on this machine, so a correction can be tried before it is
     deployed.
+
+    A run without --prefix also imports streamed batches that no import was started for. --prefix processed/mapping=…/
+    takes up these alone, however old or young.
     """
     with explained_errors():
         clients = connect()
@@ -90,9 +94,10 @@ def start(
 
 def check_prefix(deployment: Deployment, prefix: str | None) -> None:
     """Raise WrongUseError where nothing of this stack's can be under a prefix."""
-    under = deployment.place.prefixes(parked=True)
-    if prefix and not any(prefix.startswith(place) or place.startswith(prefix) for place in under):
-        raise WrongUseError(f"No failures can be under {prefix!r}. They are under: {', '.join(under)}.")
+    try:
+        deployment.place.check_prefix(prefix)
+    except InvalidRunError as error:
+        raise WrongUseError(error.problem) from error
 
 
 def check_alone(clients: Clients, deployment: Deployment, stack: str | None) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 
 from dynaurora.errors import InvalidBatchError
 
+IMPORTED = {"dynaurora": "imported"}
+"""Tag of an object whose rows are in Aurora; the landing bucket's lifecycle expires no other batch."""
 SOURCES = ("stream", "backfill", "reprocess", "sweep")
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from dynaurora import keys, sql
 from dynaurora.aurora import DuplicateRow
+from dynaurora.batches import IMPORTED
 from dynaurora.errors import (
     InvalidBatchError,
     MalformedBatchError,
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from dynaurora.batches import Batch
     from dynaurora.mapping import Mapping
     from dynaurora.objects import ObjectStore
-
-IMPORTED = {"dynaurora": "imported"}
-"""Tag of an object whose rows are in Aurora; the landing bucket's lifecycle expires no other batch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,12 @@ class ObjectStore(Protocol):
         """Give an object these tags and no others. Raises ObjectMissingError."""
         ...
 
-    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """Yield the objects whose keys begin with a prefix, in the order of the keys' bytes."""
+    def read_tags(self, bucket: str, key: str) -> dict[str, str]:
+        """Return an object's tags. Raises ObjectMissingError."""
+        ...
+
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[Listed]:
+        """Yield the objects whose keys begin with a prefix, and come after a key, in the order of the keys' bytes."""
         ...
 
     def create(self, bucket: str, key: str, body: bytes) -> bool:
@@ -143,9 +147,16 @@ class S3Objects:
         with naming(bucket, key):
             aws.client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tag_set})
 
-    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """Yield the objects whose keys begin with a prefix, in the order of the keys' bytes."""
-        pages = iter(aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix))
+    def read_tags(self, bucket: str, key: str) -> dict[str, str]:
+        """Return an object's tags. Raises ObjectMissingError."""
+        with naming(bucket, key):
+            answer = aws.client("s3").get_object_tagging(Bucket=bucket, Key=key)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[Listed]:
+        """Yield the objects whose keys begin with a prefix, and come after a key, in the order of the keys' bytes."""
+        asked = {"Bucket": bucket, "Prefix": prefix, **({"StartAfter": after} if after else {})}
+        pages = iter(aws.client("s3").get_paginator("list_objects_v2").paginate(**asked))
         while True:
             with aws.translated_errors():
                 page = next(pages, None)

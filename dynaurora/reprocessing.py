@@ -4,6 +4,7 @@
         → the current mapping → CSV → import_batch → what was refused again takes the object's place
     batches that Aurora did not take → import_batch → their record goes
     batches that could not be converted → convert_export → import_batch → their record goes
+    streamed batches that are neither imported nor failed, for no import was started → import_batch
 
 A record keeps its version, so an old failed change never beats a newer row. An object is replaced or deleted only when
 its good rows are committed; killed anywhere before, the same work is done again. What has failed MAX_ATTEMPTS times is
@@ -14,14 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from contextlib import ExitStack
+from collections import Counter, deque
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
-from dynaurora.batches import Batch, BatchObject
+from dynaurora.batches import IMPORTED, Batch, BatchObject
 from dynaurora.changes import Change, decode_change, from_stream_record, is_expiry
 from dynaurora.converting import count_apart
 from dynaurora.csv_batches import encode_row
@@ -43,6 +44,16 @@ MAX_ENTRY_BYTES: Final = 64 * 1024 * 1024
 RECORDS: Final = "records"
 BATCH: Final = "batch"
 CONVERSION: Final = "conversion"
+UNSTARTED: Final = "unstarted"
+"""A streamed batch that is not in Aurora, and not kept as failed: its event never came, or its import was stopped."""
+SUPERSEDED: Final = "superseded"
+"""A failed batch of records that are kept themselves, and mapped again: its rows may be those of an older mapping."""
+OVERDUE: Final = timedelta(hours=1)
+"""Age from which a batch is taken for unstarted. One that merely waits for its turn is imported once all the same."""
+LOOKED_BACK: Final = timedelta(days=3)
+MOST_LOOKED_AT: Final = 5000
+"""How far back unstarted batches are looked for without being asked: S3 has to be asked about each batch there is. With
+a run each hour, each batch is looked at many times before it is too old."""
 UNFORWARDED_CODE: Final = "dynaurora.Unforwarded"
 UNREADABLE_CODE: Final = "dynaurora.Unreadable"
 
@@ -62,6 +73,17 @@ class Place:
             under |= {keys.parked(self.mapping, records): RECORDS, keys.parked(self.mapping, batches): BATCH}
         return under
 
+    @property
+    def processed(self) -> str:
+        """The prefix of the streamed batches."""
+        return keys.processed_prefix(self.mapping)
+
+    def check_prefix(self, prefix: str | None) -> None:
+        """Raise InvalidRunError where nothing of this stack's can be under a prefix."""
+        prefixes = (*self.prefixes(parked=True), self.processed)
+        if prefix is not None and not any(narrow(under, prefix) for under in prefixes):
+            raise InvalidRunError(f"No failures can be under {prefix!r}; they are under: {', '.join(prefixes)}.")
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -80,18 +102,59 @@ def list_failures(
 ) -> Iterator[tuple[str, Listed]]:
     """Yield each failed object with its kind; those under `prefix` only, where one is given.
 
-    Raises InvalidRunError where nothing of this stack's can be under it.
+    Unstarted batches are among them where the prefix is theirs. Raises InvalidRunError where nothing of this stack's
+    can be under it.
     """
-    found = False
+    place.check_prefix(prefix)
     for under, kind in place.prefixes(parked=parked or (prefix or "").startswith(f"{keys.PARKED}/")).items():
-        if prefix is not None and not (prefix.startswith(under) or under.startswith(prefix)):
-            continue
-        found = True
-        for listed in store.list(place.bucket, prefix if prefix and prefix.startswith(under) else under):
-            yield kind, listed
-    if not found:
-        prefixes = ", ".join(place.prefixes(parked=True))
-        raise InvalidRunError(f"No failures can be under {prefix!r}; they are under: {prefixes}.")
+        if narrowed := narrow(under, prefix):
+            yield from ((kind, listed) for listed in store.list(place.bucket, narrowed))
+    if prefix and (narrowed := narrow(place.processed, prefix)):
+        yield from ((UNSTARTED, listed) for listed in list_unstarted(place, store, narrowed))
+
+
+def narrow(under: str, prefix: str | None) -> str | None:
+    """Return the prefix of what is under both, or None where nothing can be; no prefix narrows nothing."""
+    if prefix is None or under.startswith(prefix):
+        return under
+    return prefix if prefix.startswith(under) else None
+
+
+def list_unstarted(place: Place, store: ObjectStore, prefix: str | None = None) -> Iterator[Listed]:
+    """Yield the streamed batches that are neither marked as imported nor kept as failed.
+
+    All of those under a prefix; without one, those that are overdue, as far as is looked back.
+    """
+    failed = keys.failed_batches_prefix(place.mapping)
+    recorded = {
+        listed.key.rpartition("/")[2].removesuffix(".json")
+        for under in (failed, keys.parked(place.mapping, failed))
+        for listed in store.list(place.bucket, under)
+    }
+    for listed in store.list(place.bucket, prefix) if prefix else list_overdue(place, store, datetime.now(UTC)):
+        if unstarted_batch(place, listed).id not in recorded and not is_imported(store, place.bucket, listed.key):
+            yield listed
+
+
+def list_overdue(place: Place, store: ObjectStore, now: datetime) -> Iterable[Listed]:
+    """Return the streamed batches that had time enough to be imported, as far as is looked back."""
+    first_day = f"{place.processed}{now - LOOKED_BACK:%Y/%m/%d}"  # as the delivery stream names its folders
+    landed = store.list(place.bucket, place.processed, after=first_day)
+    return deque((listed for listed in landed if listed.modified_at < now - OVERDUE), MOST_LOOKED_AT)
+
+
+def is_imported(store: ObjectStore, bucket: str, key: str) -> bool:
+    """Tell whether an object is marked as imported, or is gone."""
+    try:
+        return IMPORTED.items() <= store.read_tags(bucket, key).items()
+    except ObjectMissingError:
+        return True
+
+
+def unstarted_batch(place: Place, listed: Listed) -> Batch:
+    """Return the batch of a streamed object, as the rule that starts imports describes it."""
+    item = BatchObject(place.bucket, listed.key, listed.etag, listed.size)
+    return Batch(place.mapping, "stream", None, None, (item,))
 
 
 def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, parked: bool) -> Iterator[dict[str, Any]]:
@@ -99,6 +162,10 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
     group, size, number = list[Source](), 0, 0
     for kind, listed in list_failures(place, store, prefix=prefix, parked=parked):
         source = Source(listed.key, listed.etag, listed.size)
+        if kind == UNSTARTED:
+            number += 1
+            yield {"number": number, **unstarted_entry(place, listed)}
+            continue
         if kind == BATCH:
             body = read_or_none(store, place.bucket, source.key)
             if body is not None:  # else it was dealt with since it was listed
@@ -112,7 +179,11 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
         group.append(source)
         size += source.size
     if group:
-        yield {"number": number + 1, "kind": RECORDS, "objects": [asdict(item) for item in group]}
+        number += 1
+        yield {"number": number, "kind": RECORDS, "objects": [asdict(item) for item in group]}
+    for listed in list_unstarted(place, store) if prefix is None else ():
+        number += 1
+        yield {"number": number, **unstarted_entry(place, listed)}
 
 
 def read_batch_record(body: bytes) -> dict[str, Any]:
@@ -125,10 +196,24 @@ def read_batch_record(body: bytes) -> dict[str, Any]:
 
 
 def batch_entry(record: dict[str, Any], source: Source) -> dict[str, Any]:
-    """Return the entry of a failed batch: to be imported, or converted first."""
+    """Return the entry of a failed batch, with what its kind needs."""
+    kind = kind_of_batch(record)
+    needed = {CONVERSION: ("conversion",), BATCH: ("batch",)}.get(kind, ())
+    return {"kind": kind, "objects": [asdict(source)], **{name: record.get(name) for name in needed}}
+
+
+def kind_of_batch(record: dict[str, Any]) -> str:
+    """Return the kind of a failed batch: to be imported, to be converted first, or merely to be forgotten."""
     if record.get("conversion"):
-        return {"kind": CONVERSION, "objects": [asdict(source)], "conversion": record["conversion"]}
-    return {"kind": BATCH, "objects": [asdict(source)], "batch": record.get("batch")}
+        return CONVERSION
+    batch = record.get("batch")
+    return SUPERSEDED if isinstance(batch, dict) and batch.get("source") == "reprocess" else BATCH
+
+
+def unstarted_entry(place: Place, listed: Listed) -> dict[str, Any]:
+    """Return the entry of an unstarted batch."""
+    source = Source(listed.key, listed.etag, listed.size)
+    return {"kind": UNSTARTED, "objects": [asdict(source)], "batch": unstarted_batch(place, listed).as_dict()}
 
 
 # Converting
@@ -321,9 +406,12 @@ class Settler:
 
         Settling again does what was not done yet, and nothing else.
         """
-        imported = entry.get("imported")
-        outcome = self._settle_batch(entry, imported=imported is not None) if entry["kind"] != RECORDS else ""
-        if entry["kind"] == RECORDS and imported is not None:
+        imported, outcome = entry.get("imported"), ""
+        if entry["kind"] in {BATCH, CONVERSION}:
+            outcome = self._settle_batch(entry, imported=imported is not None)
+        elif entry["kind"] == SUPERSEDED:
+            forget_superseded(self.store, self.bucket, Source(**entry["objects"][0]))
+        elif entry["kind"] == RECORDS and imported is not None:
             settle_records(self.store, self.bucket, self.notices.mapping, entry["settlements"])
             forget_batch(self.store, self.bucket, self.notices.mapping, imported["batch_id"])
         records_parked = int(entry.get("parked") or 0) if imported is not None else 0
@@ -335,7 +423,7 @@ class Settler:
             "rejected": (entry.get("batch") or {}).get("rejected") or {} if entry["kind"] == RECORDS else {},
             "records_parked": records_parked,
             "batches_imported": int(imported is not None and entry["kind"] != RECORDS),
-            "batches_failed": int(imported is None),
+            "batches_failed": int(imported is None and entry["kind"] != SUPERSEDED),
             "batches_parked": int(outcome == "parked"),
         }
         return {**counts, "notice": self._notice(counts)}
@@ -395,6 +483,13 @@ def forget_batch(store: ObjectStore, bucket: str, mapping: str, batch_id: str) -
     for key in (failed_key, keys.parked(mapping, failed_key)):
         if read_or_none(store, bucket, key) is not None:  # else the bucket's versions would gain a marker each time
             store.delete(bucket, key)
+
+
+def forget_superseded(store: ObjectStore, bucket: str, source: Source) -> None:
+    """Remove the record of a superseded batch, unless the same batch has failed once more since it was listed."""
+    with suppress(ObjectMissingError):
+        if store.tail(bucket, source.key).etag == source.etag:
+            store.delete(bucket, source.key)
 
 
 def is_recorded(store: ObjectStore, bucket: str, mapping: str, entry: dict[str, Any]) -> bool:

@@ -25,7 +25,10 @@ UNNAMEABLE = {
 }
 """Services whose actions take no resource, with the reason; only they may be allowed on everything."""
 
-OBJECT_ACTIONS = {"s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging"}
+OBJECT_ACTIONS = {
+    *("s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectAcl"),
+    *("s3:GetObjectTagging", "s3:PutObjectTagging"),
+}
 EXPORTED = "*AWSDynamoDB/*"
 """Where the files of an export are, whatever prefix it was made with."""
 

@@ -6,9 +6,8 @@ import re
 import pytest
 
 from dynaurora import keys, settings
-from dynaurora.batches import Batch
+from dynaurora.batches import IMPORTED, Batch
 from dynaurora.closing import STATES_OF_STATUSES
-from dynaurora.imports import IMPORTED
 from dynaurora.mapping import NAME, load_mapping
 from dynaurora.observability import metrics
 from dynaurora.runs import Limits, ReprocessOptions, ReprocessRequest

@@ -23,6 +23,7 @@ FIREHOSE_KEY = f"{FAILED}processing-failed/2026/11/23/08/changes"
 OVERSIZE_KEY = keys.oversize_record(MAPPING, "111")
 BACKFILL_KEY = keys.backfill_rejects(MAPPING, "r1", 1)
 UNFORWARDED_KEY = f"{keys.unforwarded_prefix()}uuid/shard-1/2026/11/23/object"
+LANDED_KEY = f"{keys.processed_prefix(MAPPING)}2026/11/23/08/changes"
 BATCH_ID = "0123456789abcdef0123456789abcdef01234567"
 BATCH_KEY = keys.failed_batch(MAPPING, BATCH_ID)
 CONVERSION_KEY = keys.failed_batch(MAPPING, "r1-000002")

@@ -44,8 +44,14 @@ class InMemoryObjects:
         self.read(bucket, key)
         self.tags[bucket, key] = tags
 
-    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
+    def read_tags(self, bucket: str, key: str) -> dict[str, str]:
+        self.read(bucket, key)
+        return self.tags.get((bucket, key), {})
+
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[Listed]:
         for key in sorted(key for place, key in self.objects if place == bucket and key.startswith(prefix)):
+            if key <= after:
+                continue
             body = self.objects[bucket, key]
             yield Listed(key, etag_of(body), len(body), self.written_at)
 

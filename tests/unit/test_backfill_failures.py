@@ -152,6 +152,23 @@ def test_a_failure_that_is_not_there_says_how_to_list_them():
         find_failure(made.make_reader(), "nope", "clicks")
 
 
+def test_a_batch_that_no_import_was_started_for_is_told_from_one_that_failed():
+    (failure,) = read(parked_store(), Selection(prefix=made.LANDED_KEY))
+    assert (failure.kind, failure.key, failure.attempts) == ("unstarted", made.LANDED_KEY, 0)
+    assert failure.first_seen_at == WRITTEN_AT
+    text = "\n".join(f"{name}: {value}" for name, value in describe_failure(failure, "again", "m", reveal=False))
+    assert f"object: s3://{made.BUCKET}/{made.LANDED_KEY}" in text
+    assert "not marked as imported" in text
+    assert name_prefix(made.PLACE, failure.key) == "processed/mapping=web_analytics/"
+
+
+def test_a_failed_batch_of_records_is_told_to_be_forgotten():
+    batch = json.loads(made.failed_batch())["batch"] | {"source": "reprocess"}
+    store = made.make_store(BATCH_KEY=made.failed_batch(batch=batch))
+    document = preview_reprocess(made.make_reader(store), Selection()).as_dict()
+    assert document["batches"] == {"import": 0, "convert": 0, "forget": 1}
+
+
 # Selecting
 
 
@@ -159,6 +176,7 @@ def parked_store():
     store = made.make_store()
     for key in (made.OVERSIZE_KEY, made.BATCH_KEY):
         store.copy(made.BUCKET, key, keys.parked(made.MAPPING, key))
+    store.write(made.BUCKET, made.LANDED_KEY, b"row\n")
     return store
 
 
@@ -176,6 +194,7 @@ def parked_store():
         (Selection(reason="passes now"), 3),
         (Selection(reason="DatabaseError"), 2),
         (Selection(reason="no such reason"), 0),
+        (Selection(prefix="processed/mapping=web_analytics/"), 1),
     ],
     ids=str,
 )
@@ -184,8 +203,8 @@ def test_selections(selection, count):
 
 
 def test_a_prefix_that_can_hold_no_failures_is_wrong_use():
-    with pytest.raises(WrongUseError, match="No failures can be under 'processed/'") as caught:
-        read(selection=Selection(prefix="processed/"))
+    with pytest.raises(WrongUseError, match="No failures can be under 'reports/'") as caught:
+        read(selection=Selection(prefix="reports/"))
     assert "backfill start" not in caught.value.message
 
 
@@ -438,7 +457,7 @@ def test_a_preview_tells_what_would_pass():
     assert document["objects"] == 6
     assert document["records"] == {"all": 5, "passes": 3, "refused": 2, "ignored": 0, "unjudged": 0}
     assert document["reasons"] == {"payload.Hits (type)": 2}
-    assert document["batches"] == {"import": 1, "convert": 1}
+    assert document["batches"] == {"import": 1, "convert": 1, "forget": 0}
     assert document["errors"] == {"DatabaseError": 2}
 
 

@@ -13,6 +13,7 @@ from botocore.stub import Stubber
 
 import lambdas as package
 from dynaurora import aws
+from dynaurora.batches import IMPORTED
 from dynaurora.changes import encode_change, from_stream_record
 from dynaurora.errors import (
     AccessDeniedError,
@@ -22,7 +23,7 @@ from dynaurora.errors import (
     MalformedBatchError,
     UnknownMappingError,
 )
-from dynaurora.imports import IMPORTED, ImportResult
+from dynaurora.imports import ImportResult
 from dynaurora.observability import logger
 from tests.events import load_event
 from tests.unit.csv_reader import read_line

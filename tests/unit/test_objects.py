@@ -133,6 +133,20 @@ def test_listing_reads_every_page(s3):
     ]
 
 
+def test_listing_may_begin_after_a_key(s3):
+    asked = {"Bucket": "landing", "Prefix": "x/", "StartAfter": "x/2026"}
+    s3.add_response("list_objects_v2", {"IsTruncated": False}, asked)
+    assert list(S3Objects().list("landing", "x/", after="x/2026")) == []
+
+
+def test_tags_are_read_by_name(s3):
+    s3.add_response("get_object_tagging", {"TagSet": [{"Key": "dynaurora", "Value": "imported"}]})
+    s3.add_client_error("get_object_tagging", "NoSuchKey", http_status_code=404)
+    assert S3Objects().read_tags("landing", "x") == {"dynaurora": "imported"}
+    with pytest.raises(ObjectMissingError):
+        S3Objects().read_tags("landing", "x")
+
+
 def test_listing_nothing_is_nothing(s3):
     s3.add_response("list_objects_v2", {"IsTruncated": False}, {"Bucket": "landing", "Prefix": "x/"})
     assert list(S3Objects().list("landing", "x/")) == []

@@ -5,11 +5,14 @@ import copy
 import dataclasses
 import json
 from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 
 from dynaurora import keys, reprocessing
-from dynaurora.batches import Batch
+from dynaurora.batches import Batch, BatchObject
 from dynaurora.changes import Change, encode_change, from_stream_record
 from dynaurora.errors import InvalidRunError, ThrottledError
 from dynaurora.failed_batches import record_failed_batch
@@ -20,7 +23,7 @@ from dynaurora.reprocessing import Place, Remaker, Settler, Source, list_failure
 from dynaurora.rows import RowMapper
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import EXPIRED, click_change, click_item, column, make_mapping, stream_record
-from tests.unit.fakes import InMemoryObjects, etag_of
+from tests.unit.fakes import WRITTEN_AT, InMemoryObjects, etag_of
 
 MAPPING = "web_analytics"
 PLACE = Place("landing", MAPPING)
@@ -159,8 +162,96 @@ def test_a_prefix_bounds_what_is_taken_up(prefix, found):
 
 
 def test_a_prefix_of_something_else_is_refused():
-    with pytest.raises(InvalidRunError, match="No failures can be under 'processed/'"):
-        list_keys(InMemoryObjects(), prefix="processed/")
+    with pytest.raises(InvalidRunError, match="No failures can be under 'reports/'"):
+        list_keys(InMemoryObjects(), prefix="reports/")
+
+
+# Batches that no import was started for
+
+NOW = WRITTEN_AT + timedelta(hours=2)
+"""When it is looked for them; the objects of these tests were written at WRITTEN_AT."""
+LANDED_KEY = keys.processed_prefix(MAPPING) + "2026/11/23/08/changes-1"
+YESTERDAYS_KEY = keys.processed_prefix(MAPPING) + "2026/11/22/23/changes-2"
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Set the time."""
+
+    def set_time(time):
+        monkeypatch.setattr(reprocessing, "datetime", SimpleNamespace(now=lambda _: time))
+
+    set_time(NOW)
+    return set_time
+
+
+def list_unstarted(store, prefix=None):
+    return [listed.key for listed in reprocessing.list_unstarted(PLACE, store, prefix)]
+
+
+def test_a_batch_that_was_neither_imported_nor_failed_is_imported(at):
+    store = InMemoryObjects()
+    source = put(store, LANDED_KEY, b"row\n")
+    (entry,) = plan_reprocess(PLACE, store, prefix=None, parked=False)
+    assert (entry["kind"], entry["objects"]) == ("unstarted", [dataclasses.asdict(source)])
+    batch = Batch.from_event(json.loads(json.dumps(entry)))
+    item = BatchObject("landing", LANDED_KEY, source.etag, source.size)
+    assert batch == Batch(MAPPING, "stream", None, None, (item,)), "the ledger knows it by the same id"
+    assert settle(store, entry, imported=IMPORTED)["batches_imported"] == 1
+    assert settle(store, entry, error=FAILED)["batches_failed"] == 1
+    assert keys_of(store) == [LANDED_KEY]
+
+
+def test_a_batch_that_is_imported_or_kept_as_failed_is_not_started(at):
+    store = InMemoryObjects()
+    for number, park in enumerate((False, True)):
+        source = put(store, f"{LANDED_KEY}-{number}", b"row\n")
+        batch = Batch(MAPPING, "stream", None, None, (BatchObject("landing", source.key, source.etag, source.size),))
+        failed_key = keys.failed_batch(MAPPING, batch.id)
+        put(store, keys.parked(MAPPING, failed_key) if park else failed_key, b"{}")
+    put(store, LANDED_KEY, b"row\n")
+    store.tag("landing", LANDED_KEY, {"dynaurora": "imported", "of": "somebody"})
+    assert list_unstarted(store) == []
+
+
+def test_a_batch_is_not_started_while_its_event_may_still_come(at):
+    store = InMemoryObjects()
+    put(store, LANDED_KEY, b"row\n")
+    at(WRITTEN_AT + reprocessing.OVERDUE)
+    assert list_unstarted(store) == []
+    assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [LANDED_KEY], "unless that is asked for"
+
+
+def test_it_is_looked_for_old_ones_on_request_only(at, monkeypatch):
+    store = InMemoryObjects()
+    put(store, YESTERDAYS_KEY, b"row\n")
+    put(store, LANDED_KEY, b"row\n")
+    assert list_unstarted(store) == [YESTERDAYS_KEY, LANDED_KEY]
+    at(NOW + timedelta(days=3))
+    assert list_unstarted(store) == [LANDED_KEY]
+    assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [YESTERDAYS_KEY, LANDED_KEY]
+    at(NOW)
+    monkeypatch.setattr(reprocessing, "MOST_LOOKED_AT", 1)
+    assert list_unstarted(store) == [LANDED_KEY]
+
+
+@pytest.mark.parametrize("prefix", [LANDED_KEY, "processed/mapping=web_analytics/2026", "processed/", "p"])
+def test_a_prefix_of_batches_takes_up_the_unstarted_ones(at, prefix):
+    store = InMemoryObjects()
+    put(store, LANDED_KEY, b"row\n")
+    assert list_keys(store, prefix=prefix) == {LANDED_KEY}
+
+
+def test_a_batch_that_is_gone_is_not_started(at):
+    store = InMemoryObjects()
+    put(store, LANDED_KEY, b"row\n")
+    listed = list(store.list("landing", LANDED_KEY))
+    store.list = lambda _, prefix, **__: listed if prefix == LANDED_KEY else []
+    store.delete("landing", LANDED_KEY)
+    assert list_unstarted(store, LANDED_KEY) == []
+
+
+# Entries
 
 
 def test_entries_are_bounded_by_objects_and_bytes(monkeypatch):
@@ -451,6 +542,32 @@ def test_records_that_are_in_aurora_end_the_failure_of_their_batch():
     put(store, keys.parked(MAPPING, failed_key), b"{}")
     settle(store, entry_of(remade, source), imported={**IMPORTED, "batch_id": batch_id})
     assert [key for key in keys_of(store) if batch_id in key] == []
+
+
+def test_a_failed_batch_of_records_is_forgotten_and_its_records_are_mapped_anew():
+    """It may be of an older mapping's making, with the versions that the rows of today's have."""
+    store = InMemoryObjects()
+    put(store, FIREHOSE_KEY, failed())
+    batch = remake(store, Source(FIREHOSE_KEY, etag_of(failed()), 1)).batch
+    source = failed_batch(store, batch)
+    superseded, records = plan_reprocess(PLACE, store, prefix=None, parked=False)
+    assert superseded == {"number": 1, "kind": "superseded", "objects": [dataclasses.asdict(source) | {"size": ANY}]}
+    assert [item["key"] for item in records["objects"]] == [FIREHOSE_KEY]
+    settled = settle(store, superseded)
+    assert (settled["batches_failed"], settled["batches_imported"], settled["notice"]) == (0, 0, None)
+    assert ("landing", source.key) not in store.objects
+    settle(store, superseded)
+
+
+def test_a_batch_of_records_that_has_failed_once_more_meanwhile_is_kept():
+    store = InMemoryObjects()
+    put(store, FIREHOSE_KEY, failed())
+    batch = remake(store, Source(FIREHOSE_KEY, etag_of(failed()), 1)).batch
+    source = failed_batch(store, batch)
+    superseded, _ = plan_reprocess(PLACE, store, prefix=None, parked=False)
+    failed_batch(store, batch, execution="arn:e-2")
+    settle(store, superseded)
+    assert json.loads(store.read("landing", source.key))["attempts"] == 2
 
 
 # Cut off between any two steps

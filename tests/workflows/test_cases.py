@@ -68,7 +68,7 @@ def test_children_are_given_their_entry_of_the_plan_and_what_it_takes_to_convert
 @pytest.mark.parametrize("engine", ["emulator", "moto"])
 def test_children_are_given_what_failed_and_the_run_that_takes_it_up(engine, request):
     outcome = request.getfixturevalue(f"outcomes_on_{engine}")[Case("reprocess_failures", "Reprocessed")]
-    (entries,) = read_cases()["reprocess_failures"]["objects"].values()
+    entries, _ = read_cases()["reprocess_failures"]["objects"].values()
     common = {"mapping": "web_analytics", "run": "reprocess-20261123T081500Z"}
     assert [child["input"] for child in outcome["children"]] == [{**common, "entry": entry} for entry in entries]
 

@@ -10,7 +10,7 @@ import pytest
 
 from dynaurora import sql
 from dynaurora.aurora import connect
-from dynaurora.batches import SOURCES, Batch
+from dynaurora.batches import IMPORTED, SOURCES, Batch
 from dynaurora.errors import (
     DynauroraError,
     InvalidBatchError,
@@ -21,7 +21,7 @@ from dynaurora.errors import (
     RowCountError,
     TargetMismatchError,
 )
-from dynaurora.imports import IMPORTED, import_batch, mark_imported
+from dynaurora.imports import import_batch, mark_imported
 from dynaurora.ledger import IMPORTS
 from dynaurora.objects import S3Objects
 from dynaurora.versions import stream_version

@@ -4,7 +4,7 @@ import pytest
 
 from dynaurora import keys
 from tests.integration.backfill.deployed import MAPPING, make_bad_item, make_item
-from tests.integration.reprocess.reprocesses import PARKED, RECORDS, Reprocesses, make_record
+from tests.integration.reprocess.reprocesses import BATCHES, PARKED, RECORDS, Reprocesses, make_record
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +44,21 @@ def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: 
     reprocesses.do(prefix=PARKED)
     assert reprocesses.list_failures() == []
     assert reprocesses.deployed.hits() == {"good": 1, "bad": 3}
+
+
+def test_a_batch_of_records_that_failed_is_made_anew_of_what_is_kept_now(reprocesses: Reprocesses) -> None:
+    key = f"{RECORDS}grows"
+    first, second = make_record(make_item("first")), make_record(make_item("second"))
+    reprocesses.write(key, first)
+    with reprocesses.deployed.variables("ImportBatchFunctionName", DATABASE_CA="no certificate"):
+        assert reprocesses.do().totals["batches_failed"] == 1
+    (failed_key,) = (kept for kept in reprocesses.list_failures() if kept != key)
+    assert failed_key.startswith(BATCHES)
+    reprocesses.write(key, first, second)
+    ended = reprocesses.do()
+    assert (ended.totals["entries"], ended.totals["batches_failed"], ended.totals["rows_changed"]) == (2, 0, 2)
+    assert reprocesses.list_failures() == []
+    assert len(reprocesses.deployed.ledger(ended.run, "reprocess")) == 1
 
 
 def test_what_is_no_record_stays_and_stops_nothing(reprocesses: Reprocesses) -> None:

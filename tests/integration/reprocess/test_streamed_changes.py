@@ -7,10 +7,13 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from dynaurora import keys
-from tests.integration.backfill.deployed import Deployed, make_bad_item, make_item, make_items
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items
 from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, wait_until
 
 pytestmark = pytest.mark.integration
+
+IMPORT_RULE = "dynaurora-import-batch"
+"""The rule of EventBridge's that starts an import for each batch."""
 
 
 def test_a_refused_record_is_kept_with_todays_reason_until_it_is_corrected(streaming: Reprocesses) -> None:
@@ -40,6 +43,31 @@ def test_what_a_broken_transformation_left_is_mapped_once_it_is_mended(streaming
     assert streaming.do().totals["rows_changed"] == 5
     assert streaming.list_failures() == []
     assert deployed.compare().identical == 5
+
+
+def test_batches_that_no_import_was_started_for_are_imported(streaming: Reprocesses) -> None:
+    deployed, processed = streaming.deployed, keys.processed_prefix(MAPPING)
+    before = set(deployed.list_keys(processed))
+    events = deployed.client("events")
+    events.disable_rule(Name=IMPORT_RULE)
+    try:
+        deployed.put(make_items(3))
+        wait_until(lambda: count_puts(deployed, set(deployed.list_keys(processed)) - before) == 3)
+    finally:
+        events.enable_rule(Name=IMPORT_RULE)
+    landed = set(deployed.list_keys(processed)) - before
+    assert deployed.hits() == {}
+    assert streaming.do().totals["entries"] == 0, "their events may still come"
+    ended = streaming.do(prefix=processed)
+    assert ended.totals["batches_imported"] == len(landed)
+    assert deployed.compare().identical == 3
+    assert landed <= set(deployed.list_keys(processed)), "a batch stays where it is until it expires"
+    assert streaming.do(prefix=processed).totals["entries"] == 0
+
+
+def count_puts(deployed: Deployed, found: set[str]) -> int:
+    """How many rows of some batches are no tombstones."""
+    return sum(line.startswith(b"0,") for key in found for line in deployed.read(key).splitlines())
 
 
 def test_a_change_too_large_for_the_delivery_stream_arrives_too(streaming: Reprocesses) -> None:
