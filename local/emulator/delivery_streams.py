@@ -233,6 +233,8 @@ class Delivery:
         attempts = 0
         while True:
             try:
+                if faults.take("fail_puts"):
+                    raise ObjectNotWrittenError(bucket, key, 503, b"SlowDown")
                 put_object(bucket, f"{key}.gz" if compressed else key, gzip.compress(body) if compressed else body)
             except ObjectNotWrittenError as error:
                 attempts += 1

@@ -1,19 +1,26 @@
 """Faults on demand: what AWS does now and then, a test can ask for.
 
 ``POST /_dynaurora/faults`` with a JSON object sets counters, each of which is used up by what it describes;
-``GET /_dynaurora/faults`` answers what is left. Counters apply to all delivery streams and all table exports.
+``GET /_dynaurora/faults`` answers what is left. Counters apply to all that there is of a kind.
+A function's process is killed in the middle of an invocation by other means: see ``deaths``.
 
-==================== =============================================================================================
-counter              effect
-==================== =============================================================================================
-``reject_entries``   so many entries of PutRecordBatch calls are answered with ErrorCode ServiceUnavailableException,
-                     "Slow down.": every second entry of a call, or its only one
-``throttle_calls``   so many whole PutRecord and PutRecordBatch calls fail with ServiceUnavailableException (HTTP 503)
-``duplicate_objects`` so many delivered objects are delivered a second time, under another name
-``fail_exports``     so many table exports end as FAILED, with FailureCode InternalServerError
-``throttle_exports`` so many ExportTableToPointInTime and DescribeExport calls fail with ThrottlingException
-``limit_exports``    so many ExportTableToPointInTime calls fail with LimitExceededException
-==================== =============================================================================================
+========================= ==========================================================================================
+counter                   effect
+========================= ==========================================================================================
+``reject_entries``        so many entries of PutRecordBatch calls are answered with ErrorCode
+                          ServiceUnavailableException, "Slow down.": every second entry of a call, or its only one
+``throttle_calls``        so many whole PutRecord and PutRecordBatch calls fail with ServiceUnavailableException
+                          (HTTP 503)
+``duplicate_objects``     so many delivered objects are delivered a second time, under another name
+``duplicate_invocations`` so many batches of stream mappings that a function has taken are delivered to it again
+``duplicate_events``      so many events of S3 objects reach their rules twice (``repeated_events``)
+``fail_gets``             so many GET and HEAD requests for objects are answered with HTTP 503 SlowDown
+                          (``object_errors``)
+``fail_puts``             so many PUT and POST requests for objects are, and writes of delivery streams
+``fail_exports``          so many table exports end as FAILED, with FailureCode InternalServerError
+``throttle_exports``      so many ExportTableToPointInTime and DescribeExport calls fail with ThrottlingException
+``limit_exports``         so many ExportTableToPointInTime calls fail with LimitExceededException
+========================= ==========================================================================================
 
 And settings, which stay until they are set again:
 
@@ -41,6 +48,10 @@ COUNTERS = (
     "reject_entries",
     "throttle_calls",
     "duplicate_objects",
+    "duplicate_invocations",
+    "duplicate_events",
+    "fail_gets",
+    "fail_puts",
     "fail_exports",
     "throttle_exports",
     "limit_exports",

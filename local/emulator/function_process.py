@@ -15,6 +15,8 @@ to child   per invocation: the event, JSON
 to parent  per invocation: ``R`` + JSON result, or ``E`` + JSON error document
 =========  ==========================================================================================
 
+DYNAURORA_DEATHS names a file that says in the middle of which invocations this process is killed (``deaths``).
+
 Everything written to standard output and error is the function's log: it never meets the protocol. Errors have the
 form that AWS's Python runtime gives them (awslambdaric, ``bootstrap.py``): errorMessage, errorType (the exception's
 class name), requestId, stackTrace.
@@ -25,12 +27,14 @@ import importlib
 import json
 import logging
 import os
+import runpy
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 MAXIMUM_RESPONSE_BYTES = 6_291_556
@@ -89,12 +93,18 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - whatever a function's import raises is that function's init error
         send_frame(control, b"E" + _log_error(describe_error(error, "")))
         sys.exit(1)
+    deaths = _load_deaths()
     send_frame(control, b"I")
     while (invocation := receive_frame(control)) is not None:
         event = receive_frame(control)
         if event is None:
             return
-        send_frame(control, invoke(handler, json.loads(invocation), event))
+        if deaths:
+            deaths.begin()
+        answer = invoke(handler, json.loads(invocation), event)
+        if deaths:
+            deaths.end()
+        send_frame(control, answer)
 
 
 def load_handler(name: str) -> Handler:
@@ -185,6 +195,14 @@ def _receive_exactly(control: socket.socket, count: int) -> bytes | None:
             return None
         received += size
     return bytes(buffer)
+
+
+def _load_deaths() -> Any:
+    """Return what says when this process dies, or None where nothing does."""
+    file = os.environ.pop("DYNAURORA_DEATHS", "")
+    if not file:
+        return None
+    return runpy.run_path(str(Path(__file__).with_name("deaths.py")))["Deaths"](Path(file))
 
 
 def _log_error(document: dict[str, Any]) -> bytes:

@@ -19,6 +19,8 @@ response over 6,291,556 bytes  ``Function.ResponseSizeTooLarge``
 request over 6,291,456 bytes   HTTP 413 ``RequestEntityTooLargeException``
 =============================  =================================================================================
 
+With DYNAURORA_DEATHS, processes can be killed in the middle of an invocation (``deaths``).
+
 Sources: Lambda developer guide, "Understanding retry behavior" and "Lambda quotas" (6 MB each for request and
 response); Step Functions developer guide, "Handling errors" (Lambda.TooManyRequestsException, Sandbox.Timedout).
 
@@ -515,6 +517,7 @@ def _environment(config: dict[str, Any], package: Path, temporary: Path) -> dict
         "AWS_LAMBDA_LOG_STREAM_NAME": responses.new_uuid(),
         "LAMBDA_TASK_ROOT": str(package),
         "TMPDIR": str(temporary),
+        **({"DYNAURORA_DEATHS": f"{deaths}/{name}"} if (deaths := os.environ.get("DYNAURORA_DEATHS")) else {}),
         **{key: value for key, value in emulator_runtime.execution_credentials(config).items() if value},
     }
     return {**defaults, **lambda_svc._runtime_env_vars(config), **reserved}

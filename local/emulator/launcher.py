@@ -55,7 +55,9 @@ def install_behaviours() -> None:
             mocked_tasks,
             nested_executions,
             nested_stacks,
+            object_errors,
             payload_limits,
+            repeated_events,
             sdk_errors,
             stack_settings,
             status_events,
@@ -87,6 +89,8 @@ def install_behaviours() -> None:
         mocked_tasks,
         payload_limits,
         sdk_errors,
+        object_errors,
+        repeated_events,
     ):
         behaviour.install(replacements)
     replacements.apply()

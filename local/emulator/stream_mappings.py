@@ -16,6 +16,7 @@ Here every mapping has its own thread, which reads the stream in order:
   count anew is inferred, not documented). An invocation that is throttled never reached the function: it is
   repeated until the records are too old.
 - **MaximumRecordAgeInSeconds**: older records are given up on, before an invocation as between two of them.
+- **Repeated batches**: a batch that a function has taken may be delivered to it again (``faults``).
 - **On-failure destination**: records given up on are described to SQS or SNS, or written to S3 together with the
   event.
 
@@ -215,7 +216,10 @@ class MappingReader:
         function, _ = lambda_svc._get_func_record_for_qualifier(mapping["FunctionName"], mapping.get("Qualifier"))
         if function is None:
             return Answer(0, throttled=True)  # it may yet be created; the records wait
-        result = lambda_svc._execute_function(function, {"Records": [record.content for record in batch.records]})
+        event = {"Records": [record.content for record in batch.records]}
+        result = lambda_svc._execute_function(function, event)
+        if not result.get("throttle") and not result.get("error") and faults.take("duplicate_invocations"):
+            result = lambda_svc._execute_function(function, event)
         if result.get("throttle"):
             return Answer(0, throttled=True)
         if result.get("error"):

@@ -88,6 +88,12 @@ def test_batches_hold_what_was_written_in_order(emulator):
     pipeline.put("a", "b", "c", "d", "e").map().wait_for_calls([["a", "b"], ["c", "d"], ["e"]])
 
 
+def test_a_batch_comes_twice_on_demand(emulator):
+    emulator.set_faults(duplicate_invocations=1)
+    pipeline = Pipeline(emulator, REPORTS_ITEMS, BatchSize=2).put("a", "b", "c").map()
+    pipeline.wait_for_calls([["a", "b"], ["a", "b"], ["c"]])
+
+
 def test_a_batching_window_waits_for_a_full_batch(emulator):
     pipeline = Pipeline(
         emulator,
