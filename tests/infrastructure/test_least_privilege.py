@@ -182,7 +182,7 @@ KEYS = [
     keys.oversize_record(MAPPING, "1"),
     keys.notice(MAPPING, "c", 1),
     f"{keys.processed_prefix(MAPPING)}x",
-    f"{keys.unforwarded_prefix('${EventSourceMappingId}')}x",
+    f"{keys.unforwarded_prefix()}x",
 ]
 
 
