@@ -66,6 +66,9 @@ INIT_SECONDS = 10.0
 EXIT_SECONDS = 2.0
 """How long a process that has closed its socket may take to end by itself before it is killed."""
 
+DAEMON_VARIABLE = "DYNAURORA_XRAY_DAEMON"
+"""Names the address, `127.0.0.1:2000`, of what takes the functions' traces by UDP; without it they send none."""
+
 _KILL_AGAIN_SECONDS = 0.05
 _READ_BYTES = 1 << 18
 _LOG_READS_AFTER_RESPONSE = 64
@@ -485,6 +488,14 @@ def _import_directories(package: Path, config: dict[str, Any]) -> list[Path]:
     return directories
 
 
+def _tracing() -> dict[str, str]:
+    """Return where a function sends its traces: to whoever listens there as X-Ray's daemon, or nowhere."""
+    daemon = os.environ.get(DAEMON_VARIABLE)
+    if not daemon:
+        return {"POWERTOOLS_TRACE_DISABLED": "true", "AWS_XRAY_SDK_ENABLED": "false"}
+    return {"AWS_XRAY_DAEMON_ADDRESS": daemon, "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR"}
+
+
 def _environment(config: dict[str, Any], package: Path, temporary: Path) -> dict[str, str]:
     """Return a function's environment: Lambda's own variables, the function's, and where the local AWS is.
 
@@ -497,9 +508,7 @@ def _environment(config: dict[str, Any], package: Path, temporary: Path) -> dict
         "LANG": "en_US.UTF-8",
         "PATH": os.defpath,
         "TZ": ":UTC",
-        # There is no X-Ray daemon to send segments to.
-        "POWERTOOLS_TRACE_DISABLED": "true",
-        "AWS_XRAY_SDK_ENABLED": "false",
+        **_tracing(),
     }
     logging_config = config.get("LoggingConfig") or {}
     reserved = {

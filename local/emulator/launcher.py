@@ -46,10 +46,12 @@ def install_behaviours() -> None:
     _check_version()
     try:
         from local.emulator import (
+            alarms,
             authorization,
             change_log,
             delivery_streams,
             distributed_maps,
+            embedded_metrics,
             executions,
             lambda_runtime,
             mocked_tasks,
@@ -73,6 +75,8 @@ def install_behaviours() -> None:
     for behaviour in (
         authorization,
         lambda_runtime,
+        embedded_metrics,
+        alarms,
         stream_records,
         stream_mappings,
         delivery_streams,
