@@ -77,6 +77,14 @@ class DatabaseSettings(Settings):
 
 
 @dataclass(frozen=True)
+class PrepareTargetSettings(DatabaseSettings):
+    """Settings of prepare_target."""
+
+    database_admin_secret_arn: str
+    """The secret with a user who may create tables and users."""
+
+
+@dataclass(frozen=True)
 class ImportBatchSettings(DatabaseSettings):
     """Settings of import_batch."""
 

@@ -1,6 +1,8 @@
 """Deployment: infra/template.yaml in the local AWS, with this machine's package and the local Aurora.
 
-    build the package → put the loader's secret → prepare the target → package the templates → create or update
+    build the package → put the administrator's secret → package the templates → create or update
+
+The stack makes the loader and its secret, and prepares the target, as it does on AWS.
 
 Repeating it changes what has changed, and nothing where nothing has.
 """
@@ -17,10 +19,10 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError, WaiterError
 
 from dynaurora import sql
-from dynaurora.aurora import Credentials, Endpoint, connect
+from dynaurora.aurora import connect
 from dynaurora.ledger import IMPORTS
 from dynaurora.mapping import load_mapping
-from dynaurora.migrations import MIGRATIONS_TABLE, prepare_target
+from dynaurora.migrations import MIGRATIONS_TABLE
 from dynaurora.runs import RUNS
 from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
 from local.packaging import Packager
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
 
-    from dynaurora.aurora import Aurora
+    from dynaurora.aurora import Credentials, Endpoint
     from dynaurora.mapping import Mapping
     from local.api import Api
 
@@ -39,10 +41,11 @@ MAPPING: Final = "web_analytics"
 """The mapping that is deployed here."""
 TEMPLATE: Final = PROJECT / "infra" / "template.yaml"
 ARTIFACTS_BUCKET: Final = "dynaurora-artifacts"
-SECRET_NAME: Final = "dynaurora/loader"  # noqa: S105  # a name, no secret
+SECRET_NAME: Final = "dynaurora/administrator"  # noqa: S105  # a name, no secret
+LOADERS: Final = r"dynaurora\_" + "_" * 12
+"""The names that infra/target.yaml gives to loaders, as LIKE takes them: twelve digits of a stack's id."""
 BUFFER_SECONDS: Final = "1"
 """Firehose's intervals on this machine: a person watches, and there is nobody to pay for small files."""
-LOADER_PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
 WAIT_SECONDS: Final = 1
 WAIT_ATTEMPTS: Final = 120
 
@@ -57,7 +60,6 @@ class Database:
 
     endpoint: Endpoint
     administrator: Credentials
-    loader: Credentials
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,11 @@ def deploy(
     """
     report("Building the functions' package")
     package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
-    secret_arn = _put_secret(api, database.loader)
-    report("Preparing the database")
+    secret_arn = _put_secret(api, database.administrator)
     mapping = load_mapping(mapping_name)
     stack = _find_stack(api)
-    _prepare_target(database, mapping, empty=stack is None)
+    if stack is None:
+        _drop_target(database, mapping)
     report("Deploying infra/template.yaml")
     _ensure_bucket(api, ARTIFACTS_BUCKET)
     packager = Packager(api.s3, ARTIFACTS_BUCKET, {PROJECT / "build" / TEMPLATES_PACKAGE: package.archive})
@@ -129,31 +131,23 @@ def read_deployment(api: Api) -> Deployment:
     )
 
 
-def _put_secret(api: Api, loader: Credentials) -> str:
-    """Write the loader's credentials to Secrets Manager and return the secret's ARN."""
-    text = json.dumps({"username": loader.username, "password": loader.password})
+def _put_secret(api: Api, administrator: Credentials) -> str:
+    """Write the administrator's credentials to Secrets Manager and return the secret's ARN."""
+    text = json.dumps({"username": administrator.username, "password": administrator.password})
     with suppress(api.secretsmanager.exceptions.ResourceExistsException):
         return api.secretsmanager.create_secret(Name=SECRET_NAME, SecretString=text)["ARN"]
     return api.secretsmanager.put_secret_value(SecretId=SECRET_NAME, SecretString=text)["ARN"]
 
 
-def _prepare_target(database: Database, mapping: Mapping, *, empty: bool) -> None:
-    """Create the target's tables, empty where that is asked for, and let the loader write to them."""
-    with connect(database.endpoint, database.administrator) as aurora:
-        if empty:
-            _drop_target(aurora, mapping)
-        prepare_target(aurora, mapping)
-        # In the name of a database, a grant takes _ for any character.
-        schema = sql.quote(mapping.database).replace("_", r"\_")
-        aurora.execute(f"GRANT {LOADER_PRIVILEGES} ON {schema}.* TO {database.loader.username}@localhost")
-
-
-def _drop_target(aurora: Aurora, mapping: Mapping) -> None:
+def _drop_target(database: Database, mapping: Mapping) -> None:
+    """Drop what earlier stacks left in the database; the emulator has forgotten them."""
     schema = sql.quote(mapping.database)
-    aurora.execute(f"CREATE DATABASE IF NOT EXISTS {schema}")
-    aurora.execute(f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)}")
-    for table in (mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE):
-        aurora.execute(f"DROP TABLE IF EXISTS {schema}.{sql.quote(table)}")
+    with connect(database.endpoint, database.administrator) as aurora:
+        aurora.execute(f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)}")
+        for table in (mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE):
+            aurora.execute(f"DROP TABLE IF EXISTS {schema}.{sql.quote(table)}")
+        for (user,) in aurora.query("SELECT User FROM mysql.user WHERE User LIKE %s", (LOADERS,)):
+            aurora.execute("DROP USER %s@'%%'", (user,))
 
 
 def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str, stream_arn: str) -> list[ParameterTypeDef]:
@@ -165,7 +159,7 @@ def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str, stream_ar
         "SortKey": mapping.sort_key or "",
         "DatabaseHost": endpoint.host,
         "DatabasePort": str(endpoint.port),
-        "DatabaseSecretArn": secret_arn,
+        "DatabaseAdminSecretArn": secret_arn,
         "DatabaseCa": endpoint.ca_pem,
         "BufferSeconds": BUFFER_SECONDS,
         "TransformBufferSeconds": BUFFER_SECONDS,

@@ -37,7 +37,6 @@ def find_database(state: State) -> Database:
     return Database(
         Endpoint(aurora.host, aurora.port, Path(aurora.ca_file).read_text("ascii")),
         administrator=Credentials(aurora.user, aurora.password),
-        loader=Credentials(state.loader.username, state.loader.password),
     )
 
 

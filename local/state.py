@@ -29,14 +29,6 @@ class AuroraAddress:
 
 
 @dataclass(frozen=True)
-class LoaderLogin:
-    """The user that import_batch connects as."""
-
-    username: str
-    password: str
-
-
-@dataclass(frozen=True)
 class State:
     """A running local AWS."""
 
@@ -48,7 +40,6 @@ class State:
     """Where the AWS API answers."""
     region: str
     aurora: AuroraAddress
-    loader: LoaderLogin
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -62,7 +53,6 @@ class State:
                 endpoint_url=fields["endpoint_url"],
                 region=fields["region"],
                 aurora=AuroraAddress(**fields["aurora"]),
-                loader=LoaderLogin(**fields["loader"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a state: {error!r}") from error

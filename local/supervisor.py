@@ -28,7 +28,7 @@ from local.aurora.faults import KILL_DATABASE, RESTART_DATABASE
 from local.aurora.mariadb import MariaDBError
 from local.processes import ProcessError, identify_process, kill_process, quote_log
 from local.stack import REGION, Stack
-from local.state import AuroraAddress, LoaderLogin, State, read_last_state, remove_state, write_state
+from local.state import AuroraAddress, State, read_last_state, remove_state, write_state
 from local.venvs import EnvironmentCreationError
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / ".local"
@@ -118,7 +118,6 @@ class Supervisor:
                 stack.mariadb.database,
                 str(stack.certificates.ca_file),
             ),
-            loader=LoaderLogin(users.loader.username, users.loader.password),
         )
 
     def _supervise(self) -> None:

@@ -71,9 +71,18 @@ ACTIONS_OF_SERVICES = {
         "s3:ListBucketMultipartUploads",
         "s3:PutObject",
     },
+    "rds.amazonaws.com": {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"},
+    "ec2.amazonaws.com": {
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+    },
 }
 """What other services do with a role of ours (Amazon Data Firehose Developer Guide, "Grant Firehose access to an Amazon
-S3 destination"; EventBridge User Guide, "Using dead-letter queues")."""
+S3 destination"; EventBridge User Guide, "Using dead-letter queues"; Amazon Aurora User Guide, "Creating an IAM policy
+to access Amazon S3 resources"; AWS Systems Manager User Guide, "Create a custom IAM role for Session Manager")."""
 
 
 def find_role(resource: Resource) -> Resource:

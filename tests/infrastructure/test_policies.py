@@ -20,17 +20,23 @@ MAPPING = "web_analytics"
 
 UNNAMEABLE = {
     "ec2": "Lambda makes the network interfaces of a function in a VPC, before they have an ARN",
+    "ssmmessages": "the Service Authorization Reference lists no resources for its actions",
     "logs": "log delivery of state machines; the Service Authorization Reference lists no resources for its actions",
     "xray": "the Service Authorization Reference lists no resources for its actions",
 }
 """Services whose actions take no resource, with the reason; only they may be allowed on everything."""
 
 OBJECT_ACTIONS = {
-    *("s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectAcl"),
+    *("s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"),
     *("s3:GetObjectTagging", "s3:PutObjectTagging"),
 }
 EXPORTED = "*AWSDynamoDB/*"
 """Where the files of an export are, whatever prefix it was made with."""
+
+LOADED = {f"{keys.PROCESSED}/mapping=*", f"{keys.BATCHES}/*"}
+"""What Aurora loads: the batches and manifests of every stack that shares the database."""
+SERVICES_OF_NO_RESOURCE = {"ec2.amazonaws.com", "lambda.amazonaws.com"}
+"""Services that take a role without saying for which function or instance."""
 
 OWNERS_OF_RUN_KEYS = {
     "exports/run=web_analytics-*": {"BackfillTableStateMachineRole"},
@@ -107,6 +113,9 @@ def test_objects_are_allowed_by_prefix_and_mapping_or_run(role, statement):
         bucket, key = re.fullmatch(r"arn:\$\{AWS::Partition\}:s3:::\$\{(\w+)\}/(.+)", resource).groups()
         if key == EXPORTED:
             assert actions == {"s3:GetObject"}, "exports are anyone's, and only read"
+        elif role.id == "LoadRole":
+            assert actions == {"s3:GetObject", "s3:GetObjectVersion"}
+            assert key in LOADED
         else:
             assert bucket == "LandingBucketName"
             of_the_stream = key == f"{keys.unforwarded_prefix()}*"
@@ -184,10 +193,12 @@ def test_a_role_has_the_boundary_that_the_account_asks_for(role):
 def test_a_service_takes_a_role_for_its_own_resource_only(role):
     (statement,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Action"] == "sts:AssumeRole"
-    if statement["Principal"] == {"Service": "lambda.amazonaws.com"}:
-        return  # a function's ARN is not in the request when Lambda takes its role
+    if statement["Principal"]["Service"] in SERVICES_OF_NO_RESOURCE:
+        return
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    assert "${Name}-" in statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
+    source = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
+    # A cluster's parameter group names the role, so the cluster has no name yet.
+    assert source.endswith(":cluster:*") if role.id == "LoadRole" else "${Name}-" in source
 
 
 @pytest.mark.parametrize("function", list_resources(FUNCTION), ids=str)

@@ -69,6 +69,8 @@ def resolve(value):
     if value.keys() == {"Fn::GetAtt"}:
         target = value["Fn::GetAtt"]
         return arn_of(target[0] if isinstance(target, list) else target.split(".")[0])
+    if value.keys() == {"Fn::If"}:
+        return resolve(value["Fn::If"][1])
     if value.keys() == {"Fn::Sub"}:
         text = value["Fn::Sub"] if isinstance(value["Fn::Sub"], str) else value["Fn::Sub"][0]
         return re.sub(r"\$\{([\w.:]+)\}", lambda found: name_of(found[1]), text)

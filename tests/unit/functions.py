@@ -11,6 +11,7 @@ ENVIRONMENT = {
     "DATABASE_HOST": "db.example",
     "DATABASE_PORT": "3306",
     "DATABASE_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader",
+    "DATABASE_ADMIN_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:admin",
     "DATABASE_CA": "",
     "IMPORT_CONCURRENCY": "5",
     "BACKFILL_CONCURRENCY": "2",
@@ -36,6 +37,10 @@ class Context:
     memory_limit_in_mb: int = 512
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:dynaurora-function"
     aws_request_id: str = "8f507cfc-0001-4d1a-9d0c-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until Lambda ends the invocation."""
+        return 300_000
 
 
 IDS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from dynaurora import keys
 from infra.build_package import PROJECT, TEMPLATES_PACKAGE
@@ -221,3 +222,30 @@ def test_without_a_schedule_people_take_up_what_failed(account, deployed):
     account.deploy("unscheduled", SourceStreamArn=deployed["SourceStreamArn"], ReprocessSchedule="")
     listed = account.client("scheduler").list_schedules(GroupName="unscheduled-reprocess-failures")
     assert listed["Schedules"] == []
+
+
+def test_stacks_that_share_a_bucket_import_each_its_own(account, deployed):
+    bucket = deployed["LandingBucketName"]
+    orders = account.deploy("orders", Mapping="orders", SourceTableName="orders", LandingBucketName=bucket)
+    assert orders["LandingBucketName"] == bucket
+    s3, stepfunctions = account.client("s3"), account.client("stepfunctions")
+
+    def list_started(outputs):
+        machine = outputs["ImportBatchStateMachineArn"]
+        executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+        inputs = (stepfunctions.describe_execution(executionArn=each["executionArn"])["input"] for each in executions)
+        return {json.loads(given)["batch"]["objects"][0]["key"] for given in inputs}
+
+    wanted = {name: f"{keys.processed_prefix(name)}2026/11/24/08/shared" for name in (MAPPING, "orders")}
+    before = list_started(deployed)
+    for key in wanted.values():
+        s3.put_object(Bucket=bucket, Key=key, Body=b"0,1,a,b\n")
+    assert wait_until(lambda: list_started(orders)) == {wanted["orders"]}
+    assert wait_until(lambda: list_started(deployed) - before) == {wanted[MAPPING]}
+
+
+def test_a_contradiction_of_parameters_is_refused_before_anything_is_made(account):
+    with pytest.raises(ClientError, match="give both VpcId and SubnetIds"):
+        account.deploy("nowhere", DatabaseHost="", DatabaseSecretArn="", SubnetIds="subnet-0123456789abcdef0")
+    stacks = account.client("cloudformation").describe_stacks()["Stacks"]
+    assert "nowhere" not in {stack["StackName"] for stack in stacks}

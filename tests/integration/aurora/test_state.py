@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from local.processes import ProcessIdentity, identify_process
-from local.state import AuroraAddress, LoaderLogin, State, read_last_state, read_state, remove_state, write_state
+from local.state import AuroraAddress, State, read_last_state, read_state, remove_state, write_state
 
 
 @pytest.fixture
@@ -20,7 +20,6 @@ def state():
         endpoint_url="http://127.0.0.1:4566",
         region="us-east-1",
         aurora=AuroraAddress("127.0.0.1", 3306, "admin", "secret", "Demo", "/ca.pem"),
-        loader=LoaderLogin("loader", "secret"),
     )
 
 

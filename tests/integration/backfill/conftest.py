@@ -47,7 +47,6 @@ def deploy(stack: Stack) -> Deployed:
     database = Database(
         Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text("ascii")),
         administrator=Credentials(users.administrator.username, users.administrator.password),
-        loader=Credentials(users.loader.username, users.loader.password),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deployment, "BUFFER_SECONDS", "0")

@@ -123,37 +123,32 @@ def test_a_database_that_is_away_is_sat_out(reprocesses: Reprocesses) -> None:
 
 
 @contextmanager
-def another_password(deployed: Deployed) -> Iterator[str]:
+def another_password(deployed: Deployed, loader: dict[str, str]) -> Iterator[str]:
     """Give the loader another password than the secret says."""
-    user, kept = deployed.stack.mariadb.users.loader, deployed.stack.mariadb.users.loader.password
-    alter = f"ALTER USER {user.username}@localhost IDENTIFIED BY '%s'"
+    alter = "ALTER USER %s@'%%' IDENTIFIED BY %s"
     with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(alter % "another")
+        cursor.execute(alter, (loader["username"], "another"))
     try:
         yield "another"
     finally:
         with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(alter % kept)
+            cursor.execute(alter, (loader["username"], loader["password"]))
 
 
 def test_a_password_that_is_rotated_meanwhile_is_read_anew(reprocesses: Reprocesses) -> None:
     deployed = reprocesses.deployed
     keep_failed(reprocesses)
-    secrets, loader = deployed.client("secretsmanager"), deployed.stack.mariadb.users.loader
-    with another_password(deployed) as password:
+    secrets, secret = deployed.client("secretsmanager"), deployed.outputs["DatabaseSecretArn"]
+    loader = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
+    with another_password(deployed, loader) as password:
         execution = reprocesses.start()
         wait_until(lambda: "SecretRotatedError" in str(read_events(deployed, execution)))
-        put_secret(secrets, loader.username, password)
+        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(loader | {"password": password}))
         try:
             assert reprocesses.wait(execution).status == "SUCCEEDED"
         finally:
-            put_secret(secrets, loader.username, loader.password)
+            secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(loader))
     check_reprocessed(reprocesses)
-
-
-def put_secret(secrets: object, username: str, password: str) -> None:
-    text = json.dumps({"username": username, "password": password})
-    secrets.put_secret_value(SecretId="dynaurora/loader", SecretString=text)  # type: ignore[attr-defined]
 
 
 def read_events(deployed: Deployed, execution: str) -> list[object]:

@@ -1,0 +1,49 @@
+"""Prepare target: a deployment → the tables, the view and the loader of its mapping in Aurora."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora.aurora import Endpoint
+from dynaurora.custom_resources import fulfil
+from dynaurora.mapping import load_mapping
+from dynaurora.observability import logger, tracer
+from dynaurora.preparing import prepare_database
+from dynaurora.secrets import read_credentials
+from dynaurora.settings import PrepareTargetSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+ANSWER_SECONDS: Final = 30.0
+"""Kept of the function's time for the answer."""
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Prepare the target when CloudFormation creates or updates it; when it deletes it, leave what is there."""
+    work = keep if event["RequestType"] == "Delete" else prepare
+    seconds = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
+    fulfil(event, f"target-of-{event['ResourceProperties']['Mapping']}", work, seconds=seconds)
+
+
+def prepare() -> dict[str, str]:
+    """Create or complete the target; return what the template may tell of it."""
+    # Read here, and not when the function starts: what is wrong with them is answered too.
+    settings = PrepareTargetSettings.from_environment()
+    logger.append_keys(mapping=settings.mapping)
+    mapping = load_mapping(settings.mapping)
+    endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
+    administrator = read_credentials(settings.database_admin_secret_arn)
+    loader = read_credentials(settings.database_secret_arn)
+    applied = prepare_database(endpoint, administrator, loader, mapping)
+    view = f"{mapping.database}.{mapping.table}"
+    logger.info("Target prepared", extra={"view": view, "loader": loader.username, "migrations": applied})
+    return {"View": view, "Loader": loader.username}
+
+
+def keep() -> dict[str, str]:
+    """Do nothing: what was replicated outlives the stack, and a stack that is created again finds it."""
+    logger.info("Target kept")
+    return {}

@@ -1,0 +1,219 @@
+"""The deployment's custom resource: prepare_target against the real database, answering a real HTTP server."""
+
+import importlib
+import json
+import secrets
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+
+from dynaurora import preparing, sql
+from dynaurora.aurora import Credentials, connect
+from dynaurora.errors import ConnectionLostError, PrivilegeError, SecretRotatedError
+from dynaurora.preparing import prepare_database
+from tests.integration.targets import Target, empty, row
+from tests.unit.cloudformation import Waiting, serve
+from tests.unit.functions import Context
+
+pytestmark = pytest.mark.integration
+
+
+class Deployment:
+    """A stack's custom resource: its function, its secrets, and CloudFormation that asks for it."""
+
+    def __init__(self, target: Target, waiting: Waiting, patch: pytest.MonkeyPatch) -> None:
+        self.target, self.waiting, self._patch = target, waiting, patch
+        self.loader = Credentials(f"dynaurora_{secrets.token_hex(6)}", secrets.token_urlsafe(24))
+        self._secrets = boto3.client("secretsmanager")
+        administrator = target.administrator
+        self.admin_secret = self._create_secret("admin", administrator.username, administrator.password)
+        self.loader_secret = self._create_secret("loader", self.loader.username, self.loader.password)
+        self.set(
+            MAPPING=target.mapping.name,
+            DATABASE_HOST=target.endpoint.host,
+            DATABASE_PORT=str(target.endpoint.port),
+            DATABASE_ADMIN_SECRET_ARN=self.admin_secret,
+            DATABASE_SECRET_ARN=self.loader_secret,
+            DATABASE_CA=target.endpoint.ca_pem,
+        )
+
+    def _create_secret(self, kind: str, username: str, password: str) -> str:
+        text = json.dumps({"username": username, "password": password})
+        name = f"{kind}-{secrets.token_hex(6)}"
+        return str(self._secrets.create_secret(Name=name, SecretString=text)["ARN"])
+
+    def set(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self._patch.setenv(name, value)
+
+    def rotate(self, password: str) -> None:
+        self.loader = Credentials(self.loader.username, password)
+        text = json.dumps({"username": self.loader.username, "password": password})
+        self._secrets.put_secret_value(SecretId=self.loader_secret, SecretString=text)
+
+    def ask(self, kind: str = "Create") -> dict[str, Any]:
+        """Have the function do what CloudFormation asks for, and return its answer."""
+        function = importlib.import_module("lambdas.prepare_target")
+        self._patch.setattr(function, "prepare_database", partial(prepare_database, wait_seconds=0))
+        function.lambda_handler(self.waiting.request(kind), Context())
+        return self.waiting.answers.pop()
+
+    def query(self, statement: str, *arguments: str) -> list[tuple[Any, ...]]:
+        with connect(self.target.endpoint, self.target.administrator) as aurora:
+            return aurora.query(statement, arguments)
+
+    def execute(self, *statements: str) -> None:
+        with connect(self.target.endpoint, self.target.administrator) as aurora:
+            for statement in statements:
+                aurora.execute(statement)
+
+
+@pytest.fixture
+def deployment(target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    waiting = Waiting()
+    with serve(waiting):
+        found = Deployment(target, waiting, monkeypatch)
+        yield found
+    found.execute(f"DROP USER IF EXISTS {found.loader.username}@'%'")
+
+
+def test_a_new_stack_has_tables_a_view_and_a_loader_that_imports(deployment: Deployment) -> None:
+    target = deployment.target
+    with connect(target.endpoint, target.administrator) as aurora:
+        empty(aurora, target.mapping)
+        aurora.execute(f"DROP VIEW {target.mapping.database}.{target.mapping.table}")
+    answer = deployment.ask()
+    assert (answer["Status"], answer["Data"]) == (
+        "SUCCESS",
+        {"View": "Demo.WebAnalytics", "Loader": deployment.loader.username},
+    )
+    target.loader = deployment.loader
+    assert target.import_rows([row("a", 1)]).status == "applied"
+    assert target.hits() == {"a": 1}
+
+
+def test_the_loader_has_what_it_needs_and_nothing_else(deployment: Deployment) -> None:
+    for _ in range(2):
+        deployment.ask()
+    user = deployment.loader.username
+    granted = {grant.partition(" TO ")[0] for (grant,) in deployment.query("SHOW GRANTS FOR %s@'%%'", user)}
+    assert granted == {
+        "GRANT USAGE ON *.*",
+        "GRANT `AWS_LOAD_S3_ACCESS`",
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `Demo`.*",
+    }
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE Demo.WebAnalytics__replica",
+        "ALTER TABLE Demo.WebAnalytics__replica ADD COLUMN more INT",
+        "CREATE TABLE Demo.other (a INT)",
+        "CREATE DATABASE other",
+        "SELECT * FROM mysql.user",
+        "CREATE USER other",
+        "GRANT SELECT ON Demo.* TO dynaurora_loader@localhost",
+    ],
+)
+def test_the_loader_may_do_nothing_else(deployment: Deployment, statement: str) -> None:
+    deployment.ask()
+    with connect(deployment.target.endpoint, deployment.loader) as aurora, pytest.raises(PrivilegeError):
+        aurora.execute(statement)
+
+
+def test_a_deployment_again_changes_nothing_but_a_password_that_changed(deployment: Deployment) -> None:
+    deployment.ask()
+    deployment.target.import_rows([row("a", 1)])
+    old = deployment.loader
+    deployment.rotate("another 'one' \\ with\nodd characters %s")
+    assert deployment.ask("Update")["Status"] == "SUCCESS"
+    assert deployment.target.hits() == {"a": 1}
+    with connect(deployment.target.endpoint, deployment.loader):
+        pass
+    with pytest.raises(SecretRotatedError), connect(deployment.target.endpoint, old):
+        pass
+
+
+def test_deleting_the_stack_keeps_everything(deployment: Deployment) -> None:
+    deployment.ask()
+    deployment.target.import_rows([row("a", 1)])
+    deployment.set(DATABASE_HOST="nowhere.invalid")  # it is not even asked
+    assert deployment.ask("Delete")["Status"] == "SUCCESS"
+    assert deployment.target.hits() == {"a": 1}
+    with connect(deployment.target.endpoint, deployment.loader):
+        pass
+
+
+def test_another_replica_is_refused_and_left_alone(deployment: Deployment) -> None:
+    table = f"{deployment.target.mapping.database}.{sql.quote(deployment.target.mapping.replica)}"
+    deployment.execute(f"ALTER TABLE {table} ADD COLUMN more INT")
+    answer = deployment.ask()
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("TargetMismatchError: Demo.WebAnalytics__replica is not as mapping")
+    assert "It has: more int" in answer["Reason"]
+    assert [name for name, *_ in deployment.query(f"SHOW COLUMNS FROM {table}")][-1] == "more"
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        pytest.param({"DATABASE_PORT": ""}, "InvalidSettingsError: DATABASE_PORT is not set", id="setting"),
+        pytest.param({"MAPPING": "unknown"}, "UnknownMappingError: No mapping is named 'unknown'", id="mapping"),
+        pytest.param({"DATABASE_PORT": "1"}, "ConnectionLostError: Aurora said 2003", id="no database"),
+        pytest.param({"DATABASE_CA": "nonsense"}, "CertificateError: DATABASE_CA", id="certificate"),
+        pytest.param({"DATABASE_SECRET_ARN": "arn:none"}, "MissingSecretError: The secret arn:none", id="no secret"),
+    ],
+)
+def test_what_is_missing_is_answered(deployment: Deployment, variables: dict[str, str], reason: str) -> None:
+    deployment.set(**variables)
+    answer = deployment.ask()
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith(reason)
+
+
+def test_the_administrator_is_no_loader(deployment: Deployment) -> None:
+    deployment.set(DATABASE_SECRET_ARN=deployment.admin_secret)
+    assert "names the administrator" in deployment.ask()["Reason"]
+
+
+def test_an_administrator_who_may_not_create_users_is_told(deployment: Deployment) -> None:
+    deployment.execute(
+        "CREATE OR REPLACE USER preparer@localhost IDENTIFIED BY 'weak'", "GRANT ALL ON Demo.* TO preparer@localhost"
+    )
+    deployment.set(DATABASE_ADMIN_SECRET_ARN=deployment._create_secret("weak", "preparer", "weak"))
+    answer = deployment.ask()
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("PrivilegeError: Aurora said 1227")
+    assert deployment.loader.password not in answer["Reason"]
+
+
+def test_a_database_that_is_not_there_yet_is_waited_for(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts, real = [], preparing.connect
+
+    def connect_late(*arguments: Any, **options: Any) -> Any:
+        attempts.append(arguments)
+        if len(attempts) < 3:
+            raise ConnectionLostError("It is resuming.")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(preparing, "connect", connect_late)
+    monkeypatch.setattr(preparing, "PAUSE_SECONDS", 0.01)
+    loader = Credentials(f"dynaurora_{secrets.token_hex(6)}", "of the loader")
+    prepare_database(target.endpoint, target.administrator, loader, target.mapping, wait_seconds=5)
+    with real(target.endpoint, target.administrator) as aurora:
+        aurora.execute("DROP USER %s@'%%'", (loader.username,))
+    assert len(attempts) == 5, "three until it was there, and two to work"
+
+
+def test_a_database_that_never_comes_is_told(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect_never(*_: Any, **__: Any) -> Any:
+        raise ConnectionLostError("It is down.")
+
+    monkeypatch.setattr(preparing, "connect", connect_never)
+    monkeypatch.setattr(preparing, "PAUSE_SECONDS", 0.01)
+    with pytest.raises(ConnectionLostError, match="It is down"):
+        prepare_database(target.endpoint, target.administrator, target.loader, target.mapping, wait_seconds=0.1)
