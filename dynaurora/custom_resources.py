@@ -38,11 +38,17 @@ class Answer:
     resource: str
     """The physical id: what CloudFormation calls the resource from now on."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _is_sent: bool = False
+    _sent: str = ""
+    """The status that was sent."""
 
     def succeed(self, data: dict[str, str]) -> None:
         """Say that it is done; `data` is what a template may read by Fn::GetAtt."""
         self._send({"Status": "SUCCESS", "Data": data})
+
+    @property
+    def is_success(self) -> bool:
+        """Whether CloudFormation was told that it is done."""
+        return self._sent == "SUCCESS"
 
     def fail(self, reason: str) -> None:
         """Say why it is not done; CloudFormation shows the reason and rolls the deployment back."""
@@ -54,15 +60,16 @@ class Answer:
         answer = outcome | repeated | {"PhysicalResourceId": self.resource}
         body = json.dumps(answer, ensure_ascii=False).encode(errors="replace")
         with self._lock:
-            if not self._is_sent:
+            if not self._sent:
                 put(self.request["ResponseURL"], body)
-                self._is_sent = True
+                self._sent = outcome["Status"]
 
 
-def fulfil(request: dict[str, Any], resource: str, work: Callable[[], dict[str, str]], *, seconds: float) -> None:
+def fulfil(request: dict[str, Any], resource: str, work: Callable[[], dict[str, str]], *, seconds: float) -> bool:
     """Do the work and answer the request, with a failure where the work fails or takes longer than `seconds`.
 
-    `resource` names what the request creates; later requests of it bring the name along. Raises what sending the answer
+    `resource` names what the request creates; later requests of it bring the name along. Tell whether it was done in
+    time. Raises what sending the answer
     raises: Lambda then calls the function again.
     """
     answer = Answer(request, request.get("PhysicalResourceId") or resource)
@@ -80,6 +87,7 @@ def fulfil(request: dict[str, Any], resource: str, work: Callable[[], dict[str, 
         answer.succeed(data)
     finally:
         timer.cancel()
+    return answer.is_success
 
 
 def put(url: str, body: bytes) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 settings = ListFailuresSettings.from_environment()
 observe_mapping(settings.mapping)
-place = Place(settings.landing_bucket, settings.mapping)
+place = Place(settings.landing_bucket, settings.mapping, settings.source_table)
 
 
 @observed

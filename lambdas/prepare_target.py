@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.aurora import Endpoint
 from dynaurora.custom_resources import fulfil
 from dynaurora.mapping import load_mapping
-from dynaurora.observability import logger, tracer
+from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.preparing import prepare_database
 from dynaurora.secrets import read_credentials
 from dynaurora.settings import PrepareTargetSettings
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 ANSWER_SECONDS: Final = 30.0
 """Kept of the function's time for the answer."""
 
+settings = PrepareTargetSettings.from_environment()
+observe_mapping(settings.mapping)
 
-@logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Prepare the target when CloudFormation creates or updates it; when it deletes it, leave what is there."""
-    work = keep if event["RequestType"] == "Delete" else prepare
+    kind = event["RequestType"]
     seconds = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
-    fulfil(event, f"target-of-{event['ResourceProperties']['Mapping']}", work, seconds=seconds)
+    work = keep if kind == "Delete" else prepare
+    done = fulfil(event, f"target-of-{settings.mapping}", work, seconds=seconds)
+    count("TargetsPrepared" if done else "TargetsFailed", 1)
+    return {"request": kind, "done": done}
 
 
 def prepare() -> dict[str, str]:
     """Create or complete the target; return what the template may tell of it."""
-    # Read here, and not when the function starts: what is wrong with them is answered too.
-    settings = PrepareTargetSettings.from_environment()
-    logger.append_keys(mapping=settings.mapping)
-    mapping = load_mapping(settings.mapping)
+    mapping = load_mapping(settings.mapping)  # not when the function starts: that there is none is answered, too
     endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)

@@ -58,6 +58,7 @@ IDS = {
     "settle_failures": {"run", "entry", "batch"},
     "import_batch": {"batch"},
     "record_failed_batch": {"batch"},
+    "prepare_target": set(),
     "forward_changes": set(),
     "transform_changes": set(),
 }

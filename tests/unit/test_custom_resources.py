@@ -29,7 +29,7 @@ def fail(error):
 
 
 def test_what_was_done_is_answered(waiting):
-    fulfil(waiting.request(), "target-of-web_analytics", lambda: {"View": "Demo.WebAnalytics"}, seconds=60)
+    assert fulfil(waiting.request(), "target-of-web_analytics", lambda: {"View": "Demo.WebAnalytics"}, seconds=60)
     assert waiting.answers == [
         {
             "Status": "SUCCESS",
@@ -50,7 +50,7 @@ def test_a_resource_keeps_the_name_it_was_created_with(waiting, kind):
 
 
 def test_what_failed_is_answered_with_its_reason_and_does_not_fail_the_function(waiting):
-    fulfil(waiting.request(), "name", fail(TargetMismatchError("The replica is another one.")), seconds=60)
+    assert not fulfil(waiting.request(), "name", fail(TargetMismatchError("The replica is another one.")), seconds=60)
     (answer,) = waiting.answers
     assert answer["Status"] == "FAILED"
     assert answer["Reason"] == "TargetMismatchError: The replica is another one. Mend that, then deploy again."
@@ -73,7 +73,7 @@ def test_a_long_reason_is_cut_to_what_cloudformation_takes(waiting, monkeypatch,
 
 
 def test_what_takes_too_long_is_answered_in_time_and_once(waiting):
-    fulfil(waiting.request(), "name", lambda: time.sleep(0.3) or {}, seconds=0.05)
+    assert not fulfil(waiting.request(), "name", lambda: time.sleep(0.3) or {}, seconds=0.05)
     (answer,) = waiting.answers
     assert answer["Status"] == "FAILED"
     assert "not done within" in answer["Reason"]
