@@ -50,7 +50,7 @@ class Deployment:
     @property
     def place(self) -> Place:
         """Where its failures are."""
-        return Place(self.bucket, self.mapping)
+        return Place(self.bucket, self.mapping, self.table)
 
     def machine_arn(self, kind: Kind) -> str:
         """Return the ARN of the state machine that does the runs of a kind."""

@@ -154,9 +154,14 @@ def unforwarded_prefix() -> str:
     """Return the prefix of the stream records that event source mappings gave up on.
 
     Of all of them: where the stream is switched off and on again another one reads it, and what the one before gave up
-    on is still this stack's.
+    on is still this stack's. In a bucket that stacks share, some of it is of other tables.
     """
     return f"{UNFORWARDED}/"
+
+
+def event_source_mapping(key: str) -> str:
+    """Return the id of the event source mapping that gave up on what is under a key."""
+    return key.removeprefix(unforwarded_prefix()).partition("/")[0]
 
 
 def parked_prefix(mapping: str) -> str:

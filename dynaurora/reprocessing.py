@@ -64,6 +64,8 @@ class Place:
 
     bucket: str
     mapping: str
+    table: str
+    """The DynamoDB table: event source mappings of every stack that shares the bucket write under one prefix."""
 
     def prefixes(self, *, parked: bool) -> dict[str, str]:
         """Return the prefixes to look under, each with the kind of what is there."""
@@ -108,9 +110,38 @@ def list_failures(
     place.check_prefix(prefix)
     for under, kind in place.prefixes(parked=parked or (prefix or "").startswith(f"{keys.PARKED}/")).items():
         if narrowed := narrow(under, prefix):
-            yield from ((kind, listed) for listed in store.list(place.bucket, narrowed))
+            listing = list_unforwarded if under == keys.unforwarded_prefix() else list_all
+            yield from ((kind, listed) for listed in listing(place, store, narrowed))
     if prefix and (narrowed := narrow(place.processed, prefix)):
         yield from ((UNSTARTED, listed) for listed in list_unstarted(place, store, narrowed))
+
+
+def list_all(place: Place, store: ObjectStore, prefix: str) -> Iterable[Listed]:
+    """Return every object under a prefix."""
+    return store.list(place.bucket, prefix)
+
+
+def list_unforwarded(place: Place, store: ObjectStore, prefix: str) -> Iterator[Listed]:
+    """Yield the stream records that were not forwarded and are of this stack's table.
+
+    The prefix has the id of an event source mapping, which reads one stream: one of its objects tells of all.
+    """
+    tables: dict[str, str | None] = {}
+    for listed in store.list(place.bucket, prefix):
+        mapping = keys.event_source_mapping(listed.key)
+        if tables.get(mapping) is None:
+            tables[mapping] = read_table(read_or_none(store, place.bucket, listed.key))
+        if tables[mapping] in {None, place.table}:  # what nobody can tell of is taken up, so that it is seen
+            yield listed
+
+
+def read_table(body: bytes | None) -> str | None:
+    """Return the table that the record of an invocation is of; None where it does not say."""
+    try:
+        arn = json.loads(body or b"")["DDBStreamBatchInfo"]["streamArn"]
+        return str(arn.split("/")[1])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
+        return None
 
 
 def narrow(under: str, prefix: str | None) -> str | None:

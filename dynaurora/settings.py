@@ -177,6 +177,8 @@ class ListFailuresSettings(Settings):
 
     landing_bucket: str
     """The bucket of the failures."""
+    source_table: str
+    """The name of the replicated table."""
 
 
 @dataclass(frozen=True)

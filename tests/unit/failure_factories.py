@@ -15,7 +15,7 @@ from tests.unit.factories import click, click_change, stream_record
 from tests.unit.fakes import InMemoryObjects
 
 BUCKET, MAPPING = "landing", "web_analytics"
-PLACE = Place(BUCKET, MAPPING)
+PLACE = Place(BUCKET, MAPPING, "web_analytics")
 SEEN_MS = 1_795_421_700_000
 """2026-11-23 08:15:00 UTC."""
 FAILED = keys.failed_records_prefix(MAPPING)

@@ -44,11 +44,12 @@ FUNCTIONS = {
     "reconcile_run": DATABASE,
     "plan_sweep": [*DATABASE, "LANDING_BUCKET"],
     "report_run": ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
-    "list_failures": ["MAPPING", "LANDING_BUCKET"],
+    "list_failures": ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"],
     "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"],
     "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],
     "describe_runs": DATABASE,
+    "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN"],
 }
 
 

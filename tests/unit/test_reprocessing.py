@@ -26,7 +26,7 @@ from tests.unit.factories import EXPIRED, click_change, click_item, column, make
 from tests.unit.fakes import WRITTEN_AT, InMemoryObjects, etag_of
 
 MAPPING = "web_analytics"
-PLACE = Place("landing", MAPPING)
+PLACE = Place("landing", MAPPING, "web_analytics")
 MAPPER = RowMapper(load_mapping(MAPPING))
 RECORDS = keys.failed_records_prefix(MAPPING)
 FIREHOSE_KEY = f"{RECORDS}processing-failed/2026/11/23/08/changes-1"
@@ -129,6 +129,30 @@ def test_everything_that_is_kept_as_failed_is_taken_up():
         "conversion": {"run": "r0"},
     }
     assert sorted(entry["number"] for entry in (records, *batches)) == [1, 2, 3]
+
+
+def of_table(table, *records):
+    """The record of an invocation, as it is of a table's stream."""
+    stream = f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/2026-11-23T08:15:00.000"
+    return json.dumps(json.loads(invocation(*records)) | {"DDBStreamBatchInfo": {"streamArn": stream}}).encode()
+
+
+def test_stream_records_of_other_stacks_tables_are_left_to_them():
+    store = InMemoryObjects()
+    own = [f"aws/lambda/{name}/shardId-1/2026/11/23/{number}" for name in ("mine", "mine-before") for number in (1, 2)]
+    others = [f"aws/lambda/others/shardId-1/2026/11/23/{number}" for number in (1, 2)]
+    unknown = ["aws/lambda/who/shardId-1/1", "aws/lambda/stray"]
+    for key in own:
+        put(store, key, of_table("web_analytics", stream_record()))
+    for key in others:
+        put(store, key, of_table("orders", stream_record()))
+    for key in unknown:
+        put(store, key, b"no invocation")
+    reads = []
+    store.read = lambda bucket, key, read=store.read: reads.append(key) or read(bucket, key)
+    assert list_keys(store) == {*own, *unknown}
+    assert sorted(reads) == sorted([own[0], own[2], others[0], *unknown]), "one of each is enough"
+    assert list_keys(store, prefix=others[0]) == set()
 
 
 def list_keys(store, **options):

@@ -351,7 +351,7 @@ class History:
 
     def _reprocess(self, *, parked: bool = False) -> Iterator[Parcel]:
         """Map again what was refused; an object is settled once its rows are imported, if nothing dies before."""
-        run, place = self._next_run(), ReprocessPlace(BUCKET, NAME)
+        run, place = self._next_run(), ReprocessPlace(BUCKET, NAME, NAME)
         remaker = Remaker(self._mapper, self._store, BUCKET, run, MAX_ATTEMPTS, ignore_expiries=False, function_arn="")
         for entry in list(plan_reprocess(place, self._store, prefix=None, parked=parked)):
             remade = remaker.remake(entry["number"], [Source(**item) for item in entry["objects"]])
