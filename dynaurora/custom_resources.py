@@ -25,6 +25,8 @@ MAX_ANSWER_BYTES: Final = 4096
 """Of an answer's body; CloudFormation takes no larger one."""
 MAX_REASON: Final = 500
 """Characters of a reason, of which JSON makes six bytes each at most."""
+ANSWER_SECONDS: Final = 40.0
+"""To be kept of a function's time for the answer: as long as all its attempts take."""
 ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 0.5
 PUT_SECONDS: Final = 5.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora import Endpoint
-from dynaurora.custom_resources import fulfil
+from dynaurora.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.mapping import load_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.preparing import prepare_database
@@ -14,9 +14,6 @@ from dynaurora.settings import PrepareTargetSettings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
-ANSWER_SECONDS: Final = 30.0
-"""Kept of the function's time for the answer."""
 
 settings = PrepareTargetSettings.from_environment()
 observe_mapping(settings.mapping)

@@ -3,8 +3,8 @@
 import pytest
 
 from dynaurora.aurora import LOAD_ROLE
+from dynaurora.custom_resources import ANSWER_SECONDS, ATTEMPTS, FIRST_PAUSE_SECONDS, PUT_SECONDS
 from dynaurora.users import LOADER_PRIVILEGES
-from lambdas import prepare_target
 from tests.infrastructure.deployment import find_references, get_resource, list_resources, read_template
 
 ENDPOINTS = list_resources("AWS::EC2::VPCEndpoint")
@@ -203,7 +203,8 @@ def test_the_target_is_prepared_again_when_anything_of_it_changes():
 def test_cloudformation_waits_for_longer_than_the_function_takes_and_repeats():
     timeout = get_resource("PrepareTargetFunction").properties["Timeout"]
     assert get_resource("PreparedTarget").properties["ServiceTimeout"] >= 2 * timeout + 60
-    assert timeout / 2 > prepare_target.ANSWER_SECONDS
+    assert timeout / 2 > ANSWER_SECONDS
+    assert ANSWER_SECONDS >= ATTEMPTS * PUT_SECONDS + FIRST_PAUSE_SECONDS * (2 ** (ATTEMPTS - 1) - 1)
 
 
 def test_changes_are_not_read_before_there_is_a_target():
