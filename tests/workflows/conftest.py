@@ -41,6 +41,9 @@ def outcomes_on_moto() -> Outcomes:
         "definitions": {name: json.dumps(executions.read_definition(name)) for name in executions.read_cases()},
         "mocks": executions.read_mocks(),
         "objects": {executions.BUCKET: executions.read_objects()},
+        "late_objects": {
+            executions.BUCKET: {key: text for case in cases.values() for key, text in case.late_objects.items()}
+        },
         "cases": {name: {"input": case.input, "stopped_in": case.stopped_in} for name, case in cases.items()},
     }
     done = subprocess.run(
@@ -85,21 +88,26 @@ def wait_until(check: Callable[[], T]) -> T:
 def run_cases(endpoint: str) -> Outcomes:
     """Run every case through the Step Functions API and describe their ends.
 
-    Those that are stopped go first, while waits are waits; then all others at once, without waiting.
+    Those that something happens to go first, while waits are waits; then all others at once, without waiting.
     """
-    client = _connect(endpoint, "stepfunctions")
-    _put_objects(_connect(endpoint, "s3"))
+    client, s3 = _connect(endpoint, "stepfunctions"), _connect(endpoint, "s3")
+    s3.create_bucket(Bucket=executions.BUCKET)
+    _put_objects(s3, executions.read_objects())
     machines = {machine: _create(client, machine) for machine in executions.read_cases()}
-    cases = sorted(executions.list_cases(), key=lambda case: case.stopped_in is None)
+    cases = sorted(executions.list_cases(), key=lambda case: not (case.stopped_in or case.late_in))
     started = {}
     for case in cases:
-        if not case.stopped_in:
+        if not (case.stopped_in or case.late_in):
             _skip_waits(endpoint)
         started[case] = client.start_execution(
             stateMachineArn=f"{machines[case.machine]}#{case.name}", name=case.name, input=case.input
         )["executionArn"]
         if case.stopped_in:
-            _stop_in(client, started[case], case.stopped_in)
+            _wait_for_state(client, started[case], case.stopped_in)
+            client.stop_execution(executionArn=started[case])
+        if case.late_in:
+            _wait_for_state(client, started[case], case.late_in)
+            _put_objects(s3, case.late_objects)
     return {case: _wait_for(client, arn) for case, arn in started.items()}
 
 
@@ -113,9 +121,8 @@ def _connect(endpoint: str, service: str) -> Any:
     )
 
 
-def _put_objects(s3: Any) -> None:
-    s3.create_bucket(Bucket=executions.BUCKET)
-    for key, text in executions.read_objects().items():
+def _put_objects(s3: Any, objects: dict[str, str]) -> None:
+    for key, text in objects.items():
         s3.put_object(Bucket=executions.BUCKET, Key=key, Body=text.encode())
 
 
@@ -132,10 +139,9 @@ def _skip_waits(endpoint: str) -> None:
     urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
 
 
-def _stop_in(client: Any, arn: str, state: str) -> None:
-    """Stop an execution once it has entered a state."""
+def _wait_for_state(client: Any, arn: str, state: str) -> None:
+    """Return once an execution has entered a state."""
     wait_until(lambda: state in executions.list_entered(_read_history(client, arn)))
-    client.stop_execution(executionArn=arn)
 
 
 def _wait_for(client: Any, arn: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ must come of it:
 `states` are the states entered, in order; `attempts` counts how often a task was tried, if more than once. A `cause`
 that is an object stands for text that holds it as JSON, which engines space differently. `objects` are in the bucket
 "landing", for the item readers of maps; `children` are the executions that maps started, in order. A case with
-`stopped_in` is stopped once it has entered that state.
+`stopped_in` is stopped once it has entered that state. In one with `late`, a map misses the object `key` when it first
+reads its items; after that it is there, like another object.
 
 The first response of a mocked task is for its first try in an execution, whether the state was entered once or more
 often; a child of a map is an execution of its own.
@@ -55,12 +56,23 @@ class Case:
     @property
     def expected(self) -> dict[str, Any]:
         """What must come of it."""
-        return {name: value for name, value in self._entry.items() if name != "stopped_in"}
+        return {name: value for name, value in self._entry.items() if name not in {"stopped_in", "late"}}
 
     @property
     def stopped_in(self) -> str | None:
         """The state in which it is stopped, if it is."""
         return self._entry.get("stopped_in")
+
+    @property
+    def late_in(self) -> str | None:
+        """The map that finds its items only when it reads them again, if one does."""
+        return self._entry.get("late", {}).get("map")
+
+    @property
+    def late_objects(self) -> dict[str, str]:
+        """What is in the bucket only then, by key."""
+        late = self._entry.get("late")
+        return {late["key"]: read_objects()[late["like"]]} if late else {}
 
     @property
     def input(self) -> str:

@@ -3,9 +3,10 @@
     .venvs/moto/bin/python tests/workflows/moto_engine.py < request.json > answer.json
 
 The request is {"definitions": {"<machine>": "..."}, "mocks": {MockConfigFile.json}, "objects": {"<bucket>": {"<key>":
-"..."}}, "cases": {"<machine>#<case>": {"input": "<as JSON>", "stopped_in": "<state>" or null}}}; the answer has, for
-each case, {"status", "error", "cause", "output", "events", "children"} as the Step Functions API gives them, and for
-each child of a map {"status", "error", "cause", "input", "events"}.
+"..."}}, "late_objects": {as "objects": what is put once a map has missed it}, "cases": {"<machine>#<case>": {"input":
+"<as JSON>", "stopped_in": "<state>" or null}}}; the answer has, for each case, {"status", "error", "cause", "output",
+"events", "children"} as the Step Functions API gives them, and for each child of a map {"status", "error", "cause",
+"input", "events"}.
 
 moto's interpreter knows mocked tasks, but moto has no way to configure them: it makes the worker that runs an execution
 without a test case. That is the seam used here. Some things are put right on the way: a mocked error may be one of Step
@@ -76,7 +77,8 @@ def main() -> None:
     wait_interval = WaitFunction._wait_interval
     WaitFunction._wait_interval = lambda *arguments, **named: wait(wait_interval, stopped, *arguments, **named)
     read_items = ItemReader._eval_body
-    ItemReader._eval_body = lambda reader, env: fail_as_reader(read_items, reader, env)
+    late = request["late_objects"]
+    ItemReader._eval_body = lambda reader, env: fail_as_reader(read_items, late, reader, env)
     write_results = ResultWriter._eval_body
     ResultWriter._eval_body = lambda writer, env: write_by_input(write_results, writer, env)
     run_child = workers.DistributedItemProcessorWorker._eval_job
@@ -133,10 +135,15 @@ def wait(original: Any, stopped: set[str], function: Any, env: Any, wait_seconds
         original(function, env=env, wait_seconds=wait_seconds)
 
 
-def fail_as_reader(original: Any, reader: Any, env: Any) -> None:
+def fail_as_reader(original: Any, late: dict[str, dict[str, str]], reader: Any, env: Any) -> None:
+    """Read the items of a map. What it misses may be there when it looks again."""
     try:
         original(reader, env)
     except ClientError as error:
+        key = error.response["Error"].get("Key")
+        for bucket, objects in late.items():
+            if key in objects:
+                connect("s3").put_object(Bucket=bucket, Key=key, Body=objects[key].encode())
         raise failure(env, "States.ItemReaderFailed", str(error)) from error
 
 

@@ -153,6 +153,39 @@ def test_every_retrier_recovers_in_a_case_and_every_short_one_is_exhausted_in_on
     assert exhausted or tries > MOST_ATTEMPTS_OF_A_CASE
 
 
+MAPS = [
+    pytest.param(machine, label, id=f"{machine}-{label}")
+    for machine in read_cases()
+    for label, state in list_states(machine).items()
+    if state["Type"] == "Map"
+]
+
+
+@pytest.mark.parametrize(("machine", "label"), MAPS)
+def test_every_map_reads_its_items_again_in_a_case_and_gives_up_in_one(machine, label):
+    (retrier,) = read_definition(machine)["States"][label]["Retry"]
+    assert retrier["ErrorEquals"] == ["States.ItemReaderFailed"]
+    cases = [case for case in CASES if case.machine == machine and label in case.expected["states"]]
+    assert any(case.late_in == label and case.expected["maps"][label] == "succeeded" for case in cases)
+    failed = [case for case in cases if case.expected["maps"][label] == "failed"]
+    first = list_states(machine)[label]["ItemProcessor"]["StartAt"]
+    children = [[child["states"][0] for child in case.expected.get("children", [])] for case in failed]
+    assert any(first not in started for started in children)
+
+
+@pytest.mark.parametrize(
+    ("machine", "label"),
+    [
+        pytest.param(machine, label, id=f"{machine}-{label}")
+        for machine in read_cases()
+        for label, state in list_states(machine).items()
+        if state["Type"] == "Task"
+    ],
+)
+def test_every_task_is_given_up_in_a_case(machine, label):
+    assert any(thrown and not recovers for thrown, recovers in list_answers(machine, label))
+
+
 def matches(retrier, error):
     return error in retrier["ErrorEquals"] or (
         "States.TaskFailed" in retrier["ErrorEquals"] and error != "States.Timeout"
