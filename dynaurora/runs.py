@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
@@ -78,6 +78,10 @@ class Limits:
     """The importer's own, 0 for unbounded; a run stays below it, which leaves room for the stream."""
     keeps_expired: bool = False
     """Whether Aurora is to keep the rows of items that expired: a sweep would take them for deleted."""
+
+    def beside(self, taken: int) -> Limits:
+        """Return what is left where other runs work on so many batches at the same time; never less than one."""
+        return replace(self, import_concurrency=self.import_concurrency and max(1, self.import_concurrency - taken))
 
     def bound(self, wanted: int | None) -> int:
         """Return the concurrency of a run that wants so many."""
@@ -203,6 +207,11 @@ class Request(Protocol):
         ...
 
     @property
+    def mapping(self) -> str:
+        """The mapping's name."""
+        ...
+
+    @property
     def run(self) -> str:
         """The run's id."""
         ...
@@ -279,6 +288,21 @@ class Runs:
         self._aurora = aurora
         self._table = f"{quote(database)}.{quote(RUNS)}"
         self._ledger = f"{quote(database)}.{quote(IMPORTS)}"
+
+    def count_batches_of_others(self, request: Request, executions: Executions) -> int:
+        """Return how many batches the other runs that are under way may work on at the same time.
+
+        A run that was not closed, but whose execution has ended or is of another stack, works on none.
+        """
+        others = self._aurora.query(
+            f"SELECT execution, options FROM {self._table} WHERE mapping = %s AND state = %s AND run <> %s",
+            (request.mapping, RUNNING, request.run),
+        )
+        taken = 0
+        for execution, options in others:
+            with suppress(AccessDeniedError):
+                taken += int(json.loads(options)["max_concurrency"]) if executions.is_running(execution) else 0
+        return taken
 
     def open(self, request: Request, mapping: Mapping, execution: str, executions: Executions) -> None:
         """Open a run for an execution, or open it again.

@@ -27,7 +27,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     request = read_request(event, mapping.name, limits)
     identify(run=request.run)
     with connect_loader(settings, load_from_s3=True) as aurora:
-        Runs(aurora, mapping.database).open(request, mapping, event["execution"]["id"], StepFunctionsExecutions())
+        runs, executions = Runs(aurora, mapping.database), StepFunctionsExecutions()
+        request = read_request(event, mapping.name, limits.beside(runs.count_batches_of_others(request, executions)))
+        runs.open(request, mapping, event["execution"]["id"], executions)
         check_replica(aurora, mapping)
     count("RunsOpened", 1)
     logger.info("Run opened", extra=request.as_dict()["options"])

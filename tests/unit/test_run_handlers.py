@@ -94,6 +94,7 @@ class RecordingRuns:
 
     answer: Any = None
     error: Exception | None = None
+    taken: int = 0
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
     def __call__(self, aurora, database):
@@ -107,6 +108,9 @@ class RecordingRuns:
         return self.answer
 
     open = close = describe = _remember
+
+    def count_batches_of_others(self, *_):
+        return self.taken
 
 
 def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function):
@@ -128,6 +132,18 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
     assert function.connections == [("db.example", True)]
     assert function.counted() == {"RunsOpened": [1.0]}
     assert function.logged()[-1]["run"] == "r1"
+
+
+def test_open_run_leaves_other_runs_and_the_stream_their_shares_of_the_importer(function):
+    runs = RecordingRuns(taken=2)
+    answer = function.run(
+        "open_run",
+        {"mapping": "web_analytics", "run": "r1", "max_concurrency": 900},
+        Runs=runs,
+        check_replica=lambda *_: None,
+    )
+    assert answer["options"]["max_concurrency"] == 2
+    assert runs.calls[-1][0].options.max_concurrency == 2
 
 
 def test_open_run_refuses_what_is_no_run_before_it_connects(function):

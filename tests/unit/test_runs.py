@@ -122,6 +122,12 @@ def test_a_run_leaves_the_stream_its_share_of_the_importer(limits, wanted, concu
     assert read(run_input(max_concurrency=wanted), limits).options.max_concurrency == concurrency
 
 
+@pytest.mark.parametrize(("importer", "taken", "left"), [(5, 0, 4), (5, 2, 2), (5, 4, 1), (5, 9, 1), (0, 9, 1000)])
+def test_a_run_leaves_other_runs_their_share_too(importer, taken, left):
+    limits = Limits(2, importer).beside(taken)
+    assert read(run_input(max_concurrency=1000), limits).options.max_concurrency == left
+
+
 def test_a_sweep_is_refused_where_rows_of_expired_items_are_kept():
     keeping = Limits(2, 5, keeps_expired=True)
     with pytest.raises(InvalidRunError, match=r"keeps the rows of expired items \(TtlDeletes=ignore\)"):

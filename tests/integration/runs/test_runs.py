@@ -180,6 +180,25 @@ def test_a_run_is_not_taken_over_where_nobody_says_whether_it_runs(runs: RunsOfT
     assert runs.one() == before
 
 
+def test_what_other_runs_work_on_is_counted_as_long_as_they_do(runs: RunsOfTarget) -> None:
+    for run, execution in (("r1", ONE), ("r2", OTHER)):
+        runs.open(run, execution)
+
+    def count_beside(run: str) -> int:
+        with runs.target.connect() as aurora:
+            found = Runs(aurora, runs.target.mapping.database)
+            return found.count_batches_of_others(run_request(run), runs.executions)
+
+    assert (count_beside("r1"), count_beside("r3")) == (2, 4)
+    runs.executions.running.remove(OTHER)  # it died without closing its run
+    assert (count_beside("r1"), count_beside("r3")) == (0, 2)
+    runs.executions.error = AccessDeniedError("It is another stack's.")
+    assert count_beside("r3") == 0
+    runs.executions.error = None
+    runs.close("r1")
+    assert count_beside("r3") == 0
+
+
 def test_a_run_that_was_stopped_and_redriven_is_left_to_its_execution(runs: RunsOfTarget) -> None:
     runs.open()
     runs.close(state=STOPPED, reason="It was stopped.")
