@@ -69,7 +69,7 @@ def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
         f"Error: {record['error']}",
         f"Reason: {record['reason']}",
         f"Next: {record['remedy']}",
-        f"Then: dynaurora reprocess start --prefix {key}",
+        f"Then: dynaurora reprocess start {keys.LandingKey.parse(key).mapping} --prefix {key}",
         f"Attempts: {record['attempts']}, first at {record['first_failed_at']}",
         f"Kept in: s3://{bucket}/{key}",
         f"Execution: {record['execution']}",

@@ -96,7 +96,7 @@ def find_failure(
         f"Error: {error}",
         f"Reason: {reason}",
         f"Next: {remedy}",
-        "Then: dynaurora reprocess start",
+        f"Then: dynaurora reprocess start {state.get('mapping') or ''}".rstrip(),
         "What failed is still kept, and what was done is not repeated.",
         f"Execution: {execution}",
     ]

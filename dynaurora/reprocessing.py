@@ -478,7 +478,7 @@ class Settler:
             "They are kept, and not tried again by themselves.",
             f"Kept in: s3://{self.bucket}/{keys.parked_prefix(self.notices.mapping)}",
             "Look: dynaurora failures list --parked",
-            "Then: dynaurora reprocess start --include-parked",
+            f"Then: dynaurora reprocess start {self.notices.mapping} --include-parked",
         ]
         return {"subject": f"dynaurora: {what} parked", "message": "\n".join(lines)}
 

@@ -64,7 +64,10 @@ def test_a_failed_batch_is_kept_with_reason_remedy_and_descriptor():
 def test_the_notice_says_what_why_and_what_next():
     answer = record(InMemoryObjects(), failed_event())
     assert answer["subject"] == f"dynaurora: batch {answer['batch_id'][:12]} failed: MalformedBatchError"
-    next_steps = (remedy_for("MalformedBatchError"), f"dynaurora reprocess start --prefix {answer['key']}")
+    next_steps = (
+        remedy_for("MalformedBatchError"),
+        f"dynaurora reprocess start web_analytics --prefix {answer['key']}",
+    )
     for part in ("It is empty.", *next_steps, f"s3://landing/{answer['key']}", "arn:execution"):
         assert answer["message"].count(part) == 1
 

@@ -110,7 +110,7 @@ def test_entries_that_were_not_settled_fail_the_run_with_what_the_first_failed_f
     assert failure["error"] == FailuresNotSettledError.__name__
     assert failure["reason"] == "2 of 3 entries could not be settled, the first for: PutObject was refused."
     assert failure["remedy"] == FailuresNotSettledError.remedy
-    assert "Then: dynaurora reprocess start" in failure["message"]
+    assert "Then: dynaurora reprocess start web_analytics\n" in failure["message"]
     assert failure["subject"] == f"dynaurora: run {RUN} failed: FailuresNotSettledError"
 
 
