@@ -43,13 +43,17 @@ def explained_errors() -> Iterator[None]:
     """End the command with status 1 and the reason, where AWS refuses something or cannot be reached."""
     try:
         yield
-    except DynauroraError as error:
-        # The core's errors speak of the functions; what AWS said to this machine is their cause.
-        cause = error.__cause__
-        reason = explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
-        raise click.ClickException(reason) from error
-    except (BotoCoreError, ClientError) as error:
-        raise click.ClickException(explain_error(error)) from error
+    except (DynauroraError, BotoCoreError, ClientError) as error:
+        raise click.ClickException(explain_any(error)) from error
+
+
+def explain_any(error: DynauroraError | BotoCoreError | ClientError) -> str:
+    """Return what went wrong and what to do about it.
+
+    The core's errors speak of the functions; what AWS said to this machine is their cause.
+    """
+    cause = error.__cause__ if isinstance(error, DynauroraError) else error
+    return explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
 
 
 def explain_error(error: BotoCoreError | ClientError) -> str:

@@ -12,6 +12,7 @@ import click
 
 from backfill.backfill_commands import backfill_group
 from backfill.console import print_json
+from backfill.doctor import doctor
 from backfill.failures_commands import failures_group
 from backfill.local_commands import local_group
 from backfill.prepare import prepare
@@ -24,6 +25,7 @@ Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
+  dynaurora doctor                     see whether everything that replication needs is there
   dynaurora backfill start --help      copy a whole table into Aurora
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
@@ -60,6 +62,7 @@ def main() -> None:
 
 
 main.add_command(backfill_group)
+main.add_command(doctor)
 main.add_command(failures_group)
 main.add_command(local_group)
 main.add_command(prepare)

@@ -25,6 +25,8 @@ CONFIG: Final = Config(
     read_timeout=30,
     user_agent_extra=f"dynaurora/{__version__}",
 )
+CHECK_SECONDS: Final = 95.0
+"""How long check_target is waited for, which waits for a database that has paused."""
 FUNCTION_SECONDS: Final = 8.0
 """How long a function's answer is waited for: it only adds to what Step Functions knows."""
 
@@ -44,6 +46,12 @@ def connect_objects() -> S3Objects:
     if region := os.environ.get("AWS_REGION"):
         boto3.setup_default_session(region_name=region)
     return S3Objects()
+
+
+def connect_functions(seconds: float = CHECK_SECONDS) -> LambdaClient:
+    """Return a client that waits so long for a function's answer, and asks once."""
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=seconds)
+    return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("lambda", config=CONFIG.merge(once))
 
 
 def connect() -> Clients:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NAME: Final = "dynaurora"
 PAIR_WIDTH: Final = 15
 
-errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)
-output: Final = Console(highlight=False, soft_wrap=True)
+errors: Final = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+output: Final = Console(highlight=False, soft_wrap=True, emoji=False)  # `:secret:` in an ARN is none
 
 
 class WrongUseError(click.ClickException):

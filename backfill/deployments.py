@@ -25,6 +25,8 @@ OUTPUTS: Final = {
     "reprocess_failures_arn": "ReprocessFailuresStateMachineArn",
     "import_batch_arn": "ImportBatchStateMachineArn",
     "describe_runs": "DescribeRunsFunctionName",
+    "check_target": "CheckTargetFunctionName",
+    "event_source_mapping": "ForwardChangesEventSourceMappingId",
 }
 """The output of the root stack for each name."""
 
@@ -44,6 +46,10 @@ class Deployment:
     import_batch_arn: str
     describe_runs: str
     """The function's name."""
+    check_target: str
+    """The function's name."""
+    event_source_mapping: str
+    """Id of what reads the table's stream."""
     ignores_expiries: bool = False
     """Whether deletes by Time to Live are not replicated."""
 

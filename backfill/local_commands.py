@@ -42,8 +42,8 @@ PHASES = {
 }
 """What a backfill does in its phases, for who sees one for the first time."""
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-output = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+output = Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 @click.group("local")

@@ -151,6 +151,10 @@ class Aurora:
         with translated_errors():
             self._connection.commit()
 
+    def activate_load_role(self) -> None:
+        """Let this session load from S3. Raises PrivilegeError where the user has no such role."""
+        self.execute(LOAD_ROLE)
+
     @property
     def server_version(self) -> str:
         """The server's own name for its version, as `8.0.mysql_aurora.3.08.0` or `10.11.6-MariaDB`."""
@@ -180,8 +184,10 @@ def connect(endpoint: Endpoint, credentials: Credentials, *, load_from_s3: bool 
         )
     with closing(connection):
         aurora = Aurora(connection)
-        for statement in (*SESSION, *([LOAD_ROLE] if load_from_s3 else [])):
+        for statement in SESSION:
             aurora.execute(statement)
+        if load_from_s3:
+            aurora.activate_load_role()
         yield aurora
 
 

@@ -6,7 +6,7 @@
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
     reports/run=<m>-<run>/                          what a backfill did
-    batches/mapping=<m>/                            load manifests, by import_batch
+    batches/mapping=<m>/                            load manifests, by import_batch, and check_target's
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
     notices/mapping=<m>/                            of what people were told, and when
@@ -88,6 +88,16 @@ def _run(mapping: str, run: str) -> str:
 def manifest(mapping: str, batch_id: str) -> str:
     """Return the key of the load manifest of a batch."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
+
+
+def probe(mapping: str) -> str:
+    """Return the key of the line that is loaded to see whether the database can load."""
+    return f"{BATCHES}/mapping={mapping}/probe.csv"
+
+
+def probe_manifest(mapping: str) -> str:
+    """Return the key of that line's load manifest."""
+    return f"{BATCHES}/mapping={mapping}/probe.manifest"
 
 
 def export_prefix(mapping: str, run: str) -> str:

@@ -114,16 +114,21 @@ def migrate(aurora: Aurora, database: str) -> list[str]:
         aurora.execute(CREATE_DATABASE.format(database=quoted))
     aurora.execute(CREATE_MIGRATIONS.format(database=quoted))
     table = f"{quoted}.{sql.quote(MIGRATIONS_TABLE)}"
-    done = {name for (name,) in aurora.query(f"SELECT name FROM {table}")}
-    pending = [migration for migration in MIGRATIONS if migration.name not in done]
-    for migration in pending:
+    pending = find_pending(aurora, database)
+    for migration in (migration for migration in MIGRATIONS if migration.name in pending):
         with aurora.transaction():
             for statement in migration.statements:
                 aurora.execute(statement.format(database=quoted))
             add_columns(aurora, f"{quoted}.{sql.quote(IMPORTS)}", migration.ledger_columns)
             # Two deployments at once may both apply it; its statements bear that, and so does its row.
             aurora.execute(f"INSERT IGNORE INTO {table} VALUES (%s, UTC_TIMESTAMP(6))", (migration.name,))
-    return [migration.name for migration in pending]
+    return pending
+
+
+def find_pending(aurora: Aurora, database: str) -> list[str]:
+    """Return the names of the migrations that a database does not have yet. Raises where it has no system tables."""
+    done = {name for (name,) in aurora.query(f"SELECT name FROM {sql.quote(database)}.{sql.quote(MIGRATIONS_TABLE)}")}
+    return [migration.name for migration in MIGRATIONS if migration.name not in done]
 
 
 def add_columns(aurora: Aurora, table: str, columns: tuple[tuple[str, str], ...]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -45,6 +45,8 @@ class SourceState:
     """None where there is no such table."""
     recovery: bool = False
     """Whether its point-in-time recovery is on."""
+    keys: tuple[str, ...] = ()
+    """The attributes of its key, the partition key first."""
     stream_arn: str | None = None
     """The enabled stream; None where there is none."""
     stream_view: str | None = None
@@ -112,6 +114,13 @@ def check_readiness(
 
 def find_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
     """Yield what is in the way and does not pass by itself, each with what to do."""
+    yield from find_table_problems(state, export_arn)
+    if state.table_arn is not None:
+        yield from find_mapping_problems(state)
+
+
+def find_table_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
+    """Yield what the table lacks, or what is wrong with the export that is given of it."""
     if state.table_arn is None:
         yield f"there is no table {state.table} in this account and region: correct SourceTableName"
         return
@@ -123,6 +132,10 @@ def find_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
         yield "its stream is off: `aws dynamodb update-table --stream-specification` switches it on"
     elif state.stream_view not in NEW_IMAGES:
         yield f"its stream's view is {state.stream_view}: it needs a stream of NEW_IMAGE or NEW_AND_OLD_IMAGES"
+
+
+def find_mapping_problems(state: SourceState) -> Iterator[str]:
+    """Yield what is wrong with the event source mapping that reads the table's stream."""
     if state.mapping_state is None:
         yield f"there is no event source mapping {state.mapping}: deploy the stack again"
     elif state.mapping_state not in PASSING_STATES | {"Enabled"}:
@@ -186,12 +199,26 @@ class AwsSource:
 
     def describe(self) -> SourceState:
         """Return the table's state as it is now."""
+        state = self.describe_table()
+        if state.table_arn is None:
+            return state
+        with aws.translated_errors():
+            mapping = _unless_missing(aws.client("lambda").get_event_source_mapping, UUID=self.mapping)
+        return replace(
+            state,
+            mapping=self.mapping,
+            mapping_state=mapping.get("State"),
+            mapping_stream_arn=mapping.get("EventSourceArn"),
+            mapping_changed_at=mapping.get("LastModified"),
+        )
+
+    def describe_table(self) -> SourceState:
+        """Return the state of the table and its stream alone."""
         with aws.translated_errors():
             table = _unless_missing(aws.client("dynamodb").describe_table, TableName=self.table).get("Table")
             if table is None:
                 return SourceState(self.table)
             backups = aws.client("dynamodb").describe_continuous_backups(TableName=self.table)
-            mapping = _unless_missing(aws.client("lambda").get_event_source_mapping, UUID=self.mapping)
         recovery = backups["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
         stream = table.get("StreamSpecification") or {}
         is_on = bool(stream.get("StreamEnabled"))
@@ -199,13 +226,10 @@ class AwsSource:
             table=self.table,
             table_arn=table["TableArn"],
             recovery=recovery.get("PointInTimeRecoveryStatus") == "ENABLED",
+            keys=tuple(key["AttributeName"] for key in table.get("KeySchema", [])),  # the partition key is the first
             stream_arn=table.get("LatestStreamArn") if is_on else None,
             stream_view=stream.get("StreamViewType"),
             stream_enabled_at=_label_time(table.get("LatestStreamLabel")) if is_on else None,
-            mapping=self.mapping,
-            mapping_state=mapping.get("State"),
-            mapping_stream_arn=mapping.get("EventSourceArn"),
-            mapping_changed_at=mapping.get("LastModified"),
         )
 
 

@@ -26,7 +26,8 @@ def read_credentials(secret_arn: str) -> Credentials:
             raise TypeError("username and password are text")
         return Credentials(username, password)
     except ClientError as error:
-        problem = f"The secret {secret_arn} cannot be read: {error.response['Error'].get('Message', '')}."
+        said = error.response["Error"].get("Message", "").rstrip(".")
+        problem = f"The secret {secret_arn} cannot be read: {said}."
         raise MissingSecretError(problem) from error
     except (KeyError, TypeError, ValueError) as error:
         raise MissingSecretError(f"The secret {secret_arn} is not JSON with username and password.") from error

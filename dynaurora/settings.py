@@ -85,6 +85,14 @@ class PrepareTargetSettings(DatabaseSettings):
 
 
 @dataclass(frozen=True)
+class CheckTargetSettings(DatabaseSettings):
+    """Settings of check_target."""
+
+    landing_bucket: str
+    """The bucket that the database loads from."""
+
+
+@dataclass(frozen=True)
 class ImportBatchSettings(DatabaseSettings):
     """Settings of import_batch."""
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 STAGED = "_dynaurora_staged"
 """The temporary table that a batch is loaded into; each connection has its own."""
+PROBE = "_dynaurora_probe"
+"""The one that a line is loaded into, to see whether the server can."""
 
 
 def quote(name: str) -> str:
@@ -162,6 +164,32 @@ def select_older_keys(mapping: Mapping) -> str:
         f"SELECT {', '.join(fields)} FROM {_table(mapping, mapping.replica)}"
         f" WHERE NOT {quote('_deleted')} AND {quote('_version')} < %s ORDER BY {_names(mapping.key_columns)}"
     )
+
+
+def select_nothing(mapping: Mapping) -> str:
+    """Return a query of the view that gives no row: it fails where the view is missing or is another one."""
+    return f"SELECT {_names(mapping.columns)} FROM {_table(mapping, mapping.table)} LIMIT 0"
+
+
+def change_nothing(mapping: Mapping) -> list[str]:
+    """Return statements that take the rights of an import and change no row."""
+    replica = _table(mapping, mapping.replica)
+    fields = ", ".join(map(quote, _field_names(mapping)))
+    return [
+        f"INSERT INTO {replica} ({fields}) SELECT {fields} FROM {replica} WHERE FALSE",
+        f"UPDATE {replica} SET `_version` = `_version` WHERE FALSE",
+        f"DELETE FROM {replica} WHERE FALSE",
+    ]
+
+
+def create_probe(mapping: Mapping) -> str:
+    """Return the statement that creates a temporary table for one number."""
+    return f"CREATE TEMPORARY TABLE {_table(mapping, PROBE)} (`value` INT NOT NULL PRIMARY KEY)"
+
+
+def load_probe(mapping: Mapping) -> str:
+    """Return the statement that loads numbers into it; its one parameter is the URI of their manifest."""
+    return f"LOAD DATA FROM S3 MANIFEST %s INTO TABLE {_table(mapping, PROBE)} {FORMAT_SQL} (`value`)"
 
 
 def _create_temporary(mapping: Mapping, definitions: list[str]) -> str:

@@ -24,6 +24,8 @@ DEPLOYMENT = Deployment(
     reprocess_failures_arn=f"{MACHINES}-reprocess-failures",
     import_batch_arn=f"{MACHINES}-import-batch",
     describe_runs="clicks-describe-runs",
+    check_target="clicks-check-target",
+    event_source_mapping="14e0db71",
 )
 PLAN = {
     "export_arn": "arn:aws:dynamodb:us-east-1:000000000000:table/web_analytics/export/01700000000000-0123abcd",

@@ -14,6 +14,8 @@ def describe_stack(name="clicks", mapping="web_analytics", **changed):
         "ReprocessFailuresStateMachineArn": DEPLOYMENT.reprocess_failures_arn,
         "ImportBatchStateMachineArn": DEPLOYMENT.import_batch_arn,
         "DescribeRunsFunctionName": "clicks-describe-runs",
+        "CheckTargetFunctionName": "clicks-check-target",
+        "ForwardChangesEventSourceMappingId": "14e0db71",
         "FailuresTopicArn": "arn:topic",
     }
     return {

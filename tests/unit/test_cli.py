@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
+from backfill.console import print_line, say
 from dynaurora import __version__
 
 
@@ -88,3 +89,11 @@ def test_an_sdk_that_is_configured_wrongly_is_named_and_help_is_given_all_the_sa
     assert says in json.loads(answer.stdout)["error"]
     assert "Traceback" not in answer.stderr
     assert run_in_environment("backfill", "--help", **environment).returncode == 0
+
+
+def test_an_arn_is_printed_as_it_is(capsys):
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:loader"
+    print_line(arn)
+    say(arn)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (f"{arn}\n", f"{arn}\n")

@@ -23,6 +23,7 @@ from dynaurora.errors import (
     MalformedBatchError,
     UnknownMappingError,
 )
+from dynaurora.examining import CONNECTION, NO, SECRET, YES, Finding
 from dynaurora.imports import ImportResult
 from dynaurora.observability import logger
 from tests.events import load_event
@@ -49,6 +50,7 @@ FUNCTIONS = {
     "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],
     "describe_runs": DATABASE,
+    "check_target": [*DATABASE, "LANDING_BUCKET"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN"],
 }
 
@@ -355,3 +357,16 @@ def test_import_batch_does_not_fail_for_an_object_that_cannot_be_marked(importer
     *_, logged = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
     assert logged["level"] == "WARNING"
     assert logged["problem"] == f"{type(problem).__name__}: {problem}"
+
+
+def test_check_target_answers_with_findings_and_logs_what_is_missing(load, monkeypatch, capsys):
+    findings = [Finding(SECRET, YES), Finding(CONNECTION, NO, "ConnectionLostError: Aurora said 2003.", "Look.")]
+    function = load("check_target")
+    monkeypatch.setattr(function, "examine_target", lambda _: findings)
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    answer = function.lambda_handler({}, Context())
+    assert [Finding(**finding) for finding in answer["findings"]] == findings
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("check_target", [line])
+    assert (line["check"], line["reason"]) == (CONNECTION, "ConnectionLostError: Aurora said 2003.")
+    assert metrics_of(capsys)[0] == {"TargetsChecked": [1.0]}

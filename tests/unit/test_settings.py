@@ -5,6 +5,7 @@ import pytest
 from dynaurora.errors import InvalidSettingsError
 from dynaurora.settings import (
     CheckReadinessSettings,
+    CheckTargetSettings,
     CloseRunSettings,
     ConvertExportSettings,
     ConvertFailuresSettings,
@@ -114,6 +115,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (TransformChangesSettings, ["MAPPING"]),
         (ForwardChangesSettings, ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"]),
         (ImportBatchSettings, [*DATABASE, "LANDING_BUCKET"]),
+        (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN"]),
         (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
         (OpenRunSettings, [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),

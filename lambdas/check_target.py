@@ -1,0 +1,40 @@
+"""Check target: what an import needs of the database → what is missing, for `dynaurora doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.aurora import Endpoint, connect
+from dynaurora.examining import NO, Target, examine_target
+from dynaurora.mapping import load_mapping
+from dynaurora.objects import S3Objects
+from dynaurora.observability import count, logger, observe_mapping, observed
+from dynaurora.secrets import read_credentials
+from dynaurora.settings import CheckTargetSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = CheckTargetSettings.from_environment()
+observe_mapping(settings.mapping)
+mapping = load_mapping(settings.mapping)
+endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Return one finding for each thing that an import needs."""
+    target = Target(
+        mapping=mapping,
+        store=S3Objects(),
+        bucket=settings.landing_bucket,
+        read_credentials=lambda: read_credentials(settings.database_secret_arn),
+        connect=lambda credentials: connect(endpoint, credentials),
+    )
+    findings = examine_target(target)
+    missing = [finding for finding in findings if finding.state == NO]
+    for finding in missing:
+        logger.warning("Target is not ready", extra={"check": finding.check, "reason": finding.detail})
+    count("TargetsChecked", 1)
+    return {"findings": [asdict(finding) for finding in findings]}

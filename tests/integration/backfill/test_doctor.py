@@ -1,0 +1,207 @@
+"""`dynaurora doctor` on a deployment: all is well, or one thing is missing and named with what to do."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
+
+from backfill import diagnosis, doctor
+from backfill.cli import main
+from backfill.deployments import find_deployments
+from tests.integration.backfill.deployed import MAPPING, Deployed
+
+pytestmark = pytest.mark.integration
+
+Act = Callable[[Deployed], None]
+LIFECYCLE = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": "failed_batches/"}, "Expiration": {"Days": 1}}
+CHECKS = [
+    *("the stack", "the table", "the table's keys", "the stream's reader"),
+    *("the bucket's events", "the bucket's versions", "the bucket's privacy", "what failed is kept"),
+    *("the loader's secret", "the loader's connection", "tables and view", "the loader's rights", "loading from S3"),
+]
+
+
+@pytest.fixture
+def ask(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, Any]]:
+    """Run the command and return its status and what it says, as JSON."""
+
+    def find(*arguments: Any) -> Any:
+        # Tests of this folder let another mapping read the stream than the one that was deployed.
+        read_by = deployed.event_source_mapping
+        return [dataclasses.replace(found, event_source_mapping=read_by) for found in find_deployments(*arguments)]
+
+    monkeypatch.setattr(doctor, "find_deployments", find)
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        answer = CliRunner().invoke(main, ["doctor", *arguments, "--json"])
+        return answer.exit_code, json.loads(answer.stdout.splitlines()[-1])
+
+    return run
+
+
+def missing(document: Any) -> dict[str, Any]:
+    return {finding["check"]: finding for finding in document["findings"] if finding["state"] != "yes"}
+
+
+def test_a_deployment_has_everything_it_needs(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
+    status, document = ask(MAPPING)
+    assert missing(document) == {}
+    assert (status, document["healthy"]) == (0, True)
+    assert [finding["check"] for finding in document["findings"]] == CHECKS
+    assert (document["stack"], document["table"]) == ("dynaurora", deployed.table)
+    shown = CliRunner().invoke(main, ["doctor"])
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines() == [f"✓ {check}" for check in CHECKS]
+
+
+def recovery(deployed: Deployed, wrong: bool) -> None:
+    deployed.set_recovery(enabled=not wrong)
+
+
+def reader(deployed: Deployed, wrong: bool) -> None:
+    deployed.enable_event_source_mapping(enabled=not wrong)
+
+
+def events(deployed: Deployed, wrong: bool) -> None:
+    configuration = {} if wrong else {"EventBridgeConfiguration": {}}
+    deployed.client("s3").put_bucket_notification_configuration(
+        Bucket=deployed.bucket, NotificationConfiguration=configuration
+    )
+
+
+def versions(deployed: Deployed, wrong: bool) -> None:
+    configuration = {"Status": "Suspended" if wrong else "Enabled"}
+    deployed.client("s3").put_bucket_versioning(Bucket=deployed.bucket, VersioningConfiguration=configuration)
+
+
+def privacy(deployed: Deployed, wrong: bool) -> None:
+    names = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    blocked = dict.fromkeys(names, True) | ({"BlockPublicPolicy": False} if wrong else {})
+    deployed.client("s3").put_public_access_block(Bucket=deployed.bucket, PublicAccessBlockConfiguration=blocked)
+
+
+def lifecycle(deployed: Deployed, wrong: bool) -> None:
+    s3 = deployed.client("s3")
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=deployed.bucket)["Rules"]
+    rules = [*rules, LIFECYCLE] if wrong else [rule for rule in rules if rule["ID"] != "tidy"]
+    s3.put_bucket_lifecycle_configuration(Bucket=deployed.bucket, LifecycleConfiguration={"Rules": rules})
+
+
+def rights(deployed: Deployed, wrong: bool) -> None:
+    secret = deployed.client("secretsmanager").get_secret_value(SecretId=deployed.outputs["DatabaseSecretArn"])
+    user = json.loads(secret["SecretString"])["username"]
+    with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+        word = "REVOKE DELETE ON Demo.* FROM" if wrong else "GRANT DELETE ON Demo.* TO"
+        cursor.execute(f"{word} {user}@'%'")
+
+
+def secret(deployed: Deployed, wrong: bool) -> None:
+    arn = (
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:none" if wrong else deployed.outputs["DatabaseSecretArn"]
+    )
+    deployed.set_variables("CheckTargetFunctionName", DATABASE_SECRET_ARN=arn)
+
+
+@contextmanager
+def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
+    act(deployed, wrong=True)
+    try:
+        yield
+    finally:
+        act(deployed, wrong=False)
+
+
+@pytest.mark.parametrize(
+    ("act", "checks", "says", "remedy"),
+    [
+        (recovery, {"the table"}, "recovery is off", "update-continuous-backups"),
+        (reader, {"the stream's reader"}, "is Disabled", "update-event-source-mapping"),
+        (events, {"the bucket's events"}, "does not tell EventBridge", "put-bucket-notification-configuration"),
+        (versions, {"the bucket's versions"}, "keeps no versions", "put-bucket-versioning"),
+        (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
+        (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
+        (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics`"),
+        (secret, set(CHECKS[-5:]), "MissingSecretError", "DatabaseSecretArn"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_is_missing_is_named_with_what_to_do(
+    deployed: Deployed,
+    ask: Callable[..., tuple[int, Any]],
+    act: Callable[..., None],
+    checks: set[str],
+    says: str,
+    remedy: str,
+) -> None:
+    with broken(deployed, act):
+        status, document = ask(MAPPING)
+        shown = CliRunner().invoke(main, ["doctor"]).stdout
+    found = missing(document)
+    assert (status, document["healthy"], found.keys()) == (1, False, checks)
+    (named,) = (finding for finding in found.values() if finding["state"] == "no")
+    assert says in named["detail"]
+    assert remedy in named["remedy"]
+    assert f"✗ {named['check']}: {named['detail']}\n    {named['remedy']}\n" in shown
+
+
+def test_a_function_that_fails_leaves_the_target_unknown(
+    deployed: Deployed, ask: Callable[..., tuple[int, Any]]
+) -> None:
+    with deployed.variables("CheckTargetFunctionName", MAPPING="unknown"):
+        status, document = ask()
+    found = missing(document)
+    assert (status, found.keys()) == (1, set(CHECKS[-5:]))
+    assert {finding["state"] for finding in found.values()} == {"unknown"}
+    assert "UnknownMappingError" in found["loading from S3"]["detail"]
+
+
+def test_what_may_not_be_seen_is_unknown(
+    deployed: Deployed, ask: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Iterator[tuple[str, str]]:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "No."}}, "GetBucketVersioning")
+
+    monkeypatch.setattr(diagnosis, "look_at_versions", refuse)
+    status, document = ask()
+    (finding,) = missing(document).values()
+    assert (status, finding["check"], finding["state"]) == (1, "the bucket's versions", "unknown")
+    assert "AWS refused GetBucketVersioning" in finding["detail"]
+
+
+def test_a_table_is_looked_at_before_there_is_a_stack(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
+    dynamodb = deployed.client("dynamodb")
+    dynamodb.create_table(
+        TableName="clicks",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "page", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "page", "AttributeType": "S"}],
+    )
+    try:
+        status, document = ask(MAPPING, "--table", "clicks")
+    finally:
+        dynamodb.delete_table(TableName="clicks")
+    assert (status, document["stack"], document["table"]) == (1, None, "clicks")
+    assert [(finding["check"], finding["detail"]) for finding in document["findings"]] == [
+        ("the table", "its point-in-time recovery is off"),
+        ("the table", "its stream is off"),
+        ("the table's keys", "they are page, and the mapping web_analytics has page_id and activity_dt"),
+    ]
+
+
+def test_a_table_that_is_not_there_is_said_not_to_be(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
+    status, document = ask(MAPPING, "--table", "nowhere")
+    assert status == 1
+    assert missing(document)["the table"]["detail"] == "there is no table nowhere in this account and region"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--table", "clicks"], [MAPPING, "--table", "clicks", "--stack", "s"], ["other"], ["--stack", "none"]]
+)
+def test_wrong_use_is_told(deployed: Deployed, ask: Callable[..., tuple[int, Any]], arguments: list[str]) -> None:
+    status, document = ask(*arguments)
+    assert (status, document["exit_status"]) == (2, 2)

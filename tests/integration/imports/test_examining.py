@@ -1,0 +1,130 @@
+"""Examining the real target: each thing that an import needs is missed by its name, and by no other."""
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from dynaurora import examining, sql
+from dynaurora.aurora import Credentials, connect
+from dynaurora.errors import MissingSecretError
+from dynaurora.examining import CONNECTION, LOADING, NO, RIGHTS, SECRET, TABLES, UNKNOWN, YES, Finding, examine_target
+from dynaurora.objects import S3Objects
+from dynaurora.users import admit_loader
+from tests.integration.targets import Target
+
+pytestmark = pytest.mark.integration
+
+Execute = Callable[[str], None]
+
+
+@pytest.fixture
+def loader(target: Target) -> Iterator[Credentials]:
+    """A loader of this test's own."""
+    found = Credentials(f"dynaurora_{secrets.token_hex(6)}", "of the loader")
+    with connect(target.endpoint, target.administrator) as aurora:
+        admit_loader(aurora, found, target.mapping.database)
+    yield found
+    with connect(target.endpoint, target.administrator) as aurora:
+        aurora.execute("DROP USER %s@'%%'", (found.username,))
+
+
+@pytest.fixture
+def execute(target: Target, loader: Credentials) -> Execute:
+    def run(statement: str) -> None:
+        with connect(target.endpoint, target.administrator) as aurora:
+            aurora.execute(statement.format(loader=f"{loader.username}@'%'"))
+
+    return run
+
+
+def examine(target: Target, loader: Credentials, **changed: Any) -> dict[str, Finding]:
+    examined = examining.Target(
+        mapping=target.mapping,
+        store=S3Objects(),
+        bucket=target.bucket,
+        read_credentials=lambda: loader,
+        connect=lambda credentials: connect(target.endpoint, credentials),
+    )
+    return {finding.check: finding for finding in examine_target(dataclasses.replace(examined, **changed))}
+
+
+def states(found: dict[str, Finding]) -> dict[str, str]:
+    return {check: finding.state for check, finding in found.items()}
+
+
+ALL_WELL = {SECRET: YES, CONNECTION: YES, TABLES: YES, RIGHTS: YES, LOADING: YES}
+REPLICA = "Demo.WebAnalytics__replica"
+
+
+def test_a_prepared_target_has_everything(target: Target, loader: Credentials) -> None:
+    before = target.query(f"CHECKSUM TABLE {REPLICA}")
+    for _ in range(2):
+        assert states(examine(target, loader)) == ALL_WELL
+    assert target.query(f"CHECKSUM TABLE {REPLICA}") == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "check", "says"),
+    [
+        pytest.param("REVOKE AWS_LOAD_S3_ACCESS FROM {loader}", LOADING, "PrivilegeError", id="load role"),
+        pytest.param("REVOKE INSERT ON Demo.* FROM {loader}", RIGHTS, "INSERT command denied", id="insert"),
+        pytest.param("REVOKE UPDATE ON Demo.* FROM {loader}", RIGHTS, "UPDATE command denied", id="update"),
+        pytest.param("REVOKE DELETE ON Demo.* FROM {loader}", RIGHTS, "DELETE command denied", id="delete"),
+        pytest.param("DROP VIEW Demo.WebAnalytics", TABLES, "TargetMismatchError: Aurora said 1146", id="no view"),
+        pytest.param(f"DROP TABLE {REPLICA}", TABLES, "TargetMismatchError", id="no replica"),
+        pytest.param(f"ALTER TABLE {REPLICA} ADD COLUMN more INT", TABLES, "It has: more int", id="another replica"),
+        pytest.param(
+            "DELETE FROM Demo._dynaurora_migrations WHERE name = '0002_runs'", TABLES, "lacks the migrations 0002_runs"
+        ),
+        pytest.param("DROP TABLE Demo._dynaurora_migrations", TABLES, "_dynaurora_migrations", id="no system tables"),
+        pytest.param("REVOKE SELECT ON Demo.* FROM {loader}", TABLES, "SELECT command denied", id="select"),
+        pytest.param("ALTER USER {loader} IDENTIFIED BY 'another'", CONNECTION, "SecretRotatedError", id="password"),
+    ],
+)
+def test_what_is_missing_is_named(
+    target: Target, loader: Credentials, execute: Execute, statement: str, check: str, says: str
+) -> None:
+    with connect(target.endpoint, target.administrator) as aurora, aurora.transaction():
+        aurora.execute(statement.format(loader=f"{loader.username}@'%'"))
+    found = examine(target, loader)
+    assert [name for name, finding in found.items() if finding.state == NO] == [check]
+    assert says in found[check].detail
+    assert found[check].remedy
+    assert loader.password not in str(found)
+    if check in {TABLES, CONNECTION}:
+        assert found[LOADING].state == UNKNOWN, "what was not looked at is not said to be well"
+
+
+def test_a_bucket_that_aurora_cannot_read_is_named(target: Target, loader: Credentials) -> None:
+    class Elsewhere(S3Objects):
+        def write(self, bucket: str, key: str, body: bytes) -> None:
+            """Leave nothing there."""
+
+    found = examine(target, loader, store=Elsewhere())
+    assert states(found) == {**ALL_WELL, LOADING: NO}
+    assert "aws_default_s3_role" in found[LOADING].remedy
+
+
+def test_a_secret_that_is_missing_is_named_and_the_rest_unknown(target: Target, loader: Credentials) -> None:
+    def read() -> Credentials:
+        raise MissingSecretError("The secret arn:none cannot be read.")
+
+    found = examine(target, loader, read_credentials=read)
+    assert states(found) == {**dict.fromkeys(ALL_WELL, UNKNOWN), SECRET: NO}
+    assert "DatabaseSecretArn" in found[SECRET].remedy
+
+
+def test_a_database_that_is_away_is_named(target: Target, loader: Credentials) -> None:
+    endpoint = dataclasses.replace(target.endpoint, port=1)
+    found = examine(target, loader, connect=lambda credentials: connect(endpoint, credentials))
+    assert states(found) == {SECRET: YES, CONNECTION: NO, TABLES: UNKNOWN, RIGHTS: UNKNOWN, LOADING: UNKNOWN}
+    assert "security group" in found[CONNECTION].remedy
+
+
+def test_nothing_is_changed_by_the_statements_that_take_rights(target: Target) -> None:
+    for statement in sql.change_nothing(target.mapping):
+        with connect(target.endpoint, target.administrator) as aurora:
+            assert aurora.execute(statement) == 0
