@@ -39,8 +39,8 @@ PREPARE: Final = "deploy the stack again with DatabaseAdminSecretArn, or run `dy
 REMEDIES: Final = {
     SECRET: "Give the stack's DatabaseSecretArn a secret with username and password, which its key lets it read.",
     CONNECTION: (
-        "Look whether the cluster is available, whether its security group admits the stack's, and whether the subnets"
-        " lead to it."
+        "Ask again in a minute: a cluster that has paused comes back by then. Otherwise look whether it is available,"
+        " whether its security group admits the stack's, and whether the subnets lead to it."
     ),
     TABLES: f"To create or complete them, {PREPARE}.",
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
