@@ -6,6 +6,7 @@ run        the id of a new run
 """
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 
 import boto3
@@ -21,6 +22,7 @@ from local.stack import REGION, Stack
 from tests.integration.backfill.deployed import Deployed, make_environment, make_run_id
 
 EMULATOR = {
+    "AUTH": "true",  # functions may do what their roles allow, and nothing else
     "DYNAURORA_EXPORT_SECONDS": "0.05",
     "DYNAURORA_WAIT_SCALE": "0.003",  # an export is looked at every 0.2 s
     "SFN_WAIT_SCALE": "0.05",  # retries come soon
@@ -55,6 +57,9 @@ def deploy(stack: Stack) -> Deployed:
     sqs, sns = deployed.client("sqs"), deployed.client("sns")
     deployed.topic_queue = sqs.create_queue(QueueName="announced")["QueueUrl"]
     (arn,) = sqs.get_queue_attributes(QueueUrl=deployed.topic_queue, AttributeNames=["QueueArn"])["Attributes"].values()
+    statement = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": arn}]}
+    sqs.set_queue_attributes(QueueUrl=deployed.topic_queue, Attributes={"Policy": json.dumps(policy)})
     sns.subscribe(TopicArn=deployed.outputs["FailuresTopicArn"], Protocol="sqs", Endpoint=arn)
     deployed.dam_stream()
     return deployed
