@@ -38,7 +38,7 @@ JSON_FRACTION = 22
 """Both bound what MySQL's JSON parser reads without rounding: a product or quotient of two exact doubles, digits below
 2^53 and a power of ten up to 10^22."""
 
-TYPE = re.compile(r"(?P<kind>[A-Z]+)(?:\((?P<size>\d+)(?:,\s?(?P<scale>\d+))?\))?(?P<unsigned> UNSIGNED)?")
+TYPE = re.compile(r"(?P<kind>[A-Z]+)(?:\((?P<size>[0-9]{1,9})(?:, ?(?P<scale>[0-9]{1,9}))?\))?(?P<unsigned> UNSIGNED)?")
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 ISO_DATETIME = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}:\d{2})(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d{2}:\d{2})?",
@@ -115,7 +115,7 @@ def encode_integer(value: Any, *, low: int, high: int) -> str:
     if type(value) is not int:
         misfit("type", f"is {describe(value)}, and the column takes a whole number")
     if not low <= value <= high:
-        misfit("range", f"is a number of {len(str(abs(value)))} digits outside {low} to {high}")
+        misfit("range", f"is a number of {Decimal(value).adjusted() + 1} digits outside {low} to {high}")
     return str(value)
 
 
@@ -277,7 +277,7 @@ def exact_json(value: Any, depth: int = 1) -> Any:
     if type(value) is list:
         return [exact_json(member, depth + 1) for member in value]
     if type(value) is int and not -(2**63) <= value < 2**64:
-        return str(value)
+        return str(Decimal(value))  # an int of more than 4,300 digits has no str of its own
     if type(value) is Decimal:
         return float(value) if survives_json(value) else str(value)
     return value

@@ -165,6 +165,14 @@ def build_mapping(name: str, document: Any, file_name: str = "mapping") -> Mappi
     Raises InvalidMappingError, naming the path inside the file.
     """
     checks = _Checks(file_name)
+    try:
+        return _build(name, document, checks)
+    except RecursionError:
+        checks.fail("$", "it is nested too deep")
+        raise
+
+
+def _build(name: str, document: Any, checks: _Checks) -> Mapping:
     if not NAME.fullmatch(name):
         checks.fail("$", f"a mapping's name is lower case, digits and underscores, not {name!r}")
     checks.shape(document)

@@ -96,6 +96,12 @@ def changed_document(path, value):
         pytest.param(["target", "columns", 1, "name"], "é", "$.target.columns[1].name", id="column not in ASCII"),
         pytest.param(["target", "columns", 1, "type"], 5, "$.target.columns[1].type", id="type is a number"),
         pytest.param(["target", "columns", 1, "type"], "INT(5)", "$.target.columns[1].type", id="type with a size"),
+        pytest.param(
+            ["target", "columns", 1, "type"], "VARCHAR(٣)", "$.target.columns[1].type", id="digits not in ASCII"
+        ),
+        pytest.param(
+            ["target", "columns", 1, "type"], f"VARCHAR({'9' * 5000})", "$.target.columns[1].type", id="endless size"
+        ),
         pytest.param(["target", "columns", 1, "type"], "POINT", "$.target.columns[1].type", id="unknown type"),
         pytest.param(["target", "columns", 1, "from"], "", "$.target.columns[1].from", id="empty from"),
         pytest.param(["target", "columns", 1, "from"], "a..b", "$.target.columns[1].from", id="no JMESPath"),
@@ -133,6 +139,20 @@ def changed_document(path, value):
 def test_a_mapping_that_does_not_fit_is_refused_with_the_path_inside_of_the_file(path, value, place):
     with pytest.raises(InvalidMappingError, match=re.escape(f"things.json at {place}: ")):
         build_mapping("things", changed_document(path, value), "things.json")
+
+
+def nested(place, depth):
+    schema, path = True, "[" * depth + "a" + "]" * depth
+    for _ in range(depth):
+        schema = {"properties": {"a": schema}}
+    return mapping_document(column("x", "JSON", path)) if place == "from" else mapping_document(schema=schema)
+
+
+@pytest.mark.parametrize("place", ["schema", "from"])
+def test_what_is_nested_too_deep_is_refused(place):
+    assert build_mapping("things", nested(place, 20))
+    with pytest.raises(InvalidMappingError, match="it is nested too deep"):
+        build_mapping("things", nested(place, 900))
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 1], ids=str)
