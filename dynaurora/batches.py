@@ -13,13 +13,17 @@ the same batch, however often and in whatever order they are delivered.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dynaurora.errors import InvalidBatchError
+from dynaurora.keys import is_object_key
 
 IMPORTED = {"dynaurora": "imported"}
 """Tag of an object whose rows are in Aurora; the landing bucket's lifecycle expires no other batch."""
+BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+"""As wide as the rules for buckets ever were (Amazon S3 User Guide, "General purpose bucket naming rules")."""
 SOURCES = ("stream", "backfill", "reprocess", "sweep")
 
 
@@ -105,9 +109,14 @@ class Batch:
 
 
 def _object(item: Any, path: str) -> BatchObject:
+    bucket, key = _field(item, "bucket", str, path), _field(item, "key", str, path)
+    if not BUCKET.fullmatch(bucket):
+        raise InvalidBatchError(f"{path}.bucket is no name of a bucket.")
+    if not is_object_key(key):
+        raise InvalidBatchError(f"{path}.key is no key that an object can have.")
     return BatchObject(
-        bucket=_field(item, "bucket", str, path),
-        key=_field(item, "key", str, path),
+        bucket=bucket,
+        key=key,
         etag=_field(item, "etag", str, path).strip('"'),
         size=_field(item, "size", int, path),
     )

@@ -20,7 +20,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError
+from dynaurora.keys import is_object_key
 from dynaurora.objects import read_or_none
+from dynaurora.versions import snapshot_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +76,7 @@ def read_summary(store: ObjectStore, bucket: str, key: str, warn: Warn) -> Expor
             table_arn=_text(document, "tableArn"),
             export_second=_second(document, "exportTime"),
             bucket=_text(document, "s3Bucket") if document.get("s3Bucket") else bucket,
-            files_key=_text(document, "manifestFilesS3Key"),
+            files_key=_key(document, "manifestFilesS3Key"),
             items=_count(document, "itemCount"),
             billed_bytes=_count(document, "billedSizeBytes") if document.get("billedSizeBytes") else 0,
         )
@@ -94,7 +96,7 @@ def read_data_files(store: ObjectStore, summary: ExportSummary, warn: Warn) -> I
         place = f"{summary.files_key} line {number}"
         entry = _object(line, place)
         try:
-            yield DataFile(_text(entry, "dataFileS3Key"), _count(entry, "itemCount"), _text(entry, "md5Checksum"))
+            yield DataFile(_key(entry, "dataFileS3Key"), _count(entry, "itemCount"), _text(entry, "md5Checksum"))
         except ValueError as error:
             raise InvalidExportError(f"{place} does not describe a data file: {error}.") from error
 
@@ -142,6 +144,13 @@ def _text(document: dict[str, Any], name: str) -> str:
     return value
 
 
+def _key(document: dict[str, Any], name: str) -> str:
+    key = _text(document, name)
+    if not is_object_key(key):
+        raise ValueError(f"{name} is no key that an object can have")
+    return key
+
+
 def _count(document: dict[str, Any], name: str) -> int:
     value = document.get(name)
     if type(value) is not int or value < 0:
@@ -150,9 +159,11 @@ def _count(document: dict[str, Any], name: str) -> int:
 
 
 def _second(document: dict[str, Any], name: str) -> int:
-    """Return the second that a time in ISO 8601 lies in; one without an offset is UTC."""
+    """Return the second that a time in ISO 8601 lies in, and rows can be of; one without an offset is UTC."""
     try:
         time = datetime.fromisoformat(_text(document, name))
-        return math.floor((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+        second = math.floor((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+        snapshot_version(second)
+        return second
     except (OverflowError, ValueError) as error:
         raise ValueError(f"{name} is missing, or no time") from error

@@ -39,6 +39,9 @@ UNFORWARDED = "aws/lambda"
 """Lambda names the objects of an S3 on-failure destination `aws/lambda/<mapping's UUID>/<shard>/…` (AWS Lambda
 Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be chosen."""
 
+MAX_KEY_BYTES = 1024
+"""Of any object's key (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
+
 LANDED = re.compile(r"(?P<prefix>[a-z_]+)/mapping=(?P<mapping>[a-z][a-z0-9_]*)/(?P<rest>.+)", re.DOTALL)
 
 
@@ -63,6 +66,14 @@ class LandingKey:
         if not match:
             raise InvalidBatchError(f"The key {key!r} is not one of <prefix>/mapping=<mapping>/….")
         return cls(match["prefix"], match["mapping"], match["rest"])
+
+
+def is_object_key(text: str) -> bool:
+    """Return whether an object can have this key: some text, whose UTF-8 is not too long."""
+    try:
+        return 0 < len(text.encode()) <= MAX_KEY_BYTES
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
 
 
 def processed_prefix(mapping: str) -> str:
