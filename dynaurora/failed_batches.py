@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from dynaurora.objects import ObjectStore
 
 MAX_REASON = 2000
+CONVERSION_FIELDS = {
+    "mapping": str,
+    "run": str,
+    "export_second": int,
+    "bucket": str,
+    "export_bucket": str,
+    "batch": dict,
+}
+"""Of what convert_export is asked with, each field and its type."""
 MAX_SUBJECT = 100
 """Characters of an SNS subject (Amazon SNS API Reference, `Publish`)."""
 
@@ -39,7 +48,7 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
     error, reason = read_error(event.get("error"))
     batch_id = batch_id_of(event)
     key = keys.failed_batch(notices.mapping, batch_id)
-    earlier = json.loads(read_or_none(store, bucket, key) or b"{}")
+    earlier = read_record(read_or_none(store, bucket, key) or b"")
     time = datetime.now(UTC)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ")
     execution = (event.get("execution") or {}).get("id")
@@ -51,7 +60,7 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
         "error": error,
         "reason": reason,
         "remedy": remedy_for(error),
-        "attempts": int(earlier.get("attempts", 0)) + 1,
+        "attempts": attempts_of(earlier) + 1,
         "first_failed_at": earlier.get("first_failed_at", now),
         "last_failed_at": now,
         "execution": execution,
@@ -59,6 +68,21 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
     store.write(bucket, key, json.dumps(record, indent=2).encode())
     due = notices.claim(error, str(execution), time)
     return {"bucket": bucket, "key": key, "notify": due, **notice(record, bucket, key)}
+
+
+def read_record(body: bytes) -> dict[str, Any]:
+    """Return the record of a failed batch; an empty one where the bytes are none, whoever wrote them."""
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        record = None
+    return record if isinstance(record, dict) else {}
+
+
+def attempts_of(record: dict[str, Any]) -> int:
+    """Return how often a batch failed; 0 where its record does not say."""
+    attempts = record.get("attempts")
+    return attempts if type(attempts) is int else 0
 
 
 def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
@@ -119,4 +143,10 @@ def conversion_of(event: dict[str, Any]) -> dict[str, Any] | None:
     planned = event.get("batch")
     if not isinstance(planned, dict) or type(planned.get("number")) is not int or not isinstance(event.get("run"), str):
         return None
-    return {name: event.get(name) for name in ("mapping", "run", "export_second", "bucket", "export_bucket", "batch")}
+    return {name: event.get(name) for name in CONVERSION_FIELDS}
+
+
+def is_conversion(document: Any) -> bool:
+    """Return whether a document has all that convert_export is asked with, each of its type."""
+    fields = CONVERSION_FIELDS.items()
+    return isinstance(document, dict) and all(type(document.get(name)) is kind for name, kind in fields)

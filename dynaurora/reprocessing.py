@@ -27,6 +27,7 @@ from dynaurora.changes import Change, decode_change, from_stream_record, is_expi
 from dynaurora.converting import count_apart
 from dynaurora.csv_batches import encode_row
 from dynaurora.errors import InvalidRunError, ObjectMissingError, RejectedChange
+from dynaurora.failed_batches import attempts_of, is_conversion, read_record
 from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
 from dynaurora.objects import aborting, read_or_none
 from dynaurora.reasons import count_reasons
@@ -201,7 +202,7 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
             body = read_or_none(store, place.bucket, source.key)
             if body is not None:  # else it was dealt with since it was listed
                 number += 1
-                yield {"number": number, **batch_entry(read_batch_record(body), source)}
+                yield {"number": number, **batch_entry(read_record(body), source)}
             continue
         if group and (len(group) == MAX_ENTRY_OBJECTS or size + source.size > MAX_ENTRY_BYTES):
             number += 1
@@ -217,15 +218,6 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
         yield {"number": number, **unstarted_entry(place, listed)}
 
 
-def read_batch_record(body: bytes) -> dict[str, Any]:
-    """Return the record of a failed batch; what is none becomes a batch that cannot be imported, so that it is seen."""
-    try:
-        record = json.loads(body)
-    except (ValueError, RecursionError):
-        record = None
-    return record if isinstance(record, dict) else {}
-
-
 def batch_entry(record: dict[str, Any], source: Source) -> dict[str, Any]:
     """Return the entry of a failed batch, with what its kind needs."""
     kind = kind_of_batch(record)
@@ -234,8 +226,11 @@ def batch_entry(record: dict[str, Any], source: Source) -> dict[str, Any]:
 
 
 def kind_of_batch(record: dict[str, Any]) -> str:
-    """Return the kind of a failed batch: to be imported, to be converted first, or merely to be forgotten."""
-    if record.get("conversion"):
+    """Return the kind of a failed batch: to be imported, to be converted first, or merely to be forgotten.
+
+    A damaged record is that of a batch that cannot be imported, so that it is seen.
+    """
+    if is_conversion(record.get("conversion")):
         return CONVERSION
     batch = record.get("batch")
     return SUPERSEDED if isinstance(batch, dict) and batch.get("source") == "reprocess" else BATCH
@@ -552,8 +547,7 @@ def settle_batch(
     parked_key, body = keys.parked(mapping, failed_key), read_or_none(store, bucket, failed_key)
     if body is None:  # parked by an attempt whose answer was lost, or dealt with by somebody
         return "kept" if read_or_none(store, bucket, parked_key) is None else "parked"
-    record = read_batch_record(body)
-    if int(record.get("attempts") or max_attempts) < max_attempts:
+    if (attempts_of(read_record(body)) or max_attempts) < max_attempts:
         return "kept"
     store.write(bucket, parked_key, body)
     store.delete(bucket, failed_key)
@@ -562,12 +556,12 @@ def settle_batch(
 
 def keep_parked(store: ObjectStore, bucket: str, failed_key: str, parked_key: str) -> str:
     """Keep a parked batch parked that failed once more, and was recorded as if for the first time."""
-    again, earlier = (read_batch_record(read_or_none(store, bucket, key) or b"") for key in (failed_key, parked_key))
+    again, earlier = (read_record(read_or_none(store, bucket, key) or b"") for key in (failed_key, parked_key))
     if not again:
         return "kept"
-    if again["execution"] != earlier.get("execution"):  # else it is written already, by an attempt that was cut off
-        attempts = int(again["attempts"]) + int(earlier.get("attempts") or 0)
-        first = earlier.get("first_failed_at") or again["first_failed_at"]
+    if again.get("execution") != earlier.get("execution"):  # else it is written already, by an attempt that was cut off
+        attempts = attempts_of(again) + attempts_of(earlier)
+        first = earlier.get("first_failed_at") or again.get("first_failed_at")
         record = again | {"attempts": attempts, "first_failed_at": first}
         store.write(bucket, parked_key, json.dumps(record, indent=2).encode())
     store.delete(bucket, failed_key)

@@ -28,6 +28,16 @@ BATCH_ID = "0123456789abcdef0123456789abcdef01234567"
 BATCH_KEY = keys.failed_batch(MAPPING, BATCH_ID)
 CONVERSION_KEY = keys.failed_batch(MAPPING, "r1-000002")
 
+CONVERSION = {
+    "mapping": MAPPING,
+    "run": "r1",
+    "export_second": 1_700_000_000,
+    "bucket": "landing",
+    "export_bucket": "landing",
+    "batch": {"number": 2, "items": 0, "files": []},
+}
+"""What convert_export was asked with."""
+
 GOOD = encode_change(click_change())
 BAD = encode_change(click_change(click(Hits="secret"), page_id="about"))
 """Its hits are no number."""
@@ -79,7 +89,7 @@ def make_store(**objects: bytes) -> InMemoryObjects:
         "BACKFILL_KEY": failed_lines(failed_record(seen_ms=SEEN_MS - 7_200_000, error_code="dynaurora.Rejected")),
         "UNFORWARDED_KEY": json.dumps({"payload": json.dumps({"Records": [stream_record()]})}).encode(),
         "BATCH_KEY": failed_batch(),
-        "CONVERSION_KEY": failed_batch(batch_id="r1-000002", batch=None, conversion={"run": "r1", "batch": {}}),
+        "CONVERSION_KEY": failed_batch(batch_id="r1-000002", batch=None, conversion=CONVERSION),
     }
     return InMemoryObjects({(BUCKET, globals()[name]): body for name, body in found.items()})
 

@@ -108,6 +108,19 @@ def test_a_batch_that_fails_again_counts_its_attempts_from_the_first():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"5", b"\xff", b"{", b"[" * 100_000, b"{}", b'{"attempts": null}', b'{"attempts": "x"}'],
+    ids=lambda body: repr(body[:20]),
+)
+def test_a_batch_is_recorded_whatever_stands_in_its_place(body):
+    store = InMemoryObjects()
+    key = record(store, failed_event())["key"]
+    store.write("landing", key, body)
+    answer = record(store, failed_event())
+    assert (answer["key"], answer["attempts"]) == (key, 1)
+
+
+@pytest.mark.parametrize(
     "event",
     [
         pytest.param(failed_event(batch=None), id="no descriptor"),

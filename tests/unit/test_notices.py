@@ -37,6 +37,14 @@ def test_who_asks_again_because_the_answer_was_lost_is_told_the_same(notices):
     ]
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff"])
+def test_people_are_told_where_nobody_can_read_whether_they_were(notices, body):
+    notices.claim("DatabaseError", "e-1", NOON)
+    ((bucket, key),) = notices.store.objects
+    notices.store.write(bucket, key, body)
+    assert notices.claim("DatabaseError", "e-2", NOON)
+
+
 @pytest.mark.parametrize("cause", ["States.Timeout", "run-States.Timeout", "a/b c", "ä", "../.."])
 def test_a_cause_of_any_name_is_part_of_one_key(notices, cause):
     assert notices.claim(cause, "e-1", NOON)

@@ -23,6 +23,7 @@ from dynaurora.reprocessing import Place, Remaker, Settler, Source, list_failure
 from dynaurora.rows import RowMapper
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import EXPIRED, click_change, click_item, column, make_mapping, stream_record
+from tests.unit.failure_factories import CONVERSION
 from tests.unit.fakes import WRITTEN_AT, InMemoryObjects, etag_of
 
 MAPPING = "web_analytics"
@@ -114,7 +115,7 @@ def test_everything_that_is_kept_as_failed_is_taken_up():
     put(
         store,
         keys.failed_batch(MAPPING, "r0-000001"),
-        json.dumps({"batch": None, "conversion": {"run": "r0"}}).encode(),
+        json.dumps({"batch": None, "conversion": CONVERSION}).encode(),
     )
     put(store, OTHER_UNFORWARDED_KEY, invocation(stream_record()))
     put(store, keys.parked(MAPPING, FIREHOSE_KEY), failed())
@@ -126,7 +127,7 @@ def test_everything_that_is_kept_as_failed_is_taken_up():
     assert {item["key"] for item in records["objects"]} == kept
     assert {entry["kind"]: entry.get("batch") or entry["conversion"] for entry in batches} == {
         "batch": {"mapping": MAPPING},
-        "conversion": {"run": "r0"},
+        "conversion": CONVERSION,
     }
     assert sorted(entry["number"] for entry in (records, *batches)) == [1, 2, 3]
 
@@ -725,6 +726,17 @@ def test_a_parked_batch_that_fails_on_request_stays_parked_with_all_its_attempts
     assert (settled["batches_parked"], settled["notice"]) == (0, None)
 
 
+@pytest.mark.parametrize("body", [b"{}", b'{"attempts": "x"}', b'{"attempts": 1, "execution": 5}'])
+def test_a_parked_batch_stays_parked_whatever_stands_in_its_place(body):
+    store = InMemoryObjects()
+    source = failed_batch(store, attempts=5)
+    key = keys.parked(MAPPING, source.key)
+    store.write("landing", key, body)
+    settle(store, batch_entry(Source(key, "e", 1)), error=FAILED)
+    assert json.loads(store.read("landing", key))["attempts"] >= 5
+    assert ("landing", source.key) not in store.objects
+
+
 def test_a_parked_batch_that_is_imported_on_request_goes():
     store = InMemoryObjects()
     source = failed_batch(store, attempts=5)
@@ -762,7 +774,9 @@ def test_a_batch_that_is_no_descriptor_is_recorded_once_and_parked_in_the_end():
     assert [key for key in keys_of(store) if key.startswith("failed_batches/")] == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"{}"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"text"', b"{}", b'{"conversion": 5}', b'{"conversion": {"run": "r0"}}']
+)
 def test_a_record_that_nobody_can_read_is_parked_at_once(body):
     store = InMemoryObjects()
     key = keys.failed_batch(MAPPING, "by-hand")
