@@ -83,7 +83,10 @@ def is_expiry(record: Mapping[str, Any]) -> bool:
 
 
 def encode_change(change: Change) -> bytes:
-    """Return a change as one line of JSON, without its newline."""
+    """Return a change as one line of JSON, without its newline.
+
+    Raises RejectedChange where it is nested too deep to be written.
+    """
     document: dict[str, Any] = {
         "Version": str(change.version),
         "ChangedAtMs": change.changed_at_ms,
@@ -95,6 +98,8 @@ def encode_change(change: Change) -> bytes:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # a lone surrogate: as an escape it travels unharmed, to be refused with its reason
         return json.dumps(document, separators=(",", ":")).encode()
+    except RecursionError:
+        raise RejectedChange(Reason("depth", "", "is nested too deep")) from None
 
 
 def decode_change(data: bytes) -> Change:

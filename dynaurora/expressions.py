@@ -127,6 +127,12 @@ class ExactFunctions(Functions):
     def _func_floor(self, number: Number) -> Number:
         return exact_number(str(Decimal(number).to_integral_value(ROUND_FLOOR)))
 
+    @signature({"types": ["array-number"]})
+    def _func_sum(self, numbers: list[Number]) -> Number:
+        """Return the sum, an int where it is whole: that of 2.5 and 0.5 fits a column of integers."""
+        total = sum(numbers)
+        return exact_number(str(total)) if isinstance(total, Decimal) else total
+
     @signature({"types": []})
     def _func_to_number(self, value: Any) -> Number | None:
         """Return a number as it is and text's number exactly; of anything else, null."""

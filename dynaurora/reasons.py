@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from dynaurora.errors import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from dynaurora.errors import Reason
 
 MAX_PATH = 120
 """Characters of a path to count by: an attribute's name may have 64 KB."""
@@ -17,3 +17,8 @@ MAX_PATH = 120
 def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
     """Return how often each reason was given, most frequent first, as `path (rule)`."""
     return dict(Counter(f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})" for reason in reasons).most_common())
+
+
+def unforeseen(error: Exception) -> Reason:
+    """Return the reason of an error that nobody foresaw, named by its type."""
+    return Reason("unforeseen", "", f"raised {type(error).__name__}, which is a fault of this program")

@@ -18,6 +18,7 @@ from dynaurora.expressions import compile_expression
 from dynaurora.judging import MAX_REASONS, make_judge
 from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.paths import remainder, taken_paths, undeclared_paths
+from dynaurora.reasons import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +63,12 @@ class RowMapper:
         """
         try:
             fields = self._key_fields(change.keys) if change.new_image is None else self._item_fields(change)
+        except RejectedChange:
+            raise
         except RecursionError:
             raise RejectedChange(Reason("depth", "", "is nested too deep")) from None
+        except Exception as error:  # whatever it is, it is this record's: the others go on
+            raise RejectedChange(unforeseen(error)) from error
         return Row(deleted=change.is_delete, version=change.version, fields=fields)
 
     def _item_fields(self, change: Change) -> tuple[Field, ...]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.changes import decode_change
 from dynaurora.csv_batches import encode_row
 from dynaurora.errors import Reason, RejectedChange
+from dynaurora.reasons import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +109,7 @@ def reasons_of(error: Exception) -> tuple[Reason, ...]:
     """Return why a record failed; an error that nobody foresaw is named by its type."""
     if isinstance(error, RejectedChange):
         return error.reasons
-    return (Reason("unforeseen", "", f"raised {type(error).__name__}, which is a fault of this program"),)
+    return (unforeseen(error),)
 
 
 def processing_failed(record_id: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.changes import decode_change, encode_change, from_stream_record
+from dynaurora.errors import RejectedChange
 from dynaurora.failed_records import decode_failed_record
 from dynaurora.forwarding import (
     ATTEMPTS,
@@ -52,6 +53,16 @@ def test_changes_are_sent_in_their_order():
     result = make_forwarder(stream).forward(records)
     assert stream.taken == [data_of(record) for record in records]
     assert (result.forwarded, result.failed) == (3, [])
+
+
+def test_a_change_that_cannot_be_written_is_named_and_holds_up_no_other():
+    attribute = {"S": "x"}
+    for _ in range(5000):
+        attribute = {"L": [attribute]}
+    records = [stream_record(item=click_item() | {"deep": attribute}, sequence_number="1" * 21), *records_of(1)]
+    result = make_forwarder(InMemoryStream()).forward(records)
+    assert (result.forwarded, result.failed) == (1, ["1" * 21])
+    assert result.reasons == ["item: is nested too deep (depth). " + RejectedChange.remedy]
 
 
 def test_no_records_make_no_call():

@@ -274,6 +274,18 @@ def test_an_item_nested_deeper_than_python_recurses_refuses_the_record_alone():
     assert rejection_of(map_item, make_mapping(), deep=attribute) == [("depth", "")]
 
 
+def test_a_fault_of_this_program_refuses_the_record_alone(monkeypatch):
+    def fail(*_):
+        raise KeyError("secret")
+
+    mapper = RowMapper(make_mapping())
+    monkeypatch.setattr(mapper, "_item_fields", fail)
+    change = Change(1, 0, {"id": {"S": "a"}}, {"id": {"S": "a"}})
+    with pytest.raises(RejectedChange) as caught:
+        mapper.row(change)
+    assert caught.value.problem == "item: raised KeyError, which is a fault of this program (unforeseen)."
+
+
 @pytest.mark.parametrize(
     ("schema", "value", "reason"),
     [
