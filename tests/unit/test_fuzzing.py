@@ -11,7 +11,7 @@ from dataclasses import asdict
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.batches import Batch
@@ -33,15 +33,25 @@ from dynaurora.exports import read_data_files, read_summary
 from dynaurora.failed_batches import record_failed_batch
 from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record
 from dynaurora.forwarding import Forwarder
-from dynaurora.keys import LandingKey
-from dynaurora.mapping import build_mapping, load_mapping
+from dynaurora.keys import LandingKey, failed_batch
+from dynaurora.keys import parked as parked_key
+from dynaurora.mapping import build_mapping, load_mapping, load_mapping_file
 from dynaurora.notices import Notices
 from dynaurora.planning import Plan, PlannedBatch
-from dynaurora.reprocessing import read_change, read_invocation, read_line
+from dynaurora.reprocessing import (
+    Place,
+    Source,
+    plan_reprocess,
+    read_change,
+    read_invocation,
+    read_line,
+    settle_batch,
+)
 from dynaurora.rows import RowMapper
 from dynaurora.runs import Limits, ReprocessRequest, RunRequest
 from dynaurora.transforming import transform_records
 from tests.events import load_event
+from tests.examples import examples
 from tests.unit.csv_reader import read_line as read_csv
 from tests.unit.factories import (
     EXPIRED,
@@ -57,7 +67,7 @@ from tests.unit.factories import (
 )
 from tests.unit.fakes import InMemoryObjects, InMemoryStream, Pauses
 
-EXAMPLES = settings(max_examples=100, deadline=None)
+EXAMPLES = examples(100)
 MAPPER = RowMapper(load_mapping("web_analytics"))
 ODD_TEXTS = st.sampled_from(
     [
@@ -69,6 +79,9 @@ ODD_TEXTS = st.sampled_from(
         "NaN",
         "Infinity",
         "9" * 60,
+        "9" * 4301,
+        "٣",
+        "\ufeff",
         "..",
         "%2e%2e/",
         "'\"`;--",
@@ -80,7 +93,7 @@ LEAVES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-3, 3),
-    st.sampled_from([10**50, -(10**50), 2**63, 1e308, -1.5, float("nan"), float("inf")]),
+    st.sampled_from([10**50, -(10**50), 10**4299, 2**63, 1e308, -1.5, float("nan"), float("inf")]),
     ODD_TEXTS,
     st.text(max_size=5),
 )
@@ -136,6 +149,7 @@ def check_reason(error):
     assert isinstance(error, DynauroraError)
     assert error.problem
     assert error.problem.strip() in str(error)
+    assert all(reason.rule != "unforeseen" for reason in getattr(error, "reasons", ()))
 
 
 def check_text(warning):
@@ -152,7 +166,23 @@ def as_json(documents):
     return st.one_of(st.binary(max_size=30), documents.map(lambda document: json.dumps(document).encode()), ODD_BYTES)
 
 
-ODD_BYTES = st.sampled_from([b"\xff", b"", b"null"])
+ODD_BYTES = st.sampled_from(
+    [
+        b"\xff",
+        b"",
+        b"\0",
+        b"null",
+        b"[" * 5000,
+        b'{"a":' * 5000,
+        b"9" * 4301,
+        b"1e999999999",
+        b"[NaN, -Infinity]",
+        b'{"a": 1, "a": 2}',
+        b'{"\\ud800": "\\udfff"}',
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+    ]
+)
 STREAM_RECORDS = (
     stream_record(),
     stream_record("MODIFY"),
@@ -330,6 +360,26 @@ def test_failed_batches_are_always_recorded(state):
     assert json.loads(store.read(recorded["bucket"], recorded["key"]))["reason"] == recorded["reason"]
 
 
+RECORD = {"batch_id": "0f1e", "batch": DESCRIPTOR["batch"], "attempts": 1, "execution": "arn", "first_failed_at": "x"}
+CONVERSION_RECORD = {**RECORD, "batch": None, "conversion": {**CONVERSION, "error": "x"}}
+
+
+@EXAMPLES
+@given(as_json(broken(RECORD, CONVERSION_RECORD)), as_json(broken(RECORD)), st.booleans())
+def test_records_of_failed_batches(failed, parked, imported):
+    store, key = InMemoryObjects(), failed_batch("web_analytics", "0f1e")
+    store.write("landing", key, failed)
+    store.write("landing", parked_key("web_analytics", key), parked)
+    entries = list(plan_reprocess(Place("landing", "web_analytics", "uuid"), store, prefix=None, parked=True))
+    assert {entry["objects"][0]["key"] for entry in entries} == {key, parked_key("web_analytics", key)}
+    for entry in entries:
+        source = Source(**entry["objects"][0])
+        settle_batch(store, "landing", "web_analytics", source, imported=imported, max_attempts=2)
+    assert bool(store.objects) is not imported
+    notices = Notices(store, "landing", "web_analytics", interval_seconds=3600)
+    record_failed_batch({**FAILURE, "execution": {"id": "arn"}}, store, "landing", notices)
+
+
 @EXAMPLES
 @given(broken(run_input(), {"mapping": "web_analytics", "run": "r", "prefix": None, "include_parked": False}))
 def test_inputs_of_runs(document):
@@ -441,6 +491,17 @@ def test_mappings(document):
         check_reason(error)
     else:
         RowMapper(mapping)
+
+
+@EXAMPLES
+@given(as_json(broken(*MAPPINGS)))
+def test_mapping_files(tmp_path, body):
+    path = tmp_path / "things.json"
+    path.write_bytes(body)
+    try:
+        assert load_mapping_file(path).name == "things"
+    except InvalidMappingError as error:
+        check_reason(error)
 
 
 @EXAMPLES

@@ -4,7 +4,7 @@ from functools import cache
 
 import boto3
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora import aws
@@ -13,11 +13,12 @@ from dynaurora.csv_batches import encode_row
 from dynaurora.errors import TerminalError
 from dynaurora.imports import import_batch
 from dynaurora.objects import S3Objects
+from tests.examples import examples
 from tests.integration.targets import Target, row
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = examples(60)
 LINE = encode_row(row("a", 7, 7))
 SYNTAX = [b"\\", b",", b"\n", b"\\N", b"\\n", b"\0", b"\r\n", b"\t", b"'", b'"', b"\xff", b"\xed\xa0\x80"]
 PIECES = st.sampled_from([*SYNTAX, b"1", b"-1", b"9" * 60, b"1e9", LINE])
