@@ -1,9 +1,11 @@
 """Cohorts: many histories through one table, so that an import carries what arrives in all of them.
 
 In each step of the histories their parcels are dealt out to batches, which several connections import at once through
-the production importer; some die at a statement, and are tried again then or later; some are imported again. After
-each step the database is read at one moment and held against what its ledger says was imported; after the last one,
-against the histories' tables.
+the production importer; some die at a statement, and are tried again then or later; some are imported again. While
+they are imported, and after, the database is read at one moment and held against what its ledger says was imported;
+after the last step, against the histories' tables.
+
+A history on its own is imported batch by batch, so that all of it follows from its seed and deal.
 """
 
 import random
@@ -14,21 +16,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from queue import SimpleQueue
-from typing import Any, Final
-
-import pymysql
+from typing import Final
 
 from dynaurora import imports
 from dynaurora.aurora import Aurora, Credentials, Endpoint, connect
 from dynaurora.batches import Batch, BatchObject
-from dynaurora.errors import DynauroraError, RetryableError
+from dynaurora.errors import RetryableError
 from dynaurora.mapping import Mapping
 from dynaurora.migrations import prepare_target
 from dynaurora.objects import S3Objects
 from dynaurora.rows import RowMapper
+from tests.integration.convergence.dying import Death, draw_death, dying
 from tests.integration.convergence.histories import History, Mappers, Parcel, Step
 from tests.integration.convergence.replica import (
     ExpectedReplica,
+    LedgerRow,
+    Snapshot,
     find_differences,
     parse_line,
     read_snapshot,
@@ -36,11 +39,14 @@ from tests.integration.convergence.replica import (
 )
 from tests.integration.convergence.things import Key, make_mappings
 from tests.integration.targets import empty
+from tests.unit.fakes import etag_of
 
 CONNECTIONS: Final = 3
-STATEMENTS: Final = 12
-"""More than an import has: a death planned behind the last one does not happen."""
+MAX_DEATHS: Final = 6
+"""Of one batch's imports."""
 MAX_ATTEMPTS: Final = 20
+LOCK_WAIT: Final = "SET SESSION innodb_lock_wait_timeout = 5"
+"""An import takes a fraction of a second here: a lock that nobody lets go of is to be noticed soon."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,13 @@ class Work:
 
     batch: Batch
     parcels: list[tuple[History, Parcel]]
-    death: tuple[str, int] | None
-    """`before` or `after`, and the number of the statement at which its next import dies."""
+    death: Death | None
+    """How its next import ends."""
     attempts: int = 0
-    is_done: bool = False
-    """The importer said so."""
-    is_imported: bool = False
-    """The ledger said so."""
+    statuses: list[str] = field(default_factory=list)
+    """What the importer said, each time that it ended well."""
+    entry: LedgerRow | None = None
+    """Its row in the ledger, once it was seen there."""
 
 
 @dataclass
@@ -113,55 +119,39 @@ class Pool:
     @contextmanager
     def connection(self) -> Iterator[Aurora]:
         aurora = self._free.get()
-        if not aurora._connection.open:
-            aurora = self._connect()
         try:
+            if not aurora._connection.open:
+                aurora = self._connect()
             yield aurora
         finally:
             self._free.put(aurora)
 
     def _connect(self) -> Aurora:
-        return self._stack.enter_context(connect(self.place.endpoint, self.place.loader, load_from_s3=True))
-
-
-@contextmanager
-def dying(aurora: Aurora, when: str, number: int) -> Iterator[None]:
-    """Break the connection before a statement is sent, or after it was sent and before its answer is read."""
-    connection: Any = aurora._connection
-    send, sent = connection._execute_command, 0
-
-    def counted(command: int, statement: Any) -> None:
-        nonlocal sent
-        sent += 1
-        if sent < number:
-            return send(command, statement)
-        if sent == number and when == "after":
-            send(command, statement)
-        connection._force_close()
-        raise pymysql.err.OperationalError(2013, "the importer died")
-
-    connection._execute_command = counted
-    try:
-        yield
-    finally:
-        del connection._execute_command
+        aurora = self._stack.enter_context(connect(self.place.endpoint, self.place.loader, load_from_s3=True))
+        aurora.execute(LOCK_WAIT)
+        return aurora
 
 
 class Cohort:
-    """Histories with the seeds from `first` on, side by side in one table."""
+    """Histories with the seeds from `first` on, side by side in one table.
 
-    def __init__(self, place: Place, first: int, size: int) -> None:
+    `deal` is which of the many ways to deal their news out to batches.
+    """
+
+    def __init__(self, place: Place, first: int, size: int, deal: int = 0) -> None:
         self._place = place
         self._mapping, strict = place.mappings
         mappers = Mappers(RowMapper(self._mapping), RowMapper(strict))
-        self._draw = random.Random(f"cohort {first} {size}")
+        self._draw = random.Random(f"cohort {first} {size} {deal}")
+        self._at_once = CONNECTIONS if size > 1 else 1
         self.histories = [History(first + index, f"{index}/", mappers) for index in range(size)]
         self._expected = ExpectedReplica()
         self._owners = {key: history for history in self.histories for key in history.table.keys}
         self._by_id: dict[str, Work] = {}
         self._waiting: list[Work] = []
         self._store = S3Objects()
-        self._name = f"{first}-{size}"
+        self._overwritten: set[str] = set()
+        self._name = f"{first}-{size}-{deal}"
         self._failures: dict[int, Failure] = {}
 
     @property
@@ -182,121 +172,169 @@ class Cohort:
         return list(self._failures.values())
 
     def _take(self, step: int, reader: Aurora, pool: Pool) -> None:
-        """Import what arrives in a step, and look at the database."""
+        """Import what arrives in a step, looking at the database all the while."""
         visible = self._read_visible(reader) if step == Step.SWEEP else {}
-        parcels = [
-            (history, parcel)
-            for history in self.histories
-            for parcel in history.deliver(step, reader, visible.get(history.seed, {}))
-        ]
+        parcels = []
+        for history in self.histories:
+            try:
+                delivered = history.deliver(step, reader, visible.get(history.seed, {}))
+            except Exception as error:  # noqa: BLE001 (of the code under test: this history cannot go on as it has to)
+                self._fail(history, f"step {step}", f"{type(error).__name__}: {error}")
+            else:
+                parcels += [(history, parcel) for parcel in delivered]
         self._deal(step, parcels)
-        self._import(pool, may_wait=step < Step.LAST)
-        self._look(step, reader)
+        self._import(step, pool, reader)
 
     def _read_visible(self, reader: Aurora) -> dict[int, dict[Key, int]]:
         """Return the versions of the rows that people see, by the seed of their history and their key."""
         visible: dict[int, dict[Key, int]] = defaultdict(dict)
         for key, row in read_snapshot(reader, self._mapping).rows.items():
-            if not row.deleted:
+            if not row.deleted and key in self._owners:
                 visible[self._owners[key].seed][key] = row.version
         return visible
 
     def _deal(self, step: int, parcels: list[tuple[History, Parcel]]) -> None:
         """Make batches of a step's parcels, and of some of an earlier step's once more."""
         draw = self._draw
-        shares: list[list[tuple[History, Parcel]]] = [[] for _ in range(draw.choice((1, 2, 3)))]
+        shares: list[list[tuple[History, Parcel]]] = [[] for _ in range(draw.choice((1, 2, 3, 5)))]
         for parcel in parcels:
             draw.choice(shares).append(parcel)
-        works = [self._write(f"{step}-{number}", share) for number, share in enumerate(shares)]
-        again = [work for work in self._by_id.values() if draw.random() < 0.1]
-        self._by_id |= {work.batch.id: work for work in works if work.parcels}
-        self._waiting += [*(work for work in works if work.parcels), *again]
+        again = [work for work in self.works if draw.random() < 0.1]
+        works = [self._write(f"{step}-{number}", share) for number, share in enumerate(shares) if share]
+        self._by_id |= {work.batch.id: work for work in works}
+        self._waiting += [*works, *again]
         draw.shuffle(self._waiting)
 
     def _write(self, name: str, parcels: list[tuple[History, Parcel]]) -> Work:
         """Write a batch as one or two objects, its rows in the order of their parcels."""
         lines = [line for _, parcel in parcels for line in parcel.lines]
-        middle = self._draw.randint(0, len(lines)) if len(lines) > 1 and self._draw.random() < 0.2 else 0
-        objects = tuple(
-            self._put(f"processed/mapping={self._mapping.name}/{self._name}/{name}-{part}", b"".join(share))
-            for part, share in enumerate((lines[:middle], lines[middle:]))
-            if share or (part and not lines)
-        )
+        middle = self._draw.randint(1, len(lines) - 1) if len(lines) > 1 and self._draw.random() < 0.2 else 0
+        shares = [lines[:middle], lines[middle:]] if middle else [lines]
+        objects = tuple(self._put(f"{name}-{part}", b"".join(share), len(shares)) for part, share in enumerate(shares))
         count = len(lines) if not lines or self._draw.random() < 0.5 else None
-        source = parcels[0][1].source if parcels else "stream"
-        return Work(Batch(self._mapping.name, source, None, count, objects), parcels, self._draw_death())
+        return Work(Batch(self._mapping.name, parcels[0][1].source, None, count, objects), parcels, self._draw_death(0))
 
-    def _put(self, key: str, body: bytes) -> BatchObject:
+    def _put(self, name: str, body: bytes, parts: int) -> BatchObject:
+        """Write an object; sometimes over one whose batch is imported, which makes it another batch."""
+        key = f"processed/mapping={self._mapping.name}/{self._name}/{name}"
+        imported = [work.batch.objects[0] for work in self.works if work.entry]
+        if imported and parts == 1 and self._draw.random() < 0.1:
+            earlier = self._draw.choice(imported)
+            if earlier.key not in self._overwritten and earlier.etag != etag_of(body):
+                key = earlier.key
+                self._overwritten.add(key)
         etag = self._store.write(self._place.bucket, key, body)
         return BatchObject(self._place.bucket, key, etag, len(body))
 
-    def _draw_death(self) -> tuple[str, int] | None:
-        draw = self._draw
-        return (draw.choice(("before", "after")), draw.randint(1, STATEMENTS)) if draw.random() < 0.4 else None
+    def _draw_death(self, attempts: int) -> Death | None:
+        return draw_death(self._draw) if attempts < MAX_DEATHS else None
 
-    def _import(self, pool: Pool, *, may_wait: bool) -> None:
+    def _import(self, step: int, pool: Pool, reader: Aurora) -> None:
         """Import the batches that are waiting, several at once; those that die wait for a later step, if they may."""
-        with ThreadPoolExecutor(CONNECTIONS) as executor:
+        with ThreadPoolExecutor(self._at_once) as executor:
             while self._waiting:
                 works, self._waiting = self._waiting, []
-                errors = list(executor.map(lambda work: self._attempt(work, pool), works))
-                for work, error in zip(works, errors, strict=True):
-                    if isinstance(error, RetryableError) and work.attempts < MAX_ATTEMPTS:
-                        work.death = self._draw_death()
-                        self._waiting.append(work)
-                    elif error:
-                        self._fail(work.parcels[0][0], "import", f"{type(error).__name__}: {error}")
-                if may_wait and self._draw.random() < 0.5:
+                attempts = [executor.submit(self._attempt, work, pool) for work in works]
+                if self._at_once > 1:
+                    self._look(step, reader)
+                for work, attempt in zip(works, attempts, strict=True):
+                    self._sort(work, attempt.result())
+                self._look(step, reader)
+                if step < Step.LAST and self._draw.random() < 0.5:
                     return
 
-    def _attempt(self, work: Work, pool: Pool) -> DynauroraError | None:
+    def _attempt(self, work: Work, pool: Pool) -> Exception | None:
         """Import a batch once; return the error that it ended with."""
         death, work.death = work.death, None
         work.attempts += 1
-        with ExitStack() as stack:
-            aurora = stack.enter_context(pool.connection())
-            if death:
-                stack.enter_context(dying(aurora, *death))
-            bucket, retries = self._place.bucket, work.attempts - 1
-            try:
-                imports.import_batch(work.batch, self._mapping, aurora, self._store, bucket, retries)
-            except DynauroraError as error:
-                return error
-        work.is_done = True
+        bucket, retries = self._place.bucket, work.attempts - 1
+        try:
+            with ExitStack() as stack:
+                aurora = stack.enter_context(pool.connection())
+                if death:
+                    stack.enter_context(dying(aurora, death))
+                result = imports.import_batch(work.batch, self._mapping, aurora, self._store, bucket, retries)
+        except Exception as error:  # noqa: BLE001 (sorted by who called)
+            return error
+        work.statuses.append(result.status)
         return None
+
+    def _sort(self, work: Work, error: Exception | None) -> None:
+        """Have a batch whose import failed imported again, where its error says that this may help."""
+        if isinstance(error, RetryableError) and work.attempts < MAX_ATTEMPTS:
+            work.death = self._draw_death(work.attempts)
+            self._waiting.append(work)
+        elif error:
+            self._fail_batch(work, f"{type(error).__name__}: {error}")
+        elif work.entry and work.statuses[-1] == "applied":
+            self._fail_batch(work, "it was applied, and was in the ledger before")
+        elif work.statuses.count("applied") > 1:
+            self._fail_batch(work, "it was applied twice")
 
     def _look(self, step: int, reader: Aurora) -> None:
         """Hold the database against what its ledger says was imported."""
+        done = [work for work in self.works if work.statuses]
         snapshot = read_snapshot(reader, self._mapping)
-        for batch_id in snapshot.ledger:
-            if not self._by_id[batch_id].is_imported:
-                self._note_import(self._by_id[batch_id], snapshot.ledger[batch_id][0])
-        for work in self.works:
-            if work.is_done and work.batch.id not in snapshot.ledger:
-                self._fail(
-                    work.parcels[0][0], f"step {step}", f"batch {work.batch.id} was imported, and has no ledger row"
-                )
+        for work in done:
+            if work.batch.id not in snapshot.ledger:
+                self._fail_batch(work, f"step {step}: it was imported, and has no row in the ledger")
+        self._read_ledger(snapshot)
         for key, problem in self._expected.find_faults(snapshot.rows):
             self._fail(self._owners.get(key, self.histories[0]), f"step {step}", f"{key}: {problem}")
+
+    def _read_ledger(self, snapshot: Snapshot) -> None:
+        """Take note of the batches that are new in the ledger, and hold the others against what it said before."""
+        new = []
+        for batch_id, entry in snapshot.ledger.items():
+            work = self._by_id.get(batch_id)
+            if work is None:
+                self._fail(self.histories[0], "ledger", f"it has a batch {batch_id}, which nobody imported")
+            elif work.entry is None:
+                work.entry = entry
+                new.append((work, entry))
+            elif work.entry != entry:
+                self._fail_batch(work, f"the ledger said {work.entry}, and says {entry}")
+        before = self._expected.versions()
+        newest = [self._note_import(work) for work, _ in new]
+        for (work, entry), batch in zip(new, newest, strict=True):
+            self._check_counts(work, entry, batch, before)
+
+    def _note_import(self, work: Work) -> dict[Key, int]:
+        """Take note of a batch that is new in the ledger; return the newest version of each key in it."""
+        newest: dict[Key, int] = {}
+        for history, parcel in work.parcels:
+            for line in parcel.lines:
+                try:
+                    row = parse_line(self._mapping, line)
+                except Exception as error:  # noqa: BLE001 (whatever was written, it is not what is to be written)
+                    self._fail(history, "line", f"{line!r} is no row: {type(error).__name__} {error}")
+                    continue
+                self._expected.apply(row, history.deletes.get((row.key, row.version)))
+                newest[row.key] = max(row.version, newest.get(row.key, 0))
+            parcel.when_imported()
+        return newest
+
+    def _check_counts(self, work: Work, entry: LedgerRow, newest: dict[Key, int], before: dict[Key, int]) -> None:
+        """Hold the counts in the ledger against the batch, and against what was imported before and is now."""
+        lines = sum(len(parcel.lines) for _, parcel in work.parcels)
+        if entry.rows_staged != lines:
+            self._fail_batch(work, f"the ledger has {entry.rows_staged} rows of a batch of {lines}")
+            return
+        after = self._expected.versions()
+        least = sum(after.get(key) == version for key, version in newest.items())
+        most = sum(before.get(key, 0) <= version for key, version in newest.items())
+        if not least <= entry.rows_changed <= most:
+            self._fail_batch(work, f"the ledger says {entry.rows_changed} rows were changed, of {least} to {most}")
 
     def _compare(self, reader: Aurora) -> None:
         """Hold what people see in the end against the histories' tables."""
         items = {key: thing for history in self.histories for key, thing in history.table.items().items()}
-        for key, problem in find_differences(items, read_view(reader, self._mapping)):
+        times = {key: self._owners[key].told_at[thing.n] for key, thing in items.items()}
+        for key, problem in find_differences(items, times, read_view(reader, self._mapping)):
             self._fail(self._owners.get(key, self.histories[0]), "end", f"{key}: {problem}")
 
-    def _note_import(self, work: Work, rows_staged: int) -> None:
-        """Take note of a batch that is new in the ledger."""
-        work.is_imported = True
-        lines = 0
-        for history, parcel in work.parcels:
-            lines += len(parcel.lines)
-            for line in parcel.lines:
-                delete = history.stream_deletes.get(line)
-                self._expected.apply(parse_line(self._mapping, line), delete.number if delete else None)
-            parcel.when_imported()
-        if rows_staged != lines:
-            self._fail(work.parcels[0][0], "ledger", f"the ledger has {rows_staged} rows of a batch of {lines}")
+    def _fail_batch(self, work: Work, problem: str) -> None:
+        self._fail(work.parcels[0][0], "import", f"batch {work.batch.id}: {problem}")
 
     def _fail(self, history: History, step: str, problem: str) -> None:
         self._failures.setdefault(history.seed, Failure(history.seed, step, problem, history.story))

@@ -1,9 +1,9 @@
 """Random histories: what is written to a few keys within a few minutes, and when which news of it arrives.
 
 A history is all in its seed. It is told in steps. What arrives in a step goes through the code that runs in production
-(stream records through forwarding's changes and Firehose's transformation, exports through the converter, what was
-refused through the reprocess, deletes that nothing told through the sweep) and leaves it as parcels: lines of CSV to be
-imported together.
+(stream records through forwarding and Firehose's transformation, exports through the converter, what was refused
+through the reprocess, deletes that nothing told through the sweep) and leaves it as parcels: lines of CSV to be
+imported together. Some of that code dies at an object that it writes, and is run again.
 
 Times are drawn near the places where the version rule could break: writes within one second, views cut between them,
 stretches of the stream that are lost from the middle of a second on.
@@ -14,14 +14,15 @@ import gzip
 import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from dynaurora import changes, keys, versions
+from dynaurora import keys, versions
 from dynaurora.aurora import Aurora
 from dynaurora.batches import Batch
 from dynaurora.changes import Change, encode_change
@@ -30,25 +31,28 @@ from dynaurora.csv_batches import encode_row
 from dynaurora.errors import RejectedChange, SweepRefusedError
 from dynaurora.exports import DataFile, md5_text
 from dynaurora.failed_records import REJECTED, FailedRecord, encode_failed_record
+from dynaurora.forwarding import Forwarder
 from dynaurora.planning import PlannedBatch
 from dynaurora.reprocessing import Place as ReprocessPlace
 from dynaurora.reprocessing import Remaker, Source, plan_reprocess, settle_records
 from dynaurora.rows import RowMapper
 from dynaurora.sweeping import Sweeper
 from dynaurora.transforming import transform_records
-from tests.integration.convergence.dynamodb import MAX_SKEW, SECOND, Table, Write, stream_record
-from tests.integration.convergence.things import NAME, PARTITIONS, SORTS, Key, Thing, draw_thing, typed_key
+from tests.integration.convergence.dying import DyingStore, WriterDied
+from tests.integration.convergence.dynamodb import SECOND, Table, Write, stream_record
+from tests.integration.convergence.gaps import MARGIN, MIN_WINDOW, Filling, Gap, draw_gap, earliest_view
+from tests.integration.convergence.moments import moment
+from tests.integration.convergence.things import NAME, Key, Thing, typed_key
+from tests.integration.convergence.writes import draw_writes
 from tests.unit.factories import firehose_record, make_totals
-from tests.unit.fakes import InMemoryObjects
+from tests.unit.fakes import THROTTLED, InMemoryStream
 
 BUCKET: Final = "landing"
 EVENT_SOURCE_MAPPING: Final = "00000000-0000-0000-0000-000000000000"
-START: Final = 1_700_000_000
-MARGIN: Final = 120
-"""Seconds that a gap's filling reaches beyond the gap: the rule as documented, and not the constant under test."""
-MIN_WINDOW: Final = 900
-"""Seconds of the shortest incremental export."""
-MAX_ATTEMPTS: Final = 2
+SEQUENCE_RANGE: Final = 10**40
+"""Of a version: as documented, and not the constant under test."""
+
+Result = TypeVar("Result")
 
 
 class Step(IntEnum):
@@ -84,20 +88,6 @@ class FullExport:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Writes that no stream record ever tells of, from one number to another."""
-
-    first: Write
-    last: Write
-    start: int = 0
-    """The window of the incremental export that fills it, in seconds; 0 where a full export does."""
-    end: int = 0
-
-    def hides(self, write: Write) -> bool:
-        return self.first.number <= write.number <= self.last.number
-
-
-@dataclass(frozen=True)
 class Mappers:
     """The mapping's two states."""
 
@@ -113,12 +103,10 @@ class OwnRows:
     prefix: str
 
     def stream(self, statement: str, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        with self.aurora.transaction():
-            rows = self.aurora.query(statement, arguments)
-        return (row for row in rows if row[0].startswith(self.prefix))
+        return (row for row in self.query(statement, arguments) if row[0].startswith(self.prefix))
 
     def query(self, statement: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with self.aurora.transaction():
+        with moment(self.aurora):
             return self.aurora.query(statement, arguments)
 
 
@@ -132,41 +120,42 @@ class History:
     mappers: Mappers
     story: list[str] = field(default_factory=list)
     """What happened, for people."""
-    stream_deletes: dict[bytes, Write] = field(default_factory=dict)
-    """The stream's deletes by their line of CSV."""
+    told_at: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """The times at which each write's item was told of, in milliseconds, by the write's number."""
 
     def __post_init__(self) -> None:
         self._draw = draw = random.Random(f"history {self.seed}")
-        self._store = InMemoryObjects()
+        self._store = DyingStore()
         self._runs = 0
+        self._seconds: list[int] = []
         self._refused = 0
         self._schedule: dict[int, list[Callable[[], Iterable[Parcel]]]] = defaultdict(list)
         self._records: dict[int, list[Write]] = defaultdict(list)
         self._exact = draw.random() < 0.5
-        self._mended_at = draw.choice((0, 0, *range(Step.LAST + 1)))
-        self.table = Table(draw_writes(draw, self.prefix, odd=0.2 if self._mended_at else 0.0))
+        self._mended_at = draw.choice((0, *range(Step.LAST + 1), Step.LAST))
+        self._max_attempts = draw.choice((1, 2))
+        self.table = Table(draw_writes(draw, self.prefix, odd=0.3 if self._mended_at else 0.0))
+        self.deletes = {
+            (write.key, write.stamped_second * SEQUENCE_RANGE + write.sequence): write.number
+            for write in self.table.writes
+            if write.thing is None
+        }
+        """The numbers of the deletes, by key and version in the stream."""
         for write in self.table.writes:
-            self._tell(write)
-        self.gap = self._draw_gap()
+            self._note_write(write)
+        self.gap = draw_gap(draw, self.table.writes)
+        if self.gap:
+            self._note(f"the stream lacks {self.gap.first.number} to {self.gap.last.number}: {self.gap.filling.name}")
         self._schedule_stream()
         self._schedule_views()
         self._schedule_reprocess()
 
-    # What it consists of
+    @property
+    def _is_filled_late(self) -> bool:
+        """Whether what fills a gap depends on all that came before it."""
+        return self.gap is not None and self.gap.filling is not Filling.EXPORT
 
-    def _draw_gap(self) -> Gap | None:
-        draw, writes = self._draw, self.table.writes
-        if draw.random() < 0.5:
-            return None
-        first = draw.randrange(len(writes))
-        last = min(first + draw.choice((0, 0, 1, 2, 5)), len(writes) - 1)
-        gap = Gap(writes[first], writes[last])
-        if draw.random() < 0.6:
-            end = gap.last.stamped_second + MARGIN + 1 + draw.choice((0, 0, 1, 60, 300))
-            start = gap.first.at // SECOND - 61 - draw.choice((0, 0, 1, 60, 300))
-            gap = Gap(gap.first, gap.last, min(start, end - MIN_WINDOW) if draw.random() < 0.3 else start, end)
-        self._note(f"the stream loses {gap.first.number} to {gap.last.number}")
-        return gap
+    # What it consists of
 
     def _schedule_stream(self) -> None:
         draw = self._draw
@@ -174,47 +163,64 @@ class History:
             if self.gap and self.gap.hides(write):
                 continue
             self._records[self._draw_step()].append(write)
-            for _ in range(draw.choice((0, 0, 1, 2))):
+            for _ in range(draw.choice((0, 0, 0, 1, 2))):
                 self._records[draw.randint(0, Step.LATE)].append(write)
 
     def _draw_step(self) -> int:
         """Return when something arrives for the first time: after a sweep only what no gap's filling depends on."""
-        late = not self.gap and self._draw.random() < 0.2
+        late = not self._is_filled_late and self._draw.random() < 0.2
         return Step.LATE if late else self._draw.randint(0, Step.LAST)
 
     def _schedule_views(self) -> None:
         draw, table = self._draw, self.table
-        for _ in range(draw.choice((0, 1, 1, 2))):
+        filled = self.gap and self.gap.filling is Filling.EXPORT
+        for _ in range(draw.choice((0, 0, 0, 1) if filled else (0, 1, 2, 2, 3))):
             export = self._draw_export(self._draw_second((-61, -60, -1, 0, 1, 59, 60, 61, 119, 120, 121)))
             sweeps = not self.gap and draw.random() < 0.4
             self._schedule_export(export, draw.randint(0, Step.LAST) if sweeps else self._draw_step(), sweeps=sweeps)
         if draw.random() < 0.3:
             page = draw.sample(table.keys, draw.randint(1, len(table.keys)))
-            second = self._draw_second((-60, 0, 60, 61, 120))
-            scanned = FullExport(second, table.view(draw, page, second * SECOND), 1)
+            scanned = self._draw_view(page, self._draw_second((-60, 0, 60, 61, 120)))
             self._schedule_twice(self._draw_step(), partial(self._deliver_scan, scanned))
         if draw.random() < 0.4:
-            end = self._draw_second((-61, -60, -30, -1, 0, 1, 60, 119, 120, 121, 122))
+            end = self._draw_second((-61, -60, -30, -1, 0, 1, 60, 119, 120, 120, 120, 121, 122))
             self._schedule_incremental(end - draw.choice((60, 240, MIN_WINDOW)), end)
         if self.gap:
             self._schedule_filling(self.gap)
 
     def _draw_second(self, offsets: tuple[int, ...]) -> int:
-        """Return a second near one that something happened in."""
-        return self._draw.choice(self.table.writes).stamped_second + self._draw.choice(offsets)
+        """Return a second near one that something happened in, or one that was drawn before.
+
+        Of a table whose stream was switched on late, nobody looks before all that was written until then is in view:
+        what an earlier view has, and was deleted before the stream was on, nothing would take away.
+        """
+        if self._seconds and self._draw.random() < 0.5:
+            return self._draw.choice(self._seconds)
+        second = self._draw.choice(self.table.writes).stamped_second + self._draw.choice(offsets)
+        if self.gap and not self._is_filled_late:
+            second = max(second, earliest_view(self.gap.last))
+        self._seconds.append(second)
+        return second
 
     def _draw_export(self, second: int) -> FullExport:
-        items = self.table.view(self._draw, self.table.keys, second * SECOND)
-        return FullExport(second, items, self._draw.choice((1, 1, 2)))
+        return self._draw_view(self.table.keys, second, self._draw.choice((1, 1, 2)))
+
+    def _draw_view(self, keys_seen: Iterable[Key], second: int, files: int = 1) -> FullExport:
+        items = self.table.view(self._draw, keys_seen, second * SECOND)
+        for thing in items.values():
+            self.told_at[thing.n].add(second * 1000)
+        return FullExport(second, items, files)
 
     def _schedule_filling(self, gap: Gap) -> None:
         draw = self._draw
-        if not gap.end:
-            export = self._draw_export(gap.last.stamped_second + MARGIN + 1 + draw.choice((0, 0, 1, 60, 300)))
-            # The sweep refuses a run of which anything was refused, so this one comes when nothing is any more.
-            self._schedule_export(export, draw.randint(self._mended_at, Step.LAST), sweeps=True)
+        if gap.filling is Filling.KEYS:
+            self._schedule_incremental(gap.start, gap.end)
             return
-        self._schedule_incremental(gap.start, gap.end)
+        export = self._draw_export(gap.draw_view(draw))
+        sweeps = gap.filling is Filling.SWEEP
+        # The sweep refuses a run of which anything was refused, so such a one comes when nothing is any more.
+        step = draw.randint(self._mended_at, Step.LAST) if sweeps else draw.randint(0, Step.LAST)
+        self._schedule_export(export, step, sweeps=sweeps)
 
     def _schedule_export(self, export: FullExport, step: int, *, sweeps: bool) -> None:
         run = self._next_run()
@@ -222,7 +228,7 @@ class History:
         planned = list(self._write_export(run, export))
         refused: list[int] = []
         for batch in planned:
-            at = step if sweeps else max(step, self._draw_step())
+            at = step if sweeps or export.files == 1 else max(step, self._draw_step())
             self._schedule_twice(at, partial(self._convert, run, export.second, batch, refused))
         if sweeps:
             self._schedule[Step.SWEEP].append(partial(self._sweep, run, export.second, refused))
@@ -231,17 +237,13 @@ class History:
         records = self.table.incremental_export(self._draw, start * SECOND, end * SECOND)
         told = {record.key: record.thing for record in records}
         self._note(f"an incremental export from {start} to {end} {shown(told)}")
-        made = [
-            self._change(
-                versions.incremental_version(record.write_timestamp_micros, end),
-                record.write_timestamp_micros // 1000,
-                record.key,
-                record.thing,
-            )
-            for record in records
-        ]
-        for change in made:
+        for record in records:
+            micros = record.write_timestamp_micros
+            version = versions.incremental_version(micros, end)
+            change = self._change(version, micros // 1000, record.key, record.thing)
             self._schedule_twice(self._draw_step(), partial(self._map, [change], "backfill"))
+            if record.thing:
+                self.told_at[record.thing.n].add(micros // 1000)
 
     def _schedule_twice(self, step: int, deliver: Callable[[], Iterable[Parcel]]) -> None:
         """Schedule a delivery, and sometimes its repetition."""
@@ -252,10 +254,10 @@ class History:
     def _schedule_reprocess(self) -> None:
         if self._mended_at:
             self._note(f"step {self._mended_at}: the mapping is mended")
-        for _ in range(self._draw.choice((0, 1, 2))):
+        for _ in range(self._draw.choice((0, 1, 2, 3))):
             self._schedule[self._draw.randint(1, Step.LAST)].append(self._reprocess)
         # Where nothing is lost it may also come after a sweep, which must then have refused.
-        last = Step.LATE if not self.gap and self._draw.random() < 0.4 else Step.REPROCESS
+        last = Step.LATE if not self._is_filled_late and self._draw.random() < 0.4 else Step.REPROCESS
         self._schedule[last].append(partial(self._reprocess, parked=True))
 
     # What arrives
@@ -269,7 +271,7 @@ class History:
         parcels = [*self._deliver_stream(step)]
         for deliver in self._schedule[step]:
             parcels += deliver()
-        if step == Step.SWEEP and self.gap and self.gap.end:
+        if step == Step.SWEEP and self.gap and self.gap.filling is Filling.KEYS:
             parcels += self._read_keys(self.gap, visible)
         self._draw.shuffle(parcels)
         for parcel in parcels:
@@ -278,33 +280,35 @@ class History:
 
     def _deliver_stream(self, step: int) -> Iterator[Parcel]:
         """Deliver a step's stream records, each on its own, or have none of them forwarded."""
-        writes = self._records[step]
-        records = [stream_record(write, exact=self._exact) for write in writes]
-        decoded = [changes.from_stream_record(record) for record in records]
-        for write, change in zip(writes, decoded, strict=True):
-            if write.thing is None:
-                self.stream_deletes[encode_row(self._mapper.row(change))] = write
+        records = [stream_record(write, exact=self._exact) for write in self._records[step]]
         if records and step < Step.REPROCESS and self._draw.random() < 0.1:
             self._leave_unforwarded(step, records)
         elif records:
-            yield from self._transform(decoded)
+            yield from self._transform(self._forward(records))
 
-    def _transform(self, decoded: list[Change]) -> Iterator[Parcel]:
+    def _forward(self, records: list[dict[str, Any]]) -> list[bytes]:
+        """Return what forwarding sends to Firehose, which does not take it at once every time."""
+        stream = InMemoryStream(deque([THROTTLED] if self._draw.random() < 0.2 else []))
+        forwarder = Forwarder(NAME, stream, self._store, BUCKET, False, "", pause=lambda _seconds: None)
+        result = forwarder.forward(records)
+        assert not result.failed, result.reasons
+        return stream.taken
+
+    def _transform(self, sent: list[bytes]) -> Iterator[Parcel]:
         """Transform changes as Firehose has them transformed."""
-        records = [firehose_record(change, str(index)) for index, change in enumerate(decoded)]
+        records = [firehose_record(data, str(index)) for index, data in enumerate(sent)]
         answer = transform_records(records, self._mapper).records
-        for change, record in zip(decoded, answer, strict=True):
+        for data, record in zip(sent, answer, strict=True):
             if record["result"] == "Ok":
                 yield Parcel([base64.b64decode(record["data"])], "stream")
             else:
-                self._keep(change)
+                self._keep(data)
 
-    def _keep(self, change: Change) -> None:
+    def _keep(self, data: bytes) -> None:
         """Keep a refused record as Firehose does."""
         self._refused += 1
         key = f"{keys.failed_records_prefix(NAME)}processing-failed/{self._refused:06}"
-        record = FailedRecord(encode_change(change), REJECTED, "", 1, 0, "")
-        self._store.write(BUCKET, key, encode_failed_record(record))
+        self._store.write(BUCKET, key, encode_failed_record(FailedRecord(data, REJECTED, "", 1, 0, "")))
 
     def _leave_unforwarded(self, step: int, records: list[dict[str, Any]]) -> None:
         """Keep stream records as the event source mapping does when it gives up on them."""
@@ -319,7 +323,7 @@ class History:
             try:
                 lines.append(encode_row(self._mapper.row(change)))
             except RejectedChange:
-                self._keep(change)
+                self._keep(encode_change(change))
         yield Parcel(lines, source)
 
     def _deliver_scan(self, scanned: FullExport) -> Iterator[Parcel]:
@@ -345,26 +349,40 @@ class History:
 
     def _convert(self, run: str, second: int, planned: PlannedBatch, refused: list[int]) -> Iterator[Parcel]:
         converter = Converter(self._mapper, self._store, BUCKET, BUCKET, run, second, function_arn="")
-        batch = converter.convert_once(planned)
+        batch = self._outlive(lambda: converter.convert_once(planned))
         refused.append(batch.rows_rejected)
         yield Parcel(self._lines(batch.as_dict()), "backfill")
 
     def _reprocess(self, *, parked: bool = False) -> Iterator[Parcel]:
         """Map again what was refused; an object is settled once its rows are imported, if nothing dies before."""
         run, place = self._next_run(), ReprocessPlace(BUCKET, NAME, NAME)
-        remaker = Remaker(self._mapper, self._store, BUCKET, run, MAX_ATTEMPTS, ignore_expiries=False, function_arn="")
+        remaker = Remaker(
+            self._mapper, self._store, BUCKET, run, self._max_attempts, ignore_expiries=False, function_arn=""
+        )
         for entry in list(plan_reprocess(place, self._store, prefix=None, parked=parked)):
-            remade = remaker.remake(entry["number"], [Source(**item) for item in entry["objects"]])
-            settle = partial(settle_records, self._store, BUCKET, NAME, remade.settlements)
-            lines = self._lines(remade.batch)
-            yield Parcel(lines, "reprocess", settle) if self._draw.random() < 0.8 else Parcel(lines, "reprocess")
+            number, sources = entry["number"], [Source(**item) for item in entry["objects"]]
+            remade = self._outlive(partial(remaker.remake, number, sources))
+            settle = partial(self._settle, remade.settlements, self._draw.choice((0, 1, 2, 99, 99, 99, 99, 99)))
+            yield Parcel(self._lines(remade.batch), "reprocess", settle)
+
+    def _settle(self, settlements: list[dict[str, Any]], writes: int) -> None:
+        """Settle what was mapped again, or die after so many objects written: the next reprocess then does the rest."""
+        with suppress(WriterDied), self._store.dying_after(writes):
+            settle_records(self._store, BUCKET, NAME, settlements)
+
+    def _outlive(self, work: Callable[[], Result]) -> Result:
+        """Do a piece of work; sometimes it dies at something that it writes, and is done again."""
+        if self._draw.random() < 0.2:
+            with suppress(WriterDied), self._store.dying_after(self._draw.randint(0, 3)):
+                return work()
+        return work()
 
     def _sweep(self, run: str, second: int, refused: list[int]) -> Iterator[Parcel]:
         """Sweep what an export does not have; a run of which anything was refused is not swept."""
         rows: Any = OwnRows(self._aurora, self.prefix)
         sweeper = Sweeper(self.mappers.mended.mapping, rows, self._store, BUCKET, run, second)
         try:
-            sweep = sweeper.plan(make_totals(rejected=sum(refused)))
+            sweep = self._outlive(lambda: sweeper.plan(make_totals(rejected=sum(refused))))
         except SweepRefusedError:
             return
         for descriptor in json.loads(self._store.read(sweep.bucket, sweep.key)):
@@ -372,12 +390,11 @@ class History:
 
     def _read_keys(self, gap: Gap, visible: dict[Key, int]) -> Iterator[Parcel]:
         """Read the items whose newest known change is of an incremental export's window: it may lack their deletes."""
-        draw = self._draw
-        second = gap.end + draw.choice((0, 0, 1, 60))
+        second = gap.end + self._draw.choice((0, 0, 1, 60))
         version = versions.snapshot_version(second)
         for key, known in visible.items():
-            if gap.start - MARGIN <= known // versions.SEQUENCE_RANGE < gap.end:
-                thing = self.table.view(draw, [key], second * SECOND).get(key)
+            if gap.start - MARGIN <= known // SEQUENCE_RANGE < gap.end:
+                thing = self._draw_view([key], second).items.get(key)
                 yield from self._map([self._change(version, second * 1000, key, thing)], "backfill")
 
     def _lines(self, descriptor: dict[str, Any]) -> list[bytes]:
@@ -390,38 +407,14 @@ class History:
         self._runs += 1
         return f"r{self._runs}"
 
-    def _tell(self, write: Write) -> None:
+    def _note_write(self, write: Write) -> None:
         what = "deletes" if write.thing is None else f"puts {write.thing}"
         self._note(f"write {write.number} at {write.at} (stamped {write.stamped_at}) {write.key} {what}")
+        exact = write.stamped_at // 1000
+        self.told_at[write.number] |= {exact, exact + 1} if self._exact else {write.stamped_second * 1000}
 
     def _note(self, text: str) -> None:
         self.story.append(text)
-
-
-def draw_writes(draw: random.Random, prefix: str, odd: float) -> Iterator[Write]:
-    """Yield writes to a few keys, most of them within the second of the one before."""
-    wanted = draw.choice((1, 1, 2, 3))
-    own = [(prefix + partition, sort) for partition in PARTITIONS for sort in SORTS]
-    chosen = draw.sample(own, wanted)
-    skew = draw.choice((0, -MAX_SKEW, MAX_SKEW - 1, draw.randint(-MAX_SKEW, MAX_SKEW)))
-    at = START * SECOND + draw.randrange(SECOND)
-    sequence = 10 ** draw.randint(21, 39) - draw.randint(1, 60)
-    key, there = chosen[0], set[Key]()
-    for number in range(1, draw.randint(3, 15)):
-        key = key if draw.random() < 0.6 else draw.choice(chosen)
-        deletes = key in there and draw.random() < 0.35
-        thing = None if deletes else draw_thing(draw, number, odd)
-        yield Write(number, at, at + skew, key, thing, key in there, sequence)
-        (there.discard if deletes else there.add)(key)
-        sequence += draw.randint(1, 20)
-        at += draw_pause(draw, at)
-
-
-def draw_pause(draw: random.Random, at: int) -> int:
-    """Return how long after a write the next one is."""
-    second = SECOND * draw.choice((1, 1, 2, 59, 60, 61, 119, 120, 121, 300))
-    to_next_second = SECOND - at % SECOND
-    return draw.choice((1, 1, draw.randint(1, 300_000), to_next_second, to_next_second + 1, second))
 
 
 def shown(items: dict[Key, Thing | None]) -> str:

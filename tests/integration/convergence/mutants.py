@@ -4,18 +4,22 @@ Each replaces a piece of the production code by a broken one. `break_code` is gi
 or class, as pytest's `monkeypatch.setattr` does, which takes it back.
 """
 
+import hashlib
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dynaurora import changes, imports, reprocessing, sql, sweeping, versions
+from dynaurora import changes, converting, forwarding, imports, reprocessing, sql, sweeping, versions
 from dynaurora.aurora import Aurora
+from dynaurora.batches import Batch
 from dynaurora.changes import Change
 from dynaurora.ledger import Ledger
 from dynaurora.mapping import Mapping
-from tests.integration.convergence import histories
+from dynaurora.rows import Row, RowMapper
+from tests.integration.convergence import gaps, histories
 from tests.integration.convergence.histories import History, Step
 
 SetAttribute = Callable[[object, str, Any], None]
@@ -56,6 +60,23 @@ def assign_version_first(statement: str) -> str:
     return head + "ON DUPLICATE KEY UPDATE\n  " + ",\n  ".join([version, *others])
 
 
+def prefer_the_last_of_a_version(statement: str) -> str:
+    return statement.replace(".`_version` > ", ".`_version` >= ")
+
+
+def keep_the_mark_of_deletes(statement: str) -> str:
+    """Leave out whether the row is deleted."""
+    return re.sub(r"  \S+`_deleted` = IF[^\n]*,\n", "", statement)
+
+
+def merge_the_first_line_of_a_key(statement: str) -> str:
+    """Take of several rows of a key in a batch the one that stands first, and not the newest."""
+    staged = re.search(r"FROM (\S+) AS", statement)
+    assert staged
+    first = f"SELECT MIN(_row) FROM {staged[1]} GROUP BY pk, sk"
+    return statement.replace(f"FROM {staged[1]} AS", f"FROM (SELECT * FROM {staged[1]} WHERE _row IN ({first})) AS")
+
+
 def compare_as_doubles(statement: str) -> str:
     return re.sub(r"IF\((\S+) > (\S+),", r"IF(\1 + 0e0 > \2 + 0e0,", statement)
 
@@ -83,11 +104,12 @@ def forget_floor(set_attribute: SetAttribute) -> None:
     original = changes.from_stream_record
 
     def from_stream_record(record: dict[str, Any]) -> Change:
-        data = record["dynamodb"]
-        rounded = {**data, "ApproximateCreationDateTime": math.ceil(data["ApproximateCreationDateTime"])}
-        return original({**record, "dynamodb": rounded})
+        change, data = original(record), record["dynamodb"]
+        second = math.ceil(data["ApproximateCreationDateTime"])
+        return replace(change, version=versions.make_version(second, int(data["SequenceNumber"])))
 
-    set_attribute(changes, "from_stream_record", from_stream_record)
+    for module in (forwarding, reprocessing):
+        set_attribute(module, "from_stream_record", from_stream_record)
 
 
 def forget_margin(set_attribute: SetAttribute) -> None:
@@ -111,6 +133,94 @@ def trust_the_windows_end(set_attribute: SetAttribute) -> None:
         return versions.make_version(write_timestamp_micros // 1_000_000, versions.SEQUENCE_RANGE - 1)
 
     set_attribute(versions, "incremental_version", incremental_version)
+
+
+def shorten_sequences(set_attribute: SetAttribute) -> None:
+    """Take the longest sequence number to have 39 digits."""
+
+    def incremental_version(write_timestamp_micros: int, export_to_second: int) -> int:
+        version = original(write_timestamp_micros, export_to_second)
+        return min(version, version // 10**40 * 10**40 + 10**39 - 1)
+
+    original = versions.incremental_version
+    set_attribute(versions, "incremental_version", incremental_version)
+
+
+def forget_repetitions(set_attribute: SetAttribute) -> None:
+    """Apply a batch that is in the ledger once more."""
+    original = Ledger.enter
+
+    def enter(self: Ledger, batch: Any, retries: int) -> bool:
+        original(self, batch, retries)
+        return True
+
+    set_attribute(Ledger, "enter", enter)
+
+
+def forget_contents(set_attribute: SetAttribute) -> None:
+    """Name a batch by its objects' names alone."""
+
+    def identify(self: Batch) -> str:
+        return hashlib.sha256("".join(item.key for item in self.objects).encode()).hexdigest()[:40]
+
+    set_attribute(Batch, "id", property(identify))
+
+
+def count_every_row_as_changed(set_attribute: SetAttribute) -> None:
+    original = Ledger.close
+
+    def close(self: Ledger, batch: Any, rows_staged: int, _rows_changed: int) -> None:
+        original(self, batch, rows_staged, rows_staged)
+
+    set_attribute(Ledger, "close", close)
+
+
+def commit_what_failed(set_attribute: SetAttribute) -> None:
+    """Commit what an import has done when one of its statements is refused."""
+
+    @contextmanager
+    def transaction(self: Aurora) -> Iterator[None]:
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.execute("COMMIT")
+
+    set_attribute(Aurora, "transaction", transaction)
+
+
+def keep_what_was_staged(set_attribute: SetAttribute) -> None:
+    """Stage a batch beside what an import that failed has left on the connection."""
+    original = sql.create_staged
+
+    def create_staged(mapping: Mapping, collation: str) -> str:
+        return original(mapping, collation).replace("TEMPORARY TABLE", "TEMPORARY TABLE IF NOT EXISTS")
+
+    set_attribute(sql, "create_staged", create_staged)
+    set_attribute(sql, "drop_staged", lambda _mapping: "DO 0")
+
+
+def lose_what_an_export_refused(set_attribute: SetAttribute) -> None:
+    set_attribute(converting, "encode_failed_record", lambda _record: b"")
+
+
+def lose_what_is_parked(set_attribute: SetAttribute) -> None:
+    original = histories.settle_records
+
+    def settle_records(store: Any, bucket: str, mapping: str, settlements: Any) -> int:
+        return original(store, bucket, mapping, [{**settlement, "parked": None} for settlement in settlements])
+
+    set_attribute(histories, "settle_records", settle_records)
+
+
+def forget_the_change_of_time(set_attribute: SetAttribute) -> None:
+    """Tell every change as of 1970."""
+    original = RowMapper.row
+
+    def row(self: RowMapper, change: Change) -> Row:
+        return original(self, Change(change.version, 0, change.keys, change.new_image))
+
+    set_attribute(RowMapper, "row", row)
 
 
 def commit_ledger_first(set_attribute: SetAttribute) -> None:
@@ -173,7 +283,7 @@ def read_no_keys(set_attribute: SetAttribute) -> None:
 
 def fill_gaps_too_soon(set_attribute: SetAttribute) -> None:
     """Take the view that fills a gap from within two minutes after it."""
-    set_attribute(histories, "MARGIN", 59)
+    set_attribute(gaps, "MARGIN", 59)
 
 
 def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
@@ -183,6 +293,9 @@ def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
 
 MUTANTS = [
     Mutant("the merge has no guard", remove_guard_from_merge),
+    Mutant("the last of two rows of the same version wins", break_merge(prefer_the_last_of_a_version)),
+    Mutant("the first line of a key in a batch wins", break_merge(merge_the_first_line_of_a_key)),
+    Mutant("rows are not marked as deleted", break_merge(keep_the_mark_of_deletes)),
     Mutant("the version is assigned first", break_merge(assign_version_first)),
     Mutant("versions are compared as doubles", break_merge(compare_as_doubles)),
     Mutant("sequence numbers are compared as text", compare_sequences_as_text),
@@ -192,11 +305,20 @@ MUTANTS = [
     Mutant("snapshots are dated back by one minute", halve_margin),
     Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence),
     Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end),
+    Mutant("sequence numbers of 40 digits are higher than the highest", shorten_sequences),
+    Mutant("a batch that is in the ledger is applied again", forget_repetitions),
+    Mutant("a batch is named by its objects' names", forget_contents),
+    Mutant("the ledger counts every row as changed", count_every_row_as_changed),
+    Mutant("what a failed import did is committed", commit_what_failed),
+    Mutant("what a failed import staged is merged by the next", keep_what_was_staged),
     Mutant("the ledger's row is committed first", commit_ledger_first),
     Mutant("the ledger's counts are committed last", merge_before_ledger),
     Mutant("keys are padded with spaces", pad_keys),
     Mutant("keys are compared without case", fold_case),
     Mutant("reprocessed records are new again", reprocess_as_of_now),
+    Mutant("what an export has and the mapping refuses is lost", lose_what_an_export_refused),
+    Mutant("what is refused too often is lost", lose_what_is_parked),
+    Mutant("the time of a change is lost", forget_the_change_of_time),
     Mutant("a sweep is dated at its export's time", sweep_as_of_now),
     Mutant("what an export lacks is not swept", sweep_nothing),
     Mutant("a gap's keys are not read", read_no_keys),

@@ -6,19 +6,19 @@ wins"; the result is held against the database's rows, tombstones included, and 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dynaurora import sql
 from dynaurora.aurora import Aurora
 from dynaurora.ledger import IMPORTS
 from dynaurora.mapping import Mapping
 from dynaurora.verification import comparable_field, comparable_value
-from tests.integration.convergence.things import VIEW, Key, Thing, read_view_row
+from tests.integration.convergence.moments import moment
+from tests.integration.convergence.things import VIEW, Key, Thing, ViewRow, read_view_row
 from tests.unit.csv_reader import read_line
 
 N: Final = 3
 """Where the number of the write is in a row's columns."""
-CONSISTENT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class ReplicaRow:
 
     @property
     def n(self) -> int:
-        """Return the number of the write whose state the row shows."""
-        return int(self.columns[N])
+        """Return the number of the write whose state the row shows; 0 where it shows none."""
+        return int(self.columns[N] or 0)
 
 
 def parse_line(mapping: Mapping, line: bytes) -> ReplicaRow:
@@ -46,12 +46,22 @@ def parse_line(mapping: Mapping, line: bytes) -> ReplicaRow:
     return ReplicaRow(int(version or ""), deleted == "1", columns)
 
 
+class LedgerRow(NamedTuple):
+    """What the ledger has of a batch: written once, with the batch's rows."""
+
+    rows_staged: int
+    rows_changed: int
+    retries: int
+    started_at: Any
+    finished_at: Any
+
+
 @dataclass
 class Snapshot:
     """The database at one moment."""
 
-    ledger: dict[str, tuple[int, int]]
-    """Rows staged and rows changed, by batch id."""
+    ledger: dict[str, LedgerRow]
+    """By batch id."""
     rows: dict[Key, ReplicaRow]
 
 
@@ -62,12 +72,11 @@ def read_snapshot(aurora: Aurora, mapping: Mapping) -> Snapshot:
     )
     replica = f"{sql.quote(mapping.database)}.{sql.quote(mapping.replica)}"
     ledger = f"{sql.quote(mapping.database)}.{sql.quote(IMPORTS)}"
-    aurora.execute(CONSISTENT)
-    with aurora.transaction():
-        entries = aurora.query(f"SELECT batch_id, rows_staged, rows_changed FROM {ledger}")
+    with moment(aurora):
+        entries = aurora.query(f"SELECT batch_id, {', '.join(LedgerRow._fields)} FROM {ledger}")
         found = aurora.query(f"SELECT {names} FROM {replica}")
     rows = [read_row(mapping, row) for row in found]
-    return Snapshot({name: (staged, changed) for name, staged, changed in entries}, {row.key: row for row in rows})
+    return Snapshot({name: LedgerRow(*rest) for name, *rest in entries}, {row.key: row for row in rows})
 
 
 def read_row(mapping: Mapping, row: tuple[Any, ...]) -> ReplicaRow:
@@ -76,9 +85,9 @@ def read_row(mapping: Mapping, row: tuple[Any, ...]) -> ReplicaRow:
     return ReplicaRow(int(version), bool(deleted), tuple(columns))
 
 
-def read_view(aurora: Aurora, mapping: Mapping) -> dict[Key, tuple[Any, ...]]:
+def read_view(aurora: Aurora, mapping: Mapping) -> dict[Key, ViewRow]:
     """Read what people see, by key."""
-    with aurora.transaction():
+    with moment(aurora):
         return dict(read_view_row(row) for row in aurora.query(VIEW.format(database=mapping.database)))
 
 
@@ -87,23 +96,31 @@ class ExpectedReplica:
     """The replica that the batches in the ledger make, and what is known of the changes in them."""
 
     rows: dict[Key, list[ReplicaRow]] = field(default_factory=dict)
-    """The rows of a key's highest version: more than one only where two views of a table have the same."""
+    """The rows of a key's highest version: more than one only where two views of the table have the same, and were
+    imported since the replica was looked at."""
     newest_told: dict[Key, int] = field(default_factory=dict)
     """The newest write that anything imported shows."""
     newest_delete: dict[Key, int] = field(default_factory=dict)
     """The newest delete of the stream that was imported."""
+    _seen: set[Key] = field(default_factory=set)
+    """The keys whose rows were found in the replica: another row of the same version comes too late."""
 
     def apply(self, row: ReplicaRow, deleted_by: int | None) -> None:
         """Bring one imported line in; `deleted_by` is the number of the stream's delete that it is, if it is one."""
         known = self.rows.setdefault(row.key, [row])
         if row.version > known[0].version:
             known[:] = [row]
-        elif row.version == known[0].version and row not in known:
+            self._seen.discard(row.key)
+        elif row.version == known[0].version and row not in known and row.key not in self._seen:
             known.append(row)
         if not row.deleted:
             self.newest_told[row.key] = max(row.n, self.newest_told.get(row.key, 0))
         if deleted_by is not None:
             self.newest_delete[row.key] = max(deleted_by, self.newest_delete.get(row.key, 0))
+
+    def versions(self) -> dict[Key, int]:
+        """Return the version of each row."""
+        return {key: rows[0].version for key, rows in self.rows.items()}
 
     def find_faults(self, found: dict[Key, ReplicaRow]) -> Iterator[tuple[Key, str]]:
         """Yield the keys whose rows are not what they have to be, and what is wrong with them."""
@@ -113,6 +130,9 @@ class ExpectedReplica:
             problem = self._find_fault(key, row)
             if problem:
                 yield key, problem
+            else:
+                self.rows[key] = [row]
+                self._seen.add(key)
 
     def _find_fault(self, key: Key, row: ReplicaRow) -> str | None:
         expected = self.rows.get(key)
@@ -127,12 +147,19 @@ class ExpectedReplica:
         return None
 
 
-def find_differences(items: dict[Key, Thing], view: dict[Key, tuple[Any, ...]]) -> Iterator[tuple[Key, str]]:
-    """Yield the keys of which people see something else than the table's item, and what."""
+def find_differences(
+    items: dict[Key, Thing], times: dict[Key, set[int]], view: dict[Key, ViewRow]
+) -> Iterator[tuple[Key, str]]:
+    """Yield the keys of which people see something else than the table's item, and what.
+
+    `times` are those that the item's change was told at, each right.
+    """
     for key in items.keys() | view.keys():
         expected, found = items[key].row() if key in items else None, view.get(key)
-        if expected != found:
+        if expected != (found and found.values):
             yield key, f"people see {found} in the end, and the item is {expected}"
+        elif found and found.changed_at_ms not in times[key]:
+            yield key, f"people see that it changed at {found.changed_at_ms}, and it was told at {times[key]}"
 
 
 def describe(row: ReplicaRow) -> str:

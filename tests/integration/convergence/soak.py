@@ -1,7 +1,9 @@
 """Tell many random histories and hold each against its end: `make soak HISTORIES=10000 SEED=1`.
 
 Each history is all in its seed: SEED, SEED + 1, and so on. A failure is printed with the line that tells it again,
-alone where it fails alone, else with the histories beside it. The last line is `histories=N failures=M`.
+alone where it fails alone, else with the histories beside it. A history that is told alone is told in DEALS ways to
+deal its news out to batches, one after another, so that it ends as it did before; where it fails, its story is printed.
+The last line is `histories=N failures=M`.
 """
 
 import argparse
@@ -9,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +20,7 @@ from tests.integration.convergence.cohorts import Cohort, Failure, Place
 from tests.integration.convergence.stacks import aws_settings, make_place
 
 COHORT: Final = 500
+DEALS: Final = 10
 MAX_FAILURES: Final = 5
 """Of which each is told again, before no more histories are; one is enough to work on."""
 
@@ -50,12 +54,26 @@ def soak(place: Place, seed: int, histories: int) -> tuple[int, int]:
     began, told, failed = time.monotonic(), 0, 0
     while told < histories and failed < MAX_FAILURES:
         first, size = seed + told, min(COHORT, histories - told)
-        failures = Cohort(place, first, size).run()
+        failures = tell(place, first, size)
         for failure in failures[: MAX_FAILURES - failed]:
             report(place, failure, first, size)
         told, failed = told + size, failed + len(failures)
         print(f"{told} histories, {failed} failures, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return told, failed
+
+
+def tell(place: Place, first: int, size: int) -> list[Failure]:
+    """Tell a cohort, or one history dealt in several ways; return the failures."""
+    for deal in range(DEALS if size == 1 else 1):
+        try:
+            failures = Cohort(place, first, size, deal).run()
+        except Exception as error:  # noqa: BLE001 (a cohort that cannot be told is a failure)
+            failures = [
+                Failure(first, "telling", f"{type(error).__name__}: {error}", traceback.format_exc().split("\n"))
+            ]
+        if failures:
+            return failures
+    return []
 
 
 def report(place: Place, failure: Failure, first: int, size: int) -> None:
@@ -64,8 +82,7 @@ def report(place: Place, failure: Failure, first: int, size: int) -> None:
     if size == 1:
         print("\n".join(failure.story), flush=True)
         return
-    fails_alone = bool(Cohort(place, failure.seed, 1).run())
-    seed, count = (failure.seed, 1) if fails_alone else (first, size)
+    seed, count = (failure.seed, 1) if tell(place, failure.seed, 1) else (first, size)
     print(f"again: make soak SEED={seed} HISTORIES={count}", flush=True)
 
 

@@ -98,8 +98,8 @@ class Batches:
     def check(self, snapshot: Snapshot) -> None:
         """Assert that the rows are exactly what the batches in the ledger make of them."""
         expected = ExpectedReplica()
-        for batch_id, (rows_staged, _) in snapshot.ledger.items():
-            assert rows_staged == ROWS
+        for batch_id, entry in snapshot.ledger.items():
+            assert entry.rows_staged == ROWS
             for line in self.lines[batch_id]:
                 expected.apply(parse_line(self._mapping, line), None)
         assert list(expected.find_faults(snapshot.rows)) == []

@@ -2,8 +2,10 @@
 
 import pytest
 
+from dynaurora import forwarding
 from tests.integration.convergence import soak
 from tests.integration.convergence.cohorts import Cohort, Place
+from tests.integration.convergence.gaps import Filling
 from tests.integration.convergence.mutants import remove_guard_from_merge
 
 pytestmark = pytest.mark.integration
@@ -26,10 +28,11 @@ def test_histories_reach_every_part(place: Place) -> None:
             rows[parcel.source] += len(parcel.lines)
     assert all(rows.values()), rows
     assert any(work.attempts > 1 for work in works)
+    assert any("already_applied" in work.statuses for work in works)
     assert any(len(work.batch.objects) > 1 for work in works)
-    gaps = [history.gap for history in cohort.histories]
-    assert any(gap and gap.end for gap in gaps)
-    assert any(gap and not gap.end for gap in gaps)
+    keys = [item.key for work in works for item in work.batch.objects]
+    assert len(set(keys)) < len(keys), "no object was written over"
+    assert {history.gap and history.gap.filling for history in cohort.histories} == {None, *Filling}
 
 
 def test_a_history_is_all_in_its_seed(place: Place) -> None:
@@ -53,3 +56,30 @@ def test_a_failure_is_printed_with_what_tells_it_again(
     printed = capsys.readouterr().out
     reported = min(failed, soak.MAX_FAILURES)
     assert printed.count("FAILED seed=") == printed.count("again: make soak SEED=") == reported
+
+
+def test_a_failure_that_is_told_again_is_the_same(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove_guard_from_merge(monkeypatch.setattr)
+    told = [[str(failure) for failure in soak.tell(place, 3, 1)] for _ in range(3)]
+    assert told[0] == told[1] == told[2] != []
+
+
+def test_whatever_a_history_raises_is_its_failure(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise KeyError("not foreseen")
+
+    monkeypatch.setattr(forwarding, "encode_change", fail)
+    told, failed = soak.soak(place, 1, 6)
+    assert told == 6
+    assert failed > 0
+    assert "KeyError: 'not foreseen'" in capsys.readouterr().out
+
+
+def test_a_cohort_that_cannot_be_told_is_a_failure(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "prepare", lambda _place: 1 / 0)
+    assert soak.soak(place, 1, 2) == (2, 1)
+    assert "FAILED seed=1, telling: ZeroDivisionError" in capsys.readouterr().out

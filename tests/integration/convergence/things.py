@@ -9,7 +9,7 @@ import json
 import random
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dynaurora.mapping import Mapping, build_mapping
 
@@ -84,18 +84,26 @@ class Thing:
         return item
 
     def row(self) -> tuple[Any, ...]:
-        """Return what VIEW is to show of it; the time of its change, which an item does not know, is left out."""
+        """Return what VIEW is to show of it, but for the time of its change, which an item does not know."""
         amount = None if self.amount is None else Decimal(self.amount)
         return self.n, self.words, amount, self.data, {"grade": self.grade}
 
 
-VIEW: Final = "SELECT pk, sk, n, words, amount, data, extra FROM `{database}`.`Things`"
+VIEW: Final = "SELECT pk, sk, changed_at_ms, n, words, amount, data, extra FROM `{database}`.`Things`"
 
 
-def read_view_row(row: tuple[Any, ...]) -> tuple[Key, tuple[Any, ...]]:
-    """Return a row of VIEW as its key and what `Thing.row` has."""
-    pk, sk, *columns, extra = row
-    return (pk, sk), (*columns, None if extra is None else json.loads(extra))
+class ViewRow(NamedTuple):
+    """What people see of an item."""
+
+    changed_at_ms: int
+    values: tuple[Any, ...]
+    """As `Thing.row` has them."""
+
+
+def read_view_row(row: tuple[Any, ...]) -> tuple[Key, ViewRow]:
+    """Return a row of VIEW by its key."""
+    pk, sk, changed_at_ms, *columns, extra = row
+    return (pk, sk), ViewRow(changed_at_ms, (*columns, None if extra is None else json.loads(extra)))
 
 
 def typed_key(key: Key) -> TypedItem:
