@@ -123,6 +123,7 @@ class _Running:
                     await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
                     continue
                 client_socket.setblocking(False)
+                client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connections.create_task(self._serve_client(client_socket))
 
     async def _serve_client(self, client_socket: socket.socket) -> None:
