@@ -87,6 +87,8 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
 }
 """S3's error codes and words, as Aurora repeats them; sorted in this order."""
 DUPLICATE_KEY = 1062
+COUNTED = re.compile(rb": (\d+)")
+"""A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
 
 
 class DuplicateRow(Exception):
@@ -124,6 +126,20 @@ class Aurora:
         """
         with translated_errors(), self._connection.cursor() as cursor:
             return int(cursor.execute(statement, arguments or None))
+
+    def write_rows(self, statement: str, arguments: tuple[Any, ...] = ()) -> int:
+        """Run a LOAD DATA or an INSERT ... SELECT and return how many rows it wrote, each counted once.
+
+        A row that takes another one's place is affected twice, and named by the second of the counts that the server
+        adds to its answer (MySQL 8.0 Reference Manual, "mysql_info()"). Raises DatabaseError where it adds none.
+        """
+        with translated_errors(), self._connection.cursor() as cursor:
+            affected = int(cursor.execute(statement, arguments or None))
+            message = bytes(cursor._result.message or b"")
+        counts = COUNTED.findall(message)
+        if len(counts) < 2:
+            raise DatabaseError(f"Aurora did not say what became of the rows it wrote; it said {message!r}.")
+        return affected - int(counts[1])
 
     def query(self, statement: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run a query and return all its rows."""

@@ -48,7 +48,7 @@ class ImportResult:
     rows_staged: int
     """Rows in the batch."""
     rows_changed: int
-    """Rows of the replica that are now as this batch has them; the others were newer already."""
+    """Rows of the replica that this batch has inserted or updated; the others were as new already, or newer."""
     oldest_second: int | None = None
     """Unix time of the oldest of a stream's changes that this import brought: the longest that any of them was late."""
 
@@ -118,8 +118,8 @@ def stage(batch: Batch, mapping: Mapping, aurora: Aurora, manifest_uri: str) -> 
     aurora.execute(sql.drop_staged(mapping))
     aurora.execute(sql.create_staged(mapping, sql.key_collation(aurora.server_version)))
     try:
-        rows = aurora.execute(sql.load_staged(mapping), (manifest_uri,))
-    except DuplicateRow as error:  # its one key counts by itself: only a server that we do not know says so
+        rows = aurora.write_rows(sql.load_staged(mapping), (manifest_uri,))
+    except DuplicateRow as error:  # it replaces what it has twice: only a server that we do not know says so
         raise MalformedBatchError(str(error)) from error
     warnings = aurora.query("SHOW WARNINGS LIMIT 3")
     if warnings:
@@ -139,19 +139,17 @@ def find_oldest_second(mapping: Mapping, aurora: Aurora) -> int | None:
 
 
 def merge(mapping: Mapping, aurora: Aurora) -> int:
-    """Merge the staged rows into the replica and return how many of its rows are now as the batch has them.
+    """Merge the staged rows into the replica and return how many of its rows were inserted or updated.
 
-    Two rows of a batch with the same key and version are one change delivered twice, and counted once. Raises
-    TargetMismatchError where the replica does not take what was staged: the staged table is the mapping's, so the
-    replica is another.
+    Several versions of a key are one row, and counted once. Raises TargetMismatchError where the replica does not take
+    what was staged: the staged table is the mapping's, so the replica is another.
     """
     try:
-        aurora.execute(sql.merge_staged(mapping))
+        changed = aurora.write_rows(sql.merge_staged(mapping))
     except (DuplicateRow, MalformedBatchError) as error:
         problem = f"{mapping.database}.{mapping.replica} does not take what mapping {mapping.name} writes"
         raise TargetMismatchError(
             f"{problem}: {str(error) if isinstance(error, DuplicateRow) else error.problem}"
         ) from error
-    ((changed,),) = aurora.query(sql.count_current(mapping))
     aurora.execute(sql.drop_staged(mapping))
-    return int(changed)
+    return changed

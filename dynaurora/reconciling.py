@@ -2,9 +2,9 @@
 
     exported = imported + already newer + rejected
 
-*Imported* items are rows of the replica as the snapshot has them; *already newer* are those for which the replica had
-a later change; *rejected* are kept under the failed prefix with their reasons. Where batches failed, their items are
-left over, and nothing else may be.
+*Imported* items are rows that the snapshot brought into the replica; *already newer* are those of which the replica had
+this version already, or a later one; *rejected* are kept under the failed prefix with their reasons. Where batches
+failed, their items are left over, and nothing else may be.
 """
 
 from __future__ import annotations

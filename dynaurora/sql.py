@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dynaurora.csv_batches import FORMAT_SQL
+from dynaurora.mapping import INDEX_BYTES
 
 if TYPE_CHECKING:
     from dynaurora.mapping import Column, Mapping
@@ -17,6 +18,8 @@ STAGED = "_dynaurora_staged"
 """The temporary table that a batch is loaded into; each connection has its own."""
 PROBE = "_dynaurora_probe"
 """The one that a line is loaded into, to see whether the server can."""
+VERSION_BYTES = 23
+"""Of a DECIMAL(50,0) (MySQL 8.0 Reference Manual, "Data Type Storage Requirements")."""
 
 
 def quote(name: str) -> str:
@@ -72,18 +75,24 @@ def create_view(mapping: Mapping) -> str:
 def create_staged(mapping: Mapping, collation: str) -> str:
     """Return the statement that creates the temporary table a batch is loaded into.
 
-    Its key numbers the rows, since a batch may have several versions of one key, and a server may take no table
-    without a key (`sql_require_primary_key`); InnoDB would number them anyway. It does not end a transaction (MySQL 8.0
-    Reference Manual, "Statements That Cause an Implicit Commit").
+    Its key is the replica's with the version, the newest first: the order of the merge. Where that is longer than a key
+    may be, rows are numbered instead, and sorted by the merge. A table without a key would be numbered too, or refused
+    (`sql_require_primary_key`). It does not end a transaction (MySQL 8.0 Reference Manual, "Statements That Cause an
+    Implicit Commit").
     """
-    number = "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
-    return _create_temporary(mapping, [number, *_definitions(mapping, collation)])
+    octets = sum(column.type.key_bytes or 0 for column in mapping.key_columns)
+    if octets + VERSION_BYTES > INDEX_BYTES:
+        number = "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
+        return _create_temporary(mapping, [number, *_definitions(mapping, collation)])
+    key = f"PRIMARY KEY ({_names(mapping.key_columns)}, `_version` DESC)"
+    return _create_temporary(mapping, [*_definitions(mapping, collation), key])
 
 
 def load_staged(mapping: Mapping) -> str:
     """Return the statement that loads a batch's objects; its one parameter is the URI of their manifest.
 
-    Without IGNORE, and in strict SQL mode, a line that does not fit fails the load.
+    Without IGNORE, and in strict SQL mode, a line that does not fit fails the load. REPLACE is for a change that was
+    delivered twice: two lines with the same key and version.
     """
     fields = ["`_deleted`", "`_version`"]
     decoded = []
@@ -94,7 +103,7 @@ def load_staged(mapping: Mapping) -> str:
         else:
             fields.append(quote(column.name))
     return (
-        f"LOAD DATA FROM S3 MANIFEST %s INTO TABLE {_table(mapping, STAGED)} CHARACTER SET utf8mb4"
+        f"LOAD DATA FROM S3 MANIFEST %s REPLACE INTO TABLE {_table(mapping, STAGED)} CHARACTER SET utf8mb4"
         f" {FORMAT_SQL} ({', '.join(fields)})" + (f" SET {', '.join(decoded)}" if decoded else "")
     )
 
@@ -102,9 +111,9 @@ def load_staged(mapping: Mapping) -> str:
 def merge_staged(mapping: Mapping) -> str:
     """Return the statement that brings the staged rows into the replica, the highest version of a key winning.
 
-    Sorted by key, concurrent merges take their row locks in one order and do not deadlock. `_version` is assigned
-    last, since each assignment sees the ones before it (MySQL 8.0 Reference Manual, "INSERT ... ON DUPLICATE KEY
-    UPDATE Statement").
+    Sorted by key, concurrent merges take their row locks in one order and do not deadlock; sorted by version, the
+    newest first, each row is written once at most. `_version` is assigned last, since each assignment sees the ones
+    before it (MySQL 8.0 Reference Manual, "INSERT ... ON DUPLICATE KEY UPDATE Statement").
     """
     keys = set(mapping.key_columns)
     changing = ["_deleted", *(column.name for column in mapping.columns if column not in keys), "_version"]
@@ -113,23 +122,12 @@ def merge_staged(mapping: Mapping) -> str:
         f"{replica}.{name} = IF({staged}.`_version` > {replica}.`_version`, {staged}.{name}, {replica}.{name})"
         for name in map(quote, changing)
     )
-    order = ", ".join(f"{staged}.{quote(column.name)}" for column in mapping.key_columns)
+    order = "".join(f"{staged}.{quote(column.name)}, " for column in mapping.key_columns) + f"{staged}.`_version` DESC"
     fields = ", ".join(f"{staged}.{quote(name)}" for name in _field_names(mapping))
     return (
         f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, _field_names(mapping)))})\n"
         f"SELECT {fields} FROM {_table(mapping, STAGED)} AS {staged} ORDER BY {order}\n"
         f"ON DUPLICATE KEY UPDATE\n  {updates}"
-    )
-
-
-def count_current(mapping: Mapping) -> str:
-    """Return the query for how many of the replica's rows are at a staged version."""
-    replica, staged = _table(mapping, mapping.replica), _table(mapping, STAGED)
-    same_key = " AND ".join(f"r.{name} = s.{name}" for name in (quote(column.name) for column in mapping.key_columns))
-    keys = ", ".join(f"s.{quote(column.name)}" for column in mapping.key_columns)
-    return (
-        f"SELECT COUNT(DISTINCT {keys}) FROM {staged} AS s STRAIGHT_JOIN {replica} AS r"
-        f" ON {same_key} AND r.`_version` = s.`_version`"
     )
 
 

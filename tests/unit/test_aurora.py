@@ -1,4 +1,6 @@
 import ssl
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pymysql
 import pytest
@@ -145,6 +147,37 @@ def test_a_package_without_amazons_authorities_asks_for_them(monkeypatch, tmp_pa
     monkeypatch.setattr("dynaurora.aurora.RDS_BUNDLE", tmp_path / "absent.pem")
     with pytest.raises(InvalidSettingsError, match="DATABASE_CA"), connect(Endpoint("h", 1), Credentials("u", "p")):
         pass
+
+
+class AnsweringConnection:
+    """A connection whose server answers a statement with so many affected rows and a message."""
+
+    def __init__(self, affected, message):
+        self._affected = affected
+        self._result = SimpleNamespace(message=message)
+
+    def cursor(self):
+        return nullcontext(SimpleNamespace(execute=lambda *_: self._affected, _result=self._result))
+
+
+@pytest.mark.parametrize(
+    ("affected", "message", "written"),
+    [
+        (3, b"Records: 3  Duplicates: 0  Warnings: 0", 3),
+        (7, b"Records: 5  Duplicates: 3  Warnings: 0", 4),
+        (6, b"/Records: 5  Deleted: 1  Skipped: 0  Warnings: 0", 5),
+        (200, b"0Datens\xe4tze: 100  Duplikate: 100  Warnungen: 0", 100),
+        (0, b"&Records: 3  Duplicates: 0  Warnings: 0", 0),
+    ],
+)
+def test_a_row_that_replaces_another_is_counted_once(affected, message, written):
+    assert Aurora(AnsweringConnection(affected, message)).write_rows("LOAD DATA") == written
+
+
+@pytest.mark.parametrize("message", [None, b"", b"Rows matched: 1"])
+def test_an_answer_without_counts_is_an_error(message):
+    with pytest.raises(DatabaseError, match="did not say what became"):
+        Aurora(AnsweringConnection(1, message)).write_rows("LOAD DATA")
 
 
 class BrokenConnection:

@@ -8,6 +8,8 @@ THINGS = make_mapping(
 )
 TWO_KEYS = make_mapping(column("day", "VARBINARY(9)"), column("n", "INT"), sort_key="day")
 
+WIDE_KEYS = make_mapping(column("day", "VARBINARY(2970)"), column("n", "INT"), sort_key="day")
+
 
 @pytest.mark.parametrize(
     ("name", "quoted"),
@@ -58,13 +60,25 @@ def test_the_view_shows_the_mappings_columns_of_rows_that_exist():
     )
 
 
-def test_the_staged_table_has_a_number_for_its_key_and_the_replicas_columns_in_order():
+def columns_of(statement):
+    return [line.strip(" ,") for line in statement.splitlines() if line.startswith("  `")]
+
+
+def test_the_staged_table_has_the_replicas_columns_in_the_order_of_the_merge():
     staged, replica = sql.create_staged(TWO_KEYS, "c"), sql.create_replica(TWO_KEYS, "c")
     assert staged.startswith("CREATE TEMPORARY TABLE `Demo`.`_dynaurora_staged`")
-    columns_of = lambda text: [line.strip(" ,") for line in text.splitlines() if line.startswith("  `")]  # noqa: E731
-    number, *columns = columns_of(staged)
+    assert columns_of(staged) == columns_of(replica)
+    assert "\n  PRIMARY KEY (`id`, `day`, `_version` DESC)\n" in staged
+
+
+def test_a_key_that_leaves_no_room_for_the_version_is_staged_by_number():
+    widest = make_mapping(column("day", "VARBINARY(2969)"), column("n", "INT"), sort_key="day")  # id is of 80 bytes
+    fits, too_wide = sql.create_staged(widest, "c"), sql.create_staged(WIDE_KEYS, "c")
+    assert "`_version` DESC" in fits
+    assert "`_version` DESC" not in too_wide
+    number, *columns = columns_of(too_wide)
     assert number == "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
-    assert columns == columns_of(replica)
+    assert columns == columns_of(sql.create_replica(WIDE_KEYS, "c"))
 
 
 def test_what_a_replica_is_compared_with_is_made_as_the_replica_is():
@@ -75,15 +89,15 @@ def test_what_a_replica_is_compared_with_is_made_as_the_replica_is():
 
 def test_a_load_reads_the_batches_format_strictly_and_decodes_binary():
     assert sql.load_staged(THINGS) == (
-        "LOAD DATA FROM S3 MANIFEST %s INTO TABLE `Demo`.`_dynaurora_staged` CHARACTER SET utf8mb4"
+        "LOAD DATA FROM S3 MANIFEST %s REPLACE INTO TABLE `Demo`.`_dynaurora_staged` CHARACTER SET utf8mb4"
         r" FIELDS TERMINATED BY ',' ESCAPED BY '\\' LINES TERMINATED BY '\n'"
         " (`_deleted`, `_version`, `id`, `day`, `order`, @field_3, `note`) SET `data` = FROM_BASE64(@field_3)"
     )
 
 
-def test_a_load_never_ignores_or_replaces():
+def test_a_load_never_ignores():
     words = sql.load_staged(THINGS).split()
-    assert not {"IGNORE", "REPLACE", "LOCAL"} & set(words)
+    assert not {"IGNORE", "LOCAL"} & set(words)
 
 
 def test_a_merge_updates_each_column_only_from_a_higher_version_and_the_version_last():
@@ -95,16 +109,9 @@ def test_a_merge_updates_each_column_only_from_a_higher_version_and_the_version_
     ]
 
 
-def test_a_merge_takes_its_locks_in_the_order_of_keys():
-    assert "ORDER BY `_dynaurora_staged`.`id`, `_dynaurora_staged`.`day`\n" in sql.merge_staged(TWO_KEYS)
-
-
-def test_the_rows_that_are_current_are_counted_by_key():
-    assert sql.count_current(TWO_KEYS) == (
-        "SELECT COUNT(DISTINCT s.`id`, s.`day`) FROM `Demo`.`_dynaurora_staged` AS s"
-        " STRAIGHT_JOIN `Demo`.`Things__replica` AS r"
-        " ON r.`id` = s.`id` AND r.`day` = s.`day` AND r.`_version` = s.`_version`"
-    )
+def test_a_merge_takes_its_locks_in_the_order_of_keys_and_the_newest_version_of_each_first():
+    order = ", ".join(f"`_dynaurora_staged`.{name}" for name in ("`id`", "`day`", "`_version` DESC"))
+    assert f"ORDER BY {order}\n" in sql.merge_staged(TWO_KEYS)
 
 
 def test_the_staged_table_is_dropped_without_ending_the_transaction():

@@ -1,5 +1,6 @@
 """import_batch against the real database: what a batch does, once, again, late and concurrently."""
 
+import base64
 import dataclasses
 import json
 import random
@@ -23,9 +24,11 @@ from dynaurora.errors import (
 )
 from dynaurora.imports import import_batch, mark_imported
 from dynaurora.ledger import IMPORTS
+from dynaurora.mapping import build_mapping
 from dynaurora.objects import S3Objects
+from dynaurora.rows import Row
 from dynaurora.versions import stream_version
-from tests.integration.targets import Target, row
+from tests.integration.targets import Target, TargetFor, row
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +43,39 @@ def test_the_highest_version_wins_within_a_batch(target: Target) -> None:
     result = target.import_rows([row("a", 2, 20), row("a", 3, 30), row("a", 1, 10)])
     assert target.hits() == {"a": 30}
     assert (result.rows_staged, result.rows_changed) == (3, 1)
+
+
+def test_a_change_that_was_delivered_twice_is_counted_once(target: Target) -> None:
+    result = target.import_batch(target.write([row("a", 2, 20), row("b", 1, 1), row("a", 2, 20), row("a", 1, 10)], 4))
+    assert target.hits() == {"a": 20, "b": 1}
+    assert (result.rows_staged, result.rows_changed) == (4, 2)
+    again = target.import_batch(target.write([row("a", 2, 20), row("a", 2, 20), row("b", 2, 2)], 3))
+    assert (again.rows_staged, again.rows_changed) == (3, 1)
+
+
+def test_keys_as_long_as_dynamodbs_longest(target_for: TargetFor) -> None:
+    columns = [
+        {"name": "page", "type": "VARBINARY(2048)", "from": "page"},
+        {"name": "day", "type": "VARBINARY(1024)", "from": "day"},
+        {"name": "hits", "type": "INT", "from": "hits"},
+    ]
+    source = {"table": "longest", "partition_key": "page", "sort_key": "day"}
+    document = {
+        "source": source,
+        "schema": True,
+        "target": {"database": "Demo", "table": "Longest", "columns": columns},
+    }
+    target = target_for(build_mapping("longest", document))
+    long, short = base64.b64encode(b"k" * 2048).decode(), base64.b64encode(b"k").decode()
+
+    def change(page: str, version: int) -> Row:
+        return Row(False, version, (page, short, str(version)))
+
+    first = target.import_batch(target.write([change(long, 2), change(long, 3), change(long, 3), change(short, 1)], 4))
+    assert (first.rows_staged, first.rows_changed) == (4, 2)
+    late = target.import_batch(target.write([change(long, 2), change(short, 2), change(short, 1)], 3))
+    assert (late.rows_staged, late.rows_changed) == (3, 1)
+    assert target.query("SELECT LENGTH(page), hits FROM Demo.Longest ORDER BY hits") == [(1, 2), (2048, 3)]
 
 
 def test_versions_are_compared_as_numbers_of_fifty_digits(target: Target) -> None:
