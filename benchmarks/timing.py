@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,43 @@ def medians(
         for name, work in works.items():
             seconds[name].append(seconds_of(work, clock))
     return {name: median(taken) for name, taken in seconds.items()}
+
+
+def interleave(
+    works: Mapping[str, Callable[[], Callable[[], object]]], rounds: int, **clocks: Callable[[], float]
+) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each work in each of so many rounds, by clock and by work.
+
+    In a round all of them run once, in turn. A work is called to prepare it, untimed, and returns what is timed.
+    """
+    seconds: dict[str, dict[str, list[float]]] = {clock: {name: [] for name in works} for clock in clocks}
+    for _ in range(rounds):
+        for name, prepare in works.items():
+            work = prepare()
+            gc.collect()
+            started = {clock: read() for clock, read in clocks.items()}
+            work()
+            for clock, read in clocks.items():
+                seconds[clock][name].append(read() - started[clock])
+    return seconds
+
+
+def median_ratio(slow: list[float], fast: list[float]) -> float:
+    """Return the median, over the rounds, of how many times as long the one took as the other did in that round."""
+    return median(one / other for one, other in zip(slow, fast, strict=True))
+
+
+def cpu_seconds(*processes: int) -> float:
+    """Return the CPU time of this process and of others that are alive, given by id."""
+    return time.process_time() + sum(map(_cpu_seconds_of, processes))
+
+
+def _cpu_seconds_of(process: int) -> float:
+    nanoseconds = 0
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            nanoseconds += int((thread / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9
 
 
 def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:

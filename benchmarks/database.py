@@ -1,0 +1,126 @@
+"""The real MariaDB behind the local Aurora's gateway, and batches to import into it, for benchmarks."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dynaurora import aws
+from dynaurora.aurora import Aurora, Credentials, Endpoint, connect
+from dynaurora.batches import Batch, BatchObject
+from dynaurora.csv_batches import encode_row
+from dynaurora.imports import ImportResult, import_batch
+from dynaurora.ledger import IMPORTS
+from dynaurora.mapping import load_mapping
+from dynaurora.migrations import MIGRATIONS_TABLE, prepare_target
+from dynaurora.objects import S3Objects
+from dynaurora.rows import Row
+from dynaurora.runs import RUNS
+from dynaurora.sql import quote
+from dynaurora.versions import make_version
+from local.stack import REGION, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from dynaurora.mapping import Mapping
+
+BUCKET = "landing"
+BUFFER_POOL = 2 * 1024**3
+"""Bytes: holds the tables of every benchmark, as the one of an Aurora instance holds what is written at the moment."""
+LOG_BYTES = 1024**3
+"""Of InnoDB's redo log, which Aurora does not have: at its default size MariaDB waits for it every few batches."""
+
+
+@dataclass
+class Database:
+    """One mapping's tables, the way in as the loader, and a bucket for batches."""
+
+    mapping: Mapping
+    endpoint: Endpoint
+    loader: Credentials
+    administrator: Credentials
+    process: int
+    """The server's process id."""
+    _written: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def connect(self) -> AbstractContextManager[Aurora]:
+        """Open the loader's connection, as import_batch does."""
+        return connect(self.endpoint, self.loader, load_from_s3=True)
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the administrator."""
+        with connect(self.endpoint, self.administrator) as aurora:
+            for statement in statements:
+                aurora.execute(statement)
+
+    def empty(self) -> None:
+        """Make the mapping's tables anew, without a row."""
+        tables = (self.mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE)
+        names = ", ".join(f"{quote(self.mapping.database)}.{quote(table)}" for table in tables)
+        with connect(self.endpoint, self.administrator) as aurora:
+            aurora.execute(f"DROP TABLE IF EXISTS {names}")
+            prepare_target(aurora, self.mapping)
+
+    def write(self, rows: Iterable[Row]) -> Batch:
+        """Write rows as a batch of the stream."""
+        lines = list(map(encode_row, rows))
+        body = b"".join(lines)
+        key = f"processed/mapping={self.mapping.name}/{next(self._written)}"
+        etag = S3Objects().write(BUCKET, key, body)
+        return Batch(self.mapping.name, "stream", None, len(lines), (BatchObject(BUCKET, key, etag, len(body)),))
+
+    def import_batch(self, batch: Batch) -> ImportResult:
+        """Import a batch as the function does: over a connection of its own."""
+        with self.connect() as aurora:
+            return import_batch(batch, self.mapping, aurora, S3Objects(), BUCKET)
+
+
+@contextmanager
+def local_database() -> Iterator[Database]:
+    """Start MariaDB, the gateway and the emulator's S3 in a temporary directory, with the tables of web_analytics."""
+    with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory, Stack(Path(directory)) as stack:
+        os.environ |= {
+            "AWS_ENDPOINT_URL": stack.endpoint_url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+        aws.client("s3").create_bucket(Bucket=BUCKET)
+        users = stack.mariadb.users
+        database = Database(
+            mapping=replace(load_mapping("web_analytics"), database=stack.mariadb.database),
+            endpoint=Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text()),
+            loader=Credentials(users.loader.username, users.loader.password),
+            administrator=Credentials(users.administrator.username, users.administrator.password),
+            process=stack.mariadb.identity.pid if stack.mariadb.identity else 0,
+        )
+        database.execute(
+            f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL}", f"SET GLOBAL innodb_log_file_size = {LOG_BYTES}"
+        )
+        database.empty()
+        yield database
+
+
+def make_rows(numbers: Iterable[int], version: int) -> Iterator[Row]:
+    """Yield a row of web_analytics for each number, in the order given: its key is the number's, and stays so."""
+    full_version = make_version(1_763_900_000 + version, 0)
+    for number in numbers:
+        key = f"/articles/{number}/how-to-count", f"2026-{number % 12 + 1:02}-{number % 28 + 1:02}T08:15:00.000Z"
+        times = f"2026-11-23T{number % 24:02}:00:00Z", f"2026-11-23T{number % 24:02}:10:00Z"
+        country = ("DE", "US", "IN", "BR")[number % 4]
+        yield Row(False, full_version, (*key, str(1_763_900_000_000 + number), str(number % 10_000), *times, country))
+
+
+def shuffled(numbers: Iterable[int], seed: int = 0) -> list[int]:
+    """Return numbers in an order that has nothing to do with their keys', as DynamoDB exports and streams items."""
+    mixed = list(numbers)
+    random.Random(seed).shuffle(mixed)  # noqa: S311 (an order, no secret)
+    return mixed

@@ -1,0 +1,190 @@
+"""How long importing a batch takes, through the production code, the gateway and a real MariaDB.
+
+    python -m benchmarks.imports
+
+Beside it, in turn, from the same object in S3 to the same rows committed: what one writes by hand, reading the lines of
+the object and a guarded `executemany` of them in one transaction; and a bare `LOAD DATA FROM S3` into an empty table of
+the same columns and key. Each opens a connection of its own. And how often four importers of the same keys deadlock.
+
+Wall time is what counts, and what other processes of the machine disturb; beside each ratio of it stands the ratio of
+CPU time, of this process and MariaDB's together.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.database import BUCKET, Database, local_database, make_rows, shuffled
+from benchmarks.results import Result, is_quick, print_results
+from benchmarks.timing import cpu_seconds, interleave, median_ratio
+from dynaurora.errors import DeadlockError
+from dynaurora.imports import write_manifest
+from dynaurora.objects import S3Objects
+from dynaurora.planning import MAX_BATCH_ITEMS
+from dynaurora.sql import STAGED, load_staged, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dynaurora.batches import Batch
+    from dynaurora.mapping import Mapping
+
+    Clock = Callable[[], float]
+    Prepare = Callable[[], Callable[[], object]]
+
+LEAST_COLD, LEAST_EXISTING, LEAST_BARE = 2.5, 2.0, 0.75
+BARE = "bare"
+IMPORTERS = 4
+BATCHES_OF_AN_IMPORTER = 5
+
+
+def measure() -> list[Result]:
+    """Measure all of it."""
+    rows, rounds, deadlock_rounds = (2_000, 2, 2) if is_quick() else (MAX_BATCH_ITEMS, 9, 5)
+    with local_database() as database:
+        clocks: dict[str, Clock] = {"wall": time.perf_counter, "cpu": partial(cpu_seconds, database.process)}
+        cold = interleave(prepare_cold(database, rows), rounds, **clocks)
+        existing = interleave(prepare_existing(database, rows), rounds, **clocks)
+        deadlocks = count_deadlocks(database, rows // 10, deadlock_rounds)
+    path = f"import a batch of {rows:,} rows"
+    imports = IMPORTERS * BATCHES_OF_AN_IMPORTER * deadlock_rounds
+    return [
+        compare(f"{path}, new keys", "guarded executemany", cold, "executemany", rows, LEAST_COLD),
+        compare(f"{path}, existing keys", "guarded executemany", existing, "executemany", rows, LEAST_EXISTING),
+        compare(f"{path}, new keys", "bare LOAD DATA into an empty table", cold, "bare", rows, LEAST_BARE),
+        Result(
+            f"{IMPORTERS} importers of the same keys",
+            "–",
+            "0 deadlocks",
+            f"{deadlocks} in {imports} imports",
+            deadlocks == 0,
+        ),
+    ]
+
+
+def compare(
+    path: str, beat: str, seconds: dict[str, dict[str, list[float]]], other: str, rows: int, least: float
+) -> Result:
+    """Return how many times as fast an import is as something else."""
+    wall, cpu = (median_ratio(seconds[clock][other], seconds[clock]["import"]) for clock in ("wall", "cpu"))
+    rates = " / ".join(f"{rows / median(seconds['wall'][name]) / 1000:.0f}" for name in ("import", other))
+    measured = f"{wall:.2f} × ({rates} thousand rows/s; CPU {cpu:.2f} ×)"
+    return Result(path, f"{beat}, wall", f"≥ {least} ×", measured, wall >= least)
+
+
+def prepare_cold(database: Database, rows: int) -> dict[str, Prepare]:
+    """Return the ways of importing rows into an empty table."""
+
+    def prepare_import() -> Callable[[], object]:
+        database.empty()
+        batch = database.write(make_rows(shuffled(range(rows)), 1))
+        return lambda: database.import_batch(batch)
+
+    def prepare_executemany() -> Callable[[], object]:
+        database.empty()
+        batch = database.write(make_rows(shuffled(range(rows)), 1))
+        return lambda: execute_many(database, batch)
+
+    def prepare_bare() -> Callable[[], object]:
+        bare, replica = _table(database.mapping, BARE), _table(database.mapping, database.mapping.replica)
+        database.execute(f"DROP TABLE IF EXISTS {bare}", f"CREATE TABLE {bare} LIKE {replica}")
+        batch = database.write(make_rows(shuffled(range(rows)), 1))
+        return lambda: load_bare(database, batch)
+
+    return {"import": prepare_import, "executemany": prepare_executemany, "bare": prepare_bare}
+
+
+def prepare_existing(database: Database, rows: int) -> dict[str, Prepare]:
+    """Return the ways of importing a newer version of every row of a table."""
+    database.empty()
+    versions = count(1)
+    database.import_batch(database.write(make_rows(range(rows), next(versions))))
+
+    def prepare_import() -> Callable[[], object]:
+        version = next(versions)
+        batch = database.write(make_rows(shuffled(range(rows), version), version))
+        return lambda: database.import_batch(batch)
+
+    def prepare_executemany() -> Callable[[], object]:
+        version = next(versions)
+        batch = database.write(make_rows(shuffled(range(rows), version), version))
+        return lambda: execute_many(database, batch)
+
+    return {"import": prepare_import, "executemany": prepare_executemany}
+
+
+def execute_many(database: Database, batch: Batch) -> None:
+    r"""Import a batch as one writes it by hand, with the guard that makes it right.
+
+    It takes `\N` for N and does not know a repeat, neither of which this benchmark has.
+    """
+    body = "".join(S3Objects().read(item.bucket, item.key).decode() for item in batch.objects)
+    rows = list(csv.reader(io.StringIO(body), quoting=csv.QUOTE_NONE, escapechar="\\"))
+    with database.connect() as aurora, aurora.transaction(), aurora._connection.cursor() as cursor:
+        cursor.executemany(guarded_insert(database.mapping), rows)
+
+
+def guarded_insert(mapping: Mapping) -> str:
+    """Return the statement: a row changes only where its new version is higher, which is assigned last."""
+    names = ["_deleted", "_version", *(column.name for column in mapping.columns)]
+    keys = {column.name for column in mapping.key_columns}
+    updates = ", ".join(
+        f"{name} = IF(VALUES(`_version`) > `_version`, VALUES({name}), {name})"
+        for name in map(quote, [*(name for name in names if name not in keys | {"_version"}), "_version"])
+    )
+    return (
+        f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, names))})"
+        f" VALUES ({', '.join(['%s'] * len(names))}) ON DUPLICATE KEY UPDATE {updates}"
+    )
+
+
+def load_bare(database: Database, batch: Batch) -> None:
+    """Load a batch's object into a table, unguarded."""
+    statement = load_staged(database.mapping).replace(" REPLACE ", " ").replace(quote(STAGED), quote(BARE))
+    with database.connect() as aurora, aurora.transaction():
+        aurora.execute(statement, (write_manifest(batch, S3Objects(), BUCKET),))
+
+
+def count_deadlocks(database: Database, rows: int, rounds: int) -> int:
+    """Return how many imports deadlock while several import the same keys at once, each in an order of its own.
+
+    Every round begins without a row, since inserts lock more than updates do.
+    """
+    deadlocks = 0
+    for number in range(rounds):
+        database.empty()
+        works = [
+            [
+                database.write(make_rows(shuffled(range(rows), seed=seed), version))
+                for version in range(BATCHES_OF_AN_IMPORTER)
+            ]
+            for seed in range(number * IMPORTERS, (number + 1) * IMPORTERS)
+        ]
+        with ThreadPoolExecutor(IMPORTERS) as pool:
+            deadlocks += sum(pool.map(lambda batches: _import_all(database, batches), works))
+    return deadlocks
+
+
+def _import_all(database: Database, batches: list[Batch]) -> int:
+    deadlocks = 0
+    for batch in batches:
+        try:
+            database.import_batch(batch)
+        except DeadlockError:
+            deadlocks += 1
+    return deadlocks
+
+
+def _table(mapping: Mapping, name: str) -> str:
+    return f"{quote(mapping.database)}.{quote(name)}"
+
+
+if __name__ == "__main__":
+    print_results(measure)
