@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as SdkConnectionError
+from botocore.session import get_session
 
 from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError, ThrottledError
+from dynaurora.observability import tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +23,13 @@ UNREACHABLE = (SdkConnectionError, HTTPClientError, IncompleteReadError)
 """The network's failures; what else the SDK raises by itself, as missing credentials, no retry mends."""
 MISSING = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
 
+tracer.patch(("botocore",))
+
 
 @cache
 def client(service: str) -> Any:
     """Return the one client of a service; its calls are retried by the SDK's standard mode."""
-    return boto3.client(service, config=RETRIES)  # type: ignore[call-overload]
+    return get_session().create_client(service, config=RETRIES)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora import Endpoint, connect
+from dynaurora.observability import tracer
 from dynaurora.secrets import read_credentials
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from dynaurora.aurora import Aurora
     from dynaurora.settings import DatabaseSettings
+
+tracer.patch(("pymysql",))
 
 
 @contextmanager

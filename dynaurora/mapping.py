@@ -17,26 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jmespath
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
-from referencing import Registry, Resource
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from dynaurora.columns import ColumnType, parse_type
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 from dynaurora.expressions import InvalidExpressionError, compile_expression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from referencing._core import Resolver
-
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
-REFERENCES = {"$ref", "$dynamicRef"}
+    from jsonschema import Draft202012Validator
 
 TABLES = Path(__file__).parent / "tables"
-SCHEMA_FILE = Path(__file__).parent / "mapping.schema.json"
+CHECKED_FILE = Path(__file__).parent / "checked_mappings.json"
+"""In a package: the SHA-256 of each mapping file that was checked when the package was built, by the mapping's name."""
 
 CHANGED_AT_MS = "@changed_at_ms"
 """The `from` of a column that takes the change's own time, in milliseconds of Unix time."""
@@ -128,6 +119,8 @@ class Mapping:
     @cached_property
     def validator(self) -> Draft202012Validator:
         """What decides whether a plain item fits the mapping's schema; formats are checked, as their draft has them."""
+        from jsonschema import Draft202012Validator  # here, since it takes long and most mappings do without
+
         return Draft202012Validator(self.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
@@ -144,11 +137,12 @@ def load_mapping(name: str) -> Mapping:
     """
     if not NAME.fullmatch(name) or name not in mapping_names():
         raise UnknownMappingError(f"No mapping is named {name!r}; there are: {', '.join(mapping_names())}.")
-    return load_mapping_file(TABLES / f"{name}.json")
+    path = TABLES / f"{name}.json"
+    return load_mapping_file(path, is_checked=_read_checked().get(name) == file_digest(path))
 
 
-def load_mapping_file(path: Path) -> Mapping:
-    """Return the mapping in a file; its name is the file's.
+def load_mapping_file(path: Path, *, is_checked: bool = False) -> Mapping:
+    """Return the mapping in a file; its name is the file's. `is_checked` as for `build_mapping`.
 
     Raises InvalidMappingError, naming the path inside the file.
     """
@@ -156,27 +150,40 @@ def load_mapping_file(path: Path) -> Mapping:
         document = json.loads(path.read_text("utf-8"), parse_float=Decimal)
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidMappingError(f"{path.name} cannot be read as JSON: {error}.") from error
-    return build_mapping(path.stem, document, path.name)
+    return build_mapping(path.stem, document, path.name, is_checked=is_checked)
 
 
-def build_mapping(name: str, document: Any, file_name: str = "mapping") -> Mapping:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a mapping file, as CHECKED_FILE has it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_checked() -> dict[str, str]:
+    checked: dict[str, str] = json.loads(CHECKED_FILE.read_bytes()) if CHECKED_FILE.exists() else {}
+    return checked
+
+
+def build_mapping(name: str, document: Any, file_name: str = "mapping", *, is_checked: bool = False) -> Mapping:
     """Return the mapping that a parsed file describes.
 
-    Raises InvalidMappingError, naming the path inside the file.
+    `is_checked` says that this very file was held against `dynaurora.mapping_files` before. Raises InvalidMappingError,
+    naming the path inside the file.
     """
     checks = _Checks(file_name)
     try:
-        return _build(name, document, checks)
+        return _build(name, document, checks, is_checked=is_checked)
     except RecursionError:
         checks.fail("$", "it is nested too deep")
         raise
 
 
-def _build(name: str, document: Any, checks: _Checks) -> Mapping:
+def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool) -> Mapping:
     if not NAME.fullmatch(name):
         checks.fail("$", f"a mapping's name is lower case, digits and underscores, not {name!r}")
-    checks.shape(document)
-    checks.item_schema(document["schema"])
+    if not is_checked:
+        from dynaurora.mapping_files import check_document  # here, since it takes long
+
+        check_document(document, checks.file_name)
     source, target = document["source"], document["target"]
     unmapped = target.get("unmapped", "ignore")
     columns = [
@@ -204,17 +211,6 @@ def _build(name: str, document: Any, checks: _Checks) -> Mapping:
     return mapping
 
 
-def _object_paths(value: Any, path: str) -> Iterator[tuple[int, str]]:
-    """Yield the identity of each object inside of a parsed file, with its path."""
-    if isinstance(value, dict):
-        yield id(value), path
-        for name, member in value.items():
-            yield from _object_paths(member, f"{path}.{name}")
-    elif isinstance(value, list):
-        for index, member in enumerate(value):
-            yield from _object_paths(member, f"{path}[{index}]")
-
-
 class _Checks:
     """The checks of one mapping file: each raises InvalidMappingError for the first thing that does not hold."""
 
@@ -223,40 +219,6 @@ class _Checks:
 
     def fail(self, path: str, problem: str) -> None:
         raise InvalidMappingError(f"{self.file_name} at {path}: {problem}.")
-
-    def shape(self, document: Any) -> None:
-        error = best_match(Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8"))).iter_errors(document))
-        if error:
-            self.fail(error.json_path, error.message)
-
-    def item_schema(self, schema: Any) -> None:
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            self.fail(error.json_path.replace("$", "$.schema", 1), error.message)
-        if isinstance(schema, dict):
-            dialect = schema.get("$schema", DRAFT)
-            if dialect.rstrip("#") != DRAFT:
-                self.fail("$.schema.$schema", f"{dialect!r} is not the dialect of mappings, {DRAFT}")
-            self.references(DRAFT202012.create_resource(schema))
-
-    def references(self, root: Resource[Any]) -> None:
-        """Refuse a reference that leaves the file, or leads nowhere: it would fail with the first record."""
-        paths = dict(_object_paths(root.contents, "$.schema"))
-        pending = [(root, Registry().resolver_with_root(root))]
-        while pending:
-            resource, resolver = pending.pop()
-            for keyword in REFERENCES & resource.contents.keys() if isinstance(resource.contents, dict) else ():
-                self.reference(resolver, resource.contents[keyword], f"{paths[id(resource.contents)]}.{keyword}")
-            pending += [(child, resolver.in_subresource(child)) for child in resource.subresources()]
-
-    def reference(self, resolver: Resolver[Any], reference: str, path: str) -> None:
-        if not reference.startswith("#"):
-            self.fail(path, f"{reference!r} leads out of the file; only references as '#/$defs/name' are followed")
-        try:
-            resolver.lookup(reference)
-        except Unresolvable:
-            self.fail(path, f"{reference!r} leads nowhere")
 
     def column_type(self, index: int, text: str) -> ColumnType:
         try:

@@ -29,7 +29,7 @@ IDS = ("run", "batch", "planned", "entry")
 """What an invocation may work on: a run, a batch, and before there is a batch its number in the plan or the list."""
 
 logger = Logger()
-tracer = Tracer()
+tracer = Tracer(auto_patch=False)  # else it would import all that it can trace, whether a function needs it or not
 metrics = Metrics(namespace="dynaurora")
 
 

@@ -5,8 +5,10 @@
     python -m infra.build_package --architecture local        for this machine's Python, to run the functions locally
 
 The package holds `dynaurora/`, `lambdas/`, the packages of requirements/functions.txt (exact versions, hashes checked)
-and, for AWS, the certificate authorities of Aurora. boto3 is not in it: AWS's runtime brings its own. The package for
-AWS that was asked for last is also copied to build/functions.zip, the path that the templates name.
+and, for AWS, the certificate authorities of Aurora. boto3 is not in it: AWS's runtime brings its own. Mappings are
+checked here, and modules compiled where there is a Python of the target's version, so that functions need not do it
+each time they start. The package for AWS that was asked for last is also copied to build/functions.zip, the path that
+the templates name.
 
 The same inputs make the same bytes, file times and order included. Nothing is done again while the inputs are the same,
 and downloaded dependencies are kept, so that a change of our own code is built offline, in a second.
@@ -15,6 +17,7 @@ and downloaded dependencies are kept, so that a change of our own code is built 
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -28,6 +31,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, get_args
 
+from dynaurora.errors import InvalidMappingError
+from dynaurora.mapping import CHECKED_FILE, file_digest, load_mapping_file
+from infra.bytecode import Compiler, compile_directory, compile_sources, find_compiler
 from infra.certificate_bundle import BundleMissingError, check_bundle, fetch_bundle
 
 Architecture = Literal["arm64", "x86_64", "local"]
@@ -36,6 +42,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 LOCK = Path("requirements/functions.txt")
 SOURCES = ("dynaurora", "lambdas")
 BUNDLE_IN_PACKAGE = "dynaurora/certificates/rds-global-bundle.pem"
+CHECKED_IN_PACKAGE = f"dynaurora/{CHECKED_FILE.name}"
 TEMPLATES_PACKAGE = "functions.zip"
 """What CodeUri in infra/*.yaml names, under build/."""
 
@@ -52,8 +59,6 @@ NOT_PACKED = (
     "*/tests/*",
     "*/benchmarks/*",
     "*/swagger_ui/*",
-    "*/__pycache__/*",
-    "*.pyc",
     "*.pyi",
     "*.c",
     "*.h",
@@ -64,6 +69,8 @@ NOT_PACKED = (
     ".lock",
 )
 """What functions do not need to run: tests, sources of compiled modules, a browser's user interface, pip's notes."""
+NOT_OURS = ("*/__pycache__/*",)
+"""What whoever runs our code leaves beside it."""
 
 FILE_TIME = (1980, 1, 1, 0, 0, 0)
 FILE_MODE = 0o100644
@@ -110,6 +117,9 @@ class Package:
     is_new: bool
     """Whether it was built by this call, not found."""
 
+    is_compiled: bool
+    """Whether it has bytecode."""
+
 
 def build_package(target: Target, ca_bundle: Path | None = None, project: Path = PROJECT) -> Package:
     """Return the package for `target`, building it when it is missing or its inputs have changed.
@@ -123,10 +133,10 @@ def build_package(target: Target, ca_bundle: Path | None = None, project: Path =
     build = project / "build"
     build.mkdir(exist_ok=True)
     with _lock(build / f"{target.name}.lock"):
-        dependencies = _ensure_dependencies(target, project)
+        compiler = find_compiler(target.python)
+        dependencies = _ensure_dependencies(target, project, compiler)
         bundle = _ensure_bundle(build, ca_bundle) if target.is_for_aws else None
-        files = _collect_files(dependencies, project, bundle)
-        package = _ensure_archive(target, build, files)
+        package = _ensure_archive(target, build, _collect_contents(dependencies, project, bundle), compiler)
     if target.is_for_aws:
         _publish(package.archive, build / TEMPLATES_PACKAGE)
     return package
@@ -141,16 +151,19 @@ def _check_target(target: Target) -> None:
 # Dependencies
 
 
-def _ensure_dependencies(target: Target, project: Path) -> Path:
-    """Return a directory with the locked packages for `target`, downloading them the first time."""
+def _ensure_dependencies(target: Target, project: Path, compiler: Compiler | None) -> Path:
+    """Return a directory with the locked packages for `target`, downloading and compiling them the first time."""
     lock = project / LOCK
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    made_of = lock.read_bytes() + (compiler.release.encode() if compiler else b"")
+    digest = hashlib.sha256(made_of).hexdigest()[:16]
     home = project / "build" / "dependencies" / f"{target.name.removeprefix('functions-')}-{digest}"
     if not home.is_dir():
         home.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
             unfinished = Path(scratch) / "packages"
             _install(target, lock, unfinished)
+            if compiler:
+                compile_directory(compiler, unfinished)
             unfinished.rename(home)
     return home
 
@@ -196,43 +209,67 @@ def _ensure_bundle(build: Path, given: Path | None) -> Path:
 # Package
 
 
-def _collect_files(dependencies: Path, project: Path, bundle: Path | None) -> dict[str, Path]:
-    """Return the files of the package: their names in it, and where they are now."""
+def _collect_contents(dependencies: Path, project: Path, bundle: Path | None) -> dict[str, bytes]:
+    """Return the files of the package by their names in it."""
     files = dict(_walk(dependencies, dependencies))
     for source in SOURCES:
-        files.update(_walk(project / source, project))
+        files.update(_walk(project / source, project, NOT_PACKED + NOT_OURS))
     if bundle is not None:
         files[BUNDLE_IN_PACKAGE] = bundle
-    return dict(sorted(files.items()))
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    return {**contents, CHECKED_IN_PACKAGE: _check_mappings(project)}
 
 
-def _walk(directory: Path, root: Path) -> Iterator[tuple[str, Path]]:
+def _check_mappings(project: Path) -> bytes:
+    """Return the list of the package's mappings, all of which hold, by name and digest."""
+    paths = sorted((project / "dynaurora" / "tables").glob("*.json"))
+    try:
+        checked = {load_mapping_file(path).name: file_digest(path) for path in paths}
+    except InvalidMappingError as error:
+        raise PackageError(str(error)) from error
+    return json.dumps(checked, indent=2).encode()
+
+
+def _walk(directory: Path, root: Path, left_out: tuple[str, ...] = NOT_PACKED) -> Iterator[tuple[str, Path]]:
     for path in directory.rglob("*"):
         name = path.relative_to(root).as_posix()
-        if path.is_file() and not any(fnmatch(name, pattern) for pattern in NOT_PACKED):
+        if path.is_file() and not any(fnmatch(name, pattern) for pattern in left_out):
             yield name, path
 
 
-def _ensure_archive(target: Target, build: Path, files: dict[str, Path]) -> Package:
-    """Return the package of `files`, written only if the one that is there has other contents."""
+def _ensure_archive(target: Target, build: Path, contents: dict[str, bytes], compiler: Compiler | None) -> Package:
+    """Return the package of `contents`, written only if the one that is there has others."""
     archive, stamp = build / f"{target.name}.zip", build / f"{target.name}.stamp"
-    contents = {name: path.read_bytes() for name, path in files.items()}
-    unpacked_size = sum(map(len, contents.values()))
-    if unpacked_size > UNPACKED_LIMIT:
-        raise PackageError(f"{target.name} has {unpacked_size:,} bytes unpacked; AWS Lambda takes {UNPACKED_LIMIT:,}.")
-    fingerprint = _fingerprint(contents)
+    fingerprint = _fingerprint(contents, compiler)
     is_new = not archive.is_file() or not stamp.is_file() or stamp.read_text() != fingerprint
     if is_new:
+        if compiler:
+            contents |= compile_sources(compiler, {name: data for name, data in contents.items() if _is_ours(name)})
+        _check_size(target, contents)
         _write_archive(archive, contents)
         _write_atomically(stamp, fingerprint.encode())
     data = archive.read_bytes()
-    return Package(target, archive, hashlib.sha256(data).hexdigest(), len(data), unpacked_size, is_new)
+    with zipfile.ZipFile(archive) as package:
+        unpacked_size = sum(entry.file_size for entry in package.infolist())
+    digest = hashlib.sha256(data).hexdigest()
+    return Package(target, archive, digest, len(data), unpacked_size, is_new, compiler is not None)
 
 
-def _fingerprint(contents: dict[str, bytes]) -> str:
-    """Return a hash of all names and contents, and of what decides how they are packed: this file."""
+def _is_ours(name: str) -> bool:
+    return name.endswith(".py") and name.startswith(tuple(f"{source}/" for source in SOURCES))
+
+
+def _check_size(target: Target, contents: dict[str, bytes]) -> None:
+    size = sum(map(len, contents.values()))
+    if size > UNPACKED_LIMIT:
+        raise PackageError(f"{target.name} has {size:,} bytes unpacked; AWS Lambda takes {UNPACKED_LIMIT:,}.")
+
+
+def _fingerprint(contents: dict[str, bytes], compiler: Compiler | None) -> str:
+    """Return a hash of all names and contents, and of what decides how they are packed: this file and the compiler."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for name, data in contents.items():
+    digest.update(compiler.release.encode() if compiler else b"")
+    for name, data in sorted(contents.items()):
         digest.update(f"{len(name)} {name} {len(data)} ".encode())
         digest.update(data)
     return digest.hexdigest()
@@ -241,7 +278,7 @@ def _fingerprint(contents: dict[str, bytes]) -> str:
 def _write_archive(archive: Path, contents: dict[str, bytes]) -> None:
     """Write a zip whose bytes depend on `contents` only (and on how this machine's zlib compresses)."""
     with _replacing(archive) as unfinished, zipfile.ZipFile(unfinished, "w") as package:
-        for name, data in contents.items():
+        for name, data in sorted(contents.items()):
             entry = zipfile.ZipInfo(name, FILE_TIME)
             entry.create_system = UNIX
             entry.external_attr = FILE_MODE << 16
@@ -301,7 +338,10 @@ def _describe(package: Package) -> str:
     state = "built" if package.is_new else "is up to date"
     size, unpacked = package.size / 1e6, package.unpacked_size / 1e6
     name = package.archive.relative_to(PROJECT)
-    return f"{name} {state}: {size:.1f} MB, {unpacked:.1f} MB unpacked, sha256 {package.sha256}"
+    line = f"{name} {state}: {size:.1f} MB, {unpacked:.1f} MB unpacked, sha256 {package.sha256}"
+    if not package.is_compiled:
+        line += f"\nThere is no python{package.target.python} here to compile it with: functions will start slower."
+    return line
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

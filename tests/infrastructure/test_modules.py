@@ -12,7 +12,7 @@ from tests.infrastructure.deployment import PROJECT
 ALLOWED = {
     "dynaurora": {"dynaurora"},
     "lambdas": {"dynaurora"},
-    "infra": {"infra"},
+    "infra": {"dynaurora", "infra"},
     "local": {"dynaurora", "infra", "local"},
     "backfill": {"backfill", "dynaurora"},
 }

@@ -86,8 +86,61 @@ def test_it_has_our_code_and_its_data(names):
 
 def test_it_has_not_what_the_runtime_brings_nor_what_nobody_needs(names):
     assert not IN_AWS_RUNTIME & {name.split("/")[0] for name in names}
-    assert not [name for name in names if name.endswith((".pyc", ".pyi", ".c", "/RECORD"))]
-    assert not [name for name in names if re.search(r"/tests?/|__pycache__|swagger_ui", name)]
+    assert not [name for name in names if name.endswith((".pyi", ".c", "/RECORD"))]
+    assert not [name for name in names if re.search(r"/tests?/|swagger_ui", name)]
+
+
+def test_it_has_bytecode_of_all_its_modules_where_the_targets_python_is_here_and_of_nothing_else(package, names):
+    modules = {name for name in names if name.endswith(".py")}
+    compiled = {name for name in names if name.endswith(".pyc")}
+    tag = f"cpython-{package.target.python.replace('.', '')}"
+    sources = {name.replace("__pycache__/", "").replace(f".{tag}.pyc", ".py") for name in compiled}
+    assert sources == (modules if package.is_compiled else set())
+    assert package.is_compiled or package.target.is_for_aws
+
+
+def run_from(package, directory, statement):
+    """Run a statement with the package and the runtime's packages."""
+    with zipfile.ZipFile(package.archive) as archive:
+        archive.extractall(directory)
+    for module in (directory / "dynaurora").glob("*.py"):
+        module.write_text("raise AssertionError('it was compiled again')")
+    command = [str(venvs.ensure("runtime")), "-c", statement]
+    environment = {"MAPPING": "web_analytics", "POWERTOOLS_SERVICE_NAME": "service"}
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
+
+
+def test_a_function_starts_from_bytecode_and_without_what_takes_long(project, tmp_path):
+    done = run_from(
+        build_package(LOCAL, project=project),
+        tmp_path,
+        "import sys, lambdas.transform_changes; print({'boto3', 'jsonschema', 'pymysql'} & sys.modules.keys())",
+    )
+    assert (done.stdout.strip(), done.returncode) == ("set()", 0), done.stderr
+
+
+def test_without_the_targets_python_it_is_built_without_bytecode_and_says_so(project, ca_bundle, monkeypatch, capsys):
+    launcher = project / "python3.13"
+    launcher.write_text("#!/bin/sh\necho 'python3.13: command not found'\nexit 127\n")
+    launcher.chmod(0o755)
+    monkeypatch.setenv("PATH", str(project), prepend=":")
+    package = build_package(ARM64, ca_bundle, project)
+    assert not package.is_compiled
+    monkeypatch.setattr("infra.build_package.PROJECT", project)
+    monkeypatch.setattr("infra.build_package.build_package", lambda *_: package)
+    assert main(["--ca-bundle", str(ca_bundle)]) == 0
+    assert "There is no python3.13 here" in capsys.readouterr().out
+
+
+def test_its_mappings_were_checked(project, names):
+    assert "dynaurora/checked_mappings.json" in names
+    broken = project / "dynaurora" / "tables" / "broken.json"
+    broken.write_text('{"source": {}}')
+    try:
+        with pytest.raises(PackageError, match=r"broken\.json at \$"):
+            build_package(LOCAL, project=project)
+    finally:
+        broken.unlink()
 
 
 def test_compiled_modules_are_for_the_target(package, names):

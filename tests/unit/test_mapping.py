@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynaurora import mapping as mapping_module
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
-from dynaurora.mapping import build_mapping, load_mapping, load_mapping_file, mapping_names
+from dynaurora.mapping import build_mapping, file_digest, load_mapping, load_mapping_file, mapping_names
 from tests.unit.factories import column, make_mapping, mapping_document
 
 
@@ -285,3 +286,17 @@ def test_formats_are_those_of_the_drafts_own_vocabulary(name, value, accepted):
 def test_a_refusal_says_what_to_do():
     with pytest.raises(InvalidMappingError, match="Correct the mapping file and deploy again"):
         build_mapping("things", {})
+
+
+def test_a_mapping_that_was_checked_is_not_checked_again_unless_its_file_has_changed(tmp_path, monkeypatch):
+    document = json.dumps(mapping_document(column("n", "INT"), schema={"type": "no type"}))
+    (tmp_path / "things.json").write_text(document)
+    monkeypatch.setattr(mapping_module, "TABLES", tmp_path)
+    monkeypatch.setattr(mapping_module, "CHECKED_FILE", tmp_path / "checked")
+    with pytest.raises(InvalidMappingError, match="type"):
+        load_mapping.__wrapped__("things")
+    (tmp_path / "checked").write_text(json.dumps({"things": file_digest(tmp_path / "things.json")}))
+    assert load_mapping.__wrapped__("things").name == "things"
+    (tmp_path / "things.json").write_text(document + "\n")
+    with pytest.raises(InvalidMappingError, match="type"):
+        load_mapping.__wrapped__("things")
