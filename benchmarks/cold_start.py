@@ -1,0 +1,118 @@
+"""How much CPU time each function takes to be imported from the package that is deployed.
+
+    python -m benchmarks.cold_start [--profile NAME]
+
+The package is built for this machine's Python and unpacked. A function is imported as Lambda imports it: with the
+runtime's own Python packages and the package's, unable to write, and in an environment that lets the tracer know where
+it is. All are imported several times, in turn, each time by a process of its own; medians count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks.results import Result, is_quick, print_results
+from infra.build_package import PROJECT, Target, build_package
+from local import venvs
+
+MOST_MILLISECONDS = 150
+MOST_MEGABYTES = 20
+ENVIRONMENT = {
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "AWS_LAMBDA_FUNCTION_NAME": "dynaurora-function",
+    "POWERTOOLS_SERVICE_NAME": "function",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "MAPPING": "web_analytics",
+    "TTL_DELETES": "replicate",
+    # What a function is told besides, it takes for text or a number.
+    **dict.fromkeys(
+        (
+            "BACKFILL_CONCURRENCY",
+            "CONVERT_MEMORY_MB",
+            "DATABASE_ADMIN_SECRET_ARN",
+            "DATABASE_HOST",
+            "DATABASE_PORT",
+            "DATABASE_SECRET_ARN",
+            "DELIVERY_STREAM",
+            "EVENT_SOURCE_MAPPING_ID",
+            "IMPORT_CONCURRENCY",
+            "IMPORT_MEMORY_MB",
+            "LANDING_BUCKET",
+            "MAX_ATTEMPTS",
+            "NOTICE_INTERVAL_SECONDS",
+            "SOURCE_TABLE",
+            "SOURCE_TABLE_ARN",
+        ),
+        "1",
+    ),
+}
+TIMED = "import time; started = time.process_time(); import lambdas.{name}; print(time.process_time() - started)"
+
+
+def measure() -> list[Result]:
+    """Import every function, and weigh the package."""
+    rounds = 1 if is_quick() else 7
+    package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
+    names = sorted(path.stem for path in (PROJECT / "lambdas").glob("*_*.py") if path.stem != "__init__")
+    with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory:
+        unpack(package.archive, Path(directory))
+        taken: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(rounds):
+            for name in names:
+                taken[name].append(float(import_function(name, Path(directory), TIMED)) * 1000)
+    milliseconds = {name: median(values) for name, values in taken.items()}
+    slowest, megabytes = max(milliseconds.values()), package.size / 1e6
+    by_time = sorted(milliseconds.items(), key=lambda pair: -pair[1])
+    return [
+        Result(
+            f"cold start: import of each of {len(names)} functions",
+            "–",
+            f"≤ {MOST_MILLISECONDS} ms CPU",
+            "; ".join(f"{name} {value:.0f}" for name, value in by_time) + " ms",
+            slowest <= MOST_MILLISECONDS,
+        ),
+        Result("package, zipped", "–", f"≤ {MOST_MEGABYTES} MB", f"{megabytes:.1f} MB", megabytes <= MOST_MEGABYTES),
+    ]
+
+
+def unpack(archive: Path, directory: Path) -> None:
+    """Unpack a package."""
+    with zipfile.ZipFile(archive) as package:
+        package.extractall(directory)
+
+
+def import_function(name: str, directory: Path, statement: str, *options: str) -> str:
+    """Return what a statement on a function prints, in a process that has the package and the runtime."""
+    command = [str(venvs.ensure("runtime")), "-B", *options, "-c", statement.format(name=name)]
+    environment = {**ENVIRONMENT, "PATH": os.environ["PATH"]}
+    return subprocess.run(  # noqa: S603 (our own functions)
+        command, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+def main() -> None:
+    """Measure, or show what a function's import is made of."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", metavar="NAME", help="of this function, print what each module took (importtime)")
+    name = parser.parse_args().profile
+    if not name:
+        print_results(measure)
+        return
+    package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
+    with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory:
+        unpack(package.archive, Path(directory))
+        import_function(name, Path(directory), "import lambdas.{name}", "-X", "importtime")
+
+
+if __name__ == "__main__":
+    main()
