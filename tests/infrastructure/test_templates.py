@@ -532,4 +532,13 @@ def test_the_root_passes_on_every_output():
 def test_no_lint_rule_is_switched_off_without_a_reason(name):
     switched_off = [line for line in read_text(name).splitlines() if "ignore_checks" in line and "#" not in line]
     assert switched_off == []
-    assert not list(PROJECT.glob(".cfnlintrc*"))
+
+
+def test_a_lint_rule_that_is_switched_off_in_every_template_has_its_reason_above_it():
+    (settings,) = PROJECT.glob(".cfnlintrc*")
+    lines = settings.read_text("utf-8").splitlines()
+    switched_off = lines[lines.index("ignore_checks:") + 1 :]
+    reasons, rules = switched_off[::2], switched_off[1::2]
+    assert len(reasons) == len(rules)
+    assert all(reason.strip().startswith("# ") for reason in reasons)
+    assert all(re.fullmatch(r" +- [EIW]\d{4}", rule) for rule in rules)
