@@ -12,31 +12,30 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
-import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.batches import Batch, BatchObject
 from dynaurora.changes import Change, encode_change
-from dynaurora.csv_batches import encode_row
+from dynaurora.compiled.reading import GzipError, read_lines
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
 from dynaurora.exports import md5_text
 from dynaurora.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
 from dynaurora.objects import aborting, read_or_none
-from dynaurora.reasons import count_reasons
+from dynaurora.reasons import name_reason
 from dynaurora.versions import snapshot_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import BinaryIO
 
     from dynaurora.exports import DataFile
     from dynaurora.objects import ObjectStore, Upload
     from dynaurora.planning import PlannedBatch
-    from dynaurora.rows import RowMapper
+    from dynaurora.rows import Row, RowMapper
 
 MAX_REASONS = 50
 """Most reasons that a batch's descriptor counts apart; a path may have an index in it, so there can be very many."""
@@ -66,22 +65,28 @@ def count_apart(reasons: Counter[str]) -> dict[str, int]:
     return {**counted, OTHER_REASONS: others} if others else counted
 
 
-class HashingReader:
+class HashingReader(io.RawIOBase):
     """A stream that hashes what is read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+        super().__init__()
+        self._stream: Any = stream
         self._digest = hashlib.md5(usedforsecurity=False)
 
-    def read(self, size: int = -1) -> bytes:
-        """Read, and hash what was read."""
-        data = self._stream.read(size)
-        self._digest.update(data)
-        return data
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what fits into a buffer, hash it, and return how much it was."""
+        size: int = self._stream.readinto(buffer)
+        self._digest.update(memoryview(buffer)[:size])
+        return size
 
     def finish(self) -> str:
         """Read what is left and return the MD5 of everything, as manifests write it."""
-        while self.read(1 << 20):
+        buffer = bytearray(1 << 16)
+        while self.readinto(buffer):
             pass
         return md5_text(self._digest.digest())
 
@@ -153,26 +158,49 @@ class Converter:
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
         place = f"s3://{self.export_bucket}/{file.key}"
         source = HashingReader(self.store.open(self.export_bucket, file.key))
-        before = converted.items
-        for item in read_items(source, place):
-            converted.items += 1
-            self._convert_item(item, csv, rejects, converted)
+        before, read = converted.items, 0
+        try:
+            for lines in read_lines(source):
+                csv.write(self._convert_lines(lines, f"{place} line", read + 1, rejects, converted))
+                read += len(lines)
+        except (EOFError, gzip.BadGzipFile, GzipError) as error:
+            raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
         md5, items = source.finish(), converted.items - before
         if md5 != file.md5:
             raise ChecksumMismatchError(f"{place} has the MD5 {md5}, and its manifest says {file.md5}.")
         if items != file.items:
             raise InvalidExportError(f"{place} has {items} items, and its manifest says {file.items}.")
 
-    def _convert_item(self, item: dict[str, Any], csv: Upload, rejects: Upload, converted: Converted) -> None:
+    def _convert_lines(
+        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+    ) -> bytes:
+        """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
+
+        def map_plainly(index: int) -> Row | None:
+            if not lines[index].strip():
+                converted.items -= 1
+                converted.rows -= 1
+                return None
+            row = self._map_item(read_item(lines[index], f"{place} {first + index}"), rejects, converted)
+            converted.rows -= row is None
+            return row
+
+        converted.items += len(lines)
+        converted.rows += len(lines)
+        version = snapshot_version(self.export_second)
+        return self.mapper.writer.write_items(lines, version, self.export_second * 1000, map_plainly)
+
+    def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
+        """Return the row of an item, or None where the mapping refuses it, which is written down."""
         names = self.mapper.mapping.key_attributes
         version = snapshot_version(self.export_second)
         change = Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
         try:
-            csv.write(encode_row(self.mapper.row(change)))
-            converted.rows += 1
+            return self.mapper.row(change)
         except RejectedChange as error:
-            converted.reasons.update(count_reasons(error.reasons[:1]))
+            converted.reasons[name_reason(error.reasons[0])] += 1
             rejects.write(encode_failed_record(self._failed_record(change, error)))
+            return None
 
     def _failed_record(self, change: Change, error: RejectedChange) -> FailedRecord:
         return FailedRecord(
@@ -185,22 +213,12 @@ class Converter:
         )
 
 
-def read_items(source: HashingReader, place: str) -> Iterator[dict[str, Any]]:
-    """Yield the items of a data file, one line at a time; blank lines are none.
-
-    Raises InvalidExportError where it is not gzip, is cut off, or has a line that is not an item.
-    """
-    lines = gzip.GzipFile(fileobj=cast("IO[bytes]", source))
-    number = 0
+def read_item(line: bytes, place: str) -> dict[str, Any]:
+    """Return the item of a data file's line. Raises InvalidExportError where it is none."""
     try:
-        for number, line in enumerate(lines, 1):  # noqa: B007 (named in the error)
-            if line.isspace():
-                continue  # whatever is missing, the count of items tells
-            item = json.loads(line)["Item"]
-            if type(item) is not dict:
-                raise TypeError("Item is no object")
-            yield item
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {number}: {error}.") from error
+        item: dict[str, Any] = json.loads(line)["Item"]
+        if type(item) is not dict:
+            raise TypeError("Item is no object")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidExportError(f"{place} line {number} is not an item: {type(error).__name__} {error}.") from error
+        raise InvalidExportError(f"{place} is not an item: {type(error).__name__} {error}.") from error
+    return item

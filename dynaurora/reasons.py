@@ -16,7 +16,12 @@ MAX_PATH = 120
 
 def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
     """Return how often each reason was given, most frequent first, as `path (rule)`."""
-    return dict(Counter(f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})" for reason in reasons).most_common())
+    return dict(Counter(map(name_reason, reasons)).most_common())
+
+
+def name_reason(reason: Reason) -> str:
+    """Return what a reason is counted by."""
+    return f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})"
 
 
 def unforeseen(error: Exception) -> Reason:

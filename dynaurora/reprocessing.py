@@ -19,29 +19,31 @@ from collections import Counter, deque
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.batches import IMPORTED, Batch, BatchObject
 from dynaurora.changes import Change, decode_change, from_stream_record, is_expiry
 from dynaurora.converting import count_apart
-from dynaurora.csv_batches import encode_row
 from dynaurora.errors import InvalidRunError, ObjectMissingError, RejectedChange
 from dynaurora.failed_batches import attempts_of, is_conversion, read_record
 from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
 from dynaurora.objects import aborting, read_or_none
-from dynaurora.reasons import count_reasons
+from dynaurora.reasons import name_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dynaurora.notices import Notices
     from dynaurora.objects import Listed, ObjectStore, Upload
-    from dynaurora.rows import RowMapper
+    from dynaurora.rows import Row, RowMapper
 
 MAX_ENTRY_OBJECTS: Final = 50
 MAX_ENTRY_BYTES: Final = 64 * 1024 * 1024
 """Of the failed objects that are converted together: one CSV, one import."""
+RECORDS_TOGETHER: Final = 50
+"""Records that are mapped at a time: one may have 1,000 KiB."""
 RECORDS: Final = "records"
 BATCH: Final = "batch"
 CONVERSION: Final = "conversion"
@@ -322,14 +324,11 @@ class Remaker:
         with ExitStack() as stack:
             remainder = stack.enter_context(aborting(self.store.upload(self.bucket, remainder_key)))
             parked = stack.enter_context(aborting(self.store.upload(self.bucket, parked_key)))
-            for record in read_records(self.store, self.bucket, source.key):
-                counts.records += 1
-                refused = self._remake_record(record, csv, counts)
-                if refused is None:
-                    continue
-                is_given_up = refused.reprocessed >= self.max_attempts and not is_parked
-                counts.parked += is_given_up
-                (parked if is_given_up else remainder).write(encode_failed_record(refused))
+            for records in batched(read_records(self.store, self.bucket, source.key), RECORDS_TOGETHER):
+                for refused in self._remake_records(records, csv, counts):
+                    is_given_up = refused.reprocessed >= self.max_attempts and not is_parked
+                    counts.parked += is_given_up
+                    (parked if is_given_up else remainder).write(encode_failed_record(refused))
             settlement = {
                 "key": source.key,
                 "etag": source.etag,
@@ -341,19 +340,33 @@ class Remaker:
                     upload.complete()
         return settlement
 
-    def _remake_record(self, record: FailedRecord, csv: Upload, counts: Counts) -> FailedRecord | None:
-        """Write a record's row, or return the record as it is to be kept."""
-        try:
-            change = read_change(record.data, ignore_expiries=self.ignore_expiries)
-            if change is None:
+    def _remake_records(self, records: list[FailedRecord], csv: Upload, counts: Counts) -> list[FailedRecord]:
+        """Write the rows of records; return those that are refused, as they are to be kept."""
+        refused: list[FailedRecord] = []
+
+        def map_plainly(index: int) -> Row | None:
+            try:
+                change = read_change(records[index].data, ignore_expiries=self.ignore_expiries)
+                if change is not None:
+                    return self.mapper.row(change)
                 counts.ignored += 1
-                return None
-            csv.write(encode_row(self.mapper.row(change)))
-        except RejectedChange as error:
-            counts.reasons.update(count_reasons(error.reasons[:1]))
-            return record.again(error, self.function_arn)
-        counts.rows += 1
-        return None
+            except RejectedChange as error:
+                counts.reasons[name_reason(error.reasons[0])] += 1
+                refused.append(records[index].again(error, self.function_arn))
+            return None
+
+        rows = self.mapper.writer.write_changes([record.data for record in records], map_plainly)
+        csv.write(b"".join(row for row in rows if row is not None))
+        counts.records += len(records)
+        counts.rows += len(rows) - rows.count(None)
+        return refused
+
+
+def batched(records: Iterable[FailedRecord], size: int) -> Iterator[list[FailedRecord]]:
+    """Yield records so many at a time."""
+    iterator = iter(records)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def read_records(store: ObjectStore, bucket: str, key: str) -> Iterator[FailedRecord]:

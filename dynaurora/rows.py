@@ -7,6 +7,7 @@ All that is wrong with a record is told at once, so that it is mended once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jmespath.exceptions import JMESPathError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from dynaurora.changes import Change, TypedItem
     from dynaurora.columns import Field
+    from dynaurora.compiled.writing import RowWriter
     from dynaurora.judging import Judge
     from dynaurora.mapping import Column, Mapping
 
@@ -55,6 +57,13 @@ class RowMapper:
         self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != UNMAPPED]
         self._taken = taken_paths(column.source for column, _ in self._finders if column.source != CHANGED_AT_MS)
         self._key_positions = [mapping.columns.index(column) for column in mapping.key_columns]
+
+    @cached_property
+    def writer(self) -> RowWriter:
+        """What writes the rows of many records at once, by code that is compiled for the mapping."""
+        from dynaurora.compiled.writing import RowWriter  # which needs this module
+
+        return RowWriter(self.mapping)
 
     def row(self, change: Change) -> Row:
         """Return the row of a change.
@@ -141,9 +150,14 @@ def _encode(column: Column, value: Any, reasons: list[Reason]) -> Field:
 
 def _finder(column: Column) -> Callable[[dict[str, Any]], Any]:
     """Return what finds a column's value in a plain item: names followed one by one, or JMESPath."""
-    if column.path is None:
-        return _searcher(column.source)
-    first, *rest = column.path
+    if column.source == CHANGED_AT_MS:
+        return lambda _item: MISSING
+    return find_by_expression(column.source) if column.path is None else find_by_names(column.path)
+
+
+def find_by_names(path: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
+    """Return what follows names from object to object; MISSING where one is not there."""
+    first, *rest = path
     if not rest:
         return lambda item: item.get(first, MISSING)
 
@@ -158,9 +172,8 @@ def _finder(column: Column) -> Callable[[dict[str, Any]], Any]:
     return find
 
 
-def _searcher(expression: str) -> Callable[[dict[str, Any]], Any]:
-    if expression == CHANGED_AT_MS:
-        return lambda _item: MISSING
+def find_by_expression(expression: str) -> Callable[[dict[str, Any]], Any]:
+    """Return what finds the value of a JMESPath expression; MISSING where it has none."""
     search = compile_expression(expression)
 
     def find(item: dict[str, Any]) -> Any:

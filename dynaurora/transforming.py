@@ -13,8 +13,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pybase64
+
 from dynaurora.changes import decode_change
-from dynaurora.csv_batches import encode_row
 from dynaurora.errors import Reason, RejectedChange
 from dynaurora.reasons import unforeseen
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dynaurora.changes import Change, TypedItem
-    from dynaurora.rows import RowMapper
+    from dynaurora.rows import Row, RowMapper
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024
 """Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
@@ -79,22 +80,41 @@ def transform_records(
     result = TransformResult()
     batch = list(records)
     size = sum(len(record["recordId"]) + ANSWER_ENTRY_BYTES for record in batch)
-    for record in batch:
-        record_id, change = record["recordId"], None
-        try:
-            change = read_change(record.get("data", ""))
-            row = base64.b64encode(encode_row(mapper.row(change))).decode("ascii")
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others go on)
-            result.rejections.append(rejection_of(record_id, error, change, mapper))
-            result.records.append(processing_failed(record_id))
+    for record, row in zip(batch, write_rows(batch, mapper, result.rejections), strict=True):
+        if row is None:
+            result.records.append(processing_failed(record["recordId"]))
             continue
-        size += len(row)
+        data = pybase64.b64encode_as_string(row)
+        size += len(data)
         if size > max_answer_bytes:
             result.overflowed += 1
-            result.records.append(processing_failed(record_id))
+            result.records.append(processing_failed(record["recordId"]))
         else:
-            result.records.append({"recordId": record_id, "result": "Ok", "data": row})
+            result.records.append({"recordId": record["recordId"], "result": "Ok", "data": data})
     return result
+
+
+def write_rows(batch: list[dict[str, Any]], mapper: RowMapper, rejections: list[Rejection]) -> list[bytes | None]:
+    """Return the row of each record, or None for one that is refused, and add why to the rejections."""
+
+    def map_plainly(index: int) -> Row | None:
+        record, change = batch[index], None
+        try:
+            change = read_change(record.get("data", ""))
+            return mapper.row(change)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others go on)
+            rejections.append(rejection_of(record["recordId"], error, change, mapper))
+            return None
+
+    return mapper.writer.write_changes([decode_data(record.get("data")) for record in batch], map_plainly)
+
+
+def decode_data(data: Any) -> bytes:
+    """Return the bytes of base64; none, which are no change, where it is something else."""
+    try:
+        return pybase64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        return b""
 
 
 def rejection_of(record_id: str, error: Exception, change: Change | None, mapper: RowMapper) -> Rejection:

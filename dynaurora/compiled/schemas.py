@@ -64,8 +64,8 @@ Check = Callable[[Any, Path, Verdict], None]
 """Judges a value that stands at a path, and adds what is wrong with it to a verdict."""
 
 
-class _EnoughError(Exception):
-    """As many reasons as are wanted were found."""
+class BrokenError(Exception):
+    """A value breaks its schema, and as many reasons as are wanted were found."""
 
 
 class Reasons:
@@ -79,7 +79,7 @@ class Reasons:
         """Keep a reason."""
         self.found.append(Reason(rule, ".".join(map(str, path)), message))
         if len(self.found) == self._limit:
-            raise _EnoughError
+            raise BrokenError
 
 
 class _Counting:
@@ -96,7 +96,7 @@ class _First:
     """Whether there is any reason: the search ends with the first."""
 
     def add(self, _rule: str, _path: Path, _message: str) -> NoReturn:
-        raise _EnoughError
+        raise BrokenError
 
 
 FIRST = _First()
@@ -105,7 +105,7 @@ FIRST = _First()
 def find_reasons(check: Check, value: Any, limit: int) -> list[Reason]:
     """Return the first reasons why a schema refuses a value; none where it takes it."""
     reasons = Reasons(limit)
-    with suppress(_EnoughError):
+    with suppress(BrokenError):
         check(value, (), reasons)
     return reasons.found
 
@@ -114,7 +114,7 @@ def holds(check: Check, value: Any) -> bool:
     """Return whether a schema takes a value."""
     try:
         check(value, (), FIRST)
-    except _EnoughError:
+    except BrokenError:
         return False
     return True
 
@@ -125,6 +125,11 @@ def compile_schema(schema: Any) -> Check:
     Raises NotCompilableError where it has to be left to `jsonschema`.
     """
     return _Compiler(schema).compile(schema, "$")
+
+
+def compile_part(root: Any, schema: Any) -> Check:
+    """Return the check that a schema inside of a checked one is. Raises NotCompilableError."""
+    return _Compiler(root).compile(schema, "$")
 
 
 class _Compiler:

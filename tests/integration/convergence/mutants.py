@@ -16,6 +16,8 @@ from dynaurora import changes, converting, forwarding, imports, reprocessing, sq
 from dynaurora.aurora import Aurora
 from dynaurora.batches import Batch
 from dynaurora.changes import Change
+from dynaurora.compiled.writing import Exactly, RowWriter
+from dynaurora.csv_batches import encode_row
 from dynaurora.ledger import Ledger
 from dynaurora.mapping import Mapping
 from dynaurora.rows import Row, RowMapper
@@ -265,6 +267,13 @@ def reprocess_as_of_now(set_attribute: SetAttribute) -> None:
         return change and Change(now, change.changed_at_ms, change.keys, change.new_image)
 
     set_attribute(reprocessing, "read_change", read_change)
+    # Compiled code reads changes by itself.
+    set_attribute(RowWriter, "write_changes", write_plainly)
+
+
+def write_plainly(_writer: RowWriter, changes: list[bytes], exactly: Exactly) -> list[bytes | None]:
+    rows = map(exactly, range(len(changes)))
+    return [None if row is None else encode_row(row) for row in rows]
 
 
 def sweep_as_of_now(set_attribute: SetAttribute) -> None:

@@ -1,0 +1,48 @@
+"""Writing many rows at once: their text is made with separators of its own, then escaped in one go.
+
+A field's text may hold anything. So rows are joined with control characters that texts hardly ever have, counted
+afterwards: if there are exactly as many as were put in, none came from a text. What the format escapes is then escaped
+in all of the text, and the separators become the format's. (`dynaurora.csv_batches` says what the format is.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dynaurora.csv_batches import ESCAPES
+
+if TYPE_CHECKING:
+    from dynaurora.rows import Row
+
+FIELD_END = "\x1f"
+ROW_END = "\x1e"
+NULL_MARK = "\x1d"
+NULL = f"{NULL_MARK}N"
+ESCAPED = b"\xff"
+"""Stands for all that has to be escaped, to find out whether anything has: no byte of UTF-8."""
+FINAL = bytes.maketrans(f"{FIELD_END}{ROW_END}{NULL_MARK}".encode(), b",\n\\")
+"""What the separators become; together with the N behind it, the last makes a NULL."""
+TRIAL = bytes.maketrans(
+    "".join([FIELD_END, ROW_END, NULL_MARK, *map(chr, ESCAPES)]).encode(), b",\n\\" + ESCAPED * len(ESCAPES)
+)
+
+
+def mark_row(row: Row) -> str:
+    """Return a row with the separators of this module."""
+    fields = (NULL if field is None else field for field in row.fields)
+    return f"{'1' if row.deleted else '0'}{FIELD_END}{row.version}{FIELD_END}{FIELD_END.join(fields)}{ROW_END}"
+
+
+def finish_rows(marked: str, rows: int, columns: int, nulls: int) -> bytes | None:
+    """Return the CSV of rows that are joined; None where a text has one of the separators in it."""
+    counts = marked.count(ROW_END), marked.count(FIELD_END), marked.count(NULL_MARK)
+    if counts != (rows, rows * (columns + 1), nulls):
+        return None
+    csv = marked.encode().translate(TRIAL)
+    return _escape(marked) if ESCAPED in csv else csv
+
+
+def _escape(marked: str) -> bytes:
+    for code, escape in ESCAPES.items():  # the backslash first, with which the others are escaped
+        marked = marked.replace(chr(code), escape)
+    return marked.encode().translate(FINAL)

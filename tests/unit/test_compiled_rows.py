@@ -1,0 +1,172 @@
+"""Compiled code, held against the plain modules with jsonschema: the same bytes of the same records, or none."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+
+from dynaurora.changes import Change, decode_change, encode_change, from_stream_record
+from dynaurora.compiled.plans import MAX_LEARNT
+from dynaurora.compiled.writing import MAX_VAIN_LESSONS, RowWriter
+from dynaurora.csv_batches import encode_row
+from dynaurora.errors import RejectedChange
+from dynaurora.judging import make_reference_judge
+from dynaurora.mapping import build_mapping, load_mapping
+from dynaurora.rows import RowMapper
+from tests.cases import load_cases
+from tests.unit.compiled_strategies import mapped_changes, mapped_lines
+from tests.unit.factories import click, click_change, column, make_mapping, mapping_document
+
+EXAMPLES = settings(max_examples=150, deadline=None)
+VERSION, CHANGED_AT_MS = 17 * 10**48, 1_700_000_000_000
+
+
+class Plainly:
+    """The plain modules with jsonschema: the row of each record, None where it has none, and who asked for it."""
+
+    def __init__(self, mapping, records, read):
+        mapper = RowMapper(mapping, make_reference_judge(mapping))
+        self.rows = [self.row(mapper, read, record) for record in records]
+        self.asked = []
+
+    @staticmethod
+    def row(mapper, read, record):
+        try:
+            return mapper.row(read(record))
+        except (RejectedChange, ValueError, KeyError, TypeError, RecursionError, AttributeError):
+            return None
+
+    def __call__(self, index):
+        self.asked.append(index)
+        return self.rows[index]
+
+    def csv(self):
+        return [None if row is None else encode_row(row) for row in self.rows]
+
+
+def read_item(line):
+    item = json.loads(line)["Item"]
+    return Change(VERSION, CHANGED_AT_MS, {}, dict(item.items()))
+
+
+@EXAMPLES
+@given(mapped=mapped_lines())
+def test_items_become_the_same_rows(mapped):
+    mapping, lines = mapped
+    writer = RowWriter(mapping)
+    for _ in range(2):  # the second time with what was learnt
+        plainly = Plainly(mapping, lines, read_item)
+        csv = writer.write_items(lines, VERSION, CHANGED_AT_MS, plainly)
+        assert csv == b"".join(row for row in plainly.csv() if row is not None)
+        assert len(set(plainly.asked)) == len(plainly.asked)
+
+
+@EXAMPLES
+@given(mapped=mapped_changes())
+def test_changes_become_the_same_rows(mapped):
+    mapping, records = mapped
+    writer = RowWriter(mapping)
+    for _ in range(2):
+        plainly = Plainly(mapping, records, decode_change)
+        assert writer.write_changes(records, plainly) == plainly.csv()
+
+
+@pytest.mark.parametrize("case", load_cases(), ids=str)
+def test_a_case_has_the_same_rows(case):
+    records = [encode_change(from_stream_record(record)) for record in case.records]
+    plainly = Plainly(case.mapping, records, decode_change)
+    assert RowWriter(case.mapping).write_changes(records, plainly) == plainly.csv()
+
+
+CLICKS = load_mapping("web_analytics")
+
+
+def test_the_reference_mapping_needs_the_plain_modules_for_what_is_doubtful_only():
+    good, doubtful = click_change(), click_change(json.dumps(click()).replace('"Hits": 3', '"Hits": 3.0'))
+    delete = Change(8, 0, good.keys, None)
+    records = [encode_change(change) for change in (good, doubtful, click_change("x"), delete, good)]
+    plainly = Plainly(CLICKS, records, decode_change)
+    assert RowWriter(CLICKS).write_changes(records, plainly) == plainly.csv()
+    assert plainly.asked == [1, 2]
+
+
+def lines_of(*items):
+    return [json.dumps({"Item": {"id": {"S": "k"}} | item}).encode() for item in items]
+
+
+def asked_for(mapping, lines, writer=None):
+    """Which of the lines the plain modules were asked for."""
+    plainly = Plainly(mapping, lines, read_item)
+    csv = (writer or RowWriter(mapping)).write_items(lines, VERSION, CHANGED_AT_MS, plainly)
+    assert csv == b"".join(row for row in plainly.csv() if row is not None)
+    return plainly.asked
+
+
+def test_names_that_nothing_names_are_learnt():
+    mapping = make_mapping(
+        column("a", "INT", "p.a"), schema={"properties": {"p": {"type": "object"}}}, json_attributes=["p"]
+    )
+    writer = RowWriter(mapping)
+    lines = lines_of(
+        {"p": {"S": '{"a": 1}'}},
+        {"new": {"L": [{"N": "1"}]}, "p": {"S": '{"a": 2, "b": {"c": [1.5, null]}}'}},
+        {"p": {"S": "{}"}},
+    )
+    assert asked_for(mapping, lines, writer) == [1]
+    assert asked_for(mapping, lines, writer) == []
+    broken = lines_of(
+        {"new": {"L": [{"N": "x"}]}}, {"p": {"S": '{"b": ' + "9" * 5000 + "}"}}, {"p": {"S": '{"b": NaN}'}}
+    )
+    assert asked_for(mapping, broken, writer) == [0, 1, 2]
+
+
+def test_as_many_names_are_learnt_as_a_mapping_is_allowed():
+    mapping = make_mapping(column("a", "INT"))
+    writer = RowWriter(mapping)
+    names = [f"name{number}" for number in range(MAX_LEARNT + 50)]
+    lines = lines_of(*({name: {"N": "1"} for name in names[start : start + 50]} for start in range(0, len(names), 50)))
+    for line in lines:
+        asked_for(mapping, [line], writer)
+    assert asked_for(mapping, lines, writer) == [len(lines) - 1]
+
+
+def test_refused_records_without_anything_to_learn_are_looked_at_so_often_only():
+    mapping = make_mapping(column("a", "INT"))
+    writer = RowWriter(mapping)
+    bad, new = lines_of({"a": {"S": "x"}}, {"other": {"S": "x"}})
+    for _ in range(MAX_VAIN_LESSONS):
+        asked_for(mapping, [bad], writer)
+    asked_for(mapping, [new], writer)
+    assert asked_for(mapping, [new], writer) == [0]
+
+
+def test_a_text_with_the_separators_of_the_compiled_code_is_written_as_it_is():
+    mapping = make_mapping(column("a", "VARCHAR(20)"), schema={"properties": {"a": {"type": ["string", "null"]}}})
+    lines = lines_of(
+        {"a": {"S": "\x1f\x1e\x1dN"}}, {}, {"a": {"S": "\x1dN"}}, {"a": {"NULL": True}}, {"a": {"S": "a,b\n"}}
+    )
+    assert asked_for(mapping, lines) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (mapping_document(unmapped={"column": "rest"}), "unmapped at $.target takes all that is left"),
+        (mapping_document(schema={"allOf": [{"required": ["a"]}]}), "allOf at $ judges the item as a whole"),
+        (mapping_document(schema=False), "the schema at $ takes nothing"),
+        (mapping_document(schema={"type": "array"}), "type at $ takes no objects"),
+        (mapping_document(schema={"additionalProperties": {"type": "string"}}), "additionalProperties at $ judges"),
+        (mapping_document(schema={"additionalProperties": False}), "does not allow id, which is needed"),
+        (mapping_document(column("a", "INT", "length(@)")), "from at column a may look at the item as a whole"),
+        (mapping_document(column("a", "INT", "*.b | [0]")), "from at column a may look at the item as a whole"),
+        (mapping_document(schema={"properties": {"a": {"unevaluatedItems": False}}}), "unevaluatedItems at $"),
+    ],
+)
+def test_a_mapping_without_a_plan_says_why_and_is_written_plainly(document, why):
+    mapping = build_mapping("things", document)
+    writer = RowWriter(mapping)
+    assert why in writer.why_plain
+    assert asked_for(mapping, lines_of({"a": {"L": []}}, {}), writer) == [0, 1]
+    records = [encode_change(Change(5, 0, {"id": {"S": "k"}}, {"id": {"S": "k"}}))]
+    plainly = Plainly(mapping, records, decode_change)
+    assert writer.write_changes(records, plainly) == plainly.csv()
