@@ -51,6 +51,11 @@ soak: system .venv/.dev ## Random histories held against a model of DynamoDB; HI
 	@$(BIN)/python -m local.venvs emulator runtime
 	@$(BIN)/python -m tests.integration.convergence.soak --histories $(HISTORIES) $(if $(SEED),--seed $(SEED))
 
+.PHONY: drills
+drills: system .venv/.dev ## Fault drills at full size: outages, deaths, duplicates, poison; tells in the end what was drilled
+	@$(BIN)/python -m local.venvs emulator runtime
+	@DRILLS=long $(BIN)/pytest tests/drills --verbose --timeout 3600 $(ARGS)
+
 .PHONY: bench
 bench: system .venv/.dev ## Speed and memory against their baselines; ONLY='name …', QUICK=1, JSON=build/bench.json
 	@$(BIN)/python -m local.venvs emulator runtime

@@ -2,11 +2,8 @@
 
 import functools
 import json
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,28 +122,28 @@ class Reprocesses:
         """Return the keys of what is kept as failed, once there are so many."""
         return wait_until(lambda: len(found := self.list_failures()) >= count and found)
 
-    @contextmanager
-    def killing(self, function: str, times: int) -> Iterator[list[int]]:
-        """Kill the first processes that run a function, as soon as each is there; yields those that were killed."""
-        killed, over = list[int](), threading.Event()
 
-        def kill() -> None:
-            while len(killed) < times and not over.wait(0.002):
-                for process in set(self.deployed.find_processes(function)) - set(killed):
-                    with suppress(ProcessLookupError):
-                        os.kill(process, signal.SIGKILL)
-                        killed.append(process)
+@contextmanager
+def rotated_password(deployed: Deployed) -> Iterator[Callable[[], object]]:
+    """Give the loader another password than the secret says; yields what lets the secret say it too.
 
-        for process in self.deployed.find_processes(function):  # those that are warm would be too quick to be caught
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            yield killed
-        finally:
-            over.set()
-            killer.join()
+    In the end both are as they were.
+    """
+    secrets, secret = deployed.client("secretsmanager"), deployed.outputs["DatabaseSecretArn"]
+    loader = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
+    rotated = loader | {"password": "another"}
+    set_password(deployed, rotated)
+    try:
+        yield lambda: secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(rotated))
+    finally:
+        set_password(deployed, loader)
+        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(loader))
+
+
+def set_password(deployed: Deployed, loader: Document) -> None:
+    """Let the loader log in with a password."""
+    with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("ALTER USER %s@'%%' IDENTIFIED BY %s", (loader["username"], loader["password"]))
 
 
 def make_record(item: Document, version: int = 5, **changed: Any) -> bytes:

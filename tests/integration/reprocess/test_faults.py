@@ -1,9 +1,7 @@
 """Reprocesses that are killed, started twice, or meet a database that is away."""
 
-import json
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from dynaurora import keys
 from dynaurora.runs import RUNS
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_items
-from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, wait_until
+from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, rotated_password, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -28,18 +26,6 @@ def check_reprocessed(reprocesses: Reprocesses, attempts: int = 1, count: int = 
     (record,) = reprocesses.read_records(f"{RECORDS}failed")
     assert record.reprocessed == attempts
     assert reprocesses.list_failures() == [f"{RECORDS}failed"]
-
-
-@pytest.mark.parametrize(
-    "function", ["ListFailuresFunctionName", "ConvertFailuresFunctionName", "SettleFailuresFunctionName"]
-)
-def test_a_function_that_is_killed_is_tried_again(reprocesses: Reprocesses, function: str) -> None:
-    keep_failed(reprocesses)
-    with reprocesses.killing(function, times=2) as killed:
-        ended = reprocesses.do()
-    assert len(killed) == 2
-    assert ended.totals["entries_failed"] == 0
-    check_reprocessed(reprocesses)
 
 
 def test_an_entry_that_cannot_be_settled_fails_the_run_and_is_settled_by_the_next_one(reprocesses: Reprocesses) -> None:
@@ -122,32 +108,14 @@ def test_a_database_that_is_away_is_sat_out(reprocesses: Reprocesses) -> None:
     check_reprocessed(reprocesses)
 
 
-@contextmanager
-def another_password(deployed: Deployed, loader: dict[str, str]) -> Iterator[str]:
-    """Give the loader another password than the secret says."""
-    alter = "ALTER USER %s@'%%' IDENTIFIED BY %s"
-    with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(alter, (loader["username"], "another"))
-    try:
-        yield "another"
-    finally:
-        with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(alter, (loader["username"], loader["password"]))
-
-
 def test_a_password_that_is_rotated_meanwhile_is_read_anew(reprocesses: Reprocesses) -> None:
     deployed = reprocesses.deployed
     keep_failed(reprocesses)
-    secrets, secret = deployed.client("secretsmanager"), deployed.outputs["DatabaseSecretArn"]
-    loader = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
-    with another_password(deployed, loader) as password:
+    with rotated_password(deployed) as finish:
         execution = reprocesses.start()
         wait_until(lambda: "SecretRotatedError" in str(read_events(deployed, execution)))
-        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(loader | {"password": password}))
-        try:
-            assert reprocesses.wait(execution).status == "SUCCEEDED"
-        finally:
-            secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(loader))
+        finish()
+        assert reprocesses.wait(execution).status == "SUCCEEDED"
     check_reprocessed(reprocesses)
 
 

@@ -1,0 +1,173 @@
+"""A fault drill: what it puts into the table, the faults that it causes, and what has to be so in the end."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from click.testing import CliRunner
+
+from backfill.cli import main
+from dynaurora import keys
+from tests.integration.backfill import deployed as looking
+from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items
+from tests.integration.reprocess.reprocesses import Reprocesses
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = {True: 900.0, False: 60.0}
+"""How long anything may take, by whether the drill is long."""
+QUIET_SECONDS = 0.5
+WAIT_SCALE = 0.05
+"""What the local AWS multiplies waits before retries by, outside of `without_waits`."""
+IMPORT_RULE = "dynaurora-import-batch"
+PROCESSED = keys.processed_prefix(MAPPING)
+PUT = b"0,"
+"""What the row of a put begins with, and that of a delete does not."""
+
+
+@dataclass
+class Drill:
+    """One drill on the deployment that all of them share."""
+
+    deployed: Deployed
+    deaths: Path
+    name: str
+    is_long: bool
+    facts: list[str] = field(default_factory=list)
+    """What was drilled, and what came of it."""
+
+    @cached_property
+    def reprocesses(self) -> Reprocesses:
+        return Reprocesses(self.deployed)
+
+    def size(self, short: int, long: int) -> int:
+        """Return one of two sizes."""
+        return long if self.is_long else short
+
+    def tell(self, fact: str) -> None:
+        """Tell what was drilled."""
+        self.facts.append(fact)
+
+    def wait_until(self, check: Callable[[], T]) -> T:
+        """Call `check` until it returns something; return that."""
+        return looking.wait_until(check, PATIENCE_SECONDS[self.is_long], pause=0.1)
+
+    # Data
+
+    def make_items(self, short: int, long: int, hits: int = 1) -> list[Document]:
+        """Return items of this drill's own."""
+        return make_items(self.size(short, long), self.name, hits)
+
+    def list_landed(self) -> set[str]:
+        """The keys of the streamed batches that are in the bucket."""
+        return set(self.deployed.list_keys(PROCESSED))
+
+    def count_puts(self, found: Iterable[str]) -> int:
+        """How many rows of some batches are no tombstones."""
+        return sum(line.startswith(PUT) for key in found for line in self.deployed.read(key).splitlines())
+
+    # Failures
+
+    def forget_failures(self) -> None:
+        """Begin with nothing that is kept as failed, and nobody told of anything."""
+        self.reprocesses.forget_failures()
+        self.deployed.messages()
+
+    def count_failed_records(self) -> int:
+        """How many records are kept as failed, and not parked."""
+        found = self.deployed.list_keys(keys.failed_records_prefix(MAPPING))
+        return sum(len(self.reprocesses.read_records(key)) for key in found)
+
+    def count_failed_rows(self) -> int:
+        """How many puts are in the batches that are kept as failed."""
+        records = [json.loads(self.deployed.read(key)) for key in self.list_failed_batches()]
+        return self.count_puts({item["key"] for record in records for item in (record["batch"] or {})["objects"]})
+
+    def list_failed_batches(self) -> list[str]:
+        """The keys of the batches that are kept as failed."""
+        return self.deployed.list_keys(keys.failed_batches_prefix(MAPPING))
+
+    def reprocess(self, **given: Any) -> Document:
+        """Take up what failed; return what became of it, counted."""
+        execution = self.reprocesses.start(**given)
+        self.wait_until(lambda: self.deployed.describe_execution(execution)["status"] != "RUNNING")
+        ended = self.reprocesses.wait(execution)
+        assert ended.status == "SUCCEEDED", ended
+        return ended.totals
+
+    # Faults
+
+    @contextmanager
+    def database_down(self) -> Iterator[None]:
+        """Take the database away, as a power failure does, and bring it back."""
+        self.deployed.stack.mariadb.kill()
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.deployed.stack.mariadb.start()
+        self.tell(f"the database was down for {time.monotonic() - started:.0f} s")
+
+    @contextmanager
+    def without_waits(self) -> Iterator[None]:
+        """Let retries come at once: a cycle of them that lasts for hours takes seconds."""
+        self._configure(0)
+        try:
+            yield
+        finally:
+            self._configure(WAIT_SCALE)
+
+    def _configure(self, scale: float) -> None:
+        settings = json.dumps({"stepfunctions._SFN_WAIT_SCALE": scale}).encode()
+        headers = {"Content-Type": "application/json"}
+        url = f"{self.deployed.stack.endpoint_url}/_ministack/config"
+        urllib.request.urlopen(urllib.request.Request(url, settings, headers), timeout=10).close()
+
+    def read_faults(self) -> dict[str, int]:
+        """What is left of the faults that were asked for."""
+        with urllib.request.urlopen(f"{self.deployed.stack.endpoint_url}/_dynaurora/faults", timeout=10) as answer:
+            return dict(json.load(answer))
+
+    @contextmanager
+    def imports_off(self) -> Iterator[None]:
+        """Start no import for what lands."""
+        events = self.deployed.client("events")
+        events.disable_rule(Name=IMPORT_RULE)
+        try:
+            yield
+        finally:
+            events.enable_rule(Name=IMPORT_RULE)
+
+    # Commands
+
+    def run_command(self, *arguments: str) -> Any:
+        """Run `dynaurora …` and return the JSON that it printed."""
+        answer = CliRunner().invoke(main, arguments)
+        assert answer.exit_code == 0, answer.output
+        return json.loads(answer.stdout)
+
+    # The end
+
+    def check_equal(self, unmapped: int = 0) -> None:
+        """Return once DynamoDB and Aurora are equal, and nothing is under way.
+
+        `unmapped` items are refused as they are; their rows are older by right.
+        """
+        self.wait_until(lambda: self.deployed.compare().agrees)
+        self.reprocesses.wait_until_imported()
+        comparison = self.deployed.compare()
+        assert comparison.agrees, comparison.examples
+        assert comparison.unmapped == unmapped
+        assert comparison.identical == comparison.items - unmapped > 0
+        self.tell(f"{comparison.identical:,} items are equal" + (f", {unmapped:,} are refused" if unmapped else ""))
+
+    def check_nothing_failed(self) -> None:
+        """Assert that nothing is kept as failed, parked or not."""
+        assert self.reprocesses.list_failures() == []
+        self.tell("nothing is kept as failed")
