@@ -15,6 +15,7 @@ from backfill.console import print_json
 from backfill.doctor import doctor
 from backfill.failures_commands import failures_group
 from backfill.local_commands import local_group
+from backfill.mapping_commands import mapping_group
 from backfill.prepare import prepare
 from backfill.reprocess_commands import reprocess_group
 from dynaurora import __version__
@@ -26,6 +27,7 @@ Examples:
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora doctor                     see whether everything that replication needs is there
+  dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
   dynaurora backfill start --help      copy a whole table into Aurora
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
@@ -65,6 +67,7 @@ main.add_command(backfill_group)
 main.add_command(doctor)
 main.add_command(failures_group)
 main.add_command(local_group)
+main.add_command(mapping_group)
 main.add_command(prepare)
 main.add_command(reprocess_group)
 

@@ -51,7 +51,7 @@ class Code:
     """The expression of the field: a `str`."""
     names: dict[str, Any]
     """What it uses."""
-    how: str = "written in place"
+    how: str = "in place"
     """For people."""
 
 

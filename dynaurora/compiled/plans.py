@@ -6,7 +6,6 @@ plain modules, which judge it as a whole.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from dynaurora.columns import INTEGER_BITS
 from dynaurora.compiled.attributes import Attribute, limit_text, plan_attribute
 from dynaurora.compiled.fields import bounds_of
 from dynaurora.compiled.schemas import NotCompilableError
-from dynaurora.compiled.shapes import ANNOTATIONS, Shape, find_member, has_any, learn
+from dynaurora.compiled.shapes import ANNOTATIONS, Shape, find_member, learn
 from dynaurora.errors import RejectedChange
 from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.paths import taken_paths
@@ -191,17 +190,3 @@ def _finish(plan: Plan) -> None:
             attribute = plan.attributes[source.attributes[0]]
             if attribute.how == "text":
                 limit_text(attribute.limits, [column])
-
-
-def describe_plan(plan: Plan) -> list[tuple[str, str]]:
-    """Return for each attribute how it is decoded, for people."""
-    return [(attribute.name, describe_attribute(attribute)) for attribute in plan.attributes.values()]
-
-
-def describe_attribute(attribute: Attribute) -> str:
-    """Return how an attribute is decoded, for people."""
-    if attribute.how == "whole":
-        return f"as a plain value: {attribute.why}"
-    if attribute.shape is not None:
-        return "as embedded JSON" + (", some of it as plain values" if has_any(attribute.shape) else "")
-    return f"as {json.dumps(attribute.how)[1:-1]}" + (", then judged by its keywords" if attribute.check else "")
