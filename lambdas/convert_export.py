@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 settings = ConvertExportSettings.from_environment()
 observe_mapping(settings.mapping)
 mapper = RowMapper(load_mapping(settings.mapping))
+if mapper.writer.why_plain:
+    logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
 
 
 @observed

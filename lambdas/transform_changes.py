@@ -20,6 +20,8 @@ MAX_LOGGED = 20
 settings = TransformChangesSettings.from_environment()
 observe_mapping(settings.mapping)
 mapper = RowMapper(load_mapping(settings.mapping))
+if mapper.writer.why_plain:
+    logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
 
 
 @observed
