@@ -1,8 +1,9 @@
 """Pages of docs/, followed as a reader would: their commands in order, in one shell, with what is shown of the output.
 
-    ```console     commands that are run; all of them must succeed
-    ```text        right below: what they print, line by line, `…` standing for anything and other lines between
-    ```sh not run  commands for an AWS account, which no test here has
+    ```console           commands that are run; all of them must succeed
+    ```console exit 1    commands that are run, and end with that status
+    ```text              right below: what they print, line by line, `…` standing for anything and other lines between
+    ```sh not run        commands for an AWS account, which no test here has, or for longer than a test may take
 
 A test names the page that it follows, and follows it to its end:
 
@@ -19,7 +20,7 @@ import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -29,11 +30,12 @@ PART = re.compile(
     r"^(?P<level>#{2,}) (?P<heading>.+?)$|^(?P<indent> *)```(?P<kind>[^\n`]*)\n(?P<body>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
+CONSOLE = re.compile(r"console(?: exit (?P<status>\d+))?")
 RUN_BLOCK = """
-[[ ! -e "$STATE" ]] || source "$STATE"
+[[ ! -e {state} ]] || source {state}
 set -euo pipefail
 {commands}
-{{ declare -px; printf 'cd %q\\n' "$PWD"; }} > "$STATE"
+{{ declare -px; printf 'cd %q\\n' "$PWD"; }} > {state}
 """
 """What a block exports the next one has, and it starts where the one before ended."""
 
@@ -46,6 +48,8 @@ class Block:
     headings: tuple[str, ...]
     """The headings that it is under, from the second level on."""
     commands: str
+    status: int = 0
+    """What they end with."""
     expected: str = ""
     """What the page shows of their output."""
 
@@ -69,11 +73,11 @@ def read_blocks(page: str) -> list[Block]:
     for part in _read_parts(page):
         if part["level"]:
             headings[len(part["level"]) - 2 :] = [part["heading"]]
-        elif part["kind"] == "console":
-            blocks.append(Block(page, tuple(headings), textwrap.dedent(part["body"])))
-        elif part["kind"] == "text" and before == "console":
-            last = blocks.pop()
-            blocks.append(Block(page, last.headings, last.commands, textwrap.dedent(part["body"])))
+        elif console := CONSOLE.fullmatch(part["kind"]):
+            status = int(console["status"] or 0)
+            blocks.append(Block(page, tuple(headings), textwrap.dedent(part["body"]), status))
+        elif part["kind"] == "text" and CONSOLE.fullmatch(before):
+            blocks.append(replace(blocks.pop(), expected=textwrap.dedent(part["body"])))
         before = part["kind"] or ""
     return blocks
 
@@ -116,12 +120,12 @@ class Reader:
         assert not walk.blocks, f"never run: {walk.blocks[0]}"
 
     def run(self, block: Block) -> str:
-        """Run a block's commands, check that they succeed and print what the page shows, and return what they print."""
+        """Run a block's commands, check that they end and print as the page says, and return what they print."""
         search = [*map(str, self.programs), os.environ["PATH"]]
         answer = subprocess.run(
-            ["bash", "-c", RUN_BLOCK.format(commands=block.commands)],
+            ["bash", "-c", RUN_BLOCK.format(commands=block.commands, state=shlex.quote(str(self.state)))],
             cwd=self.directory,
-            env={"PATH": os.pathsep.join(search), "HOME": "/nowhere", "STATE": str(self.state), **self.variables},
+            env={"PATH": os.pathsep.join(search), "HOME": "/nowhere", **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -129,7 +133,7 @@ class Reader:
             timeout=COMMAND_SECONDS,
             check=False,
         )
-        assert answer.returncode == 0, f"{block}\nended with status {answer.returncode}:\n{answer.stdout}"
+        assert answer.returncode == block.status, f"{block}\nended with status {answer.returncode}:\n{answer.stdout}"
         missing = find_missing(block.expected, answer.stdout)
         assert missing is None, f"{block}\nshould have printed\n{missing}\nand printed:\n{answer.stdout}"
         return answer.stdout
@@ -138,6 +142,11 @@ class Reader:
         """Have later commands see variables, as if the reader had exported them."""
         with self.state.open("a", encoding="utf-8") as file:
             file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+    def go_to(self, directory: Path) -> None:
+        """Have later commands run in a directory."""
+        with self.state.open("a", encoding="utf-8") as file:
+            file.write(f"cd {shlex.quote(str(directory))}\n")
 
 
 @dataclass

@@ -27,6 +27,10 @@ cd below
 exit 1
 ```
 
+```console exit 3
+exit 3
+```
+
 ## Second
 
 ### Part
@@ -53,8 +57,9 @@ def reader(tmp_path):
 
 def test_a_page_is_its_headings_and_its_commands(page):
     assert read_headings(page) == ["First", "Second"]
-    first, listed, last = read_blocks(page)
-    assert (first.headings, first.expected) == (("First",), "")
+    first, listed, failing, last = read_blocks(page)
+    assert (first.headings, first.expected, first.status) == (("First",), "", 0)
+    assert (failing.commands, failing.expected, failing.status) == ("exit 3\n", "", 3)
     assert listed.commands == 'echo "hello $WHAT" &&\n  pwd\n'
     assert listed.expected == "hello world\n…/below\n"
     assert last.headings == ("Second", "Part")
