@@ -102,7 +102,7 @@ def list_command(limit: int, stack: str | None, as_json: bool, **selected: Any) 
         print_json([failure.as_dict() for failure in newest])
         return
     if not newest:
-        say("Nothing is kept as failed." if selection == Selection() else "No failure is like that.")
+        say(describe_none(selection))
         return
     for line in format_table([HEADER, *map(summarize_failure, newest)], NUMERIC):
         print_line(line)
@@ -162,23 +162,29 @@ def count(by: str, stack: str | None, as_json: bool, **selected: Any) -> None:
 @failures_group.command(
     epilog="""\b
 Examples:
-  dynaurora failures show 3f2a9c0d41be
+  dynaurora failures show
   dynaurora failures show 3f2a9c0d41be --reveal
+  dynaurora failures show --prefix failed_batches/
 """
 )
-@click.argument("failure")
+@click.argument("failure", required=False)
 @click.option("--reveal", is_flag=True, help="Print the record itself too; it may hold personal data.")
+@selection_options
 @stack_option
 @json_option
-def show(failure: str, reveal: bool, stack: str | None, as_json: bool) -> None:
-    """Explain FAILURE, by the id that `failures list` prints, or a batch by its own.
+def show(failure: str | None, reveal: bool, stack: str | None, as_json: bool, **selected: Any) -> None:
+    """Explain FAILURE, by the id that `failures list` prints, or a batch by its own; by default what came last.
 
     An id stays the same when the failure is tried again, or parked. Records of the same bytes have the same id, and
     the first one is shown.
     """
+    selection = Selection(**selected)
+    if failure and selection != Selection():
+        raise WrongUseError("A failure is named, or chosen by options as the one that came last of those; not both.")
     with explained_errors():
         deployment = find_deployment(stack)
-        found = find_failure(open_reader(deployment), failure, stack)
+        reader = open_reader(deployment)
+        found = find_failure(reader, failure, stack) if failure else find_newest(reader, selection)
     again = name_again(found, deployment.mapping, stack)
     if as_json:
         print_json({**found.as_dict(reveal=reveal), "next": again})
@@ -247,6 +253,19 @@ def find_failure(reader: FailureReader, name: str, stack: str | None) -> Failure
         f"Nothing that is kept as failed is called {name!r}. It may have been settled meanwhile. List what there is "
         f"with: {name_command('failures', 'list', '--include-parked', stack=stack)}"
     )
+
+
+def find_newest(reader: FailureReader, selection: Selection) -> Failure:
+    """Return the failure of a selection that came last. Raises WrongUseError where there is none."""
+    _, newest = take_newest(noting_progress(reader.read(selection)), 1)
+    if newest:
+        return newest[0]
+    raise WrongUseError(describe_none(selection))
+
+
+def describe_none(selection: Selection) -> str:
+    """Say that nothing is in a selection."""
+    return "Nothing is kept as failed." if selection == Selection() else "No failure is like that."
 
 
 def name_again(failure: Failure, mapping: str, stack: str | None) -> str:

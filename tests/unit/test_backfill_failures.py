@@ -3,9 +3,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backfill.cli import main
 from backfill.console import WrongUseError
 from backfill.counting import HOUR, PREFIX, REASON, Tally
 from backfill.failure_views import (
@@ -18,7 +20,7 @@ from backfill.failure_views import (
     summarize_failure,
 )
 from backfill.failures import Selection, mask_values, name_prefix, read_iso, read_time
-from backfill.failures_commands import find_failure, open_output, take_newest
+from backfill.failures_commands import find_failure, find_newest, open_output, take_newest
 from backfill.judging import IGNORED, PASSES, REFUSED, Judge
 from backfill.previewing import describe_preview, preview_reprocess
 from dynaurora import keys
@@ -407,6 +409,20 @@ def test_an_export_is_readable_by_its_owner_only(tmp_path):
         lines.write("{}\n")
     assert path.read_text() == "{}\n"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_came_last_is_shown_where_no_failure_is_named():
+    reader = made.make_reader()
+    assert find_newest(reader, Selection()).key == made.FIREHOSE_KEY
+    assert find_newest(reader, Selection(prefix="failed_batches/")).key.startswith("failed_batches/")
+    with pytest.raises(WrongUseError, match="No failure is like that"):
+        find_newest(reader, Selection(only_parked=True))
+
+
+def test_a_failure_is_named_or_chosen_but_not_both():
+    answer = CliRunner().invoke(main, ["failures", "show", "3f2a9c0d41be", "--parked"])
+    assert answer.exit_code == 2
+    assert "not both" in answer.stderr
 
 
 # Counting
