@@ -97,3 +97,10 @@ def test_an_arn_is_printed_as_it_is(capsys):
     say(arn)
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == (f"{arn}\n", f"{arn}\n")
+
+
+def test_the_command_line_starts_without_what_only_some_commands_need():
+    """Each of these takes longer to import than all of the rest."""
+    program = "import sys, backfill.cli; print(sorted({'jsonschema', 'aws_xray_sdk'} & sys.modules.keys()))"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert answer.stdout == "[]\n"
