@@ -9,6 +9,7 @@ from backfill.failures import RECORD
 from backfill.formatting import format_count, format_time
 from backfill.judging import IGNORED, LABELS, PASSES, REFUSED
 from dynaurora.reprocessing import CONVERSION
+from dynaurora.runbooks import FAILED_RECORDS, runbook_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,7 @@ def describe_failure(failure: Failure, again: str, mapping: str, *, reveal: bool
         yield "mapping now", "unknown: it is not on this machine"
     where = f", record {failure.number:,}" if failure.kind == RECORD else ""
     yield "kept in", f"s3://{failure.bucket}/{make_printable(failure.key)}{where}"
+    yield "runbook", FAILED_RECORDS if failure.kind == RECORD else runbook_for(failure.error)
     yield from _describe_next(failure, mapping)
     yield "", again
 

@@ -19,6 +19,7 @@ from dynaurora import keys
 from dynaurora.batches import Batch
 from dynaurora.errors import InvalidBatchError, remedy_for
 from dynaurora.objects import read_or_none
+from dynaurora.runbooks import runbook_for
 
 if TYPE_CHECKING:
     from dynaurora.notices import Notices
@@ -97,6 +98,7 @@ def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
         f"Attempts: {record['attempts']}, first at {record['first_failed_at']}",
         f"Kept in: s3://{bucket}/{key}",
         f"Execution: {record['execution']}",
+        f"Runbook: {runbook_for(record['error'])}",
     ]
     facts = {name: record[name] for name in ("batch_id", "error", "reason", "remedy", "attempts")}
     return {**facts, "subject": subject[:MAX_SUBJECT], "message": "\n".join(lines)}

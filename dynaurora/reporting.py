@@ -21,6 +21,7 @@ from dynaurora.errors import BatchesFailedError, InvalidRunError, RunConflictErr
 from dynaurora.failed_batches import MAX_SUBJECT, read_error
 from dynaurora.objects import read_or_none
 from dynaurora.planning import Plan
+from dynaurora.runbooks import BACKFILL
 from dynaurora.runs import is_run_id
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
         f"Next: {remedy}",
         *([] if error in NOT_MENDED_BY_REPEATING else again),
         f"Execution: {execution}",
+        f"Runbook: {BACKFILL}",
     ]
     subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
     return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}

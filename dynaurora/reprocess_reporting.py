@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.errors import FailuresNotSettledError, remedy_for
 from dynaurora.failed_batches import MAX_SUBJECT, read_error
 from dynaurora.reporting import ExecutionHistory, is_own, measure_phases
+from dynaurora.runbooks import FAILED_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,6 +100,7 @@ def find_failure(
         f"Then: dynaurora reprocess start {state.get('mapping') or ''}".rstrip(),
         "What failed is still kept, and what was done is not repeated.",
         f"Execution: {execution}",
+        f"Runbook: {FAILED_RECORDS}",
     ]
     subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
     return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}

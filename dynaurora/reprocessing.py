@@ -31,6 +31,7 @@ from dynaurora.failed_batches import attempts_of, is_conversion, read_record
 from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
 from dynaurora.objects import aborting, read_or_none
 from dynaurora.reasons import name_reason
+from dynaurora.runbooks import FAILED_BATCHES, FAILED_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -487,6 +488,7 @@ class Settler:
             f"Kept in: s3://{self.bucket}/{keys.parked_prefix(self.notices.mapping)}",
             "Look: dynaurora failures list --parked",
             f"Then: dynaurora reprocess start {self.notices.mapping} --include-parked",
+            f"Runbook: {FAILED_RECORDS if parked['records'] else FAILED_BATCHES}",
         ]
         return {"subject": f"dynaurora: {what} parked", "message": "\n".join(lines)}
 

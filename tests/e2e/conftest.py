@@ -2,7 +2,7 @@
 
 local_aws     runs `dynaurora …` against a local AWS that is up for the session, in a directory of its own
 idle_aws      the same with a second directory, where nothing runs: what a test starts there it has to stop
-reader        somebody at a shell of this machine who follows a page of docs/ on local_aws
+reader        somebody at a shell who has done what docs/runbooks/README.md begins with, on local_aws
 """
 
 import json
@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from local.api import Api
+from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Deployment, read_deployment
 from local.running import connect_administrator
 from local.state import State, read_state
@@ -84,6 +85,11 @@ class LocalAws:
         """Its API."""
         return Api(self.state.endpoint_url, self.state.region)
 
+    def client(self, service: str) -> Any:
+        """Return a client of a service that its API has none for."""
+        keys = {"aws_access_key_id": ACCESS_KEY_ID, "aws_secret_access_key": SECRET_ACCESS_KEY}
+        return boto3.client(service, endpoint_url=self.state.endpoint_url, region_name=self.state.region, **keys)
+
     @property
     def deployment(self) -> Deployment:
         """What is deployed in it."""
@@ -134,14 +140,28 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     assert aws.processes() == {}
 
 
+@pytest.fixture(scope="session")
+def exported(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a shell has exported once the reader knows where they are."""
+    directory = tmp_path_factory.mktemp("where_you_are")
+    reader = make_reader(local_aws, directory)
+    with reader.follow("docs/runbooks/README.md") as walk:
+        walk.through("Where you are")
+    return reader.state
+
+
 @pytest.fixture
-def reader(local_aws: LocalAws, tmp_path: Path) -> Reader:
-    return Reader(
-        tmp_path,
-        tmp_path / "exported",
-        {"DYNAURORA_LOCAL_DIRECTORY": str(local_aws.directory), "AWS_PAGER": ""},
-        (DYNAURORA.parent, ensure("aws").parent),
-    )
+def reader(local_aws: LocalAws, exported: Path, tmp_path: Path) -> Reader:
+    reader = make_reader(local_aws, tmp_path)
+    reader.state.write_text(exported.read_text("utf-8"), "utf-8")
+    reader.go_to(tmp_path)
+    return reader
+
+
+def make_reader(aws: LocalAws, directory: Path) -> Reader:
+    """Return somebody at a shell in a directory, whose programs reach a local AWS once they are told of it."""
+    variables = {"DYNAURORA_LOCAL_DIRECTORY": str(aws.directory), "AWS_PAGER": ""}
+    return Reader(directory, directory / "exported", variables, (DYNAURORA.parent, ensure("aws").parent))
 
 
 @pytest.fixture(scope="session")

@@ -1,81 +1,153 @@
-"""The commands of docs/, run as a reader would: in their order, in one shell, on a local AWS."""
+"""The runbooks, each followed to its end on a local AWS that has the fault it is about."""
 
 import json
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import LocalAws
-from tests.reader import Reader
+from tests.e2e.runbook_faults import Site, check_out, commit, equip_with_editor
+from tests.reader import Block, Reader
 
-GOOD_PAYLOAD = json.dumps(
-    {
-        "Hits": 1,
-        "device": {
-            "make": "a",
-            "platform": {"name": "b", "version": "c"},
-            "location": {"latitude": "1", "longitude": "2", "country": "DE"},
-        },
-        "session": {"session_id": "s", "start_timestamp": "1", "stop_timestamp": "2"},
-    }
-)
-KEY = ("page_id", "activity_dt")
-GOOD = {"page_id": {"S": "good"}, "activity_dt": {"S": "now"}, "payload": {"S": GOOD_PAYLOAD}}
-BAD = {"page_id": {"S": "bad"}, "activity_dt": {"S": "now"}, "payload": {"S": "{"}}
+MAPPING_FILE = "dynaurora/tables/web_analytics.json"
+HITS = '"Hits": {"type": "integer"'
+COUNTRY = '"from": "payload.device.location.country"'
+MAKE = '"from": "payload.device.make"'
 
 
-def set_faults(aws: LocalAws, **faults: int) -> None:
-    """Ask the emulator to behave as AWS may."""
-    request = urllib.request.Request(f"{aws.state.endpoint_url}/_dynaurora/faults", json.dumps(faults).encode())
-    urllib.request.urlopen(request).close()
-
-
-@contextmanager
-def held_exports(aws: LocalAws) -> Iterator[None]:
-    """Keep exports in progress, as those of AWS are for minutes: there is time to stop a run."""
-    set_faults(aws, hold_exports=1)
-    try:
-        yield
-    finally:
-        set_faults(aws, hold_exports=0)
+@pytest.fixture(scope="module")
+def running_site(local_aws: LocalAws) -> Site:
+    return Site(local_aws)
 
 
 @pytest.fixture
-def two_items(local_aws: LocalAws) -> None:
-    """Leave in the table one good item and one that the mapping refuses."""
-    dynamodb, table = local_aws.api.dynamodb, local_aws.deployment.table
-    items = [item for page in dynamodb.get_paginator("scan").paginate(TableName=table) for item in page["Items"]]
-    for start in range(0, len(items), 25):
-        keys = ({name: item[name] for name in KEY} for item in items[start : start + 25])
-        dynamodb.batch_write_item(RequestItems={table: [{"DeleteRequest": {"Key": key}} for key in keys]})
-    for added in (GOOD, BAD):
-        dynamodb.put_item(TableName=table, Item=added)
+def site(running_site: Site) -> Site:
+    running_site.clear()
+    return running_site
 
 
-@pytest.mark.usefixtures("two_items")
-def test_the_runbook_of_backfills(reader: Reader, local_aws: LocalAws) -> None:
-    with reader.follow("docs/backfill.md") as walk:
-        assert "1 record" in walk.through("Start and watch")
-        with held_exports(local_aws):
+def test_failed_records_are_growing(reader: Reader, site: Site) -> None:
+    """An item is written wrongly, and the transformation fails while another one is."""
+    site.put("/pricing", hits="12")
+    site.wait_until(lambda: len(site.list_kept()) == 1)
+    with site.failing_transformation():
+        site.put("/about")
+        site.wait_until(lambda: len(site.list_kept()) == 2)
+    equip_with_editor(reader, r's/\\"Hits\\": \\"12\\"/\\"Hits\\": 12/')
+    with reader.follow("docs/runbooks/failed-records.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Mend the items")
+        site.wait_until(lambda: site.rows("page_id", "hits") == [("/pricing", 12)])
+        site.pass_hours(4)
+        walk.through("Take them up")
+        site.wait_for_message("docs/runbooks/failed-records.md")
+        (parked,) = site.list_kept()
+        reader.export(OBJECT=parked)
+        walk.through("Decide what is parked")
+        walk.through("Verify")
+    site.wait_until_equal(2)
+    assert site.list_kept() == []
+
+
+def test_batches_are_failing(reader: Reader, site: Site) -> None:
+    """A column is made too small for a value, then the loader loses a grant, then an event gets lost."""
+    with site.shrunken_column():
+        site.put("/pricing", hits=40_000)
+        site.wait_until(lambda: len(site.list_kept()) == 1)
+        with site.revoked_grants() as loader:
+            reader.export(LOADER=loader)
+            site.put("/about")
+            site.wait_until(lambda: len(site.list_kept()) == 2)
+            site.wait_for_message("docs/runbooks/failed-batches.md")
+            follow_failed_batches(reader, site)
+    site.wait_until_equal(3)
+    assert site.list_kept() == []
+
+
+def follow_failed_batches(reader: Reader, site: Site) -> None:
+    with reader.follow("docs/runbooks/failed-batches.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Import them again")
+        landed = site.list_kept("processed")
+        with site.unannounced_objects():
+            site.put("/contact")
+            site.wait_until(lambda: len(site.list_kept("processed")) > len(landed))
+        (unannounced,) = set(site.list_kept("processed")) - set(landed)
+        reader.export(OBJECT=unannounced)
+        assert "[]" in walk.through("Start an import")
+        walk.through("Verify")
+
+
+def test_aurora_is_down(reader: Reader, site: Site) -> None:
+    """It is away for longer than the retries of one batch last, and comes back while another one is retried."""
+    with site.stopped_database() as start_database:
+        with site.scaled_retries(0):
+            site.put("/pricing")
+            site.wait_until(site.list_kept)
+        site.wait_for_message("docs/runbooks/aurora-down.md")
+        with site.scaled_retries(0.05), reader.follow("docs/runbooks/aurora-down.md") as walk:
+            site.put("/about")
+            site.wait_until(site.pipeline.is_importing)
+            walk.through("Diagnose")
+            start_database()
+            walk.through("Act")
+            site.wait_until_equal(2)
+            walk.through("Verify")
+    assert site.list_kept() == []
+
+
+def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path) -> None:
+    """It refuses what is right, and writes the make of a device where the country belongs."""
+    checkout = check_out(tmp_path / "checkout")
+    mapping = checkout / MAPPING_FILE
+    right = mapping.read_text("utf-8")
+    assert HITS in right
+    assert COUNTRY in right
+    mapping.write_text(right.replace(HITS, f'{HITS}, "maximum": 100').replace(COUNTRY, MAKE), "utf-8")
+    commit(checkout, "Bound the hits of a page")
+    equip_with_editor(reader, 's/, "maximum": 100//', f"s/{MAKE}/{COUNTRY}/")
+    reader.export(PYTHONPATH=str(checkout))
+    reader.go_to(checkout)
+    try:
+        site.aws.run("up", PYTHONPATH=str(checkout))
+        site.put("/pricing", hits=1200)
+        site.put("/about", hits=12)
+        site.wait_until(lambda: site.list_kept() and site.rows("country_code") == [("Acme",)])
+        with reader.follow("docs/runbooks/wrong-mapping.md") as walk:
+            walk.through("Diagnose")
+            walk.through("Take up what was refused")
+            assert mapping.read_text("utf-8") == right
+            assert site.rows("country_code") == [("Acme",), ("DE",)]
+            site.pass_minutes(3)
+            walk.through("Write wrong rows again")
+            walk.through("Verify")
+    finally:
+        site.aws.run("up")
+    site.wait_until_equal(2)
+    assert site.list_kept() == []
+
+
+def test_a_backfill(reader: Reader, site: Site) -> None:
+    """A run failed, and another is stopped; then an earlier export is imported, and a row without an item is swept."""
+    site.put("/about")
+    site.put("/pricing", hits="12")
+    site.wait_until(lambda: site.list_kept() and site.rows("page_id") == [("/about",)])
+    site.switch_recovery_off()
+    reader.run(Block("before", (), "dynaurora backfill start web_analytics --watch", status=1))
+    site.wait_for_message("docs/runbooks/backfill.md")
+    with reader.follow("docs/runbooks/backfill.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Watch")
+        with site.held_exports():
             assert "STOPPED" in walk.through("Stop")
-        assert "SUCCEEDED" in walk.through("Go on with a run")
+        walk.through("Verify")
+    with reader.follow("docs/backfill.md") as walk:
         printed = walk.through("Read the report")
         assert json.JSONDecoder().raw_decode(printed)[0]["totals"]["rejected"] == 1
         assert "batch-000001.json" in printed
         assert "SUCCEEDED" in walk.through("Import an export that is there")
-        leave_only_a_row_without_an_item(local_aws)
+        site.delete("/pricing")
+        site.leave_a_row_without_an_item()
         assert "1 row in 1 batch" in walk.through("Remove rows whose items are gone")
-    assert local_aws.query("SELECT page_id FROM Demo.WebAnalytics") == [("good",)]
-
-
-def leave_only_a_row_without_an_item(aws: LocalAws) -> None:
-    """Delete the item that is refused, and leave a row as one that was deleted while the stream was off does."""
-    aws.api.dynamodb.delete_item(TableName=aws.deployment.table, Key={name: BAD[name] for name in KEY})
-    time.sleep(1)  # an export shows the table just before a whole second
-    aws.query(
-        "INSERT INTO Demo.WebAnalytics__replica (page_id, activity_dt, _deleted, _version)"
-        " VALUES ('left over', 'long ago', 0, 1)"
-    )
+    site.wait_until_equal(1)
+    assert all("backfill/run=" in key or "processing-failed" in key for key in site.list_kept()), "of /pricing, all"

@@ -14,6 +14,8 @@ INFRA = PROJECT / "infra"
 STATE_MACHINES = PROJECT / "statemachines"
 ROOT = "template"
 
+PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
+
 FUNCTION = "AWS::Serverless::Function"
 STATE_MACHINE = "AWS::Serverless::StateMachine"
 
@@ -195,3 +197,9 @@ def list_states(name: str) -> list[tuple[str, dict[str, Any]]]:
     for label, state in read_definition(name)["States"].items():
         states += [(label, state), *state.get("ItemProcessor", {}).get("States", {}).items()]
     return states
+
+
+def find_page(text: str) -> str | None:
+    """Return the page of docs/ that a text for people leads to; None where it names none that is there."""
+    found = PAGE.search(text)
+    return found[0] if found and (PROJECT / found[0]).is_file() else None

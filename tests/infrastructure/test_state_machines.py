@@ -1,6 +1,7 @@
 """House rules of the state machines: fields, names, errors, and what their README says of them."""
 
 import dataclasses
+import json
 import re
 from functools import cache
 
@@ -24,6 +25,7 @@ from tests.infrastructure.deployment import (
     FUNCTION,
     STATE_MACHINE,
     STATE_MACHINES,
+    find_page,
     get_resource,
     list_resources,
     list_state_machines,
@@ -330,6 +332,8 @@ def test_people_are_told_where_a_notice_is_due_or_nothing_could_be_noted(name, l
     before = {other for other, found in states.items() if label in list_followers(found)}
     assert all(other.endswith(" notice due?") or other.startswith("Describe un") for other in before)
     assert any(other.endswith(" notice due?") for other in before)
+    for other in before:
+        assert "notice" in other or find_page(json.dumps(states[other])), "name the runbook, as all messages do"
 
 
 # Names

@@ -17,6 +17,7 @@ from tests.infrastructure.deployment import (
     PROJECT,
     ROOT,
     STATE_MACHINE,
+    find_page,
     get_resource,
     list_resources,
     list_templates,
@@ -399,6 +400,9 @@ def test_an_alarm_is_announced_with_what_to_do(alarm):
     description = alarm.properties["AlarmDescription"]
     text = description["Fn::Sub"] if isinstance(description, dict) else description
     assert len(text) <= 1024 - 2 * 40, "CloudWatch's bound, with two names"
+    page = find_page(text)
+    assert page, "people are alarmed at night: name the page of docs/ that tells them what to do"
+    assert f"`…-{alarm.kebab}`" in (PROJECT / page).read_text("utf-8"), "its symptom is this alarm"
     assert "TreatMissingData" in alarm.properties
 
 

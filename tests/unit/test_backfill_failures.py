@@ -325,6 +325,7 @@ def test_a_refused_record_is_explained_in_full():
         "mapping now: refuses it by the rule type, at payload.Hits",
         "  which is a string, and the schema takes integer",
         f"kept in: s3://landing/{made.FIREHOSE_KEY}, record 1",
+        "runbook: docs/runbooks/failed-records.md",
         "next: Mend the mapping",
         "  again",
     ):
@@ -353,6 +354,7 @@ def test_a_batch_is_explained_in_full():
         "object: s3://landing/processed/a.csv",
         "execution: arn:execution",
         "error then: DatabaseError: Aurora said 1366: Incorrect integer value: '…' for column 'hits' at row 1.",
+        "runbook: docs/runbooks/failed-batches.md",
         "next: Look the error number up.",
     ):
         assert line in text

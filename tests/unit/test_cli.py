@@ -99,8 +99,8 @@ def test_an_arn_is_printed_as_it_is(capsys):
     assert (printed.out, printed.err) == (f"{arn}\n", f"{arn}\n")
 
 
-def test_the_command_line_starts_without_what_only_some_commands_need():
-    """Each of these takes longer to import than all of the rest."""
-    program = "import sys, backfill.cli; print(sorted({'jsonschema', 'aws_xray_sdk'} & sys.modules.keys()))"
+def test_the_command_line_starts_without_what_only_the_judging_of_records_needs():
+    """It takes longer to import than all of the rest."""
+    program = "import sys, backfill.cli; print('jsonschema' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert answer.stdout == "[]\n"
+    assert answer.stdout == "False\n"

@@ -68,7 +68,8 @@ def test_the_notice_says_what_why_and_what_next():
         remedy_for("MalformedBatchError"),
         f"dynaurora reprocess start web_analytics --prefix {answer['key']}",
     )
-    for part in ("It is empty.", *next_steps, f"s3://landing/{answer['key']}", "arn:execution"):
+    runbook = "Runbook: docs/runbooks/failed-batches.md"
+    for part in ("It is empty.", *next_steps, f"s3://landing/{answer['key']}", "arn:execution", runbook):
         assert answer["message"].count(part) == 1
 
 

@@ -218,6 +218,7 @@ def test_a_failure_says_what_why_and_what_next():
     for part in ("Run r1 of web_analytics", "A file is another one.", remedy_for("ChecksumMismatchError"), EXECUTION):
         assert failure["message"].count(part) == 1
     assert "dynaurora backfill start web_analytics --run r1" in failure["message"]
+    assert failure["message"].endswith("Runbook: docs/runbooks/backfill.md")
 
 
 @pytest.mark.parametrize("error", sorted(NOT_MENDED_BY_REPEATING))

@@ -111,6 +111,7 @@ def test_entries_that_were_not_settled_fail_the_run_with_what_the_first_failed_f
     assert failure["reason"] == "2 of 3 entries could not be settled, the first for: PutObject was refused."
     assert failure["remedy"] == FailuresNotSettledError.remedy
     assert "Then: dynaurora reprocess start web_analytics\n" in failure["message"]
+    assert failure["message"].endswith("Runbook: docs/runbooks/failed-records.md")
     assert failure["subject"] == f"dynaurora: run {RUN} failed: FailuresNotSettledError"
 
 

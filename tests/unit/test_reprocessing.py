@@ -500,6 +500,7 @@ def test_a_record_is_parked_after_as_many_attempts_as_are_allowed():
     assert (record.reprocessed, record.data) == (5, encode_change(BAD))
     assert settled["notice"]["subject"] == "dynaurora: 1 records parked"
     assert "dynaurora reprocess start web_analytics --include-parked" in settled["notice"]["message"]
+    assert settled["notice"]["message"].endswith("Runbook: docs/runbooks/failed-records.md")
 
 
 def test_some_are_parked_and_some_kept():

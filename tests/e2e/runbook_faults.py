@@ -1,0 +1,268 @@
+"""What the runbooks are for, done to a local AWS: items, faults, what is announced, and whether all ends well."""
+
+import json
+import shlex
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dynaurora import keys
+from dynaurora.verification import compare
+from local.aurora.faults import kill_database, restart_database
+from local.deployment import LOADERS, STACK_NAME
+from local.pipeline import Pipeline
+from local.running import connect_administrator
+from tests.e2e.conftest import PROJECT, LocalAws
+from tests.reader import Reader
+
+WAIT_SECONDS = 120
+TIME = "2026-11-24 03:07:12"
+COPIED = ("backfill", "dynaurora", "infra", "lambdas", "local", "requirements", "statemachines")
+"""What a deployment is made from."""
+DEPENDENCIES = "build/dependencies"
+EDITOR = '#!/bin/sh\nexec sed -i {} "$1"\n'
+
+
+def make_payload(hits: Any) -> dict[str, Any]:
+    """What `web_analytics` has in an item; `hits` is a number if all is well."""
+    platform = {"name": "Linux", "version": "6.1"}
+    location = {"latitude": "52.5", "longitude": "13.4", "country": "DE"}
+    session = {"session_id": "s", "start_timestamp": "1795490000", "stop_timestamp": "1795490060"}
+    return {
+        "Hits": hits,
+        "device": {"make": "Acme", "platform": platform, "location": location},
+        "session": session,
+    }
+
+
+@dataclass(frozen=True)
+class Site:
+    """A local AWS in operation."""
+
+    aws: LocalAws
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.aws.api, self.aws.deployment)
+
+    @cached_property
+    def queue(self) -> str:
+        """The URL of a queue that has what is announced on the failures topic."""
+        sqs, sns = self.aws.client("sqs"), self.aws.client("sns")
+        url: str = sqs.create_queue(QueueName="announced")["QueueUrl"]
+        (arn,) = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"].values()
+        (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "failures" in found["TopicArn"])
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        return url
+
+    # Items
+
+    def put(self, page: str, hits: Any = 1) -> None:
+        """Write an item."""
+        item = {"page_id": {"S": page}, "activity_dt": {"S": TIME}, "payload": {"S": json.dumps(make_payload(hits))}}
+        self.aws.api.dynamodb.put_item(TableName=self.aws.deployment.table, Item=item)
+
+    def delete(self, page: str) -> None:
+        """Delete an item."""
+        key = {"page_id": {"S": page}, "activity_dt": {"S": TIME}}
+        self.aws.api.dynamodb.delete_item(TableName=self.aws.deployment.table, Key=key)
+
+    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
+        """Return the view's rows."""
+        return self.aws.query(f"SELECT {', '.join(columns)} FROM Demo.WebAnalytics ORDER BY page_id")
+
+    # What is kept, and said
+
+    def list_kept(self, *prefixes: str) -> list[str]:
+        """Return the objects under prefixes of the landing bucket; by default those of everything that failed."""
+        pages = self.aws.api.s3.get_paginator("list_objects_v2")
+        return [
+            entry["Key"]
+            for prefix in prefixes or (keys.FAILED_RECORDS, keys.FAILED_BATCHES, keys.UNFORWARDED, keys.PARKED)
+            for page in pages.paginate(Bucket=self.aws.deployment.bucket, Prefix=f"{prefix}/")
+            for entry in page.get("Contents", [])
+        ]
+
+    def wait_for_message(self, text: str) -> None:
+        """Return once something is announced that has a text in it."""
+        self.wait_until(lambda: text in self.read_announced())
+
+    def read_announced(self) -> str:
+        """Return what was announced since this was last asked, subjects and messages."""
+        sqs, texts = self.aws.client("sqs"), list[str]()
+        while received := sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
+            for entry in received:
+                announced = json.loads(entry["Body"])
+                texts += [announced["Subject"], announced["Message"]]
+                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=entry["ReceiptHandle"])
+        return "\n".join(texts)
+
+    def wait_until(self, is_true: Callable[[], object]) -> None:
+        """Return once something is true."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not is_true():
+            assert time.monotonic() < deadline, (self.list_kept(), self.aws.run("status"))
+            time.sleep(0.2)
+
+    # Beginning and end
+
+    def clear(self) -> None:
+        """Leave no item, no row, nothing that failed and nobody told of it, whatever was there."""
+        dynamodb, table = self.aws.api.dynamodb, self.aws.deployment.table
+        for page in dynamodb.get_paginator("scan").paginate(TableName=table):
+            found = [{name: item[name] for name in ("page_id", "activity_dt")} for item in page["Items"]]
+            for start in range(0, len(found), 25):
+                requests = [{"DeleteRequest": {"Key": key}} for key in found[start : start + 25]]
+                dynamodb.batch_write_item(RequestItems={table: requests})
+        self.wait_until_equal(0)
+        for key in [*self.list_kept(), *self.list_kept(keys.NOTICES)]:
+            self.aws.api.s3.delete_object(Bucket=self.aws.deployment.bucket, Key=key)
+        self.read_announced()
+
+    def wait_until_equal(self, items: int) -> None:
+        """Return once Aurora has the row of every item, of which there are so many, and no import is under way."""
+        self.wait_until(lambda: self._has_equal(items) and not self.pipeline.is_importing())
+
+    def _has_equal(self, items: int) -> bool:
+        with connect_administrator(self.aws.state) as aurora:
+            found = compare(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
+        return (found.items, found.identical, found.rows) == (items, items, items)
+
+    # Faults
+
+    def set_faults(self, **faults: int) -> None:
+        """Ask the emulator to behave as AWS may."""
+        self._post("/_dynaurora/faults", faults)
+
+    @contextmanager
+    def held_exports(self) -> Iterator[None]:
+        """Keep exports in progress, as those of AWS are for minutes: there is time to stop a run."""
+        self.set_faults(hold_exports=1)
+        try:
+            yield
+        finally:
+            self.set_faults(hold_exports=0)
+
+    @contextmanager
+    def scaled_retries(self, scale: float) -> Iterator[None]:
+        """Have state machines wait for less between their retries."""
+        self._post("/_ministack/config", {"stepfunctions._SFN_WAIT_SCALE": scale})
+        try:
+            yield
+        finally:
+            self._post("/_ministack/config", {"stepfunctions._SFN_WAIT_SCALE": 1})
+
+    @contextmanager
+    def failing_transformation(self) -> Iterator[None]:
+        """Have nothing be transformed: the function takes no call."""
+        function = f"{STACK_NAME}-transform-changes"
+        self.aws.api.functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+        try:
+            yield
+        finally:
+            self.aws.api.functions.delete_function_concurrency(FunctionName=function)
+
+    @contextmanager
+    def unannounced_objects(self) -> Iterator[None]:
+        """Have no import be started for new objects."""
+        events, rule = self.aws.client("events"), f"{STACK_NAME}-import-batch"
+        events.disable_rule(Name=rule)
+        try:
+            yield
+        finally:
+            events.enable_rule(Name=rule)
+
+    @contextmanager
+    def stopped_database(self) -> Iterator[Callable[[], None]]:
+        """Take the database away; what is yielded gives it back."""
+        kill_database(self.aws.directory)
+        try:
+            yield lambda: restart_database(self.aws.directory)
+        finally:
+            restart_database(self.aws.directory)
+
+    @contextmanager
+    def shrunken_column(self) -> Iterator[None]:
+        """Have a column of the replica that does not hold what its mapping lets pass."""
+        self.aws.query("ALTER TABLE Demo.WebAnalytics__replica MODIFY hits SMALLINT")
+        try:
+            yield
+        finally:
+            self.aws.query("ALTER TABLE Demo.WebAnalytics__replica MODIFY hits INT")
+
+    @contextmanager
+    def revoked_grants(self) -> Iterator[str]:
+        """Have a loader that may not write, which is yielded."""
+        ((loader,),) = self.aws.query(f"SELECT User FROM mysql.user WHERE User LIKE '{LOADERS}'")
+        self.aws.query(f"REVOKE INSERT, UPDATE ON Demo.* FROM {loader}")
+        try:
+            yield loader
+        finally:
+            self.aws.query(f"GRANT INSERT, UPDATE ON Demo.* TO {loader}")
+
+    def switch_recovery_off(self) -> None:
+        """Have the table's point-in-time recovery be off, without which nothing is exported."""
+        self.aws.api.dynamodb.update_continuous_backups(
+            TableName=self.aws.deployment.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+
+    def leave_a_row_without_an_item(self) -> None:
+        """Add a row as that of an item which was deleted while the stream was off."""
+        time.sleep(1)  # an export shows the table just before a whole second
+        self.aws.query(
+            "REPLACE INTO Demo.WebAnalytics__replica (page_id, activity_dt, _deleted, _version)"
+            " VALUES ('left over', 'long ago', 0, 1)"
+        )
+
+    def pass_hours(self, hours: int) -> None:
+        """Count so many vain hourly reprocesses on every failed record."""
+        for key in self.list_kept(keys.FAILED_RECORDS):
+            place = {"Bucket": self.aws.deployment.bucket, "Key": key}
+            lines = self.aws.api.s3.get_object(**place)["Body"].read().splitlines()
+            records = [json.loads(line) | {"reprocessed": hours} for line in lines]
+            self.aws.api.s3.put_object(**place, Body="".join(f"{json.dumps(record)}\n" for record in records).encode())
+
+    def pass_minutes(self, minutes: int) -> None:
+        """Make all rows, so all changes that they come from, so much older."""
+        age = minutes * 60 * 10**40
+        self.aws.query(f"UPDATE Demo.WebAnalytics__replica SET _version = _version - {age}")
+
+    def _post(self, path: str, document: dict[str, Any]) -> None:
+        body, headers = json.dumps(document).encode(), {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"{self.aws.state.endpoint_url}{path}", body, headers)).close()
+
+
+def equip_with_editor(reader: Reader, *expressions: str) -> None:
+    """Give a reader an editor in which they make these changes, of sed's."""
+    editor = reader.state.with_name("editor")
+    editor.write_text(EDITOR.format(" ".join(f"-e {shlex.quote(expression)}" for expression in expressions)))
+    editor.chmod(0o755)
+    reader.export(EDITOR=str(editor))
+
+
+def check_out(directory: Path) -> Path:
+    """Make a checkout to work in, its first commit being what is here, and return it."""
+    for name in COPIED:
+        shutil.copytree(PROJECT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (directory / "build").mkdir()
+    (directory / DEPENDENCIES).symlink_to(PROJECT / DEPENDENCIES)
+    run_git(directory, "init", "--quiet")
+    commit(directory, "Begin")
+    return directory
+
+
+def commit(checkout: Path, subject: str) -> None:
+    """Commit everything that has changed in a checkout."""
+    run_git(checkout, "add", "dynaurora")
+    run_git(checkout, "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "-m", subject)
+
+
+def run_git(checkout: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", checkout, *arguments], check=True)

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from dynaurora import runbooks
+from dynaurora.errors import RetryableError, subclasses
+from dynaurora.runbooks import AURORA_DOWN, FAILED_BATCHES, UNAVAILABLE, runbook_for
+
+PROJECT = Path(__file__).parents[2]
+PAGES = sorted(value for value in vars(runbooks).values() if isinstance(value, str) and value.startswith("docs/"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_message_leads_to_a_page_that_is_there(page):
+    assert (PROJECT / page).is_file()
+
+
+def test_a_batch_leads_to_aurora_where_that_was_away():
+    assert runbook_for("ConnectionLostError") == AURORA_DOWN
+    assert runbook_for("PrivilegeError") == FAILED_BATCHES
+    assert runbook_for("Lambda.Unknown") == FAILED_BATCHES
+    assert {error.__name__ for error in subclasses(RetryableError)} > UNAVAILABLE
