@@ -128,6 +128,11 @@ def find_table_problems(state: SourceState, export_arn: str | None) -> Iterator[
         yield f"the export {export_arn} is of another table than {state.table_arn}: give one of this table"
     if export_arn is None and not state.recovery:
         yield "its point-in-time recovery is off: `aws dynamodb update-continuous-backups` switches it on"
+    yield from find_stream_problems(state)
+
+
+def find_stream_problems(state: SourceState) -> Iterator[str]:
+    """Yield what is wrong with the table's stream."""
     if state.stream_arn is None:
         yield "its stream is off: `aws dynamodb update-table --stream-specification` switches it on"
     elif state.stream_view not in NEW_IMAGES:

@@ -114,14 +114,15 @@ def list_failures(
     place.check_prefix(prefix)
     for under, kind in place.prefixes(parked=parked or (prefix or "").startswith(f"{keys.PARKED}/")).items():
         if narrowed := narrow(under, prefix):
-            listing = list_unforwarded if under == keys.unforwarded_prefix() else list_all
-            yield from ((kind, listed) for listed in listing(place, store, narrowed))
+            yield from ((kind, listed) for listed in list_kept(place, store, narrowed))
     if prefix and (narrowed := narrow(place.processed, prefix)):
         yield from ((UNSTARTED, listed) for listed in list_unstarted(place, store, narrowed))
 
 
-def list_all(place: Place, store: ObjectStore, prefix: str) -> Iterable[Listed]:
-    """Return every object under a prefix."""
+def list_kept(place: Place, store: ObjectStore, prefix: str) -> Iterable[Listed]:
+    """Return what this stack keeps as failed under a prefix, which is one of the place's or within it."""
+    if prefix.startswith(keys.unforwarded_prefix()):
+        return list_unforwarded(place, store, prefix)
     return store.list(place.bucket, prefix)
 
 

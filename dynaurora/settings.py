@@ -214,6 +214,18 @@ class SettleFailuresSettings(Settings):
 
 
 @dataclass(frozen=True)
+class MeasureHealthSettings(Settings):
+    """Settings of measure_health."""
+
+    source_table: str
+    """The name of the replicated table."""
+    event_source_mapping_id: str
+    """The event source mapping that reads the table's stream."""
+    landing_bucket: str
+    """The bucket of the failures."""
+
+
+@dataclass(frozen=True)
 class CloseRunSettings(DatabaseSettings):
     """Settings of close_run."""
 

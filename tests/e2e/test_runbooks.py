@@ -96,6 +96,19 @@ def test_aurora_is_down(reader: Reader, site: Site) -> None:
     assert site.list_kept() == []
 
 
+def test_rows_are_late(reader: Reader, site: Site) -> None:
+    """Somebody has disabled what reads the table's stream."""
+    functions, uuid = site.aws.api.functions, site.aws.deployment.event_source_mapping
+    functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+    site.wait_until(lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == "Disabled")
+    site.put("/pricing")
+    with reader.follow("docs/runbooks/late-rows.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Nothing is measured")
+        site.wait_until_equal(1)
+        walk.through("Verify")
+
+
 def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path) -> None:
     """It refuses what is right, and writes the make of a device where the country belongs."""
     checkout = check_out(tmp_path / "checkout")

@@ -56,6 +56,7 @@ class Resource:
 KINDS = {
     "AWS::CloudFormation::Stack": "Stack",
     "AWS::CloudWatch::Alarm": "Alarm",
+    "AWS::CloudWatch::Dashboard": "Dashboard",
     "AWS::DynamoDB::Table": "Table",
     "AWS::EC2::Instance": "Instance",
     "AWS::EC2::RouteTable": "RouteTable",

@@ -9,7 +9,6 @@ from dynaurora import keys, settings
 from dynaurora.batches import IMPORTED, Batch
 from dynaurora.closing import STATES_OF_STATUSES
 from dynaurora.mapping import NAME, load_mapping
-from dynaurora.observability import metrics
 from dynaurora.runs import Limits, ReprocessOptions, ReprocessRequest
 from tests.infrastructure.deployment import (
     FUNCTION,
@@ -17,7 +16,6 @@ from tests.infrastructure.deployment import (
     PROJECT,
     ROOT,
     STATE_MACHINE,
-    find_page,
     get_resource,
     list_resources,
     list_templates,
@@ -27,6 +25,7 @@ from tests.infrastructure.deployment import (
 )
 
 FUNCTIONS = list_resources(FUNCTION)
+RULES = list_resources("AWS::Events::Rule")
 LOG_GROUPS = list_resources("AWS::Logs::LogGroup")
 NESTED = [name for name in list_templates() if name != ROOT]
 MAPPING = "web_analytics"
@@ -376,56 +375,11 @@ def test_an_event_that_a_function_gives_up_on_is_kept(config):
     assert (config.properties["MaximumRetryAttempts"], config.properties["MaximumEventAgeInSeconds"]) == (2, 21600)
 
 
-@pytest.mark.parametrize("rule", list_resources("AWS::Events::Rule"), ids=str)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if "EventPattern" in rule.properties], ids=str)
 def test_an_event_that_starts_nothing_is_kept(rule):
     for target in rule.properties["Targets"]:
         assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
         assert get_resource(target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]).type == "AWS::SQS::Queue"
-
-
-@pytest.mark.parametrize("queue", list_resources("AWS::SQS::Queue"), ids=str)
-def test_people_are_told_of_what_is_kept_in_a_queue(queue):
-    alarm = get_resource(queue.id.removesuffix("Queue") + "Alarm")
-    assert alarm.properties["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    assert alarm.properties["Dimensions"] == [
-        {"Name": "QueueName", "Value": {"Fn::GetAtt": [queue.id, "QueueName"]}},
-    ]
-    assert (alarm.properties["ComparisonOperator"], alarm.properties["Threshold"]) == ("GreaterThanThreshold", 0)
-
-
-@pytest.mark.parametrize("alarm", list_resources("AWS::CloudWatch::Alarm"), ids=str)
-def test_an_alarm_is_announced_with_what_to_do(alarm):
-    assert alarm.properties["AlarmName"] == {"Fn::Sub": f"${{Name}}-{alarm.kebab}"}
-    assert alarm.properties["AlarmActions"] in ([{"Ref": "FailuresTopic"}], [{"Ref": "FailuresTopicArn"}])
-    description = alarm.properties["AlarmDescription"]
-    text = description["Fn::Sub"] if isinstance(description, dict) else description
-    assert len(text) <= 1024 - 2 * 40, "CloudWatch's bound, with two names"
-    page = find_page(text)
-    assert page, "people are alarmed at night: name the page of docs/ that tells them what to do"
-    assert f"`…-{alarm.kebab}`" in (PROJECT / page).read_text("utf-8"), "its symptom is this alarm"
-    assert "TreatMissingData" in alarm.properties
-
-
-def list_counted(function):
-    """The metrics that a function counts."""
-    return set(re.findall(r'count\("(\w+)"', (PROJECT / "lambdas" / f"{function}.py").read_text()))
-
-
-OWN_ALARMS = [
-    alarm for alarm in list_resources("AWS::CloudWatch::Alarm") if alarm.properties["Namespace"] == metrics.namespace
-]
-
-
-@pytest.mark.parametrize("alarm", OWN_ALARMS, ids=str)
-def test_an_alarm_watches_what_a_function_counts_with_its_dimensions(alarm):
-    dimensions = {entry["Name"]: entry["Value"] for entry in alarm.properties["Dimensions"]}
-    assert dimensions["mapping"] == {"Ref": "Mapping"}
-    assert alarm.properties["MetricName"] in list_counted(dimensions["service"])
-    assert (alarm.properties["Statistic"], alarm.properties["Threshold"]) == ("Sum", 0)
-
-
-def test_people_are_alarmed_by_everything_that_is_parked():
-    assert {alarm.properties["MetricName"] for alarm in OWN_ALARMS} == {"BatchesParked", "RecordsParked"}
 
 
 @pytest.mark.parametrize("policy", ["FailuresTopicPolicy.PolicyDocument", "FailuresTopicKey.KeyPolicy"])

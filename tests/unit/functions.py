@@ -62,6 +62,7 @@ IDS = {
     "check_target": set(),
     "forward_changes": set(),
     "transform_changes": set(),
+    "measure_health": set(),
 }
 """What the lines of each function are to be found by, besides the mapping: the stream has no batch until Firehose has
 written one, and its batches have no run."""

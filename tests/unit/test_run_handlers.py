@@ -208,6 +208,26 @@ def test_check_readiness_asks_no_point_in_time_recovery_of_a_run_with_an_export(
     assert function.run("check_readiness", given, source=source)["ready"]
 
 
+def test_measure_health_measures_nothing_as_nothing(function):
+    assert function.invoke("measure_health", {}, source=KnownSource(READY)) == {
+        "failures_kept": 0,
+        "failures_parked": 0,
+        "stream_problems": [],
+    }
+    assert function.counted() == {"FailuresKept": [0.0], "FailuresParked": [0.0], "StreamsUnread": [0.0]}
+    assert function.logged() == []
+
+
+def test_measure_health_measures_what_is_wrong_and_says_what_to_do(function):
+    for key in (FIREHOSE_KEY, keys.parked("web_analytics", FIREHOSE_KEY)):
+        function.store.write(LANDING, key, b"x")
+    function.invoke("measure_health", {}, source=KnownSource(replace(READY, mapping_state="Disabled")))
+    assert function.counted() == {"FailuresKept": [1.0], "FailuresParked": [1.0], "StreamsUnread": [1.0]}
+    (line,) = function.logged()
+    assert line["level"] == "ERROR"
+    assert "--enabled` enables it" in line["problems"][0]
+
+
 def exported(export, stream_enabled_at=CREATED_AT - 60, **options):
     """Return the state of a run whose export DynamoDB has described as complete."""
     return {

@@ -8,6 +8,8 @@ run        the id of a new run
 import functools
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import boto3
 import pytest
@@ -32,10 +34,17 @@ UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 @pytest.fixture(scope="session")
 def deployment_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with deployed_stack(tmp_path_factory.mktemp("backfill")) as found:
+        yield found
+
+
+@contextmanager
+def deployed_stack(directory: Path, **variables: str) -> Iterator[Deployed]:
+    """Keep a local AWS with a deployment, with these variables for the emulator beside those of EMULATOR."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in EMULATOR.items():
+        for name, value in (EMULATOR | variables).items():
             patch.setenv(name, value)
-        stack = Stack(tmp_path_factory.mktemp("backfill"))
+        stack = Stack(directory)
         stack.start()
     try:
         yield deploy(stack)

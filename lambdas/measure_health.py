@@ -1,0 +1,33 @@
+"""Measure health: what is kept as failed, and whether the stream is read → metrics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.health import measure_health
+from dynaurora.objects import S3Objects
+from dynaurora.observability import logger, measure, observe_mapping, observed
+from dynaurora.readiness import AwsSource
+from dynaurora.reprocessing import Place
+from dynaurora.settings import MeasureHealthSettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = MeasureHealthSettings.from_environment()
+observe_mapping(settings.mapping)
+place = Place(settings.landing_bucket, settings.mapping, settings.source_table)
+source = AwsSource(settings.source_table, settings.event_source_mapping_id)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Measure, by the clock; what is measured is measured as nothing too."""
+    health = measure_health(place, S3Objects(), source)
+    measure("FailuresKept", health.failures_kept)
+    measure("FailuresParked", health.failures_parked)
+    measure("StreamsUnread", bool(health.stream_problems))
+    if health.stream_problems:
+        logger.error("The stream is not read", extra={"problems": health.stream_problems})
+    return asdict(health)

@@ -1,0 +1,155 @@
+"""Each alarm of infra/monitoring.yaml, in a stack of that template alone: it rings where it should, and not before.
+
+The metrics are put as AWS and the functions put them. Buffers are 60 and 5 seconds, the connections to tell of 72.
+"""
+
+import uuid
+import zipfile
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from infra.build_package import PROJECT, TEMPLATES_PACKAGE
+from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
+from local.packaging import Packager
+from local.stack import REGION, Stack
+from tests.integration.monitoring.alarms import Alarms
+
+pytestmark = pytest.mark.integration
+
+TEMPLATE = PROJECT / "infra" / "monitoring.yaml"
+PATIENCE_SECONDS = 30
+PARAMETERS = {
+    "SourceTableName": "web_analytics",
+    "EventSourceMappingId": "14e0db71-0000-0000-0000-000000000000",
+    "LandingBucketName": "landing",
+    "ConnectionsThreshold": "72",
+    "BufferSeconds": "60",
+    "TransformBufferSeconds": "5",
+    "FailuresTopicArn": "arn:aws:sns:us-east-1:000000000000:failures",
+    "Architecture": "arm64",
+    "LogLevel": "INFO",
+    "PermissionsBoundaryArn": "",
+    "LogRetentionDays": "30",
+}
+QUIET, RINGS, UNKNOWN = "OK", "ALARM", "INSUFFICIENT_DATA"
+MESSAGES = [
+    ({"ApproximateNumberOfMessagesVisible": [0]}, QUIET),
+    ({"ApproximateNumberOfMessagesVisible": [1]}, RINGS),
+]
+EXECUTIONS = [
+    ({}, QUIET),
+    ({"ExecutionsFailed": [0], "ExecutionsTimedOut": [0]}, QUIET),
+    ({"ExecutionsFailed": [1]}, RINGS),
+]
+CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
+    "old-iterator": [
+        ({"IteratorAge": [900, 299_000, 299_000, 299_000, 299_000]}, QUIET),
+        ({"IteratorAge": [None, 301_000, 301_000, 301_000, 301_000]}, QUIET),
+        ({"IteratorAge": [301_000, None, None, None, None]}, RINGS),
+    ],
+    "unread-stream": [
+        ({}, UNKNOWN),
+        ({"StreamsUnread": [0, 1]}, QUIET),
+        ({"StreamsUnread": [1, 1]}, RINGS),
+    ],
+    "unforwarded-changes": [
+        ({}, QUIET),
+        ({"ConsumedWriteCapacityUnits": [5, 5, None]}, QUIET),
+        ({"ConsumedWriteCapacityUnits": [None, None, 5]}, RINGS),
+        ({"Invocations": [None, 1, None]}, QUIET),
+    ],
+    "forward-changes-errors": [({"Errors": [0, 7, 7]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
+    "transform-changes-errors": [({"Errors": [0, 0, 9]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
+    "old-delivery": [
+        ({"DeliveryToS3DataFreshness": [364] * 5}, QUIET),
+        ({"DeliveryToS3DataFreshness": [366] * 5}, RINGS),
+    ],
+    "rejected-changes": [
+        ({}, QUIET),
+        ({"ChangesRejected": [10] * 3, "ChangesTransformed": [90] * 3}, QUIET),
+        ({"ChangesRejected": [2] * 3}, RINGS),
+        ({"ChangesTransformed": [None, 900, None]}, QUIET),
+    ],
+    "stopped-imports": [
+        ({}, QUIET),
+        ({"ChangesForwarded": [None, 1, 1, 1, 1, 1]}, QUIET),
+        ({"ChangesForwarded": [1, None, None, None, None, None]}, RINGS),
+        ({"BatchesImported": [None, None, None, None, 1, None]}, QUIET),
+    ],
+    "late-rows": [
+        ({}, QUIET),
+        ({"ReplicationLag": [664, 664, 900]}, QUIET),
+        ({"ReplicationLag": [666, None, None]}, RINGS),
+    ],
+    "import-batch-errors": [({"Errors": [0, 50, 50]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
+    "import-batch-duration": [({"Duration": [239_999]}, QUIET), ({"Duration": [240_001]}, RINGS)],
+    "failed-batches": EXECUTIONS,
+    "failed-reprocesses": EXECUTIONS,
+    "failed-backfills": [*EXECUTIONS[:2], ({"ExecutionsTimedOut": [1]}, RINGS)],
+    "unstarted-imports": MESSAGES,
+    "unstarted-reprocesses": MESSAGES,
+    "unclosed-runs": MESSAGES,
+    "kept-failures": [
+        ({}, UNKNOWN),
+        ({"FailuresKept": [None, *[3] * 11]}, QUIET),
+        ({"FailuresKept": [1, *[None] * 11]}, RINGS),
+        ({"FailuresKept": [*[None] * 6, 0, *[None] * 5]}, QUIET),
+    ],
+    "parked-failures": [({}, UNKNOWN), ({"FailuresParked": [0]}, QUIET), ({"FailuresParked": [1]}, RINGS)],
+    "unmeasured-health": [({}, UNKNOWN), ({"FailuresKept": [None, 0, None]}, QUIET)],
+    "database-connections": [({"DatabaseConnections": [72, 90]}, QUIET), ({"DatabaseConnections": [73, 0]}, RINGS)],
+    "database-load": [({"CPUUtilization": [90] * 3}, QUIET), ({"CPUUtilization": [91] * 3}, RINGS)],
+    "database-capacity": [({"ACUUtilization": [90] * 3}, QUIET), ({"ACUUtilization": [91] * 3}, RINGS)],
+}
+"""By the alarm's name, what is put, one value for each period and the newest last, and what state that leads to.
+What was put stays: a later value joins the earlier ones of its period."""
+
+
+@pytest.fixture(scope="module")
+def template(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the template is, as it is deployed; its function does nothing, and is not called."""
+    archive = tmp_path_factory.mktemp("package") / "functions.zip"
+    with zipfile.ZipFile(archive, "w") as package:
+        package.writestr("empty.txt", "")
+    api = Api(stack.endpoint_url, REGION)
+    api.s3.create_bucket(Bucket="monitoring-artifacts")
+    packager = Packager(api.s3, "monitoring-artifacts", {PROJECT / "build" / TEMPLATES_PACKAGE: archive})
+    api.s3.put_object(Bucket="monitoring-artifacts", Key="monitoring.yaml", Body=packager.package(TEMPLATE).encode())
+    return f"{stack.endpoint_url}/monitoring-artifacts/monitoring.yaml"
+
+
+@pytest.fixture
+def alarms(stack: Stack, template: str) -> Iterator[Alarms]:
+    api, name = Api(stack.endpoint_url, REGION), f"w{uuid.uuid4().hex[:8]}"
+    values = PARAMETERS | {
+        "Name": name,
+        "Mapping": f"mapping_{name}",
+        "SourceTableName": f"table-{name}",
+        "DatabaseHost": f"{name}.cluster-abc.us-east-1.rds.amazonaws.com",
+    }
+    parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+    api.cloudformation.create_stack(
+        StackName=name,
+        TemplateURL=template,
+        Parameters=parameters,  # type: ignore[arg-type]
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    waiter = api.cloudformation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": PATIENCE_SECONDS * 5})  # type: ignore[typeddict-item]
+    session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+    yield Alarms(session.client("cloudwatch", endpoint_url=stack.endpoint_url), name)
+    api.cloudformation.delete_stack(StackName=name)
+
+
+def test_every_alarm_has_its_cases(alarms: Alarms) -> None:
+    assert alarms.describe().keys() == CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_alarm_rings_where_it_should_and_not_before(alarms: Alarms, name: str) -> None:
+    for step, (series, state) in enumerate(CASES[name]):
+        alarms.put(name, **series)
+        described = alarms.describe()[name]
+        assert described["StateValue"] == state, (step, described["StateReason"])

@@ -1,0 +1,150 @@
+"""A deployment as CloudWatch and X-Ray see it: its alarms, its dashboard, its metrics, its log lines and its traces."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from dynaurora import keys
+from tests.infrastructure.deployment import list_resources
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items, wait_until
+from tests.integration.monitoring.alarms import Alarms
+from tests.integration.monitoring.conftest import Traces
+
+pytestmark = pytest.mark.integration
+
+OF_BACKFILLS = {
+    "open_run",
+    "check_readiness",
+    "plan_backfill",
+    "convert_export",
+    "import_batch",
+    "reconcile_run",
+    "report_run",
+    "close_run",
+}
+OF_THE_STREAM = {"forward_changes", "transform_changes", "import_batch"}
+
+
+@pytest.fixture
+def alarms(deployed: Deployed) -> Alarms:
+    return Alarms(deployed.client("cloudwatch"), "dynaurora")
+
+
+def read_statistic(deployed: Deployed, name: str, statistic: str, **dimensions: str) -> float | None:
+    """Return a statistic of the last hour; None where there is no data."""
+    answer = deployed.client("cloudwatch").get_metric_statistics(
+        Namespace="dynaurora",
+        MetricName=name,
+        Dimensions=[{"Name": key, "Value": value} for key, value in {"mapping": MAPPING, **dimensions}.items()],
+        StartTime=time.time() - 3600,
+        EndTime=time.time() + 60,
+        Period=7200,
+        Statistics=[statistic],
+    )
+    values = [point[statistic] for point in answer["Datapoints"]]
+    return max(values) if values else None
+
+
+def read_log(deployed: Deployed, output: str) -> list[dict[str, Any]]:
+    """Return the lines that a function has logged, without the metrics and what Lambda itself logs."""
+    pages = deployed.client("logs").get_paginator("filter_log_events")
+    group = f"/aws/lambda/{deployed.outputs[output]}"
+    texts = [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
+    lines = [json.loads(text) for text in texts if text.startswith("{")]
+    return [line for line in lines if "_aws" not in line]
+
+
+def test_every_alarm_and_the_dashboard_are_deployed(deployed: Deployed, alarms: Alarms) -> None:
+    templates = {alarm.kebab for alarm in list_resources("AWS::CloudWatch::Alarm")}
+    described = alarms.describe()
+    assert described.keys() == templates
+    assert {action for alarm in described.values() for action in alarm["AlarmActions"]} == {
+        deployed.outputs["FailuresTopicArn"]
+    }
+    dashboard = deployed.client("cloudwatch").get_dashboard(DashboardName=deployed.outputs["DashboardName"])
+    (shown,) = (
+        widget["properties"]["alarms"]
+        for widget in json.loads(dashboard["DashboardBody"])["widgets"]
+        if widget["type"] == "alarm"
+    )
+    assert shown == [described[name]["AlarmArn"] for name in (arn.partition(":dynaurora-")[2] for arn in shown)]
+    assert len(shown) == len(described)
+    assert "${" not in dashboard["DashboardBody"]
+
+
+def test_the_lag_of_a_change_is_measured_from_when_it_was_made(flowing: Deployed) -> None:
+    began = time.time()
+    flowing.put([make_item("late")])
+    wait_until(lambda: "late" in flowing.hits())
+    took = time.time() - began
+    lag = wait_until(
+        lambda: read_statistic(flowing, "ReplicationLag", "Minimum", service="import_batch", source="stream")
+    )
+    assert 0 <= lag <= took + 1, "DynamoDB gives a change the second that it was made in"
+    assert read_statistic(flowing, "BatchesImported", "Sum", service="import_batch", source="stream")
+
+
+def test_a_change_is_traced_through_every_function_of_its_path(flowing: Deployed, traces: Traces) -> None:
+    flowing.put([make_item("traced")])
+    wait_until(lambda: "traced" in flowing.hits())
+    wait_until(lambda: traces.functions(mapping=MAPPING) >= OF_THE_STREAM)
+    batch = read_log(flowing, "ImportBatchFunctionName")[-1]["batch"]
+    assert traces.functions(batch=batch) == {"import_batch"}
+
+
+def test_a_run_is_traced_and_logged_by_its_id(deployed: Deployed, traces: Traces, run: str) -> None:
+    deployed.put([*make_items(3), make_bad_item("bad")])
+    deployed.backfill(run)
+    wait_until(lambda: traces.functions(mapping=MAPPING, run=run) >= OF_BACKFILLS)
+    (batch_id, *_), *_ = deployed.ledger(run)
+    imported = [line for line in read_log(deployed, "ImportBatchFunctionName") if line.get("run") == run]
+    assert {line["batch"] for line in imported} == {batch_id}
+    for output in ("OpenRunFunctionName", "ConvertExportFunctionName", "ReconcileRunFunctionName"):
+        assert [line for line in read_log(deployed, output) if line.get("run") == run], output
+    planned = read_statistic(deployed, "BatchesPlanned", "Sum", service="plan_backfill")
+    backfilled = read_statistic(deployed, "BatchesImported", "Sum", service="import_batch", source="backfill")
+    assert planned
+    assert backfilled == planned
+
+
+def test_people_are_told_of_a_stream_that_is_not_read(deployed: Deployed, alarms: Alarms) -> None:
+    alarms.put("unread-stream", StreamsUnread=[0, 0])
+    assert alarms.state("unread-stream") == "OK"
+    deployed.messages()
+    reader = {"EVENT_SOURCE_MAPPING_ID": deployed.event_source_mapping}
+    with deployed.variables("MeasureHealthFunctionName", **reader):
+        assert measure_health(deployed)["stream_problems"] == []
+        deployed.enable_event_source_mapping(enabled=False)
+        try:
+            alarms.put("unread-stream", StreamsUnread=[1, None])  # as it would have been measured five minutes ago
+            measured = measure_health(deployed)
+        finally:
+            deployed.enable_event_source_mapping(enabled=True)
+    assert "is Disabled" in measured["stream_problems"][0]
+    assert alarms.state("unread-stream") == "ALARM"
+    (message,) = (text for subject, text in deployed.messages().items() if "dynaurora-unread-stream" in subject)
+    assert "docs/runbooks/late-rows.md" in json.loads(message)["AlarmDescription"]
+
+
+def test_what_is_kept_and_parked_is_measured_whether_anything_else_runs_or_not(deployed: Deployed) -> None:
+    before = measure_health(deployed)
+    failed = keys.failed_records_prefix(MAPPING) + "processing-failed/2026/11/23/08/changes"
+    for key in (failed, keys.parked(MAPPING, failed)):
+        deployed.client("s3").put_object(Bucket=deployed.bucket, Key=key, Body=b"{}\n")
+    after = measure_health(deployed)
+    for key in (failed, keys.parked(MAPPING, failed)):
+        deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
+    for name in ("failures_kept", "failures_parked"):
+        assert after[name] == before[name] + 1
+    assert read_statistic(deployed, "FailuresKept", "Maximum", service="measure_health") == after["failures_kept"]
+    assert read_statistic(deployed, "FailuresParked", "Maximum", service="measure_health") == after["failures_parked"]
+
+
+def measure_health(deployed: Deployed) -> dict[str, Any]:
+    """Have the deployment's health measured, as the clock does."""
+    answer = deployed.client("lambda").invoke(FunctionName=deployed.outputs["MeasureHealthFunctionName"], Payload=b"{}")
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    measured: dict[str, Any] = json.loads(answer["Payload"].read())
+    return measured
