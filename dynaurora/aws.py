@@ -12,7 +12,6 @@ from botocore.exceptions import ConnectionError as SdkConnectionError
 from botocore.session import get_session
 
 from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError, ThrottledError
-from dynaurora.observability import tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +22,13 @@ UNREACHABLE = (SdkConnectionError, HTTPClientError, IncompleteReadError)
 """The network's failures; what else the SDK raises by itself, as missing credentials, no retry mends."""
 MISSING = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
 
-tracer.patch(("botocore",))
-
 
 @cache
 def client(service: str) -> Any:
-    """Return the one client of a service; its calls are retried by the SDK's standard mode."""
+    """Return the one client of a service; its calls are traced, and retried by the SDK's standard mode."""
+    from dynaurora.observability import tracer  # here: making a tracer fails where the SDK's configuration is wrong
+
+    tracer.patch(("botocore",))
     return get_session().create_client(service, config=RETRIES)
 
 
