@@ -21,7 +21,7 @@ from local import deployment
 from local.api import Api
 from local.deployment import Database
 from local.stack import REGION, Stack
-from tests.integration.backfill.deployed import Deployed, make_environment, make_run_id
+from tests.integration.backfill.deployed import EXPORTS_BUCKET, Deployed, make_environment, make_run_id
 
 EMULATOR = {
     "AUTH": "true",  # functions may do what their roles allow, and nothing else
@@ -59,8 +59,12 @@ def deploy(stack: Stack) -> Deployed:
         Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text("ascii")),
         administrator=Credentials(users.administrator.username, users.administrator.password),
     )
+    api.s3.create_bucket(Bucket=EXPORTS_BUCKET)
+    exports = {"ParameterKey": "ExportsBucketName", "ParameterValue": EXPORTS_BUCKET}
+    usual = deployment._parameters
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deployment, "BUFFER_SECONDS", "0")
+        patch.setattr(deployment, "_parameters", lambda *given: [*usual(*given), exports])
         found = deployment.deploy(api, database, report=lambda _: None)
     deployed = Deployed(stack, api, database, found, found.event_source_mapping)
     sqs, sns = deployed.client("sqs"), deployed.client("sns")

@@ -40,6 +40,8 @@ from tests.unit.export_factory import md5_of
 from tests.unit.factories import click, click_item
 
 MAPPING = "web_analytics"
+EXPORTS_BUCKET = "exports-of-others"
+"""The other bucket that the stack may read exports from."""
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.02
 OLD_ENOUGH = 3600

@@ -5,7 +5,14 @@ import uuid
 
 import pytest
 
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_item, make_items, wait_for_next_second
+from tests.integration.backfill.deployed import (
+    EXPORTS_BUCKET,
+    MAPPING,
+    Deployed,
+    make_item,
+    make_items,
+    wait_for_next_second,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -44,12 +51,19 @@ def test_an_export_that_someone_made_is_imported_as_it_is(deployed: Deployed, ru
     assert deployed.report(run)["export"]["arn"] == deployed.row(run)["export_arn"] == export.arn
 
 
-def test_an_export_in_another_bucket_can_be_given(deployed: Deployed, run: str) -> None:
+def test_an_export_in_the_bucket_that_the_stack_names_can_be_given(deployed: Deployed, run: str) -> None:
     deployed.put(make_items(4))
-    bucket = f"exports-{run}"
-    deployed.api.s3.create_bucket(Bucket=bucket)
-    export = deployed.export(S3Bucket=bucket)
+    export = deployed.export(S3Bucket=EXPORTS_BUCKET)
     assert deployed.backfill(run, "--export-arn", export.arn)["rows"]["imported"] == 4
+
+
+def test_an_export_in_any_other_bucket_is_named_and_the_run_takes_another(deployed: Deployed, run: str) -> None:
+    deployed.put(make_items(4))
+    bucket = f"unknown-{run}"
+    deployed.api.s3.create_bucket(Bucket=bucket)
+    deployed.backfill(run, "--export-arn", deployed.export(S3Bucket=bucket).arn, status=1)
+    deployed.check_failure(run, "AccessDeniedError", f"s3://{bucket}/", "manifest-summary.json", "GetObject")
+    assert deployed.backfill(run, "--new-export")["rows"]["imported"] == 4
 
 
 def test_a_given_export_that_goes_on_is_waited_for(deployed: Deployed, run: str) -> None:
