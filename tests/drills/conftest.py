@@ -68,7 +68,7 @@ def drill(emptied: None, deployed: Deployed, deaths: Path, request: pytest.Fixtu
     found.forget_failures()
     yield found
     told = request.config.stash.setdefault(TOLD, [])
-    told.append(f"{found.name.replace('_', ' ')}: {'; '.join(found.facts)}")
+    told.append(f"{found.name.replace('_', ' ')}: {'; '.join(found.facts.values())}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -39,8 +39,8 @@ class Drill:
     deaths: Path
     name: str
     is_long: bool
-    facts: list[str] = field(default_factory=list)
-    """What was drilled, and what came of it."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What was drilled, and what came of it, each by what it is about."""
 
     @cached_property
     def reprocesses(self) -> Reprocesses:
@@ -50,9 +50,10 @@ class Drill:
         """Return one of two sizes."""
         return long if self.is_long else short
 
-    def tell(self, fact: str) -> None:
-        """Tell what was drilled."""
-        self.facts.append(fact)
+    def tell(self, fact: str, about: str = "") -> None:
+        """Tell what was drilled; of what it is about, the last counts."""
+        self.facts.pop(about, None)
+        self.facts[about or fact] = fact
 
     def wait_until(self, check: Callable[[], T]) -> T:
         """Call `check` until it returns something; return that."""
@@ -165,9 +166,10 @@ class Drill:
         assert comparison.agrees, comparison.examples
         assert comparison.unmapped == unmapped
         assert comparison.identical == comparison.items - unmapped > 0
-        self.tell(f"{comparison.identical:,} items are equal" + (f", {unmapped:,} are refused" if unmapped else ""))
+        refused = f", {unmapped:,} are refused" if unmapped else ""
+        self.tell(f"{comparison.identical:,} items are equal{refused}", about="equality")
 
     def check_nothing_failed(self) -> None:
         """Assert that nothing is kept as failed, parked or not."""
         assert self.reprocesses.list_failures() == []
-        self.tell("nothing is kept as failed")
+        self.tell("nothing is kept as failed", about="failures")
