@@ -69,6 +69,12 @@ class Database:
             aurora.execute(f"DROP TABLE IF EXISTS {names}")
             prepare_target(aurora, self.mapping)
 
+    def redo_bytes(self) -> int:
+        """Return how much InnoDB has ever written to its redo log."""
+        with connect(self.endpoint, self.administrator) as aurora:
+            ((_, written),) = aurora.query("SHOW GLOBAL STATUS LIKE 'Innodb_os_log_written'")
+        return int(written)
+
     def write(self, rows: Iterable[Row]) -> Batch:
         """Write rows as a batch of the stream."""
         lines = list(map(encode_row, rows))
