@@ -7,6 +7,7 @@ whole                          anything: decoded as it is and made a plain value
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,15 +15,17 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from dynaurora.columns import INTEGER_BITS, TEXT_BYTES
+from dynaurora.compiled.documents import make_document_writer
 from dynaurora.compiled.fields import characters_of
-from dynaurora.compiled.schemas import compile_part
+from dynaurora.compiled.schemas import NotCompilableError, compile_part
 from dynaurora.compiled.shapes import ANNOTATIONS, STRING_LIMITS, Shape, make_shape, make_struct
 
 if TYPE_CHECKING:
+    from dynaurora.compiled.documents import Writer
     from dynaurora.compiled.schemas import Check
     from dynaurora.mapping import Column
 
-How = Literal["text", "digits", "bytes", "boolean", "embedded", "whole"]
+How = Literal["text", "digits", "bytes", "boolean", "embedded", "document", "whole"]
 
 DESCRIPTORS = {"text": "S", "digits": "N", "bytes": "B", "boolean": "BOOL", "embedded": "S"}
 DIGITS_KINDS = {*INTEGER_BITS, *TEXT_BYTES, "DECIMAL", "DOUBLE", "VARCHAR", "JSON"}
@@ -48,6 +51,8 @@ class Attribute:
     """Of digits: whether the schema takes whole numbers only."""
     shape: Shape | None = None
     """Of embedded JSON."""
+    document: Writer | None = None
+    """What writes a document."""
     why: str = ""
     """For people: what it is decoded whole for."""
 
@@ -69,6 +74,9 @@ def plan_attribute(
     check = None if schema in (True, {}) else compile_part(root, schema)
     if whole or schema is False:
         return Attribute(name, "whole", required, check=check, why=whole or "its schema takes nothing")
+    if columns and all(column.type.kind == "JSON" for column in columns):
+        with suppress(NotCompilableError):
+            return Attribute(name, "document", required, document=make_document_writer(root, schema))
     return _plan_scalar(schema, name, columns, check, required=required)
 
 
@@ -124,7 +132,7 @@ def limit_text(limits: dict[str, Any], columns: list[Column]) -> None:
 
 def attribute_type(attribute: Attribute) -> Any:
     """Return the type that msgspec decodes an attribute to."""
-    if attribute.how == "whole":
+    if attribute.how in {"whole", "document"}:
         return Any
     bare: Any = {"digits": str, "bytes": bytes, "boolean": bool}.get(attribute.how, str)
     if attribute.how == "text" and attribute.limits:
@@ -139,4 +147,4 @@ def default_of(attribute: Attribute) -> Any:
     """Return what stands for an absent attribute."""
     if attribute.required:
         return msgspec.NODEFAULT
-    return UNSET if attribute.how == "whole" else None
+    return UNSET if attribute.how in {"whole", "document"} else None

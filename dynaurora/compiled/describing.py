@@ -58,6 +58,8 @@ def describe_attribute(attribute: Attribute) -> str:
     """Return how an attribute is decoded."""
     if attribute.how == "whole":
         return f"as a plain value: {attribute.why}"
+    if attribute.how == "document":
+        return "as a document, written as JSON while it is judged"
     judged = ", then judged by its schema" if attribute.check else ""
     if attribute.shape is not None:
         return "as embedded JSON" + (", in parts as plain values" if has_any(attribute.shape) else "")
@@ -72,4 +74,6 @@ def describe_source(plan: Plan, source: Source) -> str:
     if column.path is None and column.attribute is None:
         return "by its expression, then by its column's encoder"
     kind = source.shape.kind if source.shape is not None else plan.attributes[source.attributes[0]].how
+    if kind == "document":
+        return "in place"
     return WRITERS[kind](column, "value", 0).how if kind in WRITERS else ENCODER

@@ -66,7 +66,30 @@ def text_field(column: Column, value: str, number: int) -> Code:
         return Code([line], value, {})
     if kind == "JSON":
         return Code([], f"quote({value})", {"quote": encode_basestring})
+    if kind in {"DATE", "DATETIME", "TIMESTAMP"}:
+        name = f"moment{number}"
+        return Code([], f"{name}({value})", {name: moment_writer(column)})
     return encoded_field(column, value, number)
+
+
+def moment_writer(column: Column) -> Callable[[str], str]:
+    """Return what writes a date or time: by its parts where any calendar has it, else by the column's encoder."""
+    years = "(?:19[89][0-9]|20[0-2][0-9])" if column.type.kind == "TIMESTAMP" else "[1-9][0-9]{3}"
+    day = rf"{years}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    encode = column.type.encode
+    if column.type.kind == "DATE":
+        is_day = re.compile(day).fullmatch
+        return lambda text: text if is_day(text) else encode(text)
+    options: dict[str, int] = encode.keywords  # type: ignore[attr-defined]
+    digits = options["fraction"]
+    fraction = rf"(?:\.[0-9]{{0,{digits - 1}}}[1-9])?" if digits else ""
+    is_time = re.compile(rf"{day}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}Z?").fullmatch
+    return lambda text: f"{text[:10]} {text[11:].rstrip('Z')}" if is_time(text) else encode(text)
+
+
+def written_field(_column: Column, value: str, _number: int) -> Code:
+    """Return the code for what is written already."""
+    return Code([], value, {})
 
 
 def characters_of(column: Column) -> int | None:

@@ -27,6 +27,7 @@ from dynaurora.compiled.fields import (
     encoded_field,
     integer_field,
     text_field,
+    written_field,
 )
 from dynaurora.compiled.schemas import FIRST, BrokenError
 from dynaurora.compiled.shapes import has_any, make_struct, make_type
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 REFUSALS = (
     ArithmeticError,
+    AttributeError,
     BrokenError,
     DecimalException,
     JMESPathError,
@@ -215,6 +217,9 @@ class _Writer:
         number = self.numbers[attribute.name]
         if attribute.how == "whole":
             return self._whole_lines(attribute, number)
+        if attribute.how == "document":
+            self.names[f"write{number}"] = attribute.document
+            return self._document_lines(attribute, number)
         value = f"v{number}"
         lines = self._value_lines(attribute, number, value)
         checks = self._embedded_lines(attribute, number) if attribute.shape else self._scalar_checks(attribute, number)
@@ -251,7 +256,8 @@ class _Writer:
                 lines.append(f"if '.' in {value} or 'e' in {value} or 'E' in {value}: raise Unsure")
         if attribute.check is not None:
             self.names[f"check{number}"] = attribute.check
-            judged = f"exact_number({value})" if attribute.how == "digits" else value
+            number_of = "int" if attribute.whole_numbers else "exact_number"
+            judged = f"{number_of}({value})" if attribute.how == "digits" else value
             lines.append(f"check{number}({judged}, (), FIRST)")
         return lines
 
@@ -269,6 +275,12 @@ class _Writer:
         if not attribute.required:
             lines = [f"if {value} is not UNSET:", *_indent(lines)]
         return [f"{value} = item.a{number}", *lines]
+
+    def _document_lines(self, attribute: Attribute, number: int) -> list[str]:
+        write = f"v{number} = write{number}(t)"
+        if attribute.required:
+            return [f"t = item.a{number}", write]
+        return [f"t = item.a{number}", f"if t is UNSET: v{number} = None", f"else: {write}"]
 
     # Embedded JSON
 
@@ -336,6 +348,8 @@ class _Writer:
         if column.path is None and column.attribute is None:
             return self._searched(number, source)
         variable = f"v{self.numbers[attribute.name]}"
+        if attribute.how == "document":
+            return self._nullable(number, column, written_field, variable, always=attribute.required)
         if attribute.how == "whole":
             rest = (column.path or (attribute.name,))[1:]
             return self._found(number, column, variable, rest) if rest else self._plain(number, column, variable)
