@@ -175,8 +175,11 @@ class History:
         draw, table = self._draw, self.table
         filled = self.gap and self.gap.filling is Filling.EXPORT
         for _ in range(draw.choice((0, 0, 0, 1) if filled else (0, 1, 2, 2, 3))):
-            export = self._draw_export(self._draw_second((-61, -60, -1, 0, 1, 59, 60, 61, 119, 120, 121)))
-            sweeps = not self.gap and draw.random() < 0.4
+            second = self._draw_second((-61, -60, -1, 0, 1, 59, 60, 61, 119, 120, 121))
+            sweeps = not self.gap and draw.random() < 0.7
+            if sweeps and draw.random() < 0.5:
+                second = earliest_view(table.writes[-1])  # as a sweep is for: of a table that has come to rest
+            export = self._draw_export(second)
             self._schedule_export(export, draw.randint(0, Step.LAST) if sweeps else self._draw_step(), sweeps=sweeps)
         if draw.random() < 0.3:
             page = draw.sample(table.keys, draw.randint(1, len(table.keys)))
@@ -257,7 +260,7 @@ class History:
         for _ in range(self._draw.choice((0, 1, 2, 3))):
             self._schedule[self._draw.randint(1, Step.LAST)].append(self._reprocess)
         # Where nothing is lost it may also come after a sweep, which must then have refused.
-        last = Step.LATE if not self._is_filled_late and self._draw.random() < 0.4 else Step.REPROCESS
+        last = Step.LATE if not self._is_filled_late and self._draw.random() < 0.6 else Step.REPROCESS
         self._schedule[last].append(partial(self._reprocess, parked=True))
 
     # What arrives

@@ -20,6 +20,7 @@ from dynaurora.compiled.writing import Exactly, RowWriter
 from dynaurora.csv_batches import encode_row
 from dynaurora.ledger import Ledger
 from dynaurora.mapping import Mapping
+from dynaurora.reconciling import Totals
 from dynaurora.rows import Row, RowMapper
 from tests.integration.convergence import gaps, histories
 from tests.integration.convergence.histories import History, Step
@@ -281,6 +282,16 @@ def sweep_as_of_now(set_attribute: SetAttribute) -> None:
     set_attribute(sweeping, "snapshot_version", lambda second: versions.make_version(second, 0))
 
 
+def sweep_whatever_was_refused(set_attribute: SetAttribute) -> None:
+    """Sweep after a run of which the mapping refused some items."""
+    original = sweeping.Sweeper.plan
+
+    def plan(self: sweeping.Sweeper, totals: Totals) -> sweeping.Sweep:
+        return original(self, replace(totals, rejected=0))
+
+    set_attribute(sweeping.Sweeper, "plan", plan)
+
+
 def sweep_nothing(set_attribute: SetAttribute) -> None:
     set_attribute(sweeping.Sweeper, "_tombstones", lambda _sweeper: iter(()))
 
@@ -329,6 +340,7 @@ MUTANTS = [
     Mutant("what is refused too often is lost", lose_what_is_parked),
     Mutant("the time of a change is lost", forget_the_change_of_time),
     Mutant("a sweep is dated at its export's time", sweep_as_of_now),
+    Mutant("what an export refused is swept", sweep_whatever_was_refused),
     Mutant("what an export lacks is not swept", sweep_nothing),
     Mutant("a gap's keys are not read", read_no_keys),
     Mutant("a gap is filled too soon", fill_gaps_too_soon),
