@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynaurora.compiled.mapper import WRITERS
-from dynaurora.compiled.plans import make_plan
+from dynaurora.compiled.plans import is_searched, make_plan
 from dynaurora.compiled.schemas import NotCompilableError, compile_schema
 from dynaurora.compiled.shapes import has_any
 from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
@@ -71,7 +71,7 @@ def describe_source(plan: Plan, source: Source) -> str:
     column = source.column
     if column.source == CHANGED_AT_MS:
         return "in place"
-    if column.path is None and column.attribute is None:
+    if is_searched(column):
         return "by its expression, then by its column's encoder"
     kind = source.shape.kind if source.shape is not None else plan.attributes[source.attributes[0]].how
     if kind == "document":

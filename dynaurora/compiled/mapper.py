@@ -29,6 +29,7 @@ from dynaurora.compiled.fields import (
     text_field,
     written_field,
 )
+from dynaurora.compiled.plans import is_searched
 from dynaurora.compiled.schemas import FIRST, BrokenError
 from dynaurora.compiled.shapes import has_any, make_struct, make_type
 from dynaurora.errors import RejectedChange
@@ -345,7 +346,7 @@ class _Writer:
                 return ["missing += 1"], "{NULL}"
             return self._plain(number, column, variable)
         attribute = self.plan.attributes[source.attributes[0]]
-        if column.path is None and column.attribute is None:
+        if is_searched(column):
             return self._searched(number, source)
         variable = f"v{self.numbers[attribute.name]}"
         if attribute.how == "document":

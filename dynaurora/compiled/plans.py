@@ -149,10 +149,15 @@ def _starts(column: Column) -> tuple[str, ...]:
     return tuple(tops)
 
 
+def is_searched(column: Column) -> bool:
+    """Return whether only JMESPath can find a column's value: its null is nothing there, also for a JSON column."""
+    return column.path is None and (column.attribute is None or column.type.kind == "JSON")
+
+
 def _whole_for(mapping: Mapping, takers: Iterable[Column], *, is_json: bool) -> str:
     """Return why an attribute has to be decoded whole; nothing where it has not."""
     for column in takers:
-        if column.path is None and column.attribute is None:
+        if is_searched(column):
             return f"column {column.name} is from an expression"
         if is_json and len(column.path or ()) <= 1:
             return f"column {column.name} takes all of it"

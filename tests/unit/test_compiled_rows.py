@@ -2,10 +2,15 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 
+from dynaurora.attributes import plain_value
 from dynaurora.changes import Change, decode_change, encode_change, from_stream_record
+from dynaurora.columns import encode_json
+from dynaurora.compiled.documents import MAX_OPEN_DEPTH, write_any
+from dynaurora.compiled.mapper import REFUSALS
 from dynaurora.compiled.plans import MAX_LEARNT
 from dynaurora.compiled.writing import MAX_VAIN_LESSONS, RowWriter
 from dynaurora.csv_batches import encode_row
@@ -14,7 +19,7 @@ from dynaurora.judging import make_reference_judge
 from dynaurora.mapping import build_mapping, load_mapping
 from dynaurora.rows import RowMapper
 from tests.cases import load_cases
-from tests.unit.compiled_strategies import mapped_changes, mapped_lines
+from tests.unit.compiled_strategies import ATTRIBUTES, NESTED, dump, mapped_changes, mapped_lines
 from tests.unit.factories import click, click_change, column, make_mapping, mapping_document
 
 EXAMPLES = settings(max_examples=150, deadline=None)
@@ -170,3 +175,50 @@ def test_a_mapping_without_a_plan_says_why_and_is_written_plainly(document, why)
     records = [encode_change(Change(5, 0, {"id": {"S": "k"}}, {"id": {"S": "k"}}))]
     plainly = Plainly(mapping, records, decode_change)
     assert writer.write_changes(records, plainly) == plainly.csv()
+
+
+@EXAMPLES
+@given(attribute=NESTED | ATTRIBUTES)
+def test_a_document_is_written_as_its_columns_encoder_writes_it(attribute):
+    try:
+        typed = msgspec.json.decode(dump(attribute))  # which lets no lone surrogate through
+        written = write_any(typed)
+    except REFUSALS:
+        return  # the plain modules decide
+    assert written == encode_json(plain_value(typed, ""))
+
+
+@pytest.mark.parametrize("levels", [MAX_OPEN_DEPTH, MAX_OPEN_DEPTH + 2, 99, 120])
+def test_documents_of_any_depth_are_written_as_by_the_plain_modules(levels):
+    attribute = {"S": "x"}
+    for _ in range(levels):
+        attribute = {"L": [attribute]}
+    asked = asked_for(make_mapping(column("doc", "JSON")), lines_of({"doc": attribute}))
+    assert asked == ([] if levels <= MAX_OPEN_DEPTH else [0])
+
+
+@pytest.mark.parametrize("name", ["n" * 16_000, "n" * 16_384, "é" * 40_000])
+def test_documents_with_long_names_are_written_as_by_the_plain_modules(name):
+    asked_for(make_mapping(column("doc", "JSON")), lines_of({"doc": {"M": {name: {"N": "1"}}}}))
+
+
+MOMENTS = ["2024-02-29", "2023-02-29", "2026-12-31T23:59:59Z", "2026-01-02 24:00:00", "2026-01-02T03:04:60Z"]
+MOMENTS += ["1970-01-01T00:00:00", "2038-01-19T03:14:08Z", "0999-01-01T00:00:00", "2026-01-02T03:04:05.120Z"]
+MOMENTS += [
+    "2026-01-02T03:04:05.123456Z",
+    "2026-01-02T03:04:05+02:00",
+    "2026-13-01",
+    "2026-1-2",
+    "2026-01-02T03:04:05ZZ",
+]
+
+
+@pytest.mark.parametrize("kind", ["DATE", "DATETIME", "DATETIME(3)", "DATETIME(6)", "TIMESTAMP", "TIMESTAMP(3)"])
+def test_dates_and_times_are_written_as_by_the_plain_modules(kind):
+    mapping = make_mapping(column("at", kind), schema={"properties": {"at": {"type": "string"}}})
+    asked_for(mapping, lines_of(*({"at": {"S": moment}} for moment in MOMENTS)))
+
+
+def test_a_quoted_name_has_one_answer_for_null_and_for_nothing_there():
+    mapping = make_mapping(column("doc", "JSON", '"a"'), column("text", "VARCHAR(5)", '"a"'))
+    asked_for(mapping, lines_of({"a": {"NULL": True}}, {}, {"a": {"S": "x"}}))
