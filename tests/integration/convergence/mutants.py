@@ -72,12 +72,13 @@ def keep_the_mark_of_deletes(statement: str) -> str:
     return re.sub(r"  \S+`_deleted` = IF[^\n]*,\n", "", statement)
 
 
-def merge_the_first_line_of_a_key(statement: str) -> str:
-    """Take of several rows of a key in a batch the one that stands first, and not the newest."""
+def merge_the_oldest_version_of_a_key(statement: str) -> str:
+    """Take of several rows of a key in a batch the oldest, and not the newest."""
     staged = re.search(r"FROM (\S+) AS", statement)
     assert staged
-    first = f"SELECT MIN(_row) FROM {staged[1]} GROUP BY pk, sk"
-    return statement.replace(f"FROM {staged[1]} AS", f"FROM (SELECT * FROM {staged[1]} WHERE _row IN ({first})) AS")
+    oldest = f"SELECT pk, sk, MIN(_version) FROM {staged[1]} GROUP BY pk, sk"
+    rows = f"SELECT * FROM {staged[1]} WHERE (pk, sk, _version) IN ({oldest})"
+    return statement.replace(f"FROM {staged[1]} AS", f"FROM ({rows}) AS")
 
 
 def compare_as_doubles(statement: str) -> str:
@@ -192,17 +193,6 @@ def commit_what_failed(set_attribute: SetAttribute) -> None:
     set_attribute(Aurora, "transaction", transaction)
 
 
-def keep_what_was_staged(set_attribute: SetAttribute) -> None:
-    """Stage a batch beside what an import that failed has left on the connection."""
-    original = sql.create_staged
-
-    def create_staged(mapping: Mapping, collation: str) -> str:
-        return original(mapping, collation).replace("TEMPORARY TABLE", "TEMPORARY TABLE IF NOT EXISTS")
-
-    set_attribute(sql, "create_staged", create_staged)
-    set_attribute(sql, "drop_staged", lambda _mapping: "DO 0")
-
-
 def lose_what_an_export_refused(set_attribute: SetAttribute) -> None:
     set_attribute(converting, "encode_failed_record", lambda _record: b"")
 
@@ -314,7 +304,7 @@ def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
 MUTANTS = [
     Mutant("the merge has no guard", remove_guard_from_merge),
     Mutant("the last of two rows of the same version wins", break_merge(prefer_the_last_of_a_version)),
-    Mutant("the first line of a key in a batch wins", break_merge(merge_the_first_line_of_a_key)),
+    Mutant("the oldest version of a key in a batch wins", break_merge(merge_the_oldest_version_of_a_key)),
     Mutant("rows are not marked as deleted", break_merge(keep_the_mark_of_deletes)),
     Mutant("the version is assigned first", break_merge(assign_version_first)),
     Mutant("versions are compared as doubles", break_merge(compare_as_doubles)),
@@ -330,7 +320,6 @@ MUTANTS = [
     Mutant("a batch is named by its objects' names", forget_contents),
     Mutant("the ledger counts every row as changed", count_every_row_as_changed),
     Mutant("what a failed import did is committed", commit_what_failed),
-    Mutant("what a failed import staged is merged by the next", keep_what_was_staged),
     Mutant("the ledger's row is committed first", commit_ledger_first),
     Mutant("the ledger's counts are committed last", merge_before_ledger),
     Mutant("keys are padded with spaces", pad_keys),
