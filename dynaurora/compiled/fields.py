@@ -154,6 +154,14 @@ def integer_field(column: Column, value: str, number: int) -> Code:
     return encoded_field(column, value, number)
 
 
+def time_field(column: Column, value: str, number: int) -> Code:
+    """Return the code for the time of a change, a whole number."""
+    if column.type.kind not in INTEGER_BITS:
+        return encoded_field(column, value, number)
+    low, high = bounds_of(column)
+    return Code([f"if not {low} <= {value} <= {high}: raise Unsure"], value, {})
+
+
 def encoded_field(column: Column, value: str, number: int) -> Code:
     """Return the code for any plain value: the column's own encoder."""
     name = f"encode{number}"

@@ -27,6 +27,7 @@ from dynaurora.compiled.fields import (
     encoded_field,
     integer_field,
     text_field,
+    time_field,
     written_field,
 )
 from dynaurora.compiled.plans import is_searched
@@ -359,7 +360,7 @@ class _Writer:
 
     def _changed_at(self, number: int, column: Column) -> tuple[list[str], str]:
         if self.changed_at_ms is None:
-            code = encoded_field(column, "changed_at_ms", number)
+            code = time_field(column, "changed_at_ms", number)
             self.names |= code.names
             return code.lines, f"{{{self._escape(code.field)}}}"
         try:
