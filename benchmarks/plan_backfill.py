@@ -52,13 +52,13 @@ class Objects:
         self.bodies[f"{FOLDER}/{name}.md5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest())
 
 
-def make_export(files: int) -> Objects:
-    """Return the manifests of an export of so many data files."""
+def make_export(files: int, items_of_a_file: int = ITEMS_OF_A_FILE, billed_bytes: int = 10**12) -> Objects:
+    """Return the manifests of an export of so many data files, each of so many items."""
     objects = Objects()
     lines = (
         json.dumps(
             {
-                "itemCount": ITEMS_OF_A_FILE,
+                "itemCount": items_of_a_file,
                 "md5Checksum": "NEUfJ3vQIoi9hYFmUSOhBA==",
                 "etag": "c8f0d3d2fcd5a3a8f3f4f8d0b5a0a7f2-1",
                 "dataFileS3Key": f"{FOLDER}/data/{number:026}.json.gz",
@@ -74,8 +74,8 @@ def make_export(files: int) -> Objects:
         "exportTime": "2023-11-14T22:13:20.000Z",
         "s3Bucket": BUCKET,
         "manifestFilesS3Key": f"{FOLDER}/manifest-files.json",
-        "billedSizeBytes": 10**12,
-        "itemCount": files * ITEMS_OF_A_FILE,
+        "billedSizeBytes": billed_bytes,
+        "itemCount": files * items_of_a_file,
         "outputFormat": "DYNAMODB_JSON",
     }
     objects.write_manifest("manifest-summary", json.dumps(summary).encode())

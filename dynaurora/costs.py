@@ -1,8 +1,9 @@
 """What a run costs, roughly: its own quantities at the list prices of us-east-1.
 
 Prices are in US dollars, of the first tier, without free tiers (aws.amazon.com/dynamodb/pricing/on-demand,
-/lambda/pricing, /step-functions/pricing and /s3/pricing, as of November 2025). What Aurora does for the imports is not
-in it: it is billed by capacity, not by run.
+/lambda/pricing, /step-functions/pricing, /s3/pricing, /firehose/pricing, /eventbridge/pricing,
+/secrets-manager/pricing, /rds/aurora/pricing, /cloudwatch/pricing and /xray/pricing, as of November 2025). What Aurora
+does for the imports is not in a run's cost: it is billed by capacity, not by run.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ PRICES: Final = {
     "Step Functions": (0.025 / 1e3, "state transition"),
     "S3 writes": (0.005 / 1e3, "request"),
     "S3 reads": (0.0004 / 1e3, "request"),
+    "Firehose": (0.029, "GB"),
+    "EventBridge": (1.00 / 1e6, "event"),
+    "Secrets Manager": (0.05 / 1e4, "call"),
+    "Aurora I/O": (0.20 / 1e6, "I/O request"),
+    "CloudWatch Logs": (0.50, "GB"),
+    "X-Ray": (5.00 / 1e6, "trace"),
 }
-"""US dollars for one unit; Lambda's are those of arm64."""
+"""US dollars for one unit; Lambda's are those of arm64. The model of benchmarks/cost_model.py uses all of them, and an
+estimate of a run those that are the run's own."""
 
 TRANSITIONS_OF_A_BATCH: Final = 4 + 4
 """Start, Convert export, Import batch and the end; in import_batch start, task, choice and end."""
@@ -75,8 +83,13 @@ def estimate_cost(plan: Plan | None, usage: Usage) -> dict[str, Any]:
         "S3 writes": WRITES_OF_A_BATCH * usage.batches + files,
         "S3 reads": READS_OF_A_BATCH * usage.batches + files,
     }
-    lines = [
+    lines = price(quantities)
+    return {"total_usd": round(sum(line.usd for line in lines), 6), "lines": [asdict(line) for line in lines]}
+
+
+def price(quantities: dict[str, float]) -> list[CostLine]:
+    """Return what quantities of things in PRICES cost."""
+    return [
         CostLine(what, round(quantity, 6), PRICES[what][1], round(quantity * PRICES[what][0], 6))
         for what, quantity in quantities.items()
     ]
-    return {"total_usd": round(sum(line.usd for line in lines), 6), "lines": [asdict(line) for line in lines]}

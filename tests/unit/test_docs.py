@@ -7,8 +7,7 @@ import click
 import pytest
 
 from backfill.cli import main
-from dynaurora.costs import PRICES
-from tests.reader import DOCS, PROJECT, list_pages, read_blocks, read_headings
+from tests.reader import PROJECT, list_pages, read_blocks, read_headings
 
 COMMAND = re.compile(r"(?<![\w=/])dynaurora (?P<words>[^)|\n]+)")
 """One of ours, also where it is in `$(…)` or before a pipe."""
@@ -36,15 +35,6 @@ def test_a_documented_command_is_understood(_page, words):
         name, command, words = command.resolve_command(context, words)
         assert command, name
     command.make_context(name, words)
-
-
-PRICE = re.compile(r"\| (?P<what>[^|]+) \| (?P<usd>[0-9.]+) \| (?P<unit>[^|]+) \|")
-
-
-def test_the_documented_prices_are_those_of_the_estimate():
-    text = (DOCS / "backfill.md").read_text("utf-8")
-    documented = {row["what"]: (float(row["usd"]), row["unit"]) for row in PRICE.finditer(text)}
-    assert documented == {what: (pytest.approx(usd), unit) for what, (usd, unit) in PRICES.items()}
 
 
 def test_there_are_commands_in_the_docs():

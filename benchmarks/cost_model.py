@@ -1,0 +1,201 @@
+"""What a million changes and a million backfilled items cost: measured figures, stated assumptions, list prices.
+
+    python -m benchmarks.cost_model            prints the tables of docs/cost.md
+    python -m benchmarks.cost_model --write    and puts them, and the plot, into docs/
+
+Prices are those of `dynaurora.costs`, measured figures those of `figures.json`; everything else is a parameter here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field, replace
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.documents import to_table, write_marked
+from benchmarks.figures import Figures, read_figures
+from benchmarks.plots import draw_lines
+from dynaurora.costs import PRICES, READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, TRANSITIONS_OF_A_RUN, WRITES_OF_A_BATCH
+from dynaurora.costs import price as price_of
+from dynaurora.planning import MAX_BATCH_ITEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+MILLION = 1_000_000
+RATES = (1, 10, 100, 1_000, 10_000)
+"""Changes per second that the tables and the plot have."""
+FIREHOSE_STEP = 5 * 1024
+"""Firehose rounds each record up to 5 KB (Amazon Data Firehose Developer Guide, "Quota")."""
+FIREHOSE_GB = 1024**3
+AURORA_WRITE = 4096
+"""Bytes of log that Aurora counts as one write (Amazon Aurora FAQs, "How are I/Os calculated?")."""
+FULL_PROCESSOR_MB = 1769
+"""Memory at which a function has one processor (AWS Lambda Developer Guide, "Configure Lambda function memory")."""
+CHANGES_OF_A_SHARD = 1000
+"""Writes per second that one partition of a table takes, of up to 1 KB (DynamoDB Developer Guide, partition limits)."""
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What was not measured, and the stack's settings, at their defaults."""
+
+    buffer_seconds: float = 60
+    buffer_bytes: float = 16 * 2**20
+    transform_seconds: float = 5
+    transform_bytes: float = 2**20
+    forward_records: float = 500
+    forward_seconds: float = 1
+    forward_memory_mb: int = 512
+    transform_memory_mb: int = 1024
+    convert_memory_mb: int = FULL_PROCESSOR_MB
+    import_memory_mb: int = 256
+    call_seconds: float = 0.05
+    """Of a call of an AWS service by a function."""
+    import_calls: int = 9
+    """Calls of an import besides loading and merging: the secret, the connection, and those of S3."""
+    log_bytes: float = 1500
+    """That an invocation logs, its report and metrics included."""
+    traced_share: float = 0.05
+    """Of invocations, by X-Ray's default rule."""
+    page_reads_of_a_row: float = 0.0
+    """Pages that Aurora has to read for a row: 0 where the table's keys are in its memory, 1 where none is."""
+    figures: Figures = field(default_factory=read_figures)
+
+
+def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
+    """Return the quantities of what a million changes use, at so many changes per second."""
+    figures = assumed.figures
+    shards = ceil(rate / CHANGES_OF_A_SHARD)
+    forwards = MILLION / max(1, min(assumed.forward_records, rate / shards * assumed.forward_seconds))
+    in_transform = min(assumed.transform_bytes / figures.change_bytes, rate * assumed.transform_seconds)
+    transforms = MILLION / max(1, in_transform)
+    batches = MILLION / max(1, min(assumed.buffer_bytes / figures.row_bytes, rate * assumed.buffer_seconds))
+    invocations = forwards + transforms + batches
+    forward_seconds = forwards * assumed.call_seconds + cpu(figures.forward_cpu_us, assumed.forward_memory_mb)
+    transform_seconds = cpu(figures.transform_cpu_us, assumed.transform_memory_mb)
+    import_seconds = batches * assumed.import_calls * assumed.call_seconds
+    import_seconds += MILLION / figures.import_existing_rows_per_second
+    return {
+        "Firehose": MILLION * ceil(figures.change_bytes / FIREHOSE_STEP) * FIREHOSE_STEP / FIREHOSE_GB,
+        "Lambda compute": gigabytes(assumed.forward_memory_mb) * forward_seconds
+        + gigabytes(assumed.transform_memory_mb) * transform_seconds
+        + gigabytes(assumed.import_memory_mb) * import_seconds,
+        "Lambda requests": invocations,
+        "Step Functions": batches * TRANSITIONS_OF_A_BATCH / 2,
+        "S3 writes": batches * 3,
+        "S3 reads": batches * READS_OF_A_BATCH,
+        "EventBridge": batches,
+        "Secrets Manager": batches,
+        "Aurora I/O": MILLION * (figures.redo_bytes_existing / AURORA_WRITE + assumed.page_reads_of_a_row),
+        "CloudWatch Logs": invocations * assumed.log_bytes / 1e9,
+        "X-Ray": invocations * assumed.traced_share,
+    }
+
+
+def cost_backfill(items: float, assumed: Assumptions) -> dict[str, float]:
+    """Return the quantities of what a million items use, in a backfill of so many."""
+    figures = assumed.figures
+    batches = ceil(items / MAX_BATCH_ITEMS)
+    shared = MILLION / items
+    convert_seconds = cpu(figures.convert_cpu_us, assumed.convert_memory_mb) / MILLION * items
+    convert_seconds += batches * 6 * assumed.call_seconds
+    import_seconds = items / figures.import_new_rows_per_second + batches * assumed.import_calls * assumed.call_seconds
+    invocations = 2 * batches + TRANSITIONS_OF_A_RUN
+    quantities = {
+        "DynamoDB export": items * figures.item_bytes / 1e9,
+        "Lambda compute": gigabytes(assumed.convert_memory_mb) * convert_seconds
+        + gigabytes(assumed.import_memory_mb) * import_seconds,
+        "Lambda requests": invocations,
+        "Step Functions": batches * TRANSITIONS_OF_A_BATCH + TRANSITIONS_OF_A_RUN,
+        "S3 writes": batches * (WRITES_OF_A_BATCH + 1),
+        "S3 reads": batches * (READS_OF_A_BATCH + 1),
+        "Secrets Manager": batches,
+        "Aurora I/O": items * (figures.redo_bytes_new / AURORA_WRITE + assumed.page_reads_of_a_row),
+        "CloudWatch Logs": invocations * assumed.log_bytes / 1e9,
+        "X-Ray": invocations * assumed.traced_share,
+    }
+    return {what: quantity * shared for what, quantity in quantities.items()}
+
+
+def cpu(microseconds: float, memory_mb: int) -> float:
+    """Return how many seconds a function of that memory takes for a million times so much CPU time."""
+    return microseconds / min(1.0, memory_mb / FULL_PROCESSOR_MB)
+
+
+def gigabytes(memory_mb: int) -> float:
+    """Return memory as Lambda bills it."""
+    return memory_mb / 1024
+
+
+def total(quantities: dict[str, float]) -> float:
+    """Return what quantities cost, in US dollars."""
+    return sum(line.usd for line in price_of(quantities))
+
+
+def tables(assumed: Assumptions | None = None) -> dict[str, str]:
+    """Return the tables of docs/cost.md, by their marks."""
+    assumed = assumed or Assumptions()
+    uncached = replace(assumed, page_reads_of_a_row=1.0)
+    return {
+        "changes": _by_column(
+            "a million changes, at so many a second", {f"{rate:,}": cost_changes(rate, assumed) for rate in RATES}
+        ),
+        "backfill": _by_column(
+            "a million items, of a table of so many",
+            {f"{items:,}": cost_backfill(items, assumed) for items in (10_000, MILLION, 10**9)},
+        ),
+        "reads": to_table(
+            ("where no key is in Aurora's memory", "a million, dollars"),
+            [
+                ("changes, at 100 a second", f"{total(cost_changes(100, uncached)):.3f}"),
+                ("items of a backfill of a million", f"{total(cost_backfill(MILLION, uncached)):.3f}"),
+            ],
+        ),
+        "prices": to_table(
+            ("what", "dollars", "for one"),
+            [(what, f"{usd:.10f}".rstrip("0"), unit) for what, (usd, unit) in PRICES.items()],
+        ),
+    }
+
+
+def _by_column(title: str, columns: dict[str, dict[str, float]]) -> str:
+    whats = sorted(
+        {what for quantities in columns.values() for what in quantities},
+        key=lambda what: -max(quantities.get(what, 0) * PRICES[what][0] for quantities in columns.values()),
+    )
+    rows = [
+        (what, *(f"{quantities.get(what, 0) * PRICES[what][0]:.3f}" for quantities in columns.values()))
+        for what in whats
+    ]
+    rows.append(("**together**", *(f"**{total(quantities):.3f}**" for quantities in columns.values())))
+    return to_table((title, *columns), rows)
+
+
+def plot(assumed: Assumptions | None = None) -> str:
+    """Return the plot of docs/cost.md, as SVG: dollars for a million changes, by their rate."""
+    assumed = assumed or Assumptions()
+    costs = {rate: cost_changes(rate, assumed) for rate in RATES}
+    lines = {"together": [total(costs[rate]) for rate in RATES]}
+    for what in ("Firehose", "Step Functions", "Lambda compute"):
+        lines[what] = [costs[rate][what] * PRICES[what][0] for rate in RATES]
+    labels = [f"{rate:,}" for rate in RATES]
+    return draw_lines("US dollars for a million changes", "changes per second", labels, lines)
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Print the tables, and write them where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="put tables and plot into docs/")
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    print("\n\n".join(tables().values()))
+    if options.write:
+        write_marked(DOCS / "cost.md", tables())
+        (DOCS / "cost.svg").write_text(plot(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

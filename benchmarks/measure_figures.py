@@ -1,0 +1,137 @@
+"""Measure the figures of `benchmarks.figures`.
+
+python -m benchmarks.measure_figures            prints them
+python -m benchmarks.measure_figures --write    and keeps them
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from benchmarks.database import Database, local_database, make_rows, shuffled
+from benchmarks.figures import FILE, Figures
+from benchmarks.growth import convert, run, write_data_file
+from benchmarks.results import describe_machine
+from benchmarks.timing import seconds_of
+from dynaurora.changes import encode_change, from_stream_record
+from dynaurora.csv_batches import encode_row
+from dynaurora.forwarding import Forwarder
+from dynaurora.mapping import load_mapping
+from dynaurora.planning import MAX_BATCH_ITEMS
+from dynaurora.rows import RowMapper
+from dynaurora.transforming import transform_records
+from local.clicks import tell_seeded
+
+RECORDS = 500
+"""Of one call of forward_changes and of transform_changes."""
+ROUNDS = 5
+ITEMS = 50_000
+
+
+def measure_figures() -> Figures:
+    """Measure all of them."""
+    clicks = [story[0].request["PutRequest"]["Item"] for story in tell_seeded(RECORDS, seed=0, run="bench")]
+    records = list(map(to_stream_record, clicks, range(len(clicks))))
+    changes = [encode_change(from_stream_record(record)) for record in records]
+    rows = list(map(encode_row, make_rows(range(1000), 1)))
+    with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory:
+        written = write_data_file(Path(directory), ITEMS)
+        converting = median(run(convert, written).microseconds for _ in range(ROUNDS))
+    with local_database() as database:
+        importing = measure_imports(database)
+    return Figures(
+        convert_cpu_us=round(converting, 1),
+        forward_cpu_us=round(measure_forwarding(records), 1),
+        transform_cpu_us=round(measure_transforming(changes), 1),
+        item_bytes=round(sum(len(json.dumps({"Item": click})) + 1 for click in clicks) / len(clicks)),
+        change_bytes=round(sum(map(len, changes)) / len(changes)),
+        row_bytes=round(sum(map(len, rows)) / len(rows)),
+        **importing,
+    )
+
+
+def to_stream_record(item: Any, number: int) -> dict[str, Any]:
+    """Return the record of an item's insert, as Lambda receives it."""
+    return {
+        "eventID": str(number),
+        "eventName": "INSERT",
+        "eventSource": "aws:dynamodb",
+        "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/web_analytics/stream/2026",
+        "dynamodb": {
+            "ApproximateCreationDateTime": 1_763_900_000,
+            "Keys": {name: item[name] for name in ("page_id", "activity_dt")},
+            "NewImage": item,
+            "SequenceNumber": f"{111 * 10**21 + number}",
+            "SizeBytes": 400,
+            "StreamViewType": "NEW_IMAGE",
+        },
+    }
+
+
+def measure_forwarding(records: list[dict[str, Any]]) -> float:
+    """Return the microseconds for a change."""
+    forwarder = Forwarder("web_analytics", TakingStream(), cast("Any", None), "landing", False, "arn")
+    return median(seconds_of(lambda: forwarder.forward(records)) for _ in range(4 * ROUNDS)) / len(records) * 1e6
+
+
+class TakingStream:
+    """A delivery stream that takes everything."""
+
+    def put(self, records: list[bytes]) -> list[str | None]:
+        """Take a batch, and refuse nothing."""
+        return [None] * len(records)
+
+
+def measure_transforming(changes: list[bytes]) -> float:
+    """Return the microseconds for a change."""
+    mapper = RowMapper(load_mapping("web_analytics"))
+    records = [{"recordId": str(n), "data": base64.b64encode(data).decode()} for n, data in enumerate(changes)]
+    return (
+        median(seconds_of(lambda: transform_records(records, mapper)) for _ in range(4 * ROUNDS)) / len(records) * 1e6
+    )
+
+
+def measure_imports(database: Database) -> dict[str, float]:
+    """Return what importing a batch takes, of new rows and of existing ones."""
+    taken: dict[str, list[float]] = {"new": [], "existing": [], "cpu": [], "redo_new": [], "redo_existing": []}
+    for number in range(ROUNDS):
+        database.empty()
+        for version, kind in enumerate(("new", "existing")):
+            batch = database.write(make_rows(shuffled(range(MAX_BATCH_ITEMS), number), version))
+            redo, cpu, started = database.redo_bytes(), time.process_time(), time.perf_counter()
+            database.import_batch(batch)
+            taken[kind].append(MAX_BATCH_ITEMS / (time.perf_counter() - started))
+            taken["cpu"].append((time.process_time() - cpu) * 1000)
+            taken[f"redo_{kind}"].append((database.redo_bytes() - redo) / MAX_BATCH_ITEMS)
+    return {
+        "import_cpu_ms": round(median(taken["cpu"])),
+        "import_new_rows_per_second": round(median(taken["new"]), -3),
+        "import_existing_rows_per_second": round(median(taken["existing"]), -3),
+        "redo_bytes_new": round(median(taken["redo_new"])),
+        "redo_bytes_existing": round(median(taken["redo_existing"])),
+    }
+
+
+def main() -> None:
+    """Measure, print, and keep where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"keep them, in {FILE.name}")
+    options = parser.parse_args()
+    text = json.dumps(
+        {"machine": describe_machine(), "figures": asdict(measure_figures())}, indent=2, ensure_ascii=False
+    )
+    print(text)
+    if options.write:
+        FILE.write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

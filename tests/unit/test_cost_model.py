@@ -1,0 +1,58 @@
+"""docs/cost.md is what the model says, and the model is of this project: its prices, its settings, its figures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cost_model import DOCS, RATES, Assumptions, cost_backfill, cost_changes, plot, tables, total
+from benchmarks.documents import read_marked, to_table, write_marked
+from dynaurora.costs import PRICES
+
+
+def test_the_page_has_the_models_tables_and_plot():
+    assert read_marked(DOCS / "cost.md") == tables(), "run: python -m benchmarks.cost_model --write"
+    assert (DOCS / "cost.svg").read_text("utf-8") == plot(), "run: python -m benchmarks.cost_model --write"
+
+
+def test_every_price_is_used_by_one_of_the_two():
+    used = {*cost_changes(100, Assumptions()), *cost_backfill(1e6, Assumptions())}
+    assert used == set(PRICES)
+
+
+def test_faster_tables_pay_less_for_each_change_and_larger_ones_for_each_item():
+    assumed = Assumptions()
+    by_rate = [total(cost_changes(rate, assumed)) for rate in RATES]
+    by_size = [total(cost_backfill(size, assumed)) for size in (1e4, 1e6, 1e8, 1e10)]
+    assert by_rate == sorted(by_rate, reverse=True)
+    assert by_size == sorted(by_size, reverse=True)
+
+
+def test_firehose_bills_five_kilobytes_at_a_time():
+    def gigabytes(change_bytes):
+        assumed = Assumptions()
+        return cost_changes(100, replace(assumed, figures=replace(assumed.figures, change_bytes=change_bytes)))[
+            "Firehose"
+        ]
+
+    assert gigabytes(100) == gigabytes(5120) == pytest.approx(4.768, abs=0.001)
+    assert gigabytes(5121) == pytest.approx(2 * gigabytes(5120))
+
+
+def test_longer_buffers_make_fewer_batches():
+    often, seldom = (cost_changes(1, Assumptions(buffer_seconds=seconds)) for seconds in (60, 300))
+    assert often["EventBridge"] == pytest.approx(5 * seldom["EventBridge"])
+
+
+def test_a_table_replaces_what_is_between_its_marks_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "page.md"
+    path.write_text(
+        "before\n<!-- table: one -->\nold\n<!-- end -->\nbetween\n<!-- table: two -->\n<!-- end -->\nafter\n"
+    )
+    found = {"one": to_table(("a", "b"), [("1", "2")]), "two": "| x |"}
+    write_marked(path, found)
+    assert read_marked(path) == found
+    assert path.read_text() == (
+        "before\n<!-- table: one -->\n| a | b |\n| --- | --- |\n| 1 | 2 |\n<!-- end -->\n"
+        "between\n<!-- table: two -->\n| x |\n<!-- end -->\nafter\n"
+    )
