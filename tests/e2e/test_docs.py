@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.deployment import deploy
+from local.deployment import LOADERS, deploy
 from local.running import find_database
 from tests.e2e.conftest import PROJECT, LocalAws, make_reader
 from tests.e2e.runbook_faults import make_payload
@@ -44,7 +44,7 @@ def test_a_deployment_from_its_beginning_to_its_end(newcomer: Reader, idle_aws: 
         walk.through("Delete the stack")
         assert idle_aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics") == [(0,)]
         walk.through("Delete what stays")
-    assert idle_aws.query("SELECT User FROM mysql.user WHERE User LIKE 'dynaurora%'") == []
+    assert idle_aws.query(f"SELECT User FROM mysql.user WHERE User LIKE '{LOADERS}'") == []
     with newcomer.follow("docs/adopt-existing-table.md") as walk:
         add_items(idle_aws)
         walk.through("Look at the table")
