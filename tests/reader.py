@@ -25,6 +25,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 DOCS = PROJECT / "docs"
+TRUST = re.compile("^(NODE_EXTRA_CA_CERTS|SSL_CERT_(DIR|FILE)|PIP_.*|npm_config_.*|(https?|no)_proxy)$", re.IGNORECASE)
 COMMAND_SECONDS = 120
 PART = re.compile(
     r"^(?P<level>#{2,}) (?P<heading>.+?)$|^(?P<indent> *)```(?P<kind>[^\n`]*)\n(?P<body>.*?)^ *```$",
@@ -99,6 +100,11 @@ def find_missing(expected: str, printed: str) -> str | None:
     return None
 
 
+def trust() -> dict[str, str]:
+    """How this machine reaches package registries: its proxy and the certificates that it trusts."""
+    return {name: value for name, value in os.environ.items() if TRUST.search(name)}
+
+
 @dataclass(frozen=True)
 class Reader:
     """Somebody at a shell, with the programs that this project's people have."""
@@ -125,7 +131,7 @@ class Reader:
         answer = subprocess.run(
             ["bash", "-c", RUN_BLOCK.format(commands=block.commands, state=shlex.quote(str(self.state)))],
             cwd=self.directory,
-            env={"PATH": os.pathsep.join(search), "HOME": "/nowhere", **self.variables},
+            env={**trust(), "PATH": os.pathsep.join(search), "HOME": str(self.state.parent), **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

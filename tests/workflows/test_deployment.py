@@ -105,6 +105,8 @@ def test_everything_is_named_after_the_root_stack(deployed):
         "ListFailuresFunctionName": "clicks-list-failures",
         "ConvertFailuresFunctionName": "clicks-convert-failures",
         "SettleFailuresFunctionName": "clicks-settle-failures",
+        "CheckTargetFunctionName": "clicks-check-target",
+        "MeasureHealthFunctionName": "clicks-measure-health",
     }
     assert deployed["ImportBatchStateMachineArn"].endswith(":stateMachine:clicks-import-batch")
     assert deployed["BackfillTableStateMachineArn"].endswith(":stateMachine:clicks-backfill-table")

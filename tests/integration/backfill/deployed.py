@@ -389,21 +389,21 @@ class Deployed:
             FunctionResponseTypes=["ReportBatchItemFailures"],
             BisectBatchOnFunctionError=True,
         )
-        self.name_in_policies(created["UUID"])
+        self.rename_in_policies(self.event_source_mapping, created["UUID"])
         self.event_source_mapping = created["UUID"]
-        self.set_variables("CheckReadinessFunctionName", EVENT_SOURCE_MAPPING_ID=self.event_source_mapping)
+        for output in ("CheckReadinessFunctionName", "MeasureHealthFunctionName"):
+            self.set_variables(output, EVENT_SOURCE_MAPPING_ID=self.event_source_mapping)
         wait_until(lambda: self.describe_event_source_mapping()["State"] == "Enabled")
 
-    def name_in_policies(self, event_source_mapping: str) -> None:
-        """Let the policies of roles name a new mapping in the place of the present one."""
+    def rename_in_policies(self, old: str, new: str) -> None:
+        """Let the policies of roles name one thing in the place of another, as deploying the stack with it does."""
         iam = self.client("iam")
         for role in iam.list_roles()["Roles"]:
             for policy in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
                 names = {"RoleName": role["RoleName"], "PolicyName": policy}
                 document = json.dumps(iam.get_role_policy(**names)["PolicyDocument"])
-                if self.event_source_mapping in document:
-                    renamed = document.replace(self.event_source_mapping, event_source_mapping)
-                    iam.put_role_policy(**names, PolicyDocument=renamed)
+                if old in document:
+                    iam.put_role_policy(**names, PolicyDocument=document.replace(old, new))
 
     def replace_stream(self) -> None:
         """Switch the stream off and a new one on, and read that: what was not delivered is gone."""

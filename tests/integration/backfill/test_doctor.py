@@ -104,7 +104,8 @@ def secret(deployed: Deployed, wrong: bool) -> None:
     arn = (
         "arn:aws:secretsmanager:us-east-1:000000000000:secret:none" if wrong else deployed.outputs["DatabaseSecretArn"]
     )
-    deployed.set_variables("CheckTargetFunctionName", DATABASE_SECRET_ARN=arn)
+    (before,) = deployed.set_variables("CheckTargetFunctionName", DATABASE_SECRET_ARN=arn).values()
+    deployed.rename_in_policies(before, arn)
 
 
 @contextmanager

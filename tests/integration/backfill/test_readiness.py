@@ -10,6 +10,8 @@ from tests.integration.backfill.deployed import Deployed, make_items, wait_until
 
 pytestmark = pytest.mark.integration
 
+OTHER_MAPPING = str(uuid.UUID(int=0))
+
 
 def mend_stream(deployed: Deployed) -> None:
     deployed.replace_stream()
@@ -42,18 +44,22 @@ def enable_mapping(deployed: Deployed) -> None:
 
 
 def name_another_mapping(deployed: Deployed) -> None:
-    deployed.set_variables("CheckReadinessFunctionName", EVENT_SOURCE_MAPPING_ID=str(uuid.UUID(int=0)))
+    deployed.rename_in_policies(deployed.event_source_mapping, OTHER_MAPPING)
+    deployed.set_variables("CheckReadinessFunctionName", EVENT_SOURCE_MAPPING_ID=OTHER_MAPPING)
 
 
 def name_the_mapping(deployed: Deployed) -> None:
+    deployed.rename_in_policies(OTHER_MAPPING, deployed.event_source_mapping)
     deployed.set_variables("CheckReadinessFunctionName", EVENT_SOURCE_MAPPING_ID=deployed.event_source_mapping)
 
 
 def name_another_table(deployed: Deployed) -> None:
+    deployed.rename_in_policies(f"table/{deployed.table}", "table/no_such_table")
     deployed.set_variables("CheckReadinessFunctionName", SOURCE_TABLE="no_such_table")
 
 
 def name_the_table(deployed: Deployed) -> None:
+    deployed.rename_in_policies("table/no_such_table", f"table/{deployed.table}")
     deployed.set_variables("CheckReadinessFunctionName", SOURCE_TABLE=deployed.table)
 
 
@@ -64,7 +70,7 @@ FAULTS: dict[str, tuple[Act, Act, tuple[str, ...]]] = {
     "stream shows keys only": (show_keys_only, mend_stream, ("view is KEYS_ONLY", "NEW_AND_OLD_IMAGES")),
     "mapping reads another stream": (read_another_stream, mend_stream, ("and the table's stream is", "deploy")),
     "mapping is disabled": (disable_mapping, enable_mapping, ("is Disabled", "--enabled")),
-    "mapping is missing": (name_another_mapping, name_the_mapping, (str(uuid.UUID(int=0)), "deploy the stack")),
+    "mapping is missing": (name_another_mapping, name_the_mapping, (OTHER_MAPPING, "deploy the stack")),
     "table is missing": (name_another_table, name_the_table, ("no table no_such_table", "SourceTableName")),
 }
 
