@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.items import CLICKS, write_export
 from benchmarks.results import Result, is_quick, print_results
+from benchmarks.sink import Sink
 from dynaurora.converting import Converted, Converter
 from dynaurora.exports import DataFile
-from dynaurora.objects import PART_BYTES
 from dynaurora.rows import RowMapper
 
 if TYPE_CHECKING:
@@ -53,24 +53,6 @@ class Repeated(io.RawIOBase):
         return size
 
 
-class OnePart:
-    """An upload that holds one part at a time, as `S3Upload` does, and sends it nowhere."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._pieces: list[bytes] = []
-        self._held = 0
-
-    def write(self, data: bytes) -> None:
-        """Add to it."""
-        self._pieces.append(data)
-        self._held += len(data)
-        self.size += len(data)
-        if self._held >= PART_BYTES:
-            b"".join(self._pieces)
-            self._pieces, self._held = [], 0
-
-
 def convert(times: int) -> dict[str, float]:
     """Convert a file, and return its size and what this process had resident, in MiB."""
     body = write_export(CLICKS.name, ITEMS)
@@ -88,7 +70,7 @@ def convert(times: int) -> dict[str, float]:
     file = DataFile(key="data.json.gz", items=ITEMS * times, md5=base64.b64encode(digest.digest()).decode())
     reset_peak()
     before = read_status("VmRSS")
-    converter._convert_file(file, OnePart(), OnePart(), Converted())  # type: ignore[arg-type]
+    converter._convert_file(file, Sink(), Sink(), Converted())
     return {"mb": len(body) * times / 1e6, "before": before, "peak": read_status("VmHWM")}
 
 

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.results import Result, is_quick, print_results
+from benchmarks.sink import Sink
 from dynaurora.converting import Converter
 from dynaurora.exports import DataFile
 from dynaurora.mapping import load_mapping
-from dynaurora.objects import PART_BYTES
 from dynaurora.planning import MAX_BATCH_ITEMS, PlannedBatch
 from dynaurora.rows import RowMapper
 from local.clicks import tell_seeded
@@ -151,31 +151,6 @@ class Files:
     def upload(self, bucket: str, key: str) -> Sink:  # noqa: ARG002 (there is one bucket)
         """Return an upload."""
         return Sink()
-
-
-class Sink:
-    """An upload that holds a part at a time, as the real one, and forgets it."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._pieces: list[bytes] = []
-        self._held = 0
-
-    def write(self, data: bytes) -> None:
-        """Hold a piece until there is a part of them."""
-        self._pieces.append(data)
-        self.size += len(data)
-        self._held += len(data)
-        if self._held >= PART_BYTES:
-            b"".join(self._pieces)
-            self._pieces, self._held = [], 0
-
-    def complete(self) -> str:
-        """Return an ETag."""
-        return "etag"
-
-    def abort(self) -> None:
-        """Forget it."""
 
 
 # Importing
