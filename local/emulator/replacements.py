@@ -56,13 +56,18 @@ class Symbol:
         holder, name, is_key = self._holder()
         return holder[name] if is_key else getattr(holder, name)
 
-    def set(self, function: Callable[..., Any]) -> None:
-        """Put ``function`` in its place."""
+    def is_there(self) -> bool:
+        """Tell whether there is something in this place. Raises ImportError or AttributeError where no place is."""
+        holder, name, is_key = self._holder()
+        return name in holder if is_key else hasattr(holder, name)
+
+    def set(self, value: object) -> None:
+        """Put ``value`` in its place."""
         holder, name, is_key = self._holder()
         if is_key:
-            holder[name] = function
+            holder[name] = value
         else:
-            setattr(holder, name, function)
+            setattr(holder, name, value)
 
 
 class Replacements:
@@ -70,6 +75,7 @@ class Replacements:
 
     def __init__(self) -> None:
         self._planned: list[tuple[Symbol, Callable[[Any], Callable[..., Any]]]] = []
+        self._added: list[tuple[Symbol, object]] = []
         self._differences: list[str] = []
 
     def require(self, module: str, path: str, signature: str) -> None:
@@ -92,9 +98,18 @@ class Replacements:
         self.require(module, path, signature)
         self._planned.append((Symbol(module, path), make))
 
+    def add(self, module: str, path: str, value: object) -> None:
+        """Put something into one of the emulator's dictionaries that it has nothing of."""
+        symbol = Symbol(module, path)
+        if symbol.is_there():
+            self._differences.append(f"{symbol} is there, and was not expected")
+        self._added.append((symbol, value))
+
     def apply(self) -> None:
         """Replace everything that was planned. Raises EmulatorChangedError, and changes nothing, on any difference."""
         if self._differences:
             raise EmulatorChangedError(self._differences)
         for symbol, make in self._planned:
             symbol.set(make(symbol.get()))
+        for symbol, value in self._added:
+            symbol.set(value)

@@ -43,6 +43,14 @@ def test_every_changed_function_is_named():
     assert "lambda_svc._poll_dynamodb_streams is not there" in said
 
 
+def test_a_resource_that_the_emulator_has_learnt_is_named():
+    said = run_with(
+        "from ministack.services.cloudformation import provisioners\n"
+        "provisioners._RESOURCE_HANDLERS['AWS::SecretsManager::RotationSchedule'] = {}"
+    )
+    assert "_RESOURCE_HANDLERS[AWS::SecretsManager::RotationSchedule] is there, and was not expected" in said
+
+
 def test_a_missing_interpreter_is_named():
     result = subprocess.run(
         [ensure("emulator"), "-m", "local.emulator"],
