@@ -29,6 +29,7 @@
     │   ├── ObjectMissingError
     │   ├── PrivilegeError
     │   ├── ReconciliationError
+    │   ├── RotationError
     │   ├── RowCountError
     │   ├── RunConflictError
     │   ├── SweepRefusedError
@@ -208,6 +209,12 @@ class ReconciliationError(TerminalError):
     """The items that a run exported are not those that it accounts for."""
 
     remedy = "Compare the run's report with its batches in `_dynaurora_imports`, then start the run again."
+
+
+class RotationError(TerminalError):
+    """A step of a rotation is asked for of a secret's version that no rotation has begun with."""
+
+    remedy = "Nothing was changed. Start a rotation with `aws secretsmanager rotate-secret`; it asks for the steps."
 
 
 class RowCountError(TerminalError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final, Literal, TypeAlias
 
 from botocore.exceptions import ClientError
 
@@ -10,17 +11,23 @@ from dynaurora import aws
 from dynaurora.aurora import Credentials
 from dynaurora.errors import MissingSecretError
 
+Stage: TypeAlias = Literal["AWSCURRENT", "AWSPENDING"]
+CURRENT: Final = "AWSCURRENT"
+"""The stage of the version that is in use."""
+PENDING: Final = "AWSPENDING"
+"""The stage of the version that a rotation is about to bring into use."""
 
-def read_credentials(secret_arn: str) -> Credentials:
-    """Return the newest user and password of a secret, `{"username": …, "password": …}`.
+
+def read_credentials(secret_arn: str, stage: Stage = CURRENT) -> Credentials:
+    """Return the user and password of a secret, `{"username": …, "password": …}`; the newest that is in use.
 
     It is read for each connection, so that a rotation needs no cache to expire. Raises MissingSecretError where
-    the secret is not there, is marked for deletion, or lacks a field.
+    the secret is not there, is marked for deletion, has no version in that stage, or lacks a field.
     """
     try:
         with aws.translated_errors():
-            text = aws.client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"]
-        document = json.loads(text)
+            answer = aws.client("secretsmanager").get_secret_value(SecretId=secret_arn, VersionStage=stage)
+        document = json.loads(answer["SecretString"])
         username, password = document["username"], document["password"]
         if not (isinstance(username, str) and isinstance(password, str)):
             raise TypeError("username and password are text")
@@ -31,3 +38,17 @@ def read_credentials(secret_arn: str) -> Credentials:
         raise MissingSecretError(problem) from error
     except (KeyError, TypeError, ValueError) as error:
         raise MissingSecretError(f"The secret {secret_arn} is not JSON with username and password.") from error
+
+
+def find_pending(secret_arn: str) -> Credentials | None:
+    """Return what the rotation that is under way makes of the secret; None where there is none, or it has not begun."""
+    try:
+        return read_credentials(secret_arn, PENDING)
+    except MissingSecretError:
+        return None
+
+
+def read_candidates(secret_arn: str) -> list[Credentials]:
+    """Return what the secret's user may log in with: what is in use first, then what a rotation makes of it."""
+    current, pending = read_credentials(secret_arn), find_pending(secret_arn)
+    return [current, *([pending] if pending else [])]

@@ -85,6 +85,11 @@ class PrepareTargetSettings(DatabaseSettings):
 
 
 @dataclass(frozen=True)
+class RotateLoaderSecretSettings(DatabaseSettings):
+    """Settings of rotate_loader_secret."""
+
+
+@dataclass(frozen=True)
 class CheckTargetSettings(DatabaseSettings):
     """Settings of check_target."""
 

@@ -1,7 +1,8 @@
 """SQL: every statement on the target's tables, made from its mapping.
 
 Identifiers come from a checked mapping and are quoted in backticks; values are bound. Every statement runs on
-Aurora MySQL 3, MySQL 8 and MariaDB alike; what differs between servers is the name of the key collation.
+Aurora MySQL 3, MySQL 8 and MariaDB alike; what differs between servers is the name of the key collation, and how a user
+changes a password of theirs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ def key_collation(server_version: str) -> str:
 
     `utf8mb4_bin` would not do: it takes "a" and "a " for the same key.
     """
-    return "utf8mb4_nopad_bin" if "mariadb" in server_version.lower() else "utf8mb4_0900_bin"
+    return "utf8mb4_nopad_bin" if _is_mariadb(server_version) else "utf8mb4_0900_bin"
+
+
+def set_own_password(server_version: str) -> str:
+    """Return the statement by which a user, who needs no right for it, gets another password."""
+    return "SET PASSWORD = PASSWORD(%s)" if _is_mariadb(server_version) else "ALTER USER USER() IDENTIFIED BY %s"
 
 
 def create_replica(mapping: Mapping, collation: str) -> str:
@@ -212,6 +218,10 @@ def _definition(column: Column, key_collation: str | None) -> str:
         return f"{definition} NULL"  # said aloud: a TIMESTAMP would otherwise be NOT NULL on some servers
     collated = f" CHARACTER SET utf8mb4 COLLATE {key_collation}" if column.type.is_text else ""
     return f"{definition}{collated} NOT NULL"
+
+
+def _is_mariadb(server_version: str) -> bool:
+    return "mariadb" in server_version.lower()
 
 
 def _field_names(mapping: Mapping) -> list[str]:

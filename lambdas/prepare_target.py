@@ -9,7 +9,7 @@ from dynaurora.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.mapping import load_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.preparing import prepare_database
-from dynaurora.secrets import read_credentials
+from dynaurora.secrets import read_candidates, read_credentials
 from dynaurora.settings import PrepareTargetSettings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def prepare() -> dict[str, str]:
     endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
-    applied = prepare_database(endpoint, administrator, loader, mapping)
+    applied = prepare_database(endpoint, administrator, lambda: read_candidates(settings.database_secret_arn), mapping)
     view = f"{mapping.database}.{mapping.table}"
     logger.info("Target prepared", extra={"view": view, "loader": loader.username, "migrations": applied})
     return {"View": view, "Loader": loader.username}

@@ -115,6 +115,21 @@ def test_the_secret_is_rotated_in_the_middle_of_a_load(drill: Drill) -> None:
     drill.check_nothing_failed()
 
 
+def test_secrets_manager_rotates_the_secret_in_the_middle_of_a_load(drill: Drill) -> None:
+    deployed, secrets = drill.deployed, drill.deployed.client("secretsmanager")
+    secret = {"SecretId": deployed.outputs["DatabaseSecretArn"]}
+    before = secrets.get_secret_value(**secret)
+    deployed.put(drill.make_items(20, 2000))
+    version = secrets.rotate_secret(**secret)["VersionId"]
+    deployed.put(drill.make_items(20, 2000))
+    drill.wait_until(lambda: secrets.get_secret_value(**secret)["VersionId"] == version)
+    assert secrets.get_secret_value(**secret)["SecretString"] != before["SecretString"]
+    deployed.put(drill.make_items(20, 2000))
+    drill.tell("changes were written before, during and after the loader was given another password")
+    drill.check_equal()
+    drill.check_nothing_failed()
+
+
 def read_errors(drill: Drill) -> str:
     """The events of the imports that are under way."""
     states = drill.deployed.client("stepfunctions")

@@ -84,6 +84,7 @@ KINDS = {
     "AWS::S3::BucketPolicy": "BucketPolicy",
     "AWS::Scheduler::Schedule": "Schedule",
     "AWS::Scheduler::ScheduleGroup": "ScheduleGroup",
+    "AWS::SecretsManager::RotationSchedule": "RotationSchedule",
     "AWS::SecretsManager::Secret": "Secret",
     "AWS::SNS::Subscription": "Subscription",
     "AWS::SNS::Topic": "Topic",

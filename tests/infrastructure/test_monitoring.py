@@ -36,6 +36,7 @@ COVERED_OTHERWISE = {
     "ImportBatchFunction": "ImportBatchErrorsAlarm",
     "MeasureHealthFunction": "UnmeasuredHealthAlarm",
     "CloseRunFunction": "UnclosedRunsAlarm",
+    "RotateLoaderSecretFunction": "RotateLoaderSecretErrorsAlarm",
 }
 """Functions with an alarm of their own. What a state machine calls fails its execution, which has one."""
 UNALARMED = {

@@ -59,6 +59,7 @@ IDS = {
     "import_batch": {"batch"},
     "record_failed_batch": {"batch"},
     "prepare_target": set(),
+    "rotate_loader_secret": set(),
     "check_target": set(),
     "forward_changes": set(),
     "transform_changes": set(),

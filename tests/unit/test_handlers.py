@@ -53,6 +53,7 @@ FUNCTIONS = {
     "describe_runs": DATABASE,
     "check_target": [*DATABASE, "LANDING_BUCKET"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN"],
+    "rotate_loader_secret": DATABASE,
 }
 
 

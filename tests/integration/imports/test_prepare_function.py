@@ -207,10 +207,10 @@ def test_a_database_that_is_not_there_yet_is_waited_for(target: Target, monkeypa
     monkeypatch.setattr(preparing, "connect", connect_late)
     monkeypatch.setattr(preparing, "PAUSE_SECONDS", 0.01)
     loader = Credentials(f"dynaurora_{secrets.token_hex(6)}", "of the loader")
-    prepare_database(target.endpoint, target.administrator, loader, target.mapping, wait_seconds=5)
+    prepare_database(target.endpoint, target.administrator, lambda: [loader], target.mapping, wait_seconds=5)
     with real(target.endpoint, target.administrator) as aurora:
         aurora.execute("DROP USER %s@'%%'", (loader.username,))
-    assert len(attempts) == 5, "three until it was there, and two to work"
+    assert len(attempts) == 6, "three until it was there, one to see the loader's password, and two to work"
 
 
 def test_a_database_that_never_comes_is_told(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,4 +220,6 @@ def test_a_database_that_never_comes_is_told(target: Target, monkeypatch: pytest
     monkeypatch.setattr(preparing, "connect", connect_never)
     monkeypatch.setattr(preparing, "PAUSE_SECONDS", 0.01)
     with pytest.raises(ConnectionLostError, match="It is down"):
-        prepare_database(target.endpoint, target.administrator, target.loader, target.mapping, wait_seconds=0.1)
+        prepare_database(
+            target.endpoint, target.administrator, lambda: [target.loader], target.mapping, wait_seconds=0.1
+        )
