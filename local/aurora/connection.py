@@ -43,6 +43,12 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES: Final = 1 << 18
 _CLOSE_TIMEOUT_SECONDS: Final = 1.0
 
+_TLS_PACKETS: Final = 1
+"""How much higher a client's sequence numbers are than the server's, which has not seen the request for TLS."""
+_INSECURE: Final = ServerError(
+    3159, "HY000", "Connections using insecure transport are prohibited while --require_secure_transport=ON."
+)
+
 _CHECK_ROLE: Final = (
     "BEGIN NOT ATOMIC"  # noqa: S608  # a constant
     f" IF NOT EXISTS (SELECT 1 FROM information_schema.ENABLED_ROLES WHERE ROLE_NAME = '{LOAD_ROLE}') THEN"
@@ -117,9 +123,9 @@ async def serve_client(client_socket: socket.socket, surroundings: Surroundings)
             server = await _connect_to_server(surroundings.server_socket)
             stack.push_async_callback(server.close)
             greeting = await read_packet(server.reader)
-            client, login, offset = await _greet(client_socket, greeting, surroundings.tls)
+            client, login = await _greet(client_socket, greeting, surroundings.tls)
             stack.push_async_callback(client.close)
-            if await _log_in(client, server, login, offset):
+            if await _log_in(client, server, login):
                 await Connection(client, server, surroundings).forward()
         except (OSError, EOFError) as error:  # one side is gone, or never was there; TLS failures are OSErrors as well
             logger.debug("connection ended: %r", error)
@@ -134,12 +140,11 @@ async def _connect_to_server(path: Path) -> Stream:
     return Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.ended)
 
 
-async def _greet(client_socket: socket.socket, greeting: Packet, tls: ssl.SSLContext) -> tuple[Stream, Packet, int]:
-    """Forward the server's greeting, go on in TLS if the client wants to, and read its login.
+async def _greet(client_socket: socket.socket, greeting: Packet, tls: ssl.SSLContext) -> tuple[Stream, Packet]:
+    """Forward the server's greeting, go on in TLS, and read the client's login; refuse one that does not want TLS.
 
     The socket is read to the byte until then: a client sends its first TLS message right behind its request for TLS,
-    and a stream's buffer would swallow it. Return the stream to the client, its login, and how much higher the client's
-    sequence numbers are than the server's.
+    and a stream's buffer would swallow it. Return the stream to the client, and its login.
     """
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(client_socket, offer_tls(greeting).encode())
@@ -147,10 +152,11 @@ async def _greet(client_socket: socket.socket, greeting: Packet, tls: ssl.SSLCon
         raise ConnectionAbortedError("the server refuses connections")
     login = await _receive_packet(client_socket)
     if not asks_for_tls(login):
-        return await _open_stream(client_socket, None), login, 0
+        await loop.sock_sendall(client_socket, _INSECURE.to_packet(login.sequence + 1).encode())
+        raise ConnectionAbortedError("the client does not use TLS")
     stream = await _open_stream(client_socket, tls)
     try:
-        return stream, await read_packet(stream.reader), 1
+        return stream, await read_packet(stream.reader)
     except BaseException:
         await stream.close()
         raise
@@ -173,8 +179,8 @@ async def _receive_exactly(client_socket: socket.socket, count: int) -> bytes:
     return received
 
 
-async def _open_stream(client_socket: socket.socket, tls: ssl.SSLContext | None) -> Stream:
-    """Make a stream of an accepted socket, as TLS server if told so."""
+async def _open_stream(client_socket: socket.socket, tls: ssl.SSLContext) -> Stream:
+    """Make a stream of an accepted socket, as TLS server."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_CHUNK_BYTES)
     protocol = _WatchedProtocol(reader)
@@ -182,16 +188,16 @@ async def _open_stream(client_socket: socket.socket, tls: ssl.SSLContext | None)
     return Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.ended)
 
 
-async def _log_in(client: Stream, server: Stream, login: Packet, offset: int) -> bool:
+async def _log_in(client: Stream, server: Stream, login: Packet) -> bool:
     """Forward the exchange that authenticates a client; tell whether the server let it in."""
-    await server.send(withdraw_tls(login).renumber(-offset).encode())
+    await server.send(withdraw_tls(login).renumber(-_TLS_PACKETS).encode())
     while True:
         answer = await read_packet(server.reader)
-        await client.send(answer.renumber(offset).encode())
+        await client.send(answer.renumber(_TLS_PACKETS).encode())
         if answer.payload[0] in (OK, ERROR):
             return answer.payload[0] == OK
         reply = await read_packet(client.reader)
-        await server.send(reply.renumber(-offset).encode())
+        await server.send(reply.renumber(-_TLS_PACKETS).encode())
 
 
 class Connection:

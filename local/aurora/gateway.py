@@ -1,7 +1,7 @@
 """The gateway: a TCP server in front of MariaDB that makes it look like Aurora MySQL.
 
-It ends TLS with the local certificate (plain connections are accepted as well) and makes `LOAD DATA FROM S3` work;
-`local.aurora.connection` says how. It serves from a thread of its own.
+It ends TLS with the local certificate, refuses connections without it, as a cluster that requires TLS does, and
+makes `LOAD DATA FROM S3` work; `local.aurora.connection` says how. It serves from a thread of its own.
 """
 
 import asyncio

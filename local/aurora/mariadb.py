@@ -62,6 +62,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "key-buffer-size": "1M",
     "performance-schema": "OFF",
     "max-connections": "200",
+    "require-secure-transport": "ON",  # a socket is one; the gateway refuses clients without TLS
     # Reachable by this user's processes only.
     "skip-networking": "ON",
     "skip-name-resolve": "ON",

@@ -63,6 +63,7 @@ class ServedDatabase:
             (version,) = cursor.fetchone() or ("",)
             for statement in declare_users(self.database, is_mariadb="MariaDB" in version):
                 cursor.execute(statement)
+            cursor.execute("SET GLOBAL require_secure_transport = ON")  # its socket is, and the gateway has TLS
 
     def _wait_for_root(self) -> "pymysql.Connection[Any]":
         """Connect as root, once the server is the final one.

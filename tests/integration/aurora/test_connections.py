@@ -1,4 +1,4 @@
-"""Clients of the gateway: TLS and plain, large and small, let in and kept out."""
+"""Clients of the gateway: with TLS and without, large and small, let in and kept out."""
 
 import hashlib
 import socket
@@ -34,15 +34,18 @@ def test_a_server_of_another_authority_is_refused_by_the_client(aurora, tmp_path
         pass  # and the gateway goes on
 
 
-def test_a_plain_client_is_served(aurora, run):
-    with aurora.connect(tls=False) as connection:
-        assert run(connection, "SELECT 1") == [(1,)]
+def test_a_plain_client_is_refused_as_the_server_would_refuse_it(aurora, mariadb):
+    with pytest.raises(pymysql.err.OperationalError, match="insecure transport are prohibited") as refusal:
+        aurora.connect(tls=False, ssl_disabled=True)
+    assert refusal.value.args[0] == 3159
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@GLOBAL.require_secure_transport")
+        assert cursor.fetchall() == ((1,),)
 
 
-@pytest.mark.parametrize("tls", [True, False])
-def test_a_wrong_password_is_refused(aurora, tls):
+def test_a_wrong_password_is_refused(aurora):
     with pytest.raises(pymysql.err.OperationalError) as refusal:
-        aurora.connect(tls=tls, password="wrong")
+        aurora.connect(password="wrong")
     assert refusal.value.args[0] == 1045
 
 
