@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_stepfunctions import SFNClient
 
 CONFIG: Final = Config(
@@ -52,6 +53,11 @@ def connect_functions(seconds: float = CHECK_SECONDS) -> LambdaClient:
     """Return a client that waits so long for a function's answer, and asks once."""
     once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=seconds)
     return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("lambda", config=CONFIG.merge(once))
+
+
+def connect_topics() -> SNSClient:
+    """Return a client of the topics that people are told on."""
+    return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("sns", config=CONFIG)
 
 
 def connect() -> Clients:

@@ -27,6 +27,7 @@ OUTPUTS: Final = {
     "describe_runs": "DescribeRunsFunctionName",
     "check_target": "CheckTargetFunctionName",
     "event_source_mapping": "ForwardChangesEventSourceMappingId",
+    "failures_topic": "FailuresTopicArn",
 }
 """The output of the root stack for each name."""
 
@@ -50,6 +51,8 @@ class Deployment:
     """The function's name."""
     event_source_mapping: str
     """Id of what reads the table's stream."""
+    failures_topic: str
+    """The ARN of the topic that people are told on."""
     ignores_expiries: bool = False
     """Whether deletes by Time to Live are not replicated."""
 

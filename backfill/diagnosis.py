@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backfill.aws_errors import explain_any, explain_error
 from dynaurora import keys
 from dynaurora.errors import DynauroraError
-from dynaurora.examining import CHECKS, NO, UNKNOWN, YES, Finding
+from dynaurora.examining import CHECKS, NO, UNKNOWN, WARNING, YES, Finding
 from dynaurora.mapping import load_mapping
 from dynaurora.readiness import find_mapping_problems, find_table_problems
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
 
     from backfill.deployments import Deployment
     from dynaurora.readiness import AwsSource, SourceState
@@ -32,10 +33,13 @@ EVENTS: Final = "the bucket's events"
 VERSIONS: Final = "the bucket's versions"
 PRIVATE: Final = "the bucket's privacy"
 EXPIRY: Final = "what failed is kept"
+PEOPLE: Final = "who is told of failures"
 STEADY: Final = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 
 
-def make_finding(check: str, look: Callable[[], Iterator[tuple[str, str]]]) -> Iterator[Finding]:
+def make_finding(
+    check: str, look: Callable[[], Iterator[tuple[str, str]]], *, problem_is: str = NO
+) -> Iterator[Finding]:
     """Yield a finding for each problem that a look finds; where there is none, that all is well.
 
     What AWS does not let this user see is unknown, and so is what a mapping says that is not on this machine.
@@ -45,7 +49,7 @@ def make_finding(check: str, look: Callable[[], Iterator[tuple[str, str]]]) -> I
     except (DynauroraError, BotoCoreError, ClientError) as error:
         yield Finding(check, UNKNOWN, explain_any(error))
         return
-    yield from (Finding(check, NO, problem, remedy) for problem, remedy in problems)
+    yield from (Finding(check, problem_is, problem, remedy) for problem, remedy in problems)
     if not problems:
         yield Finding(check, YES)
 
@@ -182,6 +186,25 @@ def find_expiring_prefix(rule: Mapping[str, Any]) -> str | None:
     if narrowed.get("Tag") or both.get("Tags"):
         return None
     return str(both.get("Prefix") or narrowed.get("Prefix") or rule.get("Prefix") or "")
+
+
+# People
+
+
+def diagnose_people(sns: SNSClient, topic_arn: str) -> Iterator[Finding]:
+    """Yield whether anybody is told of alarms and of what failed."""
+
+    def look() -> Iterator[tuple[str, str]]:
+        pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn)
+        arns = [subscription["SubscriptionArn"] for page in pages for subscription in page["Subscriptions"]]
+        if not any(arn.startswith("arn:") for arn in arns):
+            waiting = "who was asked has not confirmed it" if arns else "nobody is subscribed"
+            yield (
+                f"nobody: {waiting}",
+                f"Deploy with FailuresEmail, confirm what AWS sends; or `aws sns subscribe --topic-arn {topic_arn}`.",
+            )
+
+    return make_finding(PEOPLE, look, problem_is=WARNING)
 
 
 # The target

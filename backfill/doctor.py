@@ -10,12 +10,19 @@ import boto3
 import click
 
 from backfill.aws_errors import explained_errors
-from backfill.clients import connect, connect_functions
+from backfill.clients import connect, connect_functions, connect_topics
 from backfill.console import WrongUseError, print_json, print_line
 from backfill.deployments import choose_deployment, find_deployments
-from backfill.diagnosis import diagnose_bucket, diagnose_reader, diagnose_stack, diagnose_table, diagnose_target
+from backfill.diagnosis import (
+    diagnose_bucket,
+    diagnose_people,
+    diagnose_reader,
+    diagnose_stack,
+    diagnose_table,
+    diagnose_target,
+)
 from backfill.options import json_option, stack_option
-from dynaurora.examining import NO, UNKNOWN, YES, Finding
+from dynaurora.examining import NO, UNKNOWN, WARNING, YES, Finding
 from dynaurora.readiness import AwsSource
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
 Subject = dict[str, str | None]
 
-MARKS: Final = {YES: "✓", NO: "✗", UNKNOWN: "?"}
+MARKS: Final = {YES: "✓", NO: "✗", WARNING: "!", UNKNOWN: "?"}
 
 EPILOG: Final = """\b
 Examples:
@@ -36,8 +43,8 @@ Examples:
 
 \b
 It needs cloudformation:DescribeStacks; dynamodb:DescribeTable and DescribeContinuousBackups;
-lambda:GetEventSourceMapping, and lambda:InvokeFunction of check-target; of the landing bucket
-s3:GetBucketNotification, GetBucketVersioning, GetBucketPublicAccessBlock and
+lambda:GetEventSourceMapping, and lambda:InvokeFunction of check-target; sns:ListSubscriptionsByTopic;
+of the landing bucket s3:GetBucketNotification, GetBucketVersioning, GetBucketPublicAccessBlock and
 GetLifecycleConfiguration. What it may not see it says it does not know.
 """
 
@@ -50,8 +57,9 @@ GetLifecycleConfiguration. What it may not see it says it does not know.
 def doctor(mapping: str | None, table: str | None, stack: str | None, as_json: bool) -> None:
     """Check what the replication of MAPPING needs, and say of everything that is missing what to do.
 
-    The table's recovery, its stream and what reads it; the landing bucket; and from within the stack's network the
-    loader's secret, its connection, tables, rights, and a load of one line from S3. Nothing is changed.
+    The table's recovery, its stream and what reads it; the landing bucket; who is told of failures; and from within the
+    stack's network the loader's secret, its connection, tables, rights, and a load of one line from S3. Nothing is
+    changed. With "!" replication works, and something is wrong all the same.
 
     Exit status 0 where everything is there, 1 where something is missing or cannot be seen, 2 for wrong use.
     """
@@ -59,7 +67,7 @@ def doctor(mapping: str | None, table: str | None, stack: str | None, as_json: b
         if region := os.environ.get("AWS_REGION"):
             boto3.setup_default_session(region_name=region)
         subject, findings = examine_table(mapping, table, stack) if table else examine_stack(mapping, stack)
-    is_healthy = all(finding.state == YES for finding in findings)
+    is_healthy = all(finding.state in {YES, WARNING} for finding in findings)
     if as_json:
         print_json({**subject, "healthy": is_healthy, "findings": [asdict(finding) for finding in findings]})
     else:
@@ -92,11 +100,12 @@ def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
     yield from diagnose_table(source, deployment.mapping)
     yield from diagnose_reader(source)
     yield from diagnose_bucket(clients.s3, deployment.bucket, deployment.mapping)
+    yield from diagnose_people(connect_topics(), deployment.failures_topic)
     yield from diagnose_target(connect_functions(), deployment)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print each finding on a line, and below one that is missing what to do."""
+    """Print each finding on a line, and below it what to do, if anything."""
     for finding in findings:
         print_line(f"{MARKS[finding.state]} {finding.check}" + (f": {finding.detail}" if finding.detail else ""))
         if finding.remedy:

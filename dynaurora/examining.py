@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 YES: Final = "yes"
 NO: Final = "no"
+WARNING: Final = "warning"
 UNKNOWN: Final = "unknown"
 
 SECRET: Final = "the loader's secret"  # noqa: S105  # a check, no secret
 CONNECTION: Final = "the loader's connection"
+TRANSPORT: Final = "TLS of others"
 TABLES: Final = "tables and view"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
-CHECKS: Final = (SECRET, CONNECTION, TABLES, RIGHTS, LOADING)
+CHECKS: Final = (SECRET, CONNECTION, TRANSPORT, TABLES, RIGHTS, LOADING)
 
 PREPARE: Final = "deploy the stack again with DatabaseAdminSecretArn, or run `dynaurora prepare MAPPING`"
 REMEDIES: Final = {
@@ -42,6 +44,7 @@ REMEDIES: Final = {
         "Ask again in a minute: a cluster that has paused comes back by then. Otherwise look whether it is available,"
         " whether its security group admits the stack's, and whether the subnets lead to it."
     ),
+    TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
     TABLES: f"To create or complete them, {PREPARE}.",
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
     LOADING: (
@@ -58,11 +61,11 @@ class Finding:
 
     check: str
     state: str
-    """YES, NO or UNKNOWN."""
+    """YES, NO or UNKNOWN; or WARNING, where replication works and something is wrong all the same."""
     detail: str = ""
     """What is there, or what is wrong."""
     remedy: str = ""
-    """What to do about a NO."""
+    """What to do about a NO or a WARNING."""
 
 
 class Examination:
@@ -73,7 +76,7 @@ class Examination:
 
     @contextmanager
     def checking(self, check: str) -> Iterator[None]:
-        """Note how a check ends: well, or with an error of ours, which is not raised again."""
+        """Note how a check ends: well, with a warning, or with an error of ours, which is not raised again."""
         try:
             yield
         except DynauroraError as error:
@@ -81,7 +84,12 @@ class Examination:
             remedy = PASSWORD if isinstance(error, SecretRotatedError) else REMEDIES[check]
             self.findings.append(Finding(check, NO, problem, remedy))
         else:
-            self.findings.append(Finding(check, YES))
+            if all(finding.check != check for finding in self.findings):
+                self.findings.append(Finding(check, YES))
+
+    def warn(self, check: str, problem: str) -> None:
+        """Note something that does not keep replication from working."""
+        self.findings.append(Finding(check, WARNING, problem, REMEDIES[check]))
 
     def has_passed(self, check: str) -> bool:
         """Tell whether a check found nothing."""
@@ -119,6 +127,9 @@ def examine_target(target: Target) -> list[Finding]:
 
 def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) -> None:
     """Check what an import needs, from the loader's own connection."""
+    with examination.checking(TRANSPORT):
+        if not requires_tls(aurora):
+            examination.warn(TRANSPORT, "the cluster lets clients in without it, dynaurora's own always use it")
     with examination.checking(TABLES):
         check_tables(aurora, target.mapping)
     if not examination.has_passed(TABLES):
@@ -127,6 +138,12 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
         check_rights(aurora, target.mapping)
     with examination.checking(LOADING):
         load_probe(aurora, target)
+
+
+def requires_tls(aurora: Aurora) -> bool:
+    """Tell whether the server refuses clients without TLS."""
+    ((required,),) = aurora.query("SELECT @@GLOBAL.require_secure_transport")
+    return bool(required)
 
 
 def check_tables(aurora: Aurora, mapping: Mapping) -> None:

@@ -26,6 +26,7 @@ DEPLOYMENT = Deployment(
     describe_runs="clicks-describe-runs",
     check_target="clicks-check-target",
     event_source_mapping="14e0db71",
+    failures_topic="arn:aws:sns:eu-west-1:123456789012:clicks-failures",
 )
 PLAN = {
     "export_arn": "arn:aws:dynamodb:us-east-1:000000000000:table/web_analytics/export/01700000000000-0123abcd",

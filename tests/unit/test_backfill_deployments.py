@@ -16,7 +16,7 @@ def describe_stack(name="clicks", mapping="web_analytics", **changed):
         "DescribeRunsFunctionName": "clicks-describe-runs",
         "CheckTargetFunctionName": "clicks-check-target",
         "ForwardChangesEventSourceMappingId": "14e0db71",
-        "FailuresTopicArn": "arn:topic",
+        "FailuresTopicArn": DEPLOYMENT.failures_topic,
     }
     return {
         "StackName": name,

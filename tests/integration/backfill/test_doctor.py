@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from click.testing import CliRunner
 
 from backfill import diagnosis, doctor
@@ -22,7 +23,9 @@ LIFECYCLE = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": "failed_bat
 CHECKS = [
     *("the stack", "the table", "the table's keys", "the stream's reader"),
     *("the bucket's events", "the bucket's versions", "the bucket's privacy", "what failed is kept"),
-    *("the loader's secret", "the loader's connection", "tables and view", "the loader's rights", "loading from S3"),
+    "who is told of failures",
+    *("the loader's secret", "the loader's connection", "TLS of others"),
+    *("tables and view", "the loader's rights", "loading from S3"),
 ]
 
 
@@ -127,7 +130,7 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
         (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
         (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics`"),
-        (secret, set(CHECKS[-5:]), "MissingSecretError", "DatabaseSecretArn"),
+        (secret, set(CHECKS[-6:]), "MissingSecretError", "DatabaseSecretArn"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -150,13 +153,44 @@ def test_what_is_missing_is_named_with_what_to_do(
     assert f"✗ {named['check']}: {named['detail']}\n    {named['remedy']}\n" in shown
 
 
+@pytest.mark.parametrize(
+    ("subscriptions", "says"),
+    [([], "nobody: nobody is subscribed"), (["PendingConfirmation"], "nobody: who was asked has not confirmed it")],
+    ids=["nobody", "unconfirmed"],
+)
+def test_a_topic_that_tells_nobody_is_warned_of(deployed: Deployed, subscriptions: list[str], says: str) -> None:
+    client = deployed.client("sns")
+    sns = Stubber(client)
+    answer = {"Subscriptions": [{"SubscriptionArn": arn} for arn in subscriptions]}
+    sns.add_response("list_subscriptions_by_topic", answer, {"TopicArn": "arn:topic"})
+    with sns:
+        (finding,) = diagnosis.diagnose_people(client, "arn:topic")
+    assert (finding.state, finding.detail) == ("warning", says)
+    assert "FailuresEmail" in finding.remedy
+
+
+def test_a_warning_is_no_failure(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
+    sns, topic = deployed.client("sns"), deployed.outputs["FailuresTopicArn"]
+    (queue,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    sns.unsubscribe(SubscriptionArn=queue["SubscriptionArn"])
+    try:
+        status, document = ask(MAPPING)
+        shown = CliRunner().invoke(main, ["doctor"])
+    finally:
+        sns.subscribe(TopicArn=topic, Protocol=queue["Protocol"], Endpoint=queue["Endpoint"])
+    (finding,) = missing(document).values()
+    assert (status, document["healthy"], finding["state"]) == (0, True, "warning")
+    assert shown.exit_code == 0
+    assert "! who is told of failures: nobody: nobody is subscribed\n    Deploy with FailuresEmail" in shown.stdout
+
+
 def test_a_function_that_fails_leaves_the_target_unknown(
     deployed: Deployed, ask: Callable[..., tuple[int, Any]]
 ) -> None:
     with deployed.variables("CheckTargetFunctionName", MAPPING="unknown"):
         status, document = ask()
     found = missing(document)
-    assert (status, found.keys()) == (1, set(CHECKS[-5:]))
+    assert (status, found.keys()) == (1, set(CHECKS[-6:]))
     assert {finding["state"] for finding in found.values()} == {"unknown"}
     assert "UnknownMappingError" in found["loading from S3"]["detail"]
 

@@ -10,7 +10,21 @@ import pytest
 from dynaurora import examining, sql
 from dynaurora.aurora import Credentials, connect
 from dynaurora.errors import MissingSecretError
-from dynaurora.examining import CONNECTION, LOADING, NO, RIGHTS, SECRET, TABLES, UNKNOWN, YES, Finding, examine_target
+from dynaurora.examining import (
+    CHECKS,
+    CONNECTION,
+    LOADING,
+    NO,
+    RIGHTS,
+    SECRET,
+    TABLES,
+    TRANSPORT,
+    UNKNOWN,
+    WARNING,
+    YES,
+    Finding,
+    examine_target,
+)
 from dynaurora.objects import S3Objects
 from dynaurora.users import admit_loader
 from tests.integration.targets import Target
@@ -55,7 +69,7 @@ def states(found: dict[str, Finding]) -> dict[str, str]:
     return {check: finding.state for check, finding in found.items()}
 
 
-ALL_WELL = {SECRET: YES, CONNECTION: YES, TABLES: YES, RIGHTS: YES, LOADING: YES}
+ALL_WELL = dict.fromkeys(CHECKS, YES)
 REPLICA = "Demo.WebAnalytics__replica"
 
 
@@ -98,6 +112,18 @@ def test_what_is_missing_is_named(
         assert found[LOADING].state == UNKNOWN, "what was not looked at is not said to be well"
 
 
+def test_a_cluster_that_lets_others_in_without_tls_is_warned_of(
+    target: Target, loader: Credentials, execute: Execute
+) -> None:
+    execute("SET GLOBAL require_secure_transport = OFF")
+    try:
+        found = examine(target, loader)
+    finally:
+        execute("SET GLOBAL require_secure_transport = ON")
+    assert states(found) == {**ALL_WELL, TRANSPORT: WARNING}
+    assert "require_secure_transport to ON" in found[TRANSPORT].remedy
+
+
 def test_a_bucket_that_aurora_cannot_read_is_named(target: Target, loader: Credentials) -> None:
     class Elsewhere(S3Objects):
         def write(self, bucket: str, key: str, body: bytes) -> None:
@@ -120,7 +146,7 @@ def test_a_secret_that_is_missing_is_named_and_the_rest_unknown(target: Target, 
 def test_a_database_that_is_away_is_named(target: Target, loader: Credentials) -> None:
     endpoint = dataclasses.replace(target.endpoint, port=1)
     found = examine(target, loader, connect=lambda credentials: connect(endpoint, credentials))
-    assert states(found) == {SECRET: YES, CONNECTION: NO, TABLES: UNKNOWN, RIGHTS: UNKNOWN, LOADING: UNKNOWN}
+    assert states(found) == {**dict.fromkeys(CHECKS, UNKNOWN), SECRET: YES, CONNECTION: NO}
     assert "security group" in found[CONNECTION].remedy
 
 
