@@ -31,6 +31,8 @@ NEW_IMAGES: Final = frozenset({"NEW_IMAGE", "NEW_AND_OLD_IMAGES"})
 PASSING_STATES: Final = frozenset({"Creating", "Enabling", "Updating"})
 """States of an event source mapping that lead to Enabled by themselves (Lambda API)."""
 PASSING_WAIT_SECONDS: Final = 10
+KEY_OF_S3: Final = "alias/aws/s3"
+"""AWS's own key for S3 in each account."""
 TOKEN_LIFETIME: Final = timedelta(hours=8)
 """For so long DynamoDB answers a client token with the export that it started (DynamoDB API,
 `ExportTableToPointInTime`)."""
@@ -66,6 +68,10 @@ class Source(Protocol):
         """Return the table's state as it is now."""
         ...
 
+    def find_key(self, bucket: str) -> str:
+        """Return the KMS key that a bucket encrypts with what it is given."""
+        ...
+
 
 @dataclass(frozen=True)
 class Readiness:
@@ -77,7 +83,7 @@ class Readiness:
     wait_seconds: int = 0
     """After how many seconds to look again, where it is not ready yet."""
     export: dict[str, str] | None = None
-    """What to ask of DynamoDB: table_arn, bucket, prefix, export_time (ISO 8601) and client_token."""
+    """What to ask of DynamoDB: table_arn, bucket, kms_key, prefix, export_time (ISO 8601) and client_token."""
     stream_enabled_at: float | None = None
     mapping_changed_at: float | None = None
     """Seconds of Unix time."""
@@ -103,7 +109,7 @@ def check_readiness(
     wait_seconds = seconds_to_wait(state, now)
     if wait_seconds:
         return Readiness(ready=False, wait_seconds=wait_seconds)
-    request = request_export(state, store, bucket, mapping, run, now)
+    request = request_export(state, store, bucket, source.find_key(bucket), mapping, run, now)
     return Readiness(
         ready=True,
         export=request,
@@ -166,26 +172,29 @@ def seconds_to_wait(state: SourceState, now: datetime) -> int:
 
 
 def request_export(
-    state: SourceState, store: ObjectStore, bucket: str, mapping: str, run: str, now: datetime
+    state: SourceState, store: ObjectStore, bucket: str, kms_key: str, mapping: str, run: str, now: datetime
 ) -> dict[str, str]:
     """Return what to ask of DynamoDB: what the run has asked for before, or from now on asks for.
 
-    What was asked for too long ago DynamoDB no longer recognises, and what was asked for before the stream was on for
-    long enough may lack changes; nothing of it was planned, so a newer one is as good.
+    What was asked for too long ago, or with another key, DynamoDB no longer recognises, and what was asked for before
+    the stream was on for long enough may lack changes; nothing of it was planned, so a newer one is as good.
     """
     key = keys.export_request(mapping, run)
     earlier = read_or_none(store, bucket, key)
     if earlier is not None:
         request: dict[str, str] = json.loads(earlier)
         asked_at = datetime.fromisoformat(request["export_time"])
-        if now - asked_at < TOKEN_LIFETIME and not seconds_to_wait(state, asked_at):
+        is_known = now - asked_at < TOKEN_LIFETIME and request.get("kms_key") == kms_key
+        if is_known and not seconds_to_wait(state, asked_at):
             return request
     export_time = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     # Tokens are the account's: a run of the same id, of another table or bucket, is to have another one.
-    token = hashlib.sha256("\0".join([state.table_arn or "", bucket, run, export_time]).encode()).hexdigest()
+    named = [state.table_arn or "", bucket, kms_key, run, export_time]
+    token = hashlib.sha256("\0".join(named).encode()).hexdigest()
     request = {
         "table_arn": state.table_arn or "",
         "bucket": bucket,
+        "kms_key": kms_key,
         "prefix": keys.export_prefix(mapping, run),
         "export_time": export_time,
         "client_token": f"dynaurora-{token[:32]}",
@@ -216,6 +225,17 @@ class AwsSource:
             mapping_stream_arn=mapping.get("EventSourceArn"),
             mapping_changed_at=mapping.get("LastModified"),
         )
+
+    def find_key(self, bucket: str) -> str:
+        """Return the KMS key that a bucket encrypts with what it is given; AWS's own where it names none.
+
+        DynamoDB does not encrypt an export as its bucket does by default, but as it is told.
+        """
+        with aws.translated_errors():
+            answer = aws.client("s3").get_bucket_encryption(Bucket=bucket)
+        (rule,) = answer["ServerSideEncryptionConfiguration"]["Rules"]
+        key: str = rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID") or KEY_OF_S3
+        return key
 
     def describe_table(self) -> SourceState:
         """Return the state of the table and its stream alone."""

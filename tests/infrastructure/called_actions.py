@@ -35,6 +35,7 @@ ACTIONS_OF_CALLS: Final = {
     "s3:CompleteMultipartUpload": ["s3:PutObject"],
     "s3:CopyObject": ["s3:GetObject", "s3:PutObject"],
     "s3:CreateMultipartUpload": ["s3:PutObject"],
+    "s3:GetBucketEncryption": ["s3:GetEncryptionConfiguration"],
     "s3:HeadObject": ["s3:GetObject"],
     "s3:ListObjectsV2": ["s3:ListBucket"],
     "s3:UploadPart": ["s3:PutObject"],

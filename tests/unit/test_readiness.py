@@ -47,15 +47,19 @@ class KnownSource:
     """A Source: the table as it is said to be, and how often it was asked for."""
 
     state: SourceState
+    key: str = "arn:key"
     asked: int = field(default=0)
 
     def describe(self):
         self.asked += 1
         return self.state
 
+    def find_key(self, bucket):
+        return self.key if bucket.startswith(BUCKET) else None
 
-def check(store=None, run="r1", *, export_arn=None, now=NOW, **changed):
-    source = KnownSource(replace(READY, **changed))
+
+def check(store=None, run="r1", *, export_arn=None, now=NOW, key="arn:key", **changed):
+    source = KnownSource(replace(READY, **changed), key)
     return check_readiness(
         source, store or InMemoryObjects(), BUCKET, "web_analytics", run, export_arn=export_arn, now=now
     )
@@ -71,6 +75,7 @@ def test_a_table_that_is_ready_is_exported_as_it_is_now():
         export={
             "table_arn": TABLE_ARN,
             "bucket": BUCKET,
+            "kms_key": "arn:key",
             "prefix": "exports/run=web_analytics-r1",
             "export_time": "2026-11-23T08:15:00Z",
         },
@@ -226,6 +231,17 @@ def test_what_dynamodb_no_longer_recognises_is_asked_for_anew():
     assert check(store, now=NOW + TOKEN_LIFETIME * 1.5).export == anew
 
 
+def test_what_was_asked_for_with_another_key_or_none_is_asked_for_anew():
+    store, place = InMemoryObjects(), (BUCKET, keys.export_request("web_analytics", "r1"))
+    first = check(store).export
+    second = check(store, key="arn:another").export
+    assert second["kms_key"] == "arn:another"
+    assert second["client_token"] != first["client_token"]
+    del second["kms_key"]
+    store.write(*place, json.dumps(second).encode())
+    assert check(store, key="arn:another").export["kms_key"] == "arn:another"
+
+
 def test_what_was_asked_for_before_the_stream_was_read_is_asked_for_anew():
     store, later = InMemoryObjects(), NOW + timedelta(hours=1)
     first = check(store).export
@@ -295,6 +311,20 @@ def test_the_source_is_described_by_aws(stubs):
         stream_enabled_at=datetime(2026, 11, 23, 8, 0, 0, 123_000, tzinfo=UTC),
         mapping_changed_at=NOW,
     )
+
+
+@pytest.mark.parametrize(
+    ("default", "key"),
+    [
+        ({"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "arn:own"}, "arn:own"),
+        ({"SSEAlgorithm": "aws:kms"}, "alias/aws/s3"),
+        ({"SSEAlgorithm": "AES256"}, "alias/aws/s3"),
+    ],
+)
+def test_the_key_of_an_export_is_the_buckets(stub, default, key):
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}]}
+    stub("s3").add_response("get_bucket_encryption", {"ServerSideEncryptionConfiguration": rules}, {"Bucket": BUCKET})
+    assert AwsSource("web_analytics", MAPPING_ID).find_key(BUCKET) == key
 
 
 @pytest.mark.parametrize("status", ["DISABLED", None])

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from dynaurora import keys
 from tests.integration.backfill.deployed import (
     EXPORTS_BUCKET,
     MAPPING,
@@ -25,6 +26,20 @@ def test_an_export_that_dynamodb_gives_up_fails_the_run_with_its_reason(deployed
     assert "start a new run" in view["failure"]["remedy"]
     deployed.check_failure(run, "ExportFailedError", "InternalServerError", is_mended_by_repeating=False)
     assert deployed.backfill(f"{run}b")["rows"]["imported"] == 4
+
+
+def test_an_export_is_encrypted_with_the_buckets_key(deployed: Deployed, run: str) -> None:
+    deployed.put(make_items(4))
+    deployed.backfill(run)
+    s3 = deployed.client("s3")
+    (rule,) = s3.get_bucket_encryption(Bucket=deployed.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    prefix = keys.export_prefix(MAPPING, run)
+    written = [entry["Key"] for entry in s3.list_objects_v2(Bucket=deployed.bucket, Prefix=prefix)["Contents"]]
+    assert len(written) > 4
+    for key in written:
+        head = s3.head_object(Bucket=deployed.bucket, Key=key)
+        assert head["ServerSideEncryption"] == "aws:kms"
+        assert head["SSEKMSKeyId"] == rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"]
 
 
 @pytest.mark.parametrize("fault", ["throttle_exports", "limit_exports"])
