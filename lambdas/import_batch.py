@@ -25,14 +25,15 @@ mapping = load_mapping(settings.mapping)
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Apply one batch to Aurora, or say that it was applied before.
 
     The state machine sends `{"input": {"batch": …}, "retries": 0}`; whoever calls it directly sends `{"batch": …}`.
     """
-    batch = Batch.from_event(event.get("input", event))
+    given = event if isinstance(event, dict) else {"input": event}  # who calls it directly may send anything
+    batch = Batch.from_event(given.get("input", given))
     identify(batch=batch.id, run=batch.run)
-    store, retries = S3Objects(), int(event.get("retries", 0))
+    store, retries = S3Objects(), int(given.get("retries", 0))
     with connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, settings.landing_bucket, retries)
     metrics.add_dimension("source", batch.source)

@@ -245,9 +245,10 @@ def test_record_failed_batch_logs_the_run_of_a_batch_that_has_one(load, monkeypa
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
-def test_import_batch_refuses_what_is_no_descriptor_before_it_connects(load):
+@pytest.mark.parametrize("event", [{}, [], ["batch"], "batch", "", 5, None, {"input": None}, {"input": [1]}])
+def test_import_batch_refuses_what_is_no_descriptor_before_it_connects(load, event):
     with pytest.raises(Exception, match="batch is missing") as caught:
-        load("import_batch").lambda_handler({}, Context())
+        load("import_batch").lambda_handler(event, Context())
     assert type(caught.value).__name__ == "InvalidBatchError"
 
 
