@@ -24,6 +24,7 @@ from backfill.failures import RECORD, FailureReader, Selection
 from backfill.formatting import format_count, format_table
 from backfill.judging import load_judge
 from backfill.options import json_option, prefix_option, stack_option
+from dynaurora.reprocessing import SUPERSEDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -269,8 +270,9 @@ def describe_none(selection: Selection) -> str:
 
 
 def name_again(failure: Failure, mapping: str, stack: str | None) -> str:
-    """Return the command that takes a failure's object up again."""
-    return name_command("reprocess", "start", mapping, "--prefix", shlex.quote(failure.key), "--watch", stack=stack)
+    """Return the command that takes a failure's object up again; of a batch of records, those that it was made of."""
+    prefix = () if failure.kind == SUPERSEDED else ("--prefix", shlex.quote(failure.key))
+    return name_command("reprocess", "start", mapping, *prefix, "--watch", stack=stack)
 
 
 @contextmanager

@@ -53,6 +53,7 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
     time = datetime.now(UTC)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ")
     execution = (event.get("execution") or {}).get("id")
+    is_told_again = execution is not None and earlier.get("execution") == execution  # the first answer was lost
     conversion = conversion_of(event)
     record = {
         "batch_id": batch_id,
@@ -61,7 +62,7 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
         "error": error,
         "reason": reason,
         "remedy": remedy_for(error),
-        "attempts": attempts_of(earlier) + 1,
+        "attempts": attempts_of(earlier) + (not is_told_again),
         "first_failed_at": earlier.get("first_failed_at", now),
         "last_failed_at": now,
         "execution": execution,
@@ -87,14 +88,20 @@ def attempts_of(record: dict[str, Any]) -> int:
 
 
 def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
-    """Return the record's facts with the subject and message of its notification."""
+    """Return the record's facts with the subject and message of its notification.
+
+    Of a batch that was made of failed records, the records themselves are taken up, wherever they are kept.
+    """
+    mapping, batch = keys.LandingKey.parse(key).mapping, record["batch"]
+    is_remade = isinstance(batch, dict) and batch.get("source") == "reprocess"
+    again = f"dynaurora reprocess start {mapping}" + ("" if is_remade else f" --prefix {key}")
     subject = f"dynaurora: batch {record['batch_id'][:12]} failed: {record['error']}"
     lines = [
         f"Batch {record['batch_id']} was not applied to Aurora.",
         f"Error: {record['error']}",
         f"Reason: {record['reason']}",
         f"Next: {record['remedy']}",
-        f"Then: dynaurora reprocess start {keys.LandingKey.parse(key).mapping} --prefix {key}",
+        f"Then: {again}",
         f"Attempts: {record['attempts']}, first at {record['first_failed_at']}",
         f"Kept in: s3://{bucket}/{key}",
         f"Execution: {record['execution']}",

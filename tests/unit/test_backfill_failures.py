@@ -20,7 +20,7 @@ from backfill.failure_views import (
     summarize_failure,
 )
 from backfill.failures import Selection, mask_values, name_prefix, read_iso, read_time
-from backfill.failures_commands import find_failure, find_newest, open_output, take_newest
+from backfill.failures_commands import find_failure, find_newest, name_again, open_output, take_newest
 from backfill.judging import IGNORED, PASSES, REFUSED, Judge
 from backfill.previewing import describe_preview, preview_reprocess
 from dynaurora import keys
@@ -336,6 +336,14 @@ def test_a_record_that_passes_now_has_nothing_to_mend():
     text = explain(read_one(OVERSIZE_KEY=made.failed_lines(made.failed_record(made.GOOD))))
     assert "mapping now: passes now" in text
     assert "next: Nothing has to be mended" in text
+
+
+def test_what_takes_a_batch_of_records_up_again_takes_up_the_records():
+    batch = json.loads(made.failed_batch())["batch"] | {"source": "reprocess"}
+    (superseded,) = read(made.make_store(BATCH_KEY=made.failed_batch(batch=batch)))
+    assert name_again(superseded, made.MAPPING, None) == "dynaurora reprocess start web_analytics --watch"
+    (other,) = read(made.make_store(BATCH_KEY=made.failed_batch()))
+    assert name_again(other, made.MAPPING, None).endswith(f"--prefix {made.BATCH_KEY} --watch")
 
 
 def test_without_a_mapping_records_are_shown_by_their_error():

@@ -73,6 +73,12 @@ def test_the_notice_says_what_why_and_what_next():
         assert answer["message"].count(part) == 1
 
 
+def test_the_notice_of_a_batch_of_records_has_the_command_for_the_records():
+    batch = failed_event()["batch"] | {"source": "reprocess"}
+    answer = record(InMemoryObjects(), failed_event(batch=batch))
+    assert "Then: dynaurora reprocess start web_analytics\n" in answer["message"]
+
+
 def test_people_are_told_of_the_first_batch_that_a_cause_strikes():
     store, batch = InMemoryObjects(), failed_event()["batch"]
     other_objects = [item | {"key": "processed/another.csv"} for item in batch["objects"]]
@@ -102,10 +108,18 @@ def test_a_batch_that_fails_again_counts_its_attempts_from_the_first():
     key = record(store, failed_event())["key"]
     first = json.loads(store.objects["landing", key]) | {"first_failed_at": "2026-01-01T00:00:00Z"}
     store.write("landing", key, json.dumps(first).encode())
-    answer = record(store, failed_event(error={"Error": "DeadlockError", "Cause": "x"}))
+    again = failed_event(error={"Error": "DeadlockError", "Cause": "x"}, execution={"id": "arn:execution:e-2"})
+    answer = record(store, again)
     kept = json.loads(store.objects["landing", key])
     assert answer["key"] == key
     assert (kept["attempts"], kept["first_failed_at"], kept["error"]) == (2, "2026-01-01T00:00:00Z", "DeadlockError")
+
+
+def test_a_failure_that_is_recorded_again_because_the_answer_was_lost_is_one():
+    store = InMemoryObjects()
+    first, again = (record(store, failed_event()) for _ in range(2))
+    assert first == again
+    assert first["attempts"] == 1
 
 
 @pytest.mark.parametrize(
