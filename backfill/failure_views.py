@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backfill.failures import RECORD
 from backfill.formatting import format_count, format_time
 from backfill.judging import IGNORED, LABELS, PASSES, REFUSED
+from dynaurora.errors import remedy_for
 from dynaurora.reprocessing import CONVERSION
 from dynaurora.runbooks import FAILED_RECORDS, runbook_for
 
@@ -47,6 +48,8 @@ def _explain_briefly(failure: Failure) -> tuple[str, str, str]:
     verdict = failure.verdict
     if verdict is None:
         return make_printable(failure.error), "", make_printable(failure.masked_message)
+    if failure.import_error:
+        return "import", "", make_printable(f"{failure.import_error}: {failure.masked_message}")
     if verdict.outcome != REFUSED:
         return "", "", LABELS[verdict.outcome]
     first, *others = verdict.reasons
@@ -68,7 +71,8 @@ def describe_failure(failure: Failure, again: str, mapping: str, *, reveal: bool
         yield "mapping now", "unknown: it is not on this machine"
     where = f", record {failure.number:,}" if failure.kind == RECORD else ""
     yield "kept in", f"s3://{failure.bucket}/{make_printable(failure.key)}{where}"
-    yield "runbook", FAILED_RECORDS if failure.kind == RECORD else runbook_for(failure.error)
+    is_mapping = failure.kind == RECORD and not failure.import_error
+    yield "runbook", FAILED_RECORDS if is_mapping else runbook_for(failure.import_error or failure.error)
     yield from _describe_next(failure, mapping)
     yield "", again
 
@@ -123,6 +127,8 @@ def _describe_next(failure: Failure, mapping: str) -> Iterator[Pair]:
     if failure.kind != RECORD:
         remedy = failure.batch.get("remedy")
         yield "next", make_printable(str(remedy)) if remedy else "Mend the cause, then take it up again."
+    elif failure.import_error:
+        yield "next", remedy_for(failure.import_error)
     elif outcome in {PASSES, IGNORED}:
         yield "next", "Nothing has to be mended if the deployed mapping is this one; take it up again."
     else:

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backfill.console import WrongUseError
 from backfill.formatting import format_iso, parse_iso
+from backfill.judging import PASSES
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
+from dynaurora.failed_records import IMPORT
 from dynaurora.reprocessing import (
     BATCH,
     UNFORWARDED_CODE,
@@ -127,8 +129,16 @@ class Failure:
         return self.judge.judge(self.data) if self.judge and self.kind == RECORD else None
 
     @property
+    def import_error(self) -> str | None:
+        """What the import of a record that is mapped now failed with; None for any other failure."""
+        is_mapped = self.verdict is not None and self.verdict.outcome == PASSES
+        return self.error.removeprefix(IMPORT) if is_mapped and self.error.startswith(IMPORT) else None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """What it is counted as, the first one foremost."""
+        if self.import_error:
+            return (f"{self.import_error} (import)",)
         return self.verdict.labels if self.verdict else (self.error,)
 
     @property

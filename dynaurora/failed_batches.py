@@ -124,6 +124,19 @@ def read_error(error: Any) -> tuple[str, str]:
     return name, str(cause).removesuffix(remedy_for(name)).strip()[:MAX_REASON]
 
 
+def read_import_error(error: Any) -> tuple[str, str]:
+    """Return the name and the reason of what an import failed with, from what the Catch of its execution recorded.
+
+    The Cause is the description of the execution, which has the Error and the Cause that it ended with (Step Functions
+    Developer Guide, "Run a Job (.sync)"). One that ended otherwise, or was not started, is told of as it is.
+    """
+    with suppress(AttributeError, TypeError, ValueError):
+        ended = json.loads(error.get("Cause"))
+        if ended.get("Error"):
+            return read_error(ended)
+    return read_error(error)
+
+
 def batch_id_of(event: dict[str, Any]) -> str:
     """Return the batch's id, or where the descriptor is not one, a digest of it.
 

@@ -6,7 +6,8 @@
 
 Timestamps are milliseconds of Unix time. Firehose's own documentation shows numbers and timestamps as strings, and
 sources differ in the case of names, so each is read. (Amazon Data Firehose Developer Guide, "Handle failure in data
-transformation".) `reprocessed`, which Firehose does not write, counts how often the record was mapped again in vain.
+transformation".) `reprocessed`, which Firehose does not write, counts how often the record was taken up again in vain:
+refused again, or in a batch that Aurora did not take.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from dynaurora.errors import RejectedChange
+from typing import Any
 
 REJECTED = "dynaurora.Rejected"
 """The errorCode of a record that its mapping refuses, where it is this project that writes it down."""
+IMPORT = "Import."
+"""What the errorCode of a record begins with that was mapped again, and whose import then failed; the error follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,19 @@ class FailedRecord:
     arrived_at_ms: int | None = None
     """When it came first; None for when it failed."""
     reprocessed: int = 0
-    """How often it was mapped again and refused again."""
+    """How often it was taken up again in vain."""
 
-    def again(self, error: RejectedChange, function_arn: str) -> FailedRecord:
-        """Return the record as it is kept after one more refusal, with the reason of today."""
+    @property
+    def failures(self) -> int:
+        """How often it failed: what brought it here is one, whatever retries that had of its own."""
+        return self.reprocessed + 1
+
+    def again(self, code: str, message: str, function_arn: str) -> FailedRecord:
+        """Return the record as it is kept after one more failure, with the reason of today."""
         return FailedRecord(
             data=self.data,
-            error_code=REJECTED,
-            error_message=error.problem,
+            error_code=code,
+            error_message=message,
             attempts=self.attempts + 1,
             failed_at_ms=now_ms(),
             function_arn=function_arn,

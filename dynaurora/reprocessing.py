@@ -1,14 +1,16 @@
 """Reprocessing: what is kept as failed, mapped or imported again, until it is in Aurora or in front of a person.
 
     records of the failed prefix, and stream records that were not forwarded
-        → the current mapping → CSV → import_batch → what was refused again takes the object's place
+        → the current mapping → CSV → import_batch → what was refused again takes the object's place;
+          where the import failed, all of it does
     batches that Aurora did not take → import_batch → their record goes
     batches that could not be converted → convert_export → import_batch → their record goes
     streamed batches that are neither imported nor failed, for no import was started → import_batch
 
 A record keeps its version, so an old failed change never beats a newer row. An object is replaced or deleted only when
-its good rows are committed; killed anywhere before, the same work is done again. What has failed MAX_ATTEMPTS times is
-parked: kept under its own prefix, and taken up only on request.
+its good rows are committed, or each of its records has the failed attempt counted on it; killed anywhere before, the
+same work is done again. What has failed MAX_ATTEMPTS times, the failure that brought it here included, is parked: kept
+under its own prefix, and taken up only on request.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -27,8 +29,15 @@ from dynaurora.batches import IMPORTED, Batch, BatchObject
 from dynaurora.changes import Change, decode_change, from_stream_record, is_expiry
 from dynaurora.converting import count_apart
 from dynaurora.errors import InvalidRunError, ObjectMissingError, RejectedChange
-from dynaurora.failed_batches import attempts_of, is_conversion, read_record
-from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
+from dynaurora.failed_batches import attempts_of, is_conversion, read_import_error, read_record
+from dynaurora.failed_records import (
+    IMPORT,
+    REJECTED,
+    FailedRecord,
+    decode_failed_record,
+    encode_failed_record,
+    now_ms,
+)
 from dynaurora.objects import aborting, read_or_none
 from dynaurora.reasons import name_reason
 from dynaurora.runbooks import FAILED_BATCHES, FAILED_RECORDS
@@ -294,7 +303,11 @@ class Remaker:
         batch in the next run too. Objects that are gone, or were replaced since they were listed, are left out.
         """
         counts, settlements = Counts(), list[dict[str, Any]]()
-        there = {index: source for index, source in enumerate(sources, 1) if self._is_there(source)}
+        there = {
+            index: source
+            for index, source in enumerate(sources, 1)
+            if is_there(self.store, self.bucket, source.key, source.etag)
+        }
         name = self.mapper.mapping.name
         csv_key = keys.reprocessed_batch(name, self._digest(there.values()))
         with aborting(self.store.upload(self.bucket, csv_key)) as csv:
@@ -304,12 +317,6 @@ class Remaker:
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         batch = Batch(name, "reprocess", self.run, counts.rows, (item,), count_apart(counts.reasons))
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
-
-    def _is_there(self, source: Source) -> bool:
-        try:
-            return self.store.tail(self.bucket, source.key).etag == source.etag
-        except ObjectMissingError:
-            return False
 
     def _digest(self, sources: Iterable[Source]) -> str:
         digest = hashlib.sha256(self.mapper.mapping.digest.encode())
@@ -328,7 +335,7 @@ class Remaker:
             parked = stack.enter_context(aborting(self.store.upload(self.bucket, parked_key)))
             for records in batched(read_records(self.store, self.bucket, source.key), RECORDS_TOGETHER):
                 for refused in self._remake_records(records, csv, counts):
-                    is_given_up = refused.reprocessed >= self.max_attempts and not is_parked
+                    is_given_up = refused.failures >= self.max_attempts and not is_parked
                     counts.parked += is_given_up
                     (parked if is_given_up else remainder).write(encode_failed_record(refused))
             settlement = {
@@ -354,7 +361,7 @@ class Remaker:
                 counts.ignored += 1
             except RejectedChange as error:
                 counts.reasons[name_reason(error.reasons[0])] += 1
-                refused.append(records[index].again(error, self.function_arn))
+                refused.append(records[index].again(REJECTED, error.problem, self.function_arn))
             return None
 
         rows = self.mapper.writer.write_changes([record.data for record in records], map_plainly)
@@ -448,6 +455,7 @@ class Settler:
         Settling again does what was not done yet, and nothing else.
         """
         imported, outcome = entry.get("imported"), ""
+        records_parked = int(entry.get("parked") or 0)
         if entry["kind"] in {BATCH, CONVERSION}:
             outcome = self._settle_batch(entry, imported=imported is not None)
         elif entry["kind"] == SUPERSEDED:
@@ -455,7 +463,8 @@ class Settler:
         elif entry["kind"] == RECORDS and imported is not None:
             settle_records(self.store, self.bucket, self.notices.mapping, entry["settlements"])
             forget_batch(self.store, self.bucket, self.notices.mapping, imported["batch_id"])
-        records_parked = int(entry.get("parked") or 0) if imported is not None else 0
+        elif entry["kind"] == RECORDS:
+            records_parked = self._settle_unimported(entry)
         counts = {
             "kind": entry["kind"],
             "records": int(entry.get("records") or 0),
@@ -468,6 +477,34 @@ class Settler:
             "batches_parked": int(outcome == "parked"),
         }
         return {**counts, "notice": self._notice(counts)}
+
+    def _settle_unimported(self, entry: dict[str, Any]) -> int:
+        """Count the failed import on each record of an entry; return how many of them are parked."""
+        name, reason = read_import_error(entry.get("error"))
+        return sum(self._fail_object(settlement, f"{IMPORT}{name}", reason) for settlement in entry["settlements"])
+
+    def _fail_object(self, settlement: dict[str, Any], code: str, reason: str) -> int:
+        """Put the records of an object back with one more attempt on each; return how many of them are parked.
+
+        What failed too often is parked first, and found there by an attempt that comes after one that was cut off.
+        """
+        key, mapping = settlement["key"], self.notices.mapping
+        place, parked_key = remainder_place(mapping, key), parked_place(mapping, settlement)
+        if is_there(self.store, self.bucket, key, settlement["etag"]):
+            with ExitStack() as stack:
+                kept, parked = (
+                    stack.enter_context(aborting(self.store.upload(self.bucket, target)))
+                    for target in (place, parked_key)
+                )
+                for record in fail_records(self.store, self.bucket, settlement, code, reason):
+                    is_given_up = record.failures >= self.max_attempts and not key.startswith(f"{keys.PARKED}/")
+                    (parked if is_given_up else kept).write(encode_failed_record(record))
+                for upload in (parked, kept):
+                    if upload.size:
+                        upload.complete()
+            if not kept.size or place != key:
+                self.store.delete(self.bucket, key)
+        return count_lines(self.store, self.bucket, parked_key)
 
     def _settle_batch(self, entry: dict[str, Any], *, imported: bool) -> str:
         source = Source(**entry["objects"][0])
@@ -503,20 +540,50 @@ def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: I
     for settlement in settlements:
         key = settlement["key"]
         place = remainder_place(mapping, key)
-        try:
-            if store.tail(bucket, key).etag != settlement["etag"]:
-                continue
-        except ObjectMissingError:
+        if not is_there(store, bucket, key, settlement["etag"]):
             continue
         if settlement["parked"]:
-            # Named by the contents they come from: records of one object may be parked in different runs.
-            store.copy(bucket, settlement["parked"], f"{keys.parked(mapping, place)}.{settlement['etag'][:12]}")
+            store.copy(bucket, settlement["parked"], parked_place(mapping, settlement))
         if settlement["remainder"]:
             store.copy(bucket, settlement["remainder"], place)
         if not settlement["remainder"] or place != key:
             store.delete(bucket, key)
         settled += 1
     return settled
+
+
+def fail_records(
+    store: ObjectStore, bucket: str, settlement: dict[str, Any], code: str, reason: str
+) -> Iterator[FailedRecord]:
+    """Yield the records of an object whose import failed, each with one more attempt on it.
+
+    Those that the mapping refused were not part of the batch: they are told from the others by their bytes, and have
+    its reason.
+    """
+    refused = set[bytes]()
+    for key in filter(None, (settlement["remainder"], settlement["parked"])):
+        for record in read_records(store, bucket, key):
+            refused.add(hashlib.sha256(record.data).digest())
+            yield record
+    for record in read_records(store, bucket, settlement["key"]):
+        if hashlib.sha256(record.data).digest() not in refused:
+            yield record.again(code, reason, record.function_arn)
+
+
+def count_lines(store: ObjectStore, bucket: str, key: str) -> int:
+    """Return how many lines an object has; none where there is no such object."""
+    try:
+        return sum(1 for _ in store.open(bucket, key))
+    except ObjectMissingError:
+        return 0
+
+
+def is_there(store: ObjectStore, bucket: str, key: str, etag: str) -> bool:
+    """Tell whether an object is there, at the contents that its ETag names."""
+    try:
+        return store.tail(bucket, key).etag == etag
+    except ObjectMissingError:
+        return False
 
 
 def forget_batch(store: ObjectStore, bucket: str, mapping: str, batch_id: str) -> None:
@@ -529,9 +596,8 @@ def forget_batch(store: ObjectStore, bucket: str, mapping: str, batch_id: str) -
 
 def forget_superseded(store: ObjectStore, bucket: str, source: Source) -> None:
     """Remove the record of a superseded batch, unless the same batch has failed once more since it was listed."""
-    with suppress(ObjectMissingError):
-        if store.tail(bucket, source.key).etag == source.etag:
-            store.delete(bucket, source.key)
+    if is_there(store, bucket, source.key, source.etag):
+        store.delete(bucket, source.key)
 
 
 def is_recorded(store: ObjectStore, bucket: str, mapping: str, entry: dict[str, Any]) -> bool:
@@ -545,6 +611,14 @@ def is_recorded(store: ObjectStore, bucket: str, mapping: str, entry: dict[str, 
 def remainder_place(mapping: str, key: str) -> str:
     """Return where the refused records of an object go: into its place, but for the records of an invocation."""
     return keys.unforwarded_records(mapping, key) if key.startswith(f"{keys.UNFORWARDED}/") else key
+
+
+def parked_place(mapping: str, settlement: dict[str, Any]) -> str:
+    """Return where the records of an object are parked.
+
+    Named by the contents they come from: records of one object may be parked in different runs.
+    """
+    return f"{keys.parked(mapping, remainder_place(mapping, settlement['key']))}.{settlement['etag'][:12]}"
 
 
 def settle_batch(

@@ -234,7 +234,7 @@ def test_every_template_with_roles_is_looked_at() -> None:
         ("transform_changes", set()),
         ("describe_runs", {"secretsmanager:GetSecretValue"}),
         ("forward_changes", {"firehose:PutRecordBatch", "s3:PutObject"}),
-        ("settle_failures", {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}),
+        ("settle_failures", {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"}),
     ],
 )
 def test_calls_are_found_through_methods_protocols_and_modules(function: str, expected: set[str]) -> None:

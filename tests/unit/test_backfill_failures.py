@@ -24,6 +24,7 @@ from backfill.failures_commands import find_failure, find_newest, name_again, op
 from backfill.judging import IGNORED, PASSES, REFUSED, Judge
 from backfill.previewing import describe_preview, preview_reprocess
 from dynaurora import keys
+from dynaurora.errors import TargetMismatchError
 from dynaurora.mapping import load_mapping
 from dynaurora.rows import RowMapper
 from tests.unit import failure_factories as made
@@ -336,6 +337,26 @@ def test_a_record_that_passes_now_has_nothing_to_mend():
     text = explain(read_one(OVERSIZE_KEY=made.failed_lines(made.failed_record(made.GOOD))))
     assert "mapping now: passes now" in text
     assert "next: Nothing has to be mended" in text
+
+
+def test_a_record_whose_import_failed_is_explained_by_what_that_failed_with():
+    message = "Aurora said 1366: Incorrect integer value: 'secret' for column 'hits'."
+    record = made.failed_record(made.GOOD, error_code="Import.TargetMismatchError", error_message=message)
+    failure = read_one(FIREHOSE_KEY=made.failed_lines(record))
+    said = "TargetMismatchError: Aurora said 1366: Incorrect integer value: '…' for column 'hits'."
+    assert failure.labels == ("TargetMismatchError (import)",)
+    assert summarize_failure(failure)[6:] == ("import", "", said)
+    text = explain(failure)
+    assert "mapping now: passes now" in text
+    assert f"next: {TargetMismatchError.remedy}" in text
+    assert "runbook: docs/runbooks/failed-batches.md" in text
+
+
+def test_a_record_that_is_refused_now_is_explained_by_that_whatever_its_import_failed_with():
+    record = made.failed_record(error_code="Import.TargetMismatchError")
+    failure = read_one(FIREHOSE_KEY=made.failed_lines(record))
+    assert failure.labels == ("payload.Hits (type)",)
+    assert "runbook: docs/runbooks/failed-records.md" in explain(failure)
 
 
 def test_what_takes_a_batch_of_records_up_again_takes_up_the_records():

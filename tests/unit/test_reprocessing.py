@@ -7,11 +7,12 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
 
-from dynaurora import keys, reprocessing
+from dynaurora import failed_records, keys, reprocessing
 from dynaurora.batches import Batch, BatchObject
 from dynaurora.changes import Change, encode_change, from_stream_record
 from dynaurora.errors import InvalidRunError, ThrottledError
@@ -489,15 +490,15 @@ def test_what_was_refused_of_an_invocation_goes_to_the_mappings_own_prefix():
 def test_a_record_is_parked_after_as_many_attempts_as_are_allowed():
     store = InMemoryObjects()
     put(store, FIREHOSE_KEY, failed(BAD))
-    for attempt in range(1, 6):
+    for failures in range(2, 6):  # the first one brought it here
         source = Source(FIREHOSE_KEY, store.tail("landing", FIREHOSE_KEY).etag, 1)
         settled = settle(store, entry_of(remake(store, source), source), imported=IMPORTED)
-        assert settled["records_parked"] == (attempt == 5)
+        assert settled["records_parked"] == (failures == 5)
     assert ("landing", FIREHOSE_KEY) not in store.objects
     (key,) = (key for key in keys_of(store) if key.startswith("parked/"))
     assert key.startswith(f"{keys.parked(MAPPING, FIREHOSE_KEY)}.")
     (record,) = read_failed(store, key)
-    assert (record.reprocessed, record.data) == (5, encode_change(BAD))
+    assert (record.failures, record.data) == (5, encode_change(BAD))
     assert settled["notice"]["subject"] == "dynaurora: 1 records parked"
     assert "dynaurora reprocess start web_analytics --include-parked" in settled["notice"]["message"]
     assert settled["notice"]["message"].endswith("Runbook: docs/runbooks/failed-records.md")
@@ -505,7 +506,7 @@ def test_a_record_is_parked_after_as_many_attempts_as_are_allowed():
 
 def test_some_are_parked_and_some_kept():
     store = InMemoryObjects()
-    source = put(store, FIREHOSE_KEY, failed(), failed(BAD, reprocessed=4), failed(BAD, reprocessed=1))
+    source = put(store, FIREHOSE_KEY, failed(), failed(BAD, reprocessed=3), failed(BAD, reprocessed=1))
     settled = settle(store, entry_of(remake(store, source), source), imported=IMPORTED)
     (kept,) = read_failed(store, FIREHOSE_KEY)
     assert (kept.reprocessed, settled["records_parked"]) == (2, 1)
@@ -526,7 +527,7 @@ def test_people_are_told_of_parked_records_once_in_an_interval():
     store = InMemoryObjects()
     told = []
     for number in range(3):
-        source = put(store, FIREHOSE_KEY, failed(BAD, reprocessed=4))
+        source = put(store, FIREHOSE_KEY, failed(BAD, reprocessed=3))
         settled = settle(store, entry_of(remake(store, source), source), f"r1-{number}", imported=IMPORTED)
         told.append(settled["notice"] is not None)
     assert told == [True, False, False]
@@ -534,19 +535,79 @@ def test_people_are_told_of_parked_records_once_in_an_interval():
 
 def test_who_settles_again_tells_people_again_because_the_answer_was_lost():
     store = InMemoryObjects()
-    source = put(store, FIREHOSE_KEY, failed(BAD, reprocessed=4))
+    source = put(store, FIREHOSE_KEY, failed(BAD, reprocessed=3))
     entry = entry_of(remake(store, source), source)
     first, again = (settle(store, entry, imported=IMPORTED) for _ in range(2))
     assert first == again
 
 
-def test_records_whose_import_failed_stay_as_they_are():
+REFUSED_BY_AURORA = {
+    "Error": "States.TaskFailed",
+    "Cause": json.dumps({"Status": "FAILED", "Error": "TargetMismatchError", "Cause": "It has another column."}),
+}
+
+
+def test_a_failed_import_is_one_more_attempt_on_every_record():
     store = InMemoryObjects()
-    source = put(store, FIREHOSE_KEY, failed(), failed(BAD, reprocessed=4))
-    before = store.read("landing", FIREHOSE_KEY)
-    settled = settle(store, entry_of(remake(store, source), source), error={"Error": "States.TaskFailed"})
-    assert store.read("landing", FIREHOSE_KEY) == before
+    source = put(store, FIREHOSE_KEY, failed(), failed(BAD), failed(click_change(version=9)))
+    settled = settle(store, entry_of(remake(store, source), source), error=REFUSED_BY_AURORA)
+    refused, *mapped = read_failed(store, FIREHOSE_KEY)
+    assert (refused.data, refused.error_code, refused.reprocessed) == (encode_change(BAD), "dynaurora.Rejected", 1)
+    assert [record.data for record in mapped] == [encode_change(GOOD), encode_change(click_change(version=9))]
+    for record in mapped:
+        assert (record.error_code, record.error_message) == ("Import.TargetMismatchError", "It has another column.")
+        assert (record.attempts, record.reprocessed, record.function_arn) == (2, 1, "arn:transform")
+        assert record.arrived_at_ms == 1_700_000_000_000 < record.failed_at_ms
     assert (settled["batches_failed"], settled["records_parked"], settled["rows"]) == (1, 0, 0)
+
+
+def test_records_whose_import_fails_too_often_are_parked():
+    store = InMemoryObjects()
+    put(store, FIREHOSE_KEY, failed())
+    for failures in range(2, 6):
+        source = Source(FIREHOSE_KEY, store.tail("landing", FIREHOSE_KEY).etag, 1)
+        settled = settle(store, entry_of(remake(store, source), source), error=REFUSED_BY_AURORA)
+        assert settled["records_parked"] == (failures == 5)
+    (key,) = (key for key in keys_of(store) if not key.startswith(("batches/", "notices/")))
+    assert key.startswith(f"{keys.parked(MAPPING, FIREHOSE_KEY)}.")
+    assert settled["notice"]["subject"] == "dynaurora: 1 records parked"
+    source = Source(key, store.tail("landing", key).etag, 1)
+    settled = settle(store, entry_of(remake(store, source), source), error=REFUSED_BY_AURORA)
+    (record,) = read_failed(store, key)
+    assert (record.failures, settled["records_parked"], settled["notice"]) == (6, 0, None)
+
+
+def test_unforwarded_records_whose_import_failed_go_to_the_mappings_own_prefix():
+    store = InMemoryObjects()
+    source = put(store, UNFORWARDED_KEY, invocation(stream_record(), stream_record("REMOVE", sequence_number="222")))
+    settle(store, entry_of(remake(store, source), source), error=REFUSED_BY_AURORA)
+    assert ("landing", UNFORWARDED_KEY) not in store.objects
+    place = keys.unforwarded_records(MAPPING, UNFORWARDED_KEY)
+    assert [record.reprocessed for record in read_failed(store, place)] == [1, 1]
+    again = remake(store, Source(place, store.tail("landing", place).etag, 1))
+    assert [row[0] for row in read_rows(store, again)] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"Error": "States.Timeout"}, "Import.States.Timeout"),
+        (
+            {"Error": "StepFunctions.ExecutionLimitExceeded", "Cause": "Later."},
+            "Import.StepFunctions.ExecutionLimitExceeded",
+        ),
+        ({"Error": "States.TaskFailed", "Cause": "{"}, "Import.States.TaskFailed"),
+        ({"Error": "States.TaskFailed", "Cause": '{"Status": "ABORTED"}'}, "Import.States.TaskFailed"),
+        ({"Error": "States.TaskFailed", "Cause": "[]"}, "Import.States.TaskFailed"),
+        (None, "Import.Unknown"),
+    ],
+)
+def test_an_import_that_failed_in_any_way_is_named(error, code):
+    store = InMemoryObjects()
+    source = put(store, FIREHOSE_KEY, failed())
+    settle(store, entry_of(remake(store, source), source), error=error)
+    (record,) = read_failed(store, FIREHOSE_KEY)
+    assert record.error_code == code
 
 
 def test_an_object_that_was_replaced_meanwhile_is_left_alone():
@@ -643,21 +704,26 @@ def without_notices(objects):
     [
         pytest.param({FIREHOSE_KEY: [failed()]}, id="all taken"),
         pytest.param({FIREHOSE_KEY: [failed(), failed(BAD)]}, id="some refused"),
-        pytest.param({FIREHOSE_KEY: [failed(BAD, reprocessed=4), failed(BAD)]}, id="some parked"),
-        pytest.param({FIREHOSE_KEY: [failed(BAD, reprocessed=4)]}, id="all parked"),
+        pytest.param({FIREHOSE_KEY: [failed(BAD, reprocessed=3), failed(BAD)]}, id="some parked"),
+        pytest.param({FIREHOSE_KEY: [failed(BAD, reprocessed=3)]}, id="all parked"),
         pytest.param({UNFORWARDED_KEY: [invocation(stream_record(), {"dynamodb": 1})]}, id="unforwarded"),
         pytest.param({FIREHOSE_KEY: [failed(BAD)], BACKFILL_KEY: [failed()]}, id="two objects"),
     ],
 )
-def test_settling_that_is_cut_off_anywhere_ends_the_same(setting):
+@pytest.mark.parametrize("ending", [{"imported": IMPORTED}, {"error": REFUSED_BY_AURORA}], ids=["imported", "failed"])
+def test_settling_that_is_cut_off_anywhere_ends_the_same(setting, ending, monkeypatch):
+    for module in (failed_records, reprocessing):
+        monkeypatch.setattr(module, "now_ms", lambda: 1_800_000_000_000)
     store = InMemoryObjects()
     sources = [put(store, key, *lines) for key, lines in setting.items()]
     entry = entry_of(remake(store, *sources), *sources)
     whole = copy.deepcopy(store)
-    settle(whole, entry, imported=IMPORTED)
-    ends = list(cut_off(store, lambda objects: settle(objects, entry, imported=IMPORTED)))
+    told = settle(whole, entry, **ending)
+    tellings = list[dict[str, Any]]()
+    ends = list(cut_off(store, lambda objects: tellings.append(settle(objects, entry, **ending))))
     assert ends
     assert all(without_notices(end) == without_notices(whole.objects) for end in ends)
+    assert all(telling == told for telling in tellings)
 
 
 def test_converting_that_is_cut_off_anywhere_makes_the_same_batch():
@@ -681,8 +747,9 @@ def failed_batch(store, batch=None, attempts=1, error="MalformedBatchError", exe
         "objects": [{"bucket": "b", "key": "k", "etag": "e", "size": 1}],
     }
     notices = Notices(store, "landing", MAPPING, 3600)
-    for _ in range(attempts):
-        event = {"batch": batch, "error": {"Error": error, "Cause": "x"}, "execution": {"id": execution}}
+    for earlier in reversed(range(attempts)):
+        failed_execution = f"{execution}-before-{earlier}" if earlier else execution
+        event = {"batch": batch, "error": {"Error": error, "Cause": "x"}, "execution": {"id": failed_execution}}
         key = record_failed_batch(event, store, "landing", notices)["key"]
     return Source(key, store.tail("landing", key).etag, 1)
 

@@ -29,7 +29,7 @@ def test_an_old_failed_change_does_not_beat_a_newer_row(reprocesses: Reprocesses
 
 def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: Reprocesses) -> None:
     key = f"{RECORDS}processing-failed/bad"
-    reprocesses.write(key, make_record(make_bad_item("bad"), reprocessed=4), make_record(make_item("good")))
+    reprocesses.write(key, make_record(make_bad_item("bad"), reprocessed=3), make_record(make_item("good")))
     ended = reprocesses.do()
     assert (ended.totals["records_parked"], ended.totals["rows_changed"]) == (1, 1)
     (parked,) = reprocesses.list_failures()
@@ -39,8 +39,8 @@ def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: 
     ended = reprocesses.do(include_parked=True)
     assert (ended.totals["records"], ended.totals["rejected"], ended.totals["records_parked"]) == (1, 1, 0)
     (record,) = reprocesses.read_records(parked)
-    assert record.reprocessed == 6
-    reprocesses.write(parked, make_record(make_item("bad", 3), reprocessed=6))
+    assert record.reprocessed == 5
+    reprocesses.write(parked, make_record(make_item("bad", 3), reprocessed=5))
     reprocesses.do(prefix=PARKED)
     assert reprocesses.list_failures() == []
     assert reprocesses.deployed.hits() == {"good": 1, "bad": 3}
@@ -54,11 +54,28 @@ def test_a_batch_of_records_that_failed_is_made_anew_of_what_is_kept_now(reproce
         assert reprocesses.do().totals["batches_failed"] == 1
     (failed_key,) = (kept for kept in reprocesses.list_failures() if kept != key)
     assert failed_key.startswith(BATCHES)
+    (record,) = reprocesses.read_records(key)
+    assert (record.error_code, record.reprocessed) == ("Import.CertificateError", 1)
     reprocesses.write(key, first, second)
     ended = reprocesses.do()
     assert (ended.totals["entries"], ended.totals["batches_failed"], ended.totals["rows_changed"]) == (2, 0, 2)
     assert reprocesses.list_failures() == []
     assert len(reprocesses.deployed.ledger(ended.run, "reprocess")) == 1
+
+
+def test_records_whose_import_fails_too_often_are_parked(reprocesses: Reprocesses) -> None:
+    key = f"{RECORDS}processing-failed/good"
+    reprocesses.write(key, make_record(make_item("good"), reprocessed=2), make_record(make_bad_item("bad")))
+    with reprocesses.deployed.variables("ImportBatchFunctionName", DATABASE_CA="no certificate"):
+        assert [reprocesses.do().totals["records_parked"] for _ in range(2)] == [0, 1]
+        (kept,) = reprocesses.read_records(key)
+        assert (kept.error_code, kept.reprocessed) == ("dynaurora.Rejected", 2)
+        (parked,) = reprocesses.deployed.list_keys(PARKED)
+        (record,) = reprocesses.read_records(parked)
+        assert (record.error_code, record.failures) == ("Import.CertificateError", 5)
+    assert "dynaurora: 1 records parked" in reprocesses.deployed.messages()
+    assert reprocesses.do(prefix=PARKED).totals["rows_changed"] == 1
+    assert reprocesses.deployed.hits() == {"good": 1}
 
 
 def test_what_is_no_record_stays_and_stops_nothing(reprocesses: Reprocesses) -> None:
