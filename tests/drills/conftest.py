@@ -59,7 +59,7 @@ def emptied(deployment_of_session: Deployed) -> None:
     replica = deployment_of_session.name_table(deployment_of_session.mapping.replica)
     tombstones = f"SELECT page_id, activity_dt FROM {replica} WHERE _deleted"
     wait_until(lambda: keys <= set(deployment_of_session.query(tombstones)), PATIENCE_SECONDS[IS_LONG], pause=0.1)
-    Reprocesses(deployment_of_session).wait_until_imported()
+    Reprocesses(deployment_of_session).wait_until_imported(PATIENCE_SECONDS[IS_LONG])
 
 
 @pytest.fixture

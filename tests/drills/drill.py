@@ -3,7 +3,7 @@
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,21 +14,28 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from dynaurora import keys
-from tests.integration.backfill import deployed as looking
+from dynaurora.batches import Batch, BatchObject
+from dynaurora.objects import S3Objects
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items
 from tests.integration.reprocess.reprocesses import Reprocesses
 
 T = TypeVar("T")
+Size = TypeVar("Size", int, float)
+Counted = Callable[[bytes], bool]
+"""Whether a line counts."""
 
 PATIENCE_SECONDS = {True: 900.0, False: 60.0}
 """How long anything may take, by whether the drill is long."""
-QUIET_SECONDS = 0.5
+PAUSE_SECONDS = 0.1
 WAIT_SCALE = 0.05
-"""What the local AWS multiplies waits before retries by, outside of `without_waits`."""
+"""What the local AWS multiplies waits before retries by, outside of `short_waits`."""
 IMPORT_RULE = "dynaurora-import-batch"
 PROCESSED = keys.processed_prefix(MAPPING)
-PUT = b"0,"
-"""What the row of a put begins with, and that of a delete does not."""
+
+
+def is_put(row: bytes) -> bool:
+    """Whether a row of a batch is no tombstone."""
+    return row.startswith(b"0,")
 
 
 @dataclass
@@ -41,12 +48,19 @@ class Drill:
     is_long: bool
     facts: dict[str, str] = field(default_factory=dict)
     """What was drilled, and what came of it, each by what it is about."""
+    _counts: dict[tuple[Counted, str, str], int] = field(default_factory=dict)
+    """Lines of objects that were counted before: there are many, and they are looked at again and again."""
 
     @cached_property
     def reprocesses(self) -> Reprocesses:
         return Reprocesses(self.deployed)
 
-    def size(self, short: int, long: int) -> int:
+    @property
+    def patience(self) -> float:
+        """How long anything may take, in seconds."""
+        return PATIENCE_SECONDS[self.is_long]
+
+    def size(self, short: Size, long: Size) -> Size:
         """Return one of two sizes."""
         return long if self.is_long else short
 
@@ -56,8 +70,22 @@ class Drill:
         self.facts[about or fact] = fact
 
     def wait_until(self, check: Callable[[], T]) -> T:
-        """Call `check` until it returns something; return that."""
-        return looking.wait_until(check, PATIENCE_SECONDS[self.is_long], pause=0.1)
+        """Call `check` until it returns something; return that.
+
+        Of the time it takes at most half: what is looked at has the same processors.
+        """
+        deadline = time.monotonic() + self.patience
+        while True:
+            started = time.monotonic()
+            if found := check():
+                return found
+            ended = time.monotonic()
+            assert ended < deadline, f"not within {self.patience:.0f} s"
+            time.sleep(max(PAUSE_SECONDS, ended - started))
+
+    def wait_until_imported(self) -> None:
+        """Return once no import is under way."""
+        self.reprocesses.wait_until_imported(self.patience)
 
     # Data
 
@@ -65,13 +93,16 @@ class Drill:
         """Return items of this drill's own."""
         return make_items(self.size(short, long), self.name, hits)
 
-    def list_landed(self) -> set[str]:
-        """The keys of the streamed batches that are in the bucket."""
-        return set(self.deployed.list_keys(PROCESSED))
+    def list_objects(self, prefix: str) -> dict[str, str]:
+        """The objects under a prefix: key → ETag."""
+        return {listed.key: listed.etag for listed in S3Objects().list(self.deployed.bucket, prefix)}
 
-    def count_puts(self, found: Iterable[str]) -> int:
-        """How many rows of some batches are no tombstones."""
-        return sum(line.startswith(PUT) for key in found for line in self.deployed.read(key).splitlines())
+    def count_lines(self, objects: dict[str, str], counted: Counted = bool) -> int:
+        """How many lines of objects count."""
+        for key, etag in objects.items():
+            if (counted, key, etag) not in self._counts:
+                self._counts[counted, key, etag] = sum(map(counted, self.deployed.read(key).splitlines()))
+        return sum(self._counts[counted, key, etag] for key, etag in objects.items())
 
     # Failures
 
@@ -82,13 +113,19 @@ class Drill:
 
     def count_failed_records(self) -> int:
         """How many records are kept as failed, and not parked."""
-        found = self.deployed.list_keys(keys.failed_records_prefix(MAPPING))
-        return sum(len(self.reprocesses.read_records(key)) for key in found)
+        return self.count_lines(self.list_objects(keys.failed_records_prefix(MAPPING)))
 
     def count_failed_rows(self) -> int:
-        """How many puts are in the batches that are kept as failed."""
-        records = [json.loads(self.deployed.read(key)) for key in self.list_failed_batches()]
-        return self.count_puts({item["key"] for record in records for item in (record["batch"] or {})["objects"]})
+        """How many puts are in the streamed batches that are kept as failed."""
+        failed, landed = set(self.list_failed_batches()), self.list_objects(PROCESSED)
+        return self.count_lines(
+            {key: etag for key, etag in landed.items() if self._name_failure(key, etag) in failed}, is_put
+        )
+
+    def _name_failure(self, key: str, etag: str) -> str:
+        """The key by which a streamed batch would be kept as failed."""
+        item = BatchObject(self.deployed.bucket, key, etag, 0)
+        return keys.failed_batch(MAPPING, Batch(MAPPING, "stream", None, None, (item,)).id)
 
     def list_failed_batches(self) -> list[str]:
         """The keys of the batches that are kept as failed."""
@@ -116,9 +153,13 @@ class Drill:
         self.tell(f"the database was down for {time.monotonic() - started:.0f} s")
 
     @contextmanager
-    def without_waits(self) -> Iterator[None]:
-        """Let retries come at once: a cycle of them that lasts for hours takes seconds."""
-        self._configure(0)
+    def short_waits(self) -> Iterator[None]:
+        """Let retries come soon: a cycle of them that lasts for hours takes seconds.
+
+        Where batches are many they may not come at once: those that wait for a turn would use up all of their retries,
+        and the processors.
+        """
+        self._configure(self.size(0, 0.01))
         try:
             yield
         finally:
@@ -134,6 +175,15 @@ class Drill:
         """What is left of the faults that were asked for."""
         with urllib.request.urlopen(f"{self.deployed.stack.endpoint_url}/_dynaurora/faults", timeout=10) as answer:
             return dict(json.load(answer))
+
+    @contextmanager
+    def consumer_off(self) -> Iterator[None]:
+        """Let changes wait in the stream: they come in batches that are as large as can be."""
+        self.deployed.enable_event_source_mapping(enabled=False)
+        try:
+            yield
+        finally:
+            self.deployed.enable_event_source_mapping(enabled=True)
 
     @contextmanager
     def imports_off(self) -> Iterator[None]:
@@ -161,7 +211,7 @@ class Drill:
         `unmapped` items are refused as they are; their rows are older by right.
         """
         self.wait_until(lambda: self.deployed.compare().agrees)
-        self.reprocesses.wait_until_imported()
+        self.wait_until_imported()
         comparison = self.deployed.compare()
         assert comparison.agrees, comparison.examples
         assert comparison.unmapped == unmapped

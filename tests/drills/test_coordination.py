@@ -27,7 +27,7 @@ def test_no_more_connections_than_the_importer_may_have_and_no_deadlocks(drill: 
             newest |= {page: max(version, newest.get(page, 0)) for page in some}
         drill.wait_until(lambda: count_waiting(drill) == IMPORT_CONCURRENCY)
         drill.wait_until(lambda: count_running(drill) == batches)
-    drill.reprocesses.wait_until_imported()
+    drill.wait_until_imported()
     most = read_most_connections(drill)
     assert most <= IMPORT_CONCURRENCY + OWN_CONNECTIONS
     drill.tell(f"{batches} batches waited, {most - OWN_CONNECTIONS} of them connected at most")

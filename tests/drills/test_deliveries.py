@@ -2,7 +2,7 @@
 
 import json
 
-from tests.drills.drill import Drill
+from tests.drills.drill import PROCESSED, Drill
 from tests.integration.backfill.deployed import MAPPING
 
 DUPLICATED = ("duplicate_invocations", "duplicate_objects", "duplicate_events")
@@ -28,17 +28,15 @@ def test_every_delivery_is_duplicated(drill: Drill) -> None:
 
 
 def test_deliveries_are_reversed(drill: Drill) -> None:
-    waves = list[set[str]]()
+    waves = list[dict[str, str]]()
     with drill.imports_off():
         for hits in range(drill.size(3, 20)):
-            items = drill.make_items(20, 500, hits)
-            before = drill.list_landed()
-            drill.deployed.put(items)
-            drill.deployed.delete(items[hits::3])
-            expected = len(items) + len(items[hits::3])
-            drill.wait_until(lambda: count_rows(drill, drill.list_landed() - before) == expected)  # noqa: B023
-            waves.append(drill.list_landed() - before)
-    changed = [sum(import_object(drill, key) for key in wave) for wave in reversed(waves)]
+            items, before = drill.make_items(20, 500, hits), drill.list_objects(PROCESSED)
+            with drill.consumer_off():
+                drill.deployed.put(items)
+                drill.deployed.delete(items[hits::3])
+            waves.append(wait_for_rows(drill, before, len(items) + len(items[hits::3])))
+    changed = [import_objects(drill, wave) for wave in reversed(waves)]
     assert changed[0] > 0
     assert set(changed[1:]) == {0}, "what comes after the newest changes nothing"
     drill.tell(f"{len(waves)} waves of changes of the same keys were imported, the newest first")
@@ -46,18 +44,30 @@ def test_deliveries_are_reversed(drill: Drill) -> None:
     drill.check_nothing_failed()
 
 
-def count_rows(drill: Drill, found: set[str]) -> int:
-    """How many rows some batches have that are of this drill's keys."""
-    return sum(drill.name.encode() in line for key in found for line in drill.deployed.read(key).splitlines())
+def wait_for_rows(drill: Drill, before: dict[str, str], count: int) -> dict[str, str]:
+    """Return the streamed batches that have landed since then, once they have so many rows of this drill."""
+    name = drill.name.encode()
+
+    def has_name(row: bytes) -> bool:
+        return name in row
+
+    def find_landed() -> dict[str, str] | None:
+        landed = {key: etag for key, etag in drill.list_objects(PROCESSED).items() if key not in before}
+        return landed if drill.count_lines(landed, has_name) >= count else None
+
+    return drill.wait_until(find_landed)
 
 
-def import_object(drill: Drill, key: str) -> int:
-    """Import a streamed batch, and return how many rows it has changed."""
-    s3, states = drill.deployed.client("s3"), drill.deployed.client("stepfunctions")
-    head = s3.head_object(Bucket=drill.deployed.bucket, Key=key)
-    item = {"bucket": drill.deployed.bucket, "key": key, "etag": head["ETag"].strip('"'), "size": head["ContentLength"]}
+def import_objects(drill: Drill, objects: dict[str, str]) -> int:
+    """Import streamed batches, in any order, and return how many rows they have changed."""
+    executions = [start_import(drill, key, etag) for key, etag in objects.items()]
+    outputs = [drill.deployed.wait_for_end(execution)["output"] for execution in executions]
+    return sum(int(json.loads(output)["rows_changed"]) for output in outputs)
+
+
+def start_import(drill: Drill, key: str, etag: str) -> str:
+    """Start the import of a streamed batch, and return its execution."""
+    item = {"bucket": drill.deployed.bucket, "key": key, "etag": etag, "size": 0}
     batch = {"mapping": MAPPING, "source": "stream", "run": None, "rows": None, "objects": [item]}
-    execution = states.start_execution(
-        stateMachineArn=drill.deployed.outputs["ImportBatchStateMachineArn"], input=json.dumps({"batch": batch})
-    )["executionArn"]
-    return int(json.loads(drill.deployed.wait_for_end(execution)["output"])["rows_changed"])
+    states, arn = drill.deployed.client("stepfunctions"), drill.deployed.outputs["ImportBatchStateMachineArn"]
+    return str(states.start_execution(stateMachineArn=arn, input=json.dumps({"batch": batch}))["executionArn"])

@@ -23,8 +23,9 @@ def check_announced_once(drill: Drill) -> None:
 
 def test_the_database_is_down_for_longer_than_a_cycle_of_retries_while_changes_stream(drill: Drill) -> None:
     items = drill.make_items(25, 20_000)
-    with drill.database_down(), drill.without_waits():
-        drill.deployed.put(items)
+    with drill.database_down(), drill.short_waits():
+        with drill.consumer_off():
+            drill.deployed.put(items)
         drill.wait_until(lambda: drill.count_failed_rows() == len(items))
     check_announced_once(drill)
     drill.tell(f"{len(drill.list_failed_batches())} batches of {len(items):,} changes failed, announced once")
@@ -44,7 +45,7 @@ def test_the_database_is_down_for_longer_than_a_cycle_of_retries_during_a_backfi
         stack.enter_context(deployed.lock_key(items[len(items) // 2]["page_id"]["S"]))
         execution = deployed.start(run, "--max-concurrency", "1")["execution"]
         deployed.wait_until_locked_out()
-        with drill.database_down(), drill.without_waits():
+        with drill.database_down(), drill.short_waits():
             drill.wait_until(lambda: deployed.describe_execution(execution)["status"] == "FAILED")
     deployed.release_stream()
     done = len(deployed.ledger(run))
@@ -59,12 +60,11 @@ def test_the_database_is_down_for_longer_than_a_cycle_of_retries_during_a_backfi
 
 def test_the_streams_consumer_is_off_for_a_while(drill: Drill) -> None:
     items = drill.make_items(20, 10_000)
-    drill.deployed.enable_event_source_mapping(enabled=False)
-    drill.deployed.put(items)
-    drill.deployed.delete(items[::10])
-    time.sleep(drill.size(1, 60))
-    assert drill.deployed.compare().missing == len(items) - len(items[::10])
-    drill.deployed.enable_event_source_mapping(enabled=True)
+    with drill.consumer_off():
+        drill.deployed.put(items)
+        drill.deployed.delete(items[::10])
+        time.sleep(drill.size(1, 60))
+        assert drill.deployed.compare().missing == len(items) - len(items[::10])
     drill.tell(f"{len(items):,} puts and {len(items[::10]):,} deletes waited in the stream")
     drill.check_equal()
     drill.check_nothing_failed()

@@ -16,7 +16,7 @@ from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_
 from dynaurora.paths import __file__ as a_core_file
 from dynaurora.runs import RUNS
 from tests.integration.backfill import deployed as looking
-from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_run_id
+from tests.integration.backfill.deployed import MAPPING, PATIENCE_SECONDS, Deployed, Document, make_run_id
 
 REPORT_SCHEMA = json.loads((Path(a_core_file).parent / "reprocess_report.schema.json").read_text("utf-8"))
 RECORDS = keys.failed_records_prefix(MAPPING)
@@ -113,10 +113,10 @@ class Reprocesses:
         for key in (*self.list_failures(), *self.deployed.list_keys(f"{keys.NOTICES}/")):
             self.deployed.client("s3").delete_object(Bucket=self.deployed.bucket, Key=key)
 
-    def wait_until_imported(self) -> None:
+    def wait_until_imported(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Return once no import is under way."""
         running = {"stateMachineArn": self.deployed.outputs["ImportBatchStateMachineArn"], "statusFilter": "RUNNING"}
-        wait_until(lambda: not self.deployed.client("stepfunctions").list_executions(**running)["executions"])
+        wait_until(lambda: not self.deployed.client("stepfunctions").list_executions(**running)["executions"], seconds)
 
     def wait_for_failures(self, count: int = 1) -> list[str]:
         """Return the keys of what is kept as failed, once there are so many."""
