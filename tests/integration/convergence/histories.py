@@ -133,7 +133,7 @@ class History:
         self._records: dict[int, list[Write]] = defaultdict(list)
         self._exact = draw.random() < 0.5
         self._mended_at = draw.choice((0, *range(Step.LAST + 1), Step.LAST))
-        self._max_attempts = draw.choice((1, 2))
+        self._max_attempts = draw.choice((2, 3))
         self.table = Table(draw_writes(draw, self.prefix, odd=0.3 if self._mended_at else 0.0))
         self.deletes = {
             (write.key, write.stamped_second * SEQUENCE_RANGE + write.sequence): write.number
