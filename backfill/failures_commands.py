@@ -277,11 +277,18 @@ def name_again(failure: Failure, mapping: str, stack: str | None) -> str:
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Yield where the lines go: a file that only its owner reads, or standard output."""
+    """Yield where the lines go: a file that only its owner reads, or standard output.
+
+    Raises WrongUseError where the file cannot be opened.
+    """
     if path is None:
         yield sys.stdout
         return
-    with open(path, "w", encoding="utf-8", opener=open_private) as lines:
+    try:
+        lines = open(path, "w", encoding="utf-8", opener=open_private)  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise WrongUseError(f"{path} cannot be written: {error.strerror}. Name another file with -o.") from error
+    with lines:
         yield lines
 
 

@@ -442,6 +442,11 @@ def test_an_export_is_readable_by_its_owner_only(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_export_to_where_no_file_can_be_is_refused(tmp_path):
+    with pytest.raises(WrongUseError, match="No such file or directory"), open_output(tmp_path / "no" / "f.jsonl"):
+        pass
+
+
 def test_what_came_last_is_shown_where_no_failure_is_named():
     reader = made.make_reader()
     assert find_newest(reader, Selection()).key == made.FIREHOSE_KEY
