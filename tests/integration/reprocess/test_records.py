@@ -1,5 +1,8 @@
 """Records that were refused, were too large or could not be forwarded, until they are in the database or parked."""
 
+import base64
+import json
+
 import pytest
 
 from dynaurora import keys
@@ -76,6 +79,25 @@ def test_records_whose_import_fails_too_often_are_parked(reprocesses: Reprocesse
     assert "dynaurora: 1 records parked" in reprocesses.deployed.messages()
     assert reprocesses.do(prefix=PARKED).totals["rows_changed"] == 1
     assert reprocesses.deployed.hits() == {"good": 1}
+
+
+def test_records_are_taken_up_whatever_their_object_is_called_and_however_it_is_written(
+    reprocesses: Reprocesses,
+) -> None:
+    envelope = json.loads(make_record(make_item("spelt")))
+    spelt = {name.upper(): str(value) for name, value in envelope.items()}
+    for name, lines in (
+        ("odd ü+%20&=?#'\"\\ x/y.json", [json.dumps(spelt).encode()]),
+        ("windows", [make_record(make_item("windows")).replace(b"\n", b"\r\n"), b"\r\n"]),
+        ("mark", ["\ufeff".encode(), make_record(make_item("mark"))]),
+        ("bare", [base64.b64decode(envelope["rawData"]).replace(b"spelt", b"bare")]),
+        ("empty", []),
+        ("folder/", []),
+    ):
+        reprocesses.write(f"{RECORDS}{name}", *lines)
+    assert reprocesses.do().totals["rows_changed"] == 4
+    assert reprocesses.list_failures() == []
+    assert reprocesses.deployed.hits() == dict.fromkeys(("spelt", "windows", "mark", "bare"), 1)
 
 
 def test_what_is_no_record_stays_and_stops_nothing(reprocesses: Reprocesses) -> None:
