@@ -38,7 +38,7 @@ def test_failed_records_are_growing(reader: Reader, site: Site) -> None:
         walk.through("Diagnose")
         walk.through("Mend the items")
         site.wait_until(lambda: site.rows("page_id", "hits") == [("/pricing", 12)])
-        site.pass_hours(4)
+        site.pass_hours(3)
         walk.through("Take them up")
         site.wait_for_message("docs/runbooks/failed-records.md")
         (parked,) = site.list_kept()
