@@ -86,6 +86,7 @@ KINDS = {
     "AWS::Scheduler::ScheduleGroup": "ScheduleGroup",
     "AWS::SecretsManager::RotationSchedule": "RotationSchedule",
     "AWS::SecretsManager::Secret": "Secret",
+    "AWS::SSM::Parameter": "Parameter",
     "AWS::SNS::Subscription": "Subscription",
     "AWS::SNS::Topic": "Topic",
     "AWS::SNS::TopicPolicy": "TopicPolicy",

@@ -1,6 +1,7 @@
 """The templates as CloudFormation makes them: what each setting becomes, and what an object under processed/ starts."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,14 @@ class Account:
 
     def deploy(self, name: str, **parameters: str) -> dict[str, str]:
         """Create a stack of infra/template.yaml and return its outputs."""
+        stack = self.create(name, **parameters)
+        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def create(self, name: str, **parameters: str) -> dict[str, Any]:
+        """Create a stack of infra/template.yaml and return what has become of it."""
         packager = Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})
-        secret = self.client("secretsmanager").create_secret(Name=name, SecretString="{}")["ARN"]
+        secret = self.client("secretsmanager").create_secret(Name=str(uuid.uuid4()), SecretString="{}")["ARN"]
         given = {**PARAMETERS, "DatabaseSecretArn": secret, **parameters}
         cloudformation = self.client("cloudformation")
         cloudformation.create_stack(
@@ -59,9 +66,17 @@ class Account:
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
-        stack = wait_until(lambda: _finished(cloudformation, name))
-        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        return wait_until(lambda: _finished(cloudformation, name))
+
+    def find_reasons(self) -> list[str]:
+        """Return why resources of any stack could not be created."""
+        cloudformation = self.client("cloudformation")
+        return [
+            f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+            for stack in cloudformation.describe_stacks()["Stacks"]
+            for event in cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]
+            if event["ResourceStatus"] == "CREATE_FAILED"
+        ]
 
 
 def _finished(cloudformation: Any, name: str) -> dict[str, Any] | None:
@@ -251,3 +266,27 @@ def test_a_contradiction_of_parameters_is_refused_before_anything_is_made(accoun
         account.deploy("nowhere", DatabaseHost="", DatabaseSecretArn="", SubnetIds="subnet-0123456789abcdef0")
     stacks = account.client("cloudformation").describe_stacks()["Stacks"]
     assert "nowhere" not in {stack["StackName"] for stack in stacks}
+
+
+CLAIM = "OneStackOfMappingAndBucketParameter"
+
+
+def test_two_stacks_do_not_replicate_by_one_mapping_through_one_bucket(account):
+    """The second one makes nothing, leaves the first one alone, and is let in once the first one is gone."""
+    cloudformation, parameters = account.client("cloudformation"), account.client("ssm")
+    first = account.deploy("first", SourceTableName="firsts")
+    shared = {"LandingBucketName": first["LandingBucketName"], "SourceTableName": "seconds"}
+    claim = {"Name": f"/dynaurora/one-stack-only/{first['LandingBucketName']}/{MAPPING}"}
+    assert account.create("second", **shared)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert any(reason.startswith(f"{CLAIM}: ") for reason in account.find_reasons())
+    assert "seconds" not in account.client("dynamodb").list_tables()["TableNames"]
+    assert parameters.get_parameter(**claim)["Parameter"]["Value"] == "first"
+
+    assert (
+        account.deploy("other", **shared, Mapping="another_mapping")["LandingBucketName"] == shared["LandingBucketName"]
+    )
+    for name in ("second", "first"):
+        cloudformation.delete_stack(StackName=name)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    account.deploy("second", **{**shared, "SourceTableName": "thirds"})
+    assert parameters.get_parameter(**claim)["Parameter"]["Value"] == "second"
