@@ -61,11 +61,12 @@ def draw_first(draw: random.Random, writes: Sequence[Write]) -> int:
 
 def draw_gap(draw: random.Random, writes: Sequence[Write]) -> Gap | None:
     """Return a gap in a stream, or None for a stream that loses nothing."""
-    filling = draw.choice((None, None, *Filling, *Filling, Filling.KEYS))
+    filling = draw.choice((None, None, None, None, *Filling, *Filling, Filling.KEYS))
     if not filling:
         return None
     first = 0 if filling is Filling.EXPORT else draw_first(draw, writes)
-    last = min(first + draw.choice((0, 0, 1, 2, 5, *[len(writes)] * 4)), len(writes) - 1)
+    to_the_end = [len(writes)] * (4 if filling is Filling.EXPORT else 1)
+    last = min(first + draw.choice((0, 0, 1, 2, 5, *to_the_end)), len(writes) - 1)
     gap = Gap(writes[first], writes[last], filling)
     if filling is not Filling.KEYS:
         return gap

@@ -34,7 +34,7 @@ def draw_writes(draw: random.Random, prefix: str, odd: float) -> Iterator[Write]
 
 def draw_sequence(draw: random.Random) -> int:
     """Return a history's first sequence number, of 21 to 40 digits: soon after it they have one more, or none left."""
-    digits = draw.choice((40, draw.randint(21, 39)))
+    digits = draw.choice((40, 39, 39, draw.randint(21, 39), draw.randint(21, 39)))
     headroom = MAX_WRITES * MAX_STEP if digits == 40 else 0
     return 10**digits - headroom - draw.randint(1, 60)
 
