@@ -256,13 +256,13 @@ def encode_datetime(value: Any, *, fraction: int, timestamp: bool) -> str:
 
 
 def encode_json(value: Any) -> str:
-    """Return any plain value as JSON text.
+    """Return any plain value as JSON text, the members of objects sorted by name: DynamoDB gives them no order.
 
     MySQL keeps JSON numbers as 64-bit integers or doubles, and reads a double's digits at normal precision: the last
     of 16 or 17 may change. So integers of 64 bits stay numbers, and so do fractions of at most 15 significant digits
     and 22 places; any other number is written as a string of its digits.
     """
-    text = json.dumps(exact_json(value), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(exact_json(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     check_unicode(text)
     return text
 

@@ -2,6 +2,7 @@
 
 text, digits, bytes, boolean   one type descriptor (or NULL, where the schema lets it): a struct of msgspec
 embedded                       JSON inside of a string, by its shape (`dynaurora.compiled.shapes`)
+document                       what a JSON column takes, by its schema (`dynaurora.compiled.documents`)
 whole                          anything: decoded as it is and made a plain value by `dynaurora.attributes`
 """
 
@@ -15,13 +16,13 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from dynaurora.columns import INTEGER_BITS, TEXT_BYTES
-from dynaurora.compiled.documents import make_document_writer
+from dynaurora.compiled.documents import make_document
 from dynaurora.compiled.fields import characters_of
 from dynaurora.compiled.schemas import NotCompilableError, compile_part
-from dynaurora.compiled.shapes import ANNOTATIONS, STRING_LIMITS, Shape, make_shape, make_struct
+from dynaurora.compiled.shapes import ANNOTATIONS, STRING_LIMITS, Shape, make_shape, make_struct, say_limits
 
 if TYPE_CHECKING:
-    from dynaurora.compiled.documents import Writer
+    from dynaurora.compiled.documents import Node
     from dynaurora.compiled.schemas import Check
     from dynaurora.mapping import Column
 
@@ -47,12 +48,14 @@ class Attribute:
     """Of a text: what msgspec's `Meta` is to say."""
     check: Check | None = None
     """What the struct does not say of its schema."""
+    choices: frozenset[str] | None = None
+    """Of a text: the only ones that its schema takes."""
     whole_numbers: bool = False
     """Of digits: whether the schema takes whole numbers only."""
     shape: Shape | None = None
     """Of embedded JSON."""
-    document: Writer | None = None
-    """What writes a document."""
+    document: Node | None = None
+    """Of a document."""
     why: str = ""
     """For people: what it is decoded whole for."""
 
@@ -76,7 +79,7 @@ def plan_attribute(
         return Attribute(name, "whole", required, check=check, why=whole or "its schema takes nothing")
     if columns and all(column.type.kind == "JSON" for column in columns):
         with suppress(NotCompilableError):
-            return Attribute(name, "document", required, document=make_document_writer(root, schema))
+            return Attribute(name, "document", required, document=make_document(root, schema))
     return _plan_scalar(schema, name, columns, check, required=required)
 
 
@@ -92,12 +95,14 @@ def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | N
     if how == "whole":
         attribute.why = "values of several types may be in it"
     elif how == "text":
-        attribute.limits = {STRING_LIMITS[keyword]: schema[keyword] for keyword in rest & STRING_LIMITS.keys()}
-        rest -= STRING_LIMITS.keys()
+        attribute.limits, rest = say_limits(schema, STRING_LIMITS, rest)
+        if "enum" in rest and not nullable:
+            attribute.choices = frozenset(choice for choice in schema["enum"] if type(choice) is str)
+            rest -= {"enum"}
     elif how == "bytes" and rest:
         return Attribute(name, "whole", required, check=check, why="its schema says more of it than its type")
+    attribute.whole_numbers = how == "digits" and types - {"null"} == {"integer"}
     if not rest:
-        attribute.whole_numbers = types - {"null"} == {"integer"}
         attribute.check = attribute.check if how == "whole" else None
     elif nullable and how != "whole":
         return Attribute(name, "whole", required, check=check, why="its schema says more of it than its type")
@@ -132,7 +137,9 @@ def limit_text(limits: dict[str, Any], columns: list[Column]) -> None:
 
 def attribute_type(attribute: Attribute) -> Any:
     """Return the type that msgspec decodes an attribute to."""
-    if attribute.how in {"whole", "document"}:
+    if attribute.document is not None:
+        return attribute.document.kind()
+    if attribute.how == "whole":
         return Any
     bare: Any = {"digits": str, "bytes": bytes, "boolean": bool}.get(attribute.how, str)
     if attribute.how == "text" and attribute.limits:

@@ -34,6 +34,7 @@ SHORT_NUMBER = re.compile(rf"{FEW_DIGITS}(?:{WHOLE_DIGITS % 14}|{FRACTION})").fu
 """Plain numbers of at most 15 digits and not below 0.0001: a double keeps them, and prints as they are written."""
 JSON_NUMBER = re.compile(rf"{WHOLE_DIGITS % 17}|{FEW_DIGITS}{FRACTION}").fullmatch
 """Plain numbers that MySQL's JSON keeps as they are written: integers of 64 bits, and short fractions."""
+JSON_WHOLE_NUMBER = re.compile(WHOLE_DIGITS % 17).fullmatch
 MAX_INT64 = 2**63 - 1
 
 
@@ -67,24 +68,24 @@ def text_field(column: Column, value: str, number: int) -> Code:
     if kind == "JSON":
         return Code([], f"quote({value})", {"quote": encode_basestring})
     if kind in {"DATE", "DATETIME", "TIMESTAMP"}:
-        name = f"moment{number}"
-        return Code([], f"{name}({value})", {name: moment_writer(column)})
+        names = {f"moment{number}": moment_pattern(column), f"encode{number}": column.type.encode}
+        plain = value if kind == "DATE" else f"f\"{{{value}[:10]}} {{{value}[11:].rstrip('Z')}}\""
+        return Code(
+            [f"m{number} = {plain} if moment{number}({value}) else encode{number}({value})"], f"m{number}", names
+        )
     return encoded_field(column, value, number)
 
 
-def moment_writer(column: Column) -> Callable[[str], str]:
-    """Return what writes a date or time: by its parts where any calendar has it, else by the column's encoder."""
+def moment_pattern(column: Column) -> Callable[[str], Any]:
+    """Return what matches the dates or times that any calendar has, and that are written by their parts."""
     years = "(?:19[89][0-9]|20[0-2][0-9])" if column.type.kind == "TIMESTAMP" else "[1-9][0-9]{3}"
     day = rf"{years}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
-    encode = column.type.encode
     if column.type.kind == "DATE":
-        is_day = re.compile(day).fullmatch
-        return lambda text: text if is_day(text) else encode(text)
-    options: dict[str, int] = encode.keywords  # type: ignore[attr-defined]
+        return re.compile(day).fullmatch
+    options: dict[str, int] = column.type.encode.keywords  # type: ignore[attr-defined]
     digits = options["fraction"]
     fraction = rf"(?:\.[0-9]{{0,{digits - 1}}}[1-9])?" if digits else ""
-    is_time = re.compile(rf"{day}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}Z?").fullmatch
-    return lambda text: f"{text[:10]} {text[11:].rstrip('Z')}" if is_time(text) else encode(text)
+    return re.compile(rf"{day}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}Z?").fullmatch
 
 
 def written_field(_column: Column, value: str, _number: int) -> Code:
@@ -107,7 +108,8 @@ def digits_field(column: Column, value: str, number: int) -> Code:
     if kind == "DECIMAL":
         return Code([f"if not {name}({value}): raise Unsure"], value, {name: decimal_pattern(column)})
     if kind == "DOUBLE":
-        return Code([f"if not {name}({value}): raise Unsure"], f"repr(float({value}))", {name: SHORT_NUMBER})
+        written = f"({value} if '.' in {value} else {value} + '.0')"
+        return Code([f"if not {name}({value}): raise Unsure"], written, {name: SHORT_NUMBER})
     if kind == "JSON":
         return Code([f"if not {name}({value}): raise Unsure"], value, {name: JSON_NUMBER})
     limit = characters_of(column) or TEXT_BYTES[kind]

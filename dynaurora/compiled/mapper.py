@@ -18,6 +18,7 @@ from dynaurora.attributes import NUMBER, exact_number, parse_json, plain_value
 from dynaurora.columns import Misfit
 from dynaurora.compiled import attributes as planned
 from dynaurora.compiled.csv import NULL
+from dynaurora.compiled.documents import Names
 from dynaurora.compiled.fields import (
     Code,
     Unsure,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.compiled.attributes import Attribute
+    from dynaurora.compiled.documents import Node
     from dynaurora.compiled.plans import Plan, Source
     from dynaurora.compiled.shapes import Member, Shape
     from dynaurora.mapping import Column
@@ -123,19 +125,19 @@ class _Writer:
         self.changed_at_ms = changed_at_ms
         """When everything was changed, where that is one time; else the code has a variable of that name."""
         self.numbers = {name: number for number, name in enumerate(plan.attributes)}
-        self.names: dict[str, Any] = {
-            "FIRST": FIRST,
-            "MISSING": MISSING,
-            "NULL": csv_batches.NULL if escaped else NULL,
-            "escape": csv_batches.escape,
-            "NUMBER": NUMBER.fullmatch,
-            "REFUSALS": REFUSALS,
-            "UNSET": UNSET,
-            "Unsure": Unsure,
-            "exact_number": exact_number,
-            "parse_embedded": parse_embedded,
-            "plain_value": plain_value,
-        }
+        self.names = Names(
+            FIRST=FIRST,
+            MISSING=MISSING,
+            NULL=csv_batches.NULL if escaped else NULL,
+            escape=csv_batches.escape,
+            NUMBER=NUMBER.fullmatch,
+            REFUSALS=REFUSALS,
+            UNSET=UNSET,
+            Unsure=Unsure,
+            exact_number=exact_number,
+            parse_embedded=parse_embedded,
+            plain_value=plain_value,
+        )
         self.variables: dict[int, tuple[str, bool]] = {}
         """Where the value of each shape is, and whether it is always there."""
 
@@ -219,9 +221,8 @@ class _Writer:
         number = self.numbers[attribute.name]
         if attribute.how == "whole":
             return self._whole_lines(attribute, number)
-        if attribute.how == "document":
-            self.names[f"write{number}"] = attribute.document
-            return self._document_lines(attribute, number)
+        if attribute.document is not None:
+            return self._document_lines(attribute.document, number, required=attribute.required)
         value = f"v{number}"
         lines = self._value_lines(attribute, number, value)
         checks = self._embedded_lines(attribute, number) if attribute.shape else self._scalar_checks(attribute, number)
@@ -256,6 +257,9 @@ class _Writer:
                 lines.append(f"if not NUMBER({value}): raise Unsure")
             if attribute.whole_numbers:  # as a column or the next line writes it: nothing but digits
                 lines.append(f"if '.' in {value} or 'e' in {value} or 'E' in {value}: raise Unsure")
+        if attribute.choices is not None:
+            self.names[f"choices{number}"] = attribute.choices
+            lines.append(f"if {value} not in choices{number}: raise Unsure")
         if attribute.check is not None:
             self.names[f"check{number}"] = attribute.check
             number_of = "int" if attribute.whole_numbers else "exact_number"
@@ -278,9 +282,9 @@ class _Writer:
             lines = [f"if {value} is not UNSET:", *_indent(lines)]
         return [f"{value} = item.a{number}", *lines]
 
-    def _document_lines(self, attribute: Attribute, number: int) -> list[str]:
-        write = f"v{number} = write{number}(t)"
-        if attribute.required:
+    def _document_lines(self, document: Node, number: int, *, required: bool) -> list[str]:
+        write = f"v{number} = {document.code('t', self.names)}"
+        if required:
             return [f"t = item.a{number}", write]
         return [f"t = item.a{number}", f"if t is UNSET: v{number} = None", f"else: {write}"]
 

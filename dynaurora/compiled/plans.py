@@ -14,7 +14,7 @@ from dynaurora.columns import INTEGER_BITS
 from dynaurora.compiled.attributes import Attribute, limit_text, plan_attribute
 from dynaurora.compiled.fields import bounds_of
 from dynaurora.compiled.schemas import NotCompilableError
-from dynaurora.compiled.shapes import ANNOTATIONS, Shape, find_member, learn
+from dynaurora.compiled.shapes import ANNOTATIONS, Shape, find_member, is_nameable, learn
 from dynaurora.errors import RejectedChange
 from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.paths import taken_paths
@@ -59,26 +59,24 @@ class Plan:
 
     def learn(self, item: Any) -> bool:
         """Learn the names that an item has and the plan does not know; return whether there were any."""
-        if not self.is_open or self.learnt >= MAX_LEARNT:
+        if self.learnt >= MAX_LEARNT:
             return False
         try:
             plain = plain_item(item)
             before = self.learnt
-            for name in plain.keys() - self.attributes.keys():
-                if is_nameable(name):
+            for name in filter(is_nameable, plain.keys() - self.attributes.keys()):
+                if self.is_open:
                     self.attributes[name] = Attribute(name, "whole", required=False, why="nothing names it")
                     self.learnt += 1
             for attribute in self.attributes.values():
-                if attribute.shape is not None and type(plain.get(attribute.name)) is str:
-                    self.learnt += learn(attribute.shape, parse_json(plain[attribute.name], ""))
+                value = plain.get(attribute.name)
+                if attribute.document is not None:
+                    self.learnt += attribute.document.learn(value)
+                elif attribute.shape is not None and type(value) is str and self.mapping.unmapped == "ignore":
+                    self.learnt += learn(attribute.shape, parse_json(value, ""))
         except (AttributeError, RejectedChange, RecursionError):
             return False
         return self.learnt > before
-
-
-def is_nameable(name: str) -> bool:
-    """Return whether msgspec's structs can have a member of that name."""
-    return name.isprintable() and '"' not in name and "\\" not in name
 
 
 def make_plan(mapping: Mapping) -> Plan:
@@ -97,6 +95,8 @@ def make_plan(mapping: Mapping) -> Plan:
     names = [*mapping.key_attributes, *properties, *needed, *(name for tops in starts.values() for name in tops)]
     attributes = {}
     for name in dict.fromkeys(names):
+        if not is_nameable(name):
+            raise NotCompilableError("the item", "$", f"has the name {name!r}, which compiled code cannot have")
         if name not in properties and isinstance(root, dict) and root.get("additionalProperties") is False:
             raise NotCompilableError("additionalProperties", "$", f"does not allow {name}, which is needed")
         takers = [column for column in mapping.columns if name in starts[column.name]]

@@ -41,10 +41,9 @@ ANNOTATIONS = frozenset(
 """Keywords that say nothing about a value."""
 STRING_LIMITS = {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
 """Keywords that msgspec's types can say, in the same words: code points, `re.search`."""
-
-
-class Misshapen(ValueError):
-    """What msgspec has no type for."""
+ARRAY_LIMITS = {"minItems": "min_length", "maxItems": "max_length"}
+MAX_LENGTH = 2**31
+"""No text or list is as long; msgspec has a bound for its own bounds."""
 
 
 @dataclass
@@ -116,18 +115,27 @@ def _shape_of_kind(root: Any, schema: dict[str, Any], kind: str, rest: set[str])
     if kind == "array":
         return _array(root, schema) if rest <= {"items", "minItems", "maxItems"} else None
     if kind == "string":
-        limits = {STRING_LIMITS[name]: schema[name] for name in rest & STRING_LIMITS.keys()}
-        more = rest - STRING_LIMITS.keys()
+        limits, more = say_limits(schema, STRING_LIMITS, rest)
         return Shape("string", limits=limits, check=compile_part(root, schema) if more else None)
     if kind in {"integer", "boolean", "null"}:
         return Shape(kind, check=compile_part(root, schema) if rest else None)  # type: ignore[arg-type]
     return None
 
 
+def say_limits(schema: Any, words: dict[str, str], keywords: set[str]) -> tuple[dict[str, Any], set[str]]:
+    """Return what of some keywords msgspec's `Meta` can say, in its words, and the keywords that it cannot."""
+    said = {name for name in keywords & words.keys() if type(schema[name]) is str or _is_length(schema[name])}
+    return {words[name]: schema[name] for name in said}, keywords - said
+
+
+def _is_length(limit: object) -> bool:
+    return type(limit) is int and limit < MAX_LENGTH  # JSON Schema allows 2.0, too
+
+
 def _object(root: Any, schema: dict[str, Any]) -> Shape | None:
     others, properties = schema.get("additionalProperties", True), schema.get("properties", {})
     required = set(schema.get("required", ()))
-    if type(others) is not bool or not required <= properties.keys():
+    if type(others) is not bool or not required <= properties.keys() or not all(map(is_nameable, properties)):
         return None
     shape = Shape("object", open=others)
     for name, inner in properties.items():
@@ -137,13 +145,14 @@ def _object(root: Any, schema: dict[str, Any]) -> Shape | None:
 
 def _array(root: Any, schema: dict[str, Any]) -> Shape | None:
     element = make_shape(root, schema.get("items", True))
-    limits = {"min_length": schema.get("minItems"), "max_length": schema.get("maxItems")}
-    limits = {name: limit for name, limit in limits.items() if limit is not None}
-    return Shape("array", limits=limits, element=element) if element.is_pure() else None
+    limits, more = say_limits(schema, ARRAY_LIMITS, schema.keys() & ARRAY_LIMITS)
+    return Shape("array", limits=limits, element=element) if element.is_pure() and not more else None
 
 
 def add_member(shape: Shape, name: str, inner: Shape, *, required: bool = False, schema: Any = True) -> Member:
-    """Add a member to an object's shape and return it."""
+    """Add a member to an object's shape and return it. Raises NotCompilableError where it cannot be named."""
+    if not is_nameable(name):
+        raise NotCompilableError("from", name, "has a name that compiled code cannot have")
     member = Member(inner, required, schema, f"f{len(shape.members)}")
     shape.members[name] = member
     return member
@@ -180,7 +189,7 @@ def learn(shape: Shape, value: Any) -> int:
     known = [(shape.members[name].shape, member) for name, member in value.items() if name in shape.members]
     added = 0
     if shape.open:
-        for name in value.keys() - shape.members.keys():
+        for name in filter(is_nameable, value.keys() - shape.members.keys()):
             add_member(shape, name, Shape("any"))
             added += 1
     return added + sum(learn(inner, member) for inner, member in known)
@@ -193,7 +202,7 @@ def has_any(shape: Shape) -> bool:
 
 
 def make_type(shape: Shape) -> Any:
-    """Return the type that msgspec decodes a shape to. Raises Misshapen."""
+    """Return the type that msgspec decodes a shape to."""
     bare = _bare_type(shape)
     if shape.limits:
         bare = Annotated[bare, Meta(**shape.limits)]
@@ -217,8 +226,13 @@ def default_of(member: Member) -> Any:
     return UNSET if member.shape.kind == "any" else None
 
 
+def is_nameable(name: str) -> bool:
+    """Return whether msgspec's structs can have a member of that name."""
+    return name.isprintable() and '"' not in name and "\\" not in name
+
+
 def make_struct(fields: Iterable[tuple[str, str, Any, Any]]) -> Any:
-    """Return a struct of (name in JSON, name in Python, type, default). Raises Misshapen."""
+    """Return a struct of (name in JSON, name in Python, type, default); names are nameable."""
     fields = list(fields)
     members = [
         (python, kind) if default is msgspec.NODEFAULT else (python, kind, default)
@@ -227,10 +241,4 @@ def make_struct(fields: Iterable[tuple[str, str, Any, Any]]) -> Any:
     names = {python: name for name, python, _, _ in fields}
     # Fields without a default come first, as Python has it; the order of the rest is that of the schema.
     members.sort(key=len)
-    try:
-        return msgspec.defstruct("Object", members, rename=names, forbid_unknown_fields=True, gc=False)
-    except (TypeError, ValueError) as error:
-        raise Misshapen(f"a name that msgspec does not take: {error}") from error
-
-
-__all__ = ["Member", "Misshapen", "NotCompilableError", "Shape", "make_shape", "make_type"]
+    return msgspec.defstruct("Object", members, rename=names, forbid_unknown_fields=True, gc=False)

@@ -285,6 +285,57 @@ KINDS = (
 )
 """What an attribute may be: its schema, values that mostly fit it, and columns that mostly take them."""
 
+LEAVES = (
+    (True, NESTED | SIMPLE),
+    ({"type": "string"}, TEXT),
+    ({"type": "string", "minLength": 2}, GOOD_TEXT),
+    ({"type": "integer"}, NUMBER),
+    ({"type": "integer", "minimum": 2}, numbers(*WHOLES)),
+    ({"type": "number"}, NUMBER),
+    ({"type": "boolean"}, BOOLEANS),
+)
+"""Places of a document that are neither object nor array."""
+
+
+def document_schemas(depth=2):
+    """The schema of a document, and values that mostly fit it."""
+    leaves = st.sampled_from(LEAVES)
+    return leaves | document_objects(depth) | document_arrays(depth) if depth else leaves
+
+
+@st.composite
+def document_objects(draw, depth):
+    """The schema of a map and values for it, some with a member too few or too many."""
+    names = (*NAMES, 'na"me', "é{}") if draw(st.sampled_from([False, False, False, True])) else NAMES
+    members = {name: draw(document_schemas(depth - 1)) for name in draw(st.permutations(names))[:3]}
+    schema = {"type": "object", "properties": {name: inner for name, (inner, _) in members.items()}}
+    schema |= draw(st.sampled_from([{}, {}, {"additionalProperties": True}, {"additionalProperties": False}]))
+    required = draw(st.lists(st.sampled_from(sorted(members)), unique=True))
+    schema["required"] = required + draw(st.sampled_from([[], [], [], ["other"]]))
+    values = {name: inner for name, (_, inner) in members.items()} | {"other": NESTED | MALFORMED, 'o"ther': SIMPLE}
+    always = draw(st.sampled_from([schema["required"], schema["required"], []]))
+    optional = {name: inner for name, inner in values.items() if name not in always}
+    fitting = st.fixed_dictionaries({name: values[name] for name in always}, optional=optional)
+    return schema, fitting.map(lambda value: one("M", Pairs(value.items()))) | MALFORMED
+
+
+@st.composite
+def document_arrays(draw, depth):
+    """The schema of a list or set, and values for it."""
+    items, values = draw(document_schemas(depth - 1))
+    limits = draw(st.sampled_from([{}, {}, {"minItems": 2}, {"maxItems": 1}]))
+    lists = st.lists(values, max_size=3).map(lambda members: one("L", members))
+    schema = {"type": "array", "items": items} | limits
+    return schema, lists | lists | SETS | st.sampled_from([one("SS", []), Pairs([("L", []), ("SS", ["a"])])])
+
+
+@st.composite
+def document_kinds(draw):
+    """What an attribute may be that a JSON column takes as it is."""
+    schema, values = draw(document_objects(2) | document_arrays(2))
+    return schema, values, ("JSON",)
+
+
 JSON_TEXTS = st.sampled_from(["", "a", "ab", "é🦊", "a,b", "tab\there", "\x1dN", "x" * 40])
 JSON_KINDS = (
     ({"type": "string"}, JSON_TEXTS, TEXT_COLUMNS),
@@ -330,7 +381,7 @@ ODD_SCHEMAS = st.sampled_from([{"minProperties": 2}, {"additionalProperties": Fa
 @st.composite
 def mappings(draw):
     """A mapping of a kind that compiled code knows, mostly; values of its attributes by name, and of its payload."""
-    chosen = {name: draw(st.sampled_from(KINDS)) for name in NAMES}
+    chosen = {name: draw(st.sampled_from(KINDS) | st.sampled_from(KINDS) | document_kinds()) for name in NAMES}
     payload_schema, payload, payload_columns = draw(payloads())
     left_out = draw(st.sampled_from(["", "", "", *NAMES, "p"]))
     properties = {"id": {"type": "string"}, "p": payload_schema}

@@ -188,6 +188,81 @@ def test_a_document_is_written_as_its_columns_encoder_writes_it(attribute):
     assert written == encode_json(plain_value(typed, ""))
 
 
+ODD_LIMITS = [
+    {"type": "string", "maxLength": 3.0},
+    {"type": "string", "minLength": 10**20},
+    {"type": "array", "minItems": 1.0},
+    {"type": "array", "items": {"type": "string"}, "maxItems": 10**30},
+    {"type": "integer", "minimum": 10**30},
+    {"type": "integer", "minimum": -1.5},
+    {"type": "string", "enum": []},
+    {"type": "string", "enum": ["xyz", 1]},
+]
+
+
+@pytest.mark.parametrize("kind", ["JSON", "VARCHAR(20)", "INT"])
+@pytest.mark.parametrize("schema", ODD_LIMITS, ids=json.dumps)
+def test_limits_that_no_type_can_say_are_judged_all_the_same(schema, kind):
+    inner = {"type": "object", "properties": {"x": schema}, "required": ["x"]}
+    mapping = make_mapping(
+        column("a", kind),
+        column("b", kind, "p.x"),
+        column("c", "JSON"),
+        schema={"properties": {"a": schema, "p": inner, "c": inner}},
+        json_attributes=["p"],
+    )
+    values = [{"S": "xyz"}, {"S": "four"}, {"N": "5"}, {"L": [{"S": "q"}]}, {"L": []}]
+    lines = lines_of(*({"a": value} for value in values), *({"c": {"M": {"x": value}}} for value in values))
+    asked_for(mapping, [*lines, *lines_of(*({"p": {"S": f'{{"x": {x}}}'}} for x in ('"xyz"', "5", '["q"]')))])
+
+
+ODD_NAME = 'na"me'
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {ODD_NAME: {"type": "string"}},
+        {"p": {"type": "object", "properties": {ODD_NAME: {"type": "string"}}}},
+        {"c": {"type": "object", "properties": {ODD_NAME: {"type": "string"}}}},
+        {"p": {"type": "object", "properties": {}}, "c": {"type": "object", "properties": {}}},
+    ],
+)
+def test_names_that_no_type_can_have_are_mapped_plainly(properties):
+    mapping = make_mapping(
+        column("b", "INT", "p.x"), column("c", "JSON"), schema={"properties": properties}, json_attributes=["p"]
+    )
+    embedded = {"S": json.dumps({"x": 1, ODD_NAME: "y"})}
+    lines = lines_of({ODD_NAME: {"S": "x"}}, {"p": embedded}, {"c": {"M": {ODD_NAME: {"S": "x"}}}}, {"p": {"S": "{}"}})
+    writer = RowWriter(mapping)
+    for _ in range(2):
+        asked_for(mapping, lines, writer)
+
+
+@pytest.mark.parametrize("unmapped", ["ignore", "reject"])
+def test_names_that_documents_leave_open_are_learnt(unmapped):
+    inner = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "object"}}}}
+    mapping = make_mapping(column("doc", "JSON"), schema={"properties": {"doc": inner}}, unmapped=unmapped)
+    writer = RowWriter(mapping)
+    lines = lines_of(
+        {"doc": {"M": {"a": {"L": [{"M": {}}]}}}},
+        {"doc": {"M": {"new": {"N": "1"}, "a": {"L": [{"M": {"z": {"BOOL": True}, "y": {"S": "x"}}}]}}}},
+    )
+    assert asked_for(mapping, lines, writer) == [1]
+    assert asked_for(mapping, lines, writer) == []
+
+
+@pytest.mark.parametrize(
+    "members", [["12", "3", "-4"], ["+1"], ["01"], ["1_0"], ["١"], ["1.5", "2"], ["-0"], ["9" * 20]]
+)
+def test_sets_of_numbers_are_written_as_by_the_plain_modules(members):
+    schema = {"properties": {"a": {"type": "array", "items": {"type": "number"}}}}
+    asked_for(
+        make_mapping(column("a", "JSON"), column("b", "JSON"), schema=schema),
+        lines_of({"a": {"NS": members}}, {"b": {"NS": members}}),
+    )
+
+
 @pytest.mark.parametrize("levels", [MAX_OPEN_DEPTH, MAX_OPEN_DEPTH + 2, 99, 120])
 def test_documents_of_any_depth_are_written_as_by_the_plain_modules(levels):
     attribute = {"S": "x"}
