@@ -107,7 +107,7 @@ def parse_json(text: str, path: str) -> Any:
     Raises RejectedChange where it is not JSON (RFC 8259: no NaN, no Infinity).
     """
     try:
-        return json.loads(text, parse_float=exact_number, parse_constant=_refuse_constant)
+        return _decode_json(text)
     except json.JSONDecodeError as error:
         problem = f"is not JSON: {error.msg} at character {error.pos}"
     except RecursionError:
@@ -119,6 +119,11 @@ def parse_json(text: str, path: str) -> Any:
 
 def _refuse_constant(_name: str) -> None:
     raise ValueError
+
+
+_decode_json: Callable[[str], Any] = json.JSONDecoder(
+    parse_float=exact_number, parse_constant=_refuse_constant
+).decode  # made once: json.loads makes one for each text
 
 
 def _number(text: str, _path: str) -> int | Decimal:

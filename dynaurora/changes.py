@@ -95,11 +95,14 @@ def encode_change(change: Change) -> bytes:
     if change.new_image is not None:
         document["NewImage"] = change.new_image
     try:
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        return _write_json(document).encode()
     except UnicodeEncodeError:  # a lone surrogate: as an escape it travels unharmed, to be refused with its reason
         return json.dumps(document, separators=(",", ":")).encode()
     except RecursionError:
         raise RejectedChange(Reason("depth", "", "is nested too deep")) from None
+
+
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def decode_change(data: bytes) -> Change:

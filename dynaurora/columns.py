@@ -262,9 +262,12 @@ def encode_json(value: Any) -> str:
     of 16 or 17 may change. So integers of 64 bits stay numbers, and so do fractions of at most 15 significant digits
     and 22 places; any other number is written as a string of its digits.
     """
-    text = json.dumps(exact_json(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = _write_json(exact_json(value))
     check_unicode(text)
     return text
+
+
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 def exact_json(value: Any, depth: int = 1) -> Any:

@@ -7,13 +7,12 @@ Firehose Developer Guide, "Transform source data".)
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pybase64
+from pybase64 import b64decode, b64encode_as_string
 
 from dynaurora.changes import decode_change
 from dynaurora.errors import Reason, RejectedChange
@@ -29,6 +28,7 @@ MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024
 """Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
 ANSWER_ENTRY_BYTES = 64
 """What an entry's JSON adds to its id and data."""
+NOT_BASE64 = (binascii.Error, ValueError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,42 +79,60 @@ def transform_records(
     """
     result = TransformResult()
     batch = list(records)
-    size = sum(len(record["recordId"]) + ANSWER_ENTRY_BYTES for record in batch)
-    for record, row in zip(batch, write_rows(batch, mapper, result.rejections), strict=True):
+    ids = [record["recordId"] for record in batch]
+    size = sum(map(len, ids)) + ANSWER_ENTRY_BYTES * len(ids)
+    for record_id, row in zip(ids, write_rows(batch, mapper, result.rejections), strict=True):
         if row is None:
-            result.records.append(processing_failed(record["recordId"]))
+            result.records.append(processing_failed(record_id))
             continue
-        data = pybase64.b64encode_as_string(row)
+        data = b64encode_as_string(row)
         size += len(data)
         if size > max_answer_bytes:
             result.overflowed += 1
-            result.records.append(processing_failed(record["recordId"]))
+            result.records.append(processing_failed(record_id))
         else:
-            result.records.append({"recordId": record["recordId"], "result": "Ok", "data": data})
+            result.records.append({"recordId": record_id, "result": "Ok", "data": data})
     return result
 
 
 def write_rows(batch: list[dict[str, Any]], mapper: RowMapper, rejections: list[Rejection]) -> list[bytes | None]:
     """Return the row of each record, or None for one that is refused, and add why to the rejections."""
+    changes = decode_batch(batch)
 
     def map_plainly(index: int) -> Row | None:
-        record, change = batch[index], None
+        change = None
         try:
-            change = read_change(record.get("data", ""))
+            change = decode_change(changes[index] or decode_data(batch[index]))
             return mapper.row(change)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others go on)
-            rejections.append(rejection_of(record["recordId"], error, change, mapper))
+            rejections.append(rejection_of(batch[index]["recordId"], error, change, mapper))
             return None
 
-    return mapper.writer.write_changes([decode_data(record.get("data")) for record in batch], map_plainly)
+    return mapper.writer.write_changes(changes, map_plainly)
 
 
-def decode_data(data: Any) -> bytes:
-    """Return the bytes of base64; none, which are no change, where it is something else."""
+def decode_batch(batch: list[dict[str, Any]]) -> list[bytes]:
+    """Return the data of each record: none, which is no change, where it is not base64."""
     try:
-        return pybase64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError, TypeError):
+        return [b64decode(record["data"], validate=True) for record in batch]  # in one go, as all of them should be
+    except (KeyError, *NOT_BASE64):
+        return [decode_or_none(record) for record in batch]
+
+
+def decode_or_none(record: dict[str, Any]) -> bytes:
+    """Return the data of a record, none where it is not base64."""
+    try:
+        return decode_data(record)
+    except RejectedChange:
         return b""
+
+
+def decode_data(record: dict[str, Any]) -> bytes:
+    """Return the data of a record. Raises RejectedChange where it is not base64."""
+    try:
+        return b64decode(record.get("data", ""), validate=True)
+    except NOT_BASE64 as error:
+        raise RejectedChange(Reason("record", "", "is not base64")) from error
 
 
 def rejection_of(record_id: str, error: Exception, change: Change | None, mapper: RowMapper) -> Rejection:
@@ -138,12 +156,3 @@ def processing_failed(record_id: str) -> dict[str, str]:
     `data` must be there, and is empty: Firehose keeps the record as it came, whatever is sent back.
     """
     return {"recordId": record_id, "result": "ProcessingFailed", "data": ""}
-
-
-def read_change(data: str) -> Change:
-    """Return the change in one record's base64 data. Raises RejectedChange."""
-    try:
-        raw = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise RejectedChange(Reason("record", "", "is not base64")) from error
-    return decode_change(raw)

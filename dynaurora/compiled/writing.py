@@ -56,8 +56,11 @@ class RowWriter:
             rows = map(exactly, range(len(changes)))
             return [None if row is None else encode_row(row) for row in rows]
         csv, plain = self._write(changes, ("NewImage",), exactly)
-        lines = iter(csv.splitlines(keepends=True))  # what would end a line is escaped: each is a row
-        return [None if plain.get(index, plain) is None else next(lines) for index in range(len(changes))]
+        lines: list[bytes | None] = [*csv.splitlines(keepends=True)]  # what would end a line is escaped: each is a row
+        for index in sorted(plain):
+            if plain[index] is None:
+                lines.insert(index, None)
+        return lines
 
     def _write(self, records: list[bytes], purpose: Any, exactly: Exactly) -> tuple[bytes, dict[int, Row | None]]:
         """Return the CSV of records, and the rows of those that were mapped plainly."""
