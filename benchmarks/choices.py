@@ -16,10 +16,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
-from benchmarks import growth
+from benchmarks import sink
 from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.documents import to_table
-from benchmarks.growth import convert, run, write_data_file
+from benchmarks.growth import Growth, convert, run, write_data_file
 from benchmarks.imports import count_deadlocks
 from benchmarks.results import is_quick
 from benchmarks.timing import cpu_seconds, interleave
@@ -114,9 +114,9 @@ def compare_parts() -> Iterator[tuple[str, ...]]:
             yield f"{mebibytes} MiB", f"{peak:.0f} MiB", f"{time_of_one:.1f} µs", f"{largest:.0f} GiB"
 
 
-def convert_in_parts(mebibytes: int, written: object) -> growth.Growth:
+def convert_in_parts(mebibytes: int, written: object) -> Growth:
     """Convert with parts of another size."""
-    with patch.object(growth, "PART_BYTES", mebibytes * 2**20):
+    with patch.object(sink, "PART_BYTES", mebibytes * 2**20):
         return convert(written)  # type: ignore[arg-type]
 
 

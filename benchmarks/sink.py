@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from dynaurora.objects import PART_BYTES
 
 
@@ -10,17 +12,15 @@ class Sink:
 
     def __init__(self) -> None:
         self.size = 0
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self._part = io.BytesIO()
 
     def write(self, data: bytes) -> None:
-        """Hold a piece until there is a part of them."""
-        self._pieces.append(data)
+        """Hold what is written until there is a part of it."""
+        self._part.write(data)
         self.size += len(data)
-        self._held += len(data)
-        if self._held >= PART_BYTES:
-            b"".join(self._pieces)
-            self._pieces, self._held = [], 0
+        if self._part.tell() >= PART_BYTES:
+            self._part.seek(0)
+            self._part.truncate()
 
     def complete(self) -> str:
         """Return an ETag."""

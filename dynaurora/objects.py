@@ -218,24 +218,22 @@ class S3Upload:
         self.size = 0
         self._store = store
         self._place = {"Bucket": bucket, "Key": key}
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self._part = io.BytesIO()
         self._upload_id = ""
         self._parts: list[dict[str, Any]] = []
 
     def write(self, data: bytes) -> None:
         """Add to the object."""
-        self._pieces.append(data)
-        self._held += len(data)
+        self._part.write(data)
         self.size += len(data)
-        if self._held >= PART_BYTES:
+        if self._part.tell() >= PART_BYTES:
             self._send_part()
 
     def complete(self) -> str:
         """Make the object of what was written and return its ETag."""
         if not self._upload_id:
-            return self._store.write(self._place["Bucket"], self._place["Key"], b"".join(self._pieces))
-        if self._held:
+            return self._store.write(self._place["Bucket"], self._place["Key"], self._part.getvalue())
+        if self._part.tell():
             self._send_part()
         with aws.translated_errors():
             answer = aws.client("s3").complete_multipart_upload(
@@ -251,14 +249,16 @@ class S3Upload:
 
     def _send_part(self) -> None:
         number = len(self._parts) + 1
+        self._part.seek(0)  # sent from where it is: a copy would be as large
         with aws.translated_errors():
             if not self._upload_id:
                 self._upload_id = aws.client("s3").create_multipart_upload(**self._place)["UploadId"]
             answer = aws.client("s3").upload_part(
-                **self._place, UploadId=self._upload_id, PartNumber=number, Body=b"".join(self._pieces)
+                **self._place, UploadId=self._upload_id, PartNumber=number, Body=self._part
             )
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-        self._pieces, self._held = [], 0
+        self._part.seek(0)
+        self._part.truncate()
 
 
 @contextmanager
