@@ -3,12 +3,11 @@
 import contextlib
 import json
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 import pytest
@@ -17,12 +16,10 @@ from local import venvs
 from local.processes import find_free_port, stop_child, wait_until_ready
 from local.stack import is_healthy, start_emulator
 from tests.workflows import executions
+from tests.workflows.account import ARTIFACTS, EMPTY_ZIP, PATIENCE_SECONDS, Account, wait_until
 from tests.workflows.executions import Case
 
 ROLE = "arn:aws:iam::000000000000:role/anything"
-PATIENCE_SECONDS = 60.0
-
-T = TypeVar("T")
 Outcomes = dict[Case, dict[str, Any]]
 
 
@@ -74,15 +71,6 @@ def run_emulator(directory: Path, **settings: str) -> Iterator[str]:
         yield endpoint
     finally:
         stop_child(emulator, grace=5)
-
-
-def wait_until(check: Callable[[], T]) -> T:
-    """Call `check` until it returns something; that."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s"
-        time.sleep(0.05)
-    return found
 
 
 def run_cases(endpoint: str) -> Outcomes:
@@ -180,3 +168,15 @@ def _summarize_child(child: dict[str, Any]) -> dict[str, Any]:
     outcome = executions.summarize({"output": "null", **child}, child["events"])
     tries = executions.count_attempts(child["events"]).total()
     return {**outcome, "tries": tries, "input": json.loads(child["input"])}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Start an account without anything in it."""
+    directory = tmp_path_factory.mktemp("account")
+    package = directory / "functions.zip"
+    package.write_bytes(EMPTY_ZIP)
+    with run_emulator(directory) as endpoint:
+        account = Account(endpoint, package)
+        account.client("s3").create_bucket(Bucket=ARTIFACTS)
+        yield account
