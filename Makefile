@@ -38,13 +38,18 @@ test: system .venv/.dev environments ## Every test, up to the whole path from ta
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: pr
-pr: check security test ## What has to pass before a change is merged: check, security and test
+pr: check security sam test ## What has to pass before a change is merged: check, security, sam and test
 
 .PHONY: security
 security: .venv/.local ## Look for what is insecure in the templates, and for known vulnerabilities of what is deployed
 	@$(BIN)/python -m local.venvs security
 	.venvs/security/bin/checkov
 	@$(BIN)/python -m infra.scan_lock .venvs/security/bin/pip-audit
+
+.PHONY: sam
+sam: system .venv/.dev ## Validate, build and deploy the templates with the SAM CLI, to the local AWS
+	@$(BIN)/python -m local.venvs emulator runtime sam
+	@SAM=1 $(BIN)/pytest tests/integration/sam $(ARGS)
 
 .PHONY: soak
 soak: system .venv/.dev ## Random histories held against a model of DynamoDB; HISTORIES=10000, SEED=1 to tell them again
@@ -78,7 +83,7 @@ format: .venv/.dev ## Format the code, and repair what ruff can repair
 .PHONY: clean
 clean: ## Stop the local AWS, and remove everything that is not in the repository
 	@if [[ -x $(BIN)/dynaurora && -e .local ]]; then $(BIN)/dynaurora local down; fi
-	rm -rf .local .venv .venvs build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .local .venv .venvs build infra/.aws-sam dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ── Installing: a stamp is written last, so that what was interrupted is done again ──

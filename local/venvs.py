@@ -4,6 +4,7 @@
     .venvs/emulator   the emulator and the versions it pins
     .venvs/moto       a second, independent interpreter of state machines (tests only)
     .venvs/runtime    what AWS's Python runtime has, for the functions
+    .venvs/sam        AWS's tool that builds and deploys the templates (`make sam` only)
     .venvs/security   scanners of templates and of the functions' lock (`make security` only)
 
 An environment is made from ``requirements/<name>.txt`` and finished by writing its *stamp* last: a hash of that file
@@ -29,7 +30,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = PROJECT / ".venvs"
 REQUIREMENTS = PROJECT / "requirements"
-NAMES = ("aws", "emulator", "moto", "runtime", "security")
+NAMES = ("aws", "emulator", "moto", "runtime", "sam", "security")
 
 STAMP = ".stamp"
 LINES_OF_FAILURE = 20
