@@ -176,6 +176,9 @@ class KnownSource:
     def describe(self):
         return self.state
 
+    def find_key(self, bucket):
+        return f"key of {bucket}"
+
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 READY = SourceState(
