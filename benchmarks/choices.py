@@ -7,6 +7,7 @@ Nothing here is a target: it prints what else there would be, beside what is.
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import time
@@ -21,10 +22,14 @@ from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.documents import to_table
 from benchmarks.growth import Growth, convert, run, write_data_file
 from benchmarks.imports import count_deadlocks
+from benchmarks.items import CLICKS
 from benchmarks.results import is_quick
-from benchmarks.timing import cpu_seconds, interleave
+from benchmarks.timing import cpu_seconds, interleave, medians
+from benchmarks.transform_changes import make_records
 from dynaurora import sql
 from dynaurora.planning import MAX_BATCH_ITEMS
+from dynaurora.rows import RowMapper
+from dynaurora.transforming import transform_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +38,12 @@ if TYPE_CHECKING:
     from dynaurora.mapping import Mapping
 
 ROUNDS = 2 if is_quick() else 5
-BATCHES = (2_000, 5_000) if is_quick() else (10_000, 25_000, 50_000, 100_000, 200_000)
+BATCHES = (100, 2_000) if is_quick() else (100, 1_000, 10_000, 25_000, 50_000, 100_000, 200_000)
 PARTS_MIB = (5, 8, 16, 32)
+CHANGE_BYTES = 667
+"""Of a click's change as it travels."""
+HINTS_MB = (0.2, 0.5, 1, 2, 3)
+"""Of what Firehose hands to its transformation at once."""
 ITEMS = 10_000 if is_quick() else 300_000
 
 
@@ -102,6 +111,18 @@ def compare_staging(database: Database) -> Iterator[tuple[str, ...]]:
         yield way, *times, f"{deadlocks} of {ROUNDS * 20}"
 
 
+def compare_hints() -> Iterator[tuple[str, ...]]:
+    """Yield, for each size of what is transformed at once, its changes, time and the size of the answer."""
+    records, mapper = make_records(round(max(HINTS_MB) * 1e6 / CHANGE_BYTES)), RowMapper(CLICKS)
+    batches = {f"{hint} MB": records[: round(hint * 1e6 / CHANGE_BYTES)] for hint in HINTS_MB}
+    works = {hint: partial(transform_records, batch, mapper) for hint, batch in batches.items()}
+    seconds = medians(works, ROUNDS * 3)
+    for hint, batch in batches.items():
+        answer = json.dumps({"records": works[hint]().records})
+        time_of_one = f"{seconds[hint] / len(batch) * 1e6:.1f} µs"
+        yield hint, f"{len(batch):,}", f"{seconds[hint] * 1e3:.1f} ms", time_of_one, f"{len(answer) / 1e6:.1f} MB"
+
+
 def compare_parts() -> Iterator[tuple[str, ...]]:
     """Yield, for each size of an upload's parts, memory and time of converting, and the calls for a batch."""
     with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory:
@@ -122,6 +143,8 @@ def convert_in_parts(mebibytes: int, written: object) -> Growth:
 
 def main() -> None:
     """Measure, and print the tables."""
+    header = "buffer of the transformation", "changes", "CPU", "of a change", "answer"
+    print(to_table(header, compare_hints()))
     print(to_table(("parts of", "peak memory", "CPU of an item", "largest object"), compare_parts()))
     with local_database() as database:
         print(to_table(("rows of a batch", "thousand rows/s", "transaction"), compare_batches(database)))
