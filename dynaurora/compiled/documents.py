@@ -15,7 +15,7 @@ from functools import partial
 from json.encoder import encode_basestring as quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from msgspec import NODEFAULT, UNSET, Meta
+from msgspec import NODEFAULT, UNSET, Meta, convert
 
 from dynaurora.attributes import plain_value
 from dynaurora.columns import JSON_NAME_BYTES, encode_json
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_OPEN_DEPTH: Final = 40
 """Levels of what a schema leaves open; together with those that it names, fewer than a JSON column takes."""
+MAX_LEARNT_NAMES: Final = 20
+"""Names that one object leaves open and that are learnt; with more of them they are taken for data."""
 MIN_JSON, MAX_JSON = -(2**63), 2**64 - 1
 """Between them MySQL's JSON keeps whole numbers."""
 OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
@@ -124,8 +126,16 @@ class _Member:
 class _Object(Node):
     members: dict[str, _Member]
     open: bool
+    loose: bool = False
+    """Whether its names are data, as those of an object that is a dictionary: too many to be members of a type."""
+
+    def __post_init__(self) -> None:
+        self.loose = not self.members
+        self._most = len(self.members) + MAX_LEARNT_NAMES
 
     def kind(self) -> Any:
+        if self.loose:
+            return make_struct([("M", "value", dict[str, Any], NODEFAULT)])
         members = make_struct(
             (name, f"m{number}", member.node.kind(), NODEFAULT if member.required else UNSET)
             for number, (name, member) in enumerate(self.members.items())
@@ -134,6 +144,8 @@ class _Object(Node):
 
     def code(self, value: str, names: Names) -> str:
         """Call a function that writes the members, in the order of their names."""
+        if self.loose:
+            return f"{names.give(self._make_loose_writer())}({value}.value)"
         inner, lines, parts = Names(UNSET=UNSET), [], []
         numbers = {name: number for number, name in enumerate(self.members)}
         for name, member in sorted(self.members.items()):
@@ -151,15 +163,31 @@ class _Object(Node):
         lines.append(f"return f'{{{{{{f\"{''.join(parts)}\"[1:]}}}}}}'")
         return f"{names.give(_make_function('members', lines, inner))}({value}.value)"
 
+    def _make_loose_writer(self) -> Callable[[dict[str, Any]], str]:
+        writers = {name: _make_writer(member.node) for name, member in self.members.items()}
+        required = [name for name, member in self.members.items() if member.required]
+        others = write_any if self.open else refuse
+
+        def write(members: dict[str, Any]) -> str:
+            if not all(name in members for name in required):
+                raise Unsure
+            texts = {name: writers.get(name, others)(member) for name, member in members.items()}
+            return write_members(texts)
+
+        return write
+
     def learn(self, value: Any) -> int:
         if type(value) is not dict:
             return 0
         added = sum(self.members[name].node.learn(member) for name, member in value.items() if name in self.members)
-        if self.open:
-            unknown = [name for name in value if name not in self.members and is_nameable(name)]
+        unknown = [name for name in value if name not in self.members and is_nameable(name)]
+        if not unknown or self.loose or not self.open:
+            return added
+        if len(self.members) + len(unknown) > self._most:
+            self.loose = True
+        else:
             self.members |= {name: _Member(Node(), required=False) for name in unknown}
-            added += len(unknown)
-        return added
+        return added + 1
 
 
 @dataclass
@@ -197,6 +225,13 @@ def _only(descriptor: str, descriptors: tuple[str, ...]) -> list[str]:
     """Return the code that refuses an attribute with other descriptors beside this one."""
     others = [f"array.{other} is not UNSET" for other in descriptors if other != descriptor]
     return [f"    if {' or '.join(others)}: raise Unsure"]
+
+
+def _make_writer(node: Node) -> Callable[[Any], str]:
+    """Return what writes an attribute that is decoded as it is."""
+    names = Names()
+    write, kind = _make_function("value", [f"return {node.code('value', names)}"], names), node.kind()
+    return lambda attribute: write(convert(attribute, kind))
 
 
 def _make_function(parameter: str, lines: list[str], names: Names) -> Any:
@@ -301,6 +336,19 @@ def write_any(attribute: Any, depth: int = 0) -> str:
     return _open_writers[kind](value, depth + 1)
 
 
+def refuse(_attribute: Any) -> str:
+    """Refuse what a schema does not allow."""
+    raise Unsure
+
+
+def write_members(texts: dict[str, str]) -> str:
+    """Return the JSON of an object whose members are written, in the order of their names."""
+    text = ",".join([f"{quote(name)}:{texts[name]}" for name in sorted(texts)])
+    if len(text) * 4 > JSON_NAME_BYTES and any(len(name) * 4 > JSON_NAME_BYTES for name in texts):
+        raise Unsure
+    return f"{{{text}}}"
+
+
 def write_number(text: str) -> str:
     """Return the JSON of a number as DynamoDB writes it."""
     return text if JSON_NUMBER(text) else encode_json(plain_value({"N": text}, ""))
@@ -330,10 +378,7 @@ def _write_null(value: object) -> str:
 def _write_map(members: Any, depth: int) -> str:
     if depth > MAX_OPEN_DEPTH:
         raise Unsure
-    text = ",".join([f"{quote(name)}:{write_any(member, depth)}" for name, member in sorted(members.items())])
-    if len(text) * 4 > JSON_NAME_BYTES and any(len(name) * 4 > JSON_NAME_BYTES for name in members):
-        raise Unsure
-    return f"{{{text}}}"
+    return write_members({name: write_any(member, depth) for name, member in members.items()})
 
 
 def _write_list(members: Any, depth: int) -> str:

@@ -1,15 +1,18 @@
 """Compiled code, held against the plain modules with jsonschema: the same bytes of the same records, or none."""
 
 import json
+from unittest.mock import patch
 
 import msgspec
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dynaurora.attributes import plain_value
 from dynaurora.changes import Change, decode_change, encode_change, from_stream_record
 from dynaurora.columns import encode_json
-from dynaurora.compiled.documents import MAX_OPEN_DEPTH, write_any
+from dynaurora.compiled import documents
+from dynaurora.compiled.documents import MAX_LEARNT_NAMES, MAX_OPEN_DEPTH, write_any
 from dynaurora.compiled.mapper import REFUSALS
 from dynaurora.compiled.plans import MAX_LEARNT
 from dynaurora.compiled.writing import MAX_VAIN_LESSONS, RowWriter
@@ -55,10 +58,11 @@ def read_item(line):
 
 
 @EXAMPLES
-@given(mapped=mapped_lines())
-def test_items_become_the_same_rows(mapped):
+@given(mapped=mapped_lines(), learnt=st.sampled_from([0, MAX_LEARNT_NAMES]))
+def test_items_become_the_same_rows(mapped, learnt):
     mapping, lines = mapped
-    writer = RowWriter(mapping)
+    with patch.object(documents, "MAX_LEARNT_NAMES", learnt):
+        writer = RowWriter(mapping)
     for _ in range(2):  # the second time with what was learnt
         plainly = Plainly(mapping, lines, read_item)
         csv = writer.write_items(lines, VERSION, CHANGED_AT_MS, plainly)
@@ -250,6 +254,24 @@ def test_names_that_documents_leave_open_are_learnt(unmapped):
     )
     assert asked_for(mapping, lines, writer) == [1]
     assert asked_for(mapping, lines, writer) == []
+
+
+def test_names_that_are_data_are_not_learnt_one_by_one():
+    inner = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    properties = {"doc": inner, "loose": {"type": "object"}}
+    mapping = make_mapping(column("doc", "JSON"), column("loose", "JSON"), schema={"properties": properties})
+    writer = RowWriter(mapping)
+    entries = [{"M": {"a": {"S": "x"}, f"id-{number}": {"N": str(number)}, 'q"': {"L": []}}} for number in range(100)]
+    lines = lines_of(*({"doc": entry, "loose": entry} for entry in entries))
+    for line in lines:
+        asked_for(mapping, [line], writer)
+    assert asked_for(mapping, lines, writer) == []
+    odd = [
+        {"doc": {"M": {"b": {"S": "x"}}}},
+        {"doc": {"M": {"a": {"N": "1"}}}},
+        {"loose": {"M": {"n" * 70_000: {"S": ""}}}},
+    ]
+    assert asked_for(mapping, lines_of(*odd), writer) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
