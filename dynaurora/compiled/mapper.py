@@ -31,13 +31,13 @@ from dynaurora.compiled.fields import (
     time_field,
     written_field,
 )
-from dynaurora.compiled.plans import is_searched
+from dynaurora.compiled.plans import is_searched, taken_by
 from dynaurora.compiled.schemas import FIRST, BrokenError
 from dynaurora.compiled.shapes import has_any, make_struct, make_type
 from dynaurora.errors import RejectedChange
 from dynaurora.judging import MAX_COMPILED_DEPTH, is_deep
-from dynaurora.mapping import CHANGED_AT_MS
-from dynaurora.paths import remainder, taken_paths, undeclared_paths
+from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.paths import remainder, undeclared_paths
 from dynaurora.rows import MISSING, find_by_expression, find_by_names
 
 if TYPE_CHECKING:
@@ -339,6 +339,8 @@ class _Writer:
         column = source.column
         if column.source == CHANGED_AT_MS:
             return self._changed_at(number, column)
+        if column.source == UNMAPPED:
+            return self._remaining(number, column)
         if source.shape is not None:
             variable, always = self.variables.get(id(source.shape), ("", False))
             if source.rest and source.shape.kind != "any":
@@ -415,17 +417,26 @@ class _Writer:
 
     def _unmapped_lines(self) -> list[str]:
         """Return the code that looks for what no column takes and no schema names, where that refuses an item."""
-        mapping = self.plan.mapping
-        whole = tuple(each.name for each in self.plan.attributes.values() if each.how == "whole")
+        mapping, whole = self.plan.mapping, self._whole_names()
         if mapping.unmapped != "reject" or not whole:
             return []
-        taken = taken_paths(column.source for column in mapping.columns if column.source != CHANGED_AT_MS)
+        taken = taken_by(self.plan.mapping)
 
         def unknown(part: dict[str, Any]) -> bool:
             return next(undeclared_paths(remainder(part, taken), mapping.schema), None) is not None
 
         self.names["unknown"] = unknown
         return [*self._partial("part", whole), "if unknown(part): raise Unsure"]
+
+    def _remaining(self, number: int, column: Column) -> tuple[list[str], str]:
+        """Return the code of the column that takes what no other column does."""
+        taken = taken_by(self.plan.mapping)
+        self.names["remaining"] = lambda part: remainder(part, taken) or UNSET
+        lines, field = self._plain(number, column, f"x{number}")
+        return [*self._partial("part", self._whole_names()), f"x{number} = remaining(part)", *lines], field
+
+    def _whole_names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.plan.attributes.values() if each.how == "whole")
 
 
 def parse_embedded(text: str, name: str) -> Any:

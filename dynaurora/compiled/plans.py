@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dynaurora.mapping import Column, Mapping
+    from dynaurora.paths import Tree
 
 OF_THE_ITEM = frozenset({"type", "properties", "required", "additionalProperties"})
 """Keywords of the whole item that a plan keeps; any other has to see all of it."""
@@ -84,14 +85,13 @@ def make_plan(mapping: Mapping) -> Plan:
 
     Raises NotCompilableError, saying why, where its items have to be mapped by the plain modules.
     """
-    if mapping.unmapped == "column":
-        raise NotCompilableError("unmapped", "$.target", "takes all that is left of an item, in the item's own order")
     root: Any = mapping.schema
     check_root(root)
     properties: dict[str, Any] = root.get("properties", {}) if isinstance(root, dict) else {}
     needed = set(root.get("required", ())) if isinstance(root, dict) else set()
     needed |= set(mapping.key_attributes)
     starts = {column.name: _starts(column) for column in mapping.columns}
+    taken = taken_by(mapping)
     names = [*mapping.key_attributes, *properties, *needed, *(name for tops in starts.values() for name in tops)]
     attributes = {}
     for name in dict.fromkeys(names):
@@ -102,6 +102,8 @@ def make_plan(mapping: Mapping) -> Plan:
         takers = [column for column in mapping.columns if name in starts[column.name]]
         is_json, required = name in mapping.json_attributes, name in needed
         whole = _whole_for(mapping, takers, is_json=is_json)
+        if mapping.unmapped == "column" and taken.get(name) != {}:
+            whole = f"column {mapping.columns[-1].name} takes what is left of it"
         attributes[name] = plan_attribute(root, name, takers, required=required, is_json=is_json, whole=whole)
     plan = Plan(mapping, attributes, [], _is_open(mapping))
     # What a column takes as a whole is known before others look into it.
@@ -112,6 +114,12 @@ def make_plan(mapping: Mapping) -> Plan:
         attributes[name].nullable = False
     _finish(plan)
     return plan
+
+
+def taken_by(mapping: Mapping) -> Tree:
+    """Return what the columns of a mapping take of an item, without the one that takes what is left."""
+    sources = (column.source for column in mapping.columns)
+    return taken_paths(source for source in sources if source not in {CHANGED_AT_MS, UNMAPPED})
 
 
 def check_root(root: Any) -> None:
@@ -132,7 +140,7 @@ def check_root(root: Any) -> None:
 
 def _is_open(mapping: Mapping) -> bool:
     is_closed = isinstance(mapping.schema, dict) and mapping.schema.get("additionalProperties") is False
-    return mapping.unmapped == "ignore" and not is_closed
+    return mapping.unmapped != "reject" and not is_closed
 
 
 def _starts(column: Column) -> tuple[str, ...]:

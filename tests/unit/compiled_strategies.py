@@ -400,7 +400,7 @@ def mappings(draw):
     takers = {name: kinds for name, (_, _, kinds) in chosen.items()} | payload_columns
     columns = [draw(columns_of(takers, number)) for number in range(draw(st.sampled_from([1, 2, 3, 3, 4])))]
     columns += draw(st.sampled_from([[], [{"name": "at", "type": "BIGINT", "from": "@changed_at_ms"}]]))
-    unmapped = draw(st.sampled_from(["ignore"] * 5 + ["reject"] * 2 + [{"column": "rest"}]))
+    unmapped = draw(st.sampled_from(["ignore"] * 5 + ["reject"] * 2 + [{"column": "rest"}] * 2))
     attributes = draw(st.sampled_from([["p"]] * 5 + [["p", "a"]]))
     mapping = make_mapping(*columns, schema=schema, unmapped=unmapped, json_attributes=attributes)
     return mapping, {name: values for name, (_, values, _) in chosen.items()}, payload

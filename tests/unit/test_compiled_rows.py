@@ -160,7 +160,6 @@ def test_a_text_with_the_separators_of_the_compiled_code_is_written_as_it_is():
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        (mapping_document(unmapped={"column": "rest"}), "unmapped at $.target takes all that is left"),
         (mapping_document(schema={"allOf": [{"required": ["a"]}]}), "allOf at $ judges the item as a whole"),
         (mapping_document(schema=False), "the schema at $ takes nothing"),
         (mapping_document(schema={"type": "array"}), "type at $ takes no objects"),
@@ -254,6 +253,20 @@ def test_names_that_documents_leave_open_are_learnt(unmapped):
     )
     assert asked_for(mapping, lines, writer) == [1]
     assert asked_for(mapping, lines, writer) == []
+
+
+def test_what_no_column_takes_is_kept_by_compiled_code():
+    schema = {"properties": {"p": {"type": "object", "properties": {"a": {"type": "integer"}}}}}
+    mapping = make_mapping(column("a", "INT", "p.a"), schema=schema, json_attributes=["p"], unmapped={"column": "rest"})
+    writer = RowWriter(mapping)
+    lines = lines_of(
+        {},
+        {"p": {"S": '{"a": 1}'}},
+        {"p": {"S": '{"z": 1.5, "b": [], "a": 1}'}, "new": {"SS": ["b", "a"]}, "x": {"NULL": True}},
+    )
+    asked_for(mapping, lines, writer)
+    assert asked_for(mapping, lines, writer) == []
+    assert asked_for(mapping, lines_of({"new": {"M": {"n" * 70_000: {"S": ""}}}}), writer) == [0]
 
 
 def test_names_that_are_data_are_not_learnt_one_by_one():
