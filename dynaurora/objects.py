@@ -239,6 +239,7 @@ class S3Upload:
             answer = aws.client("s3").complete_multipart_upload(
                 **self._place, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
             )
+        self._upload_id = ""  # an upload that is complete is none any more: there is nothing to abort
         return str(answer["ETag"]).strip('"')
 
     def abort(self) -> None:

@@ -82,6 +82,16 @@ def break_off(upload, data):
         1 / 0  # noqa: B018
 
 
+def test_an_upload_that_is_complete_is_not_aborted_for_what_fails_afterwards(s3, upload):
+    s3.add_response("create_multipart_upload", {"UploadId": "u1"}, PLACE)
+    expect_part(s3, 1, b"x" * PART_BYTES)
+    s3.add_response("complete_multipart_upload", {"ETag": '"whole-1"'})
+    upload.write(b"x" * PART_BYTES)
+    assert upload.complete() == "whole-1"
+    with pytest.raises(ZeroDivisionError):
+        break_off(upload, b"")
+
+
 def test_an_upload_that_fails_before_its_first_part_leaves_nothing_to_abort(s3, upload):
     with pytest.raises(ZeroDivisionError):
         break_off(upload, b"x")
