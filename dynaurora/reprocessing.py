@@ -54,6 +54,8 @@ MAX_ENTRY_BYTES: Final = 64 * 1024 * 1024
 """Of the failed objects that are converted together: one CSV, one import."""
 RECORDS_TOGETHER: Final = 50
 """Records that are mapped at a time: one may have 1,000 KiB."""
+REASONS_TOLD: Final = 3
+"""Of those that records of an entry were refused for, in a notice."""
 RECORDS: Final = "records"
 BATCH: Final = "batch"
 CONVERSION: Final = "conversion"
@@ -476,7 +478,7 @@ class Settler:
             "batches_failed": int(imported is None and entry["kind"] != SUPERSEDED),
             "batches_parked": int(outcome == "parked"),
         }
-        return {**counts, "notice": self._notice(counts)}
+        return {**counts, "notice": self._notice(counts, describe_reason(entry))}
 
     def _settle_unimported(self, entry: dict[str, Any]) -> int:
         """Count the failed import on each record of an entry; return how many of them are parked."""
@@ -514,7 +516,7 @@ class Settler:
             return "kept"
         return settle_batch(self.store, self.bucket, mapping, source, imported=imported, max_attempts=limit)
 
-    def _notice(self, counts: dict[str, Any]) -> dict[str, str] | None:
+    def _notice(self, counts: dict[str, Any], reason: str) -> dict[str, str] | None:
         """Return what people are to be told of what was parked; None where they are not, or were told lately."""
         parked = {"records": counts["records_parked"], "batches": counts["batches_parked"]}
         if not any(parked.values()) or not self.notices.claim("parked", self.claimant, datetime.now(UTC)):
@@ -522,6 +524,7 @@ class Settler:
         what = " and ".join(f"{count} {name}" for name, count in parked.items() if count)
         lines = [
             f"{what} of {self.notices.mapping} failed {self.max_attempts} times and were parked.",
+            f"Reason: {reason}",
             "They are kept, and not tried again by themselves.",
             f"Kept in: s3://{self.bucket}/{keys.parked_prefix(self.notices.mapping)}",
             "Look: dynaurora failures list --parked",
@@ -529,6 +532,14 @@ class Settler:
             f"Runbook: {FAILED_RECORDS if parked['records'] else FAILED_BATCHES}",
         ]
         return {"subject": f"dynaurora: {what} parked", "message": "\n".join(lines)}
+
+
+def describe_reason(entry: dict[str, Any]) -> str:
+    """Return why what is parked of an entry failed this time: its import's error, or what the mapping refused most."""
+    if entry.get("imported") is None:
+        return ": ".join(read_import_error(entry.get("error")))
+    rejected: dict[str, int] = (entry.get("batch") or {}).get("rejected") or {}
+    return ", ".join(sorted(rejected, key=lambda reason: -rejected[reason])[:REASONS_TOLD])
 
 
 def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: Iterable[dict[str, Any]]) -> int:

@@ -501,6 +501,7 @@ def test_a_record_is_parked_after_as_many_attempts_as_are_allowed():
     assert (record.failures, record.data) == (5, encode_change(BAD))
     assert settled["notice"]["subject"] == "dynaurora: 1 records parked"
     assert "dynaurora reprocess start web_analytics --include-parked" in settled["notice"]["message"]
+    assert "Reason: payload (required)\n" in settled["notice"]["message"]
     assert settled["notice"]["message"].endswith("Runbook: docs/runbooks/failed-records.md")
 
 
@@ -571,6 +572,7 @@ def test_records_whose_import_fails_too_often_are_parked():
     (key,) = (key for key in keys_of(store) if not key.startswith(("batches/", "notices/")))
     assert key.startswith(f"{keys.parked(MAPPING, FIREHOSE_KEY)}.")
     assert settled["notice"]["subject"] == "dynaurora: 1 records parked"
+    assert "Reason: TargetMismatchError: It has another column.\n" in settled["notice"]["message"]
     source = Source(key, store.tail("landing", key).etag, 1)
     settled = settle(store, entry_of(remake(store, source), source), error=REFUSED_BY_AURORA)
     (record,) = read_failed(store, key)
@@ -778,6 +780,7 @@ def test_a_batch_is_parked_after_as_many_attempts_as_are_allowed(attempts, parke
     assert (("landing", keys.parked(MAPPING, source.key)) in store.objects) == parked
     assert (settled["batches_failed"], settled["batches_parked"]) == (1, parked)
     assert (settled["notice"] is not None) == parked
+    assert not parked or "Reason: States.TaskFailed: x\n" in settled["notice"]["message"]
 
 
 def test_a_parked_batch_that_fails_on_request_stays_parked_with_all_its_attempts():
