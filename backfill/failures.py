@@ -25,6 +25,7 @@ from dynaurora.errors import InvalidRunError, ObjectMissingError
 from dynaurora.failed_records import IMPORT
 from dynaurora.reprocessing import (
     BATCH,
+    DAMAGED,
     UNFORWARDED_CODE,
     UNREADABLE_CODE,
     UNSTARTED,
@@ -244,7 +245,7 @@ class FailureReader:
             attempts=attempts if isinstance(attempts, int) else 0,
             reprocessed=0,
             error=str(record.get("error") or UNREADABLE_CODE),
-            message=str(record.get("reason") or "the object is not the record of a failed batch"),
+            message=str(record.get("reason") or DAMAGED),
             data=body,
         )
 

@@ -71,6 +71,7 @@ MOST_LOOKED_AT: Final = 5000
 a run each hour, each batch is looked at many times before it is too old."""
 UNFORWARDED_CODE: Final = "dynaurora.Unforwarded"
 UNREADABLE_CODE: Final = "dynaurora.Unreadable"
+DAMAGED: Final = "the object is not the record of a failed batch"
 
 
 @dataclass(frozen=True)
@@ -234,16 +235,16 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
 
 
 def batch_entry(record: dict[str, Any], source: Source) -> dict[str, Any]:
-    """Return the entry of a failed batch, with what its kind needs."""
+    """Return the entry of a failed batch, with what its kind needs; a damaged record has it not."""
     kind = kind_of_batch(record)
-    needed = {CONVERSION: ("conversion",), BATCH: ("batch",)}.get(kind, ())
-    return {"kind": kind, "objects": [asdict(source)], **{name: record.get(name) for name in needed}}
+    needed = {CONVERSION: "conversion", BATCH: "batch"}.get(kind)
+    return {"kind": kind, "objects": [asdict(source)], **({needed: record[needed]} if needed in record else {})}
 
 
 def kind_of_batch(record: dict[str, Any]) -> str:
     """Return the kind of a failed batch: to be imported, to be converted first, or merely to be forgotten.
 
-    A damaged record is that of a batch that cannot be imported, so that it is seen.
+    A damaged record is that of a batch that is to be imported and cannot be, so that it is seen.
     """
     if is_conversion(record.get("conversion")):
         return CONVERSION
@@ -510,7 +511,7 @@ class Settler:
 
     def _settle_batch(self, entry: dict[str, Any], *, imported: bool) -> str:
         source = Source(**entry["objects"][0])
-        mapping, limit = self.notices.mapping, self.max_attempts
+        mapping, limit = self.notices.mapping, self.max_attempts if is_importable(entry) else 0
         if not imported and is_recorded(self.store, self.bucket, mapping, entry):
             self.store.delete(self.bucket, source.key)  # it is converted; what failed is a batch with its own record
             return "kept"
@@ -523,9 +524,9 @@ class Settler:
             return None
         what = " and ".join(f"{count} {name}" for name, count in parked.items() if count)
         lines = [
-            f"{what} of {self.notices.mapping} failed {self.max_attempts} times and were parked.",
+            f"{what} of {self.notices.mapping} were parked.",
             f"Reason: {reason}",
-            "They are kept, and not tried again by themselves.",
+            f"What fails {self.max_attempts} times, or cannot be read, is kept and not tried again by itself.",
             f"Kept in: s3://{self.bucket}/{keys.parked_prefix(self.notices.mapping)}",
             "Look: dynaurora failures list --parked",
             f"Then: dynaurora reprocess start {self.notices.mapping} --include-parked",
@@ -536,6 +537,8 @@ class Settler:
 
 def describe_reason(entry: dict[str, Any]) -> str:
     """Return why what is parked of an entry failed this time: its import's error, or what the mapping refused most."""
+    if entry["kind"] == BATCH and not is_importable(entry):
+        return DAMAGED
     if entry.get("imported") is None:
         return ": ".join(read_import_error(entry.get("error")))
     rejected: dict[str, int] = (entry.get("batch") or {}).get("rejected") or {}
@@ -630,6 +633,11 @@ def parked_place(mapping: str, settlement: dict[str, Any]) -> str:
     Named by the contents they come from: records of one object may be parked in different runs.
     """
     return f"{keys.parked(mapping, remainder_place(mapping, settlement['key']))}.{settlement['etag'][:12]}"
+
+
+def is_importable(entry: dict[str, Any]) -> bool:
+    """Tell whether a failed batch can be tried again: nothing that was tried counts attempts on a damaged record."""
+    return entry["kind"] == CONVERSION or "batch" in entry
 
 
 def settle_batch(

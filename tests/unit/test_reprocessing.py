@@ -757,7 +757,8 @@ def failed_batch(store, batch=None, attempts=1, error="MalformedBatchError", exe
 
 
 def batch_entry(source, kind="batch", **more):
-    return {"number": 1, "kind": kind, "objects": [dataclasses.asdict(source)], **more}
+    needed = {"batch": {"mapping": MAPPING}} if kind == "batch" else {}
+    return {"number": 1, "kind": kind, "objects": [dataclasses.asdict(source)], **needed, **more}
 
 
 FAILED = {"Error": "States.TaskFailed", "Cause": "x"}
@@ -846,16 +847,19 @@ def test_a_batch_that_is_no_descriptor_is_recorded_once_and_parked_in_the_end():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'"text"', b"{}", b'{"conversion": 5}', b'{"conversion": {"run": "r0"}}']
+    "body",
+    [b"", b"{", b"[]", b'"text"', b"{}", b'{"conversion": 5, "attempts": 1}', b'{"conversion": {"run": "r0"}}'],
 )
 def test_a_record_that_nobody_can_read_is_parked_at_once(body):
     store = InMemoryObjects()
     key = keys.failed_batch(MAPPING, "by-hand")
-    source = put(store, key, body)
+    put(store, key, body)
     (entry,) = plan_reprocess(PLACE, store, prefix=None, parked=False)
-    assert (entry["kind"], entry["batch"]) == ("batch", None)
-    settled = settle(store, batch_entry(source, batch=None), error=FAILED)
+    assert entry["kind"] == "batch"
+    assert "batch" not in entry, "the state machine imports what has one"
+    settled = settle(store, entry)
     assert settled["batches_parked"] == 1
+    assert "Reason: the object is not the record of a failed batch\n" in settled["notice"]["message"]
     assert store.read("landing", keys.parked(MAPPING, key)) == body
 
 

@@ -86,6 +86,14 @@ def test_what_is_no_batch_is_parked_and_makes_no_others(reprocesses: Reprocesses
     assert reprocesses.list_failures() == [keys.parked(MAPPING, key)]
 
 
+def test_a_record_that_nobody_can_read_is_parked_and_makes_no_others(reprocesses: Reprocesses) -> None:
+    key = f"{BATCHES}by-hand.json"
+    reprocesses.write(key, b"{")
+    assert reprocesses.do().totals["batches_parked"] == 1
+    assert reprocesses.list_failures() == [keys.parked(MAPPING, key)]
+    assert reprocesses.deployed.messages().keys() == {"dynaurora: 1 batches parked"}
+
+
 def test_a_batch_that_could_not_be_converted_is_converted_once_its_cause_is_mended(
     reprocesses: Reprocesses, run: str
 ) -> None:
