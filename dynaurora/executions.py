@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from botocore.exceptions import ClientError
 
 from dynaurora import aws
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class StepFunctionsExecutions:
@@ -20,3 +25,13 @@ class StepFunctionsExecutions:
                 return False
             raise
         return status in {"RUNNING", "PENDING_REDRIVE"}
+
+    def count_running(self, machine_arn: str, before: datetime) -> int:
+        """Return how many executions of a state machine have been running since before a time."""
+        with aws.translated_errors():
+            pages = (
+                aws.client("stepfunctions")
+                .get_paginator("list_executions")
+                .paginate(stateMachineArn=machine_arn, statusFilter="RUNNING")
+            )
+            return sum(execution["startDate"] < before for page in pages for execution in page["executions"])

@@ -228,6 +228,8 @@ class MeasureHealthSettings(Settings):
     """The event source mapping that reads the table's stream."""
     landing_bucket: str
     """The bucket of the failures."""
+    import_batch_arn: str
+    """The state machine that imports batches."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""Measure health: what is kept as failed, and whether the stream is read → metrics."""
+"""Measure health: what is kept as failed, whether the stream is read, what waits for Aurora → metrics."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.executions import StepFunctionsExecutions
 from dynaurora.health import measure_health
 from dynaurora.objects import S3Objects
 from dynaurora.observability import logger, measure, observe_mapping, observed
@@ -19,15 +21,17 @@ settings = MeasureHealthSettings.from_environment()
 observe_mapping(settings.mapping)
 place = Place(settings.landing_bucket, settings.mapping, settings.source_table)
 source = AwsSource(settings.source_table, settings.event_source_mapping_id)
+executions = StepFunctionsExecutions()
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Measure, by the clock; what is measured is measured as nothing too."""
-    health = measure_health(place, S3Objects(), source)
+    health = measure_health(place, S3Objects(), source, executions, settings.import_batch_arn, datetime.now(UTC))
     measure("FailuresKept", health.failures_kept)
     measure("FailuresParked", health.failures_parked)
     measure("StreamsUnread", bool(health.stream_problems))
+    measure("BatchesWaiting", health.batches_waiting)
     if health.stream_problems:
         logger.error("The stream is not read", extra={"problems": health.stream_problems})
     return asdict(health)

@@ -50,6 +50,7 @@ EXCUSED = {
         " DynamoDB stream records')"
     ),
     ("RESOURCE_MISMATCH", "states:DescribeExecution"): "a standard execution's ARN begins with execution, not express",
+    ("RESOURCE_MISMATCH", "states:ListExecutions"): "of a state machine; those of a map run are not listed",
     ("RESOURCE_STAR", "ec2:AssignPrivateIpAddresses"): "Lambda makes interfaces before they have an ARN to name",
     ("RESOURCE_STAR", "ec2:CreateNetworkInterface"): "Lambda makes interfaces before they have an ARN to name",
     ("RESOURCE_STAR", "ec2:DeleteNetworkInterface"): "Lambda makes interfaces before they have an ARN to name",

@@ -150,3 +150,6 @@ class InMemoryExecutions:
         if self.error:
             raise self.error
         return arn in self.running
+
+    def count_running(self, _machine_arn: str, _before: datetime) -> int:
+        return len(self.running)

@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "SOURCE_TABLE": "web_analytics",
     "SOURCE_TABLE_ARN": "arn:aws:dynamodb:us-east-1:123456789012:table/web_analytics",
     "EVENT_SOURCE_MAPPING_ID": "14e0db71-0000-0000-0000-000000000000",
+    "IMPORT_BATCH_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:dynaurora-import-batch",
     "CONVERT_MEMORY_MB": "1769",
     "IMPORT_MEMORY_MB": "256",
     "NOTICE_INTERVAL_SECONDS": "3600",

@@ -10,6 +10,7 @@ from dynaurora.executions import StepFunctionsExecutions
 from dynaurora.reporting import ExecutionHistory, Step
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:dynaurora-backfill-table:web_analytics-r1"
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:dynaurora-import-batch"
 STARTED = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 
 
@@ -48,6 +49,17 @@ def test_no_answer_is_no_answer(stub, code, error):
     stub("stepfunctions").add_client_error("describe_execution", code, http_status_code=400)
     with pytest.raises(error):
         StepFunctionsExecutions().is_running(ARN)
+
+
+def test_executions_that_run_for_long_are_counted_page_by_page(stub):
+    def listed(*seconds):
+        common = {"executionArn": ARN, "stateMachineArn": MACHINE, "name": "n", "status": "RUNNING"}
+        return [{**common, "startDate": STARTED.replace(second=second)} for second in seconds]
+
+    states, asked = stub("stepfunctions"), {"stateMachineArn": MACHINE, "statusFilter": "RUNNING"}
+    states.add_response("list_executions", {"executions": listed(9, 8), "nextToken": "more"}, asked)
+    states.add_response("list_executions", {"executions": listed(5, 4)}, asked | {"nextToken": "more"})
+    assert StepFunctionsExecutions().count_running(MACHINE, STARTED.replace(second=8)) == 2
 
 
 def event(number, kind, name=None):

@@ -48,7 +48,7 @@ FUNCTIONS = {
     "list_failures": ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"],
     "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"],
     "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
-    "measure_health": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"],
+    "measure_health": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET", "IMPORT_BATCH_ARN"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],
     "describe_runs": DATABASE,
     "check_target": [*DATABASE, "LANDING_BUCKET"],

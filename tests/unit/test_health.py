@@ -1,10 +1,11 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from dynaurora import keys
-from dynaurora.health import Health, measure_health
+from dynaurora.health import WAITING, Health, measure_health
 from dynaurora.readiness import SourceState
 from tests.unit.failure_factories import (
     BACKFILL_KEY,
@@ -20,19 +21,34 @@ from tests.unit.failure_factories import (
 from tests.unit.fakes import InMemoryObjects
 from tests.unit.test_readiness import READY, KnownSource
 
+NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
+MACHINE = "arn:import-batch"
 
-def measure(*kept, state=READY):
-    return measure_health(PLACE, InMemoryObjects({(BUCKET, key): b"x" for key in kept}), KnownSource(state))
+
+class StartedImports:
+    """Imports: when those that are under way were started."""
+
+    def __init__(self, *ages):
+        self.ages = ages
+
+    def count_running(self, machine_arn, before):
+        assert machine_arn == MACHINE
+        return sum(NOW - age < before for age in self.ages)
+
+
+def measure(*kept, state=READY, store=None, imports=()):
+    store = store or InMemoryObjects({(BUCKET, key): b"x" for key in kept})
+    return measure_health(PLACE, store, KnownSource(state), StartedImports(*imports), MACHINE, NOW)
 
 
 def test_a_healthy_deployment_has_nothing_of_it_all():
     elsewhere = (keys.processed_prefix(MAPPING) + "a", keys.failed_records_prefix("other") + "a", "reports/run=r/a")
-    assert measure(*elsewhere) == Health(0, 0, ())
+    assert measure(*elsewhere) == Health(0, 0, (), 0)
 
 
 def test_what_the_next_reprocess_takes_up_is_kept():
     assert measure(FIREHOSE_KEY, OVERSIZE_KEY, BACKFILL_KEY, UNFORWARDED_KEY, BATCH_KEY, CONVERSION_KEY) == Health(
-        6, 0, ()
+        6, 0, (), 0
     )
 
 
@@ -42,11 +58,13 @@ def test_changes_of_another_table_that_were_not_forwarded_are_kept_for_its_own_s
     for key, table in ((ours, PLACE.table), (others, "orders")):
         arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/2026"
         store.write(BUCKET, key, json.dumps({"DDBStreamBatchInfo": {"streamArn": arn}}).encode())
-    assert measure_health(PLACE, store, KnownSource(READY)).failures_kept == 1
+    assert measure(store=store).failures_kept == 1
 
 
 def test_what_is_parked_is_counted_by_itself():
-    assert measure(FIREHOSE_KEY, *(keys.parked(MAPPING, key) for key in (FIREHOSE_KEY, BATCH_KEY))) == Health(1, 2, ())
+    assert measure(FIREHOSE_KEY, *(keys.parked(MAPPING, key) for key in (FIREHOSE_KEY, BATCH_KEY))) == Health(
+        1, 2, (), 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,6 +80,11 @@ def test_what_is_parked_is_counted_by_itself():
 def test_a_stream_that_is_not_read_is_a_problem(changed, words):
     (problem,) = measure(state=replace(READY, **changed)).stream_problems
     assert words in problem
+
+
+def test_a_batch_that_is_under_way_for_long_waits():
+    moment = timedelta(seconds=1)
+    assert measure(imports=[WAITING - moment, WAITING, WAITING + moment, WAITING * 2]).batches_waiting == 2
 
 
 def test_a_table_that_is_gone_is_read_by_nothing():

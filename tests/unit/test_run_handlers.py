@@ -34,7 +34,7 @@ from tests.unit.factories import (
     run_request,
 )
 from tests.unit.failure_factories import BAD, FIREHOSE_KEY, GOOD, failed_lines, failed_record
-from tests.unit.fakes import InMemoryObjects
+from tests.unit.fakes import InMemoryExecutions, InMemoryObjects
 from tests.unit.functions import ENVIRONMENT, Context, check_ids, metrics_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
@@ -42,6 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 LANDING = ENVIRONMENT["LANDING_BUCKET"]
 EXECUTION = {"id": "arn:execution:r1", "name": "web_analytics-r1", "started": "2026-11-23T08:15:00Z"}
 OPENED = run_request().as_dict()
+OF_HEALTH = ("FailuresKept", "FailuresParked", "StreamsUnread", "BatchesWaiting")
 
 
 class Function:
@@ -212,20 +213,22 @@ def test_check_readiness_asks_no_point_in_time_recovery_of_a_run_with_an_export(
 
 
 def test_measure_health_measures_nothing_as_nothing(function):
-    assert function.invoke("measure_health", {}, source=KnownSource(READY)) == {
+    assert function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions()) == {
         "failures_kept": 0,
         "failures_parked": 0,
         "stream_problems": [],
+        "batches_waiting": 0,
     }
-    assert function.counted() == {"FailuresKept": [0.0], "FailuresParked": [0.0], "StreamsUnread": [0.0]}
+    assert function.counted() == {name: [0.0] for name in OF_HEALTH}
     assert function.logged() == []
 
 
 def test_measure_health_measures_what_is_wrong_and_says_what_to_do(function):
     for key in (FIREHOSE_KEY, keys.parked("web_analytics", FIREHOSE_KEY)):
         function.store.write(LANDING, key, b"x")
-    function.invoke("measure_health", {}, source=KnownSource(replace(READY, mapping_state="Disabled")))
-    assert function.counted() == {"FailuresKept": [1.0], "FailuresParked": [1.0], "StreamsUnread": [1.0]}
+    source, executions = KnownSource(replace(READY, mapping_state="Disabled")), InMemoryExecutions({"arn:import"})
+    function.invoke("measure_health", {}, source=source, executions=executions)
+    assert function.counted() == {name: [1.0] for name in OF_HEALTH}
     (line,) = function.logged()
     assert line["level"] == "ERROR"
     assert "--enabled` enables it" in line["problems"][0]

@@ -142,6 +142,14 @@ def test_what_is_kept_and_parked_is_measured_whether_anything_else_runs_or_not(d
     assert read_statistic(deployed, "FailuresParked", "Maximum", service="measure_health") == after["failures_parked"]
 
 
+def test_a_batch_that_is_under_way_is_not_taken_for_one_that_waits(deployed: Deployed) -> None:
+    with deployed.lock_key("held"):
+        deployed.put([make_item("held")])
+        deployed.wait_until_locked_out()
+        assert measure_health(deployed)["batches_waiting"] == 0
+    assert read_statistic(deployed, "BatchesWaiting", "Maximum", service="measure_health") == 0
+
+
 def measure_health(deployed: Deployed) -> dict[str, Any]:
     """Have the deployment's health measured, as the clock does."""
     answer = deployed.client("lambda").invoke(FunctionName=deployed.outputs["MeasureHealthFunctionName"], Payload=b"{}")
