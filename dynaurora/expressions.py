@@ -12,7 +12,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jmespath
-from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
 
@@ -46,7 +45,7 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
     """
     try:
         tree: Any = jmespath.compile(expression).parsed
-    except JMESPathError as error:
+    except ValueError as error:  # of JMESPath, or of a number with too many digits
         raise InvalidExpressionError(f"{expression!r} is not JMESPath: {error}") from error
     for node in _nodes(tree):
         if node["type"] == "function_expression":

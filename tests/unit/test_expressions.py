@@ -80,6 +80,7 @@ def test_text_is_no_number():
         ("length()", "takes 1 arguments, and is given 0"),
         ("not_null()", "takes at least 1 arguments, and is given 0"),
         ("`NaN`", "no numbers"),
+        ("9" * 5000, "is not JMESPath"),
         ("a..b", "is not JMESPath"),
     ],
 )
