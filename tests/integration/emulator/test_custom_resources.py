@@ -92,6 +92,24 @@ def test_a_resource_that_stays_as_it_is_is_not_asked_for_again(emulator, functio
 
 
 @pytest.mark.parametrize(
+    ("answer", "deleted"),
+    [
+        ({"Status": "FAILED", "Reason": "It is raining.", "PhysicalResourceId": "half"}, "half"),
+        ({"Status": "DONE"}, "{stack}-Thing"),
+    ],
+    ids=["by its id", "by another"],
+)
+def test_a_resource_that_could_not_be_created_is_deleted(emulator, function, answer, deleted):
+    name, stack = create(emulator, answer, Size=3)
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    asked = [
+        (request["RequestType"], request.get("PhysicalResourceId"), request["ResourceProperties"]["Size"])
+        for request in requests(emulator, function)
+    ]
+    assert asked == [("Create", None, "3"), ("Delete", deleted.format(stack=name), "3")]
+
+
+@pytest.mark.parametrize(
     ("answer", "says"),
     [
         pytest.param({"Status": "FAILED", "Reason": "It is raining."}, "It is raining.", id="a failure's reason"),
