@@ -4,10 +4,18 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from dynaurora import keys
 from tests.drills.drill import Drill
-from tests.integration.backfill.deployed import MAPPING, make_bad_item, make_item, make_run_id
+from tests.integration.backfill.deployed import (
+    EXPORTS_BUCKET,
+    MAPPING,
+    Document,
+    make_bad_item,
+    make_item,
+    make_run_id,
+)
 
 ANSWER = "answer"
 """The last step: the work is done, and the answer lost."""
@@ -103,6 +111,36 @@ def reprocess(drill: Drill, name: str, dying: Dying) -> None:
         assert drill.reprocess()["batches_failed"] == 0
 
 
+def ask(drill: Drill, name: str, dying: Dying) -> None:
+    """Ask what answers to people, to a clock or to a deployment, and again for as long as no answer comes."""
+    answered = f"answers/{name}.json"
+    request = {
+        **dict.fromkeys(("StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"), name),
+        "RequestType": "Update",
+        "ResponseURL": drill.deployed.client("s3").generate_presigned_url(
+            "put_object", Params={"Bucket": EXPORTS_BUCKET, "Key": answered}
+        ),
+    }
+    with dying():
+        assert invoke(drill, "PrepareTarget", request) == {"request": "Update", "done": True}
+        assert {found["state"] for found in invoke(drill, "CheckTarget", {})["findings"]} == {"yes"}
+        assert invoke(drill, "DescribeRuns", {})["runs"]
+        assert invoke(drill, "MeasureHealth", {})["failures_kept"] == 0
+    answer = drill.deployed.client("s3").get_object(Bucket=EXPORTS_BUCKET, Key=answered)["Body"].read()
+    assert json.loads(answer)["Status"] == "SUCCESS"
+
+
+def invoke(drill: Drill, function: str, event: Document) -> Any:
+    """Return what a function answers in the end."""
+    name = drill.deployed.outputs[f"{function}FunctionName"]
+
+    def look() -> tuple[Any] | None:
+        answer = drill.deployed.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        return None if "FunctionError" in answer else (json.loads(answer["Payload"].read()),)
+
+    return drill.wait_until(look)[0]
+
+
 PHASES: tuple[tuple[Callable[[Drill, str, Dying], None], tuple[str, ...]], ...] = (
     (stream, ("ForwardChanges", "TransformChanges", "ImportBatch")),
     (fail, ("RecordFailedBatch",)),
@@ -114,5 +152,6 @@ PHASES: tuple[tuple[Callable[[Drill, str, Dying], None], tuple[str, ...]], ...] 
         ),
     ),
     (reprocess, ("ListFailures", "ConvertFailures", "SettleFailures")),
+    (ask, ("PrepareTarget", "CheckTarget", "DescribeRuns", "MeasureHealth")),
 )
 """What has the functions work, each of them in one phase."""
