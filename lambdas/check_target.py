@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.aurora import Endpoint, connect
+from dynaurora.database import connect_rotated, find_endpoint
 from dynaurora.examining import NO, Target, examine_target
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 settings = CheckTargetSettings.from_environment()
 observe_mapping(settings.mapping)
 mapping = load_mapping(settings.mapping)
-endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
+endpoint = find_endpoint(settings)
 
 
 @observed
@@ -30,7 +30,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         store=S3Objects(),
         bucket=settings.landing_bucket,
         read_credentials=lambda: read_credentials(settings.database_secret_arn),
-        connect=lambda credentials: connect(endpoint, credentials),
+        connect=lambda credentials: connect_rotated(endpoint, credentials, settings.database_secret_arn),
     )
     findings = examine_target(target)
     missing = [finding for finding in findings if finding.state == NO]

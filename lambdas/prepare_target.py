@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.aurora import Endpoint
 from dynaurora.custom_resources import ANSWER_SECONDS, fulfil
+from dynaurora.database import find_endpoint
 from dynaurora.mapping import load_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.preparing import prepare_database
@@ -33,7 +33,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 def prepare() -> dict[str, str]:
     """Create or complete the target; return what the template may tell of it."""
     mapping = load_mapping(settings.mapping)  # not when the function starts: that there is none is answered, too
-    endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
+    endpoint = find_endpoint(settings)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
     applied = prepare_database(endpoint, administrator, lambda: read_candidates(settings.database_secret_arn), mapping)

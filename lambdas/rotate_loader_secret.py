@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.aurora import Endpoint
+from dynaurora.database import find_endpoint
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.rotating import FINISH, Rotation, take_step
 from dynaurora.settings import RotateLoaderSecretSettings
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 settings = RotateLoaderSecretSettings.from_environment()
 observe_mapping(settings.mapping)
-endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
+endpoint = find_endpoint(settings)
 
 
 @observed

@@ -116,6 +116,8 @@ def test_what_is_there_is_not_created(database, network, bucket, table, created)
         "target": "Custom::PreparedTarget",
     }
     assert {word for word, kind in kinds.items() if list_created(stack, kind)} == created
+    is_rotated = bool(list_created(stack, "AWS::SecretsManager::RotationSchedule"))
+    assert is_rotated == ("secret" in created), "by whoever made it"
 
 
 def test_an_empty_account_takes_the_defaults():

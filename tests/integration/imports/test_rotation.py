@@ -11,6 +11,7 @@ import pytest
 from dynaurora.aurora import Credentials, Endpoint, connect
 from dynaurora.database import connect_loader
 from dynaurora.errors import ConnectionLostError, MissingSecretError, RotationError, SecretRotatedError
+from dynaurora.examining import CHECKS, YES
 from dynaurora.observability import metrics
 from dynaurora.rotating import FINISH, Rotation, take_step
 from dynaurora.secrets import read_candidates
@@ -73,6 +74,13 @@ class RotatedDeployment(Deployment):
             ((user,),) = aurora.query("SELECT CURRENT_USER()")
         return str(user).partition("@")[0]
 
+    def examine(self) -> dict[str, str]:
+        """What `dynaurora doctor` finds of the database, and where it is not well why."""
+        sys.modules.pop("lambdas.check_target", None)
+        self.set(LANDING_BUCKET=self.target.bucket)
+        findings = importlib.import_module("lambdas.check_target").lambda_handler({}, Context())["findings"]
+        return {finding["check"]: finding["detail"] or finding["state"] for finding in findings}
+
     def check_rotated(self, before: Credentials) -> None:
         """Assert that the loader has another password, which its secret has too, and no longer the one before."""
         after = self.read()
@@ -105,6 +113,7 @@ def test_a_rotation_that_died_is_begun_again_and_nobody_was_locked_out(
 ) -> None:
     deployment.take(*WHOLE[:count])
     assert deployment.log_in() == deployment.loader.username
+    assert deployment.examine() == dict.fromkeys(CHECKS, YES)
     deployment.take(*WHOLE)
     deployment.check_rotated(deployment.loader)
 
