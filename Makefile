@@ -36,7 +36,7 @@ check: .venv/.dev .venvs/asl/.installed ## Lint, types, state machines, template
 
 .PHONY: test
 test: system .venv/.dev environments ## Every test, up to the whole path from table to database; under fifteen minutes
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: pr
 pr: check security sam test ## What has to pass before a change is merged: check, security, sam and test
