@@ -51,7 +51,7 @@ class Rotation:
 
 
 def take_step(step: str, rotation: Rotation) -> bool:
-    """Take one of the four steps; return whether the version was not the current one before.
+    """Take one of the four steps; return whether there was something to do.
 
     Raises RotationError where there is no such step or no such rotation, or what reading the secret and connecting do.
     """
@@ -64,7 +64,7 @@ def take_step(step: str, rotation: Rotation) -> bool:
     if step not in steps:
         raise RotationError(f"Rotations have no step {step!r}.")
     stages = _read_stages(rotation.secret_arn).get(rotation.version, [])
-    if CURRENT in stages:
+    if CURRENT in stages and (step != FINISH or PENDING not in stages):
         return False
     if PENDING not in stages:
         raise RotationError(f"The version {rotation.version} of {rotation.secret_arn} is not pending.")
@@ -112,7 +112,8 @@ def promote_password(rotation: Rotation) -> None:
     (current,) = (version for version, labels in stages.items() if CURRENT in labels)
     move = partial(aws.client("secretsmanager").update_secret_version_stage, SecretId=rotation.secret_arn)
     with aws.translated_errors():
-        move(VersionStage=CURRENT, MoveToVersionId=rotation.version, RemoveFromVersionId=current)
+        if current != rotation.version:
+            move(VersionStage=CURRENT, MoveToVersionId=rotation.version, RemoveFromVersionId=current)
         move(VersionStage=PENDING, RemoveFromVersionId=rotation.version)
 
 

@@ -111,6 +111,15 @@ def reprocess(drill: Drill, name: str, dying: Dying) -> None:
         assert drill.reprocess()["batches_failed"] == 0
 
 
+def rotate(drill: Drill, _name: str, dying: Dying) -> None:
+    """Give the loader another password, by as many attempts as it takes."""
+    secrets, secret = drill.deployed.client("secretsmanager"), {"SecretId": drill.deployed.outputs["DatabaseSecretArn"]}
+    with dying():
+        version = secrets.rotate_secret(**secret)["VersionId"]
+        drill.wait_until(lambda: secrets.get_secret_value(**secret)["VersionId"] == version)
+        drill.wait_until(lambda: secrets.describe_secret(**secret)["VersionIdsToStages"][version] == ["AWSCURRENT"])
+
+
 def ask(drill: Drill, name: str, dying: Dying) -> None:
     """Ask what answers to people, to a clock or to a deployment, and again for as long as no answer comes."""
     answered = f"answers/{name}.json"
@@ -151,6 +160,7 @@ PHASES: tuple[tuple[Callable[[Drill, str, Dying], None], tuple[str, ...]], ...] 
             *("ReconcileRun", "PlanSweep", "ReportRun", "CloseRun"),
         ),
     ),
+    (rotate, ("RotateLoaderSecret",)),
     (reprocess, ("ListFailures", "ConvertFailures", "SettleFailures")),
     (ask, ("PrepareTarget", "CheckTarget", "DescribeRuns", "MeasureHealth")),
 )

@@ -133,6 +133,15 @@ def test_a_rotation_that_is_finished_is_left_alone(deployment: RotatedDeployment
     deployment.check_rotated(deployment.loader)
 
 
+def test_a_rotation_that_died_before_its_very_end_is_finished(deployment: RotatedDeployment) -> None:
+    deployment.take(*WHOLE)
+    deployment._secrets.update_secret_version_stage(
+        SecretId=deployment.loader_secret, VersionStage="AWSPENDING", MoveToVersionId=deployment.version
+    )
+    assert deployment.take(*WHOLE) == [False, False, False, True]
+    deployment.check_rotated(deployment.loader)
+
+
 def test_one_rotation_follows_another(deployment: RotatedDeployment) -> None:
     deployment.take(*WHOLE)
     before = deployment.read()
