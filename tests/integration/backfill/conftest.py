@@ -21,7 +21,7 @@ from local import deployment
 from local.api import Api
 from local.deployment import Database
 from local.stack import REGION, Stack
-from tests.integration.backfill.deployed import EXPORTS_BUCKET, Deployed, make_environment, make_run_id
+from tests.integration.backfill.deployed import EXPORTS_BUCKET, Deployed, make_environment, make_run_id, wait_until
 
 EMULATOR = {
     "AUTH": "true",  # functions may do what their roles allow, and nothing else
@@ -75,7 +75,15 @@ def deploy(stack: Stack) -> Deployed:
     sqs.set_queue_attributes(QueueUrl=deployed.topic_queue, Attributes={"Policy": json.dumps(policy)})
     sns.subscribe(TopicArn=deployed.outputs["FailuresTopicArn"], Protocol="sqs", Endpoint=arn)
     deployed.dam_stream()
+    wait_until(lambda: is_rotated(deployed))  # by itself, once it is made; tests change the password too
     return deployed
+
+
+def is_rotated(deployed: Deployed) -> bool:
+    """Tell whether the loader no longer has the password that it was made with, and no rotation is under way."""
+    secret = {"SecretId": deployed.outputs["DatabaseSecretArn"]}
+    stages = deployed.client("secretsmanager").describe_secret(**secret)["VersionIdsToStages"]
+    return sorted(stages.values()) == [["AWSCURRENT"], ["AWSPREVIOUS"]]
 
 
 @pytest.fixture(scope="session")
