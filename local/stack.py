@@ -6,6 +6,7 @@
 .local/log/            one log for each process
 """
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from local import venvs
 from local.aurora.gateway import Gateway
 from local.aurora.mariadb import MariaDB
 from local.certificates import Certificates, ensure_certificates
+from local.files import write_private
 from local.processes import Child, find_free_port, start_child, stop_child, wait_until_ready
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 REGION: Final = "us-east-1"
 """The one region of the local AWS."""
+
+AURORA: Final = "aurora.json"
+"""In the emulator's directory, where clusters are."""
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _EMULATOR_START_SECONDS = 60.0
@@ -101,7 +106,15 @@ class Stack:
         wait_for_mariadb()
         self.gateway.start()
         self._undo.insert(1, self.gateway.stop)  # stopped after the emulator, before MariaDB
+        self._tell_emulator_of_aurora()
         wait_until_ready(self.emulator, lambda: is_healthy(self.endpoint_url), timeout=_EMULATOR_START_SECONDS)
+
+    def _tell_emulator_of_aurora(self) -> None:
+        """Write what a cluster that is made by a template leads to."""
+        user = self.mariadb.users.administrator
+        address = {"host": self.gateway.host, "port": self.gateway.port}
+        known = {**address, "username": user.username, "password": user.password}
+        write_private(self.directory / "emulator" / AURORA, json.dumps(known))
 
 
 def start_emulator(directory: Path, *, port: int, log: Path) -> Child:
@@ -119,6 +132,7 @@ def start_emulator(directory: Path, *, port: int, log: Path) -> Child:
     environment |= {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
+        "DYNAURORA_AURORA": str(directory / AURORA),
         "DYNAURORA_RUNTIME_PYTHON": str(venvs.ensure("runtime")),
     }
     command = [str(venvs.ensure("emulator")), "-m", "local.emulator"]

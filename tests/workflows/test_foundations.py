@@ -1,28 +1,27 @@
 """The network and the database as CloudFormation makes them, as far as the emulator does.
 
-Its networks carry nothing, and its clusters are described without a database in them, for which it takes Docker. Two of
-the types in database.yaml it does not know, AWS::EC2::SecurityGroupEgress and AWS::EC2::Instance, and of a cluster not
-the secret that RDS keeps: what is deployed of that template here is the rest of it. Those three, and all of it on AWS,
-nobody has deployed yet.
+Its networks carry nothing, and what it says of a cluster is a description: the endpoint leads to the local Aurora, whatever
+capacity, parameters and groups are described. One of the types in database.yaml it does not know, AWS::EC2::Instance: the
+template is deployed without SessionAccess, which alone makes one. With it, and all of it on AWS, nobody has deployed it yet.
 """
 
+import json
 import re
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local.stack import AURORA
 from tests.infrastructure.deployment import read_template
 from tests.workflows.account import INFRA, Account
 
 pytestmark = pytest.mark.integration
 
+TEMPLATE = INFRA / "database.yaml"
 CIDR = "10.60.0.0/24"
-UNKNOWN_BLOCKS = {
-    "AWS::EC2::SecurityGroupEgress": "ClientsSecurityGroupEgress",
-    "MasterUserSecret.SecretArn": "DatabaseAdminSecretArn",
-}
-"""What the emulator does not know, and the resource or output of database.yaml that has it."""
+AURORA_HERE = {"host": "127.0.0.9", "port": 3399, "username": "someone", "password": "secret"}
+"""What clusters lead to."""
 DATABASE = {
     "Name": "shop",
     "LandingBucketName": "landing",
@@ -37,8 +36,8 @@ DATABASE = {
 }
 
 
-def outputs_of(stack: dict[str, Any]) -> dict[str, str]:
-    assert stack["StackStatus"] == "CREATE_COMPLETE", stack
+def outputs_of(stack: dict[str, Any], status: str = "CREATE_COMPLETE") -> dict[str, str]:
+    assert stack["StackStatus"] == status, stack
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
@@ -115,32 +114,57 @@ def test_sessions_alone_need_endpoints_of_their_own_and_everything_goes_with_the
 # The database
 
 
-def read_known() -> str:
-    """Return database.yaml without what the emulator does not know."""
-    text = (INFRA / "database.yaml").read_text()
-    for name in UNKNOWN_BLOCKS.values():
-        text, count = re.subn(rf"^  {name}:\n(?: {{4,}}.*\n|\n)+", "", text, flags=re.MULTILINE)
-        assert count == 1, name
-    return text
-
-
 @pytest.fixture(scope="module")
 def database(account: Account, network: dict[str, str]) -> dict[str, str]:
-    return outputs_of(account.create_stack("database", read_known(), {**network, **DATABASE}))
+    (account.package.parent / "files" / AURORA).write_text(json.dumps(AURORA_HERE))
+    return outputs_of(account.create_stack("database", TEMPLATE.read_text(), {**network, **DATABASE}))
 
 
-@pytest.mark.parametrize(
-    ("sessions", "unknown"),
-    [("no", {"AWS::EC2::SecurityGroupEgress"}), ("yes", {"AWS::EC2::SecurityGroupEgress", "AWS::EC2::Instance"})],
-)
-def test_the_emulator_refuses_the_types_that_are_left_out_and_no_others(
-    account: Account, network: dict[str, str], sessions: str, unknown: set[str]
+def test_the_emulator_refuses_the_instance_for_sessions_and_nothing_else(
+    account: Account, network: dict[str, str]
 ) -> None:
-    """Once it knows one of them, this fails, and the type can be taken in above."""
-    text = (INFRA / "database.yaml").read_text()
+    """Once it knows the type, this fails, and the database can be deployed with sessions above."""
     with pytest.raises(ClientError, match="Unrecognized resource types") as refused:
-        account.create_stack("refused", text, {**network, **DATABASE, "SessionAccess": sessions})
-    assert set(re.findall(r"AWS::\w+::\w+", str(refused.value))) == unknown
+        account.create_stack("refused", TEMPLATE.read_text(), {**network, **DATABASE, "SessionAccess": "yes"})
+    assert re.findall(r"AWS::\w+::\w+", str(refused.value)) == ["AWS::EC2::Instance"]
+
+
+def test_a_cluster_leads_to_the_local_aurora_and_rds_keeps_its_secret(
+    account: Account, database: dict[str, str]
+) -> None:
+    secrets = account.client("secretsmanager")
+    assert (database["DatabaseHost"], database["DatabasePort"]) == ("127.0.0.9", "3399")
+    kept = json.loads(secrets.get_secret_value(SecretId=database["DatabaseAdminSecretArn"])["SecretString"])
+    assert kept == {"username": "someone", "password": "secret"}
+    (cluster,) = account.client("rds").describe_db_clusters()["DBClusters"]
+    assert cluster["MasterUserSecret"]["SecretArn"] == database["DatabaseAdminSecretArn"]
+    assert cluster["MasterUserSecret"]["KmsKeyId"] == database["DatabaseSecretKeyArn"]
+
+
+def test_a_cluster_that_is_updated_keeps_its_secret_and_takes_it_along(
+    account: Account, database: dict[str, str], network: dict[str, str]
+) -> None:
+    cloudformation, given = (
+        account.client("cloudformation"),
+        {**network, **DATABASE, "DatabaseDeletionProtection": "false"},
+    )
+    second = outputs_of(account.create_stack("second", TEMPLATE.read_text(), given))
+    cloudformation.update_stack(
+        StackName="second",
+        TemplateBody=TEMPLATE.read_text(),
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in {**given, "DatabaseMaxCapacity": "16"}.items()
+        ],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(StackName="second", WaiterConfig={"Delay": 1})
+    assert outputs_of(cloudformation.describe_stacks(StackName="second")["Stacks"][0], "UPDATE_COMPLETE") == second
+    cloudformation.delete_stack(StackName="second")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="second", WaiterConfig={"Delay": 1})
+    kept = {secret["ARN"] for secret in account.client("secretsmanager").list_secrets()["SecretList"]}
+    assert database["DatabaseAdminSecretArn"] in kept
+    assert second["DatabaseAdminSecretArn"] not in kept
 
 
 def test_a_cluster_is_serverless_protected_encrypted_and_backed_up(account: Account, database: dict[str, str]) -> None:
@@ -185,12 +209,18 @@ def test_the_database_lets_its_clients_in_and_nobody_else(account: Account, data
     (rule,) = described["IpPermissions"]
     assert (rule["FromPort"], rule["ToPort"], rule["IpRanges"]) == (3306, 3306, [])
     assert [source["GroupId"] for source in rule["UserIdGroupPairs"]] == [database["SecurityGroupIds"]]
+    (clients,) = account.client("ec2").describe_security_groups(GroupIds=[database["SecurityGroupIds"]])[
+        "SecurityGroups"
+    ]
+    to_services, to_database = clients["IpPermissionsEgress"]
+    assert (to_services["FromPort"], to_services["UserIdGroupPairs"]) == (443, [])
+    assert to_database["FromPort"] == int(database["DatabasePort"])
+    assert [target["GroupId"] for target in to_database["UserIdGroupPairs"]] == [group["VpcSecurityGroupId"]]
 
 
-def test_everything_else_of_the_template_is_deployed(account: Account, database: dict[str, str]) -> None:
+def test_everything_but_the_instance_for_sessions_is_deployed(account: Account, database: dict[str, str]) -> None:
     template = read_template("database")
     optional = {name for name, body in template["Resources"].items() if body.get("Condition") == "HasSessionAccess"}
     made = account.client("cloudformation").describe_stack_resources(StackName="database")["StackResources"]
-    expected = template["Resources"].keys() - optional - set(UNKNOWN_BLOCKS.values())
-    assert {resource["LogicalResourceId"] for resource in made} == expected
-    assert template["Outputs"].keys() - database.keys() == {"DatabaseAdminSecretArn", "SessionInstanceId"}
+    assert {resource["LogicalResourceId"] for resource in made} == template["Resources"].keys() - optional
+    assert template["Outputs"].keys() - database.keys() == {"SessionInstanceId"}

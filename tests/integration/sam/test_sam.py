@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,6 @@ from tests.unit.factories import click, click_item
 
 pytestmark = pytest.mark.integration
 
-STACK = "shop"
 BUILT = ".aws-sam/build"
 WAIT_SECONDS = 60.0
 URIS = ("CodeUri", "DefinitionUri", "TemplateURL")
@@ -116,22 +114,37 @@ def read_built(path: Path) -> dict[str, Any]:
     return dict(json.loads(json.dumps(template)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(stack: Stack) -> Callable[[str], Any]:
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return lambda service: boto3.client(service, endpoint_url=stack.endpoint_url, region_name=REGION, **keys)
 
 
-def test_what_is_deployed_replicates(checkout: Checkout, stack: Stack, client: Callable[[str], Any]) -> None:
-    """From templates to the first row, by the two commands of the README."""
+@pytest.fixture(scope="module")
+def existing_database(stack: Stack, client: Callable[[str], Any]) -> dict[str, str]:
+    """The parameters that name a database and its administrator."""
     administrator = stack.mariadb.users.administrator
     secret = json.dumps({"username": administrator.username, "password": administrator.password})
-    arn = client("secretsmanager").create_secret(Name=f"admin-{uuid.uuid4()}", SecretString=secret)["ARN"]
-    client("s3").create_bucket(Bucket="artifacts")
+    arn = client("secretsmanager").create_secret(Name="administrator", SecretString=secret)["ARN"]
+    address = {"DatabaseHost": stack.gateway.host, "DatabasePort": str(stack.gateway.port)}
+    return {**address, "DatabaseAdminSecretArn": arn}
+
+
+@pytest.mark.parametrize("database", ["made", "existing"])
+def test_what_is_deployed_replicates(
+    checkout: Checkout,
+    stack: Stack,
+    client: Callable[[str], Any],
+    existing_database: dict[str, str],
+    database: str,
+) -> None:
+    """From templates to the first row, by the two commands of the README: in an empty account, and with a database."""
+    name, table = f"shop-{database}", f"clicks-{database}"
+    artifacts = f"artifacts-{database}"
+    client("s3").create_bucket(Bucket=artifacts)
     given = {
-        "DatabaseHost": stack.gateway.host,
-        "DatabasePort": str(stack.gateway.port),
-        "DatabaseAdminSecretArn": arn,
+        **(existing_database if database == "existing" else {}),
+        "SourceTableName": table,
         "DatabaseCa": stack.certificates.ca_file.read_text(),
         "BufferSeconds": "1",
         "TransformBufferSeconds": "1",
@@ -139,15 +152,15 @@ def test_what_is_deployed_replicates(checkout: Checkout, stack: Stack, client: C
     account = {"AWS_ENDPOINT_URL": stack.endpoint_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     checkout.build()
     said = checkout.sam(
-        *("deploy", "--stack-name", STACK, "--s3-bucket", "artifacts", "--no-confirm-changeset", "--no-progressbar"),
+        *("deploy", "--stack-name", name, "--s3-bucket", artifacts, "--no-confirm-changeset", "--no-progressbar"),
         *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
-        *("--parameter-overrides", *(f'{name}="{value}"' for name, value in given.items())),
+        *("--parameter-overrides", *(f'{parameter}="{value}"' for parameter, value in given.items())),
         **account,
     )
-    assert f"Successfully created/updated stack - {STACK}" in said
-    client("dynamodb").put_item(TableName="web_analytics", Item=click_item(click(Hits=7), "home"))
+    assert f"Successfully created/updated stack - {name}" in said
+    client("dynamodb").put_item(TableName=table, Item=click_item(click(Hits=7), database))
     deadline = time.monotonic() + WAIT_SECONDS
-    while read_hits(stack) != (("home", 7),):
+    while (database, 7) not in read_hits(stack):
         assert time.monotonic() < deadline, "no row"
         time.sleep(0.2)
 
