@@ -1,8 +1,9 @@
 """The network and the database as CloudFormation makes them, as far as the emulator does.
 
-Its networks carry nothing, and what it says of a cluster is a description: the endpoint leads to the local Aurora, whatever
-capacity, parameters and groups are described. One of the types in database.yaml it does not know, AWS::EC2::Instance: the
-template is deployed without SessionAccess, which alone makes one. With it, and all of it on AWS, nobody has deployed it yet.
+Its networks carry nothing, and what it says of a cluster is a description: the endpoint leads to the local Aurora,
+whatever capacity, parameters and groups are described. One of the types in database.yaml it does not know,
+AWS::EC2::Instance: the template is deployed without SessionAccess, which alone makes one. With it, and all of it on
+AWS, nobody has deployed it yet.
 """
 
 import json
