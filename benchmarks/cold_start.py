@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.results import Result, is_quick, print_results
+from dynaurora import settings
 from infra.build_package import PROJECT, Target, build_package
 from local import venvs
 
@@ -32,29 +34,10 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
+    # What a function is told, it takes for text or a number.
+    **{field.name.upper(): "1" for kind in vars(settings).values() if is_dataclass(kind) for field in fields(kind)},
     "MAPPING": "web_analytics",
     "TTL_DELETES": "replicate",
-    # What a function is told besides, it takes for text or a number.
-    **dict.fromkeys(
-        (
-            "BACKFILL_CONCURRENCY",
-            "CONVERT_MEMORY_MB",
-            "DATABASE_ADMIN_SECRET_ARN",
-            "DATABASE_HOST",
-            "DATABASE_PORT",
-            "DATABASE_SECRET_ARN",
-            "DELIVERY_STREAM",
-            "EVENT_SOURCE_MAPPING_ID",
-            "IMPORT_CONCURRENCY",
-            "IMPORT_MEMORY_MB",
-            "LANDING_BUCKET",
-            "MAX_ATTEMPTS",
-            "NOTICE_INTERVAL_SECONDS",
-            "SOURCE_TABLE",
-            "SOURCE_TABLE_ARN",
-        ),
-        "1",
-    ),
 }
 TIMED = "import time; started = time.process_time(); import lambdas.{name}; print(time.process_time() - started)"
 
