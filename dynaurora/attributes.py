@@ -25,6 +25,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dynaurora.errors import Reason, RejectedChange
 
 if TYPE_CHECKING:
@@ -107,6 +109,10 @@ def parse_json(text: str, path: str) -> Any:
     Raises RejectedChange where it is not JSON (RFC 8259: no NaN, no Infinity).
     """
     try:
+        return _decode_quickly(text)
+    except QUICKLY_REFUSED:
+        pass  # what json takes all the same, or refuses with a reason for people
+    try:
         return _decode_json(text)
     except json.JSONDecodeError as error:
         problem = f"is not JSON: {error.msg} at character {error.pos}"
@@ -121,9 +127,20 @@ def _refuse_constant(_name: str) -> None:
     raise ValueError
 
 
+QUICKLY_REFUSED = (msgspec.MsgspecError, ArithmeticError, RecursionError, ValueError)
+_decode_quickly: Callable[[str], Any] = msgspec.json.Decoder(float_hook=exact_number).decode
+"""As json decodes it, where it does at all; it refuses lone surrogates, NaN, and what json refuses."""
 _decode_json: Callable[[str], Any] = json.JSONDecoder(
     parse_float=exact_number, parse_constant=_refuse_constant
 ).decode  # made once: json.loads makes one for each text
+
+
+def load_json(data: bytes) -> Any:
+    """Return what `json.loads` returns, several times faster where nothing is odd. Raises what it raises."""
+    try:
+        return msgspec.json.decode(data)
+    except QUICKLY_REFUSED:
+        return json.loads(data)
 
 
 def _number(text: str, _path: str) -> int | Decimal:

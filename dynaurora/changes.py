@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.attributes import load_json
 from dynaurora.errors import Reason, RejectedChange
 from dynaurora.versions import stream_version
 
@@ -111,7 +112,7 @@ def decode_change(data: bytes) -> Change:
     Raises RejectedChange where the bytes are something else.
     """
     try:
-        document = json.loads(data)
+        document = load_json(data)
         return Change(
             version=_version(document["Version"]),
             changed_at_ms=_milliseconds(document["ChangedAtMs"]),

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
+from dynaurora.attributes import load_json
 from dynaurora.batches import Batch, BatchObject
 from dynaurora.changes import Change, encode_change
 from dynaurora.compiled.reading import GzipError, read_lines
@@ -216,7 +217,7 @@ class Converter:
 def read_item(line: bytes, place: str) -> dict[str, Any]:
     """Return the item of a data file's line. Raises InvalidExportError where it is none."""
     try:
-        item: dict[str, Any] = json.loads(line)["Item"]
+        item: dict[str, Any] = load_json(line)["Item"]
         if type(item) is not dict:
             raise TypeError("Item is no object")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -7,11 +7,11 @@ over columns. It writes only rows that the plain modules would write; a record t
 from __future__ import annotations
 
 from decimal import DecimalException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from jmespath.exceptions import JMESPathError
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 
 from dynaurora import csv_batches
 from dynaurora.attributes import NUMBER, exact_number, parse_json, plain_value
@@ -39,6 +39,7 @@ from dynaurora.judging import MAX_COMPILED_DEPTH, is_deep
 from dynaurora.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.paths import remainder, undeclared_paths
 from dynaurora.rows import MISSING, find_by_expression, find_by_names
+from dynaurora.versions import MAX_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,13 +92,17 @@ def compile_changes(plan: Plan, *, escaped: bool) -> Any:
     """Return what maps changes as `dynaurora.changes` encodes them; `escaped` as for `compile_items`."""
     writer = _Writer(plan, escaped=escaped)
     item, keys = writer.item_type(), writer.keys_type()
-    members = [("Version", str), ("ChangedAtMs", int), ("Keys", keys)]
+    members = [
+        ("Version", Annotated[str, Meta(max_length=len(str(MAX_VERSION)))]),
+        ("ChangedAtMs", int),
+        ("Keys", keys),
+    ]
     fields = [(name, name, kind, msgspec.NODEFAULT) for name, kind in members]
     writer.names["decode"] = _decoder(make_struct([*fields, ("NewImage", "NewImage", item, None)]))
     body = [
         "change = decode(source)",
         "version = change.Version",
-        "if len(version) > 50 or not version.isdecimal() or not version.isascii() or version[0] == '0': raise Unsure",
+        "if not version.isdecimal() or not version.isascii() or version[0] == '0': raise Unsure",
         "item = change.NewImage",
         "if item is None:",
         *_indent(writer.delete_lines("1", "{version}")),

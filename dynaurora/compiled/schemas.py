@@ -226,15 +226,17 @@ def _all_of(checks: list[Check]) -> Check:
 
 
 def _type(_compiler: _Compiler, expected: Any, _schema: Any, _place: str) -> Check:
-    names = [expected] if isinstance(expected, str) else expected
-    types = frozenset(python_type for name in names for python_type in PYTHON_TYPES[name])
-    allowed = name_types(expected)
+    types, allowed = _python_types(expected), name_types(expected)
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
         if type(value) not in types:
             verdict.add("type", path, wrong_type(value, allowed))
 
     return check
+
+
+def _python_types(names: str | list[str]) -> frozenset[type]:
+    return frozenset().union(*(PYTHON_TYPES[name] for name in ([names] if isinstance(names, str) else names)))
 
 
 def _enum(_compiler: _Compiler, expected: list[Any], _schema: Any, _place: str) -> Check:
@@ -419,16 +421,25 @@ def _unique_items(_compiler: _Compiler, expected: Any, _schema: Any, _place: str
 
 
 def _properties(compiler: _Compiler, expected: dict[str, Any], _schema: Any, place: str) -> Check:
-    checks = [(name, compiler.member(schema, f"{place}.{name}")) for name, schema in expected.items()]
-    checks = [(name, each) for name, each in checks if each is not _nothing]
+    checks = [
+        (name, types_taken(schema), compiler.member(schema, f"{place}.{name}")) for name, schema in expected.items()
+    ]
+    checks = [(name, taken, each) for name, taken, each in checks if each is not _nothing]
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
         if type(value) is dict:
-            for name, each in checks:
-                if name in value:
+            for name, taken, each in checks:
+                if name in value and type(value[name]) not in taken:
                     each(value[name], (*path, name), verdict)
 
     return check
+
+
+def types_taken(schema: Any) -> frozenset[type]:
+    """Return the types whose every value a schema takes, where it names types and says nothing else."""
+    if not isinstance(schema, dict) or schema.keys() != {"type"}:
+        return frozenset()
+    return _python_types(schema["type"])
 
 
 def _pattern_properties(compiler: _Compiler, expected: dict[str, Any], _schema: Any, place: str) -> Check:
@@ -484,10 +495,10 @@ def _property_names(compiler: _Compiler, expected: Any, _schema: Any, place: str
 
 
 def _required(_compiler: _Compiler, expected: list[str], _schema: Any, _place: str) -> Check:
-    names = [(name, f"{name!r} is a required property") for name in expected]
+    names, needed = [(name, f"{name!r} is a required property") for name in expected], frozenset(expected)
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
-        if type(value) is dict:
+        if type(value) is dict and not needed <= value.keys():
             for name, message in names:
                 if name not in value:
                     verdict.add("required", path, message)

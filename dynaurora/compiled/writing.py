@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.attributes import load_json
 from dynaurora.compiled.csv import finish_rows, mark_row
 from dynaurora.compiled.mapper import compile_changes, compile_items
 from dynaurora.compiled.plans import make_plan
@@ -106,7 +106,7 @@ class RowWriter:
             if self._vain_lessons >= MAX_VAIN_LESSONS:
                 return
             try:
-                item = json.loads(record)[member]
+                item = load_json(record)[member]
             except (KeyError, TypeError, ValueError, RecursionError):
                 item = None
             if self.plan is not None and item is not None and self.plan.learn(item):

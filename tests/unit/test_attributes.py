@@ -1,10 +1,11 @@
+import json
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.attributes import Binary, describe, exact_number, parse_json, plain_item, plain_value
+from dynaurora.attributes import Binary, describe, exact_number, load_json, parse_json, plain_item, plain_value
 from dynaurora.errors import RejectedChange
 
 DYNAMODB_NUMBERS = st.builds(
@@ -180,3 +181,60 @@ def test_a_refusal_does_not_repeat_the_text():
 )
 def test_values_are_described_in_json_words(value, words):
     assert describe(value) == words
+
+
+JSON_TEXTS = [
+    *("1", "-0", "-0.0", "1.0", "1e2", "1e400", "1E-400", "1.50", "12345678901234567890", "18446744073709551616"),
+    *(
+        "9" * 40,
+        "9" * 5000,
+        "0." + "1" * 60,
+        "1e99999",
+        "1e999999999999999999999",
+        "NaN",
+        "-Infinity",
+        "01",
+        ".5",
+        "tru",
+    ),
+    *('"\\ud800"', '"\\ud83d\\ude00"', '"\\u0000"', '"tab\there"', '{"a": 1, "a": 2}', '{"\\u0061": 1}', " {} "),
+    *(
+        "",
+        "null",
+        "{",
+        "{}x",
+        "\ufeff{}",
+        "[1,]",
+        "[" * 250 + "]" * 250,
+        "[" * 5000 + "]" * 5000,
+        "\ud800",
+        '"\u2028\x7f"',
+    ),
+]
+
+
+def answer(read, text):
+    """What reading a text returns, written down; nothing where it refuses."""
+    try:
+        return repr(read(text))
+    except (ValueError, ArithmeticError, RecursionError, RejectedChange):
+        return None
+
+
+def refuse(name):
+    raise ValueError(name)
+
+
+@pytest.mark.parametrize("text", JSON_TEXTS, ids=lambda text: repr(text[:30]))
+def test_json_is_read_as_json_reads_it(text):
+    def read(text):
+        return json.loads(text, parse_float=exact_number, parse_constant=refuse)
+
+    assert answer(lambda text: parse_json(text, "a"), text) == answer(read, text)
+
+
+@pytest.mark.parametrize("text", JSON_TEXTS, ids=lambda text: repr(text[:30]))
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_bytes_of_json_are_read_as_json_reads_them(text, encoding):
+    data = text.encode(encoding, "surrogatepass")
+    assert answer(load_json, data) == answer(json.loads, data)
