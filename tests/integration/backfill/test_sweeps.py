@@ -1,5 +1,7 @@
 """Sweeps: deletes that no stream carried are found by what a full export does not have, and by nothing less."""
 
+import time
+
 import pytest
 
 from tests.integration.backfill.deployed import (
@@ -26,11 +28,18 @@ def delete_while_the_stream_is_off(deployed: Deployed, run: str) -> None:
     assert set(deployed.hits()) > DELETED
 
 
+def wait_for_another_second() -> None:
+    """Wait, for exports of one second have one version, and the later one then changes nothing."""
+    second = int(time.time())
+    wait_until(lambda: int(time.time()) > second, pause=0.05)
+
+
 def test_without_a_sweep_deleted_items_stay_and_with_one_they_go(deployed: Deployed, run: str) -> None:
     delete_while_the_stream_is_off(deployed, run)
     deployed.backfill(f"{run}b")
     assert set(deployed.hits()) > DELETED
 
+    wait_for_another_second()
     view = deployed.backfill(f"{run}c", "--sweep")
     assert not DELETED & set(deployed.hits())
     report = deployed.report(f"{run}c")
