@@ -90,7 +90,8 @@ def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | N
     nullable = not types or "null" in types
     kinds = {column.type.kind for column in columns}
     # Only a JSON column tells null from nothing there.
-    how: How = "whole" if nullable and "JSON" in kinds else _choose(types - {"null"}, kinds)
+    is_whole = types == {"null"} or (nullable and "JSON" in kinds)
+    how: How = "whole" if is_whole else _choose(types - {"null"}, kinds)
     attribute = Attribute(name, how, required, nullable and how != "whole", check=check)
     if how == "whole":
         attribute.why = "values of several types may be in it"

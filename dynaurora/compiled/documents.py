@@ -185,9 +185,9 @@ class _Object(Node):
             return added
         if len(self.members) + len(unknown) > self._most:
             self.loose = True
-        else:
-            self.members |= {name: _Member(Node(), required=False) for name in unknown}
-        return added + 1
+            return added + 1
+        self.members |= {name: _Member(Node(), required=False) for name in unknown}
+        return added + len(unknown)
 
 
 @dataclass
@@ -402,7 +402,13 @@ def _write_number_set(members: Any) -> str:
         return encode_json(plain_value({"NS": members}, ""))
     given, written = ",".join(members), str(numbers).replace(" ", "")
     # Whatever else int() takes, as +1, 01 or 1_0, is longer than how it is written, or not ASCII.
-    if len(given) + 2 == len(written) and given.isascii() and numbers[0] >= MIN_JSON and numbers[-1] <= MAX_JSON:
+    if (
+        numbers
+        and len(given) + 2 == len(written)
+        and given.isascii()
+        and numbers[0] >= MIN_JSON
+        and numbers[-1] <= MAX_JSON
+    ):
         return written
     return encode_json(plain_value({"NS": members}, ""))
 

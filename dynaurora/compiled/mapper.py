@@ -56,7 +56,7 @@ REFUSALS = (
     BrokenError,
     DecimalException,
     JMESPathError,
-    KeyError,
+    LookupError,
     RecursionError,
     RejectedChange,
     TypeError,

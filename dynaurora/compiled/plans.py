@@ -6,7 +6,9 @@ plain modules, which judge it as a whole.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.attributes import parse_json, plain_item
@@ -60,24 +62,23 @@ class Plan:
 
     def learn(self, item: Any) -> bool:
         """Learn the names that an item has and the plan does not know; return whether there were any."""
-        if self.learnt >= MAX_LEARNT:
-            return False
-        try:
+        before = self.learnt
+        with suppress(AttributeError, RejectedChange, RecursionError):
             plain = plain_item(item)
-            before = self.learnt
-            for name in filter(is_nameable, plain.keys() - self.attributes.keys()):
-                if self.is_open:
+            if self.is_open:
+                for name in islice(filter(is_nameable, plain.keys() - self.attributes.keys()), self._left()):
                     self.attributes[name] = Attribute(name, "whole", required=False, why="nothing names it")
                     self.learnt += 1
             for attribute in self.attributes.values():
                 value = plain.get(attribute.name)
-                if attribute.document is not None:
+                if attribute.document is not None and self._left():
                     self.learnt += attribute.document.learn(value)
                 elif attribute.shape is not None and type(value) is str and self.mapping.unmapped == "ignore":
-                    self.learnt += learn(attribute.shape, parse_json(value, ""))
-        except (AttributeError, RejectedChange, RecursionError):
-            return False
-        return self.learnt > before
+                    self.learnt += learn(attribute.shape, parse_json(value, ""), self._left())
+        return self.learnt > before  # also of an item that is broken further on: the plan is another one
+
+    def _left(self) -> int:
+        return max(0, MAX_LEARNT - self.learnt)
 
 
 def make_plan(mapping: Mapping) -> Plan:

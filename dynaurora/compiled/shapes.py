@@ -10,6 +10,7 @@ that a schema leaves open are learnt from the first items that have them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -42,6 +43,8 @@ ANNOTATIONS = frozenset(
 STRING_LIMITS = {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
 """Keywords that msgspec's types can say, in the same words: code points, `re.search`."""
 ARRAY_LIMITS = {"minItems": "min_length", "maxItems": "max_length"}
+MAX_NAME = 1_000
+"""Characters of a name; JSON columns take 65,535 bytes."""
 MAX_LENGTH = 2**31
 """No text or list is as long; msgspec has a bound for its own bounds."""
 
@@ -182,17 +185,19 @@ def _is_plain(shape: Shape, *, tells_null: bool) -> bool:
     return shape.kind in {"object", "array"} or (tells_null and (shape.nullable or shape.kind == "null"))
 
 
-def learn(shape: Shape, value: Any) -> int:
-    """Add to objects the members that a plain value has and their schema leaves open; return how many."""
+def learn(shape: Shape, value: Any, most: int) -> int:
+    """Add members that a plain value has and the schema leaves open, `most` of them at most; return how many."""
     if shape.kind != "object" or type(value) is not dict:
         return 0
     known = [(shape.members[name].shape, member) for name, member in value.items() if name in shape.members]
     added = 0
     if shape.open:
-        for name in filter(is_nameable, value.keys() - shape.members.keys()):
+        for name in islice(filter(is_nameable, value.keys() - shape.members.keys()), most):
             add_member(shape, name, Shape("any"))
             added += 1
-    return added + sum(learn(inner, member) for inner, member in known)
+    for inner, member in known:
+        added += learn(inner, member, most - added)
+    return added
 
 
 def has_any(shape: Shape) -> bool:
@@ -227,8 +232,8 @@ def default_of(member: Member) -> Any:
 
 
 def is_nameable(name: str) -> bool:
-    """Return whether msgspec's structs can have a member of that name."""
-    return name.isprintable() and '"' not in name and "\\" not in name
+    """Return whether msgspec's structs can have a member of that name, and a JSON column surely takes it."""
+    return len(name) <= MAX_NAME and name.isprintable() and '"' not in name and "\\" not in name
 
 
 def make_struct(fields: Iterable[tuple[str, str, Any, Any]]) -> Any:

@@ -75,15 +75,19 @@ class RowWriter:
         nulls += sum(row.fields.count(None) for row in rows)
         csv = finish_rows("".join(marked), len(records) - len(plain) + len(rows), self._columns, nulls)
         if csv is None:
-            csv = self._write_escaped(records, purpose, plain)
+            csv = self._write_escaped(records, purpose, plain, exactly)
         if plain:
             self._learn([records[index] for index in plain], purpose[0])
         return csv, plain
 
-    def _write_escaped(self, records: list[bytes], purpose: Any, plain: dict[int, Row | None]) -> bytes:
+    def _write_escaped(
+        self, records: list[bytes], purpose: Any, plain: dict[int, Row | None], exactly: Exactly
+    ) -> bytes:
         """Return the CSV of records in whose texts are the characters that rows are joined with."""
 
         def remember(index: int) -> str:
+            if index not in plain:
+                plain[index] = exactly(index)
             row = plain[index]
             return "" if row is None else encode_row(row).decode()
 

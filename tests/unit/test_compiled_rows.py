@@ -332,3 +332,54 @@ def test_dates_and_times_are_written_as_by_the_plain_modules(kind):
 def test_a_quoted_name_has_one_answer_for_null_and_for_nothing_there():
     mapping = make_mapping(column("doc", "JSON", '"a"'), column("text", "VARCHAR(5)", '"a"'))
     asked_for(mapping, lines_of({"a": {"NULL": True}}, {}, {"a": {"S": "x"}}))
+
+
+@pytest.mark.parametrize("descriptor", ["SS", "NS", "BS"])
+@pytest.mark.parametrize("schema", [True, {"type": "array"}])
+def test_an_empty_set_breaks_no_batch(schema, descriptor):
+    mapping = make_mapping(column("a", "JSON"), schema={"properties": {"a": schema}})
+    asked_for(mapping, lines_of({"a": {descriptor: []}}, {}))
+
+
+@pytest.mark.parametrize("kind", ["TEXT", "VARCHAR(5)", "INT", "DOUBLE", "BLOB", "BOOLEAN", "JSON"])
+@pytest.mark.parametrize("names", ["null", ["null"]])
+def test_a_schema_of_null_takes_nothing_else(names, kind):
+    mapping = make_mapping(column("a", kind), schema={"properties": {"a": {"type": names}}})
+    values = [{"S": "x"}, {"N": "5"}, {"B": "AA=="}, {"BOOL": True}, {"NULL": True}]
+    asked_for(mapping, lines_of(*({"a": value} for value in values)))
+
+
+def test_a_name_that_is_too_long_for_json_is_not_learnt():
+    inner = {"type": "object", "properties": {"k": {"type": "string"}}}
+    mapping = make_mapping(column("a", "JSON"), schema={"properties": {"a": inner}})
+    writer = RowWriter(mapping)
+    lines = lines_of({"a": {"M": {"x" * 65_536: {"S": "v"}}}})
+    for _ in range(2):
+        assert asked_for(mapping, lines, writer) == [0]
+
+
+def test_what_one_item_teaches_is_bounded():
+    names = [f"n{number}" for number in range(2 * MAX_LEARNT)]
+    mapping = make_mapping(
+        column("a", "INT", "p.a"), schema={"properties": {"p": {"type": "object"}}}, json_attributes=["p"]
+    )
+    for item in ({name: {"NULL": True} for name in names}, {"p": {"S": json.dumps(dict.fromkeys(names))}}):
+        writer = RowWriter(mapping)
+        asked_for(mapping, lines_of(item), writer)
+        assert writer.plan.learnt == MAX_LEARNT
+
+
+def test_an_item_that_teaches_something_before_it_breaks_leaves_no_old_code():
+    properties = {
+        "p": {"type": "object", "properties": {"s": {"type": "string"}}},
+        "q": {"type": "object", "properties": {"t": {"type": "string"}}},
+    }
+    columns = column("s", "TEXT", "p.s"), column("t", "TEXT", "q.t")
+    mapping = make_mapping(*columns, schema={"properties": properties}, json_attributes=["p", "q"])
+    writer = RowWriter(mapping)
+    good = {"p": {"S": '{"s": "x"}'}, "q": {"S": '{"t": "y"}'}}
+    deep = {"p": {"S": json.dumps({"s": "[" * 201 + "\x1f"})}, "q": {"S": '{"t": "y"}'}}
+    asked_for(mapping, lines_of(good), writer)
+    asked_for(mapping, lines_of({"p": {"S": '{"s": "x", "new": 1}'}, "q": {"S": "{bad"}}), writer)
+    asked_for(mapping, lines_of(good, deep), writer)
+    assert asked_for(mapping, lines_of({"p": {"S": '{"s": "x", "new": 1}'}}), writer) == []
