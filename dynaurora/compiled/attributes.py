@@ -8,7 +8,6 @@ whole                          anything: decoded as it is and made a plain value
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,9 +77,14 @@ def plan_attribute(
     if whole or schema is False:
         return Attribute(name, "whole", required, check=check, why=whole or "its schema takes nothing")
     if columns and all(column.type.kind == "JSON" for column in columns):
-        with suppress(NotCompilableError):
+        try:
             return Attribute(name, "document", required, document=make_document(root, schema))
-    return _plan_scalar(schema, name, columns, check, required=required)
+        except NotCompilableError as error:
+            whole = str(error)
+    attribute = _plan_scalar(schema, name, columns, check, required=required)
+    if attribute.how == "whole" and whole:
+        attribute.why = whole
+    return attribute
 
 
 def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | None, *, required: bool) -> Attribute:

@@ -33,9 +33,15 @@ COLUMNS = [
     column("count", "INT", "n"),
     column("day", "DATE", "s"),
     column("rest", "JSON", "p.more"),
+    column("odd", "JSON", "o"),
 ]
 SCHEMA = {
-    "properties": {"n": {"type": "integer", "minimum": 1}, "s": {"type": "string"}, "p": {"type": "object"}},
+    "properties": {
+        "n": {"type": "integer", "minimum": 1},
+        "s": {"type": "string"},
+        "p": {"type": "object"},
+        "o": {"type": "object", "patternProperties": {"^x": True}},
+    },
     "required": ["n"],
 }
 
@@ -51,6 +57,7 @@ def test_a_file_is_checked_by_its_path_and_says_how_each_part_is_done(tmp_path):
     assert decoded["a"] == "as a plain value: column text is from inside of it"
     assert decoded["c"] == "as a plain value: column both is from an expression"
     assert decoded["p"] == "as embedded JSON, in parts as plain values"
+    assert decoded["o"] == "as a plain value: patternProperties at $ judges a whole document"
     written = {each["name"]: each["written"] for each in found["columns"]}
     assert written["count"] == "in place"
     assert written["day"] == "in place"
