@@ -126,7 +126,7 @@ class _Member:
 class _Object(Node):
     members: dict[str, _Member]
     open: bool
-    loose: bool = False
+    loose: bool = field(init=False)
     """Whether its names are data, as those of an object that is a dictionary: too many to be members of a type."""
 
     def __post_init__(self) -> None:
@@ -194,7 +194,7 @@ class _Object(Node):
 class _Array(Node):
     element: Node
     limits: dict[str, Any]
-    sets: tuple[str, ...] = field(default=())
+    sets: tuple[str, ...]
     """The descriptors of the sets whose members the schema surely takes."""
 
     def kind(self) -> Any:

@@ -35,6 +35,7 @@ SHORT_NUMBER = re.compile(rf"{FEW_DIGITS}(?:{WHOLE_DIGITS % 14}|{FRACTION})").fu
 JSON_NUMBER = re.compile(rf"{WHOLE_DIGITS % 17}|{FEW_DIGITS}{FRACTION}").fullmatch
 """Plain numbers that MySQL's JSON keeps as they are written: integers of 64 bits, and short fractions."""
 JSON_WHOLE_NUMBER = re.compile(WHOLE_DIGITS % 17).fullmatch
+"""Those of them that are whole."""
 MAX_INT64 = 2**63 - 1
 
 
