@@ -18,7 +18,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from dynaurora.aws import THROTTLING, UNREACHABLE
+from dynaurora.aws.sdk import THROTTLING, UNREACHABLE
 from dynaurora.errors import DynauroraError
 
 if TYPE_CHECKING:

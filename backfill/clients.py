@@ -11,7 +11,7 @@ import click
 from botocore.config import Config
 
 from dynaurora import __version__
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

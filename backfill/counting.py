@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from backfill.failures import Failure
-    from dynaurora.reprocessing import Place
+    from dynaurora.failures.list_failures import Place
 
 Found = TypeVar("Found")
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from backfill.console import WrongUseError, name_command
 from backfill.kinds import BACKFILL
-from dynaurora.reprocessing import Place
+from dynaurora.failures.list_failures import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

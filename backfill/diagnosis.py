@@ -10,9 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backfill.aws_errors import explain_any, explain_error
 from dynaurora import keys
 from dynaurora.errors import DynauroraError
-from dynaurora.examining import CHECKS, NO, UNKNOWN, WARNING, YES, Finding
-from dynaurora.mapping import load_mapping
-from dynaurora.readiness import find_mapping_problems, find_table_problems
+from dynaurora.exports.check_readiness import find_mapping_problems, find_table_problems
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.target.check_target import CHECKS, NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
     from backfill.deployments import Deployment
-    from dynaurora.readiness import AwsSource, SourceState
+    from dynaurora.exports.check_readiness import AwsSource, SourceState
 
 STACK: Final = "the stack"
 TABLE: Final = "the table"

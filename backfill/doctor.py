@@ -22,8 +22,8 @@ from backfill.diagnosis import (
     diagnose_target,
 )
 from backfill.options import json_option, stack_option
-from dynaurora.examining import NO, UNKNOWN, WARNING, YES, Finding
-from dynaurora.readiness import AwsSource
+from dynaurora.exports.check_readiness import AwsSource
+from dynaurora.target.check_target import NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora import runs
 from dynaurora.errors import InvalidRunError, RunConflictError
-from dynaurora.failed_batches import read_error
+from dynaurora.failures.failed_batches import read_error
+from dynaurora.runs import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +60,7 @@ class Execution:
 
     @property
     def state(self) -> str:
-        """The run's state, in the words of `dynaurora.runs`, or REFUSED."""
+        """The run's state, in the words of `dynaurora.runs.runs`, or REFUSED."""
         return REFUSED if self.refusal else STATES[self.status]
 
     @property

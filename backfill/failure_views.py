@@ -9,8 +9,8 @@ from backfill.failures import RECORD
 from backfill.formatting import format_count, format_time
 from backfill.judging import IGNORED, LABELS, PASSES, REFUSED
 from dynaurora.errors import remedy_for
-from dynaurora.reprocessing import CONVERSION
-from dynaurora.runbooks import FAILED_RECORDS, runbook_for
+from dynaurora.failures.list_failures import CONVERSION
+from dynaurora.failures.runbooks import FAILED_RECORDS, runbook_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

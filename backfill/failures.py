@@ -22,8 +22,8 @@ from backfill.formatting import format_iso, parse_iso
 from backfill.judging import PASSES
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
-from dynaurora.failed_records import IMPORT
-from dynaurora.reprocessing import (
+from dynaurora.failures.failed_records import IMPORT
+from dynaurora.failures.list_failures import (
     BATCH,
     DAMAGED,
     UNFORWARDED_CODE,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backfill.judging import Judge, Verdict
-    from dynaurora.failed_records import FailedRecord
-    from dynaurora.objects import Listed, ObjectStore
+    from dynaurora.aws.objects import Listed, ObjectStore
+    from dynaurora.failures.failed_records import FailedRecord
 
 RECORD: Final = "record"
 UNSTARTED_CODE: Final = "dynaurora.Unstarted"

@@ -24,7 +24,7 @@ from backfill.failures import RECORD, FailureReader, Selection
 from backfill.formatting import format_count, format_table
 from backfill.judging import load_judge
 from backfill.options import json_option, prefix_option, stack_option
-from dynaurora.reprocessing import SUPERSEDED
+from dynaurora.failures.list_failures import SUPERSEDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from backfill.console import say
-from dynaurora.csv_batches import encode_row
 from dynaurora.errors import RejectedChange, UnknownMappingError
-from dynaurora.reprocessing import read_change
-from dynaurora.transforming import reasons_of
+from dynaurora.failures.list_failures import read_change
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.stream.transform_changes import reasons_of
 
 if TYPE_CHECKING:
     from backfill.deployments import Deployment
-    from dynaurora.changes import Change, TypedItem
+    from dynaurora.dynamodb.changes import Change, TypedItem
     from dynaurora.errors import Reason
-    from dynaurora.rows import RowMapper
+    from dynaurora.mappings.row_mapper import RowMapper
 
 PASSES: Final = "passes"
 IGNORED: Final = "ignored"
@@ -78,8 +78,8 @@ class Judge:
 
 def load_judge(deployment: Deployment) -> Judge | None:
     """Return a judge by this machine's mapping of a deployment; None, which is told, where it has none."""
-    from dynaurora.mapping import load_mapping  # takes a second, which most commands do not need
-    from dynaurora.rows import RowMapper
+    from dynaurora.mappings.mapping import load_mapping  # takes a second, which most commands do not need
+    from dynaurora.mappings.row_mapper import RowMapper
 
     try:
         return Judge(RowMapper(load_mapping(deployment.mapping)), deployment.ignores_expiries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dynaurora import runs
+from dynaurora.runs import runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from backfill.kinds import BACKFILL
 from backfill.naming import find_run_id, read_run
 from backfill.options import json_option, stack_option
 from backfill.recorded_runs import Row, RowsUnknownError, describe_runs
-from dynaurora import runs
+from dynaurora.runs import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

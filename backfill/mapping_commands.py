@@ -13,8 +13,8 @@ from backfill.options import json_option
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 
 if TYPE_CHECKING:
-    from dynaurora.compiled.describing import Description
-    from dynaurora.mapping import Mapping
+    from dynaurora.mappings.compiled.describing import Description
+    from dynaurora.mappings.mapping import Mapping
 
 NO_NUMBERS: frozenset[int] = frozenset()
 
@@ -52,7 +52,7 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
     every record is mapped by the plain modules, with the same result, but several times slower. Either way a record
     that compiled code is not sure of, as one that the mapping refuses, is mapped plainly.
     """
-    from dynaurora.compiled.describing import describe_mapping
+    from dynaurora.mappings.compiled.describing import describe_mapping
 
     found = load(mapping)
     description = describe_mapping(found)
@@ -69,7 +69,7 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
 
 def load(mapping: str) -> Mapping:
     """Return the mapping of a name, or of a file."""
-    from dynaurora.mapping import load_mapping, load_mapping_file
+    from dynaurora.mappings.mapping import load_mapping, load_mapping_file
 
     is_file = mapping.endswith(".json") or "/" in mapping
     try:

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dynaurora import migrations, sql
-from dynaurora.aurora import Endpoint, connect
+from dynaurora.aurora import migrations, sql
+from dynaurora.aurora.connection import Endpoint, connect
+from dynaurora.aurora.secrets import read_credentials
 from dynaurora.errors import DynauroraError
-from dynaurora.secrets import read_credentials
 
 EPILOG = """
 \b
@@ -46,7 +46,7 @@ The loader, whose secret the stack gets, needs only these, granted directly and 
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 def prepare(mapping: str, host: str, port: int, secret_arn: str, ca_file: Path, dry_run: bool, as_json: bool) -> None:
     """Create the tables and the view of MAPPING in Aurora, and the system tables. Safe to repeat."""
-    from dynaurora.mapping import load_mapping  # takes a second, which no other command needs
+    from dynaurora.mappings.mapping import load_mapping  # takes a second, which no other command needs
 
     try:
         wanted = load_mapping(mapping)

@@ -10,7 +10,7 @@ from backfill.counting import noting_progress
 from backfill.failures import RECORD
 from backfill.formatting import format_bytes, format_count
 from backfill.judging import IGNORED, PASSES, REFUSED
-from dynaurora.reprocessing import BATCH, CONVERSION, SUPERSEDED, UNSTARTED
+from dynaurora.failures.list_failures import BATCH, CONVERSION, SUPERSEDED, UNSTARTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,8 +28,8 @@ from backfill.phases import CHECKING, DONE, REPORTING, name_phase
 from backfill.progress import Batches, RateMeter, Rows, compute_rate, estimate_seconds_left
 from backfill.recorded_runs import RecordedRun, Row
 from backfill.reports import read_report
-from dynaurora import runs
 from dynaurora.errors import RunConflictError, remedy_for
+from dynaurora.runs import runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

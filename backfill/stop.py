@@ -14,7 +14,7 @@ from backfill.executions import Execution, describe_execution
 from backfill.find_run import find_run
 from backfill.options import json_option, stack_option
 from backfill.recorded_runs import RowsUnknownError, describe_runs
-from dynaurora import runs
+from dynaurora.runs import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

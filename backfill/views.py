@@ -9,7 +9,8 @@ from backfill.formatting import format_count, format_rate, format_seconds, forma
 from backfill.kinds import BACKFILL
 from backfill.phases import DONE
 from backfill.reports import describe_report, describe_reprocess_report
-from dynaurora import keys, runs
+from dynaurora import keys
+from dynaurora.runs import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

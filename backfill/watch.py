@@ -15,7 +15,7 @@ from backfill.find_run import find_run
 from backfill.options import every_option, json_option, stack_option
 from backfill.screens import Screen, choose_screen
 from backfill.views import describe_view
-from dynaurora import runs
+from dynaurora.runs import runs
 
 if TYPE_CHECKING:
     from backfill.clients import Clients

@@ -26,16 +26,16 @@ from benchmarks.items import CLICKS
 from benchmarks.results import is_quick
 from benchmarks.timing import cpu_seconds, interleave, medians
 from benchmarks.transform_changes import make_records
-from dynaurora import sql
-from dynaurora.planning import MAX_BATCH_ITEMS
-from dynaurora.rows import RowMapper
-from dynaurora.transforming import transform_records
+from dynaurora.aurora import sql
+from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.stream.transform_changes import transform_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from dynaurora.mapping import Mapping
+    from dynaurora.mappings.mapping import Mapping
 
 ROUNDS = 2 if is_quick() else 5
 BATCHES = (100, 2_000) if is_quick() else (100, 1_000, 10_000, 25_000, 50_000, 100_000, 200_000)

@@ -18,15 +18,15 @@ from benchmarks.items import CLICKS, THINGS, write_export
 from benchmarks.naive import Naive
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import medians
-from dynaurora.converting import Converted, Converter
-from dynaurora.exports import DataFile
-from dynaurora.rows import RowMapper
-from dynaurora.versions import snapshot_version
+from dynaurora.dynamodb.versions import snapshot_version
+from dynaurora.exports.convert_export import Converted, Converter
+from dynaurora.exports.manifests import DataFile
+from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dynaurora.mapping import Mapping
+    from dynaurora.mappings.mapping import Mapping
 
 EXPORT_SECOND = 1_700_000_000
 ITEMS, ROUNDS = 20_000, 9

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.items import CLICKS, write_export
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.sink import Sink
-from dynaurora.converting import Converted, Converter
-from dynaurora.exports import DataFile
-from dynaurora.rows import RowMapper
+from dynaurora.exports.convert_export import Converted, Converter
+from dynaurora.exports.manifests import DataFile
+from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

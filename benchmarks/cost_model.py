@@ -3,7 +3,8 @@
     python -m benchmarks.cost_model            prints the tables of docs/cost.md
     python -m benchmarks.cost_model --write    and puts them, and the plot, into docs/
 
-Prices are those of `dynaurora.costs`, measured figures those of `figures.json`; everything else is a parameter here.
+Prices are those of `dynaurora.runs.costs`, measured figures those of `figures.json`. Everything else is a parameter
+here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ from typing import TYPE_CHECKING
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plots import draw_lines
-from dynaurora.costs import PRICES, READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, TRANSITIONS_OF_A_RUN, WRITES_OF_A_BATCH
-from dynaurora.costs import price as price_of
-from dynaurora.planning import MAX_BATCH_ITEMS
+from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.runs.costs import (
+    PRICES,
+    READS_OF_A_BATCH,
+    TRANSITIONS_OF_A_BATCH,
+    TRANSITIONS_OF_A_RUN,
+    WRITES_OF_A_BATCH,
+)
+from dynaurora.runs.costs import price as price_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,26 +11,26 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynaurora import aws
-from dynaurora.aurora import Aurora, Credentials, Endpoint, connect
-from dynaurora.batches import Batch, BatchObject
-from dynaurora.csv_batches import encode_row
-from dynaurora.imports import ImportResult, import_batch
-from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import load_mapping
-from dynaurora.migrations import MIGRATIONS_TABLE, prepare_target
-from dynaurora.objects import S3Objects
-from dynaurora.rows import Row
-from dynaurora.runs import RUNS
-from dynaurora.sql import quote
-from dynaurora.versions import make_version
+from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
+from dynaurora.aurora.migrations import MIGRATIONS_TABLE, prepare_target
+from dynaurora.aurora.sql import quote
+from dynaurora.aws import sdk
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.import_batch import ImportResult, import_batch
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.dynamodb.versions import make_version
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import Row
+from dynaurora.runs.runs import RUNS
 from local.stack import REGION, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from dynaurora.mapping import Mapping
+    from dynaurora.mappings.mapping import Mapping
 
 BUCKET = "landing"
 BUFFER_POOL = 2 * 1024**3
@@ -99,7 +99,7 @@ def local_database() -> Iterator[Database]:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
         }
-        aws.client("s3").create_bucket(Bucket=BUCKET)
+        sdk.client("s3").create_bucket(Bucket=BUCKET)
         users = stack.mariadb.users
         database = Database(
             mapping=replace(load_mapping("web_analytics"), database=stack.mariadb.database),

@@ -25,18 +25,18 @@ from typing import TYPE_CHECKING, Any, cast
 from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.sink import Sink
-from dynaurora.converting import Converter
-from dynaurora.exports import DataFile
-from dynaurora.mapping import load_mapping
-from dynaurora.planning import MAX_BATCH_ITEMS, PlannedBatch
-from dynaurora.rows import RowMapper
+from dynaurora.exports.convert_export import Converter
+from dynaurora.exports.manifests import DataFile
+from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS, PlannedBatch
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from local.clicks import tell_seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
 
-    from dynaurora.batches import Batch
+    from dynaurora.batches.batch import Batch
 
 SMALLEST = 10_000
 MOST_TIME, MOST_MEMORY = 1.25, 1.1

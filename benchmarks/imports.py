@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING
 from benchmarks.database import BUCKET, Database, local_database, make_rows, shuffled
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import cpu_seconds, interleave, median_ratio
+from dynaurora.aurora.sql import STAGED, load_staged, quote
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.import_batch import write_manifest
 from dynaurora.errors import DeadlockError
-from dynaurora.imports import write_manifest
-from dynaurora.objects import S3Objects
-from dynaurora.planning import MAX_BATCH_ITEMS
-from dynaurora.sql import STAGED, load_staged, quote
+from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dynaurora.batches import Batch
-    from dynaurora.mapping import Mapping
+    from dynaurora.batches.batch import Batch
+    from dynaurora.mappings.mapping import Mapping
 
     Clock = Callable[[], float]
     Prepare = Callable[[], Callable[[], object]]

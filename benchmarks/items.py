@@ -13,7 +13,7 @@ import uuid
 from functools import cache
 from typing import Any, Final
 
-from dynaurora.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping, load_mapping
 
 Item = dict[str, Any]
 

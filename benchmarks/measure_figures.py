@@ -21,13 +21,13 @@ from benchmarks.figures import FILE, Figures
 from benchmarks.growth import convert, run, write_data_file
 from benchmarks.results import describe_machine
 from benchmarks.timing import seconds_of
-from dynaurora.changes import encode_change, from_stream_record
-from dynaurora.csv_batches import encode_row
-from dynaurora.forwarding import Forwarder
-from dynaurora.mapping import load_mapping
-from dynaurora.planning import MAX_BATCH_ITEMS
-from dynaurora.rows import RowMapper
-from dynaurora.transforming import transform_records
+from dynaurora.dynamodb.changes import encode_change, from_stream_record
+from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.stream.forward_changes import Forwarder
+from dynaurora.stream.transform_changes import transform_records
 from local.clicks import tell_seeded
 
 RECORDS = 500

@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from dynaurora.mapping import Mapping
+    from dynaurora.mappings.mapping import Mapping
 
 
 class Naive:
@@ -42,7 +42,7 @@ class Naive:
         return text.getvalue(), refused
 
     def transform(self, records: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
-        """Return the answer to Firehose for changes as `dynaurora.changes` encodes them."""
+        """Return the answer to Firehose for changes as `dynaurora.dynamodb.changes` encodes them."""
         answer = []
         for record in records:
             change, text, refused = json.loads(base64.b64decode(record["data"])), io.StringIO(), list[str]()

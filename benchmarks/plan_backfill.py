@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import medians
 from dynaurora.errors import ObjectMissingError
-from dynaurora.planning import ExportToPlan, plan_backfill
+from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
 
 FILES = 100_000
 MOST_TIME = 4

@@ -9,8 +9,8 @@ from __future__ import annotations
 from benchmarks.items import CLICKS, draw_items
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import medians
-from dynaurora.attributes import plain_item
-from dynaurora.judging import make_judge, make_reference_judge
+from dynaurora.dynamodb.attributes import plain_item
+from dynaurora.mappings.schema_judge import make_judge, make_reference_judge
 
 ITEMS, MOST_MICROSECONDS = 2000, 15
 

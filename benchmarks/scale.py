@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plan_backfill import BUCKET, FOLDER, TABLE_ARN, make_export
-from dynaurora.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, WRITES_OF_A_BATCH
-from dynaurora.planning import ExportToPlan, plan_backfill
+from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
+from dynaurora.runs.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, WRITES_OF_A_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from dynaurora.objects import PART_BYTES
+from dynaurora.aws.objects import PART_BYTES
 
 
 class Sink:

@@ -12,10 +12,10 @@ from benchmarks.items import CLICKS, draw_items
 from benchmarks.naive import Naive
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import medians
-from dynaurora.changes import Change, encode_change
-from dynaurora.rows import RowMapper
-from dynaurora.transforming import transform_records
-from dynaurora.versions import stream_version
+from dynaurora.dynamodb.changes import Change, encode_change
+from dynaurora.dynamodb.versions import stream_version
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.stream.transform_changes import transform_records
 
 RECORDS, DELETE_EVERY = 500, 20
 SECOND, SEQUENCE = 1_700_000_000, 111_100_000_000_000_000_000_001

@@ -142,7 +142,7 @@ class FailuresNotSettledError(TerminalError):
 class InvalidBatchError(TerminalError):
     """A batch descriptor does not have the documented fields."""
 
-    remedy = "Start the import with the descriptor that `dynaurora.batches.Batch` documents."
+    remedy = "Start the import with the descriptor that `dynaurora.batches.batch.Batch` documents."
 
 
 class InvalidExportError(TerminalError):
@@ -160,7 +160,7 @@ class InvalidMappingError(TerminalError):
 class InvalidRunError(TerminalError):
     """The input of a run does not have the documented fields."""
 
-    remedy = "Start it with `dynaurora backfill start`, or with the input that `dynaurora.runs` documents."
+    remedy = "Start it with `dynaurora backfill start`, or with the input that `dynaurora.runs.runs` documents."
 
 
 class InvalidSettingsError(TerminalError):

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dynaurora.errors import InvalidMappingError
-from dynaurora.mapping import CHECKED_FILE, file_digest, load_mapping_file
+from dynaurora.mappings.mapping import CHECKED_FILE, file_digest, load_mapping_file
 from infra.bytecode import Compiler, compile_directory, compile_sources, find_compiler
 from infra.certificate_bundle import BundleMissingError, check_bundle, fetch_bundle
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.exports.check_readiness import AwsSource, check_readiness
 from dynaurora.observability import identify, logger, observe_mapping, observed
-from dynaurora.readiness import AwsSource, check_readiness
 from dynaurora.settings import CheckReadinessSettings
 
 if TYPE_CHECKING:

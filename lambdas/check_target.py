@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.database import connect_rotated, find_endpoint
-from dynaurora.examining import NO, Target, examine_target
-from dynaurora.mapping import load_mapping
-from dynaurora.objects import S3Objects
+from dynaurora.aurora.loader import connect_rotated, find_endpoint
+from dynaurora.aurora.secrets import read_credentials
+from dynaurora.aws.objects import S3Objects
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
-from dynaurora.secrets import read_credentials
 from dynaurora.settings import CheckTargetSettings
+from dynaurora.target.check_target import NO, Target, examine_target
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

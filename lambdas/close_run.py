@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.closing import close_run, read_ending
-from dynaurora.database import connect_loader
-from dynaurora.mapping import load_mapping
-from dynaurora.objects import S3Objects
+from dynaurora.aurora.loader import connect_loader
+from dynaurora.aws.objects import S3Objects
+from dynaurora.exports.plan_backfill import read_plan
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import identify, logger, observe_mapping, observed
-from dynaurora.planning import read_plan
-from dynaurora.runs import Runs, is_run_id
+from dynaurora.runs.close_run import close_run, read_ending
+from dynaurora.runs.runs import Runs, is_run_id
 from dynaurora.settings import CloseRunSettings
 
 if TYPE_CHECKING:

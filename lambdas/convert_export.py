@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.converting import Converter
-from dynaurora.mapping import load_mapping
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.exports.convert_export import Converter
+from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.planning import PlannedBatch
-from dynaurora.rows import RowMapper
 from dynaurora.settings import ConvertExportSettings
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.batches import Batch
-from dynaurora.mapping import load_mapping
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch
+from dynaurora.failures.list_failures import Remaker, Source
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.reprocessing import Remaker, Source
-from dynaurora.rows import RowMapper
 from dynaurora.settings import ConvertFailuresSettings
 
 if TYPE_CHECKING:

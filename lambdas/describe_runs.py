@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.database import connect_loader
-from dynaurora.mapping import load_mapping
+from dynaurora.aurora.loader import connect_loader
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import identify, observe_mapping, observed
-from dynaurora.runs import Runs
+from dynaurora.runs.runs import Runs
 from dynaurora.settings import DescribeRunsSettings
 
 if TYPE_CHECKING:

@@ -6,18 +6,18 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.batches import Batch
-from dynaurora.database import connect_loader
-from dynaurora.imports import import_batch, mark_imported
-from dynaurora.mapping import load_mapping
-from dynaurora.objects import S3Objects
+from dynaurora.aurora.loader import connect_loader
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch
+from dynaurora.batches.import_batch import import_batch, mark_imported
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from dynaurora.objects import ObjectStore
+    from dynaurora.aws.objects import ObjectStore
 
 settings = ImportBatchSettings.from_environment()
 observe_mapping(settings.mapping)

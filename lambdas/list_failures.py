@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.failures.list_failures import Place, plan_reprocess
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.reprocessing import Place, plan_reprocess
 from dynaurora.settings import ListFailuresSettings
 
 if TYPE_CHECKING:

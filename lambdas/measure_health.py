@@ -6,12 +6,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.executions import StepFunctionsExecutions
-from dynaurora.health import measure_health
-from dynaurora.objects import S3Objects
+from dynaurora.aws.executions import StepFunctionsExecutions
+from dynaurora.aws.objects import S3Objects
+from dynaurora.exports.check_readiness import AwsSource
+from dynaurora.failures.list_failures import Place
+from dynaurora.measure_health import measure_health
 from dynaurora.observability import logger, measure, observe_mapping, observed
-from dynaurora.readiness import AwsSource
-from dynaurora.reprocessing import Place
 from dynaurora.settings import MeasureHealthSettings
 
 if TYPE_CHECKING:

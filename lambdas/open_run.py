@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.database import connect_loader
-from dynaurora.executions import StepFunctionsExecutions
-from dynaurora.mapping import load_mapping
-from dynaurora.migrations import check_replica
+from dynaurora.aurora.loader import connect_loader
+from dynaurora.aurora.migrations import check_replica
+from dynaurora.aws.executions import StepFunctionsExecutions
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.runs import Limits, Runs, read_request
+from dynaurora.runs.runs import Limits, Runs, read_request
 from dynaurora.settings import OpenRunSettings
 
 if TYPE_CHECKING:

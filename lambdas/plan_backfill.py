@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.exports.plan_backfill import ExportToPlan, StreamTimes, plan_backfill, read_plan
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.planning import ExportToPlan, StreamTimes, plan_backfill, read_plan
 from dynaurora.settings import PlanBackfillSettings
 
 if TYPE_CHECKING:

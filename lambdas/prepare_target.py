@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.custom_resources import ANSWER_SECONDS, fulfil
-from dynaurora.database import find_endpoint
-from dynaurora.mapping import load_mapping
+from dynaurora.aurora.loader import find_endpoint
+from dynaurora.aurora.secrets import read_candidates, read_credentials
+from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
-from dynaurora.preparing import prepare_database
-from dynaurora.secrets import read_candidates, read_credentials
 from dynaurora.settings import PrepareTargetSettings
+from dynaurora.target.prepare_target import prepare_database
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.database import connect_loader
-from dynaurora.mapping import load_mapping
-from dynaurora.objects import S3Objects
+from dynaurora.aurora.loader import connect_loader
+from dynaurora.aws.objects import S3Objects
+from dynaurora.exports.plan_backfill import Plan
+from dynaurora.exports.reconcile_run import reconcile_run
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.planning import Plan
-from dynaurora.reconciling import reconcile_run
 from dynaurora.settings import ReconcileRunSettings
 
 if TYPE_CHECKING:

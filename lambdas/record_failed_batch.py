@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.failed_batches import batch_id_of, record_failed_batch, run_of
-from dynaurora.notices import Notices
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.failures.failed_batches import batch_id_of, record_failed_batch, run_of
+from dynaurora.failures.notices import Notices
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import RecordFailedBatchSettings
 

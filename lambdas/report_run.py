@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
-from dynaurora.notices import Notices
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.failures.notices import Notices
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.reporting import (
+from dynaurora.runs.report_backfill import (
     ExecutionHistory,
     Memory,
     build_report,
@@ -19,14 +19,14 @@ from dynaurora.reporting import (
     list_failures,
     name_run,
 )
-from dynaurora.reprocess_reporting import report_reprocess
-from dynaurora.runs import REPROCESS, name_reprocess
+from dynaurora.runs.report_reprocess import report_reprocess
+from dynaurora.runs.runs import REPROCESS, name_reprocess
 from dynaurora.settings import ReportRunSettings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from dynaurora.objects import ObjectStore
+    from dynaurora.aws.objects import ObjectStore
 
 settings = ReportRunSettings.from_environment()
 observe_mapping(settings.mapping)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.database import find_endpoint
+from dynaurora.aurora.loader import find_endpoint
 from dynaurora.observability import count, logger, observe_mapping, observed
-from dynaurora.rotating import FINISH, Rotation, take_step
 from dynaurora.settings import RotateLoaderSecretSettings
+from dynaurora.target.rotate_loader_secret import FINISH, Rotation, take_step
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

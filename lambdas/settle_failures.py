@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.notices import Notices
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.failures.list_failures import Settler
+from dynaurora.failures.notices import Notices
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.reprocessing import Settler
 from dynaurora.settings import SettleFailuresSettings
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.mapping import load_mapping
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.reasons import count_reasons
+from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.observability import count, logger, observe_mapping, observed
-from dynaurora.reasons import count_reasons
-from dynaurora.rows import RowMapper
 from dynaurora.settings import TransformChangesSettings
-from dynaurora.transforming import transform_records
+from dynaurora.stream.transform_changes import transform_records
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from dynaurora.mapping import load_mapping
+from dynaurora.mappings.mapping import load_mapping
 from local.clicks import tell_seeded, tell_stories
 from local.deployment import MAPPING, deploy, is_deployed
 from local.findings import Result, Stage, find_problems

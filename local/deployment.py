@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError, WaiterError
 
-from dynaurora import sql
-from dynaurora.aurora import connect
-from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import load_mapping
-from dynaurora.migrations import MIGRATIONS_TABLE
-from dynaurora.runs import RUNS
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import connect
+from dynaurora.aurora.migrations import MIGRATIONS_TABLE
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.runs.runs import RUNS
 from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
 from local.packaging import Packager
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
 
-    from dynaurora.aurora import Credentials, Endpoint
-    from dynaurora.mapping import Mapping
+    from dynaurora.aurora.connection import Credentials, Endpoint
+    from dynaurora.mappings.mapping import Mapping
     from local.api import Api
 
 STACK_NAME: Final = "dynaurora"

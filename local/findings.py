@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
 
-    from dynaurora.verification import Comparison
+    from dynaurora.target.verification import Comparison
     from local.backfills import BackfillView
     from local.clicks import Written
     from local.pipeline import Pipeline

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora import keys, sql
-from dynaurora.changes import decode_change
+from dynaurora import keys
+from dynaurora.aurora import sql
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.dynamodb.changes import decode_change
+from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.errors import RejectedChange
-from dynaurora.failed_records import decode_failed_record
-from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import load_mapping
-from dynaurora.reasons import count_reasons
-from dynaurora.rows import RowMapper
-from dynaurora.versions import SEQUENCE_RANGE
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.reasons import count_reasons
+from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_stepfunctions.literals import ExecutionStatusType
 
-    from dynaurora.aurora import Aurora
-    from dynaurora.mapping import Mapping
+    from dynaurora.aurora.connection import Aurora
+    from dynaurora.mappings.mapping import Mapping
     from local.api import Api
     from local.deployment import Deployment
 

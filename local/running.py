@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.aurora import Credentials, Endpoint, connect
+from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dynaurora.aurora import Aurora
+    from dynaurora.aurora.connection import Aurora
     from local.deployment import Deployment
     from local.state import State
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeDefinitionTypeDef, KeySchemaElementTypeDef
 
-    from dynaurora.mapping import Mapping
+    from dynaurora.mappings.mapping import Mapping
 
 
 def create_table(dynamodb: DynamoDBClient, mapping: Mapping) -> None:

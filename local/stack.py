@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from dynaurora.versions import SNAPSHOT_MARGIN_SECONDS
+from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from local import venvs
 from local.aurora.gateway import Gateway
 from local.aurora.mariadb import MariaDB

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dynaurora import keys, sql
+from dynaurora import keys
+from dynaurora.aurora import sql
 from dynaurora.errors import RetryableError
 from local.deployment import DeploymentError, read_deployment
 from local.lifecycle import DIRECTORY

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.errors import RetryableError
-from dynaurora.verification import compare
+from dynaurora.target.verification import compare
 from local.pipeline import ENDED_BADLY, Failures, Imports, Pipeline
 from local.running import connect_administrator
 
 if TYPE_CHECKING:
-    from dynaurora.verification import Comparison
+    from dynaurora.target.verification import Comparison
     from local.state import State
 
 POLL_SECONDS: Final = 0.25

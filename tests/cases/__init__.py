@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynaurora.mapping import Mapping, load_mapping, load_mapping_file
-from dynaurora.verification import comparable_field
+from dynaurora.mappings.mapping import Mapping, load_mapping, load_mapping_file
+from dynaurora.target.verification import comparable_field
 
 CASES = Path(__file__).parent
 
@@ -36,7 +36,7 @@ class Case:
     def expected_rows(self) -> list[tuple[Any, ...]]:
         """Return the rows as tuples of comparable values in the order of the mapping's columns, sorted.
 
-        What the driver reads is comparable after `dynaurora.verification.comparable_value`.
+        What the driver reads is comparable after `dynaurora.target.verification.comparable_value`.
         """
         columns = self.mapping.columns
         return sort_rows(

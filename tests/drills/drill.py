@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from dynaurora import keys
-from dynaurora.batches import Batch, BatchObject
-from dynaurora.objects import S3Objects
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch, BatchObject
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items
 from tests.integration.reprocess.reprocesses import Reprocesses
 

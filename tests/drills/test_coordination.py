@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dynaurora.csv_batches import encode_row
-from dynaurora.rows import RowMapper
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.drills.drill import PROCESSED, Drill
 from tests.unit.factories import click, click_change
 

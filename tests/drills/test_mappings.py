@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dynaurora.versions import SNAPSHOT_MARGIN_SECONDS
+from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from infra.build_package import Target, build_package
 from local.deployment import ARTIFACTS_BUCKET
 from tests.drills.drill import Drill

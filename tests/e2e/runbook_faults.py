@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dynaurora import keys
-from dynaurora.verification import compare
+from dynaurora.target.verification import compare
 from local.aurora.faults import kill_database, restart_database
 from local.deployment import LOADERS, STACK_NAME
 from local.pipeline import Pipeline

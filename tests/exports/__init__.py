@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynaurora.mapping import Mapping, load_mapping, load_mapping_file
+from dynaurora.mappings.mapping import Mapping, load_mapping, load_mapping_file
 
 EXPORTS = Path(__file__).parent
 SUMMARY = "manifest-summary.json"

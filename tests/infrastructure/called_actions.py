@@ -21,7 +21,7 @@ from tests.infrastructure.deployment import PROJECT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CLIENT: Final = "dynaurora.aws.client"
+CLIENT: Final = "dynaurora.aws.sdk.client"
 PACKAGES: Final = ("dynaurora", "lambdas")
 PAGINATOR: Final = "get_paginator"
 HANDLER: Final = "lambda_handler"
@@ -111,7 +111,7 @@ class _Reader:
             self._ask(node.callee.expr, call.value, scope)
 
     def _ask(self, client: nodes.Expression, call: str, scope: str) -> None:
-        """Note what is asked for by `aws.client("service").call`."""
+        """Note what is asked for by `sdk.client("service").call`."""
         if not (isinstance(client, nodes.CallExpr) and isinstance(client.callee, nodes.RefExpr)):
             return
         if client.callee.fullname == CLIENT and call != PAGINATOR:
@@ -192,8 +192,9 @@ def _read_graph() -> _Graph:
 
 def _list_sources() -> Iterator[BuildSource]:
     for package in PACKAGES:
-        for path in sorted((PROJECT / package).glob("*.py")):
-            yield BuildSource(str(path), package if path.stem == "__init__" else f"{package}.{path.stem}")
+        for path in sorted((PROJECT / package).rglob("*.py")):
+            parts = path.relative_to(PROJECT).with_suffix("").parts
+            yield BuildSource(str(path), ".".join(part for part in parts if part != "__init__"))
 
 
 def _options() -> Options:

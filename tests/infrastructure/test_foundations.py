@@ -2,9 +2,9 @@
 
 import pytest
 
-from dynaurora.aurora import LOAD_ROLE
-from dynaurora.custom_resources import ANSWER_SECONDS, ATTEMPTS, FIRST_PAUSE_SECONDS, PUT_SECONDS
-from dynaurora.users import LOADER_PRIVILEGES
+from dynaurora.aurora.connection import LOAD_ROLE
+from dynaurora.aurora.users import LOADER_PRIVILEGES
+from dynaurora.aws.custom_resources import ANSWER_SECONDS, ATTEMPTS, FIRST_PAUSE_SECONDS, PUT_SECONDS
 from tests.infrastructure.deployment import find_references, get_resource, list_resources, read_template
 
 ENDPOINTS = list_resources("AWS::EC2::VPCEndpoint")

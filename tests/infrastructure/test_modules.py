@@ -24,8 +24,8 @@ ALLOWED_MODULES = {"backfill/local_commands.py": {"local"}}
 PREFIXES = {keys.PROCESSED, keys.FAILED_RECORDS, keys.BATCHES, keys.FAILED_BATCHES, keys.UNFORWARDED}
 
 ONE_PLACE = {
-    "pymysql": {"dynaurora/aurora.py"},
-    "boto3": {"dynaurora/aws.py"},
+    "pymysql": {"dynaurora/aurora/connection.py"},
+    "boto3": {"dynaurora/aws/sdk.py"},
     "aws_lambda_powertools": {"dynaurora/observability.py"},
 }
 """Libraries that one module speaks to, for all others."""

@@ -103,7 +103,7 @@ def run_from(package, directory, statement):
     """Run a statement with the package and the runtime's packages."""
     with zipfile.ZipFile(package.archive) as archive:
         archive.extractall(directory)
-    for module in (directory / "dynaurora").glob("*.py"):
+    for module in (directory / "dynaurora").rglob("*.py"):
         module.write_text("raise AssertionError('it was compiled again')")
     command = [str(venvs.ensure("runtime")), "-c", statement]
     environment = {"MAPPING": "web_analytics", "POWERTOOLS_SERVICE_NAME": "service"}

@@ -8,19 +8,11 @@ from functools import cache
 import botocore.session
 import pytest
 
-from dynaurora import (
-    batches,
-    errors,
-    keys,
-    planning,
-    readiness,
-    reconciling,
-    reporting,
-    reprocess_reporting,
-    reprocessing,
-    runs,
-    sweeping,
-)
+from dynaurora import errors, keys
+from dynaurora.batches import batch
+from dynaurora.exports import check_readiness, plan_backfill, plan_sweep, reconcile_run
+from dynaurora.failures import list_failures
+from dynaurora.runs import report_backfill, report_reprocess, runs
 from tests.infrastructure.deployment import (
     FUNCTION,
     STATE_MACHINE,
@@ -280,10 +272,10 @@ def test_a_map_is_distributed_bounded_and_labelled(name, label, state):
 
 SELECTED = {
     "Open run": runs.RunRequest,
-    "Check readiness": readiness.Readiness,
-    "Plan backfill": planning.Plan,
-    "Reconcile run": reconciling.Totals,
-    "Plan sweep": sweeping.Sweep,
+    "Check readiness": check_readiness.Readiness,
+    "Plan backfill": plan_backfill.Plan,
+    "Reconcile run": reconcile_run.Totals,
+    "Plan sweep": plan_sweep.Sweep,
 }
 """What the functions of these states answer with."""
 
@@ -302,9 +294,9 @@ def test_a_reprocess_keeps_all_that_its_functions_answer():
     states = dict(list_states("reprocess_failures"))
     entry = {f"{name}.$": f"$.Payload.{name}" for name in ("number", "kind", "objects")}
     assert states["Open run"]["ResultSelector"] == select("$.Payload", runs.ReprocessRequest)
-    assert states["Convert failures"]["ResultSelector"] == entry | select("$.Payload", reprocessing.Remade)
-    assert states["Convert export"]["ResultSelector"] == select("$.Payload.batch", batches.Batch)
-    settled = {**dict.fromkeys(reprocess_reporting.COUNTS, 0), "kind": "records", "rejected": {}, "notice": None}
+    assert states["Convert failures"]["ResultSelector"] == entry | select("$.Payload", list_failures.Remade)
+    assert states["Convert export"]["ResultSelector"] == select("$.Payload.batch", batch.Batch)
+    settled = {**dict.fromkeys(report_reprocess.COUNTS, 0), "kind": "records", "rejected": {}, "notice": None}
     assert states["Settle failures"]["ResultSelector"] == {f"{name}.$": f"$.Payload.{name}" for name in settled}
 
 
@@ -313,7 +305,7 @@ def test_the_reports_know_every_state_before_them():
     for name in ("backfill_table", "reprocess_failures"):
         states = list(read_definition(name)["States"])
         known |= set(states[: states.index("Report run")]) - {"Reprocess skipped"}
-    assert known == set(reporting.PHASES)
+    assert known == set(report_backfill.PHASES)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("backfill_table", None), ("reprocess_failures", runs.REPROCESS)])

@@ -6,10 +6,10 @@ import re
 import pytest
 
 from dynaurora import keys, settings
-from dynaurora.batches import IMPORTED, Batch
-from dynaurora.closing import STATES_OF_STATUSES
-from dynaurora.mapping import NAME, load_mapping
-from dynaurora.runs import Limits, ReprocessOptions, ReprocessRequest
+from dynaurora.batches.batch import IMPORTED, Batch
+from dynaurora.mappings.mapping import NAME, load_mapping
+from dynaurora.runs.close_run import STATES_OF_STATUSES
+from dynaurora.runs.runs import Limits, ReprocessOptions, ReprocessRequest
 from tests.infrastructure.deployment import (
     FUNCTION,
     KINDS,

@@ -23,10 +23,10 @@ import boto3
 import pymysql
 import pytest
 
-from dynaurora import aws
-from dynaurora.aurora import Credentials, Endpoint, connect
-from dynaurora.mapping import Mapping, load_mapping
-from dynaurora.migrations import prepare_target
+from dynaurora.aurora.connection import Credentials, Endpoint, connect
+from dynaurora.aurora.migrations import prepare_target
+from dynaurora.aws import sdk
+from dynaurora.mappings.mapping import Mapping, load_mapping
 from local.aurora.mariadb import MariaDB, User
 from local.stack import REGION, Stack
 from tests.integration.served_database import find_served_database
@@ -112,7 +112,7 @@ def target_for(stack: Stack, s3: "S3Client", bucket: str, monkeypatch: pytest.Mo
         "AWS_SECRET_ACCESS_KEY": "test",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(aws, "client", lambda service: boto3.client(service, config=aws.RETRIES))
+    monkeypatch.setattr(sdk, "client", lambda service: boto3.client(service, config=sdk.RETRIES))
     users = stack.mariadb.users
     endpoint = Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text())
     administrator = Credentials(users.administrator.username, users.administrator.password)

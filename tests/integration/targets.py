@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dynaurora import sql
-from dynaurora.aurora import Aurora, Credentials, Endpoint, connect
-from dynaurora.batches import Batch, BatchObject
-from dynaurora.csv_batches import encode_row
-from dynaurora.imports import ImportResult, import_batch
-from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import Mapping
-from dynaurora.migrations import MIGRATIONS_TABLE
-from dynaurora.objects import S3Objects
-from dynaurora.rows import Row
-from dynaurora.runs import RUNS
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
+from dynaurora.aurora.migrations import MIGRATIONS_TABLE
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.import_batch import ImportResult, import_batch
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import Mapping
+from dynaurora.mappings.row_mapper import Row
+from dynaurora.runs.runs import RUNS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -22,10 +22,10 @@ settings.load_profile("patient")
 @pytest.fixture
 def load(monkeypatch):
     """Return what loads a function anew, with its environment and some variables changed."""
-    from dynaurora import aws
+    from dynaurora.aws import sdk
     from dynaurora.observability import metrics
 
-    aws.client.cache_clear()
+    sdk.client.cache_clear()
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -40,24 +40,24 @@ def load(monkeypatch):
     yield load_function
     for name in [name for name in sys.modules if name.startswith("lambdas.")]:
         del sys.modules[name]
-    aws.client.cache_clear()
+    sdk.client.cache_clear()
 
 
 @pytest.fixture
 def stub(monkeypatch):
     """Return what stubs the client of a service; in the end all that it was to be asked must have been asked."""
-    from dynaurora import aws
+    from dynaurora.aws import sdk
 
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for variable in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, ENVIRONMENT[variable])
-    aws.client.cache_clear()
+    sdk.client.cache_clear()
     with ExitStack() as stubs:
 
         def stub_service(service):
-            stubber = stubs.enter_context(Stubber(aws.client(service)))
+            stubber = stubs.enter_context(Stubber(sdk.client(service)))
             stubs.callback(stubber.assert_no_pending_responses)
             return stubber
 
         yield stub_service
-    aws.client.cache_clear()
+    sdk.client.cache_clear()

@@ -4,12 +4,12 @@ import base64
 import json
 from typing import Any
 
-from dynaurora.changes import Change, encode_change
-from dynaurora.mapping import Mapping, build_mapping
-from dynaurora.planning import Plan
-from dynaurora.reconciling import Totals
-from dynaurora.rows import Row, RowMapper
-from dynaurora.runs import Limits, RunRequest
+from dynaurora.dynamodb.changes import Change, encode_change
+from dynaurora.exports.plan_backfill import Plan
+from dynaurora.exports.reconcile_run import Totals
+from dynaurora.mappings.mapping import Mapping, build_mapping
+from dynaurora.mappings.row_mapper import Row, RowMapper
+from dynaurora.runs.runs import Limits, RunRequest
 
 SEQUENCE_NUMBER = "111000000000000000000000"
 CREATED_AT = 1_700_000_000

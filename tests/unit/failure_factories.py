@@ -6,11 +6,11 @@ from typing import Any
 from backfill.failures import FailureReader
 from backfill.judging import Judge
 from dynaurora import keys
-from dynaurora.changes import encode_change
-from dynaurora.failed_records import FailedRecord, encode_failed_record
-from dynaurora.mapping import load_mapping
-from dynaurora.reprocessing import Place
-from dynaurora.rows import RowMapper
+from dynaurora.dynamodb.changes import encode_change
+from dynaurora.failures.failed_records import FailedRecord, encode_failed_record
+from dynaurora.failures.list_failures import Place
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.unit.factories import click, click_change, stream_record
 from tests.unit.fakes import InMemoryObjects
 

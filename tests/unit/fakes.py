@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 
+from dynaurora.aws.objects import Listed, Tail
 from dynaurora.errors import ObjectMissingError, ThrottledError
-from dynaurora.objects import Listed, Tail
 
 WRITTEN_AT = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.attributes import Binary, describe, exact_number, load_json, parse_json, plain_item, plain_value
+from dynaurora.dynamodb.attributes import Binary, describe, exact_number, load_json, parse_json, plain_item, plain_value
 from dynaurora.errors import RejectedChange
 
 DYNAMODB_NUMBERS = st.builds(

@@ -6,7 +6,16 @@ import pymysql
 import pytest
 from pymysql import err
 
-from dynaurora.aurora import ERRORS, S3_ERRORS, Aurora, Credentials, DuplicateRow, Endpoint, connect, translate_error
+from dynaurora.aurora.connection import (
+    ERRORS,
+    S3_ERRORS,
+    Aurora,
+    Credentials,
+    DuplicateRow,
+    Endpoint,
+    connect,
+    translate_error,
+)
 from dynaurora.errors import (
     CertificateError,
     ConnectionLostError,
@@ -144,7 +153,7 @@ def test_a_certificate_authority_that_is_none_is_terminal():
 
 
 def test_a_package_without_amazons_authorities_asks_for_them(monkeypatch, tmp_path):
-    monkeypatch.setattr("dynaurora.aurora.RDS_BUNDLE", tmp_path / "absent.pem")
+    monkeypatch.setattr("dynaurora.aurora.connection.RDS_BUNDLE", tmp_path / "absent.pem")
     with pytest.raises(InvalidSettingsError, match="DATABASE_CA"), connect(Endpoint("h", 1), Credentials("u", "p")):
         pass
 

@@ -1,7 +1,7 @@
 import pytest
 from botocore import exceptions as sdk
 
-from dynaurora.aws import translate_error, translated_errors
+from dynaurora.aws.sdk import translate_error, translated_errors
 from dynaurora.errors import AccessDeniedError, ObjectMissingError, ThrottledError
 
 

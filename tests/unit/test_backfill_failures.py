@@ -25,8 +25,8 @@ from backfill.judging import IGNORED, PASSES, REFUSED, Judge
 from backfill.previewing import describe_preview, preview_reprocess
 from dynaurora import keys
 from dynaurora.errors import TargetMismatchError
-from dynaurora.mapping import load_mapping
-from dynaurora.rows import RowMapper
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.unit import failure_factories as made
 from tests.unit.factories import EXPIRED, stream_record
 from tests.unit.fakes import WRITTEN_AT, InMemoryObjects

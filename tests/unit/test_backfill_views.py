@@ -10,7 +10,7 @@ from backfill.reports import describe_report
 from backfill.runs import Failure
 from backfill.screens import JsonScreen, LineScreen, render_view
 from backfill.views import describe_state, describe_view, summarize_view
-from dynaurora.costs import Usage, estimate_cost
+from dynaurora.runs.costs import Usage, estimate_cost
 from tests.unit.backfill_factories import PLAN, RUN, after, make_view
 
 IMPORTING = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.batches import Batch
+from dynaurora.batches.batch import Batch
 from dynaurora.errors import InvalidBatchError
 from tests.events import load_event
 

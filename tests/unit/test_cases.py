@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from dynaurora.changes import decode_change, encode_change, from_stream_record
-from dynaurora.csv_batches import encode_row
+from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.rows import RowMapper
-from dynaurora.verification import comparable_field
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.target.verification import comparable_field
 from tests.cases import load_cases, sort_rows
 from tests.unit.csv_reader import read_line
 

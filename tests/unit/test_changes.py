@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.changes import Change, decode_change, encode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.versions import stream_version
 from dynaurora.errors import RejectedChange
-from dynaurora.versions import stream_version
 from tests.unit.factories import CREATED_AT, EXPIRED, SEQUENCE_NUMBER, click_item, stream_record
 
 

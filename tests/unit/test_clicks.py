@@ -2,10 +2,10 @@ from collections import Counter
 
 import pytest
 
-from dynaurora.changes import Change
+from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
-from dynaurora.mapping import load_mapping
-from dynaurora.rows import RowMapper
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from local.clicks import TEXTS, Click, Written, tell_seeded, tell_stories, write_stories
 
 MAPPER = RowMapper(load_mapping("web_analytics"))

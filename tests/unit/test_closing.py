@@ -3,8 +3,8 @@ from dataclasses import asdict, dataclass, field
 
 import pytest
 
-from dynaurora.closing import STATES_OF_STATUSES, Ending, close_run, read_ending
 from dynaurora.errors import InvalidRunError
+from dynaurora.runs.close_run import STATES_OF_STATUSES, Ending, close_run, read_ending
 from tests.unit.factories import make_plan, run_input, run_request
 
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:dynaurora-backfill-table:web_analytics-r1"

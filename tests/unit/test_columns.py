@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.attributes import Binary, exact_number
-from dynaurora.columns import Misfit, parse_type
+from dynaurora.dynamodb.attributes import Binary, exact_number
+from dynaurora.mappings.columns import Misfit, parse_type
 
 DIGITS_38 = 12345678901234567890123456789012345678
 

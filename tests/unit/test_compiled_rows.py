@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynaurora.attributes import plain_value
-from dynaurora.changes import Change, decode_change, encode_change, from_stream_record
-from dynaurora.columns import encode_json
-from dynaurora.compiled import documents
-from dynaurora.compiled.documents import MAX_LEARNT_NAMES, MAX_OPEN_DEPTH, write_any
-from dynaurora.compiled.mapper import REFUSALS
-from dynaurora.compiled.plans import MAX_LEARNT
-from dynaurora.compiled.writing import MAX_VAIN_LESSONS, RowWriter
-from dynaurora.csv_batches import encode_row
+from dynaurora.dynamodb.attributes import plain_value
+from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.judging import make_reference_judge
-from dynaurora.mapping import build_mapping, load_mapping
-from dynaurora.rows import RowMapper
+from dynaurora.mappings.columns import encode_json
+from dynaurora.mappings.compiled import documents
+from dynaurora.mappings.compiled.codegen import REFUSALS
+from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES, MAX_OPEN_DEPTH, write_any
+from dynaurora.mappings.compiled.plans import MAX_LEARNT
+from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.schema_judge import make_reference_judge
 from tests.cases import load_cases
 from tests.unit.compiled_strategies import ATTRIBUTES, NESTED, dump, mapped_changes, mapped_lines
 from tests.unit.factories import click, click_change, column, make_mapping, mapping_document

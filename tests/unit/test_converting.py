@@ -5,14 +5,14 @@ from collections import Counter
 import pytest
 
 from dynaurora import keys
-from dynaurora.changes import decode_change
-from dynaurora.converting import MAX_REASONS, OTHER_REASONS, Converted, Converter, count_apart
+from dynaurora.dynamodb.changes import decode_change
+from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
-from dynaurora.failed_records import decode_failed_record
-from dynaurora.mapping import load_mapping
-from dynaurora.planning import ExportToPlan, PlannedBatch, plan_backfill
-from dynaurora.rows import RowMapper
-from dynaurora.versions import snapshot_version
+from dynaurora.exports.convert_export import MAX_REASONS, OTHER_REASONS, Converted, Converter, count_apart
+from dynaurora.exports.plan_backfill import ExportToPlan, PlannedBatch, plan_backfill
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.unit.csv_reader import read_line
 from tests.unit.export_factory import BUCKET, Export, md5_of
 from tests.unit.factories import TABLE_ARN, click_item

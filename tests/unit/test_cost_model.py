@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.cost_model import DOCS, RATES, Assumptions, cost_backfill, cost_changes, plot, tables, total
 from benchmarks.documents import read_marked, to_table, write_marked
-from dynaurora.costs import PRICES
+from dynaurora.runs.costs import PRICES
 
 
 def test_the_page_has_the_models_tables_and_plot():

@@ -1,6 +1,6 @@
 import pytest
 
-from dynaurora.costs import PRICES, Usage, estimate_cost
+from dynaurora.runs.costs import PRICES, Usage, estimate_cost
 from tests.unit.factories import make_plan
 
 

@@ -7,8 +7,8 @@ from urllib.error import HTTPError
 
 import pytest
 
-from dynaurora import custom_resources
-from dynaurora.custom_resources import MAX_ANSWER_BYTES, fulfil, put
+from dynaurora.aws import custom_resources
+from dynaurora.aws.custom_resources import MAX_ANSWER_BYTES, fulfil, put
 from dynaurora.errors import TargetMismatchError
 from tests.unit.cloudformation import Waiting, serve
 

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
-from dynaurora.exports import DataFile, read_data_files, read_summary
+from dynaurora.exports.manifests import DataFile, read_data_files, read_summary
 from tests.unit.export_factory import BUCKET, Export, md5_of
 from tests.unit.factories import EXPORT_ARN, TABLE_ARN, click_item
 

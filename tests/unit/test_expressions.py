@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathTypeError
 
-from dynaurora.attributes import exact_number
-from dynaurora.expressions import InvalidExpressionError, compile_expression
+from dynaurora.dynamodb.attributes import exact_number
+from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
 
 DIGITS_38 = "12345678901234567890123456789012345678"
 HALF = Decimal("0.5")

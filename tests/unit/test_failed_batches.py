@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-from dynaurora.batches import Batch
+from dynaurora.batches.batch import Batch
 from dynaurora.errors import ChecksumMismatchError, DeadlockError, MalformedBatchError, remedy_for
-from dynaurora.failed_batches import (
+from dynaurora.failures.failed_batches import (
     MAX_REASON,
     MAX_SUBJECT,
     batch_id_of,
@@ -13,7 +13,7 @@ from dynaurora.failed_batches import (
     read_error,
     record_failed_batch,
 )
-from dynaurora.notices import Notices
+from dynaurora.failures.notices import Notices
 from tests.events import load_event
 from tests.unit.factories import CREATED_AT
 from tests.unit.fakes import InMemoryObjects

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
+from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record, now_ms
 
 TEXTS = st.text()
 RECORDS = st.builds(FailedRecord, st.binary(), TEXTS, TEXTS, st.integers(0, 99), st.integers(0, 10**13), TEXTS)

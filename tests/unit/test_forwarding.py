@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.changes import decode_change, encode_change, from_stream_record
+from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.failed_records import decode_failed_record
-from dynaurora.forwarding import (
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.stream.forward_changes import (
     ATTEMPTS,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,

@@ -14,12 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.batches import Batch
-from dynaurora.changes import Change, decode_change, encode_change, from_stream_record, is_expiry
-from dynaurora.closing import read_ending
-from dynaurora.compiled.reading import GzipError, read_lines
-from dynaurora.converting import HashingReader, read_item
-from dynaurora.csv_batches import encode_row
+from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record, is_expiry
 from dynaurora.errors import (
     ChecksumMismatchError,
     DynauroraError,
@@ -30,16 +26,13 @@ from dynaurora.errors import (
     ObjectMissingError,
     RejectedChange,
 )
-from dynaurora.exports import read_data_files, read_summary
-from dynaurora.failed_batches import record_failed_batch
-from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record
-from dynaurora.forwarding import Forwarder
-from dynaurora.keys import LandingKey, failed_batch
-from dynaurora.keys import parked as parked_key
-from dynaurora.mapping import build_mapping, load_mapping, load_mapping_file
-from dynaurora.notices import Notices
-from dynaurora.planning import Plan, PlannedBatch
-from dynaurora.reprocessing import (
+from dynaurora.exports.convert_export import HashingReader, read_item
+from dynaurora.exports.gzip_lines import GzipError, read_lines
+from dynaurora.exports.manifests import read_data_files, read_summary
+from dynaurora.exports.plan_backfill import Plan, PlannedBatch
+from dynaurora.failures.failed_batches import record_failed_batch
+from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record
+from dynaurora.failures.list_failures import (
     Place,
     Source,
     plan_reprocess,
@@ -48,9 +41,16 @@ from dynaurora.reprocessing import (
     read_line,
     settle_batch,
 )
-from dynaurora.rows import RowMapper
-from dynaurora.runs import Limits, ReprocessRequest, RunRequest
-from dynaurora.transforming import transform_records
+from dynaurora.failures.notices import Notices
+from dynaurora.keys import LandingKey, failed_batch
+from dynaurora.keys import parked as parked_key
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import build_mapping, load_mapping, load_mapping_file
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.runs.close_run import read_ending
+from dynaurora.runs.runs import Limits, ReprocessRequest, RunRequest
+from dynaurora.stream.forward_changes import Forwarder
+from dynaurora.stream.transform_changes import transform_records
 from tests.events import load_event
 from tests.examples import examples
 from tests.unit.csv_reader import read_line as read_csv

@@ -12,9 +12,10 @@ import pytest
 from botocore.stub import Stubber
 
 import lambdas as package
-from dynaurora import aws
-from dynaurora.batches import IMPORTED
-from dynaurora.changes import encode_change, from_stream_record
+from dynaurora.aws import sdk
+from dynaurora.batches.batch import IMPORTED
+from dynaurora.batches.import_batch import ImportResult
+from dynaurora.dynamodb.changes import encode_change, from_stream_record
 from dynaurora.errors import (
     AccessDeniedError,
     DeadlockError,
@@ -23,9 +24,8 @@ from dynaurora.errors import (
     MalformedBatchError,
     UnknownMappingError,
 )
-from dynaurora.examining import CONNECTION, NO, SECRET, YES, Finding
-from dynaurora.imports import ImportResult
 from dynaurora.observability import logger
+from dynaurora.target.check_target import CONNECTION, NO, SECRET, YES, Finding
 from tests.events import load_event
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import click, click_change, firehose_record
@@ -137,7 +137,7 @@ def test_transform_changes_logs_so_many_rejections_and_counts_all(load, monkeypa
 
 def stub_firehose(*answers):
     """Return a stub whose calls answer with these error codes, one for each record they must carry."""
-    stubber = Stubber(aws.client("firehose"))
+    stubber = Stubber(sdk.client("firehose"))
     for records, codes in answers:
         responses = [{"ErrorCode": code, "ErrorMessage": "slow"} if code else {"RecordId": "1"} for code in codes]
         stubber.add_response(
@@ -154,7 +154,7 @@ def changes_of(event):
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("dynaurora.forwarding.backoff", lambda _attempt: 0.0)
+    monkeypatch.setattr("dynaurora.stream.forward_changes.backoff", lambda _attempt: 0.0)
 
 
 @pytest.mark.usefixtures("no_pauses")
@@ -192,7 +192,7 @@ def test_forward_changes_diverts_what_is_too_large_for_firehose(load, capsys):
     event["Records"][0]["dynamodb"]["NewImage"]["payload"] = {"S": "x" * 1_024_000}
     with (
         stub_firehose((changes_of(event)[1:], [None, None])) as firehose,
-        Stubber(aws.client("s3")) as s3,
+        Stubber(sdk.client("s3")) as s3,
     ):
         s3.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
@@ -209,7 +209,7 @@ def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
         "input": load_event("import_batch_input") | {"error": error},
         "execution": {"id": "arn:execution", "name": "e-1"},
     }
-    with Stubber(aws.client("s3")) as stubber:
+    with Stubber(sdk.client("s3")) as stubber:
         stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
         written = {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY}
         stubber.add_response("put_object", {"ETag": '"e1"'}, written)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dynaurora import keys
-from dynaurora.health import WAITING, Health, measure_health
-from dynaurora.readiness import SourceState
+from dynaurora.exports.check_readiness import SourceState
+from dynaurora.measure_health import WAITING, Health, measure_health
 from tests.unit.failure_factories import (
     BACKFILL_KEY,
     BATCH_KEY,

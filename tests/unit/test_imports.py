@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from dynaurora.batches import Batch, BatchObject
+from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.import_batch import check_objects, mark_imported, write_manifest
 from dynaurora.errors import MalformedBatchError, ObjectChangedError, ObjectMissingError
-from dynaurora.imports import check_objects, mark_imported, write_manifest
 from tests.unit.fakes import InMemoryObjects, etag_of
 
 

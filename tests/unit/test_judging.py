@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given, settings
 from jsonschema import Draft202012Validator
 
-from dynaurora.attributes import parse_json
-from dynaurora.compiled import schemas
-from dynaurora.compiled.schemas import NotCompilableError, compile_schema
+from dynaurora.dynamodb.attributes import parse_json
 from dynaurora.errors import InvalidMappingError
-from dynaurora.judging import MAX_COMPILED_DEPTH, MAX_REASONS, is_deep, make_judge, make_reference_judge
+from dynaurora.mappings.compiled import schemas
+from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema
+from dynaurora.mappings.schema_judge import MAX_COMPILED_DEPTH, MAX_REASONS, is_deep, make_judge, make_reference_judge
 from tests.schema_suite import load_cases
 from tests.unit.factories import make_mapping
 from tests.unit.schema_strategies import SCHEMAS, VALUES, write

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora import mapping as mapping_module
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
-from dynaurora.mapping import build_mapping, file_digest, load_mapping, load_mapping_file, mapping_names
+from dynaurora.mappings import mapping as mapping_module
+from dynaurora.mappings.mapping import build_mapping, file_digest, load_mapping, load_mapping_file, mapping_names
 from tests.unit.factories import column, make_mapping, mapping_document
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dynaurora.notices import Notices
+from dynaurora.failures.notices import Notices
 from tests.unit.fakes import InMemoryObjects
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ import io
 import pytest
 from botocore.response import StreamingBody
 
+from dynaurora.aws.objects import PART_BYTES, S3Objects, aborting, read_or_none
 from dynaurora.errors import AccessDeniedError, ObjectMissingError, ThrottledError
-from dynaurora.objects import PART_BYTES, S3Objects, aborting, read_or_none
 
 PLACE = {"Bucket": "landing", "Key": "batch.csv"}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dynaurora.paths import remainder, taken_paths, undeclared_paths
+from dynaurora.mappings.paths import remainder, taken_paths, undeclared_paths
 
 
 @pytest.mark.parametrize(

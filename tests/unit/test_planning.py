@@ -6,8 +6,8 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.errors import InvalidExportError, NotReadyError, ThrottledError
-from dynaurora.exports import DataFile
-from dynaurora.planning import (
+from dynaurora.exports.manifests import DataFile
+from dynaurora.exports.plan_backfill import (
     MAX_BATCH_BYTES,
     MAX_BATCH_FILES,
     MAX_BATCH_ITEMS,

@@ -7,8 +7,9 @@ from itertools import combinations
 import pytest
 
 from dynaurora import keys
+from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from dynaurora.errors import AccessDeniedError, NotReadyError, RunConflictError, ThrottledError
-from dynaurora.readiness import (
+from dynaurora.exports.check_readiness import (
     PASSING_STATES,
     PASSING_WAIT_SECONDS,
     TOKEN_LIFETIME,
@@ -19,7 +20,6 @@ from dynaurora.readiness import (
     find_problems,
     seconds_to_wait,
 )
-from dynaurora.versions import SNAPSHOT_MARGIN_SECONDS
 from tests.unit.factories import EXPORT_ARN, TABLE_ARN, make_plan
 from tests.unit.fakes import InMemoryObjects
 

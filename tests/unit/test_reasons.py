@@ -1,5 +1,5 @@
 from dynaurora.errors import Reason
-from dynaurora.reasons import MAX_PATH, count_reasons
+from dynaurora.mappings.reasons import MAX_PATH, count_reasons
 
 
 def test_reasons_are_counted_by_path_and_rule_most_frequent_first():

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from dynaurora import keys
-from dynaurora.converting import Converter
+from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
-from dynaurora.planning import ExportToPlan, PlannedBatch, plan_backfill
-from dynaurora.rows import RowMapper
-from dynaurora.versions import snapshot_version
+from dynaurora.exports.convert_export import Converter
+from dynaurora.exports.plan_backfill import ExportToPlan, PlannedBatch, plan_backfill
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.exports import export_names, load_export
 from tests.unit.csv_reader import read_line
 from tests.unit.fakes import InMemoryObjects

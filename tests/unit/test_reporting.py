@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 import dynaurora
 from dynaurora import keys
 from dynaurora.errors import REMEDIES_OF_AWS, DynauroraError, ObjectMissingError, remedy_for, subclasses
-from dynaurora.failed_batches import MAX_SUBJECT, record_failed_batch
-from dynaurora.notices import Notices
-from dynaurora.reporting import (
+from dynaurora.failures.failed_batches import MAX_SUBJECT, record_failed_batch
+from dynaurora.failures.notices import Notices
+from dynaurora.runs.report_backfill import (
     LAST_PHASE,
     MAX_FAILURES,
     NOT_MENDED_BY_REPEATING,

@@ -5,13 +5,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from dynaurora import reprocess_reporting
+import dynaurora
 from dynaurora.errors import FailuresNotSettledError
-from dynaurora.reporting import Step
-from dynaurora.reprocess_reporting import COUNTS, report_reprocess
+from dynaurora.runs.report_backfill import Step
+from dynaurora.runs.report_reprocess import COUNTS, report_reprocess
 from tests.unit.fakes import InMemoryObjects
 
-SCHEMA = json.loads(Path(reprocess_reporting.__file__).with_name("reprocess_report.schema.json").read_text("utf-8"))
+SCHEMA = json.loads(Path(dynaurora.__file__).with_name("reprocess_report.schema.json").read_text("utf-8"))
 RUN = "reprocess-20261123T081500Z"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:dynaurora-reprocess-failures:e-1"
 STARTED = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)

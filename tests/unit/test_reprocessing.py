@@ -12,16 +12,17 @@ from unittest.mock import ANY
 
 import pytest
 
-from dynaurora import failed_records, keys, reprocessing
-from dynaurora.batches import Batch, BatchObject
-from dynaurora.changes import Change, encode_change, from_stream_record
+from dynaurora import keys
+from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.dynamodb.changes import Change, encode_change, from_stream_record
 from dynaurora.errors import InvalidRunError, ThrottledError
-from dynaurora.failed_batches import record_failed_batch
-from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record
-from dynaurora.mapping import load_mapping
-from dynaurora.notices import Notices
-from dynaurora.reprocessing import Place, Remaker, Settler, Source, list_failures, plan_reprocess
-from dynaurora.rows import RowMapper
+from dynaurora.failures import failed_records, list_failures
+from dynaurora.failures.failed_batches import record_failed_batch
+from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record
+from dynaurora.failures.list_failures import Place, Remaker, Settler, Source, plan_reprocess
+from dynaurora.failures.notices import Notices
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import EXPIRED, click_change, click_item, column, make_mapping, stream_record
 from tests.unit.failure_factories import CONVERSION
@@ -158,7 +159,10 @@ def test_stream_records_of_other_stacks_tables_are_left_to_them():
 
 
 def list_keys(store, **options):
-    return {listed.key for _, listed in list_failures(PLACE, store, **{"prefix": None, "parked": False} | options)}
+    return {
+        listed.key
+        for _, listed in list_failures.list_failures(PLACE, store, **{"prefix": None, "parked": False} | options)
+    }
 
 
 def test_what_is_parked_is_taken_up_on_request_only():
@@ -205,14 +209,14 @@ def at(monkeypatch):
     """Set the time."""
 
     def set_time(time):
-        monkeypatch.setattr(reprocessing, "datetime", SimpleNamespace(now=lambda _: time))
+        monkeypatch.setattr(list_failures, "datetime", SimpleNamespace(now=lambda _: time))
 
     set_time(NOW)
     return set_time
 
 
 def list_unstarted(store, prefix=None):
-    return [listed.key for listed in reprocessing.list_unstarted(PLACE, store, prefix)]
+    return [listed.key for listed in list_failures.list_unstarted(PLACE, store, prefix)]
 
 
 def test_a_batch_that_was_neither_imported_nor_failed_is_imported(at):
@@ -243,7 +247,7 @@ def test_a_batch_that_is_imported_or_kept_as_failed_is_not_started(at):
 def test_a_batch_is_not_started_while_its_event_may_still_come(at):
     store = InMemoryObjects()
     put(store, LANDED_KEY, b"row\n")
-    at(WRITTEN_AT + reprocessing.OVERDUE)
+    at(WRITTEN_AT + list_failures.OVERDUE)
     assert list_unstarted(store) == []
     assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [LANDED_KEY], "unless that is asked for"
 
@@ -257,7 +261,7 @@ def test_it_is_looked_for_old_ones_on_request_only(at, monkeypatch):
     assert list_unstarted(store) == [LANDED_KEY]
     assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [YESTERDAYS_KEY, LANDED_KEY]
     at(NOW)
-    monkeypatch.setattr(reprocessing, "MOST_LOOKED_AT", 1)
+    monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 1)
     assert list_unstarted(store) == [LANDED_KEY]
 
 
@@ -284,9 +288,9 @@ def test_entries_are_bounded_by_objects_and_bytes(monkeypatch):
     store = InMemoryObjects()
     for number in range(7):
         put(store, f"{RECORDS}{number}", b"1234567890")
-    monkeypatch.setattr(reprocessing, "MAX_ENTRY_OBJECTS", 3)
+    monkeypatch.setattr(list_failures, "MAX_ENTRY_OBJECTS", 3)
     assert [len(entry["objects"]) for entry in plan_reprocess(PLACE, store, prefix=None, parked=False)] == [3, 3, 1]
-    monkeypatch.setattr(reprocessing, "MAX_ENTRY_BYTES", 20)
+    monkeypatch.setattr(list_failures, "MAX_ENTRY_BYTES", 20)
     assert [len(entry["objects"]) for entry in plan_reprocess(PLACE, store, prefix=None, parked=False)] == [2, 2, 2, 1]
 
 
@@ -714,7 +718,7 @@ def without_notices(objects):
 )
 @pytest.mark.parametrize("ending", [{"imported": IMPORTED}, {"error": REFUSED_BY_AURORA}], ids=["imported", "failed"])
 def test_settling_that_is_cut_off_anywhere_ends_the_same(setting, ending, monkeypatch):
-    for module in (failed_records, reprocessing):
+    for module in (failed_records, list_failures):
         monkeypatch.setattr(module, "now_ms", lambda: 1_800_000_000_000)
     store = InMemoryObjects()
     sources = [put(store, key, *lines) for key, lines in setting.items()]

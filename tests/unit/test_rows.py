@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from dynaurora.changes import Change
+from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
-from dynaurora.mapping import build_mapping, load_mapping
-from dynaurora.rows import MAX_REASONS, Row, RowMapper
+from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.row_mapper import MAX_REASONS, Row, RowMapper
 from tests.unit.factories import (
     CREATED_AT,
     click,

@@ -11,17 +11,17 @@ from unittest.mock import ANY
 import pytest
 
 from dynaurora import keys
-from dynaurora.batches import Batch
+from dynaurora.batches.batch import Batch
 from dynaurora.errors import InvalidExportError, InvalidRunError, NotReadyError, RunConflictError, SweepRefusedError
-from dynaurora.failed_records import decode_failed_record
-from dynaurora.mapping import load_mapping
-from dynaurora.notices import Notices
+from dynaurora.exports.check_readiness import SourceState
+from dynaurora.exports.plan_backfill import Plan
+from dynaurora.exports.reconcile_run import Totals
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.failures.notices import Notices
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import logger
-from dynaurora.planning import Plan
-from dynaurora.readiness import SourceState
-from dynaurora.reconciling import Totals
-from dynaurora.reporting import Step
-from dynaurora.runs import ReprocessOptions, ReprocessRequest
+from dynaurora.runs.report_backfill import Step
+from dynaurora.runs.runs import ReprocessOptions, ReprocessRequest
 from tests.unit.export_factory import BUCKET, Export
 from tests.unit.factories import (
     CREATED_AT,
@@ -484,7 +484,7 @@ def test_failures_are_listed_converted_and_settled(function):
 
 def test_report_run_writes_the_report_of_a_reprocess(function):
     plan = {"bucket": LANDING, "key": keys.reprocess_plan("web_analytics", REPROCESS), "entries": 0, "objects": 0}
-    function.monkeypatch.setattr("dynaurora.reprocess_reporting.ExecutionHistory", KnownHistory)
+    function.monkeypatch.setattr("dynaurora.runs.report_reprocess.ExecutionHistory", KnownHistory)
     answer = function.reprocess("report_run", REOPENED.as_dict() | {"plan": plan})
     assert answer == {
         "bucket": LANDING,

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from dynaurora import runbooks
 from dynaurora.errors import RetryableError, subclasses
-from dynaurora.runbooks import AURORA_DOWN, FAILED_BATCHES, UNAVAILABLE, runbook_for
+from dynaurora.failures import runbooks
+from dynaurora.failures.runbooks import AURORA_DOWN, FAILED_BATCHES, UNAVAILABLE, runbook_for
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted(value for value in vars(runbooks).values() if isinstance(value, str) and value.startswith("docs/"))

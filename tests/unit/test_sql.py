@@ -1,6 +1,6 @@
 import pytest
 
-from dynaurora import sql
+from dynaurora.aurora import sql
 from tests.unit.factories import column, make_mapping
 
 THINGS = make_mapping(

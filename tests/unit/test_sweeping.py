@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dynaurora import keys, sql
-from dynaurora.batches import Batch
+from dynaurora import keys
+from dynaurora.aurora import sql
+from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import LockWaitError, SweepRefusedError
-from dynaurora.mapping import load_mapping
-from dynaurora.sweeping import Sweep, Sweeper
-from dynaurora.versions import snapshot_version
+from dynaurora.exports.plan_sweep import Sweep, Sweeper
+from dynaurora.mappings.mapping import load_mapping
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import CREATED_AT, make_totals
 from tests.unit.fakes import InMemoryObjects
@@ -84,7 +85,7 @@ def test_tombstones_have_their_keys_the_snapshots_version_and_nothing_else():
 
 
 def test_the_plan_has_each_batch_as_the_importer_takes_it(monkeypatch):
-    monkeypatch.setattr("dynaurora.sweeping.MAX_BATCH_ITEMS", 2)
+    monkeypatch.setattr("dynaurora.exports.plan_sweep.MAX_BATCH_ITEMS", 2)
     plan, _, store = sweep([(str(number), "d") for number in range(5)])
     planned = plan()
     batches = [Batch.from_event({"batch": entry}) for entry in json.loads(store.read("landing", planned.key))]

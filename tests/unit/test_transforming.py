@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.csv_batches import encode_row
-from dynaurora.mapping import load_mapping
-from dynaurora.rows import RowMapper
-from dynaurora.transforming import MAX_ANSWER_BYTES, transform_records
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.stream.transform_changes import MAX_ANSWER_BYTES, transform_records
 from tests.unit.factories import click, click_change, firehose_record
 
 MAPPER = RowMapper(load_mapping("web_analytics"))

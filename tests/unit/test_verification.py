@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from dynaurora.columns import parse_type
-from dynaurora.mapping import load_mapping
-from dynaurora.verification import MAX_EXAMPLES, comparable_field, comparable_value, compare
+from dynaurora.mappings.columns import parse_type
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.target.verification import MAX_EXAMPLES, comparable_field, comparable_value, compare
 from tests.unit.factories import CREATED_AT, click, click_item, column, make_mapping
 
 CLICKS = load_mapping("web_analytics")

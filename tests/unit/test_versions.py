@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.versions import (
+from dynaurora.dynamodb.versions import (
     MAX_VERSION,
     SEQUENCE_RANGE,
     incremental_version,

@@ -15,8 +15,8 @@ import boto3
 import pytest
 
 from backfill import stop
-from dynaurora import aws
-from dynaurora.aurora import Credentials, Endpoint
+from dynaurora.aurora.connection import Credentials, Endpoint
+from dynaurora.aws import sdk
 from local import deployment
 from local.api import Api
 from local.deployment import Database
@@ -101,7 +101,7 @@ def deployed(
     for name, value in make_environment(deployment_of_session.stack.endpoint_url, REGION).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "Session", sessions)
-    monkeypatch.setattr(aws, "client", deployment_of_session.client)
+    monkeypatch.setattr(sdk, "client", deployment_of_session.client)
     monkeypatch.setattr(stop, "POLL_SECONDS", 0.1)
     deployment_of_session.reset()
     return deployment_of_session

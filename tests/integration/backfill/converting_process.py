@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from dynaurora.converting import Converter
-from dynaurora.mapping import build_mapping
-from dynaurora.objects import S3Objects
-from dynaurora.planning import PlannedBatch
-from dynaurora.rows import RowMapper
+from dynaurora.aws.objects import S3Objects
+from dynaurora.exports.convert_export import Converter
+from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 
 
 def main() -> None:

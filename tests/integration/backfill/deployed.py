@@ -24,14 +24,16 @@ from click.testing import CliRunner
 from click.testing import Result as Answer
 
 from backfill.cli import main
-from dynaurora import keys, planning, sql
-from dynaurora.aurora import Aurora, connect
-from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import Mapping, load_mapping
-from dynaurora.objects import S3Objects
-from dynaurora.paths import __file__ as a_core_file
-from dynaurora.runs import RUNS
-from dynaurora.verification import Comparison, compare
+from dynaurora import keys
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.exports import plan_backfill
+from dynaurora.mappings.mapping import Mapping, load_mapping
+from dynaurora.mappings.paths import __file__ as a_core_file
+from dynaurora.runs.runs import RUNS
+from dynaurora.target.verification import Comparison, compare
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Database, Deployment
 from local.pipeline import Pipeline
@@ -459,12 +461,12 @@ class Deployed:
         The run then has its plan already, and goes on from there. Batches of the product's own size would take a
         hundred files, or fifty thousand items, each.
         """
-        described = planning.ExportToPlan(export.bucket, export.summary_key, self.table_arn)
-        most, planning.MAX_BATCH_FILES = planning.MAX_BATCH_FILES, 1  # type: ignore[misc]
+        described = plan_backfill.ExportToPlan(export.bucket, export.summary_key, self.table_arn)
+        most, plan_backfill.MAX_BATCH_FILES = plan_backfill.MAX_BATCH_FILES, 1  # type: ignore[misc]
         try:
-            return planning.plan_backfill(S3Objects(), self.bucket, MAPPING, run, described).batches
+            return plan_backfill.plan_backfill(S3Objects(), self.bucket, MAPPING, run, described).batches
         finally:
-            planning.MAX_BATCH_FILES = most  # type: ignore[misc]
+            plan_backfill.MAX_BATCH_FILES = most  # type: ignore[misc]
 
     def plan_batches(self, run: str, items: list[Document], count: int) -> ExportFiles:
         """Put items into the table, export them, and plan a run with so many batches, in the order of the keys."""

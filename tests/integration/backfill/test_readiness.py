@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dynaurora.versions import SNAPSHOT_MARGIN_SECONDS
+from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from tests.integration.backfill.deployed import Deployed, make_items, wait_until
 
 pytestmark = pytest.mark.integration

@@ -18,14 +18,14 @@ from functools import cached_property
 from queue import SimpleQueue
 from typing import Final
 
-from dynaurora import imports
-from dynaurora.aurora import Aurora, Credentials, Endpoint, connect
-from dynaurora.batches import Batch, BatchObject
+from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
+from dynaurora.aurora.migrations import prepare_target
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches import import_batch
+from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.errors import RetryableError
-from dynaurora.mapping import Mapping
-from dynaurora.migrations import prepare_target
-from dynaurora.objects import S3Objects
-from dynaurora.rows import RowMapper
+from dynaurora.mappings.mapping import Mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.integration.convergence.dying import Death, draw_death, dying
 from tests.integration.convergence.histories import History, Mappers, Parcel, Step
 from tests.integration.convergence.replica import (
@@ -253,7 +253,7 @@ class Cohort:
                 aurora = stack.enter_context(pool.connection())
                 if death:
                     stack.enter_context(dying(aurora, death))
-                result = imports.import_batch(work.batch, self._mapping, aurora, self._store, bucket, retries)
+                result = import_batch.import_batch(work.batch, self._mapping, aurora, self._store, bucket, retries)
         except Exception as error:  # noqa: BLE001 (sorted by who called)
             return error
         work.statuses.append(result.status)

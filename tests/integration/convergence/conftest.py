@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dynaurora import aws
+from dynaurora.aws import sdk
 from local.stack import Stack
 from tests.integration.convergence.cohorts import Place
 from tests.integration.convergence.stacks import aws_settings, make_place
@@ -14,6 +14,6 @@ from tests.integration.convergence.stacks import aws_settings, make_place
 def place(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for name, value in aws_settings(stack).items():
         monkeypatch.setenv(name, value)
-    aws.client.cache_clear()
+    sdk.client.cache_clear()
     yield make_place(stack)
-    aws.client.cache_clear()
+    sdk.client.cache_clear()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pymysql
 
-from dynaurora.aurora import Aurora
+from dynaurora.aurora.connection import Aurora
 from tests.unit.fakes import InMemoryObjects
 
 STATEMENTS: Final = 12

@@ -22,22 +22,23 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from dynaurora import keys, versions
-from dynaurora.aurora import Aurora
-from dynaurora.batches import Batch
-from dynaurora.changes import Change, encode_change
-from dynaurora.converting import Converter
-from dynaurora.csv_batches import encode_row
+from dynaurora import keys
+from dynaurora.aurora.connection import Aurora
+from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb import versions
+from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import RejectedChange, SweepRefusedError
-from dynaurora.exports import DataFile, md5_text
-from dynaurora.failed_records import REJECTED, FailedRecord, encode_failed_record
-from dynaurora.forwarding import Forwarder
-from dynaurora.planning import PlannedBatch
-from dynaurora.reprocessing import Place as ReprocessPlace
-from dynaurora.reprocessing import Remaker, Source, plan_reprocess, settle_records
-from dynaurora.rows import RowMapper
-from dynaurora.sweeping import Sweeper
-from dynaurora.transforming import transform_records
+from dynaurora.exports.convert_export import Converter
+from dynaurora.exports.manifests import DataFile, md5_text
+from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.exports.plan_sweep import Sweeper
+from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record
+from dynaurora.failures.list_failures import Place as ReprocessPlace
+from dynaurora.failures.list_failures import Remaker, Source, plan_reprocess, settle_records
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.stream.forward_changes import Forwarder
+from dynaurora.stream.transform_changes import transform_records
 from tests.integration.convergence.dying import DyingStore, WriterDied
 from tests.integration.convergence.dynamodb import SECOND, Table, Write, stream_record
 from tests.integration.convergence.gaps import MARGIN, MIN_WINDOW, Filling, Gap, draw_gap, earliest_view

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dynaurora.aurora import Aurora
+from dynaurora.aurora.connection import Aurora
 
 
 @contextmanager

@@ -12,16 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dynaurora import changes, converting, forwarding, imports, reprocessing, sql, sweeping, versions
-from dynaurora.aurora import Aurora
-from dynaurora.batches import Batch
-from dynaurora.changes import Change
-from dynaurora.compiled.writing import Exactly, RowWriter
-from dynaurora.csv_batches import encode_row
-from dynaurora.ledger import Ledger
-from dynaurora.mapping import Mapping
-from dynaurora.reconciling import Totals
-from dynaurora.rows import Row, RowMapper
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import Aurora
+from dynaurora.batches import import_batch
+from dynaurora.batches.batch import Batch
+from dynaurora.batches.ledger import Ledger
+from dynaurora.dynamodb import changes, versions
+from dynaurora.dynamodb.changes import Change
+from dynaurora.exports import convert_export, plan_sweep
+from dynaurora.exports.reconcile_run import Totals
+from dynaurora.failures import list_failures
+from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import Mapping
+from dynaurora.mappings.row_mapper import Row, RowMapper
+from dynaurora.stream import forward_changes
 from tests.integration.convergence import gaps, histories
 from tests.integration.convergence.histories import History, Step
 
@@ -86,14 +91,14 @@ def compare_as_doubles(statement: str) -> str:
 
 
 def drop_tombstones(set_attribute: SetAttribute) -> None:
-    original = imports.merge
+    original = import_batch.merge
 
     def merge(mapping: Mapping, aurora: Aurora) -> int:
         changed = original(mapping, aurora)
         aurora.execute(f"DELETE FROM {sql.quote(mapping.database)}.{sql.quote(mapping.replica)} WHERE _deleted")
         return changed
 
-    set_attribute(imports, "merge", merge)
+    set_attribute(import_batch, "merge", merge)
 
 
 def compare_sequences_as_text(set_attribute: SetAttribute) -> None:
@@ -112,7 +117,7 @@ def forget_floor(set_attribute: SetAttribute) -> None:
         second = math.ceil(data["ApproximateCreationDateTime"])
         return replace(change, version=versions.make_version(second, int(data["SequenceNumber"])))
 
-    for module in (forwarding, reprocessing):
+    for module in (forward_changes, list_failures):
         set_attribute(module, "from_stream_record", from_stream_record)
 
 
@@ -194,7 +199,7 @@ def commit_what_failed(set_attribute: SetAttribute) -> None:
 
 
 def lose_what_an_export_refused(set_attribute: SetAttribute) -> None:
-    set_attribute(converting, "encode_failed_record", lambda _record: b"")
+    set_attribute(convert_export, "encode_failed_record", lambda _record: b"")
 
 
 def lose_what_is_parked(set_attribute: SetAttribute) -> None:
@@ -230,7 +235,7 @@ def commit_ledger_first(set_attribute: SetAttribute) -> None:
 
 def merge_before_ledger(set_attribute: SetAttribute) -> None:
     """Commit the rows, and then the ledger's counts."""
-    original = imports.merge
+    original = import_batch.merge
 
     def merge(mapping: Mapping, aurora: Aurora) -> int:
         changed = original(mapping, aurora)
@@ -238,7 +243,7 @@ def merge_before_ledger(set_attribute: SetAttribute) -> None:
         aurora.execute("BEGIN")
         return changed
 
-    set_attribute(imports, "merge", merge)
+    set_attribute(import_batch, "merge", merge)
 
 
 def pad_keys(set_attribute: SetAttribute) -> None:
@@ -250,14 +255,14 @@ def fold_case(set_attribute: SetAttribute) -> None:
 
 
 def reprocess_as_of_now(set_attribute: SetAttribute) -> None:
-    original = reprocessing.read_change
+    original = list_failures.read_change
 
     def read_change(data: bytes, *, ignore_expiries: bool = False) -> Change | None:
         change = original(data, ignore_expiries=ignore_expiries)
         now = versions.make_version(2_000_000_000, 0)
         return change and Change(now, change.changed_at_ms, change.keys, change.new_image)
 
-    set_attribute(reprocessing, "read_change", read_change)
+    set_attribute(list_failures, "read_change", read_change)
     # Compiled code reads changes by itself.
     set_attribute(RowWriter, "write_changes", write_plainly)
 
@@ -269,21 +274,21 @@ def write_plainly(_writer: RowWriter, changes: list[bytes], exactly: Exactly) ->
 
 def sweep_as_of_now(set_attribute: SetAttribute) -> None:
     """Give tombstones, and the rows that they are for, the export's own time."""
-    set_attribute(sweeping, "snapshot_version", lambda second: versions.make_version(second, 0))
+    set_attribute(plan_sweep, "snapshot_version", lambda second: versions.make_version(second, 0))
 
 
 def sweep_whatever_was_refused(set_attribute: SetAttribute) -> None:
     """Sweep after a run of which the mapping refused some items."""
-    original = sweeping.Sweeper.plan
+    original = plan_sweep.Sweeper.plan
 
-    def plan(self: sweeping.Sweeper, totals: Totals) -> sweeping.Sweep:
+    def plan(self: plan_sweep.Sweeper, totals: Totals) -> plan_sweep.Sweep:
         return original(self, replace(totals, rejected=0))
 
-    set_attribute(sweeping.Sweeper, "plan", plan)
+    set_attribute(plan_sweep.Sweeper, "plan", plan)
 
 
 def sweep_nothing(set_attribute: SetAttribute) -> None:
-    set_attribute(sweeping.Sweeper, "_tombstones", lambda _sweeper: iter(()))
+    set_attribute(plan_sweep.Sweeper, "_tombstones", lambda _sweeper: iter(()))
 
 
 def read_no_keys(set_attribute: SetAttribute) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from dynaurora import sql
-from dynaurora.aurora import Aurora
-from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import Mapping
-from dynaurora.verification import comparable_field, comparable_value
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import Aurora
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.mappings.mapping import Mapping
+from dynaurora.target.verification import comparable_field, comparable_value
 from tests.integration.convergence.moments import moment
 from tests.integration.convergence.things import VIEW, Key, Thing, ViewRow, read_view_row
 from tests.unit.csv_reader import read_line

@@ -3,8 +3,8 @@
 import uuid
 from typing import TYPE_CHECKING
 
-from dynaurora import aws
-from dynaurora.aurora import Credentials, Endpoint
+from dynaurora.aurora.connection import Credentials, Endpoint
+from dynaurora.aws import sdk
 from local.stack import REGION, Stack
 from tests.integration.convergence.cohorts import Place
 
@@ -24,7 +24,7 @@ def aws_settings(stack: Stack) -> dict[str, str]:
 
 def make_place(stack: Stack) -> Place:
     """Return a place with a new bucket; the environment is `aws_settings`."""
-    s3: S3Client = aws.client("s3")
+    s3: S3Client = sdk.client("s3")
     bucket = f"histories-{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=bucket)
     users = stack.mariadb.users

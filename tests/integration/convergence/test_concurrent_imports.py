@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dynaurora.aurora import connect
-from dynaurora.batches import Batch, BatchObject
-from dynaurora.csv_batches import encode_row
+from dynaurora.aurora.connection import connect
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.import_batch import import_batch
 from dynaurora.errors import DeadlockError, RetryableError
-from dynaurora.imports import import_batch
-from dynaurora.objects import S3Objects
-from dynaurora.rows import Row
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.row_mapper import Row
 from local.aurora.mariadb import MariaDB
 from tests.integration.convergence.cohorts import Place
 from tests.integration.convergence.replica import ExpectedReplica, Snapshot, parse_line, read_snapshot

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dynaurora import forwarding
+from dynaurora.stream import forward_changes
 from tests.integration.convergence import soak
 from tests.integration.convergence.cohorts import Cohort, Place
 from tests.integration.convergence.gaps import Filling
@@ -70,7 +70,7 @@ def test_whatever_a_history_raises_is_its_failure(
     def fail(*_: object) -> bytes:
         raise KeyError("not foreseen")
 
-    monkeypatch.setattr(forwarding, "encode_change", fail)
+    monkeypatch.setattr(forward_changes, "encode_change", fail)
     told, failed = soak.soak(place, 1, 6)
     assert told == 6
     assert failed > 0

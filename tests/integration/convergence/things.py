@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from dynaurora.mapping import Mapping, build_mapping
+from dynaurora.mappings.mapping import Mapping, build_mapping
 
 Key = tuple[str, str]
 """Partition key and sort key."""

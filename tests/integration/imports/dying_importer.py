@@ -11,11 +11,11 @@ from typing import Any
 
 from pymysql.connections import Connection
 
-from dynaurora.aurora import Credentials, Endpoint, connect
-from dynaurora.batches import Batch
-from dynaurora.imports import import_batch
-from dynaurora.mapping import load_mapping
-from dynaurora.objects import S3Objects
+from dynaurora.aurora.connection import Credentials, Endpoint, connect
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch
+from dynaurora.batches.import_batch import import_batch
+from dynaurora.mappings.mapping import load_mapping
 
 
 def die_at(when: str, number: int) -> None:

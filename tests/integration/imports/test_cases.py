@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from dynaurora import sql
-from dynaurora.aurora import connect
-from dynaurora.changes import decode_change, encode_change, from_stream_record
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import connect
+from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.rows import Row, RowMapper
-from dynaurora.verification import comparable_value
+from dynaurora.mappings.row_mapper import Row, RowMapper
+from dynaurora.target.verification import comparable_value
 from tests.cases import Case, load_cases, sort_rows
 from tests.integration.targets import Target, TargetFor
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dynaurora.changes import Change
-from dynaurora.mapping import build_mapping
-from dynaurora.rows import RowMapper
-from dynaurora.verification import compare
+from dynaurora.dynamodb.changes import Change
+from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.target.verification import compare
 from tests.integration.targets import TargetFor
 
 pytestmark = pytest.mark.integration

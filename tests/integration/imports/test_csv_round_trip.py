@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.aurora import Aurora, connect
-from dynaurora.changes import Change
-from dynaurora.columns import _builders, parse_type
-from dynaurora.imports import import_batch
-from dynaurora.mapping import Mapping, build_mapping
-from dynaurora.objects import S3Objects
-from dynaurora.rows import RowMapper
+from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.import_batch import import_batch
+from dynaurora.dynamodb.changes import Change
+from dynaurora.mappings.columns import _builders, parse_type
+from dynaurora.mappings.mapping import Mapping, build_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.examples import examples
 from tests.integration.targets import Target, TargetFor
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dynaurora.aurora import Aurora, Credentials, connect
+from dynaurora.aurora.connection import Aurora, Credentials, connect
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.import_batch import check_objects, merge, stage, write_manifest
+from dynaurora.batches.ledger import Ledger
 from dynaurora.errors import CertificateError, ConnectionLostError, SecretRotatedError
-from dynaurora.imports import check_objects, merge, stage, write_manifest
-from dynaurora.ledger import Ledger
-from dynaurora.objects import S3Objects
 from local.aurora.mariadb import MariaDB
 from local.certificates import ensure_certificates
 from tests.integration.targets import Target, row

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from dynaurora import examining, sql
-from dynaurora.aurora import Credentials, connect
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import Credentials, connect
+from dynaurora.aurora.users import admit_loader
+from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import MissingSecretError
-from dynaurora.examining import (
+from dynaurora.target import check_target
+from dynaurora.target.check_target import (
     CHECKS,
     CONNECTION,
     LOADING,
@@ -25,8 +28,6 @@ from dynaurora.examining import (
     Finding,
     examine_target,
 )
-from dynaurora.objects import S3Objects
-from dynaurora.users import admit_loader
 from tests.integration.targets import Target
 
 pytestmark = pytest.mark.integration
@@ -55,7 +56,7 @@ def execute(target: Target, loader: Credentials) -> Execute:
 
 
 def examine(target: Target, loader: Credentials, **changed: Any) -> dict[str, Finding]:
-    examined = examining.Target(
+    examined = check_target.Target(
         mapping=target.mapping,
         store=S3Objects(),
         bucket=target.bucket,

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora import aws
-from dynaurora.aurora import connect
-from dynaurora.csv_batches import encode_row
+from dynaurora.aurora.connection import connect
+from dynaurora.aws import sdk
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.import_batch import import_batch
 from dynaurora.errors import TerminalError
-from dynaurora.imports import import_batch
-from dynaurora.objects import S3Objects
+from dynaurora.mappings.csv_format import encode_row
 from tests.examples import examples
 from tests.integration.targets import Target, row
 
@@ -34,7 +34,7 @@ BODIES = st.one_of(
 @pytest.fixture
 def one_client(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have one client of S3 for the whole test, as a function has."""
-    monkeypatch.setattr(aws, "client", cache(lambda service: boto3.client(service, config=aws.RETRIES)))
+    monkeypatch.setattr(sdk, "client", cache(lambda service: boto3.client(service, config=sdk.RETRIES)))
 
 
 def test_any_contents(target: Target, one_client: None) -> None:

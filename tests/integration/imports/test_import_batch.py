@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
-from dynaurora import sql
-from dynaurora.aurora import connect
-from dynaurora.batches import IMPORTED, SOURCES, Batch
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import connect
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import IMPORTED, SOURCES, Batch
+from dynaurora.batches.import_batch import import_batch, mark_imported
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.dynamodb.versions import stream_version
 from dynaurora.errors import (
     DynauroraError,
     InvalidBatchError,
@@ -22,12 +26,8 @@ from dynaurora.errors import (
     RowCountError,
     TargetMismatchError,
 )
-from dynaurora.imports import import_batch, mark_imported
-from dynaurora.ledger import IMPORTS
-from dynaurora.mapping import build_mapping
-from dynaurora.objects import S3Objects
-from dynaurora.rows import Row
-from dynaurora.versions import stream_version
+from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.row_mapper import Row
 from tests.integration.targets import Target, TargetFor, row
 
 pytestmark = pytest.mark.integration

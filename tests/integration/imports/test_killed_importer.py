@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dynaurora.batches import Batch
+from dynaurora.batches.batch import Batch
 from tests.integration.targets import Target, row
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backfill.cli import main
-from dynaurora.aurora import connect
+from dynaurora.aurora.connection import connect
 from local.stack import Stack
 from tests.integration.targets import Target, empty
 

@@ -11,11 +11,12 @@ from typing import Any
 import boto3
 import pytest
 
-from dynaurora import preparing, sql
-from dynaurora.aurora import Credentials, connect
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import Credentials, connect
 from dynaurora.errors import ConnectionLostError, PrivilegeError, SecretRotatedError
 from dynaurora.observability import metrics
-from dynaurora.preparing import prepare_database
+from dynaurora.target import prepare_target
+from dynaurora.target.prepare_target import prepare_database
 from tests.integration.targets import Target, empty, row
 from tests.unit.cloudformation import Waiting, serve
 from tests.unit.functions import Context
@@ -196,7 +197,7 @@ def test_an_administrator_who_may_not_create_users_is_told(deployment: Deploymen
 
 
 def test_a_database_that_is_not_there_yet_is_waited_for(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts, real = [], preparing.connect
+    attempts, real = [], prepare_target.connect
 
     def connect_late(*arguments: Any, **options: Any) -> Any:
         attempts.append(arguments)
@@ -204,8 +205,8 @@ def test_a_database_that_is_not_there_yet_is_waited_for(target: Target, monkeypa
             raise ConnectionLostError("It is resuming.")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(preparing, "connect", connect_late)
-    monkeypatch.setattr(preparing, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(prepare_target, "connect", connect_late)
+    monkeypatch.setattr(prepare_target, "PAUSE_SECONDS", 0.01)
     loader = Credentials(f"dynaurora_{secrets.token_hex(6)}", "of the loader")
     prepare_database(target.endpoint, target.administrator, lambda: [loader], target.mapping, wait_seconds=5)
     with real(target.endpoint, target.administrator) as aurora:
@@ -217,8 +218,8 @@ def test_a_database_that_never_comes_is_told(target: Target, monkeypatch: pytest
     def connect_never(*_: Any, **__: Any) -> Any:
         raise ConnectionLostError("It is down.")
 
-    monkeypatch.setattr(preparing, "connect", connect_never)
-    monkeypatch.setattr(preparing, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(prepare_target, "connect", connect_never)
+    monkeypatch.setattr(prepare_target, "PAUSE_SECONDS", 0.01)
     with pytest.raises(ConnectionLostError, match="It is down"):
         prepare_database(
             target.endpoint, target.administrator, lambda: [target.loader], target.mapping, wait_seconds=0.1

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from dynaurora import migrations, sql
-from dynaurora.aurora import connect
+from dynaurora.aurora import migrations, sql
+from dynaurora.aurora.connection import connect
+from dynaurora.aurora.migrations import MIGRATIONS, prepare_target
 from dynaurora.errors import PrivilegeError, TargetMismatchError
-from dynaurora.mapping import load_mapping
-from dynaurora.migrations import MIGRATIONS, prepare_target
+from dynaurora.mappings.mapping import load_mapping
 from tests.integration.targets import Target, TargetFor, row
 from tests.unit.factories import make_mapping
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from dynaurora.aurora import Credentials, Endpoint, connect
-from dynaurora.database import connect_loader
+from dynaurora.aurora.connection import Credentials, Endpoint, connect
+from dynaurora.aurora.loader import connect_loader
+from dynaurora.aurora.secrets import read_candidates
 from dynaurora.errors import ConnectionLostError, MissingSecretError, RotationError, SecretRotatedError
-from dynaurora.examining import CHECKS, YES
 from dynaurora.observability import metrics
-from dynaurora.rotating import FINISH, Rotation, take_step
-from dynaurora.secrets import read_candidates
 from dynaurora.settings import DatabaseSettings
+from dynaurora.target.check_target import CHECKS, YES
+from dynaurora.target.rotate_loader_secret import FINISH, Rotation, take_step
 from tests.integration.imports.test_prepare_function import Deployment
 from tests.integration.targets import Target
 from tests.unit.cloudformation import Waiting, serve

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from dynaurora.aurora import Credentials
+from dynaurora.aurora.connection import Credentials
+from dynaurora.aurora.secrets import read_credentials
 from dynaurora.errors import MissingSecretError
-from dynaurora.secrets import read_credentials
 from tests.integration.targets import Target
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from dynaurora import keys
-from dynaurora.batches import Batch
-from dynaurora.csv_batches import encode_row
-from dynaurora.rows import RowMapper
+from dynaurora.batches.batch import Batch
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.integration.backfill.deployed import MAPPING, Document, make_bad_item, make_item, make_items
 from tests.integration.reprocess.reprocesses import BATCHES, PARKED, Reprocesses
 from tests.unit.factories import click, click_change

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from dynaurora import migrations
-from dynaurora.aurora import Aurora, connect
-from dynaurora.ledger import IMPORTS
-from dynaurora.migrations import MIGRATIONS, Migration, migrate, prepare_target
-from dynaurora.runs import RUNS
+from dynaurora.aurora import migrations
+from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aurora.migrations import MIGRATIONS, Migration, migrate, prepare_target
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.runs.runs import RUNS
 from tests.integration.targets import Target, empty, row
 
 pytestmark = pytest.mark.integration

@@ -6,14 +6,14 @@ import json
 import pytest
 
 from dynaurora import keys
-from dynaurora.aurora import connect
-from dynaurora.batches import Batch
-from dynaurora.converting import MAX_REASONS, OTHER_REASONS
-from dynaurora.csv_batches import encode_row
+from dynaurora.aurora.connection import connect
+from dynaurora.batches.batch import Batch
+from dynaurora.batches.ledger import IMPORTS
 from dynaurora.errors import ReconciliationError
-from dynaurora.ledger import IMPORTS
-from dynaurora.planning import PlannedBatch
-from dynaurora.reconciling import Totals, reconcile_run
+from dynaurora.exports.convert_export import MAX_REASONS, OTHER_REASONS
+from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.exports.reconcile_run import Totals, reconcile_run
+from dynaurora.mappings.csv_format import encode_row
 from tests.integration.targets import Target, row
 from tests.unit.factories import make_plan
 from tests.unit.fakes import InMemoryObjects

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dynaurora.batches import Batch
+from dynaurora.batches.batch import Batch
 from dynaurora.errors import AccessDeniedError, RunConflictError, ThrottledError
-from dynaurora.runs import FAILED, MAX_LISTED, MAX_REASON, RUNNING, STOPPED, SUCCEEDED, Runs
+from dynaurora.runs.runs import FAILED, MAX_LISTED, MAX_REASON, RUNNING, STOPPED, SUCCEEDED, Runs
 from tests.integration.targets import Target, row
 from tests.unit.factories import EXPORT_ARN, make_plan, run_request
 from tests.unit.fakes import InMemoryExecutions

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from dynaurora import sql
-from dynaurora.batches import Batch
-from dynaurora.changes import Change
-from dynaurora.imports import ImportResult
-from dynaurora.mapping import build_mapping
-from dynaurora.objects import S3Objects
-from dynaurora.rows import RowMapper
-from dynaurora.sweeping import Sweep, Sweeper
-from dynaurora.versions import snapshot_version
+from dynaurora.aurora import sql
+from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import Batch
+from dynaurora.batches.import_batch import ImportResult
+from dynaurora.dynamodb.changes import Change
+from dynaurora.dynamodb.versions import snapshot_version
+from dynaurora.exports.plan_sweep import Sweep, Sweeper
+from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.row_mapper import RowMapper
 from tests.integration.targets import Target, TargetFor, row
 from tests.unit.factories import column, make_totals, mapping_document
 
@@ -112,7 +112,7 @@ def test_sweeping_twice_is_harmless(target: Target) -> None:
 
 
 def test_rows_that_a_stopped_sweep_has_deleted_are_known(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dynaurora.sweeping.MAX_BATCH_ITEMS", 2)
+    monkeypatch.setattr("dynaurora.exports.plan_sweep.MAX_BATCH_ITEMS", 2)
     target.import_rows([row(f"k{number}", 1) for number in range(5)])
     first, *_ = json.loads(S3Objects().read(target.bucket, plan(target).key))
     target.import_rows([row("k0", SNAPSHOT + 1)])
@@ -128,7 +128,7 @@ def test_nothing_to_sweep_is_a_plan_without_batches(target: Target) -> None:
 
 
 def test_many_rows_are_swept_in_batches_of_bounded_size(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dynaurora.sweeping.MAX_BATCH_ITEMS", 4)
+    monkeypatch.setattr("dynaurora.exports.plan_sweep.MAX_BATCH_ITEMS", 4)
     target.import_rows([row(f"k{number}", 1) for number in range(9)])
     sweep = plan(target)
     assert (sweep.rows, sweep.batches) == (9, 3)

@@ -1,0 +1,1 @@
+"""Aurora's side: connections, credentials, statements and the system tables."""

@@ -1,0 +1,269 @@
+"""The connection to Aurora MySQL: verified TLS, a strict session, and MySQL's error numbers as our errors.
+
+Nothing else in the project imports the driver. A connection is made for one piece of work and closed with it, so
+that it always has the newest password and the newest address of the writer, and there are never more connections
+than invocations.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+import pymysql.cursors
+
+from dynaurora.errors import (
+    CertificateError,
+    ConnectionLostError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    DeadlockError,
+    DynauroraError,
+    InvalidSettingsError,
+    LockWaitError,
+    MalformedBatchError,
+    ObjectMissingError,
+    PrivilegeError,
+    SecretRotatedError,
+    TargetMismatchError,
+    ThrottledError,
+    TooManyConnectionsError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymysql.connections import Connection
+
+RDS_BUNDLE = Path(__file__).parents[1] / "certificates" / "rds-global-bundle.pem"
+"""The certificate authorities of Amazon RDS; the package that is built for AWS has it."""
+
+CONNECT_TIMEOUT_SECONDS = 10
+READ_TIMEOUT_SECONDS = 280
+"""Below import_batch's timeout in infra/workflows.yaml: a silent server is told as a lost connection, by its name."""
+
+SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'",
+    "SET SESSION time_zone = '+00:00'",
+    # No gap locks: the merge addresses rows by their key, and gap locks between importers only make deadlocks.
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+)
+LOAD_ROLE = "SET ROLE AWS_LOAD_S3_ACCESS"
+"""In Aurora MySQL 3 the privilege to load from S3 is a role, granted once and activated in each session (Amazon
+Aurora User Guide, "Loading data into an Amazon Aurora MySQL DB cluster from text files in an Amazon S3 bucket").
+
+It switches the user's other roles off, so the loader's grants on its tables must be its own and not a role's. MySQL's
+`SET ROLE ALL` would keep them, but MariaDB, where one role at most is active, does not know it."""
+
+ERRORS: dict[type[DynauroraError], frozenset[int]] = {
+    ConnectionLostError: frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 2002, 2003, 2005, 2006})
+    | {2013, 2014, 2055, 3169, 4031},
+    TooManyConnectionsError: frozenset({1040, 1203, 1226}),
+    DatabaseUnavailableError: frozenset({3, 1021, 1026, 1030, 1037, 1038, 1041, 1114, 1135, 1290, 1792})
+    | {1836, 3032, 3100, 3168},
+    DeadlockError: frozenset({1213}),
+    LockWaitError: frozenset({1205, 1206, 3572}),
+    SecretRotatedError: frozenset({1045, 1698}),
+    MalformedBatchError: frozenset({1048, 1261, 1262, 1263, 1264, 1265, 1292, 1300, 1366, 1406, 1411, 1690})
+    | {3140, 3141, 3150, 3151, 3156, 4025},
+    TargetMismatchError: frozenset({1049, 1054, 1136, 1146, 1356, 1364}),
+    PrivilegeError: frozenset({1044, 1142, 1143, 1227, 1370, 1959, 3530}),
+}
+"""Numbers of the MySQL 8.0 Error Message Reference and MariaDB's error codes; 2000 and up are the client's own."""
+S3_ERRORS = frozenset({1871, 63985})
+"""What Aurora MySQL 2 and 3 answer when a load from S3 fails on the S3 side; the message has S3's own reason."""
+S3_URI = re.compile(r"s3[-\w]*://\S+", re.IGNORECASE)
+S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
+    ThrottledError: re.compile(
+        r"(?i)slow ?down|internal ?error|time(d )?out|network connection|service ?unavailable|\b50[03]\b"
+    ),
+    ObjectMissingError: re.compile(r"(?i)no ?such ?(key|bucket)|not ?found|does not exist|\b404\b"),
+    PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
+}
+"""S3's error codes and words, as Aurora repeats them; sorted in this order."""
+DUPLICATE_KEY = 1062
+COUNTED = re.compile(rb": (\d+)")
+"""A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
+
+
+class DuplicateRow(Exception):
+    """A row with this primary key is there already (MySQL 1062)."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the database is and whom to believe that it is the one."""
+
+    host: str
+    port: int
+    ca_pem: str = ""
+    """The certificate authority, PEM; empty for Amazon RDS's own."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A database user."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+class Aurora:
+    """One open connection; every error of its statements is one of ours."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, arguments: tuple[Any, ...] = ()) -> int:
+        """Run a statement and return how many rows it says it affected.
+
+        Raises DuplicateRow, or what `translate_error` names.
+        """
+        with translated_errors(), self._connection.cursor() as cursor:
+            return int(cursor.execute(statement, arguments or None))
+
+    def write_rows(self, statement: str, arguments: tuple[Any, ...] = ()) -> int:
+        """Run a LOAD DATA or an INSERT ... SELECT and return how many rows it wrote, each counted once.
+
+        A row that takes another one's place is affected twice, and named by the second of the counts that the server
+        adds to its answer (MySQL 8.0 Reference Manual, "mysql_info()"). Raises DatabaseError where it adds none.
+        """
+        with translated_errors(), self._connection.cursor() as cursor:
+            affected = int(cursor.execute(statement, arguments or None))
+            message = bytes(cursor._result.message or b"")
+        counts = COUNTED.findall(message)
+        if len(counts) < 2:
+            raise DatabaseError(f"Aurora did not say what became of the rows it wrote; it said {message!r}.")
+        return affected - int(counts[1])
+
+    def query(self, statement: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run a query and return all its rows."""
+        with translated_errors(), self._connection.cursor() as cursor:
+            cursor.execute(statement, arguments or None)
+            return list(cursor.fetchall())
+
+    def stream(self, statement: str, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """Run a query and yield its rows as they come, holding one at a time."""
+        with translated_errors(), self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
+            cursor.execute(statement, arguments or None)
+            yield from cursor
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what is done inside, or undo all of it."""
+        with translated_errors():
+            self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            with suppress(pymysql.MySQLError, OSError):  # a broken connection has been rolled back by the server
+                self._connection.rollback()
+            raise
+        with translated_errors():
+            self._connection.commit()
+
+    def activate_load_role(self) -> None:
+        """Let this session load from S3. Raises PrivilegeError where the user has no such role."""
+        self.execute(LOAD_ROLE)
+
+    @property
+    def server_version(self) -> str:
+        """The server's own name for its version, as `8.0.mysql_aurora.3.08.0` or `10.11.6-MariaDB`."""
+        return str(self._connection.get_server_info())  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def connect(endpoint: Endpoint, credentials: Credentials, *, load_from_s3: bool = False) -> Iterator[Aurora]:
+    """Open a connection with TLS, verify the server, make the session strict, and close it in the end.
+
+    Raises CertificateError, SecretRotatedError where the password is not the user's, PrivilegeError where
+    `load_from_s3` is asked for and the user has no such role, or another error of the tree.
+    """
+    context = _tls_context(endpoint)
+    with translated_errors():
+        connection = pymysql.connect(
+            host=endpoint.host,
+            port=endpoint.port,
+            user=credentials.username,
+            password=credentials.password,
+            ssl=context,
+            charset="utf8mb4",
+            autocommit=False,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            program_name="dynaurora",
+        )
+    with closing(connection):
+        aurora = Aurora(connection)
+        for statement in SESSION:
+            aurora.execute(statement)
+        if load_from_s3:
+            aurora.activate_load_role()
+        yield aurora
+
+
+def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    if not endpoint.ca_pem and not RDS_BUNDLE.exists():
+        raise InvalidSettingsError("DATABASE_CA is empty and this package has no bundle of Amazon RDS's authorities.")
+    try:
+        pem = endpoint.ca_pem or RDS_BUNDLE.read_text("ascii")
+        return ssl.create_default_context(cadata=pem)
+    except ssl.SSLError as error:
+        raise CertificateError(f"DATABASE_CA is not a certificate in PEM: {error}.") from error
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's errors into ours."""
+    try:
+        yield
+    except (pymysql.MySQLError, OSError) as error:
+        raise translate_error(error) from error
+
+
+def translate_error(error: Exception) -> DynauroraError | DuplicateRow:
+    """Return our error for one of the driver's, by MySQL's error number.
+
+    A number that is not in the table is a DatabaseError: unknown is terminal, since a retry would not mend it.
+    """
+    if _is_certificate_error(error):
+        return CertificateError(f"The database's certificate was not accepted: {error}.")
+    number, message = _number_and_message(error)
+    problem = f"Aurora said {number}: {message}."
+    if number == DUPLICATE_KEY:
+        return DuplicateRow(problem)
+    if number in S3_ERRORS:
+        return _s3_error(problem)
+    for cls, numbers in ERRORS.items():
+        if number in numbers:
+            return cls(problem)
+    return DatabaseError(problem)
+
+
+def _number_and_message(error: Exception) -> tuple[int, str]:
+    if isinstance(error, OSError):
+        return 2013, str(error)
+    arguments = error.args
+    if len(arguments) >= 2 and isinstance(arguments[0], int):
+        # The driver reads the number as signed: Aurora's 63985 arrives as -1551.
+        return arguments[0] % 2**16, str(arguments[1])
+    return (0 if isinstance(error, pymysql.err.InterfaceError) else -1), str(error)
+
+
+def _is_certificate_error(error: BaseException) -> bool:
+    original = getattr(error, "original_exception", None) or error
+    return isinstance(original, ssl.SSLCertVerificationError)
+
+
+def _s3_error(problem: str) -> DynauroraError:
+    """Sort what S3 answered to Aurora by S3's own words."""
+    said = S3_URI.sub("", problem)  # an object's name may have any word in it
+    for cls, words in S3_WORDS.items():
+        if words.search(said):
+            return cls(problem)
+    return DatabaseError(problem)

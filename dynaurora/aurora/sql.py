@@ -1,0 +1,236 @@
+"""SQL: every statement on the target's tables, made from its mapping.
+
+Identifiers come from a checked mapping and are quoted in backticks; values are bound. Every statement runs on
+Aurora MySQL 3, MySQL 8 and MariaDB alike; what differs between servers is the name of the key collation, and how a user
+changes a password of theirs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dynaurora.mappings.csv_format import FORMAT_SQL
+from dynaurora.mappings.mapping import INDEX_BYTES
+
+if TYPE_CHECKING:
+    from dynaurora.mappings.mapping import Column, Mapping
+
+STAGED = "_dynaurora_staged"
+"""The temporary table that a batch is loaded into; each connection has its own."""
+PROBE = "_dynaurora_probe"
+"""The one that a line is loaded into, to see whether the server can."""
+VERSION_BYTES = 23
+"""Of a DECIMAL(50,0) (MySQL 8.0 Reference Manual, "Data Type Storage Requirements")."""
+
+
+def quote(name: str) -> str:
+    """Return an identifier in backticks."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def key_collation(server_version: str) -> str:
+    """Return the collation that compares text by bytes and pads nothing, as DynamoDB compares keys.
+
+    `utf8mb4_bin` would not do: it takes "a" and "a " for the same key.
+    """
+    return "utf8mb4_nopad_bin" if _is_mariadb(server_version) else "utf8mb4_0900_bin"
+
+
+def set_own_password(server_version: str) -> str:
+    """Return the statement by which a user, who needs no right for it, gets another password."""
+    return "SET PASSWORD = PASSWORD(%s)" if _is_mariadb(server_version) else "ALTER USER USER() IDENTIFIED BY %s"
+
+
+def create_replica(mapping: Mapping, collation: str) -> str:
+    """Return the statement that creates the table of rows, tombstones and versions."""
+    definitions = [*_definitions(mapping, collation), f"PRIMARY KEY ({_names(mapping.key_columns)})"]
+    return (
+        f"CREATE TABLE IF NOT EXISTS {_table(mapping, mapping.replica)} (\n  "
+        + ",\n  ".join(definitions)
+        + "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
+    )
+
+
+def create_expected(mapping: Mapping, collation: str) -> str:
+    """Return the statement that creates an empty temporary table with the columns and key that the replica has to have.
+
+    The server itself then says how it spells them: `INT` or `int(11)`, JSON as `longtext`.
+    """
+    definitions = [*_definitions(mapping, collation), f"PRIMARY KEY ({_names(mapping.key_columns)})"]
+    return _create_temporary(mapping, definitions)
+
+
+def show_columns(mapping: Mapping, table: str) -> str:
+    """Return the statement that tells a table's columns in order: name, type, collation, whether it takes NULL."""
+    return f"SHOW FULL COLUMNS FROM {_table(mapping, table)}"
+
+
+def show_unique_keys(mapping: Mapping, table: str) -> str:
+    """Return the statement that tells the columns of a table's unique keys, the primary key first."""
+    return f"SHOW INDEX FROM {_table(mapping, table)} WHERE Non_unique = 0"
+
+
+def create_view(mapping: Mapping) -> str:
+    """Return the statement that creates the view of the rows that exist: what people query."""
+    return (
+        f"CREATE OR REPLACE VIEW {_table(mapping, mapping.table)} AS SELECT {_names(mapping.columns)}"
+        f" FROM {_table(mapping, mapping.replica)} WHERE NOT {quote('_deleted')}"
+    )
+
+
+def create_staged(mapping: Mapping, collation: str) -> str:
+    """Return the statement that creates the temporary table a batch is loaded into.
+
+    Its key is the replica's with the version, the newest first: the order of the merge. Where that is longer than a key
+    may be, rows are numbered instead, and sorted by the merge. A table without a key would be numbered too, or refused
+    (`sql_require_primary_key`). It does not end a transaction (MySQL 8.0 Reference Manual, "Statements That Cause an
+    Implicit Commit").
+    """
+    octets = sum(column.type.key_bytes or 0 for column in mapping.key_columns)
+    if octets + VERSION_BYTES > INDEX_BYTES:
+        number = "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
+        return _create_temporary(mapping, [number, *_definitions(mapping, collation)])
+    key = f"PRIMARY KEY ({_names(mapping.key_columns)}, `_version` DESC)"
+    return _create_temporary(mapping, [*_definitions(mapping, collation), key])
+
+
+def load_staged(mapping: Mapping) -> str:
+    """Return the statement that loads a batch's objects; its one parameter is the URI of their manifest.
+
+    Without IGNORE, and in strict SQL mode, a line that does not fit fails the load. REPLACE is for a change that was
+    delivered twice: two lines with the same key and version.
+    """
+    fields = ["`_deleted`", "`_version`"]
+    decoded = []
+    for position, column in enumerate(mapping.columns):
+        if column.type.is_binary:
+            fields.append(f"@field_{position}")
+            decoded.append(f"{quote(column.name)} = FROM_BASE64(@field_{position})")
+        else:
+            fields.append(quote(column.name))
+    return (
+        f"LOAD DATA FROM S3 MANIFEST %s REPLACE INTO TABLE {_table(mapping, STAGED)} CHARACTER SET utf8mb4"
+        f" {FORMAT_SQL} ({', '.join(fields)})" + (f" SET {', '.join(decoded)}" if decoded else "")
+    )
+
+
+def merge_staged(mapping: Mapping) -> str:
+    """Return the statement that brings the staged rows into the replica, the highest version of a key winning.
+
+    Sorted by key, concurrent merges take their row locks in one order and do not deadlock; sorted by version, the
+    newest first, each row is written once at most. `_version` is assigned last, since each assignment sees the ones
+    before it (MySQL 8.0 Reference Manual, "INSERT ... ON DUPLICATE KEY UPDATE Statement").
+    """
+    keys = set(mapping.key_columns)
+    changing = ["_deleted", *(column.name for column in mapping.columns if column not in keys), "_version"]
+    replica, staged = quote(mapping.replica), quote(STAGED)
+    updates = ",\n  ".join(
+        f"{replica}.{name} = IF({staged}.`_version` > {replica}.`_version`, {staged}.{name}, {replica}.{name})"
+        for name in map(quote, changing)
+    )
+    order = "".join(f"{staged}.{quote(column.name)}, " for column in mapping.key_columns) + f"{staged}.`_version` DESC"
+    fields = ", ".join(f"{staged}.{quote(name)}" for name in _field_names(mapping))
+    return (
+        f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, _field_names(mapping)))})\n"
+        f"SELECT {fields} FROM {_table(mapping, STAGED)} AS {staged} ORDER BY {order}\n"
+        f"ON DUPLICATE KEY UPDATE\n  {updates}"
+    )
+
+
+def select_oldest_version(mapping: Mapping) -> str:
+    """Return the query for the lowest version of the staged rows."""
+    return f"SELECT MIN({quote('_version')}) FROM {_table(mapping, STAGED)}"
+
+
+def drop_staged(mapping: Mapping) -> str:
+    """Return the statement that drops the temporary table; like creating it, it does not end a transaction."""
+    return f"DROP TEMPORARY TABLE IF EXISTS {_table(mapping, STAGED)}"
+
+
+def select_rows(mapping: Mapping) -> str:
+    """Return the statement that reads the view's rows in the order of their keys."""
+    table = _table(mapping, mapping.table)
+    return f"SELECT {_names(mapping.columns)} FROM {table} ORDER BY {_names(mapping.key_columns)}"
+
+
+def select_older_keys(mapping: Mapping) -> str:
+    """Return the query for the keys of the rows that exist and are below a version, its one parameter.
+
+    Keys are as a batch's fields have them: text, and base64 of what is binary, which MySQL breaks into lines.
+    """
+    fields = (
+        rf"REPLACE(TO_BASE64({quote(column.name)}), '\n', '')"
+        if column.type.is_binary
+        else f"CAST({quote(column.name)} AS CHAR)"
+        for column in mapping.key_columns
+    )
+    return (
+        f"SELECT {', '.join(fields)} FROM {_table(mapping, mapping.replica)}"
+        f" WHERE NOT {quote('_deleted')} AND {quote('_version')} < %s ORDER BY {_names(mapping.key_columns)}"
+    )
+
+
+def select_nothing(mapping: Mapping) -> str:
+    """Return a query of the view that gives no row: it fails where the view is missing or is another one."""
+    return f"SELECT {_names(mapping.columns)} FROM {_table(mapping, mapping.table)} LIMIT 0"
+
+
+def change_nothing(mapping: Mapping) -> list[str]:
+    """Return statements that take the rights of an import and change no row."""
+    replica = _table(mapping, mapping.replica)
+    fields = ", ".join(map(quote, _field_names(mapping)))
+    return [
+        f"INSERT INTO {replica} ({fields}) SELECT {fields} FROM {replica} WHERE FALSE",
+        f"UPDATE {replica} SET `_version` = `_version` WHERE FALSE",
+        f"DELETE FROM {replica} WHERE FALSE",
+    ]
+
+
+def create_probe(mapping: Mapping) -> str:
+    """Return the statement that creates a temporary table for one number."""
+    return f"CREATE TEMPORARY TABLE {_table(mapping, PROBE)} (`value` INT NOT NULL PRIMARY KEY)"
+
+
+def load_probe(mapping: Mapping) -> str:
+    """Return the statement that loads numbers into it; its one parameter is the URI of their manifest."""
+    return f"LOAD DATA FROM S3 MANIFEST %s INTO TABLE {_table(mapping, PROBE)} {FORMAT_SQL} (`value`)"
+
+
+def _create_temporary(mapping: Mapping, definitions: list[str]) -> str:
+    return (
+        f"CREATE TEMPORARY TABLE {_table(mapping, STAGED)} (\n  "
+        + ",\n  ".join(definitions)
+        + "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
+    )
+
+
+def _definitions(mapping: Mapping, collation: str) -> list[str]:
+    return [
+        "`_deleted` BOOLEAN NOT NULL",
+        "`_version` DECIMAL(50,0) NOT NULL",
+        *(_definition(column, collation if column in mapping.key_columns else None) for column in mapping.columns),
+    ]
+
+
+def _definition(column: Column, key_collation: str | None) -> str:
+    definition = f"{quote(column.name)} {column.type.sql}"
+    if key_collation is None:
+        return f"{definition} NULL"  # said aloud: a TIMESTAMP would otherwise be NOT NULL on some servers
+    collated = f" CHARACTER SET utf8mb4 COLLATE {key_collation}" if column.type.is_text else ""
+    return f"{definition}{collated} NOT NULL"
+
+
+def _is_mariadb(server_version: str) -> bool:
+    return "mariadb" in server_version.lower()
+
+
+def _field_names(mapping: Mapping) -> list[str]:
+    return ["_deleted", "_version", *(column.name for column in mapping.columns)]
+
+
+def _names(columns: tuple[Column, ...]) -> str:
+    return ", ".join(quote(column.name) for column in columns)
+
+
+def _table(mapping: Mapping, name: str) -> str:
+    return f"{quote(mapping.database)}.{quote(name)}"

@@ -1,0 +1,1 @@
+"""AWS's services: calls, their errors translated, and what answers CloudFormation."""

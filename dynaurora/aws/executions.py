@@ -1,0 +1,37 @@
+"""Executions of state machines, as far as the functions ask about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from dynaurora.aws import sdk
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class StepFunctionsExecutions:
+    """The real ones."""
+
+    def is_running(self, arn: str) -> bool:
+        """Tell whether an execution still runs; one that is not known does not."""
+        try:
+            with sdk.translated_errors():
+                status: str = sdk.client("stepfunctions").describe_execution(executionArn=arn)["status"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return False
+            raise
+        return status in {"RUNNING", "PENDING_REDRIVE"}
+
+    def count_running(self, machine_arn: str, before: datetime) -> int:
+        """Return how many executions of a state machine have been running since before a time."""
+        with sdk.translated_errors():
+            pages = (
+                sdk.client("stepfunctions")
+                .get_paginator("list_executions")
+                .paginate(stateMachineArn=machine_arn, statusFilter="RUNNING")
+            )
+            return sum(execution["startDate"] < before for page in pages for execution in page["executions"])

@@ -1,0 +1,1 @@
+"""Batches: what one import applies, and its row in the ledger."""

@@ -1,0 +1,1 @@
+"""DynamoDB's side: attributes, changes and their versions, tables and streams."""

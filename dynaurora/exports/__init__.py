@@ -1,0 +1,1 @@
+"""Exports: checked, planned, converted, accounted for."""

@@ -1,0 +1,225 @@
+"""Converting an export's data files into one CSV batch, as a stream: memory does not grow with the files.
+
+    object → gunzip → lines → rows → CSV, uploaded in parts
+                                └──▶ records that the mapping refuses → the failed prefix
+
+A file counts only if its MD5 and its number of items are the manifest's; otherwise nothing of the batch is left
+behind, and nothing of it is imported. A batch is converted once: its descriptor is written beside it when it is
+whole, and whoever converts that batch again is given it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dynaurora import keys
+from dynaurora.aws.objects import aborting, read_or_none
+from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.dynamodb.attributes import load_json
+from dynaurora.dynamodb.changes import Change, encode_change
+from dynaurora.dynamodb.versions import snapshot_version
+from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
+from dynaurora.exports.gzip_lines import GzipError, read_lines
+from dynaurora.exports.manifests import md5_text
+from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
+from dynaurora.mappings.reasons import name_reason
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from dynaurora.aws.objects import ObjectStore, Upload
+    from dynaurora.exports.manifests import DataFile
+    from dynaurora.exports.plan_backfill import PlannedBatch
+    from dynaurora.mappings.row_mapper import Row, RowMapper
+
+MAX_REASONS = 50
+"""Most reasons that a batch's descriptor counts apart; a path may have an index in it, so there can be very many."""
+OTHER_REASONS = "other reasons"
+
+
+@dataclass(slots=True)
+class Converted:
+    """What converting has done so far."""
+
+    items: int = 0
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Refused items, by the first reason of each."""
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """The refused items by reason: the most frequent ones, and all others as one."""
+        return count_apart(self.reasons)
+
+
+def count_apart(reasons: Counter[str]) -> dict[str, int]:
+    """Return counts by reason that fit into a descriptor: the most frequent ones, and all others as one."""
+    counted = dict(reasons.most_common(MAX_REASONS))
+    counted.pop(OTHER_REASONS, None)  # where counts that have others already are counted together
+    others = reasons.total() - sum(counted.values())
+    return {**counted, OTHER_REASONS: others} if others else counted
+
+
+class HashingReader(io.RawIOBase):
+    """A stream that hashes what is read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream: Any = stream
+        self._digest = hashlib.md5(usedforsecurity=False)
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what fits into a buffer, hash it, and return how much it was."""
+        size: int = self._stream.readinto(buffer)
+        self._digest.update(memoryview(buffer)[:size])
+        return size
+
+    def finish(self) -> str:
+        """Read what is left and return the MD5 of everything, as manifests write it."""
+        buffer = bytearray(1 << 16)
+        while self.readinto(buffer):
+            pass
+        return md5_text(self._digest.digest())
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Converts the batches of one run."""
+
+    mapper: RowMapper
+    store: ObjectStore
+    bucket: str
+    """The landing bucket."""
+    export_bucket: str
+    run: str
+    export_second: int
+    function_arn: str
+
+    def convert_once(self, planned: PlannedBatch) -> Batch:
+        """Return the batch of a planned one, as it was converted before or is converted now.
+
+        Raises what `convert` raises.
+        """
+        fingerprint = self._fingerprint(planned)
+        key = keys.backfill_descriptor(self.mapper.mapping.name, self.run, planned.number)
+        earlier = self._read_earlier(key, fingerprint)
+        if earlier is not None:
+            return earlier
+        batch = self.convert(planned)
+        self.store.write(self.bucket, key, json.dumps({"fingerprint": fingerprint, "batch": batch.as_dict()}).encode())
+        return batch
+
+    def _fingerprint(self, planned: PlannedBatch) -> str:
+        """Return a digest of all that decides what a planned batch becomes."""
+        parts = [self.mapper.mapping.digest, self.export_second, self.export_bucket, asdict(planned)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _read_earlier(self, key: str, fingerprint: str) -> Batch | None:
+        """Return the batch that was converted from the very same before, if all of it is still there."""
+        document = json.loads(read_or_none(self.store, self.bucket, key) or b"{}")
+        if document.get("fingerprint") != fingerprint:
+            return None
+        batch = Batch.from_event(document)
+        try:
+            whole = all(self.store.tail(item.bucket, item.key).etag == item.etag for item in batch.objects)
+        except ObjectMissingError:
+            return None  # it has expired: what is imported may
+        return batch if whole else None
+
+    def convert(self, planned: PlannedBatch) -> Batch:
+        """Write a planned batch's CSV and its refused records; return the batch to import.
+
+        Converting again writes the same objects. Raises ChecksumMismatchError, InvalidExportError or
+        ObjectMissingError, naming the file.
+        """
+        converted = Converted()
+        name = self.mapper.mapping.name
+        csv_key = keys.backfill_batch(name, self.run, planned.number)
+        rejected_key = keys.backfill_rejects(name, self.run, planned.number)
+        with aborting(self.store.upload(self.bucket, csv_key)) as csv:
+            with aborting(self.store.upload(self.bucket, rejected_key)) as rejects:
+                for file in planned.files:
+                    self._convert_file(file, csv, rejects, converted)
+                if converted.reasons:
+                    rejects.complete()
+            etag = csv.complete()
+        item = BatchObject(self.bucket, csv_key, etag, csv.size)
+        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected)
+
+    def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
+        place = f"s3://{self.export_bucket}/{file.key}"
+        source = HashingReader(self.store.open(self.export_bucket, file.key))
+        before, read = converted.items, 0
+        try:
+            for lines in read_lines(source):
+                csv.write(self._convert_lines(lines, f"{place} line", read + 1, rejects, converted))
+                read += len(lines)
+        except (EOFError, gzip.BadGzipFile, GzipError) as error:
+            raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
+        md5, items = source.finish(), converted.items - before
+        if md5 != file.md5:
+            raise ChecksumMismatchError(f"{place} has the MD5 {md5}, and its manifest says {file.md5}.")
+        if items != file.items:
+            raise InvalidExportError(f"{place} has {items} items, and its manifest says {file.items}.")
+
+    def _convert_lines(
+        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+    ) -> bytes:
+        """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
+
+        def map_plainly(index: int) -> Row | None:
+            if not lines[index].strip():
+                converted.items -= 1
+                converted.rows -= 1
+                return None
+            row = self._map_item(read_item(lines[index], f"{place} {first + index}"), rejects, converted)
+            converted.rows -= row is None
+            return row
+
+        converted.items += len(lines)
+        converted.rows += len(lines)
+        version = snapshot_version(self.export_second)
+        return self.mapper.writer.write_items(lines, version, self.export_second * 1000, map_plainly)
+
+    def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
+        """Return the row of an item, or None where the mapping refuses it, which is written down."""
+        names = self.mapper.mapping.key_attributes
+        version = snapshot_version(self.export_second)
+        change = Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+        try:
+            return self.mapper.row(change)
+        except RejectedChange as error:
+            converted.reasons[name_reason(error.reasons[0])] += 1
+            rejects.write(encode_failed_record(self._failed_record(change, error)))
+            return None
+
+    def _failed_record(self, change: Change, error: RejectedChange) -> FailedRecord:
+        return FailedRecord(
+            data=encode_change(change),
+            error_code=REJECTED,
+            error_message=error.problem,
+            attempts=0,
+            failed_at_ms=now_ms(),
+            function_arn=self.function_arn,
+        )
+
+
+def read_item(line: bytes, place: str) -> dict[str, Any]:
+    """Return the item of a data file's line. Raises InvalidExportError where it is none."""
+    try:
+        item: dict[str, Any] = load_json(line)["Item"]
+        if type(item) is not dict:
+            raise TypeError("Item is no object")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidExportError(f"{place} is not an item: {type(error).__name__} {error}.") from error
+    return item

@@ -1,0 +1,197 @@
+"""Planning a backfill: an export's data files, grouped into batches of bounded size.
+
+The plan is one JSON array in S3, an object for each batch, which the Distributed Map reads:
+
+    {"number": 1, "items": 18000, "files": [{"key": "…", "items": 9000, "md5": "…"}, …]}
+
+Files are never split, and taken in the order of the manifest. A run is planned once: what the plan comes to is
+written beside it when it is whole, and whoever plans that run again is given it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dynaurora import keys
+from dynaurora.aws.objects import read_or_none
+from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
+from dynaurora.errors import InvalidExportError, NotReadyError
+from dynaurora.exports.manifests import DataFile, read_data_files, read_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.exports.manifests import ExportSummary
+
+MAX_BATCH_ITEMS = 50_000
+"""Of one batch. A file with more is a batch of its own."""
+MAX_BATCH_BYTES = 512 * 1024 * 1024
+"""Of one batch's items, by their average size: so much is converted and loaded well within the functions' time."""
+MAX_BATCH_FILES = 64
+"""Keeps a plan's entry, and with it a state's input, to a few KiB of the 256 that Step Functions allows; with the
+longest keys that S3 takes, to 192."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """One batch of a plan: one convert and one import."""
+
+    number: int
+    items: int
+    files: tuple[DataFile, ...]
+
+    @classmethod
+    def from_dict(cls, document: Any) -> PlannedBatch:
+        """Return the batch that an entry of a plan describes. Raises InvalidExportError."""
+        try:
+            files = tuple(
+                DataFile(str(file["key"]), int(file["items"]), str(file["md5"])) for file in document["files"]
+            )
+            return cls(int(document["number"]), int(document["items"]), files)
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            raise InvalidExportError(f"An entry of the plan lacks a field, or has a wrong one: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a plan comes to; the batches themselves are in its object."""
+
+    bucket: str
+    key: str
+    export_arn: str
+    export_second: int
+    export_bucket: str
+    items: int
+    billed_bytes: int
+    files: int
+    files_empty: int
+    batches: int
+    warnings: list[str] = field(default_factory=list)
+    """What may be wrong with the export, for a person to judge."""
+
+    @classmethod
+    def from_dict(cls, document: Any) -> Plan:
+        """Return the plan of `asdict`. Raises InvalidExportError."""
+        try:
+            return cls(**document)
+        except TypeError as error:
+            raise InvalidExportError(f"What the plan comes to lacks a field, or has a wrong one: {error}.") from error
+
+
+def read_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan | None:
+    """Return what the plan of a run comes to, or None where the run is not planned yet."""
+    body = read_or_none(store, bucket, keys.planned(mapping, run))
+    return None if body is None else Plan.from_dict(json.loads(body))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTimes:
+    """Since when the table's changes have been on their way, in seconds of Unix time; None where nobody said."""
+
+    enabled_at: float | None = None
+    """When the stream was switched on."""
+    mapping_changed_at: float | None = None
+    """When the event source mapping was last changed, enabled or disabled."""
+    has_margin: bool = False
+    """Whether the export was made when the stream had been on for long enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportToPlan:
+    """The export to plan, and what it must fit."""
+
+    bucket: str
+    summary_key: str
+    table_arn: str
+    """The table that is replicated."""
+    stream: StreamTimes = StreamTimes()
+
+
+def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, export: ExportToPlan) -> Plan:
+    """Write the plan of a run to the landing bucket and return what it comes to.
+
+    Raises InvalidExportError where the export is of another table, or its manifests contradict each other, and
+    NotReadyError where it is older than the stream.
+    """
+    warnings = list[str]()
+    summary = read_summary(store, export.bucket, export.summary_key, warnings.append)
+    if summary.table_arn != export.table_arn:
+        problem = f"The export {summary.export_arn} is of {summary.table_arn}, and not of {export.table_arn}."
+        raise InvalidExportError(problem)
+    warnings += check_times(summary, export.stream)
+    files = list(read_data_files(store, summary, warnings.append))
+    items = sum(file.items for file in files)
+    if items != summary.items:
+        raise InvalidExportError(f"The export's files have {items} items, and its summary says {summary.items}.")
+    if len({file.key for file in files}) < len(files):
+        raise InvalidExportError(f"{summary.files_key} lists a data file twice.")
+    max_items = bound_items(items, summary.billed_bytes)
+    batches = list(group_files((file for file in files if file.items), max_items))
+    key = keys.plan(mapping, run)
+    store.write(bucket, key, json.dumps([asdict(batch) for batch in batches], separators=(",", ":")).encode())
+    plan = Plan(
+        bucket=bucket,
+        key=key,
+        export_arn=summary.export_arn,
+        export_second=summary.export_second,
+        export_bucket=summary.bucket,
+        items=items,
+        billed_bytes=summary.billed_bytes,
+        files=len(files),
+        files_empty=sum(not file.items for file in files),
+        batches=len(batches),
+        warnings=warnings,
+    )
+    store.write(bucket, keys.planned(mapping, run), json.dumps(asdict(plan)).encode())
+    return plan
+
+
+def check_times(summary: ExportSummary, stream: StreamTimes) -> Iterator[str]:
+    """Yield what is doubtful about an export's time; raise NotReadyError where changes are certainly missing."""
+    exported = summary.export_second
+    if stream.enabled_at is not None and exported < int(stream.enabled_at):
+        raise NotReadyError(
+            f"The export {summary.export_arn} is of {show(exported)}, before the table's stream was switched on at"
+            f" {show(stream.enabled_at)}: changes made in between are in neither. Export again."
+        )
+    if stream.has_margin:
+        return
+    if stream.enabled_at is not None and exported < stream.enabled_at + SNAPSHOT_MARGIN_SECONDS:
+        yield (
+            f"The export is of {show(exported)}, and the stream was switched on at {show(stream.enabled_at)}: an item"
+            " that was changed within the minute before that may be missing."
+        )
+    if stream.mapping_changed_at is not None and exported < stream.mapping_changed_at:
+        yield (
+            f"The export is of {show(exported)}, and the event source mapping was changed at"
+            f" {show(stream.mapping_changed_at)}: if it had been disabled for more than a day, changes are missing."
+        )
+
+
+def show(second: float) -> str:
+    """Return a time as messages write it."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def bound_items(items: int, billed_bytes: int) -> int:
+    """Return how many items a batch may have: fewer than MAX_BATCH_ITEMS where they are large on average."""
+    if not items or not billed_bytes:
+        return MAX_BATCH_ITEMS
+    return max(1, min(MAX_BATCH_ITEMS, MAX_BATCH_BYTES * items // billed_bytes))
+
+
+def group_files(files: Iterable[DataFile], max_items: int = MAX_BATCH_ITEMS) -> Iterator[PlannedBatch]:
+    """Yield the files in batches of at most `max_items` items and MAX_BATCH_FILES files, numbered from 1."""
+    number, items, group = 1, 0, list[DataFile]()
+    for file in files:
+        if group and (items + file.items > max_items or len(group) == MAX_BATCH_FILES):
+            yield PlannedBatch(number, items, tuple(group))
+            number, items, group = number + 1, 0, []
+        group.append(file)
+        items += file.items
+    if group:
+        yield PlannedBatch(number, items, tuple(group))

@@ -1,0 +1,124 @@
+"""Reconciling: what a run exported against what became of it, to the item, from the ledger.
+
+    exported = imported + already newer + rejected
+
+*Imported* items are rows that the snapshot brought into the replica; *already newer* are those of which the replica had
+this version already, or a later one; *rejected* are kept under the failed prefix with their reasons. Where batches
+failed, their items are left over, and nothing else may be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dynaurora import keys
+from dynaurora.aurora.sql import quote
+from dynaurora.batches.ledger import IMPORTS
+from dynaurora.errors import ReconciliationError
+from dynaurora.exports.convert_export import count_apart
+from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.runs.runs import BACKFILL
+
+if TYPE_CHECKING:
+    from dynaurora.aurora.connection import Aurora
+    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.exports.plan_backfill import Plan
+    from dynaurora.mappings.mapping import Mapping
+
+OF_RUN = "run = %s AND mapping = %s AND source = %s"
+"""The ledger's rows of one run: its id is one of its mapping's only."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a run came to: items, but for batches and seconds."""
+
+    exported: int
+    imported: int
+    already_newer: int
+    rejected: int
+    rejected_reasons: dict[str, int]
+    """Rejected items by the first reason of each, most frequent first."""
+    unaccounted: int
+    """Items of batches that failed."""
+    batches_planned: int
+    batches_imported: int
+    batches_failed: int
+    """Batches that are not in the ledger."""
+    retries: int
+    """How often imports were tried again before they succeeded."""
+    import_seconds: float
+    """The imports' durations together."""
+
+
+def reconcile_run(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> Totals:
+    """Return what a run came to.
+
+    Raises ReconciliationError where the items without an account are not, to the item, those of failed batches, or
+    where there are more batches than were planned.
+    """
+    totals = read_totals(aurora, mapping, run, plan)
+    missing = count_missing(aurora, mapping, run, plan, store) if totals.batches_failed else 0
+    if totals.unaccounted != missing or totals.batches_failed < 0:
+        raise ReconciliationError(
+            f"Run {run} exported {totals.exported} items in {totals.batches_planned} batches. Of them"
+            f" {totals.imported} imported, {totals.already_newer} already newer and {totals.rejected} rejected,"
+            f" in {totals.batches_imported} batches, leave {totals.unaccounted} without an account, where the batches"
+            f" that failed have {missing}."
+        )
+    return totals
+
+
+def count_missing(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> int:
+    """Return the items of the planned batches that are not in the ledger."""
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
+    in_ledger = {
+        item["key"]
+        for (objects,) in aurora.stream(f"SELECT objects FROM {table} WHERE {OF_RUN}", (run, mapping.name, BACKFILL))
+        for item in json.loads(objects)
+    }
+    planned = map(PlannedBatch.from_dict, json.loads(store.read(plan.bucket, plan.key)))
+    return sum(
+        batch.items for batch in planned if keys.backfill_batch(mapping.name, run, batch.number) not in in_ledger
+    )
+
+
+def count_swept(aurora: Aurora, mapping: Mapping, run: str) -> int:
+    """Return how many rows the sweep of a run has deleted so far."""
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
+    ((rows,),) = aurora.query(
+        f"SELECT COALESCE(SUM(rows_changed), 0) FROM {table} WHERE {OF_RUN}", (run, mapping.name, "sweep")
+    )
+    return int(rows)
+
+
+def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan) -> Totals:
+    """Return what the ledger says of a run."""
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
+    ((batches, staged, changed, rejected, retries, seconds),) = aurora.query(
+        "SELECT COUNT(*), COALESCE(SUM(rows_staged), 0), COALESCE(SUM(rows_changed), 0),"
+        " COALESCE(SUM(rows_rejected), 0), COALESCE(SUM(retries), 0),"
+        " COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, started_at, finished_at)), 0) / 1000000"
+        f" FROM {table} WHERE {OF_RUN}",
+        (run, mapping.name, BACKFILL),
+    )
+    reasons: Counter[str] = Counter()
+    refused = f"SELECT rejected FROM {table} WHERE {OF_RUN} AND rejected IS NOT NULL"
+    for (counts,) in aurora.stream(refused, (run, mapping.name, BACKFILL)):
+        reasons.update(json.loads(counts))
+    return Totals(
+        exported=plan.items,
+        imported=int(changed),
+        already_newer=int(staged - changed),
+        rejected=int(rejected),
+        rejected_reasons=count_apart(reasons),
+        unaccounted=plan.items - int(staged) - int(rejected),
+        batches_planned=plan.batches,
+        batches_imported=int(batches),
+        batches_failed=plan.batches - int(batches),
+        retries=int(retries),
+        import_seconds=float(seconds),
+    )

@@ -1,0 +1,1 @@
+"""Failures: records and batches that are kept, taken up again, and settled."""

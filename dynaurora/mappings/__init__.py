@@ -1,0 +1,1 @@
+"""Mappings: documents, columns, and what turns changes into rows of CSV."""

@@ -1,0 +1,84 @@
+"""What a mapping file has to be, by JSON Schema: its own shape, and the schema of items in it.
+
+Apart from `dynaurora.mappings.mapping`, since `jsonschema` takes longer to import than all the rest of a function. A
+package's mappings were checked when it was built.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, best_match
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from dynaurora.errors import InvalidMappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from referencing._core import Resolver
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+REFERENCES = {"$ref", "$dynamicRef"}
+SCHEMA_FILE = Path(__file__).parents[1] / "mapping.schema.json"
+
+
+def check_document(document: Any, file_name: str) -> None:
+    """Check a parsed mapping file.
+
+    Raises InvalidMappingError for the first thing that does not hold, naming the path inside the file.
+    """
+    error = best_match(Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8"))).iter_errors(document))
+    if error:
+        _fail(file_name, error.json_path, error.message)
+    schema = document["schema"]
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        _fail(file_name, error.json_path.replace("$", "$.schema", 1), error.message)
+    if isinstance(schema, dict):
+        dialect = schema.get("$schema", DRAFT)
+        if dialect.rstrip("#") != DRAFT:
+            _fail(file_name, "$.schema.$schema", f"{dialect!r} is not the dialect of mappings, {DRAFT}")
+        _check_references(DRAFT202012.create_resource(schema), file_name)
+
+
+def _check_references(root: Resource[Any], file_name: str) -> None:
+    """Refuse a reference that leaves the file, or leads nowhere: it would fail with the first record."""
+    paths = dict(_object_paths(root.contents, "$.schema"))
+    pending = [(root, Registry().resolver_with_root(root))]
+    while pending:
+        resource, resolver = pending.pop()
+        for keyword in REFERENCES & resource.contents.keys() if isinstance(resource.contents, dict) else ():
+            path = f"{paths[id(resource.contents)]}.{keyword}"
+            _check_reference(resolver, resource.contents[keyword], file_name, path)
+        pending += [(child, resolver.in_subresource(child)) for child in resource.subresources()]
+
+
+def _check_reference(resolver: Resolver[Any], reference: str, file_name: str, path: str) -> None:
+    if not reference.startswith("#"):
+        _fail(file_name, path, f"{reference!r} leads out of the file; only references as '#/$defs/name' are followed")
+    try:
+        resolver.lookup(reference)
+    except Unresolvable:
+        _fail(file_name, path, f"{reference!r} leads nowhere")
+
+
+def _object_paths(value: Any, path: str) -> Iterator[tuple[int, str]]:
+    """Yield the identity of each object inside of a parsed file, with its path."""
+    if isinstance(value, dict):
+        yield id(value), path
+        for name, member in value.items():
+            yield from _object_paths(member, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _object_paths(member, f"{path}[{index}]")
+
+
+def _fail(file_name: str, path: str, problem: str) -> NoReturn:
+    raise InvalidMappingError(f"{file_name} at {path}: {problem}.")

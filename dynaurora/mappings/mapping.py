@@ -1,0 +1,280 @@
+"""Mappings: which DynamoDB table becomes which Aurora table, and how.
+
+A mapping is one JSON file, `dynaurora/tables/<name>.json`, checked against `mapping.schema.json` and against
+itself when it is loaded; nothing is served from a mapping that does not hold. It is the only place that names of
+tables and columns come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jmespath
+
+from dynaurora.errors import InvalidMappingError, UnknownMappingError
+from dynaurora.mappings.columns import ColumnType, parse_type
+from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+
+TABLES = Path(__file__).parents[1] / "tables"
+CHECKED_FILE = Path(__file__).parents[1] / "checked_mappings.json"
+"""In a package: the SHA-256 of each mapping file that was checked when the package was built, by the mapping's name."""
+
+CHANGED_AT_MS = "@changed_at_ms"
+"""The `from` of a column that takes the change's own time, in milliseconds of Unix time."""
+UNMAPPED = "@unmapped"
+"""The `from` of the column of unmapped attributes, which no mapping file can write."""
+SYSTEM_COLUMNS = ("_deleted", "_version", "_row")
+"""Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
+RESERVED_PREFIX = "_dynaurora"
+"""The system tables' names begin with it."""
+INDEX_BYTES = 3072
+"""The largest key of an InnoDB index with DYNAMIC rows (MySQL 8.0 Reference Manual, "InnoDB Limits")."""
+ROW_BYTES = 65_535
+"""The largest row of any MySQL table, the contents of TEXT, BLOB and JSON not counted (MySQL 8.0 Reference Manual,
+"Limits on Table Column Count and Row Size")."""
+SYSTEM_BYTES = 32
+"""What the columns of `SYSTEM_COLUMNS` take of them."""
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the target: its name, its type and where in the plain item its value is."""
+
+    name: str
+    type: ColumnType
+    source: str
+    """A JMESPath expression, or `@changed_at_ms`."""
+
+    @cached_property
+    def path(self) -> tuple[str, ...] | None:
+        """The names that lead to the value, where the expression is nothing more than that."""
+        return tuple(self.source.split(".")) if PLAIN_PATH.fullmatch(self.source) else None
+
+    @cached_property
+    def attribute(self) -> str | None:
+        """The one attribute that the column takes as it is; None where the expression is more than its name.
+
+        A name that JMESPath cannot write plainly is quoted in it: `"user-id"`.
+        """
+        if self.source == CHANGED_AT_MS or self.source == UNMAPPED:
+            return None
+        parsed = jmespath.compile(self.source).parsed
+        return str(parsed["value"]) if parsed["type"] == "field" else None
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A checked mapping."""
+
+    name: str
+    source_table: str
+    partition_key: str
+    sort_key: str | None
+    json_attributes: frozenset[str]
+    schema: dict[str, Any] | bool
+    database: str
+    table: str
+    """The view that people query."""
+    columns: tuple[Column, ...]
+    """In the file's order, then the column of unmapped attributes where there is one."""
+    unmapped: str
+    """`ignore`, `reject`, or `column`: then the last of `columns` takes them."""
+
+    @property
+    def replica(self) -> str:
+        """The table behind the view, which also holds tombstones and versions."""
+        return f"{self.table}__replica"
+
+    @cached_property
+    def key_attributes(self) -> tuple[str, ...]:
+        """The names of the item's key attributes, partition key first."""
+        return (self.partition_key, *([self.sort_key] if self.sort_key else []))
+
+    @cached_property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The columns of the primary key, in the order of the item's key attributes."""
+        takers = {column.attribute: column for column in self.columns}
+        return tuple(takers[attribute] for attribute in self.key_attributes)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all that decides what becomes of an item: mappings that share it make the same rows."""
+        columns = [(column.name, column.type.sql, column.source) for column in self.columns]
+        source = self.source_table, self.key_attributes, sorted(self.json_attributes), self.schema
+        target = self.database, self.table, columns, self.unmapped
+        return hashlib.sha256(json.dumps([source, target], default=str, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def validator(self) -> Draft202012Validator:
+        """What decides whether a plain item fits the mapping's schema; formats are checked, as their draft has them."""
+        from jsonschema import Draft202012Validator  # here, since it takes long and most mappings do without
+
+        return Draft202012Validator(self.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def mapping_names() -> list[str]:
+    """Return the names of the mappings in the package."""
+    return sorted(path.stem for path in TABLES.glob("*.json"))
+
+
+@cache
+def load_mapping(name: str) -> Mapping:
+    """Return the package's mapping of that name.
+
+    Raises UnknownMappingError, or InvalidMappingError where its file does not hold.
+    """
+    if not NAME.fullmatch(name) or name not in mapping_names():
+        raise UnknownMappingError(f"No mapping is named {name!r}; there are: {', '.join(mapping_names())}.")
+    path = TABLES / f"{name}.json"
+    return load_mapping_file(path, is_checked=_read_checked().get(name) == file_digest(path))
+
+
+def load_mapping_file(path: Path, *, is_checked: bool = False) -> Mapping:
+    """Return the mapping in a file; its name is the file's. `is_checked` as for `build_mapping`.
+
+    Raises InvalidMappingError, naming the path inside the file.
+    """
+    try:
+        document = json.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidMappingError(f"{path.name} cannot be read as JSON: {error}.") from error
+    return build_mapping(path.stem, document, path.name, is_checked=is_checked)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a mapping file, as CHECKED_FILE has it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_checked() -> dict[str, str]:
+    checked: dict[str, str] = json.loads(CHECKED_FILE.read_bytes()) if CHECKED_FILE.exists() else {}
+    return checked
+
+
+def build_mapping(name: str, document: Any, file_name: str = "mapping", *, is_checked: bool = False) -> Mapping:
+    """Return the mapping that a parsed file describes.
+
+    `is_checked` says that this very file was held against `dynaurora.mappings.files` before. Raises
+    InvalidMappingError, naming the path inside the file.
+    """
+    checks = _Checks(file_name)
+    try:
+        return _build(name, document, checks, is_checked=is_checked)
+    except RecursionError:
+        checks.fail("$", "it is nested too deep")
+        raise
+
+
+def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool) -> Mapping:
+    if not NAME.fullmatch(name):
+        checks.fail("$", f"a mapping's name is lower case, digits and underscores, not {name!r}")
+    if not is_checked:
+        from dynaurora.mappings.files import check_document  # here, since it takes long
+
+        check_document(document, checks.file_name)
+    source, target = document["source"], document["target"]
+    unmapped = target.get("unmapped", "ignore")
+    columns = [
+        Column(column["name"], checks.column_type(index, column["type"]), column["from"])
+        for index, column in enumerate(target["columns"])
+    ]
+    if isinstance(unmapped, dict):
+        columns.append(Column(unmapped["column"], parse_type("JSON"), UNMAPPED))
+    mapping = Mapping(
+        name=name,
+        source_table=source["table"],
+        partition_key=source["partition_key"],
+        sort_key=source.get("sort_key"),
+        json_attributes=frozenset(source.get("json_attributes", ())),
+        schema=document["schema"],
+        database=target["database"],
+        table=target["table"],
+        columns=tuple(columns),
+        unmapped=unmapped if isinstance(unmapped, str) else "column",
+    )
+    checks.sources(mapping, written=len(target["columns"]))
+    checks.names(mapping)
+    checks.keys(mapping)
+    checks.row_size(mapping)
+    return mapping
+
+
+class _Checks:
+    """The checks of one mapping file: each raises InvalidMappingError for the first thing that does not hold."""
+
+    def __init__(self, file_name: str) -> None:
+        self.file_name = file_name
+
+    def fail(self, path: str, problem: str) -> None:
+        raise InvalidMappingError(f"{self.file_name} at {path}: {problem}.")
+
+    def column_type(self, index: int, text: str) -> ColumnType:
+        try:
+            return parse_type(text)
+        except ValueError as error:
+            self.fail(f"$.target.columns[{index}].type", str(error))
+            raise
+
+    def sources(self, mapping: Mapping, written: int) -> None:
+        for index, column in enumerate(mapping.columns[:written]):
+            path = f"$.target.columns[{index}].from"
+            if column.source.startswith("@") and not column.source.startswith("@."):
+                if column.source != CHANGED_AT_MS:
+                    self.fail(path, f"{column.source!r} is not known; the one special value is {CHANGED_AT_MS}")
+            elif not column.path:
+                try:
+                    compile_expression(column.source)
+                except InvalidExpressionError as error:
+                    self.fail(path, str(error))
+
+    def names(self, mapping: Mapping) -> None:
+        if mapping.table.lower().startswith(RESERVED_PREFIX):
+            self.fail("$.target.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
+        seen: set[str] = set()
+        for column in mapping.columns:
+            folded = column.name.lower()  # MySQL's column names know no case
+            if folded in seen:
+                self.fail("$.target.columns", f"two columns are named {column.name}")
+            if folded in SYSTEM_COLUMNS:
+                self.fail("$.target.columns", f"{column.name} is a column of this project's own; choose another name")
+            seen.add(folded)
+        if len(set(mapping.key_attributes)) != len(mapping.key_attributes):
+            self.fail("$.source.sort_key", "partition key and sort key are the same attribute")
+        in_json = mapping.json_attributes & set(mapping.key_attributes)
+        if in_json:
+            self.fail("$.source.json_attributes", f"{min(in_json)} is a key, which is compared as it is")
+
+    def keys(self, mapping: Mapping) -> None:
+        octets = 0
+        for attribute in mapping.key_attributes:
+            takers = [column for column in mapping.columns if column.attribute == attribute]
+            if len(takers) != 1:
+                problem = f"exactly one column must be from the key attribute {attribute!r}, not {len(takers)}"
+                self.fail("$.target.columns", problem)
+            key_bytes = takers[0].type.key_bytes
+            if key_bytes is None:
+                self.fail("$.target.columns", f"{takers[0].name} {takers[0].type.sql} cannot be a key column")
+            octets += key_bytes or 0
+        if octets > INDEX_BYTES:
+            problem = f"the key columns take {octets} bytes, and an index {INDEX_BYTES}; VARBINARY takes fewer"
+            self.fail("$.target.columns", problem)
+
+    def row_size(self, mapping: Mapping) -> None:
+        nulls = (len(mapping.columns) + 7) // 8
+        octets = SYSTEM_BYTES + nulls + sum(column.type.row_bytes for column in mapping.columns)
+        if octets > ROW_BYTES:
+            widest = max(mapping.columns, key=lambda column: column.type.row_bytes)
+            problem = f"the columns may take {octets} bytes, and a row {ROW_BYTES}; make {widest.name} a TEXT or BLOB"
+            self.fail("$.target.columns", problem)

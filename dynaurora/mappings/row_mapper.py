@@ -1,0 +1,183 @@
+"""Rows: what a change becomes in the target, or the reasons why it cannot.
+
+A put is unwrapped, judged by the mapping's JSON Schema, and its columns filled; a delete has its key columns only.
+All that is wrong with a record is told at once, so that it is mended once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from jmespath.exceptions import JMESPathError
+
+from dynaurora.dynamodb.attributes import plain_item
+from dynaurora.errors import Reason, RejectedChange
+from dynaurora.mappings.columns import Misfit
+from dynaurora.mappings.expressions import compile_expression
+from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.mappings.paths import remainder, taken_paths, undeclared_paths
+from dynaurora.mappings.reasons import unforeseen
+from dynaurora.mappings.schema_judge import MAX_REASONS, make_judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dynaurora.dynamodb.changes import Change, TypedItem
+    from dynaurora.mappings.columns import Field
+    from dynaurora.mappings.compiled.row_writer import RowWriter
+    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.schema_judge import Judge
+
+
+class _Missing:
+    """The value of an attribute that is not there, which a JSON column tells from null."""
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a batch: the system fields, then one field for each of the mapping's columns."""
+
+    deleted: bool
+    version: int
+    fields: tuple[Field, ...]
+    """Text as `LOAD DATA` reads it before escaping; None is NULL. Binary is base64."""
+
+
+class RowMapper:
+    """Maps changes to rows by one mapping; make it once and use it for every change."""
+
+    def __init__(self, mapping: Mapping, judge: Judge | None = None) -> None:
+        self.mapping = mapping
+        self._judge = judge or make_judge(mapping)
+        self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != UNMAPPED]
+        self._taken = taken_paths(column.source for column, _ in self._finders if column.source != CHANGED_AT_MS)
+        self._key_positions = [mapping.columns.index(column) for column in mapping.key_columns]
+
+    @cached_property
+    def writer(self) -> RowWriter:
+        """What writes the rows of many records at once, by code that is compiled for the mapping."""
+        from dynaurora.mappings.compiled.row_writer import RowWriter  # which needs this module
+
+        return RowWriter(self.mapping)
+
+    def row(self, change: Change) -> Row:
+        """Return the row of a change.
+
+        Raises RejectedChange with every reason why the mapping refuses it.
+        """
+        try:
+            fields = self._key_fields(change.keys) if change.new_image is None else self._item_fields(change)
+        except RejectedChange:
+            raise
+        except RecursionError:
+            raise RejectedChange(Reason("depth", "", "is nested too deep")) from None
+        except Exception as error:  # whatever it is, it is this record's: the others go on
+            raise RejectedChange(unforeseen(error)) from error
+        return Row(deleted=change.is_delete, version=change.version, fields=fields)
+
+    def _item_fields(self, change: Change) -> tuple[Field, ...]:
+        item = plain_item(change.new_image or {}, self.mapping.json_attributes)
+        self._check_keys(item)
+        self._check_schema(item)
+        return self._fields(item, change.changed_at_ms)
+
+    def _check_schema(self, item: dict[str, Any]) -> None:
+        try:
+            reasons = self._judge(item)
+        except ArithmeticError:
+            raise RejectedChange(Reason("range", "", "has a number too large or small to be judged")) from None
+        if reasons:
+            raise RejectedChange(*reasons)
+
+    def _check_keys(self, item: dict[str, Any]) -> None:
+        missing = [name for name in self.mapping.key_attributes if item.get(name) is None]
+        if missing:
+            raise RejectedChange(*(Reason("key", name, "is a key of the table and is missing") for name in missing))
+
+    def _key_fields(self, typed_keys: TypedItem) -> tuple[Field, ...]:
+        keys = plain_item(typed_keys)
+        self._check_keys(keys)
+        fields: list[Field] = [None] * len(self.mapping.columns)
+        reasons: list[Reason] = []
+        for position, name in zip(self._key_positions, self.mapping.key_attributes, strict=True):
+            fields[position] = _encode(self.mapping.columns[position], keys[name], reasons)
+        if reasons:
+            raise RejectedChange(*reasons)
+        return tuple(fields)
+
+    def _fields(self, item: dict[str, Any], changed_at_ms: int) -> tuple[Field, ...]:
+        reasons: list[Reason] = []
+        fields: list[Field] = []
+        for column, find in self._finders:
+            if column.source == CHANGED_AT_MS:
+                fields.append(_encode(column, changed_at_ms, reasons))
+                continue
+            try:
+                value = find(item)
+            except (JMESPathError, TypeError, ValueError, ArithmeticError) as error:
+                reasons.append(Reason("expression", column.source, f"has no value: {type(error).__name__}"))
+                continue
+            fields.append(_encode(column, value, reasons))
+        if self.mapping.unmapped == "reject":
+            reasons += self._unknown(item)
+        elif self.mapping.unmapped == "column":
+            rest = remainder(item, self._taken)
+            fields.append(_encode(self.mapping.columns[-1], rest or MISSING, reasons))
+        if reasons:
+            raise RejectedChange(*reasons[:MAX_REASONS])
+        return tuple(fields)
+
+    def _unknown(self, item: dict[str, Any]) -> list[Reason]:
+        message = "is taken by no column and named nowhere in the schema"
+        unknown = undeclared_paths(remainder(item, self._taken), self.mapping.schema)
+        return [Reason("unmapped", path, message) for path in unknown]
+
+
+def _encode(column: Column, value: Any, reasons: list[Reason]) -> Field:
+    if value is MISSING or (value is None and column.type.kind != "JSON"):
+        return None
+    try:
+        return column.type.encode(value)
+    except Misfit as misfit:
+        reasons.append(Reason(misfit.rule, column.source, f"column {column.name} {column.type.sql}: {misfit}"))
+        return None
+
+
+def _finder(column: Column) -> Callable[[dict[str, Any]], Any]:
+    """Return what finds a column's value in a plain item: names followed one by one, or JMESPath."""
+    if column.source == CHANGED_AT_MS:
+        return lambda _item: MISSING
+    return find_by_expression(column.source) if column.path is None else find_by_names(column.path)
+
+
+def find_by_names(path: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
+    """Return what follows names from object to object; MISSING where one is not there."""
+    first, *rest = path
+    if not rest:
+        return lambda item: item.get(first, MISSING)
+
+    def find(item: dict[str, Any]) -> Any:
+        value = item.get(first, MISSING)
+        for name in rest:
+            if type(value) is not dict:
+                return MISSING
+            value = value.get(name, MISSING)
+        return value
+
+    return find
+
+
+def find_by_expression(expression: str) -> Callable[[dict[str, Any]], Any]:
+    """Return what finds the value of a JMESPath expression; MISSING where it has none."""
+    search = compile_expression(expression)
+
+    def find(item: dict[str, Any]) -> Any:
+        value = search(item)
+        return MISSING if value is None else value  # JMESPath has one answer for null and for nothing there
+
+    return find

@@ -1,0 +1,1 @@
+"""Runs: backfills and reprocesses, from their request to their report."""

@@ -1,0 +1,71 @@
+"""Closing a run: which run ended how, told by its state machine or, where that was stopped, by EventBridge.
+
+EventBridge sends "Step Functions Execution Status Change" when an execution is stopped, timed out or failed; only then
+nobody else may have closed the run (Step Functions Developer Guide, "Automating Step Functions event delivery with
+EventBridge").
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora.errors import InvalidRunError
+from dynaurora.runs.report_backfill import find_failure
+from dynaurora.runs.runs import FAILED, REPROCESS, STOPPED, SUCCEEDED, name_reprocess
+
+if TYPE_CHECKING:
+    from dynaurora.runs.runs import Runs
+
+REPROCESS_FAILURES: Final = "-reprocess-failures"
+"""What the ARN of its state machine ends with."""
+STATES_OF_STATUSES: Final = {"ABORTED": STOPPED, "TIMED_OUT": FAILED, "FAILED": FAILED}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended."""
+
+    run: str
+    execution: str
+    state: str
+    reason: str | None
+    plan: dict[str, Any] | None
+
+
+def read_ending(event: Any) -> Ending:
+    """Return the end that an event tells of: `{"input": …, "execution": …}`, or EventBridge's own.
+
+    Raises InvalidRunError where it names no run.
+    """
+    try:
+        return _from_eventbridge(event["detail"]) if "detail" in event else _from_state_machine(event)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidRunError(f"The event names no run that ended: {type(error).__name__} {error}.") from error
+
+
+def close_run(runs: Runs, ending: Ending) -> bool:
+    """Close the run, and tell whether this did it: a run that is closed, or another execution's, stays as it is."""
+    return runs.close(ending.run, ending.execution, ending.state, ending.plan, ending.reason)
+
+
+def _from_state_machine(event: dict[str, Any]) -> Ending:
+    state, execution = event["input"], str(event["execution"]["id"])
+    run = state["run"] if event.get("kind") != REPROCESS else name_reprocess(state, event["execution"]["started"])
+    failure = (state.get("report") or {}).get("failure") or find_failure(state, execution)
+    reason = f"{failure['error']}: {failure['reason']}" if failure else None
+    return Ending(str(run), execution, FAILED if failure else SUCCEEDED, reason, state.get("plan"))
+
+
+def _from_eventbridge(detail: dict[str, Any]) -> Ending:
+    state, error, cause = STATES_OF_STATUSES[detail["status"]], detail.get("error"), detail.get("cause")
+    said = ": ".join(part for part in (error, cause) if part)
+    reason = said or ("It was stopped" if state == STOPPED else f"Its execution ended as {detail['status']}") + "."
+    asked_for = json.loads(detail["input"])
+    if str(detail.get("stateMachineArn")).endswith(REPROCESS_FAILURES):
+        run = name_reprocess(asked_for, datetime.fromtimestamp(detail["startDate"] // 1000, UTC).isoformat())
+    else:
+        run = asked_for["run"]
+    return Ending(str(run), detail["executionArn"], state, reason, None)

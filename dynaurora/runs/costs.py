@@ -1,0 +1,95 @@
+"""What a run costs, roughly: its own quantities at the list prices of us-east-1.
+
+Prices are in US dollars, of the first tier, without free tiers (aws.amazon.com/dynamodb/pricing/on-demand,
+/lambda/pricing, /step-functions/pricing, /s3/pricing, /firehose/pricing, /eventbridge/pricing,
+/secrets-manager/pricing, /rds/aurora/pricing, /cloudwatch/pricing and /xray/pricing, as of November 2025). What Aurora
+does for the imports is not in a run's cost: it is billed by capacity, not by run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from dynaurora.exports.plan_backfill import Plan
+
+PRICES: Final = {
+    "DynamoDB export": (0.10, "GB"),
+    "Lambda compute": (0.0000133334, "GB-second"),
+    "Lambda requests": (0.20 / 1e6, "request"),
+    "Step Functions": (0.025 / 1e3, "state transition"),
+    "S3 writes": (0.005 / 1e3, "request"),
+    "S3 reads": (0.0004 / 1e3, "request"),
+    "Firehose": (0.029, "GB"),
+    "EventBridge": (1.00 / 1e6, "event"),
+    "Secrets Manager": (0.05 / 1e4, "call"),
+    "Aurora I/O": (0.20 / 1e6, "I/O request"),
+    "CloudWatch Logs": (0.50, "GB"),
+    "X-Ray": (5.00 / 1e6, "trace"),
+}
+"""US dollars for one unit; Lambda's are those of arm64. The model of benchmarks/cost_model.py uses all of them, and an
+estimate of a run those that are the run's own."""
+
+TRANSITIONS_OF_A_BATCH: Final = 4 + 4
+"""Start, Convert export, Import batch and the end; in import_batch start, task, choice and end."""
+TRANSITIONS_OF_A_RUN: Final = 30
+"""The states of a run without its batches, and some rounds of waiting."""
+WRITES_OF_A_BATCH: Final = 6
+"""CSV, descriptor, refused records, manifest, tag, and the map's result."""
+READS_OF_A_BATCH: Final = 6
+"""Descriptor and objects checked before conversion, import and tagging, and Aurora's own of manifest and CSV."""
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """One part of a run's cost."""
+
+    what: str
+    quantity: float
+    unit: str
+    usd: float
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run used, besides what its plan says."""
+
+    exported_bytes: int
+    """0 where the export was there already, given or made by an earlier execution of the run."""
+    batches: int
+    """Batches that were imported, those of the sweep included."""
+    retries: int
+    importing_seconds: float
+    """From the first batch to the last."""
+    concurrency: int
+    convert_memory_mb: int
+    import_memory_mb: int
+
+
+def estimate_cost(plan: Plan | None, usage: Usage) -> dict[str, Any]:
+    """Return `{"total_usd": …, "lines": [{"what", "quantity", "unit", "usd"}, …]}`.
+
+    Lambda's part is an upper bound: each of the map's places is taken to convert or import, at the larger memory of the
+    two, from the first batch to the last.
+    """
+    memory_gb = max(usage.convert_memory_mb, usage.import_memory_mb) / 1024
+    files = plan.files if plan else 0
+    quantities = {
+        "DynamoDB export": usage.exported_bytes / 1e9,
+        "Lambda compute": usage.importing_seconds * usage.concurrency * memory_gb,
+        "Lambda requests": 2 * usage.batches + usage.retries + TRANSITIONS_OF_A_RUN,
+        "Step Functions": TRANSITIONS_OF_A_BATCH * usage.batches + usage.retries + TRANSITIONS_OF_A_RUN,
+        "S3 writes": WRITES_OF_A_BATCH * usage.batches + files,
+        "S3 reads": READS_OF_A_BATCH * usage.batches + files,
+    }
+    lines = price(quantities)
+    return {"total_usd": round(sum(line.usd for line in lines), 6), "lines": [asdict(line) for line in lines]}
+
+
+def price(quantities: dict[str, float]) -> list[CostLine]:
+    """Return what quantities of things in PRICES cost."""
+    return [
+        CostLine(what, round(quantity, 6), PRICES[what][1], round(quantity * PRICES[what][0], 6))
+        for what, quantity in quantities.items()
+    ]

@@ -1,0 +1,146 @@
+"""The report of a reprocess: `reports/run=<mapping>-<run>/report.json`, described by reprocess_report.schema.json.
+
+What became of each entry is in the results that Step Functions writes of the map's children; they are summed up here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora.errors import FailuresNotSettledError, remedy_for
+from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
+from dynaurora.failures.runbooks import FAILED_RECORDS
+from dynaurora.runs.report_backfill import ExecutionHistory, is_own, measure_phases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.runs.report_backfill import History, Step
+
+COUNTS: Final = (
+    *("records", "rows", "rows_changed", "records_parked"),
+    *("batches_imported", "batches_failed", "batches_parked"),
+)
+"""What settle_failures counts of an entry."""
+
+
+def report_reprocess(
+    state: dict[str, Any], run: str, execution: dict[str, str], store: ObjectStore, history: History | None = None
+) -> tuple[dict[str, Any] | None, dict[str, str] | None]:
+    """Return the report of a run, unless it is another execution's, and what it failed for, if it did."""
+    totals, arn = sum_up(state, store), execution["id"]
+    failure = find_failure(state, run, arn, totals, store)
+    if not is_own(failure):
+        return None, failure
+    steps = (history or ExecutionHistory()).steps(arn)
+    return build_report(state, run, arn, steps, totals, failure), failure
+
+
+def sum_up(state: dict[str, Any], store: ObjectStore) -> dict[str, Any] | None:
+    """Return what became of all that a run took up; None where it did not come to that.
+
+    An entry that was not settled is known by its missing among those that were.
+    """
+    plan, details = state.get("plan"), (state.get("map") or {}).get("ResultWriterDetails")
+    if plan is None or (details is None and plan["entries"]):
+        return None
+    settled = list(read_settled(store, details)) if details else []
+    reasons: Counter[str] = Counter()
+    for entry in settled:
+        reasons.update(entry["rejected"])
+    return {
+        **{name: sum(int(entry[name]) for entry in settled) for name in COUNTS},
+        "rejected": reasons.total(),
+        "rejected_reasons": dict(reasons.most_common()),
+        "entries": plan["entries"],
+        "entries_failed": plan["entries"] - len(settled),
+    }
+
+
+def read_settled(store: ObjectStore, details: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the outputs of the children that succeeded, each of which settled an entry."""
+    for child in read_children(store, details, "SUCCEEDED"):
+        yield json.loads(child["Output"])
+
+
+def read_children(store: ObjectStore, details: dict[str, str], status: str) -> Iterator[dict[str, Any]]:
+    """Yield the children of a map that ended so, as its result writer wrote them.
+
+    The manifest that the map's result names lists the files of each status (Step Functions Developer Guide,
+    "ResultWriter").
+    """
+    manifest = json.loads(store.read(details["Bucket"], details["Key"]))
+    for file in manifest["ResultFiles"][status]:
+        yield from json.loads(store.read(manifest["DestinationBucket"], file["Key"]))
+
+
+def find_failure(
+    state: dict[str, Any], run: str, execution: str, totals: dict[str, Any] | None, store: ObjectStore
+) -> dict[str, str] | None:
+    """Return what a run failed for, with the message for people; None where it did not fail.
+
+    A batch that failed again is none of the run's failures: it is kept, and people were told of it.
+    """
+    if state.get("error"):
+        error, reason = read_error(state["error"])
+    elif totals and totals["entries_failed"]:
+        error, reason = FailuresNotSettledError.__name__, describe_unsettled(state, totals, store)
+    else:
+        return None
+    remedy = remedy_for(error)
+    lines = [
+        f"The reprocess {run} of {state.get('mapping')} failed.",
+        f"Error: {error}",
+        f"Reason: {reason}",
+        f"Next: {remedy}",
+        f"Then: dynaurora reprocess start {state.get('mapping') or ''}".rstrip(),
+        "What failed is still kept, and what was done is not repeated.",
+        f"Execution: {execution}",
+        f"Runbook: {FAILED_RECORDS}",
+    ]
+    subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
+    return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}
+
+
+def describe_unsettled(state: dict[str, Any], totals: dict[str, Any], store: ObjectStore) -> str:
+    """Say how many entries were not settled, and what the first of them failed for."""
+    problem = f"{totals['entries_failed']} of {totals['entries']} entries could not be settled"
+    failed = next(read_children(store, state["map"]["ResultWriterDetails"], "FAILED"), None)
+    return f"{problem}, the first for: {read_error(failed)[1]}" if failed else f"{problem}."
+
+
+def build_report(
+    state: dict[str, Any],
+    run: str,
+    execution: str,
+    steps: Iterable[Step],
+    totals: dict[str, Any] | None,
+    failure: dict[str, str] | None,
+) -> dict[str, Any]:
+    """Return the report of a run, as its schema describes it."""
+    taken, now = list(steps), datetime.now(UTC)
+    started = taken[0].entered_at if taken else now
+    return {
+        "run": run,
+        "mapping": state.get("mapping"),
+        "execution": execution,
+        "state": "FAILED" if failure else "SUCCEEDED",
+        "started_at": _iso(started),
+        "ended_at": _iso(now),
+        "seconds": round((now - started).total_seconds(), 1),
+        "options": state.get("options"),
+        "objects": (state.get("plan") or {}).get("objects"),
+        "totals": totals,
+        "failure": {name: failure[name] for name in ("error", "reason", "remedy")} if failure else None,
+        "phases": [
+            {"name": name, "seconds": round(seconds, 1)} for name, seconds in measure_phases(taken, now).items()
+        ],
+    }
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""The stream: changes forwarded to Firehose, and mapped there."""

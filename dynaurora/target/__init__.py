@@ -1,0 +1,1 @@
+"""The target of a mapping: prepared, checked, compared with its source."""

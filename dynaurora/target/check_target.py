@@ -1,0 +1,177 @@
+"""Examining the target: whether the loader can log in, write and load from S3, and the tables are its mapping's.
+
+Each check does what an import does, without a trace: rights are those of statements that change no row, and a load of
+one line into a temporary table shows the cluster's role, its way to S3 and the bucket's key at once. What a failed
+check makes pointless is not done, and said to be unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dynaurora import keys
+from dynaurora.aurora import sql
+from dynaurora.aurora.migrations import check_replica, find_pending
+from dynaurora.errors import DynauroraError, RowCountError, SecretRotatedError, TargetMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from dynaurora.aurora.connection import Aurora, Credentials
+    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.mappings.mapping import Mapping
+
+YES: Final = "yes"
+NO: Final = "no"
+WARNING: Final = "warning"
+UNKNOWN: Final = "unknown"
+
+SECRET: Final = "the loader's secret"  # noqa: S105  # a check, no secret
+CONNECTION: Final = "the loader's connection"
+TRANSPORT: Final = "TLS of others"
+TABLES: Final = "tables and view"
+RIGHTS: Final = "the loader's rights"
+LOADING: Final = "loading from S3"
+CHECKS: Final = (SECRET, CONNECTION, TRANSPORT, TABLES, RIGHTS, LOADING)
+
+PREPARE: Final = "deploy the stack again with DatabaseAdminSecretArn, or run `dynaurora prepare MAPPING`"
+REMEDIES: Final = {
+    SECRET: "Give the stack's DatabaseSecretArn a secret with username and password, which its key lets it read.",
+    CONNECTION: (
+        "Ask again in a minute: a cluster that has paused comes back by then. Otherwise look whether it is available,"
+        " whether its security group admits the stack's, and whether the subnets lead to it."
+    ),
+    TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
+    TABLES: f"To create or complete them, {PREPARE}.",
+    RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
+    LOADING: (
+        "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
+        " aws_default_s3_role, and give the cluster a route to S3."
+    ),
+}
+PASSWORD: Final = "Give the user the secret's password again: deploy the stack with DatabaseAdminSecretArn."  # noqa: S105
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    state: str
+    """YES, NO or UNKNOWN; or WARNING, where replication works and something is wrong all the same."""
+    detail: str = ""
+    """What is there, or what is wrong."""
+    remedy: str = ""
+    """What to do about a NO or a WARNING."""
+
+
+class Examination:
+    """Findings, in the order of the checks."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    @contextmanager
+    def checking(self, check: str) -> Iterator[None]:
+        """Note how a check ends: well, with a warning, or with an error of ours, which is not raised again."""
+        try:
+            yield
+        except DynauroraError as error:
+            problem = f"{type(error).__name__}: {error.problem}"
+            remedy = PASSWORD if isinstance(error, SecretRotatedError) else REMEDIES[check]
+            self.findings.append(Finding(check, NO, problem, remedy))
+        else:
+            if all(finding.check != check for finding in self.findings):
+                self.findings.append(Finding(check, YES))
+
+    def warn(self, check: str, problem: str) -> None:
+        """Note something that does not keep replication from working."""
+        self.findings.append(Finding(check, WARNING, problem, REMEDIES[check]))
+
+    def has_passed(self, check: str) -> bool:
+        """Tell whether a check found nothing."""
+        return Finding(check, YES) in self.findings
+
+    def close(self) -> list[Finding]:
+        """Return the findings, with the checks that were not made."""
+        made = {finding.check for finding in self.findings}
+        return self.findings + [Finding(check, UNKNOWN) for check in CHECKS if check not in made]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is examined, and the ways to it."""
+
+    mapping: Mapping
+    store: ObjectStore
+    bucket: str
+    read_credentials: Callable[[], Credentials]
+    connect: Callable[[Credentials], AbstractContextManager[Aurora]]
+    """Opens a connection without the load role: each right is checked by itself."""
+
+
+def examine_target(target: Target) -> list[Finding]:
+    """Return what is found, one finding for each of CHECKS. Raises nothing of ours."""
+    examination, credentials = Examination(), None
+    with examination.checking(SECRET):
+        credentials = target.read_credentials()
+    if credentials is not None:
+        with examination.checking(CONNECTION), target.connect(credentials) as aurora:
+            # It notes the failures of its own checks; what escapes it is the connection's.
+            examine_as_loader(examination, target, aurora)
+    return sorted(examination.close(), key=lambda finding: CHECKS.index(finding.check))
+
+
+def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) -> None:
+    """Check what an import needs, from the loader's own connection."""
+    with examination.checking(TRANSPORT):
+        if not requires_tls(aurora):
+            examination.warn(TRANSPORT, "the cluster lets clients in without it, dynaurora's own always use it")
+    with examination.checking(TABLES):
+        check_tables(aurora, target.mapping)
+    if not examination.has_passed(TABLES):
+        return
+    with examination.checking(RIGHTS):
+        check_rights(aurora, target.mapping)
+    with examination.checking(LOADING):
+        load_probe(aurora, target)
+
+
+def requires_tls(aurora: Aurora) -> bool:
+    """Tell whether the server refuses clients without TLS."""
+    ((required,),) = aurora.query("SELECT @@GLOBAL.require_secure_transport")
+    return bool(required)
+
+
+def check_tables(aurora: Aurora, mapping: Mapping) -> None:
+    """Raise TargetMismatchError where a table, the view or a migration is missing, or the replica is another one."""
+    pending = find_pending(aurora, mapping.database)
+    if pending:
+        raise TargetMismatchError(f"The database {mapping.database} lacks the migrations {', '.join(pending)}.")
+    check_replica(aurora, mapping)
+    aurora.query(sql.select_nothing(mapping))
+
+
+def check_rights(aurora: Aurora, mapping: Mapping) -> None:
+    """Raise PrivilegeError where the loader may not do what an import does; no row changes."""
+    with aurora.transaction():
+        for statement in sql.change_nothing(mapping):
+            aurora.execute(statement)
+
+
+def load_probe(aurora: Aurora, target: Target) -> None:
+    """Load one line by a manifest, as an import does, into a temporary table. Raises what Aurora says of it."""
+    mapping, bucket = target.mapping, target.bucket
+    line, manifest = keys.probe(mapping.name), keys.probe_manifest(mapping.name)
+    target.store.write(bucket, line, b"1\n")
+    entries = [{"url": f"s3://{bucket}/{line}", "mandatory": True}]
+    target.store.write(bucket, manifest, json.dumps({"entries": entries}).encode())
+    aurora.activate_load_role()
+    aurora.execute(sql.create_probe(mapping))
+    rows = aurora.execute(sql.load_probe(mapping), (f"s3://{bucket}/{manifest}",))
+    if rows != 1:
+        raise RowCountError(f"A load of one line gave {rows} rows.")

@@ -1,0 +1,80 @@
+"""Preparing the database of a mapping: its tables and view, and the loader, as the deployment does it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from dynaurora.aurora.connection import connect
+from dynaurora.aurora.migrations import check_replica, prepare_target
+from dynaurora.aurora.users import admit_loader, set_password
+from dynaurora.errors import InvalidSettingsError, RetryableError, SecretRotatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dynaurora.aurora.connection import Credentials, Endpoint
+    from dynaurora.mappings.mapping import Mapping
+
+WAIT_SECONDS: Final = 120.0
+"""For a database that comes back from a pause, which takes half a minute at most (Amazon Aurora User Guide, "Scaling to
+Zero ACUs with automatic pause and resume"), one that fails over, and a secret that is being rotated."""
+PAUSE_SECONDS: Final = 5.0
+
+
+def prepare_database(
+    endpoint: Endpoint,
+    administrator: Credentials,
+    loaders: Callable[[], list[Credentials]],
+    mapping: Mapping,
+    *,
+    wait_seconds: float = WAIT_SECONDS,
+) -> list[str]:
+    """Create or complete a mapping's target and its loader, see that they fit, and return the migrations applied.
+
+    `loaders` reads what the loader may log in with: its secret, and what a rotation that is under way makes of it. One
+    that it does log in with stays. Safe to repeat. Nothing that is there is altered or dropped. Raises
+    TargetMismatchError where a replica is there that the mapping would make otherwise, PrivilegeError, or what
+    connecting raises.
+    """
+    loader = loaders()[0]
+    if administrator.username == loader.username:
+        raise InvalidSettingsError(f"The loader's secret names the administrator, {loader.username}.")
+    wait_until_available(endpoint, administrator, wait_seconds)
+    with connect(endpoint, administrator) as aurora:
+        applied = prepare_target(aurora, mapping)
+        admit_loader(aurora, loader, mapping.database)
+        # Read again: a rotation may have come further meanwhile.
+        accepted = next((found for found in loaders() if can_log_in(endpoint, found)), None)
+        if accepted is None:
+            set_password(aurora, accepted := loaders()[0])
+    with connect(endpoint, accepted, load_from_s3=True) as aurora:
+        check_replica(aurora, mapping)
+    return applied
+
+
+def wait_until_available(
+    endpoint: Endpoint, credentials: Credentials, seconds: float, *, until: type[RetryableError] | None = None
+) -> None:
+    """Return once a user can connect.
+
+    Raises the last RetryableError where that takes too long, and `until` and all others at once.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with connect(endpoint, credentials):
+                return
+        except RetryableError as error:
+            if type(error) is until or time.monotonic() + PAUSE_SECONDS > deadline:
+                raise
+        time.sleep(PAUSE_SECONDS)
+
+
+def can_log_in(endpoint: Endpoint, credentials: Credentials, wait_seconds: float = 0.0) -> bool:
+    """Tell whether a password is the user's, once the database is there. Raises what `wait_until_available` raises."""
+    try:
+        wait_until_available(endpoint, credentials, wait_seconds, until=SecretRotatedError)
+    except SecretRotatedError:
+        return False
+    return True
