@@ -18,7 +18,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from dynaurora.aws.sdk import THROTTLING, UNREACHABLE
+from dynaurora.aws.sdk import THROTTLING_CODES, UNREACHABLE
 from dynaurora.errors import DynauroraError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def explain_error(error: BotoCoreError | ClientError) -> str:
 def is_passing(error: BotoCoreError | ClientError) -> bool:
     """Tell whether the same call may succeed in a moment: throttled, unreachable, or AWS's own fault."""
     if isinstance(error, ClientError):
-        return _is_any(_code(error), THROTTLING) or _status(error) >= 500
+        return _is_any(_code(error), THROTTLING_CODES) or _status(error) >= 500
     return isinstance(error, UNREACHABLE)
 
 
@@ -88,7 +88,7 @@ def _explain_answer(error: ClientError) -> str:
     if _is_any(code, DENIED) or code == "403":
         caller = "the user or role that `aws sts get-caller-identity` names"
         return f"AWS refused {call}: {message} ({code}). Grant it to {caller}."
-    if _is_any(code, THROTTLING):
+    if _is_any(code, THROTTLING_CODES):
         return f"AWS asks to be called less often: {call} answered {code}. Wait a moment, then repeat the command."
     return f"{call} answered {code}: {message}."
 

@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.aws_errors import explain_any, explain_error
 from dynaurora import keys
+from dynaurora.dynamodb.source import find_mapping_problems, find_table_problems
 from dynaurora.errors import DynauroraError
-from dynaurora.exports.check_readiness import find_mapping_problems, find_table_problems
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.target.check_target import CHECKS, NO, UNKNOWN, WARNING, YES, Finding
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
     from backfill.deployments import Deployment
-    from dynaurora.exports.check_readiness import AwsSource, SourceState
+    from dynaurora.dynamodb.source import AwsSource, SourceState
 
 STACK: Final = "the stack"
 TABLE: Final = "the table"

@@ -22,7 +22,7 @@ from backfill.diagnosis import (
     diagnose_target,
 )
 from backfill.options import json_option, stack_option
-from dynaurora.exports.check_readiness import AwsSource
+from dynaurora.dynamodb.source import AwsSource
 from dynaurora.target.check_target import NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:

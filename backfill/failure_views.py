@@ -10,7 +10,7 @@ from backfill.formatting import format_count, format_time
 from backfill.judging import IGNORED, LABELS, PASSES, REFUSED
 from dynaurora.errors import remedy_for
 from dynaurora.failures.list_failures import CONVERSION
-from dynaurora.failures.runbooks import FAILED_RECORDS, runbook_for
+from dynaurora.failures.runbooks import FAILED_RECORDS_RUNBOOK, runbook_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def describe_failure(failure: Failure, again: str, mapping: str, *, reveal: bool
     where = f", record {failure.number:,}" if failure.kind == RECORD else ""
     yield "kept in", f"s3://{failure.bucket}/{make_printable(failure.key)}{where}"
     is_mapping = failure.kind == RECORD and not failure.import_error
-    yield "runbook", FAILED_RECORDS if is_mapping else runbook_for(failure.import_error or failure.error)
+    yield "runbook", FAILED_RECORDS_RUNBOOK if is_mapping else runbook_for(failure.import_error or failure.error)
     yield from _describe_next(failure, mapping)
     yield "", again
 

@@ -22,19 +22,9 @@ from backfill.formatting import format_iso, parse_iso
 from backfill.judging import PASSES
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
-from dynaurora.failures.failed_records import IMPORT
-from dynaurora.failures.list_failures import (
-    BATCH,
-    DAMAGED,
-    UNFORWARDED_CODE,
-    UNREADABLE_CODE,
-    UNSTARTED,
-    Place,
-    kind_of_batch,
-    list_failures,
-    read_records,
-    unstarted_batch,
-)
+from dynaurora.failures.failed_records import IMPORT, UNFORWARDED_CODE, UNREADABLE_CODE, read_records
+from dynaurora.failures.list_failures import BATCH, UNSTARTED, Place, kind_of_batch, list_failures, unstarted_batch
+from dynaurora.failures.settle_failures import DAMAGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backfill.console import say
 from dynaurora.errors import RejectedChange, UnknownMappingError
-from dynaurora.failures.list_failures import read_change
+from dynaurora.failures.failed_records import read_change
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.stream.transform_changes import reasons_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dynaurora.runs import runs
+from dynaurora.batches import batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Kind:
 
 
 BACKFILL: Final = Kind(
-    name=runs.BACKFILL,
+    name=batch.BACKFILL,
     run_prefix="",
     plan_state="Plan backfill",
     map_state="Backfill batches",
@@ -48,7 +48,7 @@ BACKFILL: Final = Kind(
     ends=frozenset({"Backfill succeeded", "Backfill failed"}),
 )
 REPROCESS: Final = Kind(
-    name=runs.REPROCESS,
+    name=batch.REPROCESS,
     run_prefix="reprocess-",
     plan_state="List failures",
     map_state="Reprocess failures",

@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 from backfill.console import WrongUseError
-from dynaurora.runs.runs import EXPORT_ARN, RUN_ID
+from dynaurora.runs.requests import EXPORT_ARN, RUN_ID
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dynaurora.runs.report_backfill import LAST_PHASE, PHASES
+from dynaurora.runs.phases import LAST_PHASE, PHASES
 
 if TYPE_CHECKING:
     from backfill.kinds import Kind

@@ -27,7 +27,7 @@ from benchmarks.results import is_quick
 from benchmarks.timing import cpu_seconds, interleave, medians
 from benchmarks.transform_changes import make_records
 from dynaurora.aurora import sql
-from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.stream.transform_changes import transform_records
 

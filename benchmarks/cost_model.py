@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plots import draw_lines
-from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.runs.costs import (
     PRICES,
     READS_OF_A_BATCH,

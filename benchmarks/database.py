@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
-from dynaurora.aurora.migrations import MIGRATIONS_TABLE, prepare_target
+from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
 from dynaurora.aurora.sql import quote
 from dynaurora.aws import sdk
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
-from dynaurora.batches.ledger import IMPORTS
 from dynaurora.dynamodb.versions import make_version
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import load_mapping
-from dynaurora.mappings.row_mapper import Row
-from dynaurora.runs.runs import RUNS
+from dynaurora.mappings.rows import Row
 from local.stack import REGION, Stack
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from benchmarks.results import Result, is_quick, print_results
 from benchmarks.sink import Sink
 from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.manifests import DataFile
-from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS, PlannedBatch
+from dynaurora.exports.plan import MAX_BATCH_ITEMS, PlannedBatch
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from local.clicks import tell_seeded

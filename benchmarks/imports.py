@@ -28,7 +28,7 @@ from dynaurora.aurora.sql import STAGED, load_staged, quote
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.import_batch import write_manifest
 from dynaurora.errors import DeadlockError
-from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.exports.plan import MAX_BATCH_ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

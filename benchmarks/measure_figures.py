@@ -22,7 +22,7 @@ from benchmarks.growth import convert, run, write_data_file
 from benchmarks.results import describe_machine
 from benchmarks.timing import seconds_of
 from dynaurora.dynamodb.changes import encode_change, from_stream_record
-from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper

@@ -160,7 +160,7 @@ class InvalidMappingError(TerminalError):
 class InvalidRunError(TerminalError):
     """The input of a run does not have the documented fields."""
 
-    remedy = "Start it with `dynaurora backfill start`, or with the input that `dynaurora.runs.runs` documents."
+    remedy = "Start it with `dynaurora backfill start`, or with the input that `dynaurora.runs.requests` documents."
 
 
 class InvalidSettingsError(TerminalError):

@@ -29,7 +29,7 @@ from dynaurora.errors import InvalidBatchError
 PROCESSED = "processed"
 FAILED_RECORDS = "transformation_failed_data_backup"
 BATCHES = "batches"
-REPROCESS = "batches/reprocess"
+REPROCESSED_BATCHES = "batches/reprocess"
 EXPORTS = "exports"
 REPORTS = "reports"
 FAILED_BATCHES = "failed_batches"
@@ -197,22 +197,22 @@ def parked(mapping: str, key: str) -> str:
 
 def reprocessed_batch(mapping: str, digest: str) -> str:
     """Return the key of the CSV of records that were mapped again, named by what it was made of."""
-    return f"{REPROCESS}/mapping={mapping}/{digest}.csv"
+    return f"{REPROCESSED_BATCHES}/mapping={mapping}/{digest}.csv"
 
 
 def reprocess_plan(mapping: str, run: str) -> str:
     """Return the key of the list of failures that a run takes up."""
-    return f"{REPROCESS}/{_run(mapping, run)}/failures.json"
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/failures.json"
 
 
 def remainder(mapping: str, run: str, number: int, index: int) -> str:
     """Return the key of the records of an object that were refused again, before they take its place."""
-    return f"{REPROCESS}/{_run(mapping, run)}/remainder-{number:06}-{index:03}.json"
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/remainder-{number:06}-{index:03}.json"
 
 
 def parked_remainder(mapping: str, run: str, number: int, index: int) -> str:
     """Return the key of the records of an object that were refused too often, before they are parked."""
-    return f"{REPROCESS}/{_run(mapping, run)}/parked-{number:06}-{index:03}.json"
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/parked-{number:06}-{index:03}.json"
 
 
 def unforwarded_records(mapping: str, key: str) -> str:

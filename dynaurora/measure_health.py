@@ -8,14 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from dynaurora import keys
-from dynaurora.exports.check_readiness import find_mapping_problems, find_stream_problems
+from dynaurora.dynamodb.source import find_mapping_problems, find_stream_problems
 from dynaurora.failures.list_failures import list_kept
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from dynaurora.aws.objects import ObjectStore
-    from dynaurora.exports.check_readiness import Source
+    from dynaurora.dynamodb.source import Source
     from dynaurora.failures.list_failures import Place
 
 WAITING: Final = timedelta(minutes=30)

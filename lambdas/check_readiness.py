@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
-from dynaurora.exports.check_readiness import AwsSource, check_readiness
+from dynaurora.dynamodb.source import AwsSource
+from dynaurora.exports.check_readiness import check_readiness
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.settings import CheckReadinessSettings
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
-from dynaurora.exports.plan_backfill import read_plan
+from dynaurora.exports.plan import read_plan
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.runs.close_run import close_run, read_ending
-from dynaurora.runs.runs import Runs, is_run_id
+from dynaurora.runs.requests import is_run_id
+from dynaurora.runs.runs import Runs
 from dynaurora.settings import CloseRunSettings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.convert_export import Converter
-from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.exports.plan import PlannedBatch
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.observability import count, identify, logger, observe_mapping, observed

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
-from dynaurora.failures.list_failures import Remaker, Source
+from dynaurora.failures.convert_failures import Remaker
+from dynaurora.failures.list_failures import FailedObject
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
@@ -37,7 +38,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         ignore_expiries=settings.ttl_deletes == "ignore",
         function_arn=context.invoked_function_arn,
     )
-    remade = remaker.remake(entry["number"], [Source(**item) for item in entry["objects"]])
+    remade = remaker.remake(entry["number"], [FailedObject(**item) for item in entry["objects"]])
     rejected = sum(remade.batch["rejected"].values())
     count("RecordsReprocessed", remade.records)
     count("RecordsRejectedAgain", rejected)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.aws.delivery_stream import FirehoseStream
 from dynaurora.aws.objects import S3Objects
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import ForwardChangesSettings
-from dynaurora.stream.forward_changes import FirehoseStream, Forwarder
+from dynaurora.stream.forward_changes import Forwarder
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

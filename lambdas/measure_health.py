@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
-from dynaurora.exports.check_readiness import AwsSource
+from dynaurora.dynamodb.source import AwsSource
 from dynaurora.failures.list_failures import Place
 from dynaurora.measure_health import measure_health
 from dynaurora.observability import logger, measure, observe_mapping, observed

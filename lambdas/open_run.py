@@ -9,7 +9,8 @@ from dynaurora.aurora.migrations import check_replica
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.runs.runs import Limits, Runs, read_request
+from dynaurora.runs.requests import Limits, read_request
+from dynaurora.runs.runs import Runs
 from dynaurora.settings import OpenRunSettings
 
 if TYPE_CHECKING:

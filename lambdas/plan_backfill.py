@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
-from dynaurora.exports.plan_backfill import ExportToPlan, StreamTimes, plan_backfill, read_plan
+from dynaurora.exports.plan import read_plan
+from dynaurora.exports.plan_backfill import ExportToPlan, StreamTimes, plan_backfill
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import PlanBackfillSettings
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
-from dynaurora.exports.plan_backfill import Plan
+from dynaurora.exports.plan import Plan
 from dynaurora.exports.reconcile_run import reconcile_run
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, identify, logger, observe_mapping, observed

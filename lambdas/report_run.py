@@ -7,20 +7,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
+from dynaurora.aws.executions import ExecutionHistory
 from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import REPROCESS
 from dynaurora.failures.notices import Notices
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.runs.report_backfill import (
-    ExecutionHistory,
-    Memory,
-    build_report,
-    find_failure,
-    is_own,
-    list_failures,
-    name_run,
-)
+from dynaurora.runs.ends import find_failure, is_own, name_run
+from dynaurora.runs.report_backfill import Memory, build_backfill_report, list_failed_batches
 from dynaurora.runs.report_reprocess import report_reprocess
-from dynaurora.runs.runs import REPROCESS, name_reprocess
+from dynaurora.runs.requests import name_reprocess
 from dynaurora.settings import ReportRunSettings
 
 if TYPE_CHECKING:
@@ -60,8 +55,8 @@ def report_backfill(
     failure = find_failure(state, arn)
     if not is_own(failure):
         return None, failure
-    failures = list_failures(store, settings.landing_bucket, settings.mapping, run, execution["started"])
-    return build_report(state, arn, ExecutionHistory().steps(arn), failures, memory), failure
+    failures = list_failed_batches(store, settings.landing_bucket, settings.mapping, run, execution["started"])
+    return build_backfill_report(state, arn, ExecutionHistory().steps(arn), failures, memory), failure
 
 
 def claim_notice(error: str, execution: str, store: ObjectStore) -> bool:

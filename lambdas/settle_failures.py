@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
-from dynaurora.failures.list_failures import Settler
 from dynaurora.failures.notices import Notices
+from dynaurora.failures.settle_failures import Settler
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import SettleFailuresSettings
 

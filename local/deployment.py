@@ -20,10 +20,8 @@ from botocore.exceptions import ClientError, WaiterError
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
-from dynaurora.aurora.migrations import MIGRATIONS_TABLE
-from dynaurora.batches.ledger import IMPORTS
+from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS
 from dynaurora.mappings.mapping import load_mapping
-from dynaurora.runs.runs import RUNS
 from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
 from local.packaging import Packager
 

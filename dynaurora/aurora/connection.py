@@ -124,7 +124,7 @@ class Aurora:
 
         Raises DuplicateRow, or what `translate_error` names.
         """
-        with translated_errors(), self._connection.cursor() as cursor:
+        with translated_driver_errors(), self._connection.cursor() as cursor:
             return int(cursor.execute(statement, arguments or None))
 
     def write_rows(self, statement: str, arguments: tuple[Any, ...] = ()) -> int:
@@ -133,7 +133,7 @@ class Aurora:
         A row that takes another one's place is affected twice, and named by the second of the counts that the server
         adds to its answer (MySQL 8.0 Reference Manual, "mysql_info()"). Raises DatabaseError where it adds none.
         """
-        with translated_errors(), self._connection.cursor() as cursor:
+        with translated_driver_errors(), self._connection.cursor() as cursor:
             affected = int(cursor.execute(statement, arguments or None))
             message = bytes(cursor._result.message or b"")
         counts = COUNTED.findall(message)
@@ -143,20 +143,20 @@ class Aurora:
 
     def query(self, statement: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run a query and return all its rows."""
-        with translated_errors(), self._connection.cursor() as cursor:
+        with translated_driver_errors(), self._connection.cursor() as cursor:
             cursor.execute(statement, arguments or None)
             return list(cursor.fetchall())
 
     def stream(self, statement: str, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Run a query and yield its rows as they come, holding one at a time."""
-        with translated_errors(), self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
+        with translated_driver_errors(), self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
             cursor.execute(statement, arguments or None)
             yield from cursor
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what is done inside, or undo all of it."""
-        with translated_errors():
+        with translated_driver_errors():
             self._connection.begin()
         try:
             yield
@@ -164,7 +164,7 @@ class Aurora:
             with suppress(pymysql.MySQLError, OSError):  # a broken connection has been rolled back by the server
                 self._connection.rollback()
             raise
-        with translated_errors():
+        with translated_driver_errors():
             self._connection.commit()
 
     def activate_load_role(self) -> None:
@@ -185,7 +185,7 @@ def connect(endpoint: Endpoint, credentials: Credentials, *, load_from_s3: bool 
     `load_from_s3` is asked for and the user has no such role, or another error of the tree.
     """
     context = _tls_context(endpoint)
-    with translated_errors():
+    with translated_driver_errors():
         connection = pymysql.connect(
             host=endpoint.host,
             port=endpoint.port,
@@ -218,15 +218,15 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
+def translated_driver_errors() -> Iterator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
     except (pymysql.MySQLError, OSError) as error:
-        raise translate_error(error) from error
+        raise translate_driver_error(error) from error
 
 
-def translate_error(error: Exception) -> DynauroraError | DuplicateRow:
+def translate_driver_error(error: Exception) -> DynauroraError | DuplicateRow:
     """Return our error for one of the driver's, by MySQL's error number.
 
     A number that is not in the table is a DatabaseError: unknown is terminal, since a retry would not mend it.

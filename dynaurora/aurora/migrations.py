@@ -7,18 +7,20 @@ can be repeated after a crash between them and its row in `_dynaurora_migrations
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
-from dynaurora.batches.ledger import IMPORTS
 from dynaurora.errors import TargetMismatchError
-from dynaurora.runs.runs import RUNS
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.mappings.mapping import Mapping
 
-MIGRATIONS_TABLE = "_dynaurora_migrations"
+MIGRATIONS_TABLE: Final = "_dynaurora_migrations"
+IMPORTS: Final = "_dynaurora_imports"
+"""The ledger."""
+RUNS: Final = "_dynaurora_runs"
+"""One row for each backfill and reprocess."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def migrate(aurora: Aurora, database: str) -> list[str]:
         aurora.execute(CREATE_DATABASE.format(database=quoted))
     aurora.execute(CREATE_MIGRATIONS.format(database=quoted))
     table = f"{quoted}.{sql.quote(MIGRATIONS_TABLE)}"
-    pending = find_pending(aurora, database)
+    pending = find_pending_migrations(aurora, database)
     for migration in (migration for migration in MIGRATIONS if migration.name in pending):
         with aurora.transaction():
             for statement in migration.statements:
@@ -125,7 +127,7 @@ def migrate(aurora: Aurora, database: str) -> list[str]:
     return pending
 
 
-def find_pending(aurora: Aurora, database: str) -> list[str]:
+def find_pending_migrations(aurora: Aurora, database: str) -> list[str]:
     """Return the names of the migrations that a database does not have yet. Raises where it has no system tables."""
     done = {name for (name,) in aurora.query(f"SELECT name FROM {sql.quote(database)}.{sql.quote(MIGRATIONS_TABLE)}")}
     return [migration.name for migration in MIGRATIONS if migration.name not in done]

@@ -40,7 +40,7 @@ def read_credentials(secret_arn: str, stage: Stage = CURRENT) -> Credentials:
         raise MissingSecretError(f"The secret {secret_arn} is not JSON with username and password.") from error
 
 
-def find_pending(secret_arn: str) -> Credentials | None:
+def find_pending_credentials(secret_arn: str) -> Credentials | None:
     """Return what the rotation that is under way makes of the secret; None where there is none, or it has not begun."""
     try:
         return read_credentials(secret_arn, PENDING)
@@ -50,5 +50,5 @@ def find_pending(secret_arn: str) -> Credentials | None:
 
 def read_candidates(secret_arn: str) -> list[Credentials]:
     """Return what the secret's user may log in with: what is in use first, then what a rotation makes of it."""
-    current, pending = read_credentials(secret_arn), find_pending(secret_arn)
+    current, pending = read_credentials(secret_arn), find_pending_credentials(secret_arn)
     return [current, *([pending] if pending else [])]

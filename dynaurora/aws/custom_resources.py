@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 4096
 """Of an answer's body; CloudFormation takes no larger one."""
-MAX_REASON: Final = 500
+MAX_ANSWER_REASON: Final = 500
 """Characters of a reason, of which JSON makes six bytes each at most."""
 ANSWER_SECONDS: Final = 40.0
 """To be kept of a function's time for the answer: as long as all its attempts take."""
-ATTEMPTS: Final = 5
-FIRST_PAUSE_SECONDS: Final = 0.5
+ANSWER_ATTEMPTS: Final = 5
+FIRST_ANSWER_PAUSE_SECONDS: Final = 0.5
 PUT_SECONDS: Final = 5.0
 
 
@@ -55,7 +55,7 @@ class Answer:
     def fail(self, reason: str) -> None:
         """Say why it is not done; CloudFormation shows the reason and rolls the deployment back."""
         logger.error("Request failed", extra={"reason": reason})
-        self._send({"Status": "FAILED", "Reason": reason[:MAX_REASON]})
+        self._send({"Status": "FAILED", "Reason": reason[:MAX_ANSWER_REASON]})
 
     def _send(self, outcome: dict[str, Any]) -> None:
         repeated = {name: self.request[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
@@ -99,12 +99,12 @@ def put(url: str, body: bytes) -> None:
     """
     # The URL is CloudFormation's own.
     request = urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT")  # noqa: S310
-    for attempt in range(ATTEMPTS):
+    for attempt in range(ANSWER_ATTEMPTS):
         try:
             with urllib.request.urlopen(request, timeout=PUT_SECONDS):  # noqa: S310
                 return
         except OSError as error:
             is_refused = isinstance(error, HTTPError) and error.code < 500
-            if is_refused or attempt == ATTEMPTS - 1:
+            if is_refused or attempt == ANSWER_ATTEMPTS - 1:
                 raise
-        time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+        time.sleep(FIRST_ANSWER_PAUSE_SECONDS * 2**attempt)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
 from dynaurora.aws import sdk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
 
@@ -35,3 +37,34 @@ class StepFunctionsExecutions:
                 .paginate(stateMachineArn=machine_arn, statusFilter="RUNNING")
             )
             return sum(execution["startDate"] < before for page in pages for execution in page["executions"])
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A state that an execution entered."""
+
+    state: str
+    entered_at: datetime
+
+
+class History(Protocol):
+    """What the report needs of Step Functions."""
+
+    def steps(self, execution: str) -> Iterable[Step]:
+        """Yield the states that an execution has entered, in their order."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExecutionHistory:
+    """The real one."""
+
+    def steps(self, execution: str) -> Iterator[Step]:
+        """Yield the states that an execution has entered, in their order."""
+        with sdk.translated_errors():
+            pages = sdk.client("stepfunctions").get_paginator("get_execution_history")
+            for page in pages.paginate(executionArn=execution, includeExecutionData=False):
+                for event in page["events"]:
+                    details = event.get("stateEnteredEventDetails")
+                    if details:
+                        yield Step(details["name"], event["timestamp"])

@@ -288,3 +288,11 @@ def aborting(upload: Upload) -> Iterator[Upload]:
     except BaseException:
         upload.abort()
         raise
+
+
+def is_there(store: ObjectStore, bucket: str, key: str, etag: str) -> bool:
+    """Tell whether an object is there, at the contents that its ETag names."""
+    try:
+        return store.tail(bucket, key).etag == etag
+    except ObjectMissingError:
+        return False

@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=30)
-THROTTLING = ("Throttl", "SlowDown", "TooManyRequests", "LimitExceeded", "ProvisionedThroughput", "ServiceUnavailable")
+THROTTLING_CODES = (
+    "Throttl",
+    "SlowDown",
+    "TooManyRequests",
+    "LimitExceeded",
+    "ProvisionedThroughput",
+    "ServiceUnavailable",
+)
 UNREACHABLE = (SdkConnectionError, HTTPClientError, IncompleteReadError)
 """The network's failures; what else the SDK raises by itself, as missing credentials, no retry mends."""
-MISSING = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
+MISSING_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
 
 
 @cache
@@ -52,9 +59,9 @@ def translate_error(error: ClientError | BotoCoreError) -> DynauroraError | None
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     message = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
     problem = f"{error.operation_name} answered {code}: {message}."
-    if status >= 500 or any(word in code for word in THROTTLING):
+    if status >= 500 or any(word in code for word in THROTTLING_CODES):
         return ThrottledError(problem)
-    if code in MISSING:
+    if code in MISSING_CODES:
         return ObjectMissingError(problem)
     if "AccessDenied" in code or code in {"403", "UnauthorizedOperation"}:
         return AccessDeniedError(problem)

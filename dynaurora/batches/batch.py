@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dynaurora.errors import InvalidBatchError
 from dynaurora.keys import is_object_key
@@ -24,7 +24,10 @@ IMPORTED = {"dynaurora": "imported"}
 """Tag of an object whose rows are in Aurora; the landing bucket's lifecycle expires no other batch."""
 BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 """As wide as the rules for buckets ever were (Amazon S3 User Guide, "General purpose bucket naming rules")."""
-SOURCES = ("stream", "backfill", "reprocess", "sweep")
+BACKFILL: Final = "backfill"
+REPROCESS: Final = "reprocess"
+"""The kinds of runs, each the source of its batches in the ledger."""
+SOURCES = ("stream", BACKFILL, REPROCESS, "sweep")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,12 @@ import json
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import DuplicateRow
+from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.sql import quote
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.batches.batch import Batch
-
-IMPORTS = "_dynaurora_imports"
 
 
 class Ledger:

@@ -28,19 +28,16 @@ from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMi
 from dynaurora.exports.gzip_lines import GzipError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
-from dynaurora.mappings.reasons import name_reason
+from dynaurora.mappings.reasons import count_apart, name_reason
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from dynaurora.aws.objects import ObjectStore, Upload
     from dynaurora.exports.manifests import DataFile
-    from dynaurora.exports.plan_backfill import PlannedBatch
-    from dynaurora.mappings.row_mapper import Row, RowMapper
-
-MAX_REASONS = 50
-"""Most reasons that a batch's descriptor counts apart; a path may have an index in it, so there can be very many."""
-OTHER_REASONS = "other reasons"
+    from dynaurora.exports.plan import PlannedBatch
+    from dynaurora.mappings.row_mapper import RowMapper
+    from dynaurora.mappings.rows import Row
 
 
 @dataclass(slots=True)
@@ -56,14 +53,6 @@ class Converted:
     def rejected(self) -> dict[str, int]:
         """The refused items by reason: the most frequent ones, and all others as one."""
         return count_apart(self.reasons)
-
-
-def count_apart(reasons: Counter[str]) -> dict[str, int]:
-    """Return counts by reason that fit into a descriptor: the most frequent ones, and all others as one."""
-    counted = dict(reasons.most_common(MAX_REASONS))
-    counted.pop(OTHER_REASONS, None)  # where counts that have others already are counted together
-    others = reasons.total() - sum(counted.values())
-    return {**counted, OTHER_REASONS: others} if others else counted
 
 
 class HashingReader(io.RawIOBase):

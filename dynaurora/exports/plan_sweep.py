@@ -18,10 +18,10 @@ from dynaurora.aws.objects import aborting
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import SweepRefusedError
-from dynaurora.exports.plan_backfill import MAX_BATCH_ITEMS
+from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.exports.reconcile_run import count_swept
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.row_mapper import Row
+from dynaurora.mappings.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

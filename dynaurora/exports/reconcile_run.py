@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynaurora import keys
+from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.sql import quote
-from dynaurora.batches.ledger import IMPORTS
+from dynaurora.batches.batch import BACKFILL
 from dynaurora.errors import ReconciliationError
-from dynaurora.exports.convert_export import count_apart
-from dynaurora.exports.plan_backfill import PlannedBatch
-from dynaurora.runs.runs import BACKFILL
+from dynaurora.exports.plan import PlannedBatch
+from dynaurora.mappings.reasons import count_apart
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.aws.objects import ObjectStore
-    from dynaurora.exports.plan_backfill import Plan
+    from dynaurora.exports.plan import Plan
     from dynaurora.mappings.mapping import Mapping
 
 OF_RUN = "run = %s AND mapping = %s AND source = %s"

@@ -69,7 +69,7 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
     }
     store.write(bucket, key, json.dumps(record, indent=2).encode())
     due = notices.claim(error, str(execution), time)
-    return {"bucket": bucket, "key": key, "notify": due, **notice(record, bucket, key)}
+    return {"bucket": bucket, "key": key, "notify": due, **describe_failed_batch(record, bucket, key)}
 
 
 def read_record(body: bytes) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def attempts_of(record: dict[str, Any]) -> int:
     return attempts if type(attempts) is int else 0
 
 
-def notice(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
+def describe_failed_batch(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
     """Return the record's facts with the subject and message of its notification.
 
     Of a batch that was made of failed records, the records themselves are taken up, wherever they are kept.

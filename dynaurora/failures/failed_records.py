@@ -17,12 +17,22 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora import keys
+from dynaurora.dynamodb.changes import Change, decode_change, from_stream_record, is_expiry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dynaurora.aws.objects import ObjectStore
 
 REJECTED = "dynaurora.Rejected"
 """The errorCode of a record that its mapping refuses, where it is this project that writes it down."""
 IMPORT = "Import."
 """What the errorCode of a record begins with that was mapped again, and whose import then failed; the error follows."""
+UNFORWARDED_CODE: Final = "dynaurora.Unforwarded"
+UNREADABLE_CODE: Final = "dynaurora.Unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +122,60 @@ def _read_number(value: Any) -> int:
 def now_ms() -> int:
     """Return the time in milliseconds of Unix time."""
     return time.time_ns() // 1_000_000
+
+
+def read_records(store: ObjectStore, bucket: str, key: str) -> Iterator[FailedRecord]:
+    """Yield the records in a failed object, whoever wrote it; what is no record is one all the same."""
+    if key.startswith(f"{keys.UNFORWARDED}/"):
+        yield from read_invocation(store.read(bucket, key))
+        return
+    for line in store.open(bucket, key):
+        text = line.strip()
+        if text:
+            yield read_line(text)
+
+
+def read_line(line: bytes) -> FailedRecord:
+    """Return the failed record of a line: an envelope, or the record itself as somebody put it there."""
+    try:
+        return decode_failed_record(line)
+    except ValueError as error:
+        return FailedRecord(line, UNREADABLE_CODE, str(error), 0, now_ms(), "")
+
+
+def read_invocation(body: bytes) -> Iterator[FailedRecord]:
+    """Yield the stream records inside of the record of an invocation that the event source mapping gave up on.
+
+    Its `payload` is the function's event, as text or as an object (AWS Lambda Developer Guide, "Retain discarded
+    records of DynamoDB"). What has none is one record that cannot be mapped, so that it is seen.
+    """
+    try:
+        document = json.loads(body)
+        payload = document["payload"]
+        records = (json.loads(payload) if isinstance(payload, str) else payload)["Records"]
+        if not isinstance(records, list):
+            raise TypeError("Records is no array")
+        context = document.get("requestContext") or {}
+        arn, condition = str(context.get("functionArn") or ""), str(context.get("condition") or "it was given up on")
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        problem = f"it is not the record of an invocation: {type(error).__name__} {error}"
+        yield FailedRecord(body, UNREADABLE_CODE, problem, 0, now_ms(), "")
+        return
+    for record in records:
+        yield FailedRecord(json.dumps(record).encode(), UNFORWARDED_CODE, condition, 0, now_ms(), arn)
+
+
+def read_change(data: bytes, *, ignore_expiries: bool = False) -> Change | None:
+    """Return the change in a failed record, which is one of ours or a stream's; None for a delete that is ignored.
+
+    Raises RejectedChange where it is neither.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or "dynamodb" not in document:
+        return decode_change(data)
+    if ignore_expiries and is_expiry(document):
+        return None
+    return from_stream_record(document)

@@ -11,10 +11,10 @@ from dynaurora.errors import (
     TooManyConnectionsError,
 )
 
-FAILED_RECORDS: Final = "docs/runbooks/failed-records.md"
-FAILED_BATCHES: Final = "docs/runbooks/failed-batches.md"
-AURORA_DOWN: Final = "docs/runbooks/aurora-down.md"
-BACKFILL: Final = "docs/runbooks/backfill.md"
+FAILED_RECORDS_RUNBOOK: Final = "docs/runbooks/failed-records.md"
+FAILED_BATCHES_RUNBOOK: Final = "docs/runbooks/failed-batches.md"
+AURORA_DOWN_RUNBOOK: Final = "docs/runbooks/aurora-down.md"
+BACKFILL_RUNBOOK: Final = "docs/runbooks/backfill.md"
 UNAVAILABLE: Final = frozenset(
     error.__name__
     for error in (ConnectionLostError, DatabaseUnavailableError, SecretRotatedError, TooManyConnectionsError)
@@ -24,4 +24,4 @@ UNAVAILABLE: Final = frozenset(
 
 def runbook_for(error_name: str) -> str:
     """Return the page for a batch that failed with an error, by its name."""
-    return AURORA_DOWN if error_name in UNAVAILABLE else FAILED_BATCHES
+    return AURORA_DOWN_RUNBOOK if error_name in UNAVAILABLE else FAILED_BATCHES_RUNBOOK

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dynaurora.mappings.row_mapper import Row
+    from dynaurora.mappings.rows import Row
 
 FORMAT_SQL = r"FIELDS TERMINATED BY ',' ESCAPED BY '\\' LINES TERMINATED BY '\n'"
 """The format as a LOAD DATA statement says it."""

@@ -17,13 +17,13 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from dynaurora.errors import InvalidMappingError
+from dynaurora.mappings.compiled.schemas import DRAFT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from referencing._core import Resolver
 
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCES = {"$ref", "$dynamicRef"}
 SCHEMA_FILE = Path(__file__).parents[1] / "mapping.schema.json"
 

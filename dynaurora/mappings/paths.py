@@ -37,14 +37,14 @@ def taken_paths(expressions: Iterable[str]) -> Tree:
     return tree
 
 
-def remainder(item: dict[str, Any], taken: Tree) -> dict[str, Any]:
+def find_untaken(item: dict[str, Any], taken: Tree) -> dict[str, Any]:
     """Return what of an item no path takes, in the item's own shape."""
     rest: dict[str, Any] = {}
     for name, value in item.items():
         if name not in taken:
             rest[name] = value
         elif taken[name]:
-            left = remainder(value, taken[name]) if type(value) is dict and value else value
+            left = find_untaken(value, taken[name]) if type(value) is dict and value else value
             if left != {} or value == {}:
                 rest[name] = left
     return rest

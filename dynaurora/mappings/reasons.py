@@ -1,10 +1,15 @@
-"""Reasons why records are refused, counted by what a person would mend: where in the item, and the rule."""
+"""Reasons why records are refused: how they are worded, without the value, which may be personal, and how counted.
+
+They are counted by what a person would mend: where in the item, and the rule.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dynaurora.dynamodb.attributes import describe
 from dynaurora.errors import Reason
 
 if TYPE_CHECKING:
@@ -12,6 +17,13 @@ if TYPE_CHECKING:
 
 MAX_PATH = 120
 """Characters of a path to count by: an attribute's name may have 64 KB."""
+MAX_COUNTED_REASONS = 50
+"""Most reasons that a batch's descriptor counts apart; a path may have an index in it, so there can be very many."""
+OTHER_REASONS = "other reasons"
+NOT_ALLOWED = "is there, and the schema does not allow it"
+"""Of anything where the schema is `false`."""
+SHOWN_LIMIT = 80
+"""Characters that a reason shows of what a keyword allows."""
 
 
 def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
@@ -27,3 +39,32 @@ def name_reason(reason: Reason) -> str:
 def unforeseen(error: Exception) -> Reason:
     """Return the reason of an error that nobody foresaw, named by its type."""
     return Reason("unforeseen", "", f"raised {type(error).__name__}, which is a fault of this program")
+
+
+def count_apart(reasons: Counter[str]) -> dict[str, int]:
+    """Return counts by reason that fit into a descriptor: the most frequent ones, and all others as one."""
+    counted = dict(reasons.most_common(MAX_COUNTED_REASONS))
+    counted.pop(OTHER_REASONS, None)  # where counts that have others already are counted together
+    others = reasons.total() - sum(counted.values())
+    return {**counted, OTHER_REASONS: others} if others else counted
+
+
+def name_types(expected: str | list[str]) -> str:
+    """Return the types that a `type` keyword allows."""
+    return expected if isinstance(expected, str) else " or ".join(expected)
+
+
+def wrong_type(value: Any, allowed: str) -> str:
+    """Return the message for a value of another type than `name_types` names."""
+    return f"is {describe(value)}, and the schema takes {allowed}"
+
+
+def wrong_format(expected: str) -> str:
+    """Return the message for a text that is not of a format."""
+    return f"is not of the format {expected}"
+
+
+def breaks(keyword: str, expected: Any) -> str:
+    """Return the message for a value that breaks any other keyword."""
+    limit = json.dumps(expected, default=str)
+    return f"breaks {keyword}: {limit if len(limit) <= SHOWN_LIMIT else limit[: SHOWN_LIMIT - 1] + '…'}"

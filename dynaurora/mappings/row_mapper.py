@@ -6,7 +6,6 @@ All that is wrong with a record is told at once, so that it is mended once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,10 @@ from jmespath.exceptions import JMESPathError
 from dynaurora.dynamodb.attributes import plain_item
 from dynaurora.errors import Reason, RejectedChange
 from dynaurora.mappings.columns import Misfit
-from dynaurora.mappings.expressions import compile_expression
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
-from dynaurora.mappings.paths import remainder, taken_paths, undeclared_paths
+from dynaurora.mappings.paths import find_untaken, taken_paths, undeclared_paths
 from dynaurora.mappings.reasons import unforeseen
+from dynaurora.mappings.rows import MISSING, Row, find_by_expression, find_by_names
 from dynaurora.mappings.schema_judge import MAX_REASONS, make_judge
 
 if TYPE_CHECKING:
@@ -29,23 +28,6 @@ if TYPE_CHECKING:
     from dynaurora.mappings.compiled.row_writer import RowWriter
     from dynaurora.mappings.mapping import Column, Mapping
     from dynaurora.mappings.schema_judge import Judge
-
-
-class _Missing:
-    """The value of an attribute that is not there, which a JSON column tells from null."""
-
-
-MISSING = _Missing()
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a batch: the system fields, then one field for each of the mapping's columns."""
-
-    deleted: bool
-    version: int
-    fields: tuple[Field, ...]
-    """Text as `LOAD DATA` reads it before escaping; None is NULL. Binary is base64."""
 
 
 class RowMapper:
@@ -126,7 +108,7 @@ class RowMapper:
         if self.mapping.unmapped == "reject":
             reasons += self._unknown(item)
         elif self.mapping.unmapped == "column":
-            rest = remainder(item, self._taken)
+            rest = find_untaken(item, self._taken)
             fields.append(_encode(self.mapping.columns[-1], rest or MISSING, reasons))
         if reasons:
             raise RejectedChange(*reasons[:MAX_REASONS])
@@ -134,7 +116,7 @@ class RowMapper:
 
     def _unknown(self, item: dict[str, Any]) -> list[Reason]:
         message = "is taken by no column and named nowhere in the schema"
-        unknown = undeclared_paths(remainder(item, self._taken), self.mapping.schema)
+        unknown = undeclared_paths(find_untaken(item, self._taken), self.mapping.schema)
         return [Reason("unmapped", path, message) for path in unknown]
 
 
@@ -153,31 +135,3 @@ def _finder(column: Column) -> Callable[[dict[str, Any]], Any]:
     if column.source == CHANGED_AT_MS:
         return lambda _item: MISSING
     return find_by_expression(column.source) if column.path is None else find_by_names(column.path)
-
-
-def find_by_names(path: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
-    """Return what follows names from object to object; MISSING where one is not there."""
-    first, *rest = path
-    if not rest:
-        return lambda item: item.get(first, MISSING)
-
-    def find(item: dict[str, Any]) -> Any:
-        value = item.get(first, MISSING)
-        for name in rest:
-            if type(value) is not dict:
-                return MISSING
-            value = value.get(name, MISSING)
-        return value
-
-    return find
-
-
-def find_by_expression(expression: str) -> Callable[[dict[str, Any]], Any]:
-    """Return what finds the value of a JMESPath expression; MISSING where it has none."""
-    search = compile_expression(expression)
-
-    def find(item: dict[str, Any]) -> Any:
-        value = search(item)
-        return MISSING if value is None else value  # JMESPath has one answer for null and for nothing there
-
-    return find

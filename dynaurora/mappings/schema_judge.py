@@ -13,8 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from dynaurora.errors import Reason
-from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema, find_reasons
-from dynaurora.mappings.wording import NOT_ALLOWED, breaks, name_types, wrong_format, wrong_type
+from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema, find_reasons, is_deep
+from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_format, wrong_type
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -28,8 +28,6 @@ Raises ArithmeticError where a number is beyond judging, RecursionError where th
 
 MAX_REASONS = 20
 """As many as a person reads; a record with more is as wrong."""
-MAX_COMPILED_DEPTH = 200
-"""An item nested deeper is judged by `jsonschema`, whose own depth decides when Python gives up on it."""
 SCHEMA_PRECISION = 1000
 """Digits for `multipleOf`, the one keyword that calculates: enough for the quotient of any two numbers that DynamoDB
 holds, 38 digits and 255 orders of magnitude apart."""
@@ -64,21 +62,6 @@ def make_reference_judge(mapping: Mapping) -> Judge:
             return [explain(error) for error in islice(mapping.validator.iter_errors(item), MAX_REASONS)]
 
     return judge
-
-
-def is_deep(value: Any) -> bool:
-    """Return whether a plain value is nested deeper than MAX_COMPILED_DEPTH."""
-    level: list[Any] = [[value]]
-    for _ in range(MAX_COMPILED_DEPTH):
-        level = [
-            member
-            for container in level
-            for member in (container.values() if type(container) is dict else container)
-            if type(member) is dict or type(member) is list
-        ]
-        if not level:
-            return False
-    return True
 
 
 def explain(error: ValidationError) -> Reason:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.batches.batch import REPROCESS
 from dynaurora.errors import InvalidRunError
-from dynaurora.runs.report_backfill import find_failure
-from dynaurora.runs.runs import FAILED, REPROCESS, STOPPED, SUCCEEDED, name_reprocess
+from dynaurora.runs.ends import find_failure
+from dynaurora.runs.requests import name_reprocess
+from dynaurora.runs.runs import FAILED, STOPPED, SUCCEEDED
 
 if TYPE_CHECKING:
     from dynaurora.runs.runs import Runs

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from dynaurora.exports.plan_backfill import Plan
+    from dynaurora.exports.plan import Plan
 
 PRICES: Final = {
     "DynamoDB export": (0.10, "GB"),

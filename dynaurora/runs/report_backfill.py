@@ -12,79 +12,24 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
-from dynaurora.aws import sdk
 from dynaurora.aws.objects import read_or_none
-from dynaurora.errors import BatchesFailedError, InvalidRunError, RunConflictError, remedy_for
-from dynaurora.exports.plan_backfill import Plan
-from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
-from dynaurora.failures.runbooks import BACKFILL
+from dynaurora.exports.plan import Plan
 from dynaurora.runs.costs import Usage, estimate_cost
-from dynaurora.runs.runs import is_run_id
+from dynaurora.runs.ends import find_failure
+from dynaurora.runs.phases import measure_phases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
+    from dynaurora.aws.executions import Step
     from dynaurora.aws.objects import ObjectStore
 
-PHASES: Final = {
-    "Open run": "checking",
-    "Check readiness": "checking",
-    "Ready to export?": "checking",
-    "Wait for margin": "waiting for margin",
-    "Export given?": "exporting",
-    "Take given export": "exporting",
-    "Start export": "exporting",
-    "Wait for export": "exporting",
-    "Describe export": "exporting",
-    "Export finished?": "exporting",
-    "Describe failed export": "exporting",
-    "Plan backfill": "planning",
-    "Anything to import?": "planning",
-    "Backfill batches": "importing",
-    "Reconcile run": "reconciling",
-    "Sweep wanted?": "reconciling",
-    "Plan sweep": "sweeping",
-    "Anything to sweep?": "sweeping",
-    "Sweep batches": "sweeping",
-    "List failures": "listing",
-    "Anything to reprocess?": "listing",
-    "Reprocess failures": "reprocessing",
-}
-"""What a run, of either kind, is doing in each state; in those that are not here it is being reported and closed."""
-LAST_PHASE: Final = "reporting"
-NAMES: Final = {"States.ExceedToleratedFailureThreshold": BatchesFailedError.__name__}
-"""Names for errors of Step Functions' own: an execution may not fail with a name that begins with `States.` (Amazon
-States Language specification, "Errors")."""
-NOT_MENDED_BY_REPEATING: Final = frozenset(
-    {
-        *("ExportFailedError", "InvalidRunError", "RunConflictError", "SweepRefusedError"),
-        *("DynamoDb.ExportConflictException", "DynamoDb.InvalidExportTimeException"),
-    }
-)
-"""Errors that the same run would only have again: DynamoDB, for one, answers its token with the export that failed."""
 FIELDS_OF_A_FAILURE: Final = {"batch": "batch_id", "error": "error", "reason": "reason", "remedy": "remedy"}
 MAX_FAILURES: Final = 100
 """Failed batches that a report names; the others are only counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A state that an execution entered."""
-
-    state: str
-    entered_at: datetime
-
-
-class History(Protocol):
-    """What the report needs of Step Functions."""
-
-    def steps(self, execution: str) -> Iterable[Step]:
-        """Yield the states that an execution has entered, in their order."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -95,47 +40,7 @@ class Memory:
     import_mb: int
 
 
-def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None:
-    """Return what a run failed for, with the message for people; None where it did not fail.
-
-    What came first counts: an error that stopped the run, then one of the accounting after it.
-    """
-    caught = state.get("error") or state.get("unreconciled")
-    if caught is None:
-        return None
-    run = name_run(state, "unnamed")  # what else an input may have is no part of a subject, which takes no newline
-    error, reason = read_error(caught)
-    error = NAMES.get(error, error.replace("States.", "StepFunctions.", 1))
-    remedy = remedy_for(error).replace("then import the batch again", "then start the run again")
-    again = [
-        f"Start it again with: dynaurora backfill start {state.get('mapping')} --run {run}",
-        "What it has done is not repeated.",
-    ]
-    lines = [
-        f"Run {run} of {state.get('mapping')} failed.",
-        f"Error: {error}",
-        f"Reason: {reason}",
-        f"Next: {remedy}",
-        *([] if error in NOT_MENDED_BY_REPEATING else again),
-        f"Execution: {execution}",
-        f"Runbook: {BACKFILL}",
-    ]
-    subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
-    return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}
-
-
-def name_run(state: dict[str, Any], otherwise: str) -> str:
-    """Return the run's id, or where its input has none that could be part of a key, another name."""
-    run = state.get("run")
-    return str(run) if is_run_id(run) else otherwise
-
-
-def is_own(failure: dict[str, str] | None) -> bool:
-    """Tell whether the report is this execution's to write: a run that it was refused has another's."""
-    return failure is None or failure["error"] not in {RunConflictError.__name__, InvalidRunError.__name__}
-
-
-def build_report(
+def build_backfill_report(
     state: dict[str, Any], execution: str, steps: Iterable[Step], failures: list[dict[str, Any]], memory: Memory
 ) -> dict[str, Any]:
     """Return the report of a run, as its schema describes it."""
@@ -179,17 +84,7 @@ def describe_export(plan: Plan) -> dict[str, Any]:
     }
 
 
-def measure_phases(steps: list[Step], now: datetime) -> dict[str, float]:
-    """Return how many seconds a run spent in each phase, in the order in which it came to them."""
-    phases: dict[str, float] = {}
-    times = pairwise([*(step.entered_at for step in steps), now])
-    for step, (entered_at, left_at) in zip(steps, times, strict=True):
-        phase = PHASES.get(step.state, LAST_PHASE)
-        phases[phase] = phases.get(phase, 0.0) + (left_at - entered_at).total_seconds()
-    return phases
-
-
-def list_failures(store: ObjectStore, bucket: str, mapping: str, run: str, started: str) -> list[dict[str, Any]]:
+def list_failed_batches(store: ObjectStore, bucket: str, mapping: str, run: str, started: str) -> list[dict[str, Any]]:
     """Return the batches of a run that have failed since its execution was started, the first hundred of them.
 
     What failed in an earlier execution of the run was tried again by this one, and may have succeeded.
@@ -203,32 +98,17 @@ def list_failures(store: ObjectStore, bucket: str, mapping: str, run: str, start
             AttributeError, KeyError, TypeError, ValueError
         ):  # what was dealt with meanwhile, or is no record at all
             record = json.loads(read_or_none(store, bucket, listed.key) or b"{}")
-            if run_of(record) == run and datetime.fromisoformat(record["last_failed_at"]) >= since:
+            if run_of_record(record) == run and datetime.fromisoformat(record["last_failed_at"]) >= since:
                 failures.append(
                     {name: record[field] for name, field in FIELDS_OF_A_FAILURE.items()} | {"key": listed.key}
                 )
     return failures
 
 
-def run_of(record: dict[str, Any]) -> Any:
+def run_of_record(record: dict[str, Any]) -> Any:
     """Return the run of a failed batch; None where it is of none, or what is kept is no descriptor."""
     descriptor = record.get("batch") or record.get("conversion")
     return descriptor.get("run") if isinstance(descriptor, dict) else None
-
-
-@dataclass(frozen=True)
-class ExecutionHistory:
-    """The real one."""
-
-    def steps(self, execution: str) -> Iterator[Step]:
-        """Yield the states that an execution has entered, in their order."""
-        with sdk.translated_errors():
-            pages = sdk.client("stepfunctions").get_paginator("get_execution_history")
-            for page in pages.paginate(executionArn=execution, includeExecutionData=False):
-                for event in page["events"]:
-                    details = event.get("stateEnteredEventDetails")
-                    if details:
-                        yield Step(details["name"], event["timestamp"])
 
 
 def _usage(done: dict[str, Any], plan: Plan | None, phases: dict[str, float], memory: Memory) -> Usage:

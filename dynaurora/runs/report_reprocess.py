@@ -10,16 +10,18 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.aws.executions import ExecutionHistory
 from dynaurora.errors import FailuresNotSettledError, remedy_for
 from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
-from dynaurora.failures.runbooks import FAILED_RECORDS
-from dynaurora.runs.report_backfill import ExecutionHistory, is_own, measure_phases
+from dynaurora.failures.runbooks import FAILED_RECORDS_RUNBOOK
+from dynaurora.runs.ends import is_own
+from dynaurora.runs.phases import measure_phases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from dynaurora.aws.executions import History, Step
     from dynaurora.aws.objects import ObjectStore
-    from dynaurora.runs.report_backfill import History, Step
 
 COUNTS: Final = (
     *("records", "rows", "rows_changed", "records_parked"),
@@ -33,11 +35,11 @@ def report_reprocess(
 ) -> tuple[dict[str, Any] | None, dict[str, str] | None]:
     """Return the report of a run, unless it is another execution's, and what it failed for, if it did."""
     totals, arn = sum_up(state, store), execution["id"]
-    failure = find_failure(state, run, arn, totals, store)
+    failure = find_reprocess_failure(state, run, arn, totals, store)
     if not is_own(failure):
         return None, failure
     steps = (history or ExecutionHistory()).steps(arn)
-    return build_report(state, run, arn, steps, totals, failure), failure
+    return build_reprocess_report(state, run, arn, steps, totals, failure), failure
 
 
 def sum_up(state: dict[str, Any], store: ObjectStore) -> dict[str, Any] | None:
@@ -78,7 +80,7 @@ def read_children(store: ObjectStore, details: dict[str, str], status: str) -> I
         yield from json.loads(store.read(manifest["DestinationBucket"], file["Key"]))
 
 
-def find_failure(
+def find_reprocess_failure(
     state: dict[str, Any], run: str, execution: str, totals: dict[str, Any] | None, store: ObjectStore
 ) -> dict[str, str] | None:
     """Return what a run failed for, with the message for people; None where it did not fail.
@@ -100,7 +102,7 @@ def find_failure(
         f"Then: dynaurora reprocess start {state.get('mapping') or ''}".rstrip(),
         "What failed is still kept, and what was done is not repeated.",
         f"Execution: {execution}",
-        f"Runbook: {FAILED_RECORDS}",
+        f"Runbook: {FAILED_RECORDS_RUNBOOK}",
     ]
     subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
     return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}
@@ -113,7 +115,7 @@ def describe_unsettled(state: dict[str, Any], totals: dict[str, Any], store: Obj
     return f"{problem}, the first for: {read_error(failed)[1]}" if failed else f"{problem}."
 
 
-def build_report(
+def build_reprocess_report(
     state: dict[str, Any],
     run: str,
     execution: str,

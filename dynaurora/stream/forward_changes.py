@@ -11,10 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dynaurora import keys
-from dynaurora.aws import sdk
 from dynaurora.dynamodb.changes import encode_change, from_stream_record, is_expiry
 from dynaurora.errors import RejectedChange, ThrottledError
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record, now_ms
@@ -26,14 +23,14 @@ if TYPE_CHECKING:
 
 MAX_RECORD_BYTES = 1000 * 1024
 """Of one record before base64 (Amazon Data Firehose Developer Guide, "Quota")."""
-MAX_BATCH_RECORDS = 500
-MAX_BATCH_BYTES = 2 * 1024 * 1024
+MAX_CALL_RECORDS = 500
+MAX_CALL_BYTES = 2 * 1024 * 1024
 """Of one call's records after base64. The quota is 4 MiB; calls near it have been refused, so half of it is left."""
 ENTRY_BYTES = 16
 """What an entry's JSON adds to its data: `{"Data":""},` and a little more."""
-ATTEMPTS = 6
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 3.0
+CALL_ATTEMPTS = 6
+FIRST_CALL_PAUSE_SECONDS = 0.1
+LONGEST_CALL_PAUSE_SECONDS = 3.0
 
 
 class DeliveryStream(Protocol):
@@ -42,26 +39,6 @@ class DeliveryStream(Protocol):
     def put(self, records: list[bytes]) -> list[str | None]:
         """Send a batch and return each entry's error code, None where it was taken. Raises ThrottledError."""
         ...
-
-
-class FirehoseStream:
-    """The real one."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def put(self, records: list[bytes]) -> list[str | None]:
-        """Send a batch and return each entry's error code, None where it was taken. Raises ThrottledError."""
-        try:
-            answer = sdk.client("firehose").put_record_batch(
-                DeliveryStreamName=self.name, Records=[{"Data": data} for data in records]
-            )
-        except (ClientError, BotoCoreError) as error:
-            translated = sdk.translate_error(error)
-            if translated is None:
-                raise
-            raise translated from error
-        return [entry.get("ErrorCode") for entry in answer["RequestResponses"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +113,7 @@ class Forwarder:
     def _send(self, batch: list[Entry], result: ForwardResult) -> None:
         """Send a batch, then again what of it was not taken, with longer and longer pauses."""
         reason = ""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(CALL_ATTEMPTS):
             if attempt:
                 self.pause(backoff(attempt))
             try:
@@ -171,7 +148,7 @@ def pack(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        if batch and (len(batch) == MAX_BATCH_RECORDS or size + entry.encoded_bytes > MAX_BATCH_BYTES):
+        if batch and (len(batch) == MAX_CALL_RECORDS or size + entry.encoded_bytes > MAX_CALL_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(entry)
@@ -182,7 +159,7 @@ def pack(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def backoff(attempt: int) -> float:
     """Return how long to wait before an attempt, in seconds: exponential, full jitter, capped."""
-    return random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (no secret)
+    return random.uniform(0, min(LONGEST_CALL_PAUSE_SECONDS, FIRST_CALL_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (no secret)
 
 
 def sequence_number_of(record: dict[str, Any]) -> str:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dynaurora.dynamodb.changes import Change, TypedItem
-    from dynaurora.mappings.row_mapper import Row, RowMapper
+    from dynaurora.mappings.row_mapper import RowMapper
+    from dynaurora.mappings.rows import Row
 
-MAX_ANSWER_BYTES = 6 * 1024 * 1024 - 64 * 1024
+MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 64 * 1024
 """Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
 ANSWER_ENTRY_BYTES = 64
 """What an entry's JSON adds to its id and data."""
@@ -70,7 +71,7 @@ class TransformResult:
 
 
 def transform_records(
-    records: Iterable[dict[str, Any]], mapper: RowMapper, max_answer_bytes: int = MAX_ANSWER_BYTES
+    records: Iterable[dict[str, Any]], mapper: RowMapper, max_answer_bytes: int = MAX_RESPONSE_BYTES
 ) -> TransformResult:
     """Return the answer for a batch of Firehose records.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.aurora import sql
-from dynaurora.aurora.migrations import check_replica, find_pending
+from dynaurora.aurora.migrations import check_replica, find_pending_migrations
 from dynaurora.errors import DynauroraError, RowCountError, SecretRotatedError, TargetMismatchError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ UNKNOWN: Final = "unknown"
 SECRET: Final = "the loader's secret"  # noqa: S105  # a check, no secret
 CONNECTION: Final = "the loader's connection"
 TRANSPORT: Final = "TLS of others"
-TABLES: Final = "tables and view"
+TABLES_AND_VIEW: Final = "tables and view"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
-CHECKS: Final = (SECRET, CONNECTION, TRANSPORT, TABLES, RIGHTS, LOADING)
+CHECKS: Final = (SECRET, CONNECTION, TRANSPORT, TABLES_AND_VIEW, RIGHTS, LOADING)
 
 PREPARE: Final = "deploy the stack again with DatabaseAdminSecretArn, or run `dynaurora prepare MAPPING`"
 REMEDIES: Final = {
@@ -46,7 +46,7 @@ REMEDIES: Final = {
         " whether its security group admits the stack's, and whether the subnets lead to it."
     ),
     TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
-    TABLES: f"To create or complete them, {PREPARE}.",
+    TABLES_AND_VIEW: f"To create or complete them, {PREPARE}.",
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
     LOADING: (
         "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
@@ -131,14 +131,14 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
     with examination.checking(TRANSPORT):
         if not requires_tls(aurora):
             examination.warn(TRANSPORT, "the cluster lets clients in without it, dynaurora's own always use it")
-    with examination.checking(TABLES):
+    with examination.checking(TABLES_AND_VIEW):
         check_tables(aurora, target.mapping)
-    if not examination.has_passed(TABLES):
+    if not examination.has_passed(TABLES_AND_VIEW):
         return
     with examination.checking(RIGHTS):
         check_rights(aurora, target.mapping)
     with examination.checking(LOADING):
-        load_probe(aurora, target)
+        try_loading(aurora, target)
 
 
 def requires_tls(aurora: Aurora) -> bool:
@@ -149,7 +149,7 @@ def requires_tls(aurora: Aurora) -> bool:
 
 def check_tables(aurora: Aurora, mapping: Mapping) -> None:
     """Raise TargetMismatchError where a table, the view or a migration is missing, or the replica is another one."""
-    pending = find_pending(aurora, mapping.database)
+    pending = find_pending_migrations(aurora, mapping.database)
     if pending:
         raise TargetMismatchError(f"The database {mapping.database} lacks the migrations {', '.join(pending)}.")
     check_replica(aurora, mapping)
@@ -163,7 +163,7 @@ def check_rights(aurora: Aurora, mapping: Mapping) -> None:
             aurora.execute(statement)
 
 
-def load_probe(aurora: Aurora, target: Target) -> None:
+def try_loading(aurora: Aurora, target: Target) -> None:
     """Load one line by a manifest, as an import does, into a temporary table. Raises what Aurora says of it."""
     mapping, bucket = target.mapping, target.bucket
     line, manifest = keys.probe(mapping.name), keys.probe_manifest(mapping.name)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Credentials, Endpoint
     from dynaurora.mappings.mapping import Mapping
 
-WAIT_SECONDS: Final = 120.0
+DATABASE_WAIT_SECONDS: Final = 120.0
 """For a database that comes back from a pause, which takes half a minute at most (Amazon Aurora User Guide, "Scaling to
 Zero ACUs with automatic pause and resume"), one that fails over, and a secret that is being rotated."""
 PAUSE_SECONDS: Final = 5.0
@@ -28,7 +28,7 @@ def prepare_database(
     loaders: Callable[[], list[Credentials]],
     mapping: Mapping,
     *,
-    wait_seconds: float = WAIT_SECONDS,
+    wait_seconds: float = DATABASE_WAIT_SECONDS,
 ) -> list[str]:
     """Create or complete a mapping's target and its loader, see that they fit, and return the migrations applied.
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
-from dynaurora.aurora.secrets import CURRENT, PENDING, find_pending, read_credentials
+from dynaurora.aurora.secrets import CURRENT, PENDING, find_pending_credentials, read_credentials
 from dynaurora.aws import sdk
 from dynaurora.errors import RotationError
 from dynaurora.target.prepare_target import can_log_in
@@ -35,7 +35,7 @@ FINISH: Final = "finishSecret"
 CHARACTERS: Final = string.ascii_letters + string.digits
 LENGTH: Final = 32
 """Of a password, in CHARACTERS, as infra/target.yaml has the first one made."""
-WAIT_SECONDS: Final = 120.0
+ROTATION_WAIT_SECONDS: Final = 120.0
 """For a database that comes back from a pause, or fails over."""
 
 
@@ -48,7 +48,7 @@ class Rotation:
     """The id of the version that is to be the current one."""
     endpoint: Endpoint
     """Where the loader logs in."""
-    wait_seconds: float = WAIT_SECONDS
+    wait_seconds: float = ROTATION_WAIT_SECONDS
 
 
 def take_step(step: str, rotation: Rotation) -> bool:
@@ -58,7 +58,7 @@ def take_step(step: str, rotation: Rotation) -> bool:
     """
     steps = {
         "createSecret": create_password,
-        "setSecret": set_password,
+        "setSecret": give_pending_password,
         "testSecret": test_password,
         FINISH: promote_password,
     }
@@ -75,7 +75,7 @@ def take_step(step: str, rotation: Rotation) -> bool:
 
 def create_password(rotation: Rotation) -> None:
     """Make the pending version's password, unless it has one."""
-    if find_pending(rotation.secret_arn) is not None:
+    if find_pending_credentials(rotation.secret_arn) is not None:
         return
     loader = read_credentials(rotation.secret_arn)
     password = "".join(secrets.choice(CHARACTERS) for _ in range(LENGTH))
@@ -88,7 +88,7 @@ def create_password(rotation: Rotation) -> None:
         )
 
 
-def set_password(rotation: Rotation) -> None:
+def give_pending_password(rotation: Rotation) -> None:
     """Give the loader the pending password, unless it has it. Raises SecretRotatedError where it has another one."""
     pending = read_credentials(rotation.secret_arn, PENDING)
     if can_log_in(rotation.endpoint, pending, rotation.wait_seconds):

@@ -4,7 +4,7 @@ import pytest
 
 from dynaurora.aurora.connection import LOAD_ROLE
 from dynaurora.aurora.users import LOADER_PRIVILEGES
-from dynaurora.aws.custom_resources import ANSWER_SECONDS, ATTEMPTS, FIRST_PAUSE_SECONDS, PUT_SECONDS
+from dynaurora.aws.custom_resources import ANSWER_ATTEMPTS, ANSWER_SECONDS, FIRST_ANSWER_PAUSE_SECONDS, PUT_SECONDS
 from tests.infrastructure.deployment import find_references, get_resource, list_resources, read_template
 
 ENDPOINTS = list_resources("AWS::EC2::VPCEndpoint")
@@ -204,7 +204,9 @@ def test_cloudformation_waits_for_longer_than_the_function_takes_and_repeats():
     timeout = get_resource("PrepareTargetFunction").properties["Timeout"]
     assert get_resource("PreparedTarget").properties["ServiceTimeout"] >= 2 * timeout + 60
     assert timeout / 2 > ANSWER_SECONDS
-    assert ANSWER_SECONDS >= ATTEMPTS * PUT_SECONDS + FIRST_PAUSE_SECONDS * (2 ** (ATTEMPTS - 1) - 1)
+    assert ANSWER_SECONDS >= ANSWER_ATTEMPTS * PUT_SECONDS + FIRST_ANSWER_PAUSE_SECONDS * (
+        2 ** (ANSWER_ATTEMPTS - 1) - 1
+    )
 
 
 def test_changes_are_not_read_before_there_is_a_target():

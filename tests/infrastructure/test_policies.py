@@ -127,7 +127,7 @@ def is_of_the_mapping(key):
         keys.PROCESSED,
         keys.FAILED_RECORDS,
         keys.BATCHES,
-        keys.REPROCESS,
+        keys.REPROCESSED_BATCHES,
         keys.FAILED_BATCHES,
         keys.PARKED,
         keys.NOTICES,

@@ -10,9 +10,9 @@ import pytest
 
 from dynaurora import errors, keys
 from dynaurora.batches import batch
-from dynaurora.exports import check_readiness, plan_backfill, plan_sweep, reconcile_run
-from dynaurora.failures import list_failures
-from dynaurora.runs import report_backfill, report_reprocess, runs
+from dynaurora.exports import check_readiness, plan, plan_sweep, reconcile_run
+from dynaurora.failures import convert_failures
+from dynaurora.runs import phases, report_reprocess, requests
 from tests.infrastructure.deployment import (
     FUNCTION,
     STATE_MACHINE,
@@ -271,9 +271,9 @@ def test_a_map_is_distributed_bounded_and_labelled(name, label, state):
 
 
 SELECTED = {
-    "Open run": runs.RunRequest,
+    "Open run": requests.RunRequest,
     "Check readiness": check_readiness.Readiness,
-    "Plan backfill": plan_backfill.Plan,
+    "Plan backfill": plan.Plan,
     "Reconcile run": reconcile_run.Totals,
     "Plan sweep": plan_sweep.Sweep,
 }
@@ -293,8 +293,8 @@ def select(path, answer):
 def test_a_reprocess_keeps_all_that_its_functions_answer():
     states = dict(list_states("reprocess_failures"))
     entry = {f"{name}.$": f"$.Payload.{name}" for name in ("number", "kind", "objects")}
-    assert states["Open run"]["ResultSelector"] == select("$.Payload", runs.ReprocessRequest)
-    assert states["Convert failures"]["ResultSelector"] == entry | select("$.Payload", list_failures.Remade)
+    assert states["Open run"]["ResultSelector"] == select("$.Payload", requests.ReprocessRequest)
+    assert states["Convert failures"]["ResultSelector"] == entry | select("$.Payload", convert_failures.Remade)
     assert states["Convert export"]["ResultSelector"] == select("$.Payload.batch", batch.Batch)
     settled = {**dict.fromkeys(report_reprocess.COUNTS, 0), "kind": "records", "rejected": {}, "notice": None}
     assert states["Settle failures"]["ResultSelector"] == {f"{name}.$": f"$.Payload.{name}" for name in settled}
@@ -305,10 +305,10 @@ def test_the_reports_know_every_state_before_them():
     for name in ("backfill_table", "reprocess_failures"):
         states = list(read_definition(name)["States"])
         known |= set(states[: states.index("Report run")]) - {"Reprocess skipped"}
-    assert known == set(report_backfill.PHASES)
+    assert known == set(phases.PHASES)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("backfill_table", None), ("reprocess_failures", runs.REPROCESS)])
+@pytest.mark.parametrize(("name", "kind"), [("backfill_table", None), ("reprocess_failures", batch.REPROCESS)])
 @pytest.mark.parametrize("label", ["Open run", "Report run", "Close run"])
 def test_the_functions_of_all_runs_are_told_what_kind_it_is(name, kind, label):
     assert read_definition(name)["States"][label]["Parameters"]["Payload"].get("kind") == kind

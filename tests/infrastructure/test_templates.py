@@ -9,7 +9,7 @@ from dynaurora import keys, settings
 from dynaurora.batches.batch import IMPORTED, Batch
 from dynaurora.mappings.mapping import NAME, load_mapping
 from dynaurora.runs.close_run import STATES_OF_STATUSES
-from dynaurora.runs.runs import Limits, ReprocessOptions, ReprocessRequest
+from dynaurora.runs.requests import Limits, ReprocessOptions, ReprocessRequest
 from tests.infrastructure.deployment import (
     FUNCTION,
     KINDS,
@@ -244,10 +244,10 @@ def test_only_what_is_imported_or_can_be_had_again_expires():
     assert list_expiries() == {
         f"{keys.PROCESSED}/": IMPORTED,
         f"{keys.BATCHES}/run=": IMPORTED,
-        f"{keys.REPROCESS}/mapping=": IMPORTED,
+        f"{keys.REPROCESSED_BATCHES}/mapping=": IMPORTED,
         f"{keys.BATCHES}/mapping=": {},
         f"{keys.EXPORTS}/run=": {},
-        f"{keys.REPROCESS}/run=": {},
+        f"{keys.REPROCESSED_BATCHES}/run=": {},
         f"{keys.NOTICES}/": {},
     }
 
@@ -256,13 +256,13 @@ def test_what_expires_by_age_alone_is_manifests_exports_lists_copies_and_notices
     assert keys.manifest(MAPPING, "0f1e").startswith(f"{keys.BATCHES}/mapping=")
     assert keys.backfill_batch(MAPPING, "20261123T081500Z", 1).startswith(f"{keys.BATCHES}/run=")
     assert keys.export_prefix(MAPPING, "20261123T081500Z").startswith(f"{keys.EXPORTS}/run=")
-    assert keys.reprocessed_batch(MAPPING, "0f1e").startswith(f"{keys.REPROCESS}/mapping=")
+    assert keys.reprocessed_batch(MAPPING, "0f1e").startswith(f"{keys.REPROCESSED_BATCHES}/mapping=")
     for key in (
         keys.reprocess_plan(MAPPING, "r"),
         keys.remainder(MAPPING, "r", 1, 1),
         keys.parked_remainder(MAPPING, "r", 1, 1),
     ):
-        assert key.startswith(f"{keys.REPROCESS}/run=")
+        assert key.startswith(f"{keys.REPROCESSED_BATCHES}/run=")
     assert keys.notice(MAPPING, "parked", 1).startswith(f"{keys.NOTICES}/")
 
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
-from dynaurora.aurora.migrations import MIGRATIONS_TABLE
+from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
-from dynaurora.batches.ledger import IMPORTS
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import Mapping
-from dynaurora.mappings.row_mapper import Row
-from dynaurora.runs.runs import RUNS
+from dynaurora.mappings.rows import Row
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,11 +5,12 @@ import json
 from typing import Any
 
 from dynaurora.dynamodb.changes import Change, encode_change
-from dynaurora.exports.plan_backfill import Plan
+from dynaurora.exports.plan import Plan
 from dynaurora.exports.reconcile_run import Totals
 from dynaurora.mappings.mapping import Mapping, build_mapping
-from dynaurora.mappings.row_mapper import Row, RowMapper
-from dynaurora.runs.runs import Limits, RunRequest
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.rows import Row
+from dynaurora.runs.requests import Limits, RunRequest
 
 SEQUENCE_NUMBER = "111000000000000000000000"
 CREATED_AT = 1_700_000_000

@@ -14,7 +14,7 @@ from dynaurora.aurora.connection import (
     DuplicateRow,
     Endpoint,
     connect,
-    translate_error,
+    translate_driver_error,
 )
 from dynaurora.errors import (
     CertificateError,
@@ -92,7 +92,7 @@ def connection_error(original):
     ids=lambda value: str(value)[:50],
 )
 def test_the_drivers_errors_are_sorted_by_number(error, expected):
-    assert type(translate_error(error)) is expected
+    assert type(translate_driver_error(error)) is expected
 
 
 @pytest.mark.parametrize("number", [*sorted(S3_ERRORS), 63985 - 2**16])
@@ -116,13 +116,13 @@ def test_the_drivers_errors_are_sorted_by_number(error, expected):
     ],
 )
 def test_a_failed_load_is_sorted_by_what_s3_said(number, said, expected):
-    assert type(translate_error(err.InternalError(number, said))) is expected
+    assert type(translate_driver_error(err.InternalError(number, said))) is expected
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "within the driver's"])
 def test_a_certificate_that_is_not_accepted_is_terminal(wrapped):
     original = ssl.SSLCertVerificationError(1, "certificate verify failed: Hostname mismatch")
-    error = translate_error(connection_error(original) if wrapped else original)
+    error = translate_driver_error(connection_error(original) if wrapped else original)
     assert type(error) is CertificateError
     assert "Hostname mismatch" in error.problem
 
@@ -134,7 +134,10 @@ def test_a_number_has_one_meaning():
 
 
 def test_the_message_has_number_and_text():
-    assert translate_error(err.OperationalError(1213, "Deadlock found")).problem == "Aurora said 1213: Deadlock found."
+    assert (
+        translate_driver_error(err.OperationalError(1213, "Deadlock found")).problem
+        == "Aurora said 1213: Deadlock found."
+    )
 
 
 def test_a_password_is_in_no_representation():

@@ -13,7 +13,7 @@ from backfill.naming import (
     name_execution,
     read_run,
 )
-from dynaurora.runs.runs import RUN_ID, name_reprocess
+from dynaurora.runs.requests import RUN_ID, name_reprocess
 from tests.unit.backfill_factories import PLAN, STARTED, make_execution
 
 

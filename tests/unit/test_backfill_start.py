@@ -5,7 +5,7 @@ from backfill.console import WrongUseError
 from backfill.start_backfill import DEFAULTS, read_options, start
 from backfill.start_reprocess import DEFAULTS as REPROCESS_DEFAULTS
 from backfill.starting import find_free_name, make_input
-from dynaurora.runs.runs import Limits, ReprocessRequest, RunRequest
+from dynaurora.runs.requests import Limits, ReprocessRequest, RunRequest
 from tests.unit.backfill_factories import RUN, after, make_execution, make_refused
 
 NOTHING = {"export_arn": None, "max_concurrency": None, "tolerated_failure_percentage": None, "sweep": None}

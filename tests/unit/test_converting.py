@@ -8,10 +8,12 @@ from dynaurora import keys
 from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
-from dynaurora.exports.convert_export import MAX_REASONS, OTHER_REASONS, Converted, Converter, count_apart
-from dynaurora.exports.plan_backfill import ExportToPlan, PlannedBatch, plan_backfill
+from dynaurora.exports.convert_export import Converted, Converter
+from dynaurora.exports.plan import PlannedBatch
+from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS, count_apart
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.unit.csv_reader import read_line
 from tests.unit.export_factory import BUCKET, Export, md5_of
@@ -104,7 +106,7 @@ def test_only_the_most_frequent_reasons_are_counted_apart():
 def test_other_reasons_that_were_counted_together_before_stay_counted():
     reasons = Counter({f"tags.{index} (type)": 2 for index in range(60)} | {OTHER_REASONS: 500})
     counted = count_apart(reasons)
-    assert len(counted) <= MAX_REASONS + 1
+    assert len(counted) <= MAX_COUNTED_REASONS + 1
     assert sum(counted.values()) == reasons.total()
     assert counted[OTHER_REASONS] > 500
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.mappings.csv_format import encode_row, escape
-from dynaurora.mappings.row_mapper import Row
+from dynaurora.mappings.rows import Row
 from tests.unit.csv_reader import read_line
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.text("\\N,\n\r\t\0 \"'a")

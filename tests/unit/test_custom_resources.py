@@ -15,7 +15,7 @@ from tests.unit.cloudformation import Waiting, serve
 
 @pytest.fixture
 def waiting(monkeypatch):
-    monkeypatch.setattr(custom_resources, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(custom_resources, "FIRST_ANSWER_PAUSE_SECONDS", 0.001)
     found = Waiting()
     with serve(found):
         yield found
@@ -92,7 +92,7 @@ def test_an_answer_that_does_not_get_through_is_sent_again(waiting):
 
 
 def test_an_answer_that_never_gets_through_fails_the_function(waiting):
-    waiting.statuses = [503] * custom_resources.ATTEMPTS
+    waiting.statuses = [503] * custom_resources.ANSWER_ATTEMPTS
     with pytest.raises(HTTPError, match="503"):
         fulfil(waiting.request(), "name", dict, seconds=60)
     assert waiting.answers == []
@@ -106,7 +106,7 @@ def test_a_refused_answer_is_not_sent_again(waiting):
 
 
 def test_nobody_listening_fails_the_function(monkeypatch):
-    monkeypatch.setattr(custom_resources, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(custom_resources, "FIRST_ANSWER_PAUSE_SECONDS", 0.001)
     with pytest.raises(OSError):
         put("http://127.0.0.1:1/answer", b"{}")
 

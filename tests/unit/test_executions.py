@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError
 
-from dynaurora.aws.executions import StepFunctionsExecutions
+from dynaurora.aws.executions import ExecutionHistory, Step, StepFunctionsExecutions
 from dynaurora.errors import ThrottledError
-from dynaurora.runs.report_backfill import ExecutionHistory, Step
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:dynaurora-backfill-table:web_analytics-r1"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:dynaurora-import-batch"

@@ -9,11 +9,11 @@ from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream
 from dynaurora.errors import RejectedChange
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.stream.forward_changes import (
-    ATTEMPTS,
-    FIRST_PAUSE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
-    MAX_BATCH_BYTES,
-    MAX_BATCH_RECORDS,
+    CALL_ATTEMPTS,
+    FIRST_CALL_PAUSE_SECONDS,
+    LONGEST_CALL_PAUSE_SECONDS,
+    MAX_CALL_BYTES,
+    MAX_CALL_RECORDS,
     MAX_RECORD_BYTES,
     Entry,
     Forwarder,
@@ -89,7 +89,7 @@ def test_what_is_refused_to_the_end_is_named_and_nothing_else():
     result = make_forwarder(stream, pause=pauses).forward(records)
     assert (result.forwarded, result.failed) == (2, [number_of(records[1])])
     assert result.reasons == ["Firehose answered ServiceUnavailableException."]
-    assert (len(stream.calls), len(pauses.seconds)) == (ATTEMPTS, ATTEMPTS - 1)
+    assert (len(stream.calls), len(pauses.seconds)) == (CALL_ATTEMPTS, CALL_ATTEMPTS - 1)
 
 
 def test_a_throttled_call_is_made_again_whole():
@@ -100,17 +100,17 @@ def test_a_throttled_call_is_made_again_whole():
 
 
 def test_a_stream_that_stays_throttled_fails_its_batch_and_the_next_is_tried():
-    records = records_of(MAX_BATCH_RECORDS + 1)
-    stream = InMemoryStream(deque([THROTTLED] * ATTEMPTS))
+    records = records_of(MAX_CALL_RECORDS + 1)
+    stream = InMemoryStream(deque([THROTTLED] * CALL_ATTEMPTS))
     result = make_forwarder(stream).forward(records)
-    assert result.failed == [number_of(record) for record in records[:MAX_BATCH_RECORDS]]
+    assert result.failed == [number_of(record) for record in records[:MAX_CALL_RECORDS]]
     assert stream.taken == [data_of(records[-1])]
     assert len(result.reasons) == 1
 
 
 @pytest.mark.parametrize("attempt", range(1, 12))
 def test_pauses_grow_with_full_jitter_up_to_a_cap(attempt):
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt)
+    longest = min(LONGEST_CALL_PAUSE_SECONDS, FIRST_CALL_PAUSE_SECONDS * 2**attempt)
     pauses = [backoff(attempt) for _ in range(200)]
     assert all(0 <= pause <= longest for pause in pauses)
     assert max(pauses) > longest / 2 > min(pauses)
@@ -175,8 +175,8 @@ def test_packing_keeps_order_and_limits(sizes):
     batches = list(pack(entries))
     assert [entry for batch in batches for entry in batch] == entries
     assert all(batch for batch in batches)
-    assert all(len(batch) <= MAX_BATCH_RECORDS for batch in batches)
-    assert all(sum(entry.encoded_bytes for entry in batch) <= MAX_BATCH_BYTES for batch in batches)
+    assert all(len(batch) <= MAX_CALL_RECORDS for batch in batches)
+    assert all(sum(entry.encoded_bytes for entry in batch) <= MAX_CALL_BYTES for batch in batches)
 
 
 @given(SIZES)
@@ -185,7 +185,7 @@ def test_packing_makes_no_call_too_many(sizes):
     batches = list(pack(Entry("1", memoryview(blob)[:size]) for size in sizes))
     for batch, following in pairwise(batches):
         size = sum(entry.encoded_bytes for entry in batch) + following[0].encoded_bytes
-        assert len(batch) == MAX_BATCH_RECORDS or size > MAX_BATCH_BYTES
+        assert len(batch) == MAX_CALL_RECORDS or size > MAX_CALL_BYTES
 
 
 def test_an_entrys_size_is_that_of_its_base64():
@@ -193,4 +193,4 @@ def test_an_entrys_size_is_that_of_its_base64():
 
 
 def test_a_batch_stays_well_under_four_mebibytes():
-    assert MAX_BATCH_BYTES <= 4 * 1024 * 1024 // 2
+    assert MAX_CALL_BYTES <= 4 * 1024 * 1024 // 2

@@ -29,26 +29,26 @@ from dynaurora.errors import (
 from dynaurora.exports.convert_export import HashingReader, read_item
 from dynaurora.exports.gzip_lines import GzipError, read_lines
 from dynaurora.exports.manifests import read_data_files, read_summary
-from dynaurora.exports.plan_backfill import Plan, PlannedBatch
+from dynaurora.exports.plan import Plan, PlannedBatch
 from dynaurora.failures.failed_batches import record_failed_batch
-from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record
-from dynaurora.failures.list_failures import (
-    Place,
-    Source,
-    plan_reprocess,
+from dynaurora.failures.failed_records import (
+    FailedRecord,
+    decode_failed_record,
+    encode_failed_record,
     read_change,
     read_invocation,
     read_line,
-    settle_batch,
 )
+from dynaurora.failures.list_failures import FailedObject, Place, plan_reprocess
 from dynaurora.failures.notices import Notices
+from dynaurora.failures.settle_failures import settle_batch
 from dynaurora.keys import LandingKey, failed_batch
 from dynaurora.keys import parked as parked_key
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import build_mapping, load_mapping, load_mapping_file
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.runs.close_run import read_ending
-from dynaurora.runs.runs import Limits, ReprocessRequest, RunRequest
+from dynaurora.runs.requests import Limits, ReprocessRequest, RunRequest
 from dynaurora.stream.forward_changes import Forwarder
 from dynaurora.stream.transform_changes import transform_records
 from tests.events import load_event
@@ -374,7 +374,7 @@ def test_records_of_failed_batches(failed, parked, imported):
     entries = list(plan_reprocess(Place("landing", "web_analytics", "uuid"), store, prefix=None, parked=True))
     assert {entry["objects"][0]["key"] for entry in entries} == {key, parked_key("web_analytics", key)}
     for entry in entries:
-        source = Source(**entry["objects"][0])
+        source = FailedObject(**entry["objects"][0])
         settle_batch(store, "landing", "web_analytics", source, imported=imported, max_attempts=2)
     assert bool(store.objects) is not imported
     notices = Notices(store, "landing", "web_analytics", interval_seconds=3600)

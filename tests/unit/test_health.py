@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dynaurora import keys
-from dynaurora.exports.check_readiness import SourceState
+from dynaurora.dynamodb.source import SourceState
 from dynaurora.measure_health import WAITING, Health, measure_health
 from tests.unit.failure_factories import (
     BACKFILL_KEY,

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from dynaurora.dynamodb.attributes import parse_json
 from dynaurora.errors import InvalidMappingError
 from dynaurora.mappings.compiled import schemas
-from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema
-from dynaurora.mappings.schema_judge import MAX_COMPILED_DEPTH, MAX_REASONS, is_deep, make_judge, make_reference_judge
+from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH, NotCompilableError, compile_schema, is_deep
+from dynaurora.mappings.schema_judge import MAX_REASONS, make_judge, make_reference_judge
 from tests.schema_suite import load_cases
 from tests.unit.factories import make_mapping
 from tests.unit.schema_strategies import SCHEMAS, VALUES, write

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from dynaurora import keys
 from dynaurora.errors import InvalidBatchError
 from dynaurora.keys import LandingKey
-from dynaurora.runs.runs import RUN_ID
+from dynaurora.runs.requests import RUN_ID
 
 RUNS = st.from_regex(RUN_ID, fullmatch=True)
 NAMES = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)

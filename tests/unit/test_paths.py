@@ -1,6 +1,6 @@
 import pytest
 
-from dynaurora.mappings.paths import remainder, taken_paths, undeclared_paths
+from dynaurora.mappings.paths import find_untaken, taken_paths, undeclared_paths
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_an_expression_takes_what_it_starts_from(expressions, tree):
     ],
 )
 def test_the_remainder_is_what_no_path_takes(item, rest):
-    assert remainder(item, taken_paths(["a", "p.b"])) == rest
+    assert find_untaken(item, taken_paths(["a", "p.b"])) == rest
 
 
 @pytest.mark.parametrize(

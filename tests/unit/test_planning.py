@@ -7,18 +7,15 @@ import pytest
 from dynaurora import keys
 from dynaurora.errors import InvalidExportError, NotReadyError, ThrottledError
 from dynaurora.exports.manifests import DataFile
+from dynaurora.exports.plan import MAX_BATCH_ITEMS, Plan, PlannedBatch, read_plan
 from dynaurora.exports.plan_backfill import (
     MAX_BATCH_BYTES,
     MAX_BATCH_FILES,
-    MAX_BATCH_ITEMS,
     ExportToPlan,
-    Plan,
-    PlannedBatch,
     StreamTimes,
     bound_items,
     group_files,
     plan_backfill,
-    read_plan,
 )
 from tests.unit.export_factory import BUCKET, Export
 from tests.unit.factories import CREATED_AT, TABLE_ARN, click_item, make_plan

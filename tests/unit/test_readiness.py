@@ -7,19 +7,17 @@ from itertools import combinations
 import pytest
 
 from dynaurora import keys
-from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
-from dynaurora.errors import AccessDeniedError, NotReadyError, RunConflictError, ThrottledError
-from dynaurora.exports.check_readiness import (
+from dynaurora.dynamodb.source import (
     PASSING_STATES,
     PASSING_WAIT_SECONDS,
-    TOKEN_LIFETIME,
     AwsSource,
-    Readiness,
     SourceState,
-    check_readiness,
     find_problems,
     seconds_to_wait,
 )
+from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
+from dynaurora.errors import AccessDeniedError, NotReadyError, RunConflictError, ThrottledError
+from dynaurora.exports.check_readiness import TOKEN_LIFETIME, Readiness, check_readiness
 from tests.unit.factories import EXPORT_ARN, TABLE_ARN, make_plan
 from tests.unit.fakes import InMemoryObjects
 

@@ -8,7 +8,8 @@ from dynaurora import keys
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
 from dynaurora.exports.convert_export import Converter
-from dynaurora.exports.plan_backfill import ExportToPlan, PlannedBatch, plan_backfill
+from dynaurora.exports.plan import PlannedBatch
+from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.exports import export_names, load_export
 from tests.unit.csv_reader import read_line

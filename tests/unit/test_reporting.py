@@ -9,23 +9,13 @@ from jsonschema import Draft202012Validator
 
 import dynaurora
 from dynaurora import keys
+from dynaurora.aws.executions import Step
 from dynaurora.errors import REMEDIES_OF_AWS, DynauroraError, ObjectMissingError, remedy_for, subclasses
 from dynaurora.failures.failed_batches import MAX_SUBJECT, record_failed_batch
 from dynaurora.failures.notices import Notices
-from dynaurora.runs.report_backfill import (
-    LAST_PHASE,
-    MAX_FAILURES,
-    NOT_MENDED_BY_REPEATING,
-    PHASES,
-    Memory,
-    Step,
-    build_report,
-    find_failure,
-    is_own,
-    list_failures,
-    measure_phases,
-    name_run,
-)
+from dynaurora.runs.ends import NOT_MENDED_BY_REPEATING, find_failure, is_own, name_run
+from dynaurora.runs.phases import LAST_PHASE, PHASES, measure_phases
+from dynaurora.runs.report_backfill import MAX_FAILURES, Memory, build_backfill_report, list_failed_batches
 from tests.events import load_event
 from tests.unit.factories import EXPORT_ARN, make_plan, make_totals, run_input, run_request
 from tests.unit.fakes import InMemoryObjects
@@ -55,7 +45,7 @@ def caught(error, message="It happened."):
 
 def report_of(state, taken=(), failures=()):
     """Return the report of a run; whatever it is of, it is JSON and as its schema says."""
-    report = build_report(state, EXECUTION, taken, list(failures), MEMORY)
+    report = build_backfill_report(state, EXECUTION, taken, list(failures), MEMORY)
     Draft202012Validator.check_schema(SCHEMA)
     Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(report)))
     return report
@@ -313,7 +303,7 @@ def test_failures_are_those_of_this_run_only():
     for other in ("r2", "r10", None):
         keep_failed(store, 3, other)
     keep_failed(store, 4, "r2", converted=False)
-    failures = list_failures(store, BUCKET, "web_analytics", "r1", LONG_AGO)
+    failures = list_failed_batches(store, BUCKET, "web_analytics", "r1", LONG_AGO)
     assert {failure["key"]: failure["reason"] for failure in failures} == {
         imported: "Number 1.",
         converted: "Number 2.",
@@ -329,8 +319,8 @@ def test_what_failed_in_an_earlier_execution_was_tried_again():
     failed_at = json.loads(store.read(BUCKET, key))["last_failed_at"]
     store.written_at = datetime.fromisoformat(failed_at)
     later = (datetime.fromisoformat(failed_at) + timedelta(seconds=1)).isoformat()
-    assert list_failures(store, BUCKET, "web_analytics", "r1", later) == []
-    assert len(list_failures(store, BUCKET, "web_analytics", "r1", failed_at.replace("Z", ".999Z"))) == 1
+    assert list_failed_batches(store, BUCKET, "web_analytics", "r1", later) == []
+    assert len(list_failed_batches(store, BUCKET, "web_analytics", "r1", failed_at.replace("Z", ".999Z"))) == 1
 
 
 @pytest.mark.parametrize("batch", [None, "text", [], {"mapping": "web_analytics"}, 5])
@@ -338,7 +328,7 @@ def test_what_was_kept_without_a_descriptor_is_of_no_run(batch):
     store = InMemoryObjects()
     keep(store, {"batch": batch, "execution": {"name": "e-1"}})
     kept = keep_failed(store, 1)
-    assert [failure["key"] for failure in list_failures(store, BUCKET, "web_analytics", "r1", LONG_AGO)] == [kept]
+    assert [failure["key"] for failure in list_failed_batches(store, BUCKET, "web_analytics", "r1", LONG_AGO)] == [kept]
 
 
 @pytest.mark.parametrize(
@@ -350,7 +340,7 @@ def test_what_is_no_record_is_passed_over(body, key):
     store = InMemoryObjects()
     kept = keep_failed(store, 1)
     store.write(BUCKET, f"failed_batches/mapping=web_analytics/{key}", body)
-    assert [failure["key"] for failure in list_failures(store, BUCKET, "web_analytics", "r1", LONG_AGO)] == [kept]
+    assert [failure["key"] for failure in list_failed_batches(store, BUCKET, "web_analytics", "r1", LONG_AGO)] == [kept]
 
 
 @pytest.mark.parametrize("lacking", ["batch_id", "error", "reason", "remedy", "last_failed_at", "batch"])
@@ -360,7 +350,7 @@ def test_a_record_that_lacks_something_is_passed_over(lacking):
     record = json.loads(store.read(BUCKET, key))
     del record[lacking]
     store.write(BUCKET, key, json.dumps(record).encode())
-    assert list_failures(store, BUCKET, "web_analytics", "r1", LONG_AGO) == []
+    assert list_failed_batches(store, BUCKET, "web_analytics", "r1", LONG_AGO) == []
 
 
 @dataclass
@@ -380,7 +370,7 @@ def test_what_failed_before_the_execution_is_not_even_read():
         keep_failed(store, number, run="r0")
     store.reads = 0
     started = store.written_at + timedelta(seconds=1)
-    assert list_failures(store, BUCKET, "web_analytics", "r1", started.isoformat()) == []
+    assert list_failed_batches(store, BUCKET, "web_analytics", "r1", started.isoformat()) == []
     assert store.reads == 0
 
 
@@ -406,7 +396,7 @@ def test_so_many_failures_are_named():
     store = InMemoryObjects()
     for number in range(MAX_FAILURES + 5):
         keep_failed(store, number, converted=False)
-    assert len(list_failures(store, BUCKET, "web_analytics", "r1", LONG_AGO)) == MAX_FAILURES
+    assert len(list_failed_batches(store, BUCKET, "web_analytics", "r1", LONG_AGO)) == MAX_FAILURES
 
 
 class ClearedObjects(InMemoryObjects):
@@ -419,7 +409,7 @@ class ClearedObjects(InMemoryObjects):
 def test_a_failure_that_is_dealt_with_meanwhile_is_none():
     store = InMemoryObjects()
     keep_failed(store, 1)
-    assert list_failures(ClearedObjects(store.objects), BUCKET, "web_analytics", "r1", LONG_AGO) == []
+    assert list_failed_batches(ClearedObjects(store.objects), BUCKET, "web_analytics", "r1", LONG_AGO) == []
 
 
 def test_the_schema_describes_every_part_of_a_report():

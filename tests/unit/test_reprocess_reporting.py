@@ -6,8 +6,8 @@ import jsonschema
 import pytest
 
 import dynaurora
+from dynaurora.aws.executions import Step
 from dynaurora.errors import FailuresNotSettledError
-from dynaurora.runs.report_backfill import Step
 from dynaurora.runs.report_reprocess import COUNTS, report_reprocess
 from tests.unit.fakes import InMemoryObjects
 

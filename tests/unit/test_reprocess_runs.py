@@ -6,7 +6,7 @@ import pytest
 
 from dynaurora.errors import InvalidRunError
 from dynaurora.runs.close_run import read_ending
-from dynaurora.runs.runs import Limits, ReprocessOptions, ReprocessRequest, RunRequest, name_reprocess, read_request
+from dynaurora.runs.requests import Limits, ReprocessOptions, ReprocessRequest, RunRequest, name_reprocess, read_request
 from tests.unit.factories import run_input
 
 STARTED = "2026-11-23T08:15:00.123Z"

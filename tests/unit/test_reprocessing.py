@@ -17,10 +17,12 @@ from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.dynamodb.changes import Change, encode_change, from_stream_record
 from dynaurora.errors import InvalidRunError, ThrottledError
 from dynaurora.failures import failed_records, list_failures
+from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.failed_batches import record_failed_batch
 from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record
-from dynaurora.failures.list_failures import Place, Remaker, Settler, Source, plan_reprocess
+from dynaurora.failures.list_failures import FailedObject, Place, plan_reprocess
 from dynaurora.failures.notices import Notices
+from dynaurora.failures.settle_failures import Settler
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.unit.csv_reader import read_line
@@ -60,7 +62,7 @@ def invocation(*records, as_text=True, **changed):
 def put(store, key, *lines):
     body = b"".join(lines)
     store.write("landing", key, body)
-    return Source(key, etag_of(body), len(body))
+    return FailedObject(key, etag_of(body), len(body))
 
 
 def remake(store, *sources, run="r1", max_attempts=5, ignore_expiries=False, mapper=MAPPER):
@@ -495,7 +497,7 @@ def test_a_record_is_parked_after_as_many_attempts_as_are_allowed():
     store = InMemoryObjects()
     put(store, FIREHOSE_KEY, failed(BAD))
     for failures in range(2, 6):  # the first one brought it here
-        source = Source(FIREHOSE_KEY, store.tail("landing", FIREHOSE_KEY).etag, 1)
+        source = FailedObject(FIREHOSE_KEY, store.tail("landing", FIREHOSE_KEY).etag, 1)
         settled = settle(store, entry_of(remake(store, source), source), imported=IMPORTED)
         assert settled["records_parked"] == (failures == 5)
     assert ("landing", FIREHOSE_KEY) not in store.objects
@@ -570,14 +572,14 @@ def test_records_whose_import_fails_too_often_are_parked():
     store = InMemoryObjects()
     put(store, FIREHOSE_KEY, failed())
     for failures in range(2, 6):
-        source = Source(FIREHOSE_KEY, store.tail("landing", FIREHOSE_KEY).etag, 1)
+        source = FailedObject(FIREHOSE_KEY, store.tail("landing", FIREHOSE_KEY).etag, 1)
         settled = settle(store, entry_of(remake(store, source), source), error=REFUSED_BY_AURORA)
         assert settled["records_parked"] == (failures == 5)
     (key,) = (key for key in keys_of(store) if not key.startswith(("batches/", "notices/")))
     assert key.startswith(f"{keys.parked(MAPPING, FIREHOSE_KEY)}.")
     assert settled["notice"]["subject"] == "dynaurora: 1 records parked"
     assert "Reason: TargetMismatchError: It has another column.\n" in settled["notice"]["message"]
-    source = Source(key, store.tail("landing", key).etag, 1)
+    source = FailedObject(key, store.tail("landing", key).etag, 1)
     settled = settle(store, entry_of(remake(store, source), source), error=REFUSED_BY_AURORA)
     (record,) = read_failed(store, key)
     assert (record.failures, settled["records_parked"], settled["notice"]) == (6, 0, None)
@@ -590,7 +592,7 @@ def test_unforwarded_records_whose_import_failed_go_to_the_mappings_own_prefix()
     assert ("landing", UNFORWARDED_KEY) not in store.objects
     place = keys.unforwarded_records(MAPPING, UNFORWARDED_KEY)
     assert [record.reprocessed for record in read_failed(store, place)] == [1, 1]
-    again = remake(store, Source(place, store.tail("landing", place).etag, 1))
+    again = remake(store, FailedObject(place, store.tail("landing", place).etag, 1))
     assert [row[0] for row in read_rows(store, again)] == ["0", "1"]
 
 
@@ -641,7 +643,7 @@ def test_a_failed_batch_of_records_is_forgotten_and_its_records_are_mapped_anew(
     """It may be of an older mapping's making, with the versions that the rows of today's have."""
     store = InMemoryObjects()
     put(store, FIREHOSE_KEY, failed())
-    batch = remake(store, Source(FIREHOSE_KEY, etag_of(failed()), 1)).batch
+    batch = remake(store, FailedObject(FIREHOSE_KEY, etag_of(failed()), 1)).batch
     source = failed_batch(store, batch)
     superseded, records = plan_reprocess(PLACE, store, prefix=None, parked=False)
     assert superseded == {"number": 1, "kind": "superseded", "objects": [dataclasses.asdict(source) | {"size": ANY}]}
@@ -655,7 +657,7 @@ def test_a_failed_batch_of_records_is_forgotten_and_its_records_are_mapped_anew(
 def test_a_batch_of_records_that_has_failed_once_more_meanwhile_is_kept():
     store = InMemoryObjects()
     put(store, FIREHOSE_KEY, failed())
-    batch = remake(store, Source(FIREHOSE_KEY, etag_of(failed()), 1)).batch
+    batch = remake(store, FailedObject(FIREHOSE_KEY, etag_of(failed()), 1)).batch
     source = failed_batch(store, batch)
     superseded, _ = plan_reprocess(PLACE, store, prefix=None, parked=False)
     failed_batch(store, batch, execution="arn:e-2")
@@ -718,8 +720,7 @@ def without_notices(objects):
 )
 @pytest.mark.parametrize("ending", [{"imported": IMPORTED}, {"error": REFUSED_BY_AURORA}], ids=["imported", "failed"])
 def test_settling_that_is_cut_off_anywhere_ends_the_same(setting, ending, monkeypatch):
-    for module in (failed_records, list_failures):
-        monkeypatch.setattr(module, "now_ms", lambda: 1_800_000_000_000)
+    monkeypatch.setattr(failed_records, "now_ms", lambda: 1_800_000_000_000)
     store = InMemoryObjects()
     sources = [put(store, key, *lines) for key, lines in setting.items()]
     entry = entry_of(remake(store, *sources), *sources)
@@ -757,7 +758,7 @@ def failed_batch(store, batch=None, attempts=1, error="MalformedBatchError", exe
         failed_execution = f"{execution}-before-{earlier}" if earlier else execution
         event = {"batch": batch, "error": {"Error": error, "Cause": "x"}, "execution": {"id": failed_execution}}
         key = record_failed_batch(event, store, "landing", notices)["key"]
-    return Source(key, store.tail("landing", key).etag, 1)
+    return FailedObject(key, store.tail("landing", key).etag, 1)
 
 
 def batch_entry(source, kind="batch", **more):
@@ -795,7 +796,7 @@ def test_a_parked_batch_that_fails_on_request_stays_parked_with_all_its_attempts
     key = keys.parked(MAPPING, source.key)
     first = json.loads(store.read("landing", key))["first_failed_at"]
     failed_batch(store, execution="arn:e-2")
-    settled = settle(store, batch_entry(Source(key, "e", 1)), error=FAILED)
+    settled = settle(store, batch_entry(FailedObject(key, "e", 1)), error=FAILED)
     record = json.loads(store.read("landing", key))
     assert (record["attempts"], record["first_failed_at"], record["execution"]) == (6, first, "arn:e-2")
     assert ("landing", source.key) not in store.objects
@@ -808,7 +809,7 @@ def test_a_parked_batch_stays_parked_whatever_stands_in_its_place(body):
     source = failed_batch(store, attempts=5)
     key = keys.parked(MAPPING, source.key)
     store.write("landing", key, body)
-    settle(store, batch_entry(Source(key, "e", 1)), error=FAILED)
+    settle(store, batch_entry(FailedObject(key, "e", 1)), error=FAILED)
     assert json.loads(store.read("landing", key))["attempts"] >= 5
     assert ("landing", source.key) not in store.objects
 
@@ -818,7 +819,7 @@ def test_a_parked_batch_that_is_imported_on_request_goes():
     source = failed_batch(store, attempts=5)
     settle(store, batch_entry(source), error=FAILED)
     key = keys.parked(MAPPING, source.key)
-    settle(store, batch_entry(Source(key, "e", 1)), imported=IMPORTED)
+    settle(store, batch_entry(FailedObject(key, "e", 1)), imported=IMPORTED)
     assert ("landing", key) not in store.objects
 
 
@@ -829,7 +830,7 @@ def test_settling_a_batch_that_is_cut_off_anywhere_ends_the_same(attempts, parke
     source = failed_batch(store, attempts=5)
     if parked_before:
         settle(store, batch_entry(source), error=FAILED)
-        source = Source(keys.parked(MAPPING, source.key), "e", 1)
+        source = FailedObject(keys.parked(MAPPING, source.key), "e", 1)
     else:
         store = InMemoryObjects()
     failed_batch(store, attempts=attempts, execution="arn:e-2")

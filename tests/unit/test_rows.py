@@ -5,7 +5,8 @@ import pytest
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.mapping import build_mapping, load_mapping
-from dynaurora.mappings.row_mapper import MAX_REASONS, Row, RowMapper
+from dynaurora.mappings.row_mapper import MAX_REASONS, RowMapper
+from dynaurora.mappings.rows import Row
 from tests.unit.factories import (
     CREATED_AT,
     click,

@@ -11,17 +11,17 @@ from unittest.mock import ANY
 import pytest
 
 from dynaurora import keys
+from dynaurora.aws.executions import Step
 from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.source import SourceState
 from dynaurora.errors import InvalidExportError, InvalidRunError, NotReadyError, RunConflictError, SweepRefusedError
-from dynaurora.exports.check_readiness import SourceState
-from dynaurora.exports.plan_backfill import Plan
+from dynaurora.exports.plan import Plan
 from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import logger
-from dynaurora.runs.report_backfill import Step
-from dynaurora.runs.runs import ReprocessOptions, ReprocessRequest
+from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from tests.unit.export_factory import BUCKET, Export
 from tests.unit.factories import (
     CREATED_AT,

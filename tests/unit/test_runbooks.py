@@ -4,7 +4,7 @@ import pytest
 
 from dynaurora.errors import RetryableError, subclasses
 from dynaurora.failures import runbooks
-from dynaurora.failures.runbooks import AURORA_DOWN, FAILED_BATCHES, UNAVAILABLE, runbook_for
+from dynaurora.failures.runbooks import AURORA_DOWN_RUNBOOK, FAILED_BATCHES_RUNBOOK, UNAVAILABLE, runbook_for
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted(value for value in vars(runbooks).values() if isinstance(value, str) and value.startswith("docs/"))
@@ -16,7 +16,7 @@ def test_a_message_leads_to_a_page_that_is_there(page):
 
 
 def test_a_batch_leads_to_aurora_where_that_was_away():
-    assert runbook_for("ConnectionLostError") == AURORA_DOWN
-    assert runbook_for("PrivilegeError") == FAILED_BATCHES
-    assert runbook_for("Lambda.Unknown") == FAILED_BATCHES
+    assert runbook_for("ConnectionLostError") == AURORA_DOWN_RUNBOOK
+    assert runbook_for("PrivilegeError") == FAILED_BATCHES_RUNBOOK
+    assert runbook_for("Lambda.Unknown") == FAILED_BATCHES_RUNBOOK
     assert {error.__name__ for error in subclasses(RetryableError)} > UNAVAILABLE

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.errors import InvalidRunError
-from dynaurora.runs.runs import FIELDS, Limits, Options, RunRequest, is_run_id
+from dynaurora.runs.requests import FIELDS, Limits, Options, RunRequest, is_run_id
 from tests.unit.factories import EXPORT_ARN, run_input
 
 ANYTHING = Limits(backfill_concurrency=2, import_concurrency=0)

@@ -16,7 +16,7 @@ TRACE = "1-5759e988-bd862e3fe1be46a994272793"
 RECEIVED_SECONDS = 10
 INVOKE = """
 from unittest.mock import patch
-from dynaurora.runs.runs import ReprocessOptions, ReprocessRequest
+from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from lambdas import list_failures
 from tests.unit.fakes import InMemoryObjects
 from tests.unit.functions import Context

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.stream.transform_changes import MAX_ANSWER_BYTES, transform_records
+from dynaurora.stream.transform_changes import MAX_RESPONSE_BYTES, transform_records
 from tests.unit.factories import click, click_change, firehose_record
 
 MAPPER = RowMapper(load_mapping("web_analytics"))
@@ -87,7 +87,7 @@ def test_the_bound_is_below_lambdas_six_megabytes():
     records = [firehose_record(click_change(long, page_id="p" * 255), "r" * 56) for _ in range(9000)]
     result = transform_records(records, MAPPER)
     assert result.overflowed > 0
-    assert MAX_ANSWER_BYTES * 0.9 < len(json.dumps({"records": result.records})) < 6_291_556
+    assert MAX_RESPONSE_BYTES * 0.9 < len(json.dumps({"records": result.records})) < 6_291_556
 
 
 def test_a_fault_of_the_program_costs_one_record_only():

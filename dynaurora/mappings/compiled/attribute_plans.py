@@ -155,7 +155,7 @@ def attribute_type(attribute: Attribute) -> Any:
     return make_struct([(descriptor, "value", bare, msgspec.NODEFAULT)])
 
 
-def default_of(attribute: Attribute) -> Any:
+def default_of_attribute(attribute: Attribute) -> Any:
     """Return what stands for an absent attribute."""
     if attribute.required:
         return msgspec.NODEFAULT

@@ -33,20 +33,19 @@ from dynaurora.mappings.compiled.fields import (
     written_field,
 )
 from dynaurora.mappings.compiled.plans import is_searched, taken_by
-from dynaurora.mappings.compiled.row_text import NULL
-from dynaurora.mappings.compiled.schemas import FIRST, BrokenError
+from dynaurora.mappings.compiled.row_text import NULL_TEXT
+from dynaurora.mappings.compiled.schemas import FIRST, MAX_COMPILED_DEPTH, BrokenError, is_deep
 from dynaurora.mappings.compiled.shapes import has_any, make_struct, make_type
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
-from dynaurora.mappings.paths import remainder, undeclared_paths
-from dynaurora.mappings.row_mapper import MISSING, find_by_expression, find_by_names
-from dynaurora.mappings.schema_judge import MAX_COMPILED_DEPTH, is_deep
+from dynaurora.mappings.paths import find_untaken, undeclared_paths
+from dynaurora.mappings.rows import MISSING, find_by_expression, find_by_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.mappings.compiled.attribute_plans import Attribute
     from dynaurora.mappings.compiled.documents import Node
-    from dynaurora.mappings.compiled.plans import Plan, Source
+    from dynaurora.mappings.compiled.plans import FieldSource, RowPlan
     from dynaurora.mappings.compiled.shapes import Member, Shape
     from dynaurora.mappings.mapping import Column
 
@@ -76,7 +75,7 @@ WRITERS: dict[str, Callable[[Column, str, int], Code]] = {
 }
 
 
-def compile_items(plan: Plan, version: int, changed_at_ms: int, *, escaped: bool) -> Any:
+def compile_items(plan: RowPlan, version: int, changed_at_ms: int, *, escaped: bool) -> Any:
     """Return what maps lines of an export: items of one version, changed at one time.
 
     Its rows are marked for `finish_rows`, or `escaped`, which is slower.
@@ -88,7 +87,7 @@ def compile_items(plan: Plan, version: int, changed_at_ms: int, *, escaped: bool
     return writer.compile(body)
 
 
-def compile_changes(plan: Plan, *, escaped: bool) -> Any:
+def compile_changes(plan: RowPlan, *, escaped: bool) -> Any:
     """Return what maps changes as `dynaurora.dynamodb.changes` encodes them; `escaped` as for `compile_items`."""
     writer = _Writer(plan, escaped=escaped)
     item, keys = writer.item_type(), writer.keys_type()
@@ -124,7 +123,7 @@ def _indent(lines: list[str]) -> list[str]:
 class _Writer:
     """Writes the code of one plan."""
 
-    def __init__(self, plan: Plan, *, escaped: bool, changed_at_ms: int | None = None) -> None:
+    def __init__(self, plan: RowPlan, *, escaped: bool, changed_at_ms: int | None = None) -> None:
         self.plan = plan
         self.escaped = escaped
         self.changed_at_ms = changed_at_ms
@@ -133,7 +132,7 @@ class _Writer:
         self.names = Names(
             FIRST=FIRST,
             MISSING=MISSING,
-            NULL=csv_format.NULL if escaped else NULL,
+            NULL=csv_format.NULL if escaped else NULL_TEXT,
             escape=csv_format.escape,
             NUMBER=NUMBER.fullmatch,
             REFUSALS=REFUSALS,
@@ -187,7 +186,7 @@ class _Writer:
 
     def _struct(self, attributes: list[Attribute]) -> Any:
         return make_struct(
-            (each.name, f"a{self.numbers[each.name]}", planned.attribute_type(each), planned.default_of(each))
+            (each.name, f"a{self.numbers[each.name]}", planned.attribute_type(each), planned.default_of_attribute(each))
             for each in attributes
         )
 
@@ -339,7 +338,7 @@ class _Writer:
 
     # Columns
 
-    def _column_code(self, number: int, source: Source) -> tuple[list[str], str]:
+    def _column_code(self, number: int, source: FieldSource) -> tuple[list[str], str]:
         """Return the code of a column: statements, and what stands for it in the row."""
         column = source.column
         if column.source == CHANGED_AT_MS:
@@ -405,7 +404,7 @@ class _Writer:
         find = f"x{number} = find{number}({variable}) if type({variable}) is dict else MISSING"
         return [find, *lines], field
 
-    def _searched(self, number: int, source: Source) -> tuple[list[str], str]:
+    def _searched(self, number: int, source: FieldSource) -> tuple[list[str], str]:
         """Return the code of a column that is found by an expression over some attributes."""
         self.names[f"find{number}"] = find_by_expression(source.column.source)
         lines = [*self._partial("part", source.attributes), f"x{number} = find{number}(part)"]
@@ -428,7 +427,7 @@ class _Writer:
         taken = taken_by(self.plan.mapping)
 
         def unknown(part: dict[str, Any]) -> bool:
-            return next(undeclared_paths(remainder(part, taken), mapping.schema), None) is not None
+            return next(undeclared_paths(find_untaken(part, taken), mapping.schema), None) is not None
 
         self.names["unknown"] = unknown
         return [*self._partial("part", whole), "if unknown(part): raise Unsure"]
@@ -436,7 +435,7 @@ class _Writer:
     def _remaining(self, number: int, column: Column) -> tuple[list[str], str]:
         """Return the code of the column that takes what no other column does."""
         taken = taken_by(self.plan.mapping)
-        self.names["remaining"] = lambda part: remainder(part, taken) or UNSET
+        self.names["remaining"] = lambda part: find_untaken(part, taken) or UNSET
         lines, field = self._plain(number, column, f"x{number}")
         return [*self._partial("part", self._whole_names()), f"x{number} = remaining(part)", *lines], field
 

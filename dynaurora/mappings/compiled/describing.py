@@ -13,7 +13,7 @@ from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from dynaurora.mappings.compiled.attribute_plans import Attribute
-    from dynaurora.mappings.compiled.plans import Plan, Source
+    from dynaurora.mappings.compiled.plans import FieldSource, RowPlan
     from dynaurora.mappings.mapping import Mapping
 
 ENCODER = "by its column's encoder"
@@ -36,7 +36,7 @@ class Description:
 def describe_mapping(mapping: Mapping) -> Description:
     """Return how a mapping's records become rows."""
     why_plain = why_jsonschema = ""
-    plan: Plan | None = None
+    plan: RowPlan | None = None
     try:
         plan = make_plan(mapping)
     except NotCompilableError as error:
@@ -66,7 +66,7 @@ def describe_attribute(attribute: Attribute) -> str:
     return f"as {attribute.how}{judged}"
 
 
-def describe_source(plan: Plan, source: Source) -> str:
+def describe_source(plan: RowPlan, source: FieldSource) -> str:
     """Return how a column's field is written."""
     column = source.column
     if column.source == CHANGED_AT_MS:

@@ -15,7 +15,7 @@ from dynaurora.dynamodb.attributes import parse_json, plain_item
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS
 from dynaurora.mappings.compiled.attribute_plans import Attribute, limit_text, plan_attribute
-from dynaurora.mappings.compiled.fields import bounds_of
+from dynaurora.mappings.compiled.fields import MAX_INT64, bounds_of
 from dynaurora.mappings.compiled.schemas import NotCompilableError
 from dynaurora.mappings.compiled.shapes import ANNOTATIONS, Shape, find_member, is_nameable, learn
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
@@ -31,11 +31,10 @@ OF_THE_ITEM = frozenset({"type", "properties", "required", "additionalProperties
 """Keywords of the whole item that a plan keeps; any other has to see all of it."""
 MAX_LEARNT = 500
 """Names that a mapping leaves open and that are learnt, in all."""
-MAX_INT64 = 2**63 - 1
 
 
 @dataclass
-class Source:
+class FieldSource:
     """Where a column takes its value from."""
 
     column: Column
@@ -50,12 +49,12 @@ class Source:
 
 
 @dataclass
-class Plan:
+class RowPlan:
     """How a mapping's items become rows."""
 
     mapping: Mapping
     attributes: dict[str, Attribute]
-    sources: list[Source]
+    sources: list[FieldSource]
     is_open: bool
     """Whether an item may have attributes that nothing names: they are learnt."""
     learnt: int = field(default=0)
@@ -81,7 +80,7 @@ class Plan:
         return max(0, MAX_LEARNT - self.learnt)
 
 
-def make_plan(mapping: Mapping) -> Plan:
+def make_plan(mapping: Mapping) -> RowPlan:
     """Return a mapping's plan.
 
     Raises NotCompilableError, saying why, where its items have to be mapped by the plain modules.
@@ -106,7 +105,7 @@ def make_plan(mapping: Mapping) -> Plan:
         if mapping.unmapped == "column" and taken.get(name) != {}:
             whole = f"column {mapping.columns[-1].name} takes what is left of it"
         attributes[name] = plan_attribute(root, name, takers, required=required, is_json=is_json, whole=whole)
-    plan = Plan(mapping, attributes, [], _is_open(mapping))
+    plan = RowPlan(mapping, attributes, [], _is_open(mapping))
     # What a column takes as a whole is known before others look into it.
     shortest = sorted(mapping.columns, key=lambda column: (len(column.path or ()), column.type.kind != "JSON"))
     sources = {column.name: _source(root, plan, column, starts[column.name]) for column in shortest}
@@ -177,8 +176,8 @@ def _whole_for(mapping: Mapping, takers: Iterable[Column], *, is_json: bool) -> 
     return ""
 
 
-def _source(root: Any, plan: Plan, column: Column, starts: tuple[str, ...]) -> Source:
-    source = Source(column, starts)
+def _source(root: Any, plan: RowPlan, column: Column, starts: tuple[str, ...]) -> FieldSource:
+    source = FieldSource(column, starts)
     if len(starts) == 1 and plan.attributes[starts[0]].shape is not None:
         shape = plan.attributes[starts[0]].shape
         assert shape is not None  # noqa: S101 (as the condition says)
@@ -189,7 +188,7 @@ def _source(root: Any, plan: Plan, column: Column, starts: tuple[str, ...]) -> S
     return source
 
 
-def _finish(plan: Plan) -> None:
+def _finish(plan: RowPlan) -> None:
     """Let the types say what columns take, where they can."""
     for source in plan.sources:
         shape, column = source.shape, source.column

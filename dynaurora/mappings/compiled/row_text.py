@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from dynaurora.mappings.csv_format import ESCAPES
 
 if TYPE_CHECKING:
-    from dynaurora.mappings.row_mapper import Row
+    from dynaurora.mappings.rows import Row
 
 FIELD_END = "\x1f"
 ROW_END = "\x1e"
 NULL_MARK = "\x1d"
-NULL = f"{NULL_MARK}N"
+NULL_TEXT = f"{NULL_MARK}N"
 ESCAPED = b"\xff"
 """Stands for all that has to be escaped, to find out whether anything has: no byte of UTF-8."""
 FINAL = bytes.maketrans(f"{FIELD_END}{ROW_END}{NULL_MARK}".encode(), b",\n\\")
@@ -29,7 +29,7 @@ TRIAL = bytes.maketrans(
 
 def mark_row(row: Row) -> str:
     """Return a row with the separators of this module."""
-    fields = (NULL if field is None else field for field in row.fields)
+    fields = (NULL_TEXT if field is None else field for field in row.fields)
     return f"{'1' if row.deleted else '0'}{FIELD_END}{row.version}{FIELD_END}{FIELD_END.join(fields)}{ROW_END}"
 
 

@@ -15,9 +15,9 @@ from dynaurora.mappings.csv_format import encode_row
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dynaurora.mappings.compiled.plans import Plan
+    from dynaurora.mappings.compiled.plans import RowPlan
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.mappings.row_mapper import Row
+    from dynaurora.mappings.rows import Row
 
 Exactly = Callable[[int], "Row | None"]
 """Maps a record plainly, by its position; None where it has no row. It is asked once for each."""
@@ -34,7 +34,7 @@ class RowWriter:
         self._vain_lessons = 0
         self._made: dict[Any, Any] = {}
         """Compiled code, by what it is for."""
-        self.plan: Plan | None = None
+        self.plan: RowPlan | None = None
         self.why_plain = ""
         """Why the mapping has no plan; empty where it has one."""
         try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dynaurora.dynamodb.attributes import Binary
 from dynaurora.errors import Reason
-from dynaurora.mappings.wording import NOT_ALLOWED, breaks, name_types, wrong_format, wrong_type
+from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_format, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +31,8 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 MAX_SCHEMA_DEPTH = 50
 """Schemas nested deeper are not compiled."""
+MAX_COMPILED_DEPTH = 200
+"""An item nested deeper is judged by `jsonschema`, whose own depth decides when Python gives up on it."""
 PYTHON_TYPES: dict[str, set[type]] = {
     "string": {str, Binary},
     "integer": {int},
@@ -639,3 +641,18 @@ BUILDERS: dict[str, Builder] = {
     "unevaluatedProperties": _leave("unevaluatedProperties", "depends on what other keywords have judged"),
 }
 """How each keyword is compiled; others say nothing about a value. A test holds the names against jsonschema's."""
+
+
+def is_deep(value: Any) -> bool:
+    """Return whether a plain value is nested deeper than MAX_COMPILED_DEPTH."""
+    level: list[Any] = [[value]]
+    for _ in range(MAX_COMPILED_DEPTH):
+        level = [
+            member
+            for container in level
+            for member in (container.values() if type(container) is dict else container)
+            if type(member) is dict or type(member) is list
+        ]
+        if not level:
+            return False
+    return True

@@ -217,14 +217,15 @@ def make_type(shape: Shape) -> Any:
 def _bare_type(shape: Shape) -> Any:
     if shape.kind == "object":
         return make_struct(
-            (name, member.name, make_type(member.shape), default_of(member)) for name, member in shape.members.items()
+            (name, member.name, make_type(member.shape), default_of_member(member))
+            for name, member in shape.members.items()
         )
     if shape.element is not None:
         return list[make_type(shape.element)]  # type: ignore[misc]
     return {"string": str, "integer": int, "boolean": bool, "null": None, "any": Any}[shape.kind]
 
 
-def default_of(member: Member) -> Any:
+def default_of_member(member: Member) -> Any:
     """Return what stands for an absent member: msgspec's NODEFAULT where it has to be there."""
     if member.required:
         return msgspec.NODEFAULT

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.convert_export import Converter
-from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.exports.plan import PlannedBatch
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 

@@ -27,12 +27,11 @@ from backfill.cli import main
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aurora.migrations import IMPORTS, RUNS
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.ledger import IMPORTS
 from dynaurora.exports import plan_backfill
 from dynaurora.mappings.mapping import Mapping, load_mapping
 from dynaurora.mappings.paths import __file__ as a_core_file
-from dynaurora.runs.runs import RUNS
 from dynaurora.target.verification import Comparison, compare
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Database, Deployment

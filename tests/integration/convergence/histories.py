@@ -30,11 +30,13 @@ from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import RejectedChange, SweepRefusedError
 from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.manifests import DataFile, md5_text
-from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.exports.plan import PlannedBatch
 from dynaurora.exports.plan_sweep import Sweeper
+from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record
+from dynaurora.failures.list_failures import FailedObject, plan_reprocess
 from dynaurora.failures.list_failures import Place as ReprocessPlace
-from dynaurora.failures.list_failures import Remaker, Source, plan_reprocess, settle_records
+from dynaurora.failures.settle_failures import settle_records
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.stream.forward_changes import Forwarder
@@ -364,7 +366,7 @@ class History:
             self._mapper, self._store, BUCKET, run, self._max_attempts, ignore_expiries=False, function_arn=""
         )
         for entry in list(plan_reprocess(place, self._store, prefix=None, parked=parked)):
-            number, sources = entry["number"], [Source(**item) for item in entry["objects"]]
+            number, sources = entry["number"], [FailedObject(**item) for item in entry["objects"]]
             remade = self._outlive(partial(remaker.remake, number, sources))
             settle = partial(self._settle, remade.settlements, self._draw.choice((0, 1, 2, 99, 99, 99, 99, 99)))
             yield Parcel(self._lines(remade.batch), "reprocess", settle)

@@ -21,11 +21,12 @@ from dynaurora.dynamodb import changes, versions
 from dynaurora.dynamodb.changes import Change
 from dynaurora.exports import convert_export, plan_sweep
 from dynaurora.exports.reconcile_run import Totals
-from dynaurora.failures import list_failures
+from dynaurora.failures import convert_failures, failed_records
 from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import Mapping
-from dynaurora.mappings.row_mapper import Row, RowMapper
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.rows import Row
 from dynaurora.stream import forward_changes
 from tests.integration.convergence import gaps, histories
 from tests.integration.convergence.histories import History, Step
@@ -117,7 +118,7 @@ def forget_floor(set_attribute: SetAttribute) -> None:
         second = math.ceil(data["ApproximateCreationDateTime"])
         return replace(change, version=versions.make_version(second, int(data["SequenceNumber"])))
 
-    for module in (forward_changes, list_failures):
+    for module in (forward_changes, failed_records):
         set_attribute(module, "from_stream_record", from_stream_record)
 
 
@@ -255,14 +256,14 @@ def fold_case(set_attribute: SetAttribute) -> None:
 
 
 def reprocess_as_of_now(set_attribute: SetAttribute) -> None:
-    original = list_failures.read_change
+    original = convert_failures.read_change
 
     def read_change(data: bytes, *, ignore_expiries: bool = False) -> Change | None:
         change = original(data, ignore_expiries=ignore_expiries)
         now = versions.make_version(2_000_000_000, 0)
         return change and Change(now, change.changed_at_ms, change.keys, change.new_image)
 
-    set_attribute(list_failures, "read_change", read_change)
+    set_attribute(convert_failures, "read_change", read_change)
     # Compiled code reads changes by itself.
     set_attribute(RowWriter, "write_changes", write_plainly)
 

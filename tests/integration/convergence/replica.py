@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora
-from dynaurora.batches.ledger import IMPORTS
+from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.target.verification import comparable_field, comparable_value
 from tests.integration.convergence.moments import moment

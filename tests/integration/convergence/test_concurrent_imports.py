@@ -19,7 +19,7 @@ from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import import_batch
 from dynaurora.errors import DeadlockError, RetryableError
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.row_mapper import Row
+from dynaurora.mappings.rows import Row
 from local.aurora.mariadb import MariaDB
 from tests.integration.convergence.cohorts import Place
 from tests.integration.convergence.replica import ExpectedReplica, Snapshot, parse_line, read_snapshot

@@ -9,7 +9,8 @@ from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.mappings.row_mapper import Row, RowMapper
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.rows import Row
 from dynaurora.target.verification import comparable_value
 from tests.cases import Case, load_cases, sort_rows
 from tests.integration.targets import Target, TargetFor

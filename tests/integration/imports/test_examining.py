@@ -20,13 +20,15 @@ from dynaurora.target.check_target import (
     NO,
     RIGHTS,
     SECRET,
-    TABLES,
     TRANSPORT,
     UNKNOWN,
     WARNING,
     YES,
     Finding,
     examine_target,
+)
+from dynaurora.target.check_target import (
+    TABLES_AND_VIEW as TABLES,
 )
 from tests.integration.targets import Target
 
@@ -92,7 +94,9 @@ def test_a_prepared_target_has_everything(target: Target, loader: Credentials) -
         pytest.param(f"DROP TABLE {REPLICA}", TABLES, "TargetMismatchError", id="no replica"),
         pytest.param(f"ALTER TABLE {REPLICA} ADD COLUMN more INT", TABLES, "It has: more int", id="another replica"),
         pytest.param(
-            "DELETE FROM Demo._dynaurora_migrations WHERE name = '0002_runs'", TABLES, "lacks the migrations 0002_runs"
+            "DELETE FROM Demo._dynaurora_migrations WHERE name = '0002_runs'",
+            TABLES,
+            "lacks the migrations 0002_runs",
         ),
         pytest.param("DROP TABLE Demo._dynaurora_migrations", TABLES, "_dynaurora_migrations", id="no system tables"),
         pytest.param("REVOKE SELECT ON Demo.* FROM {loader}", TABLES, "SELECT command denied", id="select"),

@@ -11,10 +11,10 @@ import pytest
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import IMPORTED, SOURCES, Batch
 from dynaurora.batches.import_batch import import_batch, mark_imported
-from dynaurora.batches.ledger import IMPORTS
 from dynaurora.dynamodb.versions import stream_version
 from dynaurora.errors import (
     DynauroraError,
@@ -27,7 +27,7 @@ from dynaurora.errors import (
     TargetMismatchError,
 )
 from dynaurora.mappings.mapping import build_mapping
-from dynaurora.mappings.row_mapper import Row
+from dynaurora.mappings.rows import Row
 from tests.integration.targets import Target, TargetFor, row
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from dynaurora import keys
-from dynaurora.runs.runs import RUNS
+from dynaurora.aurora.migrations import RUNS
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_items
 from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, rotated_password, wait_until
 

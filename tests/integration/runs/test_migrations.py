@@ -6,9 +6,7 @@ import pytest
 
 from dynaurora.aurora import migrations
 from dynaurora.aurora.connection import Aurora, connect
-from dynaurora.aurora.migrations import MIGRATIONS, Migration, migrate, prepare_target
-from dynaurora.batches.ledger import IMPORTS
-from dynaurora.runs.runs import RUNS
+from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS, RUNS, Migration, migrate, prepare_target
 from tests.integration.targets import Target, empty, row
 
 pytestmark = pytest.mark.integration

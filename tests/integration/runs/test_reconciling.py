@@ -7,13 +7,13 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.batches.batch import Batch
-from dynaurora.batches.ledger import IMPORTS
 from dynaurora.errors import ReconciliationError
-from dynaurora.exports.convert_export import MAX_REASONS, OTHER_REASONS
-from dynaurora.exports.plan_backfill import PlannedBatch
+from dynaurora.exports.plan import PlannedBatch
 from dynaurora.exports.reconcile_run import Totals, reconcile_run
 from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS
 from tests.integration.targets import Target, row
 from tests.unit.factories import make_plan
 from tests.unit.fakes import InMemoryObjects
@@ -113,9 +113,9 @@ def test_items_without_an_account_fail_the_run(
 
 def test_reasons_are_bounded_and_each_rejected_item_is_counted(target: Target) -> None:
     for number in range(1, 4):
-        reasons = {f"list[{number}{index:02}] (type)": 1 for index in range(MAX_REASONS)}
+        reasons = {f"list[{number}{index:02}] (type)": 1 for index in range(MAX_COUNTED_REASONS)}
         import_rows(target, number=number, rejected=reasons | {OTHER_REASONS: 30})
     totals = reconcile(target, 80, 80, 80)
-    assert len(totals.rejected_reasons) <= MAX_REASONS + 1
+    assert len(totals.rejected_reasons) <= MAX_COUNTED_REASONS + 1
     assert (totals.rejected, sum(totals.rejected_reasons.values())) == (240, 240)
     assert totals.rejected_reasons[OTHER_REASONS] >= 90

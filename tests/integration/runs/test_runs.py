@@ -8,7 +8,7 @@ import pytest
 
 from dynaurora.batches.batch import Batch
 from dynaurora.errors import AccessDeniedError, RunConflictError, ThrottledError
-from dynaurora.runs.runs import FAILED, MAX_LISTED, MAX_REASON, RUNNING, STOPPED, SUCCEEDED, Runs
+from dynaurora.runs.runs import FAILED, MAX_LISTED, MAX_RUN_REASON, RUNNING, STOPPED, SUCCEEDED, Runs
 from tests.integration.targets import Target, row
 from tests.unit.factories import EXPORT_ARN, make_plan, run_request
 from tests.unit.fakes import InMemoryExecutions
@@ -300,8 +300,8 @@ def test_a_run_that_was_stopped_and_redriven_is_closed_by_its_end(runs: RunsOfTa
 
 def test_a_reason_of_any_length_and_text_is_kept(runs: RunsOfTarget) -> None:
     runs.open()
-    assert runs.close(state=FAILED, reason="🦄'\\" * MAX_REASON)
-    assert runs.one()["reason"] == ("🦄'\\" * MAX_REASON)[:MAX_REASON]
+    assert runs.close(state=FAILED, reason="🦄'\\" * MAX_RUN_REASON)
+    assert runs.one()["reason"] == ("🦄'\\" * MAX_RUN_REASON)[:MAX_RUN_REASON]
 
 
 def test_progress_is_the_ledgers_while_the_run_goes_on(runs: RunsOfTarget) -> None:

@@ -1,0 +1,70 @@
+"""Plans of backfills: an export's data files in batches, as the Distributed Map reads them, and what they come to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dynaurora import keys
+from dynaurora.aws.objects import read_or_none
+from dynaurora.errors import InvalidExportError
+from dynaurora.exports.manifests import DataFile
+
+if TYPE_CHECKING:
+    from dynaurora.aws.objects import ObjectStore
+
+MAX_BATCH_ITEMS = 50_000
+"""Of one batch. A file with more is a batch of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """One batch of a plan: one convert and one import."""
+
+    number: int
+    items: int
+    files: tuple[DataFile, ...]
+
+    @classmethod
+    def from_dict(cls, document: Any) -> PlannedBatch:
+        """Return the batch that an entry of a plan describes. Raises InvalidExportError."""
+        try:
+            files = tuple(
+                DataFile(str(file["key"]), int(file["items"]), str(file["md5"])) for file in document["files"]
+            )
+            return cls(int(document["number"]), int(document["items"]), files)
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            raise InvalidExportError(f"An entry of the plan lacks a field, or has a wrong one: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a plan comes to; the batches themselves are in its object."""
+
+    bucket: str
+    key: str
+    export_arn: str
+    export_second: int
+    export_bucket: str
+    items: int
+    billed_bytes: int
+    files: int
+    files_empty: int
+    batches: int
+    warnings: list[str] = field(default_factory=list)
+    """What may be wrong with the export, for a person to judge."""
+
+    @classmethod
+    def from_dict(cls, document: Any) -> Plan:
+        """Return the plan of `asdict`. Raises InvalidExportError."""
+        try:
+            return cls(**document)
+        except TypeError as error:
+            raise InvalidExportError(f"What the plan comes to lacks a field, or has a wrong one: {error}.") from error
+
+
+def read_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan | None:
+    """Return what the plan of a run comes to, or None where the run is not planned yet."""
+    body = read_or_none(store, bucket, keys.planned(mapping, run))
+    return None if body is None else Plan.from_dict(json.loads(body))

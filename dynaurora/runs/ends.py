@@ -1,0 +1,61 @@
+"""Ends of runs: what a run failed for, and what people are told."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from dynaurora.errors import BatchesFailedError, InvalidRunError, RunConflictError, remedy_for
+from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
+from dynaurora.failures.runbooks import BACKFILL_RUNBOOK
+from dynaurora.runs.requests import is_run_id
+
+NAMES: Final = {"States.ExceedToleratedFailureThreshold": BatchesFailedError.__name__}
+"""Names for errors of Step Functions' own: an execution may not fail with a name that begins with `States.` (Amazon
+States Language specification, "Errors")."""
+NOT_MENDED_BY_REPEATING: Final = frozenset(
+    {
+        *("ExportFailedError", "InvalidRunError", "RunConflictError", "SweepRefusedError"),
+        *("DynamoDb.ExportConflictException", "DynamoDb.InvalidExportTimeException"),
+    }
+)
+"""Errors that the same run would only have again: DynamoDB, for one, answers its token with the export that failed."""
+
+
+def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None:
+    """Return what a run failed for, with the message for people; None where it did not fail.
+
+    What came first counts: an error that stopped the run, then one of the accounting after it.
+    """
+    caught = state.get("error") or state.get("unreconciled")
+    if caught is None:
+        return None
+    run = name_run(state, "unnamed")  # what else an input may have is no part of a subject, which takes no newline
+    error, reason = read_error(caught)
+    error = NAMES.get(error, error.replace("States.", "StepFunctions.", 1))
+    remedy = remedy_for(error).replace("then import the batch again", "then start the run again")
+    again = [
+        f"Start it again with: dynaurora backfill start {state.get('mapping')} --run {run}",
+        "What it has done is not repeated.",
+    ]
+    lines = [
+        f"Run {run} of {state.get('mapping')} failed.",
+        f"Error: {error}",
+        f"Reason: {reason}",
+        f"Next: {remedy}",
+        *([] if error in NOT_MENDED_BY_REPEATING else again),
+        f"Execution: {execution}",
+        f"Runbook: {BACKFILL_RUNBOOK}",
+    ]
+    subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
+    return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}
+
+
+def name_run(state: dict[str, Any], otherwise: str) -> str:
+    """Return the run's id, or where its input has none that could be part of a key, another name."""
+    run = state.get("run")
+    return str(run) if is_run_id(run) else otherwise
+
+
+def is_own(failure: dict[str, str] | None) -> bool:
+    """Tell whether the report is this execution's to write: a run that it was refused has another's."""
+    return failure is None or failure["error"] not in {RunConflictError.__name__, InvalidRunError.__name__}

@@ -1,0 +1,255 @@
+"""Requests: the checked inputs of runs.
+
+A backfill is started with
+
+    {"mapping": "web_analytics", "run": "20261123T081500Z", "export_arn": null, "max_concurrency": 2,
+     "tolerated_failure_percentage": 0, "sweep": false}
+
+of which only mapping and run are needed. A reprocess is started with
+
+    {"mapping": "web_analytics", "run": null, "prefix": null, "include_parked": false, "max_concurrency": null}
+
+of which only mapping is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from dynaurora.batches.batch import BACKFILL, REPROCESS
+from dynaurora.errors import InvalidRunError, RunConflictError
+
+if TYPE_CHECKING:
+    from dynaurora.mappings.mapping import Mapping
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What names a run: it is part of keys, and of the names of executions, which have at most 80 characters."""
+EXPORT_ARN = re.compile(r"arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]+/export/[A-Za-z0-9-]+")
+
+
+def is_run_id(value: Any) -> bool:
+    """Tell whether a value may name a run; one that may not is the name of none."""
+    return isinstance(value, str) and bool(RUN_ID.fullmatch(value))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is to be done."""
+
+    export_arn: str | None
+    """The export to import, where it is not to make one."""
+    max_concurrency: int
+    """Most batches that are converted and imported at the same time."""
+    tolerated_failure_percentage: float
+    """How many of the batches may fail, in percent, before the run does."""
+    sweep: bool
+    """Whether rows that the export does not have are deleted in the end."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the deployment allows a run."""
+
+    backfill_concurrency: int
+    """The concurrency of a run that asks for none."""
+    import_concurrency: int
+    """The importer's own, 0 for unbounded; a run stays below it, which leaves room for the stream."""
+    keeps_expired: bool = False
+    """Whether Aurora is to keep the rows of items that expired: a sweep would take them for deleted."""
+
+    def beside(self, taken: int) -> Limits:
+        """Return what is left where other runs work on so many batches at the same time; never less than one."""
+        return replace(self, import_concurrency=self.import_concurrency and max(1, self.import_concurrency - taken))
+
+    def bound(self, wanted: int | None) -> int:
+        """Return the concurrency of a run that wants so many."""
+        concurrency = self.backfill_concurrency if wanted is None else wanted
+        return min(concurrency, max(1, self.import_concurrency - 1)) if self.import_concurrency else concurrency
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The checked input of a run."""
+
+    mapping: str
+    run: str
+    options: Options
+
+    kind: ClassVar[str] = BACKFILL
+
+    @classmethod
+    def from_input(cls, document: Any, mapping: str, limits: Limits) -> RunRequest:
+        """Return what the state machine's input asks for.
+
+        Raises InvalidRunError, naming every field that is missing or wrong.
+        """
+        given = check_fields(document, FIELDS, mapping)
+        if given.get("sweep") and limits.keeps_expired:
+            problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a sweep would delete them"
+            raise InvalidRunError(f"The input asks for a sweep: {problem}.")
+        options = Options(
+            export_arn=given.get("export_arn"),
+            max_concurrency=limits.bound(given.get("max_concurrency")),
+            tolerated_failure_percentage=given.get("tolerated_failure_percentage") or 0,
+            sweep=bool(given.get("sweep")),
+        )
+        return cls(given["mapping"], given["run"], options)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the request as the states after "Open run" read it."""
+        return asdict(self)
+
+    def check_repeat(self, mapping: Mapping, its_digest: str, its_options: dict[str, Any], *, is_planned: bool) -> None:
+        """Raise RunConflictError where what the run has done so far is not what it would do now.
+
+        Until it is planned it may still take another export.
+        """
+        if its_digest != mapping.digest:
+            raise RunConflictError(f"The mapping {mapping.name} is not the one that run {self.run} was begun with.")
+        if is_planned and its_options.get("export_arn") != self.options.export_arn:
+            raise RunConflictError(f"Run {self.run} was begun with another export.")
+
+
+@dataclass(frozen=True)
+class ReprocessOptions:
+    """How a reprocess is to be done."""
+
+    prefix: str | None
+    """Only what is under it is taken up; None for everything."""
+    include_parked: bool
+    """Whether what is parked is taken up too."""
+    max_concurrency: int
+
+
+@dataclass(frozen=True)
+class ReprocessRequest:
+    """The checked input of a reprocess."""
+
+    mapping: str
+    run: str
+    options: ReprocessOptions
+
+    kind: ClassVar[str] = REPROCESS
+
+    @classmethod
+    def from_input(cls, document: Any, mapping: str, limits: Limits, started: str) -> ReprocessRequest:
+        """Return what the state machine's input asks for; a run without a name is named by when it was started.
+
+        Raises InvalidRunError, naming every field that is missing or wrong.
+        """
+        if isinstance(document, dict):
+            document = {**document, "run": name_reprocess(document, started)}
+        given = check_fields(document, REPROCESS_FIELDS, mapping)
+        options = ReprocessOptions(
+            prefix=given.get("prefix") or None,
+            include_parked=bool(given.get("include_parked")),
+            max_concurrency=limits.bound(given.get("max_concurrency")),
+        )
+        return cls(given["mapping"], given["run"], options)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the request as the states after "Open run" read it."""
+        return asdict(self)
+
+    def check_repeat(self, mapping: Mapping, its_digest: str, its_options: dict[str, Any], *, is_planned: bool) -> None:
+        """Raise nothing: a reprocess takes up what there is, and the mapping may have been mended for it."""
+
+
+def name_reprocess(document: dict[str, Any], started: str) -> Any:
+    """Return what an input calls a reprocess; where that is nothing, a name by when its execution was started.
+
+    Executions of the same second have the same name then, and one of them the run.
+    """
+    given = document.get("run")
+    if given is not None:
+        return given
+    return f"reprocess-{datetime.fromisoformat(started).astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def read_request(event: dict[str, Any], mapping: str, limits: Limits) -> RunRequest | ReprocessRequest:
+    """Return what an execution was started to do: `{"kind": "reprocess", "input": …, "execution": {"started": …}}`.
+
+    Raises InvalidRunError.
+    """
+    if event.get("kind") == REPROCESS:
+        return ReprocessRequest.from_input(event["input"], mapping, limits, event["execution"]["started"])
+    return RunRequest.from_input(event["input"], mapping, limits)
+
+
+class Request(Protocol):
+    """What the runs need of the input of a run, of whichever kind."""
+
+    @property
+    def kind(self) -> str:
+        """Of the run, and the source of its batches in the ledger."""
+        ...
+
+    @property
+    def mapping(self) -> str:
+        """The mapping's name."""
+        ...
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        ...
+
+    @property
+    def options(self) -> Any:
+        """A dataclass."""
+        ...
+
+    def check_repeat(self, mapping: Mapping, its_digest: str, its_options: dict[str, Any], *, is_planned: bool) -> None:
+        """Raise RunConflictError where the run cannot go on from what it was begun with."""
+        ...
+
+
+def check_fields(document: Any, fields: dict[str, tuple[Any, str]], mapping: str) -> dict[str, Any]:
+    """Return an input whose fields are all right, and of this stack's mapping.
+
+    Raises InvalidRunError, naming every field that is missing or wrong.
+    """
+    given: dict[str, Any] = document if isinstance(document, dict) else {}
+    problems = [
+        f"{name} is {json.dumps(given.get(name), default=str)[:80]}, and it takes {wanted}"
+        for name, (is_right, wanted) in fields.items()
+        if not is_right(given.get(name))
+    ]
+    if not problems and given["mapping"] != mapping:
+        problems.append(f"mapping is {given['mapping']}, and this stack replicates {mapping}")
+    if problems:
+        raise InvalidRunError(f"The input is not a run's: {'; '.join(problems)}.")
+    return given
+
+
+def _is_text(pattern: re.Pattern[str]) -> Any:
+    return lambda value: isinstance(value, str) and bool(pattern.fullmatch(value))
+
+
+_OF_EVERY_RUN: Final[dict[str, tuple[Any, str]]] = {
+    "mapping": (_is_text(re.compile(r"[a-z][a-z0-9_]{0,62}")), "a mapping's name"),
+    "run": (is_run_id, "up to 64 letters, digits, underscores and hyphens"),
+    "max_concurrency": (
+        lambda value: value is None or (type(value) is int and 1 <= value <= 1000),
+        "a count from 1 to 1000, or null",
+    ),
+}
+FIELDS: Final[dict[str, tuple[Any, str]]] = {
+    **_OF_EVERY_RUN,
+    "export_arn": (lambda value: value is None or _is_text(EXPORT_ARN)(value), "the ARN of an export, or null"),
+    "tolerated_failure_percentage": (
+        lambda value: value is None or (type(value) in {int, float} and 0 <= value <= 100),
+        "a percentage from 0 to 100",
+    ),
+    "sweep": (lambda value: value is None or type(value) is bool, "true or false"),
+}
+"""Each field's check, and in words what it takes."""
+REPROCESS_FIELDS: Final[dict[str, tuple[Any, str]]] = {
+    **_OF_EVERY_RUN,
+    "prefix": (lambda value: value is None or isinstance(value, str), "a prefix of the landing bucket's keys, or null"),
+    "include_parked": (lambda value: value is None or type(value) is bool, "true or false"),
+}
