@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import click
 
-from backfill.backfill_commands import backfill_group
-from backfill.console import print_json
-from backfill.doctor import doctor
-from backfill.failures_commands import failures_group
-from backfill.local_commands import local_group
-from backfill.mapping_commands import mapping_group
-from backfill.prepare import prepare
-from backfill.reprocess_commands import reprocess_group
+from backfill.commands.backfill import backfill_group
+from backfill.commands.doctor import doctor
+from backfill.commands.failures import failures_group
+from backfill.commands.local import local_group
+from backfill.commands.mapping import mapping_group
+from backfill.commands.prepare import prepare
+from backfill.commands.reprocess import reprocess_group
+from backfill.terminal.console import print_json
 from dynaurora import __version__
 
 AS_JSON: Final = "--json"

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from dynaurora.batches import batch
+from dynaurora.runs.phases import LAST_PHASE, PHASES
+
+CHECKING: Final = "checking"
+REPORTING: Final = LAST_PHASE
+DONE: Final = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +63,10 @@ REPROCESS: Final = Kind(
     done="settled",
     ends=frozenset({"Failures reprocessed", "Reprocess failed", "Reprocess skipped"}),
 )
+
+
+def name_phase(kind: Kind, state: str | None) -> str:
+    """Return the phase that a state belongs to, in the words of the report; before the first it is checking."""
+    if state is None:
+        return CHECKING
+    return DONE if state in kind.ends else PHASES.get(state, REPORTING)

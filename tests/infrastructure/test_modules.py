@@ -18,7 +18,7 @@ ALLOWED = {
 }
 """The project's packages that each may import."""
 
-ALLOWED_MODULES = {"backfill/local_commands.py": {"local"}}
+ALLOWED_MODULES = {"backfill/commands/local.py": {"local"}}
 """The command line starts the local AWS: this one module of it may import `local`."""
 
 PREFIXES = {keys.PROCESSED, keys.FAILED_RECORDS, keys.BATCHES, keys.FAILED_BATCHES, keys.UNFORWARDED}

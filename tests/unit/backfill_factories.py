@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from backfill.deployments import Deployment
-from backfill.executions import Execution
+from backfill.deployment.deployments import Deployment
 from backfill.kinds import BACKFILL, Kind
-from backfill.runs import RunView
+from backfill.runs.executions import Execution
+from backfill.runs.run_view import RunView
 
 STARTED = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 RUN = "20261123T081500Z"

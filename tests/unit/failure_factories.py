@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from backfill.failures import FailureReader
-from backfill.judging import Judge
+from backfill.failures.reader import FailureReader
+from backfill.failures.verdicts import Judge
 from dynaurora import keys
 from dynaurora.dynamodb.changes import encode_change
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record

@@ -9,7 +9,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from backfill.aws_errors import explain_error, is_passing
+from backfill.deployment.aws_errors import explain_error, is_passing
 
 
 def refused(code, status=400):

@@ -1,8 +1,8 @@
 import pytest
 
-from backfill.console import WrongUseError
-from backfill.deployments import choose_deployment, read_stack, require_any
+from backfill.deployment.deployments import choose_deployment, read_stack, require_any
 from backfill.kinds import BACKFILL, REPROCESS
+from backfill.terminal.console import WrongUseError
 from tests.unit.backfill_factories import DEPLOYMENT
 
 

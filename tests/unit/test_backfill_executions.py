@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from backfill.executions import (
+from backfill.runs.executions import (
     REFUSED,
     STATES,
     Execution,

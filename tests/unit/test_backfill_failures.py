@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill.cli import main
-from backfill.console import WrongUseError
-from backfill.counting import HOUR, PREFIX, REASON, Tally
-from backfill.failure_views import (
+from backfill.commands.failures import find_failure, find_newest, name_again, open_output, take_newest
+from backfill.failures.counts import HOUR, PREFIX, REASON, Tally
+from backfill.failures.describe import (
     HEADER,
     describe_failure,
     make_printable,
@@ -19,10 +19,10 @@ from backfill.failure_views import (
     shorten,
     summarize_failure,
 )
-from backfill.failures import Selection, mask_values, name_prefix, read_iso, read_time
-from backfill.failures_commands import find_failure, find_newest, name_again, open_output, take_newest
-from backfill.judging import IGNORED, PASSES, REFUSED, Judge
-from backfill.previewing import describe_preview, preview_reprocess
+from backfill.failures.preview import describe_preview, preview_reprocess
+from backfill.failures.reader import Selection, mask_values, name_prefix, read_iso, read_time
+from backfill.failures.verdicts import IGNORED, PASSES, REFUSED, Judge
+from backfill.terminal.console import WrongUseError
 from dynaurora import keys
 from dynaurora.errors import TargetMismatchError
 from dynaurora.mappings.mapping import load_mapping

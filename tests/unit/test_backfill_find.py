@@ -1,8 +1,8 @@
 import pytest
 
-from backfill.console import WrongUseError
-from backfill.find_run import find_in_deployment, find_newest
 from backfill.kinds import BACKFILL, REPROCESS
+from backfill.runs.find import find_in_deployment, find_newest
+from backfill.terminal.console import WrongUseError
 from tests.unit.backfill_factories import (
     DEPLOYMENT,
     RUN,

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from backfill.formatting import (
+from backfill.terminal.formatting import (
     format_bytes,
     format_count,
     format_iso,

@@ -1,7 +1,7 @@
 import pytest
 
+from backfill.commands.list import HEADER, list_runs, merge_runs
 from backfill.kinds import BACKFILL, REPROCESS
-from backfill.list_runs import HEADER, list_runs, merge_runs
 from tests.unit.backfill_factories import (
     DEPLOYMENT,
     RUN,

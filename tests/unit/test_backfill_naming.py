@@ -2,9 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backfill.console import WrongUseError
 from backfill.kinds import BACKFILL, REPROCESS
-from backfill.naming import (
+from backfill.runs.run_ids import (
     check_export_arn,
     check_run,
     find_run_id,
@@ -13,6 +12,7 @@ from backfill.naming import (
     name_execution,
     read_run,
 )
+from backfill.terminal.console import WrongUseError
 from dynaurora.runs.requests import RUN_ID, name_reprocess
 from tests.unit.backfill_factories import PLAN, STARTED, make_execution
 

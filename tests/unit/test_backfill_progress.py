@@ -1,6 +1,6 @@
 import pytest
 
-from backfill.progress import Batches, RateMeter, Rows, compute_rate, estimate_seconds_left
+from backfill.runs.progress import Batches, RateMeter, Rows, compute_rate, estimate_seconds_left
 from tests.unit.backfill_factories import STARTED, after
 
 

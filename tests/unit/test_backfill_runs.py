@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from backfill.executions import History, MapCounts
-from backfill.kinds import BACKFILL, REPROCESS
-from backfill.phases import name_phase
-from backfill.progress import Batches, Rows
-from backfill.runs import (
+from backfill.kinds import BACKFILL, REPROCESS, name_phase
+from backfill.runs.executions import History, MapCounts
+from backfill.runs.progress import Batches, Rows
+from backfill.runs.run_view import (
     START_AGAIN,
     SWEEP_LABEL,
     SWEEP_MAP,

@@ -1,10 +1,10 @@
 import pytest
 from click.testing import CliRunner
 
-from backfill.console import WrongUseError
-from backfill.start_backfill import DEFAULTS, read_options, start
-from backfill.start_reprocess import DEFAULTS as REPROCESS_DEFAULTS
-from backfill.starting import find_free_name, make_input
+from backfill.commands.backfill_start import DEFAULTS, read_options, start
+from backfill.commands.reprocess_start import DEFAULTS as REPROCESS_DEFAULTS
+from backfill.runs.start import find_free_name, make_input
+from backfill.terminal.console import WrongUseError
 from dynaurora.runs.requests import Limits, ReprocessRequest, RunRequest
 from tests.unit.backfill_factories import RUN, after, make_execution, make_refused
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from backfill.executions import Retrying
-from backfill.progress import Batches, Rows
-from backfill.reports import describe_report
-from backfill.runs import Failure
-from backfill.screens import JsonScreen, LineScreen, render_view
-from backfill.views import describe_state, describe_view, summarize_view
+from backfill.runs.describe import describe_state, describe_view, summarize_view
+from backfill.runs.executions import Retrying
+from backfill.runs.progress import Batches, Rows
+from backfill.runs.reports import describe_report
+from backfill.runs.run_view import Failure
+from backfill.runs.screens import JsonScreen, LineScreen, render_view
 from dynaurora.runs.costs import Usage, estimate_cost
 from tests.unit.backfill_factories import PLAN, RUN, after, make_view
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
-from backfill.console import print_line, say
+from backfill.terminal.console import print_line, say
 from dynaurora import __version__
 
 

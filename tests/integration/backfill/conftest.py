@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from backfill import stop
+from backfill.commands import stop
 from dynaurora.aurora.connection import Credentials, Endpoint
 from dynaurora.aws import sdk
 from local import deployment

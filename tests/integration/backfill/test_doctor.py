@@ -11,9 +11,10 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from click.testing import CliRunner
 
-from backfill import diagnosis, doctor
 from backfill.cli import main
-from backfill.deployments import find_deployments
+from backfill.commands import doctor
+from backfill.deployment import diagnosis
+from backfill.deployment.deployments import find_deployments
 from tests.integration.backfill.deployed import MAPPING, Deployed
 
 pytestmark = pytest.mark.integration

@@ -1,0 +1,124 @@
+"""`dynaurora backfill start`: start a backfill, or go on with one that ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from backfill.commands.options import (
+    NumberRange,
+    concurrency_option,
+    every_option,
+    json_option,
+    stack_option,
+    watch_option,
+)
+from backfill.commands.starting import print_plan, print_started, watch_started
+from backfill.deployment.aws_errors import explained_errors
+from backfill.deployment.clients import connect
+from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.kinds import BACKFILL
+from backfill.runs.run_ids import check_export_arn, check_run
+from backfill.runs.start import Wanted, leave_out_unknown, plan_start, start_execution
+from backfill.terminal.console import WrongUseError, say
+
+if TYPE_CHECKING:
+    from backfill.deployment.deployments import Deployment
+
+DEFAULTS: Final = {"export_arn": None, "max_concurrency": None, "tolerated_failure_percentage": 0, "sweep": False}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dynaurora backfill start web_analytics --watch
+  dynaurora backfill start web_analytics --dry-run
+  dynaurora backfill start web_analytics --export-arn ARN --max-concurrency 8
+  dynaurora backfill start web_analytics --run 20261123T081500Z        go on with a run that ended
+  dynaurora backfill start web_analytics --json | jq -r .run
+"""
+)
+@click.argument("mapping")
+@click.option("--run", metavar="RUN", help="Id of the run; by default the time. That of an ended run goes on with it.")
+@click.option("--export-arn", metavar="ARN", help="A full export of the table to import, instead of making one.")
+@click.option(
+    "--new-export",
+    is_flag=True,
+    help="Make an export after all, where the run was given one; as long as nothing of that is planned.",
+)
+@concurrency_option
+@click.option(
+    "--tolerated-failure-percentage",
+    type=NumberRange(0, 100),
+    metavar="P",
+    help="Percentage of the batches that may fail before the run does; 0 by default.",
+)
+@click.option(
+    "--sweep/--no-sweep",
+    default=None,
+    help="In the end, delete rows whose items the export does not have; refused if anything was rejected or failed, "
+    "and where the stack keeps expired items' rows (TtlDeletes=ignore).",
+)
+@click.option("--dry-run", is_flag=True, help="Print the execution's name and input, and start nothing.")
+@watch_option
+@every_option
+@stack_option
+@json_option
+def start(
+    mapping: str,
+    run: str | None,
+    new_export: bool,
+    dry_run: bool,
+    watching: bool,
+    every: float,
+    stack: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Copy the whole table of MAPPING into Aurora.
+
+    Its stream keeps flowing meanwhile. Starts a run and returns. A run that ended, well or badly, is started again by
+    giving its id: what is done is not repeated, and what is not given here is as it was. Exit status 0 where it was
+    started; with --watch, where it succeeded, or the watch was left. With --watch and --json each change is one line
+    of JSON, the last one final.
+    """
+    with explained_errors():
+        clients = connect()
+        deployment = choose_deployment(find_deployments(clients.cloudformation, stack), mapping)
+        check_start(deployment, run, given["export_arn"])
+        wanted = Wanted(BACKFILL, deployment, run, read_options(given, new_export=new_export), DEFAULTS)
+        if dry_run:
+            print_plan(wanted, plan_start(clients.states, wanted), (), {}, as_json)
+            return
+        started, arn = start_execution(clients.states, wanted)
+        if started.earlier:
+            say(
+                f"Run {started.run} ended as {started.earlier.state}; it goes on as {started.name}. "
+                "What is done is not repeated."
+            )
+        if watching:
+            watch_started(clients, wanted, started, arn, every=every, stack=stack, as_json=as_json)
+        else:
+            print_started(wanted, started, arn, stack, as_json)
+
+
+def check_start(deployment: Deployment, run: str | None, export_arn: str | None) -> None:
+    """Raise WrongUseError where this cannot be started."""
+    if run is not None:
+        check_run(deployment.mapping, run)
+    if export_arn is not None:
+        check_export_arn(export_arn, deployment.table)
+
+
+def read_options(given: dict[str, Any], *, new_export: bool) -> dict[str, Any]:
+    """Return the run's options that were given. Raises WrongUseError where they contradict each other."""
+    if new_export and given["export_arn"]:
+        raise WrongUseError("--new-export makes an export, and --export-arn names one. Give one of the two.")
+    options = leave_out_unknown(given)
+    if new_export:
+        options["export_arn"] = None
+    percentage = options.get("tolerated_failure_percentage")
+    if percentage is not None and percentage == int(percentage):
+        options["tolerated_failure_percentage"] = int(percentage)
+    return options

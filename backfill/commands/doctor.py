@@ -1,0 +1,112 @@
+"""`dynaurora doctor`: whether everything that replication needs is there, and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+import boto3
+import click
+
+from backfill.commands.options import json_option, stack_option
+from backfill.deployment.aws_errors import explained_errors
+from backfill.deployment.clients import connect, connect_functions, connect_topics
+from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.deployment.diagnosis import (
+    diagnose_bucket,
+    diagnose_people,
+    diagnose_reader,
+    diagnose_stack,
+    diagnose_table,
+    diagnose_target,
+)
+from backfill.terminal.console import WrongUseError, print_json, print_line
+from dynaurora.dynamodb.source import AwsSource
+from dynaurora.target.check_target import NO, UNKNOWN, WARNING, YES, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from backfill.deployment.clients import Clients
+    from backfill.deployment.deployments import Deployment
+
+Subject = dict[str, str | None]
+
+MARKS: Final = {YES: "✓", NO: "✗", WARNING: "!", UNKNOWN: "?"}
+
+EPILOG: Final = """\b
+Examples:
+  dynaurora doctor                                    the stack that is deployed
+  dynaurora doctor web_analytics --json
+  dynaurora doctor web_analytics --table clicks       a table that no stack replicates yet
+
+\b
+It needs cloudformation:DescribeStacks; dynamodb:DescribeTable and DescribeContinuousBackups;
+lambda:GetEventSourceMapping, and lambda:InvokeFunction of check-target; sns:ListSubscriptionsByTopic;
+of the landing bucket s3:GetBucketNotification, GetBucketVersioning, GetBucketPublicAccessBlock and
+GetLifecycleConfiguration. What it may not see it says it does not know.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("mapping", required=False)
+@click.option("--table", metavar="TABLE", help="Look only at this table, which MAPPING is to replicate.")
+@stack_option
+@json_option
+def doctor(mapping: str | None, table: str | None, stack: str | None, as_json: bool) -> None:
+    """Check what the replication of MAPPING needs, and say of everything that is missing what to do.
+
+    The table's recovery, its stream and what reads it; the landing bucket; who is told of failures; and from within the
+    stack's network the loader's secret, its connection, tables, rights, and a load of one line from S3. Nothing is
+    changed. With "!" replication works, and something is wrong all the same.
+
+    Exit status 0 where everything is there, 1 where something is missing or cannot be seen, 2 for wrong use.
+    """
+    with explained_errors():
+        if region := os.environ.get("AWS_REGION"):
+            boto3.setup_default_session(region_name=region)
+        subject, findings = examine_table(mapping, table, stack) if table else examine_stack(mapping, stack)
+    is_healthy = all(finding.state in {YES, WARNING} for finding in findings)
+    if as_json:
+        print_json({**subject, "healthy": is_healthy, "findings": [asdict(finding) for finding in findings]})
+    else:
+        print_findings(findings)
+    if not is_healthy:
+        raise SystemExit(1)
+
+
+def examine_table(mapping: str | None, table: str, stack: str | None) -> tuple[Subject, list[Finding]]:
+    """Return what is found of a table that a mapping is to replicate."""
+    if mapping is None or stack is not None:
+        raise WrongUseError("--table goes with a mapping and without a stack: dynaurora doctor MAPPING --table TABLE.")
+    findings = list(diagnose_table(AwsSource(table, ""), mapping))
+    return {"stack": None, "mapping": mapping, "table": table}, findings
+
+
+def examine_stack(mapping: str | None, stack: str | None) -> tuple[Subject, list[Finding]]:
+    """Return what is found of a deployment."""
+    clients = connect()
+    deployments = find_deployments(clients.cloudformation, stack)
+    deployment = choose_deployment(deployments, mapping)
+    findings = list(diagnose(clients, deployment))
+    return {"stack": deployment.stack, "mapping": deployment.mapping, "table": deployment.table}, findings
+
+
+def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
+    """Yield what is found of a deployment."""
+    yield from diagnose_stack(clients.cloudformation, deployment.stack)
+    source = AwsSource(deployment.table, deployment.event_source_mapping)
+    yield from diagnose_table(source, deployment.mapping)
+    yield from diagnose_reader(source)
+    yield from diagnose_bucket(clients.s3, deployment.bucket, deployment.mapping)
+    yield from diagnose_people(connect_topics(), deployment.failures_topic)
+    yield from diagnose_target(connect_functions(), deployment)
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print each finding on a line, and below it what to do, if anything."""
+    for finding in findings:
+        print_line(f"{MARKS[finding.state]} {finding.check}" + (f": {finding.detail}" if finding.detail else ""))
+        if finding.remedy:
+            print_line(f"    {finding.remedy}")

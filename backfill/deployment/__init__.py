@@ -1,0 +1,1 @@
+"""The deployment that the commands speak to: found, asked, diagnosed."""

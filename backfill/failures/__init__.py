@@ -1,0 +1,1 @@
+"""Failures as the commands show them: read, judged again, counted, described."""

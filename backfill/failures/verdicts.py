@@ -1,0 +1,88 @@
+"""Judging a failed record: what the mapping on this machine says of it now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from backfill.terminal.console import say
+from dynaurora.errors import RejectedChange, UnknownMappingError
+from dynaurora.failures.failed_records import read_change
+from dynaurora.mappings.csv_format import encode_row
+from dynaurora.stream.transform_changes import reasons_of
+
+if TYPE_CHECKING:
+    from backfill.deployment.deployments import Deployment
+    from dynaurora.dynamodb.changes import Change, TypedItem
+    from dynaurora.errors import Reason
+    from dynaurora.mappings.row_mapper import RowMapper
+
+PASSES: Final = "passes"
+IGNORED: Final = "ignored"
+REFUSED: Final = "refused"
+LABELS: Final = {PASSES: "passes now", IGNORED: "ignored: deleted by Time to Live"}
+"""What a record that is not refused is counted as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a record now, and what it is."""
+
+    outcome: str
+    """PASSES, IGNORED or REFUSED."""
+    reasons: tuple[Reason, ...] = ()
+    key: TypedItem | None = None
+    """The item's key attributes; None where the record is no change."""
+    version: int | None = None
+    is_delete: bool | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the record is counted as: where and by which rule, as the ledger and the reports have it."""
+        if self.outcome != REFUSED:
+            return (LABELS[self.outcome],)
+        return tuple(f"{reason.path or 'record'} ({reason.rule})" for reason in self.reasons)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict for machines."""
+        return {"outcome": self.outcome, "reasons": [reason._asdict() for reason in self.reasons]}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges records by one mapping."""
+
+    mapper: RowMapper
+    ignores_expiries: bool = False
+
+    def judge(self, data: bytes) -> Verdict:
+        """Return what becomes of a record."""
+        change = None
+        try:
+            change = read_change(data, ignore_expiries=self.ignores_expiries)
+            if change is None:
+                return Verdict(IGNORED)
+            encode_row(self.mapper.row(change))
+        except RejectedChange as error:
+            return self._describe(change, REFUSED, error.reasons)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others are judged too)
+            return self._describe(change, REFUSED, reasons_of(error))
+        return self._describe(change, PASSES)
+
+    def _describe(self, change: Change | None, outcome: str, reasons: tuple[Reason, ...] = ()) -> Verdict:
+        if change is None:
+            return Verdict(outcome, reasons)
+        key = {name: change.keys[name] for name in self.mapper.mapping.key_attributes if name in change.keys}
+        return Verdict(outcome, reasons, key, change.version, change.is_delete)
+
+
+def load_judge(deployment: Deployment) -> Judge | None:
+    """Return a judge by this machine's mapping of a deployment; None, which is told, where it has none."""
+    from dynaurora.mappings.mapping import load_mapping  # takes a second, which most commands do not need
+    from dynaurora.mappings.row_mapper import RowMapper
+
+    try:
+        return Judge(RowMapper(load_mapping(deployment.mapping)), deployment.ignores_expiries)
+    except UnknownMappingError as error:
+        say(f"Records cannot be judged here: {error.problem} Run this from a checkout that has it.")
+        return None

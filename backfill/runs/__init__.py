@@ -1,0 +1,1 @@
+"""Runs as the commands show them: found, started, followed, described."""

@@ -1,0 +1,119 @@
+"""The report of a run: read from the landing bucket, and shown to people."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_table, format_usd
+from dynaurora import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+Report = dict[str, Any]
+Pair = tuple[str, str]
+
+
+def read_report(s3: S3Client, bucket: str, mapping: str, run: str) -> Report | None:
+    """Return the report of a run; None where there is none."""
+    try:
+        body = s3.get_object(Bucket=bucket, Key=keys.report(mapping, run))["Body"].read()
+    except ClientError as error:
+        # S3 answers AccessDenied for a key that does not exist to whom it does not let list the bucket.
+        if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "AccessDenied"}:
+            return None
+        raise
+    report: Report = json.loads(body)
+    return report
+
+
+def describe_report(report: Report) -> Iterator[Pair]:
+    """Yield what a report says, as names and values; a pair without a name goes on with the one before."""
+    yield from _describe_export(report)
+    yield from _describe_totals(report)
+    yield from _name_first("warnings", report.get("warnings", []))
+    yield from _describe_failures(report)
+    yield from _name_first("phases", format_table(_list_phases(report), numeric=frozenset({1})))
+    yield from _describe_cost(report)
+
+
+def describe_reprocess_report(report: Report) -> Iterator[Pair]:
+    """Yield what the report of a reprocess says, in the same way."""
+    yield "taken up", format_count(report.get("objects"), "object")
+    if totals := report.get("totals"):
+        yield "records", f"{format_count(totals['records'])} mapped again"
+        rows, changed = totals["rows"], totals["rows_changed"]
+        yield "imported", f"{format_count(rows, 'row')}, {format_count(rows - changed)} of them older than Aurora's"
+        yield "refused", format_count(totals["rejected"], "record")
+        yield from (("", f"{format_count(count)} {reason}") for reason, count in totals["rejected_reasons"].items())
+        yield "batches", f"{totals['batches_imported']:,} imported, {totals['batches_failed']:,} failed"
+        parked = format_count(totals["batches_parked"], "batch", "batches")
+        yield "parked", f"{format_count(totals['records_parked'], 'record')}, {parked}"
+        yield "entries", f"{format_count(totals['entries'])}, {totals['entries_failed']:,} not settled"
+    yield from _describe_failures(report)
+    yield from _name_first("phases", format_table(_list_phases(report), numeric=frozenset({1})))
+
+
+def _describe_export(report: Report) -> Iterator[Pair]:
+    export = report.get("export")
+    if not export or export.get("items") is None:
+        return
+    files = format_count(export["files"], "file") + f" ({format_count(export['files_empty'])} empty)"
+    yield "exported", f"{format_count(export['items'], 'item')} as of {export['time']}"
+    yield "", f"{files}, {format_bytes(export['billed_bytes'])} billed"
+    yield "", export["arn"]
+
+
+def _describe_totals(report: Report) -> Iterator[Pair]:
+    totals = report.get("totals")
+    if totals is None:
+        return
+    planned, imported, failed = (totals[f"batches_{word}"] for word in ("planned", "imported", "failed"))
+    yield "batches", f"{planned:,} planned, {imported:,} imported, {failed:,} failed"
+    yield "imported", format_count(totals["imported"], "row")
+    yield "already newer", format_count(totals["already_newer"], "row")
+    yield "rejected", format_count(totals["rejected"], "record")
+    yield from (("", f"{format_count(count)} {reason}") for reason, count in totals["rejected_reasons"].items())
+    yield "unaccounted", format_count(totals["unaccounted"], "item")
+    yield "retries", format_count(totals.get("retries"))
+    if sweep := report.get("sweep"):
+        yield (
+            "swept",
+            f"{format_count(sweep['rows'], 'row')} in {format_count(sweep['batches'], 'batch', 'batches')}",
+        )
+
+
+def _describe_failures(report: Report) -> Iterator[Pair]:
+    if failure := report.get("failure"):
+        yield "failure", f"{failure['error']}: {failure['reason']}"
+        yield "", failure["remedy"]
+    for failed in report.get("failures", []):
+        yield "failed batch", f"{failed['batch']}: {failed['error']}: {failed['reason']}"
+        yield "", failed["remedy"]
+        yield "", failed["key"]
+
+
+def _list_phases(report: Report) -> list[tuple[str, str]]:
+    return [(phase["name"], format_seconds(phase["seconds"])) for phase in report.get("phases", [])]
+
+
+def _describe_cost(report: Report) -> Iterator[Pair]:
+    cost = report.get("cost")
+    if not cost:
+        return
+    yield "cost", f"about {format_usd(cost['total_usd'])}"
+    lines = [
+        (line["what"], f"{line['quantity']:,.6g}", line["unit"], format_usd(line["usd"])) for line in cost["lines"]
+    ]
+    yield from (("", line) for line in format_table(lines, numeric=frozenset({1, 3})))
+
+
+def _name_first(name: str, lines: list[str]) -> Iterator[Pair]:
+    for line in lines:
+        yield name, line
+        name = ""

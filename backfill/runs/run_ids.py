@@ -1,0 +1,87 @@
+"""Names: run ids, and the executions that do them.
+
+An execution is named `<mapping>-<run>`; where a run is started again, `<mapping>-<run>-2`, `-3`, …, because Step
+Functions keeps a name for 90 days. One that the schedule starts has a name of AWS's own, and its run that of its time.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from typing import TYPE_CHECKING, Final
+
+from backfill.terminal.console import WrongUseError
+from dynaurora.runs.requests import EXPORT_ARN, RUN_ID
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from backfill.kinds import Kind
+    from backfill.runs.executions import Execution
+
+NAME_LENGTH: Final = 80
+"""Of an execution's name (AWS Step Functions API Reference, "StartExecution")."""
+ATTEMPTS: Final = 999
+"""How often a run is started at most; its number is part of the name."""
+NUMBERED: Final = re.compile(r"(?P<name>.+)-(?P<attempt>[2-9]|[1-9][0-9]{1,2})", re.ASCII)
+
+
+def check_run(mapping: str, run: str) -> None:
+    """Raise WrongUseError where a run cannot have this id."""
+    if not RUN_ID.fullmatch(run):
+        raise WrongUseError(
+            f"{run!r} cannot be a run's id: it has up to 64 letters, digits, hyphens and underscores, and begins with "
+            "a letter or digit. Choose another, or leave --run out."
+        )
+    longest = NAME_LENGTH - len(f"{mapping}--{ATTEMPTS}")
+    if len(run) > longest:
+        raise WrongUseError(
+            f"The run's id {run!r} is too long: with the mapping {mapping} it may have {longest} characters, because "
+            f"the execution's name may have {NAME_LENGTH}. Choose a shorter one, or leave --run out."
+        )
+
+
+def check_export_arn(arn: str, table: str) -> None:
+    """Raise WrongUseError where an ARN is not that of an export of a table."""
+    if not EXPORT_ARN.fullmatch(arn):
+        raise WrongUseError(
+            f"{arn!r} is not the ARN of an export. List them with: aws dynamodb list-exports --query "
+            "'ExportSummaries[].ExportArn'"
+        )
+    exported = arn.split("/")[1]
+    if exported != table:
+        raise WrongUseError(
+            f"The export {arn} is of the table {exported}, and this mapping replicates {table}. Give an export of "
+            "that table, or leave --export-arn out to make one."
+        )
+
+
+def make_run_id(kind: Kind, time: datetime) -> str:
+    """Return the run id of a time; ids sort by time."""
+    return kind.run_prefix + time.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def name_execution(mapping: str, run: str, attempt: int = 1) -> str:
+    """Return the name of an execution; `attempt` counts from 1. A mapping's name is cut where it is too long."""
+    rest = f"-{run}" if attempt == 1 else f"-{run}-{attempt}"
+    return mapping[: NAME_LENGTH - len(rest)] + rest
+
+
+def is_of_run(name: str, mapping: str, run: str) -> bool:
+    """Tell whether an execution of this name may belong to a run. Its input tells for sure."""
+    first = name_execution(mapping, run)
+    match = NUMBERED.fullmatch(name)
+    return name == first or (match is not None and match["name"] == first)
+
+
+def read_run(name: str, mapping: str) -> str | None:
+    """Return the run that an execution of this name belongs to; None where only its input can tell."""
+    prefix = f"{mapping}-"
+    if not name.startswith(prefix) or NUMBERED.fullmatch(name):
+        return None
+    return name.removeprefix(prefix)
+
+
+def find_run_id(kind: Kind, execution: Execution) -> str:
+    """Return the run that an execution, which was described, does: that of its input, or else that of its time."""
+    return str(execution.input.get("run") or make_run_id(kind, execution.started_at))
