@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.drills.drill import PROCESSED, Drill
-from tests.unit.factories import click, click_change
+from tests.support.factories import click, click_change
 
 IMPORT_CONCURRENCY = 5
 """The importer's own, as the stack is deployed (`ImportConcurrency`)."""

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 from hypothesis import settings
 
-from tests.unit.functions import ENVIRONMENT
+from tests.support.functions import ENVIRONMENT
 
 # Modules read these while they are imported, so they are set before the first of ours is.
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "dynaurora")

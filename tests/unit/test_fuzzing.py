@@ -53,8 +53,8 @@ from dynaurora.stream.forward_changes import Forwarder
 from dynaurora.stream.transform_changes import transform_records
 from tests.events import load_event
 from tests.examples import examples
-from tests.unit.csv_reader import read_line as read_csv
-from tests.unit.factories import (
+from tests.support.csv_reader import read_line as read_csv
+from tests.support.factories import (
     EXPIRED,
     click_change,
     click_item,
@@ -66,7 +66,7 @@ from tests.unit.factories import (
     run_input,
     stream_record,
 )
-from tests.unit.fakes import InMemoryObjects, InMemoryStream, Pauses
+from tests.support.fakes import InMemoryObjects, InMemoryStream, Pauses
 
 EXAMPLES = examples(100)
 MAPPER = RowMapper(load_mapping("web_analytics"))

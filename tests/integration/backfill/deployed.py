@@ -37,8 +37,8 @@ from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Database, Deployment
 from local.pipeline import Pipeline
 from local.stack import Stack
-from tests.unit.export_factory import md5_of
-from tests.unit.factories import click, click_item
+from tests.support.export_factory import md5_of
+from tests.support.factories import click, click_item
 
 MAPPING = "web_analytics"
 EXPORTS_BUCKET = "exports-of-others"

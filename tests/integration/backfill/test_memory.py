@@ -13,7 +13,7 @@ import pytest
 
 from dynaurora import keys
 from local.stack import REGION, Stack
-from tests.unit.factories import column, mapping_document
+from tests.support.factories import column, mapping_document
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -39,7 +39,7 @@ from tests.integration.convergence.replica import (
 )
 from tests.integration.convergence.things import Key, make_mappings
 from tests.integration.targets import empty
-from tests.unit.fakes import etag_of
+from tests.support.fakes import etag_of
 
 CONNECTIONS: Final = 3
 MAX_DEATHS: Final = 6

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pymysql
 
 from dynaurora.aurora.connection import Aurora
-from tests.unit.fakes import InMemoryObjects
+from tests.support.fakes import InMemoryObjects
 
 STATEMENTS: Final = 12
 """More than an import has: a death planned behind the last one does not happen."""

@@ -47,8 +47,8 @@ from tests.integration.convergence.gaps import MARGIN, MIN_WINDOW, Filling, Gap,
 from tests.integration.convergence.moments import moment
 from tests.integration.convergence.things import NAME, Key, Thing, typed_key
 from tests.integration.convergence.writes import draw_writes
-from tests.unit.factories import firehose_record, make_totals
-from tests.unit.fakes import THROTTLED, InMemoryStream
+from tests.support.factories import firehose_record, make_totals
+from tests.support.fakes import THROTTLED, InMemoryStream
 
 BUCKET: Final = "landing"
 EVENT_SOURCE_MAPPING: Final = "00000000-0000-0000-0000-000000000000"

@@ -15,7 +15,7 @@ from dynaurora.mappings.mapping import Mapping
 from dynaurora.target.verification import comparable_field, comparable_value
 from tests.integration.convergence.moments import moment
 from tests.integration.convergence.things import VIEW, Key, Thing, ViewRow, read_view_row
-from tests.unit.csv_reader import read_line
+from tests.support.csv_reader import read_line
 
 N: Final = 3
 """Where the number of the write is in a row's columns."""

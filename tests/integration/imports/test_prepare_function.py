@@ -18,8 +18,8 @@ from dynaurora.observability import metrics
 from dynaurora.target import prepare_target
 from dynaurora.target.prepare_target import prepare_database
 from tests.integration.targets import Target, empty, row
-from tests.unit.cloudformation import Waiting, serve
-from tests.unit.functions import Context
+from tests.support.cloudformation import Waiting, serve
+from tests.support.functions import Context
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ from dynaurora.aurora.migrations import MIGRATIONS, prepare_target
 from dynaurora.errors import PrivilegeError, TargetMismatchError
 from dynaurora.mappings.mapping import load_mapping
 from tests.integration.targets import Target, TargetFor, row
-from tests.unit.factories import make_mapping
+from tests.support.factories import make_mapping
 
 pytestmark = pytest.mark.integration
 

@@ -18,8 +18,8 @@ from dynaurora.target.check_target import CHECKS, YES
 from dynaurora.target.rotate_loader_secret import FINISH, Rotation, take_step
 from tests.integration.imports.test_prepare_function import Deployment
 from tests.integration.targets import Target
-from tests.unit.cloudformation import Waiting, serve
-from tests.unit.functions import Context
+from tests.support.cloudformation import Waiting, serve
+from tests.support.functions import Context
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:No application metrics")]
 

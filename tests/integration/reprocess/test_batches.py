@@ -11,7 +11,7 @@ from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.integration.backfill.deployed import MAPPING, Document, make_bad_item, make_item, make_items
 from tests.integration.reprocess.reprocesses import BATCHES, PARKED, Reprocesses
-from tests.unit.factories import click, click_change
+from tests.support.factories import click, click_change
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from dynaurora.exports.reconcile_run import Totals, reconcile_run
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS
 from tests.integration.targets import Target, row
-from tests.unit.factories import make_plan
-from tests.unit.fakes import InMemoryObjects
+from tests.support.factories import make_plan
+from tests.support.fakes import InMemoryObjects
 
 pytestmark = pytest.mark.integration
 

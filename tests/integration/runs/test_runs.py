@@ -10,8 +10,8 @@ from dynaurora.batches.batch import Batch
 from dynaurora.errors import AccessDeniedError, RunConflictError, ThrottledError
 from dynaurora.runs.runs import FAILED, MAX_LISTED, MAX_RUN_REASON, RUNNING, STOPPED, SUCCEEDED, Runs
 from tests.integration.targets import Target, row
-from tests.unit.factories import EXPORT_ARN, make_plan, run_request
-from tests.unit.fakes import InMemoryExecutions
+from tests.support.factories import EXPORT_ARN, make_plan, run_request
+from tests.support.fakes import InMemoryExecutions
 
 pytestmark = pytest.mark.integration
 

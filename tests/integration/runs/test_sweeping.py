@@ -15,7 +15,7 @@ from dynaurora.exports.plan_sweep import Sweep, Sweeper
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.integration.targets import Target, TargetFor, row
-from tests.unit.factories import column, make_totals, mapping_document
+from tests.support.factories import column, make_totals, mapping_document
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_packag
 from local.stack import REGION, Stack
 from local.venvs import ensure
 from tests.infrastructure.deployment import list_resources, list_templates, read_template
-from tests.unit.factories import click, click_item
+from tests.support.factories import click, click_item
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,95 @@
+"""`dynaurora mapping check`: whether a mapping holds, and what becomes of its records."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from backfill.cli import main
+from tests.support.factories import column, mapping_document
+
+
+def check(*arguments):
+    return CliRunner().invoke(main, ["mapping", "check", *arguments])
+
+
+def write_mapping(folder, document):
+    path = folder / "things.json"
+    path.write_text(json.dumps(document), "utf-8")
+    return str(path)
+
+
+def test_a_mapping_of_the_package_is_checked_by_its_name():
+    answer = check("web_analytics")
+    assert answer.exit_code == 0
+    assert "rows            by compiled code" in answer.output
+    assert "payload      as embedded JSON" in answer.output
+    assert "hits          INT           payload.Hits                     in place" in answer.output
+
+
+COLUMNS = [
+    column("text", "VARCHAR(9)", "a.b"),
+    column("both", "JSON", "c || d"),
+    column("count", "INT", "n"),
+    column("day", "DATE", "s"),
+    column("rest", "JSON", "p.more"),
+    column("odd", "JSON", "o"),
+]
+SCHEMA = {
+    "properties": {
+        "n": {"type": "integer", "minimum": 1},
+        "s": {"type": "string"},
+        "p": {"type": "object"},
+        "o": {"type": "object", "patternProperties": {"^x": True}},
+    },
+    "required": ["n"],
+}
+
+
+def test_a_file_is_checked_by_its_path_and_says_how_each_part_is_done(tmp_path):
+    path = write_mapping(tmp_path, mapping_document(*COLUMNS, schema=SCHEMA, json_attributes=["p"]))
+    answer = check(path, "--json")
+    assert answer.exit_code == 0
+    found = json.loads(answer.output)
+    assert (found["mapping"], found["path"], found["refusals"]) == ("things", "compiled", "compiled")
+    decoded = {each["name"]: each["decoded"] for each in found["attributes"]}
+    assert decoded["n"] == "as digits, then judged by its schema"
+    assert decoded["a"] == "as a plain value: column text is from inside of it"
+    assert decoded["c"] == "as a plain value: column both is from an expression"
+    assert decoded["p"] == "as embedded JSON, in parts as plain values"
+    assert decoded["o"] == "as a plain value: patternProperties at $ judges a whole document"
+    written = {each["name"]: each["written"] for each in found["columns"]}
+    assert written["count"] == "in place"
+    assert written["day"] == "in place"
+    assert written["rest"] == "by its column's encoder"
+    assert written["both"].startswith("by its expression")
+
+
+@pytest.mark.parametrize(
+    ("schema", "why", "refusals"),
+    [
+        ({"minProperties": 2}, "minProperties at $ judges the item as a whole", "compiled"),
+        ({"unevaluatedProperties": False}, "unevaluatedProperties at $ judges", "jsonschema"),
+    ],
+)
+def test_a_mapping_that_is_not_compiled_says_why_and_fails_where_that_is_asked(schema, why, refusals, tmp_path):
+    path = write_mapping(tmp_path, mapping_document(schema=schema))
+    found = json.loads(check(path, "--json").output)
+    assert (found["path"], found["refusals"]) == ("plain", refusals)
+    assert why in found["why_plain"]
+    answer = check(path, "--compiled")
+    assert answer.exit_code == 1
+    assert why in answer.stderr
+
+
+def test_a_mapping_that_does_not_hold_is_named_with_the_place(tmp_path):
+    answer = check(write_mapping(tmp_path, mapping_document(column("a", "INTEGERS"))))
+    assert answer.exit_code == 1
+    assert "things.json at $.target.columns[1].type: INTEGERS is not one of the column types" in answer.stderr
+
+
+@pytest.mark.parametrize("name", ["nope", "nope.json", "./nope"])
+def test_what_is_not_there_is_wrong_use(name):
+    answer = check(name)
+    assert answer.exit_code == 2
+    assert "nope" in answer.stderr

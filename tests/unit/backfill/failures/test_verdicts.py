@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backfill.failures.describe import summarize_failure
+from backfill.failures.reader import mask_values
+from backfill.failures.verdicts import IGNORED, PASSES, REFUSED, Judge
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mapper import RowMapper
+from tests.support import failure_factories as made
+from tests.support.factories import EXPIRED, stream_record
+from tests.support.read_failures import explain, read
+
+
+def judge(data, **options):
+    return Judge(RowMapper(load_mapping(made.MAPPING)), **options).judge(data)
+
+
+def test_a_record_that_is_mended_passes():
+    verdict = judge(made.GOOD)
+    assert (verdict.outcome, verdict.labels, verdict.is_delete) == (PASSES, ("passes now",), False)
+    assert verdict.key == {"page_id": {"S": "home"}, "activity_dt": {"S": "2026-01-01"}}
+
+
+def test_a_refused_record_tells_the_rule_and_where():
+    verdict = judge(made.BAD)
+    assert (verdict.outcome, verdict.labels, verdict.version) == (REFUSED, ("payload.Hits (type)",), 1)
+    assert verdict.key["page_id"] == {"S": "about"}
+    assert "secret" not in json.dumps(verdict.as_dict())
+
+
+def test_what_is_no_change_is_refused_without_a_key():
+    assert judge(b"nothing").labels == ("record (record)",)
+    assert judge(b"nothing").key is None
+
+
+def test_an_expiry_is_ignored_where_the_stack_ignores_them():
+    expired = json.dumps({**stream_record("REMOVE"), "userIdentity": EXPIRED}).encode()
+    assert judge(expired, ignores_expiries=True).outcome == IGNORED
+    assert judge(expired).outcome == PASSES
+
+
+def test_an_error_that_nobody_foresaw_is_this_records():
+    class Faulty:
+        mapping = load_mapping(made.MAPPING)
+
+        def row(self, _change):
+            raise ZeroDivisionError
+
+    assert Judge(Faulty()).judge(made.GOOD).labels == ("record (unforeseen)",)
+
+
+@pytest.mark.parametrize(
+    ("message", "masked"),
+    [
+        (
+            "Aurora said 1366: Incorrect integer value: 'it's me' for column 'hits' at row 1.",
+            "Aurora said 1366: Incorrect integer value: '…' for column 'hits' at row 1.",
+        ),
+        ("Duplicate entry 'a-b' for key 'PRIMARY'", "Duplicate entry '…' for key 'PRIMARY'"),
+        ("Truncated incorrect DOUBLE value: 'x'", "Truncated incorrect DOUBLE value: '…'"),
+        ("invalid literal for int() with base 10: 'x y'", "invalid literal for int() with base 10: '…'"),
+        ("could not convert string to float: 'x'.", "could not convert string to float: '…'."),
+        ("Unknown column 'hits' in 'field list'", "Unknown column 'hits' in 'field list'"),
+        ("Incorrect string value: '\\xF0 and so", "Incorrect string value: '…'"),
+        ("payload: 'Hits' is a required property (required)", "payload: 'Hits' is a required property (required)"),
+    ],
+)
+def test_values_that_messages_quote_are_masked(message, masked):
+    assert mask_values(message) == masked
+
+
+@given(st.text(), st.sampled_from(["'{}' for column 'c' at row 1", "'{}'", "'{}'."]))
+def test_no_value_survives_in_a_message(value, rest):
+    assert mask_values(f"Incorrect integer value: {rest.format(f'⟨{value}⟩')}").count("⟨") == 0
+
+
+def test_nothing_of_an_item_is_shown_unless_it_is_to_be_revealed():
+    for failure in read():
+        text = f"{summarize_failure(failure)}{explain(failure)}{json.dumps(failure.as_dict())}"
+        assert "secret" not in text
+        assert "Firefox" not in text
+    shown = "".join(explain(failure, reveal=True) + json.dumps(failure.as_dict(reveal=True)) for failure in read())
+    assert "secret" in shown
+    assert "Firefox" in shown

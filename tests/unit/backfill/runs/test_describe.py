@@ -1,0 +1,190 @@
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from backfill.runs.describe import describe_state, describe_view, summarize_view
+from backfill.runs.executions import Retrying
+from backfill.runs.progress import Batches, Rows
+from backfill.runs.reports import describe_report
+from backfill.runs.run_view import Failure
+from backfill.runs.screens import JsonScreen, LineScreen, render_view
+from dynaurora.runs.costs import Usage, estimate_cost
+from tests.support.backfill_factories import PLAN, RUN, after, make_view
+
+IMPORTING = {
+    "plan": PLAN,
+    "batches": Batches(12, 3, 1, 2),
+    "rows": Rows(29_990, 10, 4),
+    "rows_per_second": 1234.5,
+    "seconds_left": 120,
+    "retries": 2,
+    "retrying": (Retrying("DeadlockError", 3, 1),),
+}
+REPORT = {
+    "run": RUN,
+    "mapping": "web_analytics",
+    "execution": "arn:execution",
+    "state": "FAILED",
+    "started_at": "2026-11-23T08:15:00Z",
+    "ended_at": "2026-11-23T08:17:00Z",
+    "seconds": 120.0,
+    "options": None,
+    "export": {
+        "arn": "arn:export",
+        "time": "2026-11-23T08:14:00Z",
+        "items": 1000,
+        "billed_bytes": 1536,
+        "files": 4,
+        "files_empty": 1,
+        "batches": 2,
+    },
+    "totals": {
+        "exported": 1000,
+        "imported": 480,
+        "already_newer": 11,
+        "rejected": 9,
+        "rejected_reasons": {"type payload": 7, "required Hits": 2},
+        "unaccounted": 500,
+        "batches_planned": 2,
+        "batches_imported": 1,
+        "batches_failed": 1,
+    },
+    "sweep": {"bucket": "landing", "key": "sweep.json", "rows": 7, "batches": 1},
+    "failures": [
+        {"batch": "b-2", "error": "RowCountError", "reason": "499 rows", "remedy": "Again.", "key": "failed/b-2.json"}
+    ],
+    "failure": {"error": "States.ExceedToleratedFailureThreshold", "reason": "1 of 2", "remedy": "Mend it."},
+    "phases": [{"name": "checking", "seconds": 1.5}, {"name": "importing", "seconds": 118.5}],
+    "cost": estimate_cost(None, Usage(0, 1, 0, 118.5, 2, 1024, 512)),
+    "warnings": ["The export is 2 days old."],
+}
+
+
+def as_text(pairs):
+    return "\n".join(f"{name}: {value}" if name else f"  {value}" for name, value in pairs)
+
+
+def test_a_running_run_shows_its_progress():
+    text = as_text(describe_view(make_view(**IMPORTING)))
+    for line in (
+        f"run: {RUN} of web_analytics (stack clicks)",
+        "state: importing, running for 1 min 15 s",
+        "exported: 120,000 items in 14 files (2 empty)",
+        "batches: 3 of 12 imported, 2 running, 1 failed",
+        "rows: 29,990 imported, 10 already newer, 4 rejected",
+        "speed: 1,234 rows/s",
+        "time left: 2 min 0 s",
+        "retries: 2",
+        "retrying now: 1 batch after DeadlockError, 3 times",
+    ):
+        assert line in text
+
+
+def test_what_is_not_known_is_said_to_be():
+    text = as_text(describe_view(make_view(batches=Batches(12))))
+    assert "speed: unknown" in text
+    assert "time left: unknown" in text
+
+
+def test_batches_that_were_stopped_are_told_from_those_that_failed():
+    text = as_text(describe_view(make_view(state="STOPPED", batches=Batches(12, 3, stopped=2))))
+    assert "batches: 3 of 12 imported, 0 running, 0 failed, 2 stopped" in text
+
+
+def test_notes_are_shown():
+    assert "note: It is down." in as_text(describe_view(make_view(notes=("It is down.",))))
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"state": "SUCCEEDED", "phase": "done"}, "SUCCEEDED after 1 min 0 s"),
+        ({"state": "FAILED", "phase": "done"}, "FAILED after 1 min 0 s"),
+        ({"state": "STOPPED", "phase": "exporting"}, "STOPPED after 1 min 0 s while exporting"),
+    ],
+)
+def test_the_state_of_a_run_that_has_ended(changed, text):
+    assert describe_state(make_view(ended_at=after(60), **changed)) == text
+
+
+def test_a_failure_without_a_report_has_its_next_step():
+    view = make_view(state="FAILED", phase="done", failure=Failure("NotReadyError", "It is off.", "Switch it on."))
+    assert "failure: NotReadyError: It is off.\n  Switch it on." in as_text(describe_view(view))
+
+
+def test_a_report_is_shown_whole():
+    text = as_text(describe_report(REPORT))
+    for line in (
+        "exported: 1,000 items as of 2026-11-23T08:14:00Z",
+        "  4 files (1 empty), 1.5 KiB billed",
+        "batches: 2 planned, 1 imported, 1 failed",
+        "imported: 480 rows",
+        "already newer: 11 rows",
+        "rejected: 9 records",
+        "  7 type payload",
+        "unaccounted: 500 items",
+        "swept: 7 rows in 1 batch",
+        "warnings: The export is 2 days old.",
+        "failure: States.ExceedToleratedFailureThreshold: 1 of 2",
+        "failed batch: b-2: RowCountError: 499 rows",
+        "  failed/b-2.json",
+        "phases: checking        1.5 s",
+        "  importing  1 min 58 s",
+        "cost: about $0.0",
+    ):
+        assert line in text
+
+
+def test_a_report_of_a_run_that_came_to_nothing():
+    nothing = {"export": None, "totals": None, "sweep": None, "failures": [], "phases": [], "warnings": []}
+    pairs = list(describe_report(REPORT | nothing))
+    assert [name for name, _ in pairs][:2] == ["failure", ""]
+
+
+def test_a_run_with_a_report_shows_where_it_is():
+    view = make_view(state="FAILED", phase="done", report=REPORT, **IMPORTING)
+    text = as_text(describe_view(view))
+    assert f"report: s3://landing/reports/run=web_analytics-{RUN}/report.json" in text
+    assert "time left" not in text
+
+
+def test_a_line_says_it_all():
+    assert summarize_view(make_view(**IMPORTING)) == (
+        "importing; batches 3 of 12 imported, 2 running, 1 failed; rows 29,990 imported, 10 already newer, 4 rejected; "
+        "1,234 rows/s; 2 min 0 s left; retrying after DeadlockError (3)"
+    )
+
+
+def test_a_terminals_view_has_a_bar_and_says_that_it_can_be_left():
+    console = Console(width=100, force_terminal=True)
+    with console.capture() as capture:
+        console.print(render_view(make_view(**IMPORTING)))
+    text = capture.get()
+    assert "3 of 12 imported" in text
+    assert "━" in text
+    assert "Ctrl-C leaves; the run goes on." in text
+
+
+def test_json_lines_are_printed_for_changes_only(capsys):
+    screen, view = JsonScreen(), make_view(**IMPORTING)
+    screen.show(view)
+    screen.show(replace(view, seen_at=after(80), seconds_left=115.0, rows_per_second=1.0))
+    screen.show(replace(view, batches=Batches(12, 4)))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["batches"]["imported"] for line in lines] == [3, 4]
+
+
+def test_lines_are_printed_at_once_for_a_new_phase_and_seldom_else(capsys):
+    screen, view = LineScreen(), make_view(phase="planning")
+    screen.show(view)
+    screen.show(replace(view, batches=Batches(12)))
+    screen.show(replace(view, phase="importing", batches=Batches(12)))
+    screen.tell("Trying again")
+    screen.tell("Trying again")
+    assert capsys.readouterr().err.splitlines() == [
+        "planning",
+        "importing; batches 0 of 12 imported, 0 running, 0 failed",
+        "Trying again",
+    ]

@@ -1,0 +1,175 @@
+import gzip
+import json
+from collections import Counter
+
+import pytest
+
+from dynaurora import keys
+from dynaurora.dynamodb.changes import decode_change
+from dynaurora.dynamodb.versions import snapshot_version
+from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
+from dynaurora.exports.convert_export import Converted, Converter
+from dynaurora.exports.plan import PlannedBatch
+from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS, count_apart
+from dynaurora.mappings.row_mapper import RowMapper
+from tests.support.csv_reader import read_line
+from tests.support.export_factory import BUCKET, Export, md5_of
+from tests.support.factories import TABLE_ARN, click_item
+
+SECOND = 1_700_000_000
+CSV_KEY = keys.backfill_batch("web_analytics", "r1", 1)
+REJECTS_KEY = keys.backfill_rejects("web_analytics", "r1", 1)
+
+
+def plan_and_converter(export):
+    plan = plan_backfill(
+        export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN)
+    )
+    (entry,) = json.loads(export.store.read(BUCKET, plan.key))
+    mapper = RowMapper(load_mapping("web_analytics"))
+    converter = Converter(mapper, export.store, BUCKET, plan.export_bucket, "r1", plan.export_second, "arn:function")
+    return PlannedBatch.from_dict(entry), converter
+
+
+def convert(export):
+    planned, converter = plan_and_converter(export)
+    return converter.convert(planned)
+
+
+def test_items_become_rows_at_the_snapshots_version():
+    export = Export().add("a", [click_item(page_id="x")]).add("b", [click_item(page_id="y")]).write()
+    batch = convert(export)
+    rows = [read_line(line) for line in export.store.read(BUCKET, CSV_KEY).splitlines(keepends=True)]
+    assert [row[2] for row in rows] == ["x", "y"]
+    assert {(row[0], int(row[1])) for row in rows} == {("0", snapshot_version(SECOND))}
+    assert (batch.source, batch.run, batch.rows, batch.mapping) == ("backfill", "r1", 2, "web_analytics")
+    (item,) = batch.objects
+    tail = export.store.tail(BUCKET, CSV_KEY)
+    assert (item.key, item.etag, item.size) == (CSV_KEY, tail.etag, tail.size)
+    assert batch.rejected == {}
+    assert (BUCKET, REJECTS_KEY) not in export.store.objects
+
+
+def test_a_refused_item_is_kept_with_its_version_and_reason():
+    export = Export().add("a", [click_item("{", page_id="bad"), click_item(page_id="good")]).write()
+    batch = convert(export)
+    assert (batch.rows, batch.rejected) == (1, {"payload (json)": 1})
+    (line,) = export.store.read(BUCKET, REJECTS_KEY).splitlines()
+    record = decode_failed_record(line)
+    change = decode_change(record.data)
+    assert (change.version, change.keys["page_id"]) == (snapshot_version(SECOND), {"S": "bad"})
+    assert record.error_code == "dynaurora.Rejected"
+    assert "payload" in record.error_message
+
+
+def test_converting_again_makes_the_same_batch():
+    export = Export().add("a", [click_item()]).write()
+    assert convert(export).id == convert(export).id
+
+
+def test_what_is_converted_is_not_converted_again():
+    export = Export().add("a", [click_item(), click_item("{")]).write()
+    planned, converter = plan_and_converter(export)
+    first = converter.convert_once(planned)
+    del export.store.objects[BUCKET, export.key("a")]
+    assert converter.convert_once(planned) == first
+
+
+@pytest.mark.parametrize("change", ["expired", "overwritten", "of another plan"])
+def test_what_is_not_there_as_it_was_is_converted_again(change):
+    export = Export().add("a", [click_item()]).write()
+    planned, converter = plan_and_converter(export)
+    first = converter.convert_once(planned)
+    if change == "expired":
+        del export.store.objects[BUCKET, CSV_KEY]
+    elif change == "overwritten":
+        export.store.write(BUCKET, CSV_KEY, b"something else")
+    else:
+        export.store.write(
+            BUCKET, keys.backfill_descriptor("web_analytics", "r1", 1), b'{"fingerprint": "another", "batch": {}}'
+        )
+    assert converter.convert_once(planned) == first
+    assert export.store.tail(BUCKET, CSV_KEY).etag == first.objects[0].etag
+
+
+def test_only_the_most_frequent_reasons_are_counted_apart():
+    converted = Converted(reasons=Counter({f"tags.{index} (type)": 1 for index in range(60)} | {"hits (type)": 9}))
+    assert converted.rejected["hits (type)"] == 9
+    assert len(converted.rejected) == 51
+    assert converted.rejected["other reasons"] == 11
+    assert sum(converted.rejected.values()) == 69
+
+
+def test_other_reasons_that_were_counted_together_before_stay_counted():
+    reasons = Counter({f"tags.{index} (type)": 2 for index in range(60)} | {OTHER_REASONS: 500})
+    counted = count_apart(reasons)
+    assert len(counted) <= MAX_COUNTED_REASONS + 1
+    assert sum(counted.values()) == reasons.total()
+    assert counted[OTHER_REASONS] > 500
+
+
+def test_a_batch_of_which_every_item_is_refused_has_no_rows():
+    batch = convert(Export().add("a", [click_item("{")]).write())
+    assert (batch.rows, batch.rows_rejected, batch.objects[0].size) == (0, 1, 0)
+
+
+GOOD = json.dumps({"Item": click_item()}).encode() + b"\n"
+
+
+def broken(body, count=1):
+    """Return an export whose one data file is `body`, as its manifest says: only its contents are wrong."""
+    export = Export()
+    export.files["a"], export.counts["a"] = body, count
+    return export.write()
+
+
+@pytest.mark.parametrize(
+    ("export", "error", "says"),
+    [
+        pytest.param(broken(b"plain text"), InvalidExportError, "not gzip", id="not gzip"),
+        pytest.param(broken(gzip.compress(GOOD)[:-9]), InvalidExportError, "cut off", id="truncated"),
+        pytest.param(broken(gzip.compress(GOOD + b"nonsense\n"), 2), InvalidExportError, "line 2", id="not JSON"),
+        pytest.param(broken(gzip.compress(b'{"Keys": {}}\n')), InvalidExportError, "line 1", id="no item"),
+        pytest.param(broken(gzip.compress(b'{"Item": 1}\n')), InvalidExportError, "line 1", id="item is no object"),
+        pytest.param(
+            broken(gzip.compress(GOOD), 2), InvalidExportError, "1 items, and its manifest says 2", id="count"
+        ),
+    ],
+)
+def test_a_broken_file_leaves_nothing_behind(export, error, says):
+    with pytest.raises(error, match=says):
+        convert(export)
+    assert (BUCKET, CSV_KEY) not in export.store.objects
+    assert (BUCKET, REJECTS_KEY) not in export.store.objects
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(gzip.compress(GOOD + b"\n \r\n" + GOOD + b"\n"), id="blank lines"),
+        pytest.param(gzip.compress(GOOD) + gzip.compress(GOOD), id="several members"),
+        pytest.param(gzip.compress((GOOD + GOOD).replace(b"\n", b"\r\n")), id="CRLF"),
+        pytest.param(gzip.compress(GOOD + GOOD.rstrip(b"\n")), id="no newline at its end"),
+        pytest.param(gzip.compress(b"\xef\xbb\xbf" + GOOD + GOOD), id="BOM"),
+    ],
+)
+def test_a_file_may_be_written_in_more_ways_than_dynamodbs(body):
+    assert convert(broken(body, count=2)).rows == 2
+
+
+def test_a_file_that_is_not_the_manifests_is_refused():
+    export = Export().add("a", [click_item()]).write()
+    export.store.write(BUCKET, export.key("a"), gzip.compress(GOOD, compresslevel=1, mtime=5))
+    with pytest.raises(ChecksumMismatchError, match=md5_of(export.files["a"]).replace("+", r"\+")):
+        convert(export)
+    assert (BUCKET, CSV_KEY) not in export.store.objects
+
+
+def test_a_missing_file_is_named():
+    export = Export().add("a", [click_item()]).write()
+    del export.store.objects[BUCKET, export.key("a")]
+    with pytest.raises(ObjectMissingError, match="data/a"):
+        convert(export)

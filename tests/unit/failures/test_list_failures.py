@@ -1,0 +1,226 @@
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from dynaurora import keys
+from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.errors import InvalidRunError
+from dynaurora.failures import list_failures
+from dynaurora.failures.list_failures import plan_reprocess
+from tests.support.factories import stream_record
+from tests.support.failed_objects import (
+    BACKFILL_KEY,
+    FAILED,
+    FIREHOSE_KEY,
+    IMPORTED,
+    MAPPING,
+    OTHER_UNFORWARDED_KEY,
+    OVERSIZE_KEY,
+    PLACE,
+    RECORDS,
+    UNFORWARDED_KEY,
+    failed,
+    invocation,
+    keys_of,
+    put,
+    settle,
+)
+from tests.support.failure_factories import CONVERSION
+from tests.support.fakes import WRITTEN_AT, InMemoryObjects
+
+
+def test_everything_that_is_kept_as_failed_is_taken_up():
+    store = InMemoryObjects()
+    for key in (FIREHOSE_KEY, BACKFILL_KEY, OVERSIZE_KEY):
+        put(store, key, failed())
+    put(store, UNFORWARDED_KEY, invocation(stream_record()))
+    put(store, keys.failed_batch(MAPPING, "0f1e"), json.dumps({"batch": {"mapping": MAPPING}}).encode())
+    put(
+        store,
+        keys.failed_batch(MAPPING, "r0-000001"),
+        json.dumps({"batch": None, "conversion": CONVERSION}).encode(),
+    )
+    put(store, OTHER_UNFORWARDED_KEY, invocation(stream_record()))
+    put(store, keys.parked(MAPPING, FIREHOSE_KEY), failed())
+    put(store, "processed/mapping=web_analytics/1", b"a batch")
+    records, *batches = sorted(
+        plan_reprocess(PLACE, store, prefix=None, parked=False), key=lambda entry: entry["kind"], reverse=True
+    )
+    kept = {FIREHOSE_KEY, BACKFILL_KEY, OVERSIZE_KEY, UNFORWARDED_KEY, OTHER_UNFORWARDED_KEY}
+    assert {item["key"] for item in records["objects"]} == kept
+    assert {entry["kind"]: entry.get("batch") or entry["conversion"] for entry in batches} == {
+        "batch": {"mapping": MAPPING},
+        "conversion": CONVERSION,
+    }
+    assert sorted(entry["number"] for entry in (records, *batches)) == [1, 2, 3]
+
+
+def of_table(table, *records):
+    """The record of an invocation, as it is of a table's stream."""
+    stream = f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/2026-11-23T08:15:00.000"
+    return json.dumps(json.loads(invocation(*records)) | {"DDBStreamBatchInfo": {"streamArn": stream}}).encode()
+
+
+def test_stream_records_of_other_stacks_tables_are_left_to_them():
+    store = InMemoryObjects()
+    own = [f"aws/lambda/{name}/shardId-1/2026/11/23/{number}" for name in ("mine", "mine-before") for number in (1, 2)]
+    others = [f"aws/lambda/others/shardId-1/2026/11/23/{number}" for number in (1, 2)]
+    unknown = ["aws/lambda/who/shardId-1/1", "aws/lambda/stray"]
+    for key in own:
+        put(store, key, of_table("web_analytics", stream_record()))
+    for key in others:
+        put(store, key, of_table("orders", stream_record()))
+    for key in unknown:
+        put(store, key, b"no invocation")
+    reads = []
+    store.read = lambda bucket, key, read=store.read: reads.append(key) or read(bucket, key)
+    assert list_keys(store) == {*own, *unknown}
+    assert sorted(reads) == sorted([own[0], own[2], others[0], *unknown]), "one of each is enough"
+    assert list_keys(store, prefix=others[0]) == set()
+
+
+def list_keys(store, **options):
+    return {
+        listed.key
+        for _, listed in list_failures.list_failures(PLACE, store, **{"prefix": None, "parked": False} | options)
+    }
+
+
+def test_what_is_parked_is_taken_up_on_request_only():
+    store = InMemoryObjects()
+    parked = {keys.parked(MAPPING, FIREHOSE_KEY), keys.parked(MAPPING, keys.failed_batch(MAPPING, "0f1e"))}
+    for key in (*parked, FIREHOSE_KEY):
+        put(store, key, b"{}\n")
+    assert list_keys(store) == {FIREHOSE_KEY}
+    assert list_keys(store, parked=True) == {FIREHOSE_KEY, *parked}
+    assert list_keys(store, prefix=keys.parked_prefix(MAPPING)) == parked
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [
+        (f"{RECORDS}processing-failed/", {FIREHOSE_KEY}),
+        (FIREHOSE_KEY, {FIREHOSE_KEY}),
+        ("aws/", {UNFORWARDED_KEY}),
+        ("failed_batches/", set()),
+    ],
+)
+def test_a_prefix_bounds_what_is_taken_up(prefix, found):
+    store = InMemoryObjects()
+    for key in (FIREHOSE_KEY, OVERSIZE_KEY, UNFORWARDED_KEY):
+        put(store, key, b"{}\n")
+    assert list_keys(store, prefix=prefix) == found
+
+
+def test_a_prefix_of_something_else_is_refused():
+    with pytest.raises(InvalidRunError, match="No failures can be under 'reports/'"):
+        list_keys(InMemoryObjects(), prefix="reports/")
+
+
+NOW = WRITTEN_AT + timedelta(hours=2)
+"""When it is looked for them; the objects of these tests were written at WRITTEN_AT."""
+LANDED_KEY = keys.processed_prefix(MAPPING) + "2026/11/23/08/changes-1"
+YESTERDAYS_KEY = keys.processed_prefix(MAPPING) + "2026/11/22/23/changes-2"
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Set the time."""
+
+    def set_time(time):
+        monkeypatch.setattr(list_failures, "datetime", SimpleNamespace(now=lambda _: time))
+
+    set_time(NOW)
+    return set_time
+
+
+def list_unstarted(store, prefix=None):
+    return [listed.key for listed in list_failures.list_unstarted(PLACE, store, prefix)]
+
+
+def test_a_batch_that_was_neither_imported_nor_failed_is_imported(at):
+    store = InMemoryObjects()
+    source = put(store, LANDED_KEY, b"row\n")
+    (entry,) = plan_reprocess(PLACE, store, prefix=None, parked=False)
+    assert (entry["kind"], entry["objects"]) == ("unstarted", [dataclasses.asdict(source)])
+    batch = Batch.from_event(json.loads(json.dumps(entry)))
+    item = BatchObject("landing", LANDED_KEY, source.etag, source.size)
+    assert batch == Batch(MAPPING, "stream", None, None, (item,)), "the ledger knows it by the same id"
+    assert settle(store, entry, imported=IMPORTED)["batches_imported"] == 1
+    assert settle(store, entry, error=FAILED)["batches_failed"] == 1
+    assert keys_of(store) == [LANDED_KEY]
+
+
+def test_a_batch_that_is_imported_or_kept_as_failed_is_not_started(at):
+    store = InMemoryObjects()
+    for number, park in enumerate((False, True)):
+        source = put(store, f"{LANDED_KEY}-{number}", b"row\n")
+        batch = Batch(MAPPING, "stream", None, None, (BatchObject("landing", source.key, source.etag, source.size),))
+        failed_key = keys.failed_batch(MAPPING, batch.id)
+        put(store, keys.parked(MAPPING, failed_key) if park else failed_key, b"{}")
+    put(store, LANDED_KEY, b"row\n")
+    store.tag("landing", LANDED_KEY, {"dynaurora": "imported", "of": "somebody"})
+    assert list_unstarted(store) == []
+
+
+def test_a_batch_is_not_started_while_its_event_may_still_come(at):
+    store = InMemoryObjects()
+    put(store, LANDED_KEY, b"row\n")
+    at(WRITTEN_AT + list_failures.OVERDUE)
+    assert list_unstarted(store) == []
+    assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [LANDED_KEY], "unless that is asked for"
+
+
+def test_it_is_looked_for_old_ones_on_request_only(at, monkeypatch):
+    store = InMemoryObjects()
+    put(store, YESTERDAYS_KEY, b"row\n")
+    put(store, LANDED_KEY, b"row\n")
+    assert list_unstarted(store) == [YESTERDAYS_KEY, LANDED_KEY]
+    at(NOW + timedelta(days=3))
+    assert list_unstarted(store) == [LANDED_KEY]
+    assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [YESTERDAYS_KEY, LANDED_KEY]
+    at(NOW)
+    monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 1)
+    assert list_unstarted(store) == [LANDED_KEY]
+
+
+@pytest.mark.parametrize("prefix", [LANDED_KEY, "processed/mapping=web_analytics/2026", "processed/", "p"])
+def test_a_prefix_of_batches_takes_up_the_unstarted_ones(at, prefix):
+    store = InMemoryObjects()
+    put(store, LANDED_KEY, b"row\n")
+    assert list_keys(store, prefix=prefix) == {LANDED_KEY}
+
+
+def test_a_batch_that_is_gone_is_not_started(at):
+    store = InMemoryObjects()
+    put(store, LANDED_KEY, b"row\n")
+    listed = list(store.list("landing", LANDED_KEY))
+    store.list = lambda _, prefix, **__: listed if prefix == LANDED_KEY else []
+    store.delete("landing", LANDED_KEY)
+    assert list_unstarted(store, LANDED_KEY) == []
+
+
+def test_entries_are_bounded_by_objects_and_bytes(monkeypatch):
+    store = InMemoryObjects()
+    for number in range(7):
+        put(store, f"{RECORDS}{number}", b"1234567890")
+    monkeypatch.setattr(list_failures, "MAX_ENTRY_OBJECTS", 3)
+    assert [len(entry["objects"]) for entry in plan_reprocess(PLACE, store, prefix=None, parked=False)] == [3, 3, 1]
+    monkeypatch.setattr(list_failures, "MAX_ENTRY_BYTES", 20)
+    assert [len(entry["objects"]) for entry in plan_reprocess(PLACE, store, prefix=None, parked=False)] == [2, 2, 2, 1]
+
+
+def test_a_failed_batch_that_is_gone_since_it_was_listed_is_passed_over():
+    @dataclass
+    class Forgetful(InMemoryObjects):
+        def read(self, bucket, key):
+            self.objects.pop((bucket, key), None)
+            return super().read(bucket, key)
+
+    store = Forgetful()
+    store.write("landing", keys.failed_batch(MAPPING, "0f1e"), b"{}")
+    assert list(plan_reprocess(PLACE, store, prefix=None, parked=False)) == []

@@ -1,0 +1,379 @@
+"""The functions as Lambda loads them: settings from the environment, recorded events in, answers out."""
+
+import base64
+import io
+import json
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
+from botocore.stub import Stubber
+
+import lambdas as package
+from dynaurora.aws import sdk
+from dynaurora.batches.batch import IMPORTED
+from dynaurora.batches.import_batch import ImportResult
+from dynaurora.dynamodb.changes import encode_change, from_stream_record
+from dynaurora.errors import (
+    AccessDeniedError,
+    DeadlockError,
+    InvalidBatchError,
+    InvalidSettingsError,
+    MalformedBatchError,
+    UnknownMappingError,
+)
+from dynaurora.observability import logger
+from dynaurora.target.check_target import CONNECTION, NO, SECRET, YES, Finding
+from tests.events import load_event
+from tests.support.csv_reader import read_line
+from tests.support.factories import click, click_change, firehose_record
+from tests.support.fakes import InMemoryObjects, etag_of
+from tests.support.functions import IDS, Context, check_ids, metrics_of
+
+DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
+FUNCTIONS = {
+    "forward_changes": ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"],
+    "transform_changes": ["MAPPING"],
+    "import_batch": [*DATABASE, "LANDING_BUCKET"],
+    "record_failed_batch": ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"],
+    "open_run": [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"],
+    "check_readiness": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"],
+    "plan_backfill": ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"],
+    "convert_export": ["MAPPING", "LANDING_BUCKET"],
+    "reconcile_run": DATABASE,
+    "plan_sweep": [*DATABASE, "LANDING_BUCKET"],
+    "report_run": ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
+    "list_failures": ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"],
+    "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"],
+    "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
+    "measure_health": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET", "IMPORT_BATCH_ARN"],
+    "close_run": [*DATABASE, "LANDING_BUCKET"],
+    "describe_runs": DATABASE,
+    "check_target": [*DATABASE, "LANDING_BUCKET"],
+    "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN"],
+    "rotate_loader_secret": DATABASE,
+}
+
+
+def test_every_function_is_known_here():
+    files = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__"}
+    assert FUNCTIONS.keys() == IDS.keys() == files
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_loads_with_its_environment(load, name):
+    assert callable(load(name).lambda_handler)
+
+
+@pytest.mark.parametrize(("name", "variables"), FUNCTIONS.items(), ids=FUNCTIONS)
+def test_a_function_without_its_environment_names_every_variable(load, name, variables):
+    with pytest.raises(InvalidSettingsError) as caught:
+        load(name, **dict.fromkeys(variables, ""))
+    assert caught.value.problem == "; ".join(f"{variable} is not set" for variable in variables) + "."
+
+
+@pytest.mark.parametrize("name", ["transform_changes", "import_batch"])
+def test_a_function_of_an_unknown_mapping_does_not_start(load, name):
+    with pytest.raises(UnknownMappingError):
+        load(name, MAPPING="nothing")
+
+
+def test_transform_changes_answers_firehose(load, capsys):
+    event = load_event("firehose_transform")
+    answer = load("transform_changes").lambda_handler(event, Context())
+    assert [record["recordId"] for record in answer["records"]] == [record["recordId"] for record in event["records"]]
+    assert [record["result"] for record in answer["records"]] == ["Ok", "ProcessingFailed", "Ok", "ProcessingFailed"]
+    put, delete = (read_line(base64.b64decode(answer["records"][position]["data"])) for position in (0, 2))
+    assert put[0] == "0"
+    assert put[2:] == [
+        "home",
+        "2026-11-23T08:14:32",
+        "1795421672000",
+        "3",
+        "2026-11-23 08:14:32",
+        "2026-11-23 08:19:01",
+        "DE",
+    ]
+    assert delete == ["1", ANY, "old", "2026-01-01T00:00:00", None, None, None, None, None]
+    assert int(delete[1]) > int(put[1])
+    counted, lines = metrics_of(capsys)
+    assert counted == {"ChangesTransformed": [2.0], "ChangesRejected": [2.0]}
+    assert all(line["mapping"] == "web_analytics" for line in lines)
+
+
+def test_transform_changes_logs_reasons_and_no_contents(load, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    load("transform_changes").lambda_handler(load_event("firehose_transform"), Context())
+    text = logger.registered_handler.stream.getvalue()
+    *rejected, total = map(json.loads, text.splitlines())
+    check_ids("transform_changes", [*rejected, total])
+    assert (total["mapping"], total["rejected"]) == ("web_analytics", 2)
+    assert total["reasons"] == {"payload (json)": 1, "record (record)": 1}
+    assert [line["message"] for line in rejected] == ["Change rejected"] * 2
+    assert json.loads(rejected[0]["key"]) == {"page_id": {"S": "cart"}, "activity_dt": {"S": ANY}}
+    assert len(rejected[0]["version"]) > 40
+    assert rejected[0]["reasons"][0].startswith("payload: is not JSON")
+    assert not {"key", "version"} & rejected[1].keys()
+    assert "hello" not in text
+
+
+def test_transform_changes_logs_so_many_rejections_and_counts_all(load, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    function = load("transform_changes")
+    secret = click(Hits="secret-hits", session={"session_id": "secret-session"})
+    change = click_change(secret, version=7, page_id="\ud800 page")
+    records = [firehose_record(change, str(number)) for number in range(function.MAX_LOGGED + 5)]
+    function.lambda_handler({"records": records}, Context())
+    text = logger.registered_handler.stream.getvalue()
+    *rejected, total = map(json.loads, text.splitlines())
+    assert (len(rejected), total["rejected"]) == (function.MAX_LOGGED, function.MAX_LOGGED + 5)
+    assert json.loads(rejected[0]["key"]) == change.keys
+    assert rejected[0]["version"] == "7"
+    assert any(reason.startswith("payload.Hits: is a string") for reason in rejected[0]["reasons"])
+    assert "secret" not in text
+
+
+def stub_firehose(*answers):
+    """Return a stub whose calls answer with these error codes, one for each record they must carry."""
+    stubber = Stubber(sdk.client("firehose"))
+    for records, codes in answers:
+        responses = [{"ErrorCode": code, "ErrorMessage": "slow"} if code else {"RecordId": "1"} for code in codes]
+        stubber.add_response(
+            "put_record_batch",
+            {"FailedPutCount": len([code for code in codes if code]), "RequestResponses": responses},
+            {"DeliveryStreamName": "dynaurora-changes", "Records": [{"Data": data} for data in records]},
+        )
+    return stubber
+
+
+def changes_of(event):
+    return [encode_change(from_stream_record(record)) for record in event["Records"]]
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    monkeypatch.setattr("dynaurora.stream.forward_changes.backoff", lambda _attempt: 0.0)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_forward_changes_sends_again_what_firehose_refused(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    first, second, third = changes_of(event)
+    refused = "ServiceUnavailableException"
+    with stub_firehose(([first, second, third], [None, refused, None]), ([second], [None])) as stubber:
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+        stubber.assert_no_pending_responses()
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [3.0]}
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_forward_changes_names_what_it_could_not_send(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    first, second, third = changes_of(event)
+    refused = "ServiceUnavailableException"
+    with stub_firehose(([first, second, third], [None, refused, None]), *[([second], [refused])] * 5):
+        answer = function.lambda_handler(event, Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "4421584500000000017450439092"}]}
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesUnsent": [1.0]}
+
+
+def test_forward_changes_leaves_expiries_out_where_told(load, capsys):
+    function, event = load("forward_changes", TTL_DELETES="ignore"), load_event("dynamodb_stream")
+    with stub_firehose((changes_of(event)[:2], [None, None])) as stubber:
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+        stubber.assert_no_pending_responses()
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ExpiriesIgnored": [1.0]}
+
+
+def test_forward_changes_diverts_what_is_too_large_for_firehose(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    event["Records"][0]["dynamodb"]["NewImage"]["payload"] = {"S": "x" * 1_024_000}
+    with (
+        stub_firehose((changes_of(event)[1:], [None, None])) as firehose,
+        Stubber(sdk.client("s3")) as s3,
+    ):
+        s3.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+        s3.assert_no_pending_responses()
+        firehose.assert_no_pending_responses()
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesDiverted": [1.0]}
+
+
+def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    function = load("record_failed_batch")
+    error = {"Error": "RowCountError", "Cause": json.dumps({"errorMessage": "It has 3 rows."})}
+    event = {
+        "input": load_event("import_batch_input") | {"error": error},
+        "execution": {"id": "arn:execution", "name": "e-1"},
+    }
+    with Stubber(sdk.client("s3")) as stubber:
+        stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+        written = {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY}
+        stubber.add_response("put_object", {"ETag": '"e1"'}, written)
+        stubber.add_response("put_object", {"ETag": '"e2"'}, written | {"IfNoneMatch": "*"})
+        answer = function.lambda_handler(event, Context())
+        stubber.assert_no_pending_responses()
+    assert (answer["error"], answer["notify"]) == ("RowCountError", True)
+    assert answer["key"] == f"failed_batches/mapping=web_analytics/{answer['batch_id']}.json"
+    assert metrics_of(capsys)[0] == {"BatchesFailed": [1.0]}
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("record_failed_batch", [line])
+    assert (line["batch"], line["error"], "run" in line) == (answer["batch_id"], "RowCountError", False)
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"batch": load_event("import_batch_input")["batch"] | {"run": "r1", "source": "backfill"}},
+        {"batch": {"number": 7}, "run": "r1", "mapping": "web_analytics"},
+        {"batch": "nothing"},
+        {},
+    ],
+    ids=["imported", "converted", "no descriptor", "nothing"],
+)
+def test_record_failed_batch_logs_the_run_of_a_batch_that_has_one(load, monkeypatch, failed):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    function, store = load("record_failed_batch"), InMemoryObjects()
+    monkeypatch.setattr(function, "S3Objects", lambda: store)
+    answer = function.lambda_handler({"input": failed, "execution": {"id": "arn:execution"}}, Context())
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("record_failed_batch", [line])
+    assert (line["batch"], line.get("run")) == (answer["batch_id"], "r1" if "r1" in str(failed) else None)
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize("event", [{}, [], ["batch"], "batch", "", 5, None, {"input": None}, {"input": [1]}])
+def test_import_batch_refuses_what_is_no_descriptor_before_it_connects(load, event):
+    with pytest.raises(Exception, match="batch is missing") as caught:
+        load("import_batch").lambda_handler(event, Context())
+    assert type(caught.value).__name__ == "InvalidBatchError"
+
+
+class Importer:
+    """The import_batch function on a store in memory, with a database that answers `outcome`."""
+
+    def __init__(self, function, monkeypatch):
+        self.function = function
+        self.store = InMemoryObjects({("dynaurora-landing", "batch.csv"): b"0,1,a\n"})
+        self.outcome = "applied"
+        self.oldest_second = None
+        self.source = "stream"
+        self.of_run = None
+        monkeypatch.setattr(function, "S3Objects", lambda: self.store)
+        monkeypatch.setattr(function, "connect_loader", lambda *_, **__: nullcontext())
+        monkeypatch.setattr(function, "import_batch", self.answer)
+
+    def answer(self, batch, *_):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return ImportResult(self.outcome, batch.id, 1, 1, self.oldest_second)
+
+    def run(self):
+        item = {"bucket": "dynaurora-landing", "key": "batch.csv", "etag": etag_of(b"0,1,a\n"), "size": 6}
+        batch = load_event("import_batch_input")["batch"] | {
+            "objects": [item],
+            "source": self.source,
+            "run": self.of_run,
+        }
+        return self.function.lambda_handler({"batch": batch}, Context())
+
+
+@pytest.fixture
+def importer(load, monkeypatch):
+    return Importer(load("import_batch"), monkeypatch)
+
+
+@pytest.mark.parametrize("source", ["stream", "backfill", "reprocess", "sweep"])
+def test_import_batch_counts_by_where_batches_come_from(importer, capsys, source):
+    importer.source = source
+    importer.run()
+    counted, (embedded,) = metrics_of(capsys)
+    assert counted == {"BatchesImported": [1.0], "RowsChanged": [1.0]}
+    assert embedded["source"] == source
+    (dimensions,) = embedded["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert set(dimensions) - {"service"} == {
+        "mapping",
+        "source",
+    }  # the service is the process's, whichever test is first
+
+
+@pytest.mark.parametrize(("age", "lag"), [(90, 90), (-30, 0)], ids=["late", "of a clock that is ahead"])
+def test_import_batch_measures_how_late_the_oldest_change_of_a_stream_is(importer, capsys, age, lag):
+    importer.oldest_second = int(time.time()) - age
+    importer.run()
+    counted, (embedded,) = metrics_of(capsys)
+    assert counted["ReplicationLag"][0] == pytest.approx(lag, abs=5)
+    units = {metric["Name"]: metric["Unit"] for metric in embedded["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert units["ReplicationLag"] == "Seconds"
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_the_ids_of_an_invocation_are_not_those_of_the_next(importer, monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    importer.of_run = "r1"
+    batch_id = importer.run()["batch_id"]
+    with pytest.raises(InvalidBatchError):
+        importer.function.lambda_handler({}, Context())
+    imported, refused = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    assert (imported["batch"], imported["run"]) == (batch_id, "r1")
+    assert not {"batch", "run"} & refused.keys()
+    assert (refused["level"], refused["error"]) == ("ERROR", "InvalidBatchError")
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize(
+    ("error", "level"), [(DeadlockError("1213"), "WARNING"), (MalformedBatchError("It is empty."), "ERROR")]
+)
+def test_what_a_function_raises_is_logged_with_its_batch_and_reason(importer, monkeypatch, error, level):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    importer.outcome = error
+    with pytest.raises(type(error)):
+        importer.run()
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("import_batch", [line])
+    assert (line["level"], line["error"], line["reason"]) == (level, type(error).__name__, str(error))
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize("status", ["applied", "already_applied"])
+def test_import_batch_lets_the_objects_of_an_imported_batch_expire(importer, status):
+    importer.outcome = status
+    assert importer.run()["status"] == status
+    assert importer.store.tags == {("dynaurora-landing", "batch.csv"): IMPORTED}
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_import_batch_keeps_the_objects_of_a_batch_that_failed(importer):
+    importer.outcome = MalformedBatchError("It is empty.")
+    with pytest.raises(MalformedBatchError):
+        importer.run()
+    assert importer.store.tags == {}
+
+
+@pytest.mark.parametrize("problem", [AccessDeniedError("PutObjectTagging answered AccessDenied."), RuntimeError("?")])
+def test_import_batch_does_not_fail_for_an_object_that_cannot_be_marked(importer, monkeypatch, problem):
+    def refuse(*_):
+        raise problem
+
+    monkeypatch.setattr(importer.store, "tag", refuse)
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    assert importer.run()["status"] == "applied"
+    *_, logged = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    assert logged["level"] == "WARNING"
+    assert logged["problem"] == f"{type(problem).__name__}: {problem}"
+
+
+def test_check_target_answers_with_findings_and_logs_what_is_missing(load, monkeypatch, capsys):
+    findings = [Finding(SECRET, YES), Finding(CONNECTION, NO, "ConnectionLostError: Aurora said 2003.", "Look.")]
+    function = load("check_target")
+    monkeypatch.setattr(function, "examine_target", lambda _: findings)
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+    answer = function.lambda_handler({}, Context())
+    assert [Finding(**finding) for finding in answer["findings"]] == findings
+    (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    check_ids("check_target", [line])
+    assert (line["check"], line["reason"]) == (CONNECTION, "ConnectionLostError: Aurora said 2003.")
+    assert metrics_of(capsys)[0] == {"TargetsChecked": [1.0]}

@@ -1,0 +1,501 @@
+"""The functions of runs: the state of their state machine in, what the next states read out."""
+
+import io
+import json
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+
+from dynaurora import keys
+from dynaurora.aws.executions import Step
+from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.source import SourceState
+from dynaurora.errors import InvalidExportError, InvalidRunError, NotReadyError, RunConflictError, SweepRefusedError
+from dynaurora.exports.plan import Plan
+from dynaurora.exports.reconcile_run import Totals
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.failures.notices import Notices
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.observability import logger
+from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
+from tests.support.export_factory import BUCKET, Export
+from tests.support.factories import (
+    CREATED_AT,
+    EXPORT_ARN,
+    TABLE_ARN,
+    click_item,
+    make_plan,
+    make_totals,
+    run_input,
+    run_request,
+)
+from tests.support.failure_factories import BAD, FIREHOSE_KEY, GOOD, failed_lines, failed_record
+from tests.support.fakes import InMemoryExecutions, InMemoryObjects
+from tests.support.functions import ENVIRONMENT, Context, check_ids, metrics_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
+
+LANDING = ENVIRONMENT["LANDING_BUCKET"]
+EXECUTION = {"id": "arn:execution:r1", "name": "web_analytics-r1", "started": "2026-11-23T08:15:00Z"}
+OPENED = run_request().as_dict()
+OF_HEALTH = ("FailuresKept", "FailuresParked", "StreamsUnread", "BatchesWaiting")
+
+
+class Function:
+    """A function of a run, with fakes for its gateways: objects in memory, and what the database would do."""
+
+    def __init__(self, load, monkeypatch, capsys):
+        self.load = load
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+        self.store = InMemoryObjects()
+        self.connections = []
+
+    def invoke(self, name, event, **gateways):
+        function = self.load(name)
+        for gateway, fake in {"S3Objects": lambda: self.store, "connect_loader": self.connect, **gateways}.items():
+            if hasattr(function, gateway):
+                self.monkeypatch.setattr(function, gateway, fake)
+        self.monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
+        answer = function.lambda_handler(event, Context())
+        check_ids(name, self.logged())
+        return json.loads(json.dumps(answer))  # Lambda hands it on as JSON
+
+    def run(self, name, state, **gateways):
+        """Invoke it as the state machine of backfills does."""
+        return self.invoke(name, {"input": state, "execution": EXECUTION}, **gateways)
+
+    def reprocess(self, name, state, **gateways):
+        """Invoke it as the state machine of reprocesses does."""
+        return self.invoke(name, {"kind": "reprocess", "input": state, "execution": EXECUTION}, **gateways)
+
+    def connect(self, settings, *, load_from_s3=False):
+        self.connections.append((settings.database_host, load_from_s3))
+        return nullcontext("aurora")
+
+    def counted(self):
+        return metrics_of(self.capsys)[0]
+
+    def logged(self):
+        return [json.loads(line) for line in logger.registered_handler.stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def function(load, monkeypatch, capsys):
+    return Function(load, monkeypatch, capsys)
+
+
+@dataclass
+class RecordingRuns:
+    """Runs that remember what was asked of them."""
+
+    answer: Any = None
+    error: Exception | None = None
+    taken: int = 0
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def __call__(self, aurora, database):
+        self.calls.append((aurora, database))
+        return self
+
+    def _remember(self, *arguments):
+        self.calls.append(arguments)
+        if self.error:
+            raise self.error
+        return self.answer
+
+    open = close = describe = _remember
+
+    def count_batches_of_others(self, *_):
+        return self.taken
+
+
+def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function):
+    runs, checked = RecordingRuns(), []
+    answer = function.run(
+        "open_run",
+        {"mapping": "web_analytics", "run": "r1", "max_concurrency": 900},
+        Runs=runs,
+        check_replica=lambda *arguments: checked.append(arguments),
+    )
+    options = {"export_arn": None, "max_concurrency": 4, "tolerated_failure_percentage": 0, "sweep": False}
+    assert answer == {"mapping": "web_analytics", "run": "r1", "options": options}
+    mapping = load_mapping("web_analytics")
+    assert runs.calls == [
+        ("aurora", "Demo"),
+        (run_request(max_concurrency=4), mapping, EXECUTION["id"], ANY),
+    ]
+    assert checked == [("aurora", mapping)]
+    assert function.connections == [("db.example", True)]
+    assert function.counted() == {"RunsOpened": [1.0]}
+    assert function.logged()[-1]["run"] == "r1"
+
+
+def test_open_run_leaves_other_runs_and_the_stream_their_shares_of_the_importer(function):
+    runs = RecordingRuns(taken=2)
+    answer = function.run(
+        "open_run",
+        {"mapping": "web_analytics", "run": "r1", "max_concurrency": 900},
+        Runs=runs,
+        check_replica=lambda *_: None,
+    )
+    assert answer["options"]["max_concurrency"] == 2
+    assert runs.calls[-1][0].options.max_concurrency == 2
+
+
+def test_open_run_refuses_what_is_no_run_before_it_connects(function):
+    with pytest.raises(Exception, match="run is null") as caught:
+        function.run("open_run", {"mapping": "web_analytics"})
+    assert type(caught.value).__name__ == "InvalidRunError"
+    assert function.connections == []
+
+
+def test_open_run_refuses_to_sweep_where_expired_items_keep_their_rows(function, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "TTL_DELETES", "ignore")
+    with pytest.raises(InvalidRunError, match="TtlDeletes=ignore"):
+        function.run("open_run", run_input(sweep=True))
+    assert function.connections == []
+
+
+def test_open_run_checks_no_target_for_a_run_that_is_anothers(function):
+    runs, checked = RecordingRuns(error=RunConflictError("Run r1 is worked on.")), []
+    with pytest.raises(RunConflictError):
+        function.run("open_run", run_input(), Runs=runs, check_replica=lambda *_: checked.append(1))
+    assert checked == []
+
+
+@dataclass
+class KnownSource:
+    """A Source."""
+
+    state: SourceState
+
+    def describe(self):
+        return self.state
+
+    def find_key(self, bucket):
+        return f"key of {bucket}"
+
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+READY = SourceState(
+    table="web_analytics",
+    table_arn=TABLE_ARN,
+    recovery=True,
+    stream_arn="arn:stream",
+    stream_view="NEW_IMAGE",
+    stream_enabled_at=LONG_AGO,
+    mapping="id",
+    mapping_state="Enabled",
+    mapping_stream_arn="arn:stream",
+    mapping_changed_at=LONG_AGO,
+)
+
+
+def test_check_readiness_answers_with_the_export_to_make(function):
+    answer = function.run("check_readiness", OPENED, source=KnownSource(READY))
+    assert (answer["ready"], answer["planned"], answer["wait_seconds"]) == (True, False, 0)
+    assert answer["export"] == json.loads(function.store.read(LANDING, keys.export_request("web_analytics", "r1")))
+    assert answer["export"]["bucket"] == LANDING
+    assert answer["stream_enabled_at"] == LONG_AGO.timestamp()
+
+
+def test_check_readiness_asks_no_point_in_time_recovery_of_a_run_with_an_export(function):
+    source = KnownSource(replace(READY, recovery=False))
+    with pytest.raises(NotReadyError, match="recovery is off"):
+        function.run("check_readiness", OPENED, source=source)
+    given = run_request(export_arn=EXPORT_ARN).as_dict()
+    assert function.run("check_readiness", given, source=source)["ready"]
+
+
+def test_measure_health_measures_nothing_as_nothing(function):
+    assert function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions()) == {
+        "failures_kept": 0,
+        "failures_parked": 0,
+        "stream_problems": [],
+        "batches_waiting": 0,
+    }
+    assert function.counted() == {name: [0.0] for name in OF_HEALTH}
+    assert function.logged() == []
+
+
+def test_measure_health_measures_what_is_wrong_and_says_what_to_do(function):
+    for key in (FIREHOSE_KEY, keys.parked("web_analytics", FIREHOSE_KEY)):
+        function.store.write(LANDING, key, b"x")
+    source, executions = KnownSource(replace(READY, mapping_state="Disabled")), InMemoryExecutions({"arn:import"})
+    function.invoke("measure_health", {}, source=source, executions=executions)
+    assert function.counted() == {name: [1.0] for name in OF_HEALTH}
+    (line,) = function.logged()
+    assert line["level"] == "ERROR"
+    assert "--enabled` enables it" in line["problems"][0]
+
+
+def exported(export, stream_enabled_at=CREATED_AT - 60, **options):
+    """Return the state of a run whose export DynamoDB has described as complete."""
+    return {
+        **run_request(**options).as_dict(),
+        "readiness": {"stream_enabled_at": stream_enabled_at, "mapping_changed_at": stream_enabled_at},
+        "export": {"ExportDescription": {"S3Bucket": BUCKET, "ExportManifest": export.summary_key}},
+    }
+
+
+def test_plan_backfill_plans_a_run_once(function):
+    export = Export(store=function.store).add("a", [click_item()]).write()
+    plan = function.run("plan_backfill", exported(export))
+    assert Plan.from_dict(plan).batches == 1
+    assert (plan["bucket"], plan["key"], plan["warnings"]) == (LANDING, keys.plan("web_analytics", "r1"), [])
+    assert function.run("plan_backfill", OPENED) == plan
+
+
+@pytest.mark.parametrize("export_arn", [EXPORT_ARN, None], ids=["given", "own"])
+def test_plan_backfill_refuses_an_export_that_is_older_than_the_stream(function, export_arn):
+    export = Export(store=function.store).add("a", [click_item()]).write()
+    with pytest.raises(NotReadyError, match="before the table's stream was switched on"):
+        function.run("plan_backfill", exported(export, CREATED_AT + 1, export_arn=export_arn))
+
+
+def test_plan_backfill_doubts_the_time_of_an_export_that_is_given(function):
+    export = Export(store=function.store).add("a", [click_item()]).write()
+    (warning,) = function.run("plan_backfill", exported(export, export_arn=EXPORT_ARN))["warnings"]
+    assert "within the minute before that may be missing" in warning
+
+
+def test_convert_export_returns_the_descriptor_that_the_importer_takes(function):
+    export = Export(store=function.store).add("a", [click_item(), click_item("{"), click_item(page_id="b")]).write()
+    plan = function.run("plan_backfill", exported(export))
+    assert function.counted() == {"BatchesPlanned": [1.0]}
+    (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
+    event = {
+        "mapping": "web_analytics",
+        "run": "r1",
+        **{name: plan[name] for name in ("export_second", "bucket", "export_bucket")},
+        "batch": entry,
+    }
+    answer = function.invoke("convert_export", event)
+    batch = Batch.from_event(answer)
+    assert (batch.rows, batch.rejected, batch.run, batch.source) == (2, {"payload (json)": 1}, "r1", "backfill")
+    assert batch.objects[0].key == keys.backfill_batch("web_analytics", "r1", 1)
+    (line,) = function.store.read(LANDING, keys.backfill_rejects("web_analytics", "r1", 1)).splitlines()
+    assert decode_failed_record(line).function_arn == Context.invoked_function_arn
+    assert function.counted() == {"ItemsConverted": [3.0], "ItemsRejected": [1.0]}
+
+
+@pytest.mark.parametrize("event", [{}, {"batch": None}, {"batch": {"number": 1}}])
+def test_convert_export_refuses_what_is_no_planned_batch(function, event):
+    with pytest.raises(InvalidExportError if event else KeyError):
+        function.invoke("convert_export", event)
+
+
+def test_reconcile_run_returns_the_totals(function):
+    asked = []
+
+    def reconcile(*arguments):
+        asked.append(arguments)
+        return make_totals()
+
+    answer = function.run("reconcile_run", OPENED | {"plan": asdict(make_plan())}, reconcile_run=reconcile)
+    assert Totals(**answer) == make_totals()
+    assert asked == [("aurora", load_mapping("web_analytics"), "r1", make_plan(), function.store)]
+    assert function.counted() == {"ItemsExported": [10.0]}
+
+
+class EmptyAurora:
+    """A replica in which nothing is older than any snapshot, and of which three rows were swept before."""
+
+    def stream(self, *_):
+        yield from ()
+
+    def query(self, *_):
+        return [(3,)]
+
+
+def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
+    state = OPENED | {"plan": asdict(make_plan()), "totals": asdict(make_totals())}
+    connect = {"connect_loader": lambda *_, **__: nullcontext(EmptyAurora())}
+    answer = function.run("plan_sweep", state, **connect)
+    assert answer == {
+        "bucket": LANDING,
+        "key": keys.sweep_plan("web_analytics", "r1"),
+        "rows": 0,
+        "batches": 0,
+        "rows_before": 3,
+    }
+    refused = state | {"totals": asdict(make_totals(rejected=1))}
+    with pytest.raises(SweepRefusedError):
+        function.run("plan_sweep", refused, **connect)
+
+
+@dataclass(frozen=True)
+class KnownHistory:
+    """A History of one state."""
+
+    def steps(self, execution):
+        assert execution == EXECUTION["id"]
+        return [Step("Open run", LONG_AGO)]
+
+
+def test_report_run_writes_the_report_and_returns_no_failure(function):
+    state = OPENED | {"plan": asdict(make_plan()), "totals": asdict(make_totals())}
+    answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
+    assert answer == {
+        "bucket": LANDING,
+        "key": "reports/run=web_analytics-r1/report.json",
+        "failure": None,
+        "notify": False,
+    }
+    report = json.loads(function.store.read(LANDING, answer["key"]))
+    assert (report["state"], report["run"], report["started_at"]) == ("SUCCEEDED", "r1", "2026-01-01T00:00:00Z")
+    assert function.counted() == {"RunsSucceeded": [1.0]}
+
+
+def test_report_run_writes_the_report_of_a_failure_and_returns_its_notice(function):
+    state = OPENED | {"error": {"Error": "NotReadyError", "Cause": "Its stream is off."}}
+    answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
+    assert answer["failure"].keys() == {"error", "reason", "remedy", "subject", "message"}
+    assert answer["notify"]
+    assert json.loads(function.store.read(LANDING, answer["key"]))["failure"]["reason"] == "Its stream is off."
+    assert function.counted() == {"RunsFailed": [1.0]}
+
+
+def test_report_run_leaves_the_report_of_a_run_that_is_anothers(function):
+    state = run_input() | {"error": {"Error": "RunConflictError", "Cause": "It is worked on."}}
+    answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
+    assert (answer["key"], answer["failure"]["error"], answer["notify"]) == (None, "RunConflictError", True)
+    assert all(key.startswith("notices/") for _, key in function.store.objects)
+
+
+def test_report_run_tells_of_a_cause_once_and_of_no_batchs(function):
+    notices = Notices(function.store, LANDING, "web_analytics", int(ENVIRONMENT["NOTICE_INTERVAL_SECONDS"]))
+    now = datetime.now(UTC)
+    for hour in (now, now + timedelta(hours=1)):  # the clock may strike in between
+        notices.claim("run-NotReadyError", "arn:execution:r0", hour)
+        notices.claim("PrivilegeError", "arn:execution:batch", hour)
+    for error, due in (("NotReadyError", False), ("PrivilegeError", True)):
+        answer = function.run("report_run", OPENED | {"error": {"Error": error}}, ExecutionHistory=KnownHistory)
+        assert (answer["failure"]["error"], answer["notify"]) == (error, due)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_close_run_closes_a_run_that_its_state_machine_ends(function, closed):
+    runs = RecordingRuns(closed)
+    answer = function.run("close_run", OPENED | {"report": {"failure": None}}, Runs=runs)
+    assert answer == {"run": "r1", "state": "SUCCEEDED", "closed": closed}
+    assert runs.calls == [("aurora", "Demo"), ("r1", EXECUTION["id"], "SUCCEEDED", None, None)]
+
+
+def test_close_run_closes_a_run_that_eventbridge_tells_of(function):
+    runs = RecordingRuns(answer=True)
+    detail = {
+        "executionArn": "arn:execution:r1",
+        "stateMachineArn": "arn:stateMachine:dynaurora-backfill-table",
+        "status": "ABORTED",
+        "startDate": 1795421700000,
+        "input": json.dumps(run_input()),
+    }
+    answer = function.invoke("close_run", {"source": "aws.states", "detail": detail}, Runs=runs)
+    assert answer == {"run": "r1", "state": "STOPPED", "closed": True}
+    assert runs.calls[-1] == ("r1", "arn:execution:r1", "STOPPED", None, "It was stopped.")
+
+
+STOPPED = {
+    "executionArn": "arn:execution:r1",
+    "stateMachineArn": "arn:stateMachine:dynaurora-backfill-table",
+    "status": "ABORTED",
+    "startDate": 1795421700000,
+}
+"""What EventBridge tells of an execution that was stopped, without its input."""
+
+
+def test_close_run_closes_a_run_that_was_stopped_with_its_plan(function):
+    runs, plan = RecordingRuns(answer=True), asdict(make_plan())
+    function.store.write(LANDING, keys.planned("web_analytics", "r1"), json.dumps(plan).encode())
+    function.invoke("close_run", {"detail": STOPPED | {"input": json.dumps(run_input())}}, Runs=runs)
+    assert runs.calls[-1] == ("r1", "arn:execution:r1", "STOPPED", plan, "It was stopped.")
+
+
+@pytest.mark.parametrize("run", ["x" * 2000, "a/b", "\ud800"])
+def test_close_run_looks_for_no_plan_of_what_can_be_no_run(function, run):
+    runs, detail = RecordingRuns(answer=False), STOPPED | {"input": json.dumps(run_input(run=run))}
+    unreachable = {"read_plan": lambda *_: pytest.fail("It looked for a plan.")}
+    assert not function.invoke("close_run", {"detail": detail}, Runs=runs, **unreachable)["closed"]
+
+
+def test_close_run_does_not_connect_for_an_event_of_no_run(function):
+    with pytest.raises(Exception, match="names no run") as caught:
+        function.invoke("close_run", {"detail": {"status": "ABORTED"}})
+    assert type(caught.value).__name__ == "InvalidRunError"
+    assert function.connections == []
+
+
+@pytest.mark.parametrize(
+    ("event", "asked"),
+    [
+        ({}, (None, None)),
+        ({"run": None}, (None, None)),
+        ({"run": "r1"}, ("r1", None)),
+        ({"kind": "backfill"}, (None, "backfill")),
+    ],
+)
+def test_describe_runs_returns_one_run_or_all_of_a_kind(function, event, asked):
+    runs = RecordingRuns([{"run": "r1"}])
+    assert function.invoke("describe_runs", event, Runs=runs) == {"runs": [{"run": "r1"}]}
+    assert runs.calls == [("aurora", "Demo"), ("web_analytics", *asked)]
+
+
+REPROCESS = "reprocess-20261123T081500Z"
+"""The run of an execution that was started without a name for it."""
+REOPENED = ReprocessRequest("web_analytics", REPROCESS, ReprocessOptions(None, include_parked=False, max_concurrency=2))
+
+
+def test_open_run_opens_a_reprocess_by_when_it_was_started(function):
+    runs = RecordingRuns()
+    answer = function.reprocess("open_run", {"mapping": "web_analytics"}, Runs=runs, check_replica=lambda *_: None)
+    assert answer == REOPENED.as_dict()
+    assert runs.calls[-1] == (REOPENED, load_mapping("web_analytics"), EXECUTION["id"], ANY)
+
+
+def test_failures_are_listed_converted_and_settled(function):
+    function.store.write(LANDING, FIREHOSE_KEY, failed_lines(failed_record(GOOD), failed_record(BAD)))
+    plan = function.reprocess("list_failures", REOPENED.as_dict())
+    assert (plan["bucket"], plan["entries"], plan["objects"]) == (LANDING, 1, 1)
+    assert function.counted() == {"FailuresListed": [1.0]}
+    (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
+
+    converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry})
+    batch = Batch.from_event(converted)
+    assert (batch.run, batch.source, batch.rows, batch.rejected.keys()) == (
+        REPROCESS,
+        "reprocess",
+        1,
+        {"payload.Hits (type)"},
+    )
+    assert function.counted() == {"RecordsReprocessed": [2.0], "RecordsRejectedAgain": [1.0]}
+
+    imported = {"batch_id": batch.id, "status": "applied", "rows_staged": 1, "rows_changed": 1}
+    settled = function.invoke("settle_failures", {"run": REPROCESS, "entry": converted | {"imported": imported}})
+    assert (settled["records"], settled["rows"], settled["notice"]) == (2, 1, None)
+    (kept,) = function.store.read(LANDING, FIREHOSE_KEY).splitlines()
+    assert decode_failed_record(kept).data == BAD
+
+
+def test_report_run_writes_the_report_of_a_reprocess(function):
+    plan = {"bucket": LANDING, "key": keys.reprocess_plan("web_analytics", REPROCESS), "entries": 0, "objects": 0}
+    function.monkeypatch.setattr("dynaurora.runs.report_reprocess.ExecutionHistory", KnownHistory)
+    answer = function.reprocess("report_run", REOPENED.as_dict() | {"plan": plan})
+    assert answer == {
+        "bucket": LANDING,
+        "key": keys.report("web_analytics", REPROCESS),
+        "failure": None,
+        "notify": False,
+    }
+
+
+def test_close_run_closes_a_reprocess_by_when_it_was_started(function):
+    runs = RecordingRuns(answer=True)
+    state = {"mapping": "web_analytics", "error": {"Error": "PrivilegeError", "Cause": "It may not."}}
+    answer = function.reprocess("close_run", state, Runs=runs)
+    assert answer == {"run": REPROCESS, "state": "FAILED", "closed": True}

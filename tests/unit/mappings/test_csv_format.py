@@ -1,0 +1,42 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynaurora.mappings.csv_format import encode_row, escape
+from dynaurora.mappings.rows import Row
+from tests.support.csv_reader import read_line
+
+TEXTS = st.text(st.characters(codec="utf-8")) | st.text("\\N,\n\r\t\0 \"'a")
+FIELDS = st.lists(st.none() | TEXTS, min_size=1, max_size=4).map(tuple)
+
+
+@given(st.booleans(), st.integers(0, 10**50 - 1), FIELDS)
+def test_a_row_is_read_back_as_it_was(deleted, version, fields):
+    assert read_line(encode_row(Row(deleted, version, fields))) == ["1" if deleted else "0", str(version), *fields]
+
+
+@given(TEXTS)
+def test_escaped_text_ends_no_field_and_no_line(text):
+    assert not re.search(r"[\n\r\t\0]", escape(text))
+    assert not re.search(r"(?<!\\)(\\\\)*,", escape(text))
+
+
+@pytest.mark.parametrize(
+    ("field", "written"),
+    [
+        pytest.param(None, r"\N", id="NULL"),
+        pytest.param("", "", id="empty string"),
+        pytest.param(r"\N", r"\\N", id="literal backslash N is not NULL"),
+        pytest.param("NULL", "NULL", id="the word NULL is not NULL"),
+        pytest.param("a,b", r"a\,b", id="comma"),
+        pytest.param("a\nb\r\nc", r"a\nb\r\nc", id="newlines"),
+        pytest.param("a\tb\0c", r"a\tb\0c", id="tab and NUL"),
+        pytest.param("\"a\" 'b'", "\"a\" 'b'", id="quotes stay as they are"),
+        pytest.param("a ", "a ", id="trailing space"),
+        pytest.param("😀", "😀", id="emoji"),
+    ],
+)
+def test_a_field_is_written_as_load_data_reads_it(field, written):
+    assert encode_row(Row(False, 7, (field, "x"))) == f"0,7,{written},x\n".encode()

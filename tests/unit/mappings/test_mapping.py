@@ -1,0 +1,302 @@
+import copy
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynaurora.errors import InvalidMappingError, UnknownMappingError
+from dynaurora.mappings import mapping as mapping_module
+from dynaurora.mappings.mapping import build_mapping, file_digest, load_mapping, load_mapping_file, mapping_names
+from tests.support.factories import column, make_mapping, mapping_document
+
+
+def test_the_reference_mapping_is_the_posts():
+    mapping = load_mapping("web_analytics")
+    assert [(found.name, found.type.sql) for found in mapping.columns] == [
+        ("page_id", "VARCHAR(255)"),
+        ("activity_dt", "VARCHAR(64)"),
+        ("timestarted", "BIGINT"),
+        ("hits", "INT"),
+        ("start_time", "VARCHAR(64)"),
+        ("end_time", "VARCHAR(64)"),
+        ("country_code", "VARCHAR(64)"),
+    ]
+    assert mapping.key_attributes == ("page_id", "activity_dt")
+    assert [found.name for found in mapping.key_columns] == ["page_id", "activity_dt"]
+    assert (mapping.database, mapping.table, mapping.replica) == ("Demo", "WebAnalytics", "WebAnalytics__replica")
+    assert mapping.unmapped == "ignore"
+
+
+def test_every_mapping_of_the_package_holds():
+    assert [load_mapping(name).name for name in mapping_names()] == mapping_names()
+
+
+@pytest.mark.parametrize("name", ["nothing", "", "Web_Analytics", "../mapping.schema", "web_analytics.json"])
+def test_an_unknown_mapping_is_told_from_the_known(name):
+    with pytest.raises(UnknownMappingError, match="there are: web_analytics"):
+        load_mapping(name)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1,]", "[" * 100_000, "\udcff"], ids=["empty", "cut", "comma", "deep", "bytes"]
+)
+def test_a_file_that_is_not_json_is_refused_by_its_name(tmp_path, text):
+    path = tmp_path / "clicks.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InvalidMappingError, match=r"clicks\.json"):
+        load_mapping_file(path)
+
+
+def test_a_missing_file_is_refused_by_its_name(tmp_path):
+    with pytest.raises(InvalidMappingError, match=r"clicks\.json"):
+        load_mapping_file(tmp_path / "clicks.json")
+
+
+def test_a_mapping_is_named_after_its_file(tmp_path):
+    path = tmp_path / "clicks.json"
+    path.write_text(json.dumps(mapping_document()))
+    assert load_mapping_file(path).name == "clicks"
+
+
+REMOVED = object()
+
+
+def changed_document(path, value):
+    """Return a valid mapping with the member at a path replaced, or removed."""
+    document = copy.deepcopy(mapping_document(column("hits", "INT")))
+    *parents, last = path
+    place = document
+    for name in parents:
+        place = place[name]
+    if value is REMOVED:
+        del place[last]
+    else:
+        place[last] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        pytest.param(["source"], REMOVED, "$", id="no source"),
+        pytest.param(["colour"], 1, "$", id="unknown member"),
+        pytest.param(["source", "table"], REMOVED, "$.source", id="no table"),
+        pytest.param(["source", "table"], "a b", "$.source.table", id="table with a space"),
+        pytest.param(["source", "table"], "things\n", "$.source.table", id="table with a newline"),
+        pytest.param(["source", "partition_key"], "", "$.source.partition_key", id="empty key"),
+        pytest.param(["source", "json_attributes"], ["a", "a"], "$.source.json_attributes", id="repeated attribute"),
+        pytest.param(["schema"], "any", "$.schema", id="schema is text"),
+        pytest.param(["target", "database"], "a`b", "$.target.database", id="database with a backtick"),
+        pytest.param(["target", "table"], "x" * 56, "$.target.table", id="table whose replica has too long a name"),
+        pytest.param(["target", "table"], "Things\n", "$.target.table", id="view with a newline"),
+        pytest.param(["target", "columns"], [], "$.target.columns", id="no columns"),
+        pytest.param(["target", "columns", 1, "name"], "a-b", "$.target.columns[1].name", id="column name"),
+        pytest.param(["target", "columns", 1, "name"], "a\n", "$.target.columns[1].name", id="column with a newline"),
+        pytest.param(["target", "columns", 1, "name"], "é", "$.target.columns[1].name", id="column not in ASCII"),
+        pytest.param(["target", "columns", 1, "type"], 5, "$.target.columns[1].type", id="type is a number"),
+        pytest.param(["target", "columns", 1, "type"], "INT(5)", "$.target.columns[1].type", id="type with a size"),
+        pytest.param(
+            ["target", "columns", 1, "type"], "VARCHAR(٣)", "$.target.columns[1].type", id="digits not in ASCII"
+        ),
+        pytest.param(
+            ["target", "columns", 1, "type"], f"VARCHAR({'9' * 5000})", "$.target.columns[1].type", id="endless size"
+        ),
+        pytest.param(["target", "columns", 1, "type"], "POINT", "$.target.columns[1].type", id="unknown type"),
+        pytest.param(["target", "columns", 1, "from"], "", "$.target.columns[1].from", id="empty from"),
+        pytest.param(["target", "columns", 1, "from"], "a..b", "$.target.columns[1].from", id="no JMESPath"),
+        pytest.param(["target", "columns", 1, "from"], "@now", "$.target.columns[1].from", id="unknown special"),
+        pytest.param(["target", "columns", 1, "from"], "@unmapped", "$.target.columns[1].from", id="reserved special"),
+        pytest.param(["target", "columns", 1, "default"], 0, "$.target.columns[1]", id="unknown member of a column"),
+        pytest.param(["target", "unmapped"], "drop", "$.target.unmapped", id="unknown choice"),
+        pytest.param(["target", "unmapped"], {"column": "a b"}, "$.target.unmapped.column", id="extra name"),
+        pytest.param(["schema"], {"type": "text"}, "$.schema.type", id="schema that is none"),
+        pytest.param(
+            ["schema"], {"properties": {"hits": {"minimum": "0"}}}, "$.schema.properties.hits.minimum", id="keyword"
+        ),
+        pytest.param(["schema"], {"pattern": "("}, "$.schema.pattern", id="pattern that is no regular expression"),
+        pytest.param(["schema"], {"patternProperties": {"(": {}}}, "$.schema.patternProperties", id="pattern property"),
+        pytest.param(
+            ["schema"], {"$schema": "http://json-schema.org/draft-07/schema#"}, "$.schema.$schema", id="older dialect"
+        ),
+        pytest.param(
+            ["schema"],
+            {"properties": {"a": {"$ref": "https://example.com/a.json"}}},
+            "$.schema.properties.a.$ref",
+            id="remote reference",
+        ),
+        pytest.param(["schema"], {"$ref": "other.json#/a"}, "$.schema.$ref", id="reference to another file"),
+        pytest.param(
+            ["schema"],
+            {"anyOf": [{}, {"items": {"$ref": "#/$defs/gone"}}], "$defs": {"a": {}}},
+            "$.schema.anyOf[1].items.$ref",
+            id="dangling reference",
+        ),
+        pytest.param(["schema"], {"not": {"$ref": "#gone"}}, "$.schema.not.$ref", id="dangling anchor"),
+        pytest.param(["schema"], {"$dynamicRef": "#gone"}, "$.schema.$dynamicRef", id="dangling dynamic reference"),
+    ],
+)
+def test_a_mapping_that_does_not_fit_is_refused_with_the_path_inside_of_the_file(path, value, place):
+    with pytest.raises(InvalidMappingError, match=re.escape(f"things.json at {place}: ")):
+        build_mapping("things", changed_document(path, value), "things.json")
+
+
+def nested(place, depth):
+    schema, path = True, "[" * depth + "a" + "]" * depth
+    for _ in range(depth):
+        schema = {"properties": {"a": schema}}
+    return mapping_document(column("x", "JSON", path)) if place == "from" else mapping_document(schema=schema)
+
+
+@pytest.mark.parametrize("place", ["schema", "from"])
+def test_what_is_nested_too_deep_is_refused(place):
+    assert build_mapping("things", nested(place, 20))
+    with pytest.raises(InvalidMappingError, match="it is nested too deep"):
+        build_mapping("things", nested(place, 900))
+
+
+@pytest.mark.parametrize("document", [None, [], "text", 1], ids=str)
+def test_what_is_no_object_is_no_mapping(document):
+    with pytest.raises(InvalidMappingError, match=r"at \$: "):
+        build_mapping("things", document)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        pytest.param({"$ref": "#/$defs/a", "$defs": {"a": {}}}, id="definition"),
+        pytest.param({"$ref": "#a", "$defs": {"x": {"$anchor": "a"}}}, id="anchor"),
+        pytest.param({"properties": {"children": {"items": {"$ref": "#"}}}}, id="the schema itself"),
+        pytest.param({"$id": "https://example.com/s", "$ref": "#/$defs/a", "$defs": {"a": {}}}, id="schema with an id"),
+        pytest.param({"const": {"$ref": "gone"}, "enum": [{"$ref": "gone"}]}, id="data that looks like a reference"),
+        pytest.param({"properties": {"$ref": {"type": "string"}}}, id="a property of that name"),
+    ],
+)
+def test_references_within_the_schema_are_followed(schema):
+    assert make_mapping(schema=schema).schema == schema
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        pytest.param(mapping_document(column("ID", "INT", "x")), "two columns are named ID", id="names know no case"),
+        pytest.param(
+            mapping_document(column("extra", "INT"), unmapped={"column": "Extra"}),
+            "two columns are named Extra",
+            id="the column of the unmapped takes a name",
+        ),
+        pytest.param(mapping_document(column("_Version", "INT", "x")), "project's own", id="system column"),
+        pytest.param(mapping_document(column("_row", "INT", "x")), "project's own", id="column of the staged table"),
+        pytest.param(mapping_document(sort_key="id"), "same attribute", id="one attribute is both keys"),
+        pytest.param(
+            mapping_document(sort_key="day"), "from the key attribute 'day', not 0", id="key without a column"
+        ),
+        pytest.param(
+            mapping_document(column("again", "VARCHAR(20)", "id")), "from the key attribute 'id', not 2", id="key twice"
+        ),
+        pytest.param(mapping_document(json_attributes=["id"]), "id is a key", id="key that is parsed"),
+        pytest.param(
+            mapping_document(column("day", "JSON"), sort_key="day"), "day JSON cannot be a key column", id="key type"
+        ),
+        pytest.param(
+            mapping_document(column("day", "VARCHAR(800)"), sort_key="day"), "take 3280 bytes", id="key too long"
+        ),
+        pytest.param(
+            mapping_document(column("day", "VARCHAR(9)", "day.x"), sort_key="day.x"), "not 0", id="key inside of a map"
+        ),
+    ],
+)
+def test_a_mapping_that_contradicts_itself_is_refused(document, problem):
+    with pytest.raises(InvalidMappingError, match=problem):
+        build_mapping("things", document)
+
+
+@pytest.mark.parametrize("name", ["Things", "1things", "a-b", "", "x" * 64, "a\n"])
+def test_a_mapping_has_a_name_that_keys_and_tables_can_have(name):
+    with pytest.raises(InvalidMappingError, match="name is lower case"):
+        build_mapping(name, mapping_document())
+
+
+@given(st.sampled_from(["user-id", "a.b", "pk#", "größe", "@x", "a b"]))
+def test_a_key_with_an_unusual_name_is_quoted_in_its_column(attribute):
+    document = mapping_document()
+    document["source"]["partition_key"] = attribute
+    document["target"]["columns"][0]["from"] = json.dumps(attribute)
+    assert build_mapping("things", document).key_columns[0].name == "id"
+
+
+def test_the_largest_keys_of_dynamodb_fit_as_binary():
+    document = mapping_document(column("day", "VARBINARY(1024)"), sort_key="day")
+    document["target"]["columns"][0]["type"] = "VARBINARY(2048)"
+    assert [found.name for found in build_mapping("things", document).key_columns] == ["id", "day"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("nothing(hits)", "nothing() is not a function"),
+        ("length(hits, more)", "length() takes 1 arguments, and is given 2"),
+        ("list[?nothing(@)]", "nothing() is not a function"),
+        ("a..b", "is not JMESPath"),
+        ("hits == `NaN`", "no numbers"),
+    ],
+)
+def test_an_expression_that_has_a_value_for_no_record_is_refused(expression, problem):
+    with pytest.raises(InvalidMappingError, match=rf"at \$\.target\.columns\[1\]\.from: .*{re.escape(problem)}"):
+        make_mapping(column("hits", "INT", expression))
+
+
+def test_a_row_that_no_table_can_have_is_refused_with_its_widest_column():
+    assert make_mapping(column("note", "VARCHAR(16354)"))
+    with pytest.raises(InvalidMappingError, match=r"at \$\.target\.columns: .* 65537 bytes, .* make note a TEXT"):
+        make_mapping(column("note", "VARCHAR(16355)"))
+
+
+def test_text_binary_and_json_are_not_counted_with_their_contents():
+    kinds = ["TINYTEXT", "TEXT", "LONGTEXT", "BLOB", "JSON"]
+    assert make_mapping(*(column(f"c{number}", kind) for number, kind in enumerate(kinds * 20)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("time", "10:00:00Z", True),
+        ("time", "10:00:00+02:00", True),
+        ("time", "10:00:00", False),
+        ("time", "25:00:00Z", False),
+        ("date-time", "2026-11-23T10:00:00Z", True),
+        ("date-time", "2026-11-23 10:00", False),
+        ("date", "2026-11-23", True),
+        ("date", "2026-11-31", False),
+        ("regex", "a+", True),
+        ("regex", "(", False),
+        ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d16380", True),
+        ("uuid", "2eb8aa08", False),
+        ("ipv4", "127.0.0.1", True),
+        ("ipv4", "256.0.0.1", False),
+        ("color", "no colour", True),
+        ("host-name", "-", True),
+    ],
+)
+def test_formats_are_those_of_the_drafts_own_vocabulary(name, value, accepted):
+    assert make_mapping(schema={"properties": {"x": {"format": name}}}).validator.is_valid({"x": value}) is accepted
+
+
+def test_a_refusal_says_what_to_do():
+    with pytest.raises(InvalidMappingError, match="Correct the mapping file and deploy again"):
+        build_mapping("things", {})
+
+
+def test_a_mapping_that_was_checked_is_not_checked_again_unless_its_file_has_changed(tmp_path, monkeypatch):
+    document = json.dumps(mapping_document(column("n", "INT"), schema={"type": "no type"}))
+    (tmp_path / "things.json").write_text(document)
+    monkeypatch.setattr(mapping_module, "TABLES", tmp_path)
+    monkeypatch.setattr(mapping_module, "CHECKED_FILE", tmp_path / "checked")
+    with pytest.raises(InvalidMappingError, match="type"):
+        load_mapping.__wrapped__("things")
+    (tmp_path / "checked").write_text(json.dumps({"things": file_digest(tmp_path / "things.json")}))
+    assert load_mapping.__wrapped__("things").name == "things"
+    (tmp_path / "things.json").write_text(document + "\n")
+    with pytest.raises(InvalidMappingError, match="type"):
+        load_mapping.__wrapped__("things")

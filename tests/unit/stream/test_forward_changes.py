@@ -1,0 +1,196 @@
+from collections import deque
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream_record
+from dynaurora.errors import RejectedChange
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.stream.forward_changes import (
+    CALL_ATTEMPTS,
+    FIRST_CALL_PAUSE_SECONDS,
+    LONGEST_CALL_PAUSE_SECONDS,
+    MAX_CALL_BYTES,
+    MAX_CALL_RECORDS,
+    MAX_RECORD_BYTES,
+    Entry,
+    Forwarder,
+    backoff,
+    pack,
+)
+from tests.support.factories import EXPIRED, click_item, stream_record
+from tests.support.fakes import THROTTLED, InMemoryObjects, InMemoryStream, Pauses
+
+
+def make_forwarder(stream, **options):
+    defaults = {
+        "mapping": "web_analytics",
+        "store": InMemoryObjects(),
+        "landing_bucket": "landing",
+        "ignore_expiries": False,
+        "function_arn": "arn:forward",
+        "pause": Pauses(),
+    }
+    return Forwarder(stream=stream, **defaults | options)
+
+
+def records_of(count):
+    return [stream_record(sequence_number=str(10**21 + number)) for number in range(count)]
+
+
+def data_of(record):
+    return encode_change(from_stream_record(record))
+
+
+def number_of(record):
+    return record["dynamodb"]["SequenceNumber"]
+
+
+def test_changes_are_sent_in_their_order():
+    records, stream = records_of(3), InMemoryStream()
+    result = make_forwarder(stream).forward(records)
+    assert stream.taken == [data_of(record) for record in records]
+    assert (result.forwarded, result.failed) == (3, [])
+
+
+def test_a_change_that_cannot_be_written_is_named_and_holds_up_no_other():
+    attribute = {"S": "x"}
+    for _ in range(5000):
+        attribute = {"L": [attribute]}
+    records = [stream_record(item=click_item() | {"deep": attribute}, sequence_number="1" * 21), *records_of(1)]
+    result = make_forwarder(InMemoryStream()).forward(records)
+    assert (result.forwarded, result.failed) == (1, ["1" * 21])
+    assert result.reasons == ["item: is nested too deep (depth). " + RejectedChange.remedy]
+
+
+def test_no_records_make_no_call():
+    stream = InMemoryStream()
+    assert make_forwarder(stream).forward([]).forwarded == 0
+    assert stream.calls == []
+
+
+def test_only_the_refused_entries_are_sent_again():
+    records = records_of(4)
+    data = [data_of(record) for record in records]
+    pauses = Pauses()
+    stream = InMemoryStream(deque([{data[1], data[3]}, {data[3]}]))
+    result = make_forwarder(stream, pause=pauses).forward(records)
+    assert stream.calls == [data, [data[1], data[3]], [data[3]]]
+    assert (result.forwarded, result.failed) == (4, [])
+    assert len(pauses.seconds) == 2
+
+
+def test_what_is_refused_to_the_end_is_named_and_nothing_else():
+    records = records_of(3)
+    pauses = Pauses()
+    stream = InMemoryStream(always={data_of(records[1])})
+    result = make_forwarder(stream, pause=pauses).forward(records)
+    assert (result.forwarded, result.failed) == (2, [number_of(records[1])])
+    assert result.reasons == ["Firehose answered ServiceUnavailableException."]
+    assert (len(stream.calls), len(pauses.seconds)) == (CALL_ATTEMPTS, CALL_ATTEMPTS - 1)
+
+
+def test_a_throttled_call_is_made_again_whole():
+    records = records_of(2)
+    stream = InMemoryStream(deque([THROTTLED]))
+    assert make_forwarder(stream).forward(records).forwarded == 2
+    assert stream.calls[0] == stream.calls[1]
+
+
+def test_a_stream_that_stays_throttled_fails_its_batch_and_the_next_is_tried():
+    records = records_of(MAX_CALL_RECORDS + 1)
+    stream = InMemoryStream(deque([THROTTLED] * CALL_ATTEMPTS))
+    result = make_forwarder(stream).forward(records)
+    assert result.failed == [number_of(record) for record in records[:MAX_CALL_RECORDS]]
+    assert stream.taken == [data_of(records[-1])]
+    assert len(result.reasons) == 1
+
+
+@pytest.mark.parametrize("attempt", range(1, 12))
+def test_pauses_grow_with_full_jitter_up_to_a_cap(attempt):
+    longest = min(LONGEST_CALL_PAUSE_SECONDS, FIRST_CALL_PAUSE_SECONDS * 2**attempt)
+    pauses = [backoff(attempt) for _ in range(200)]
+    assert all(0 <= pause <= longest for pause in pauses)
+    assert max(pauses) > longest / 2 > min(pauses)
+
+
+def test_a_record_that_is_none_fails_alone():
+    records = records_of(2)
+    del records[0]["dynamodb"]["NewImage"]
+    stream = InMemoryStream()
+    result = make_forwarder(stream).forward(records)
+    assert result.failed == [number_of(records[0])]
+    assert stream.taken == [data_of(records[1])]
+
+
+def test_a_record_without_a_number_fails_the_whole_batch_as_lambda_has_it():
+    assert make_forwarder(InMemoryStream()).forward([{"eventName": "INSERT"}]).failed == [""]
+
+
+@pytest.mark.parametrize(("ignore", "sent", "ignored"), [(False, 2, 0), (True, 1, 1)], ids=["replicate", "ignore"])
+def test_expiries_are_replicated_or_ignored(ignore, sent, ignored):
+    deleted = stream_record("REMOVE")
+    stream = InMemoryStream()
+    result = make_forwarder(stream, ignore_expiries=ignore).forward([deleted, deleted | {"userIdentity": EXPIRED}])
+    assert (len(stream.taken), result.forwarded, result.expiries_ignored) == (sent, sent, ignored)
+
+
+def oversize(letter, spare):
+    """Return a record whose change has `spare` bytes fewer than Firehose takes, in letters of UTF-8."""
+    item = click_item("")
+    empty = len(data_of(stream_record(item=item)))
+    letters, rest = divmod(MAX_RECORD_BYTES - empty - spare, len(letter.encode()))
+    return stream_record(item=click_item(letter * letters + "x" * rest))
+
+
+@pytest.mark.parametrize("letter", ["x", "😀"])
+def test_a_change_that_just_fits_is_sent(letter):
+    record, stream, store = oversize(letter, 0), InMemoryStream(), InMemoryObjects()
+    assert make_forwarder(stream, store=store).forward([record]).forwarded == 1
+    assert len(stream.taken[0]) == MAX_RECORD_BYTES
+    assert store.objects == {}
+
+
+@pytest.mark.parametrize("letter", ["x", "😀"])
+def test_a_change_too_large_for_firehose_is_kept_whole_under_the_failed_prefix(letter):
+    record, stream, store = oversize(letter, -1), InMemoryStream(), InMemoryObjects()
+    result = make_forwarder(stream, store=store).forward([record])
+    assert (result.oversize, result.forwarded, result.failed, stream.calls) == (1, 0, [], [])
+    key = f"transformation_failed_data_backup/mapping=web_analytics/oversize/{number_of(record)}.json"
+    kept = decode_failed_record(store.objects["landing", key])
+    assert decode_change(kept.data) == from_stream_record(record)
+    assert kept.error_code == "dynaurora.RecordTooLarge"
+    assert kept.function_arn == "arn:forward"
+
+
+SIZES = st.lists(st.integers(0, MAX_RECORD_BYTES), max_size=30) | st.lists(st.just(10), min_size=490, max_size=1100)
+
+
+@given(SIZES)
+def test_packing_keeps_order_and_limits(sizes):
+    blob = bytes(MAX_RECORD_BYTES)
+    entries = [Entry(str(number), memoryview(blob)[:size]) for number, size in enumerate(sizes)]
+    batches = list(pack(entries))
+    assert [entry for batch in batches for entry in batch] == entries
+    assert all(batch for batch in batches)
+    assert all(len(batch) <= MAX_CALL_RECORDS for batch in batches)
+    assert all(sum(entry.encoded_bytes for entry in batch) <= MAX_CALL_BYTES for batch in batches)
+
+
+@given(SIZES)
+def test_packing_makes_no_call_too_many(sizes):
+    blob = bytes(MAX_RECORD_BYTES)
+    batches = list(pack(Entry("1", memoryview(blob)[:size]) for size in sizes))
+    for batch, following in pairwise(batches):
+        size = sum(entry.encoded_bytes for entry in batch) + following[0].encoded_bytes
+        assert len(batch) == MAX_CALL_RECORDS or size > MAX_CALL_BYTES
+
+
+def test_an_entrys_size_is_that_of_its_base64():
+    assert Entry("1", b"x" * 3000).encoded_bytes >= 4000 + len('{"Data":""},')
+
+
+def test_a_batch_stays_well_under_four_mebibytes():
+    assert MAX_CALL_BYTES <= 4 * 1024 * 1024 // 2
