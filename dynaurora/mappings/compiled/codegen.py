@@ -6,21 +6,19 @@ over columns. It writes only rows that the plain modules would write; a record t
 
 from __future__ import annotations
 
-from decimal import DecimalException
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from jmespath.exceptions import JMESPathError
 from msgspec import UNSET, Meta
 
 from dynaurora.dynamodb.attributes import NUMBER, exact_number, parse_json, plain_value
 from dynaurora.dynamodb.versions import MAX_VERSION
-from dynaurora.errors import RejectedChange
 from dynaurora.mappings import csv_format
 from dynaurora.mappings.columns import Misfit
 from dynaurora.mappings.compiled import attribute_plans as planned
 from dynaurora.mappings.compiled.documents import Names
 from dynaurora.mappings.compiled.fields import (
+    REFUSALS,
     Code,
     Unsure,
     boolean_field,
@@ -34,7 +32,7 @@ from dynaurora.mappings.compiled.fields import (
 )
 from dynaurora.mappings.compiled.plans import is_searched, taken_by
 from dynaurora.mappings.compiled.row_text import NULL_TEXT
-from dynaurora.mappings.compiled.schemas import FIRST, MAX_COMPILED_DEPTH, BrokenError, is_deep
+from dynaurora.mappings.compiled.schemas import FIRST, MAX_COMPILED_DEPTH, is_deep
 from dynaurora.mappings.compiled.shapes import has_any, make_struct, make_type
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.paths import find_untaken, undeclared_paths
@@ -49,21 +47,6 @@ if TYPE_CHECKING:
     from dynaurora.mappings.compiled.shapes import Member, Shape
     from dynaurora.mappings.mapping import Column
 
-REFUSALS = (
-    ArithmeticError,
-    AttributeError,
-    BrokenError,
-    DecimalException,
-    JMESPathError,
-    LookupError,
-    RecursionError,
-    RejectedChange,
-    TypeError,
-    Unsure,
-    ValueError,
-    msgspec.MsgspecError,
-)
-"""What the code raises where the plain modules have to decide."""
 
 WRITERS: dict[str, Callable[[Column, str, int], Code]] = {
     "text": text_field,

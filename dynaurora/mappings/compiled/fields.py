@@ -15,10 +15,16 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from dataclasses import dataclass
+from decimal import DecimalException
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from jmespath.exceptions import JMESPathError
+
+from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS, TEXT_BYTES
+from dynaurora.mappings.compiled.schemas import BrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +47,23 @@ MAX_INT64 = 2**63 - 1
 
 class Unsure(Exception):
     """The record has to be mapped by the plain modules."""
+
+
+REFUSALS = (
+    ArithmeticError,
+    AttributeError,
+    BrokenError,
+    DecimalException,
+    JMESPathError,
+    LookupError,
+    RecursionError,
+    RejectedChange,
+    TypeError,
+    Unsure,
+    ValueError,
+    msgspec.MsgspecError,
+)
+"""What the code raises where the plain modules have to decide."""
 
 
 @dataclass

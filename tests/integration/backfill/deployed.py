@@ -24,6 +24,7 @@ from click.testing import CliRunner
 from click.testing import Result as Answer
 
 from backfill.cli import main
+from dynaurora import __file__ as a_core_file
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, connect
@@ -31,7 +32,6 @@ from dynaurora.aurora.migrations import IMPORTS, RUNS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports import plan_backfill
 from dynaurora.mappings.mapping import Mapping, load_mapping
-from dynaurora.mappings.paths import __file__ as a_core_file
 from dynaurora.target.verification import Comparison, compare
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Database, Deployment

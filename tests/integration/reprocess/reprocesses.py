@@ -10,11 +10,11 @@ from typing import Any
 
 import jsonschema
 
+from dynaurora import __file__ as a_core_file
 from dynaurora import keys
 from dynaurora.aurora.migrations import RUNS
 from dynaurora.dynamodb.changes import Change, decode_change, encode_change
 from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record
-from dynaurora.mappings.paths import __file__ as a_core_file
 from tests.integration.backfill import deployed as looking
 from tests.integration.backfill.deployed import MAPPING, PATIENCE_SECONDS, Deployed, Document, make_run_id
 

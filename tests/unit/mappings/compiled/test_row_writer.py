@@ -13,8 +13,8 @@ from dynaurora.dynamodb.changes import Change, decode_change, encode_change, fro
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import encode_json
 from dynaurora.mappings.compiled import documents
-from dynaurora.mappings.compiled.codegen import REFUSALS
 from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES, MAX_OPEN_DEPTH, write_any
+from dynaurora.mappings.compiled.fields import REFUSALS
 from dynaurora.mappings.compiled.plans import MAX_LEARNT
 from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
 from dynaurora.mappings.csv_format import encode_row
