@@ -81,6 +81,10 @@ format: .venv/.dev ## Format the code, and repair what ruff can repair
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: docs
+docs: .venv/.dev ## Write docs/cli.md anew, from the help of the commands
+	@$(BIN)/python -m tools.cli_reference --write
+
 .PHONY: clean
 clean: ## Stop the local AWS, and remove everything that is not in the repository
 	@if [[ -x $(BIN)/dynaurora && -e .local ]]; then $(BIN)/dynaurora local down; fi

@@ -15,6 +15,7 @@ ALLOWED = {
     "infra": {"dynaurora", "infra"},
     "local": {"dynaurora", "infra", "local"},
     "backfill": {"backfill", "dynaurora"},
+    "tools": {"backfill", "dynaurora", "tools"},
 }
 """The project's packages that each may import."""
 
