@@ -58,8 +58,13 @@ def ensure(name: str) -> Path:
 
 def _find_requirements(name: str) -> Path:
     requirements = REQUIREMENTS / f"{name}.txt"
-    if name not in NAMES or not requirements.is_file():
+    if name not in NAMES:
         raise EnvironmentCreationError(f"There is no environment {name!r}; choose from: {', '.join(NAMES)}.")
+    if not requirements.is_file():
+        raise EnvironmentCreationError(
+            f"{requirements} is not there. The local AWS runs from a checkout of dynaurora, which an installed package"
+            " is not: clone it, and run make demo there."
+        )
     return requirements
 
 

@@ -68,3 +68,9 @@ def test_a_package_that_cannot_be_had_is_named_with_what_to_do(project):
 def test_an_unknown_environment_is_refused():
     with pytest.raises(venvs.EnvironmentCreationError, match="choose from: aws, emulator, moto, runtime"):
         venvs.ensure("nothing")
+
+
+def test_an_installed_package_says_that_it_is_no_checkout(monkeypatch, tmp_path):
+    monkeypatch.setattr(venvs, "REQUIREMENTS", tmp_path)
+    with pytest.raises(venvs.EnvironmentCreationError, match=r"emulator.txt is not there.*from a checkout"):
+        venvs.ensure("emulator")
