@@ -81,6 +81,11 @@ format: .venv/.dev ## Format the code, and repair what ruff can repair
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: dist
+dist: .venv/.dev ## Build the wheel and the sdist of a release, under dist/
+	@rm -rf dist
+	$(BIN)/python -m build $(ARGS)
+
 .PHONY: docs
 docs: .venv/.dev ## Write docs/cli.md anew, from the help of the commands
 	@$(BIN)/python -m tools.cli_reference --write
