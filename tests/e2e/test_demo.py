@@ -6,6 +6,7 @@ only the backfill brings them to Aurora.
 
 import json
 import os
+import re
 import signal
 import time
 from contextlib import suppress
@@ -15,7 +16,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aurora.faults import kill_database, restart_database
-from tests.e2e.conftest import LocalAws
+from tests.e2e.conftest import PROJECT, LocalAws
+from tests.reader import find_missing
 
 CHANGES = "1500"
 SEEDED = "600"
@@ -63,8 +65,16 @@ def test_a_database_that_was_away_gets_everything_in_the_end(local_aws: LocalAws
     assert demo.returncode == 0, output
     assert "✓ Aurora holds what DynamoDB holds" in output
     assert "identical" in output
+    assert find_missing(read_shown(), output) is None
     assert "items exported by the backfill" in output
     assert output.rstrip().splitlines()[-2].endswith("dynaurora local status")
+
+
+def read_shown() -> str:
+    """Return what the README shows of a demo, with anything for its numbers, and for how items were seeded."""
+    shown = re.search(r"```text\n(?P<lines>.*?)```", (PROJECT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert shown
+    return re.sub(r"\d[\d,.]*|, before the stream was on", "…", shown["lines"])
 
 
 def wait_for_rows(aws: LocalAws, condition: str) -> None:

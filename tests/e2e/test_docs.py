@@ -1,4 +1,7 @@
-"""The pages of docs/ on a deployment's life: it is made, looked at, removed, and another one adopts its table."""
+"""The pages of docs/ on a deployment's life: it is made, looked at, removed, and another one adopts its table.
+
+And a look around the local AWS, from its beginning to its end.
+"""
 
 import json
 from pathlib import Path
@@ -20,6 +23,13 @@ def newcomer(idle_aws: LocalAws, tmp_path: Path) -> Reader:
     reader.state.write_text(idle_aws.run("env"), "utf-8")
     reader.go_to(PROJECT)
     return reader
+
+
+def test_a_look_around_the_local_aws(idle_aws: LocalAws, tmp_path: Path) -> None:
+    reader = make_reader(idle_aws, tmp_path)
+    with reader.follow("docs/local.md") as walk:
+        walk.through("Look around")
+    assert idle_aws.processes() == {}
 
 
 def add_items(aws: LocalAws) -> None:
