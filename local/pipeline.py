@@ -160,7 +160,7 @@ class Pipeline:
         except RejectedChange as error:
             identity, reasons = (data.decode("utf-8", "replace"), 0), error.reasons
         else:
-            identity, reasons = (json.dumps(change.keys, sort_keys=True), change.version), ()
+            identity, reasons = (json.dumps(change.key(sorted(change.keys))), change.version), ()
             if is_snapshot(change.version):
                 failures.rejected_snapshots.add(identity)
                 return
