@@ -47,6 +47,7 @@ def install_behaviours() -> None:
     try:
         from local.emulator import (
             alarms,
+            arithmetic,
             authorization,
             change_log,
             clusters,
@@ -55,6 +56,7 @@ def install_behaviours() -> None:
             distributed_maps,
             embedded_metrics,
             executions,
+            item_values,
             lambda_runtime,
             mocked_tasks,
             nested_executions,
@@ -80,6 +82,8 @@ def install_behaviours() -> None:
         lambda_runtime,
         embedded_metrics,
         alarms,
+        item_values,
+        arithmetic,
         stream_records,
         stream_mappings,
         delivery_streams,
