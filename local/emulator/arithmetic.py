@@ -3,6 +3,8 @@
 The emulator rounds sums to 28 digits, and transactions store them however they come out. A sum that needs more than 38
 digits, or whose magnitude is out of range, fails the update (developer guide, "Supported data types": exceeding the
 precision results in an exception). Others have seen AWS call both a number overflow.
+
+What is not a number cannot be added or subtracted. The emulator takes the left operand for the sum.
 """
 
 import decimal
@@ -27,6 +29,8 @@ def install(emulator: Replacements) -> None:
         _update_exactly,
     )
     emulator.wrap(module, "_apply_attribute_updates", "(item, attribute_updates)", _update_attributes_exactly)
+    emulator.require(module, "_find_matching_paren", "(tokens, start)")
+    emulator.wrap(module, "_eval_set_value", "(tokens, item, attr_values, attr_names)", _refuse_other_operands)
     emulator.wrap(module, "_pq_eval", "(node, item)", _evaluate_exactly)
 
 
@@ -62,6 +66,29 @@ def _update_attributes_exactly(original: Any) -> Any:
         return item
 
     return apply
+
+
+def _refuse_other_operands(original: Any) -> Any:
+    def evaluate(tokens: list[Any], item: Any, attr_values: Any, attr_names: Any) -> Any:
+        for operand in _find_operands(tokens):
+            value = evaluate(operand, item, attr_values, attr_names)
+            if not isinstance(value, dict) or "N" not in value:
+                raise ValueError("An operand in the update expression has an incorrect data type")
+        return original(tokens, item, attr_values, attr_names)
+
+    return evaluate
+
+
+def _find_operands(tokens: list[Any]) -> list[list[Any]]:
+    """Return the two operands of a sum or a difference; none where the tokens are something else."""
+    while len(tokens) > 1 and tokens[0][0] == "LPAREN" and dynamodb._find_matching_paren(tokens, 0) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    depth = 0
+    for position, (kind, *_) in enumerate(tokens):
+        depth += {"LPAREN": 1, "RPAREN": -1}.get(kind, 0)
+        if kind in {"PLUS", "MINUS"} and not depth and position:
+            return [tokens[:position], tokens[position + 1 :]]
+    return []
 
 
 def _evaluate_exactly(original: Any) -> Any:

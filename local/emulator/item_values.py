@@ -4,20 +4,22 @@
   nothing (developer guide, "Supported data types": leading and trailing zeros are trimmed). The emulator compares keys
   and members as text, transactions store numbers as they come, and those in PartiQL's statements lose digits behind
   the 28th.
-- A number has the digits 0 to 9. The emulator takes those of every script.
+- A number has the digits 0 to 9, and is sent as a string. The emulator takes digits of every script, and has another
+  error for a number of JSON.
 - Binary is base64 with its padding, and no bits beside it; anything else is a ``SerializationException``. The
   emulator stores any text.
+- A set has members, wherever it stands. The emulator takes empty ones in expressions.
 - Strings and names are UTF-8 (developer guide, "Supported data types" and "Naming rules"), so that no lone surrogate
   can be in them. AWS does not document how it refuses one; here it is a ``SerializationException``.
 
-The messages on base64 are those that others have seen AWS answer with.
+The messages on what cannot be read are those that others have seen AWS answer with.
 """
 
 import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ministack.core import responses
@@ -47,12 +49,19 @@ LISTS = frozenset({"Parameters", "AttributeValueList"})
 BY_NAME = frozenset({"RequestItems", "AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter"})
 """Members of requests whose names are a person's: tables and attributes."""
 PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,37}").fullmatch
+UNREADABLE = "SerializationException"
 DEEPEST = 64
 """Beyond the depth at which DynamoDB refuses a value; what is deeper is left to that."""
+EMPTY_SETS = {
+    "SS": "An string set  may not be empty",
+    "NS": "An number set  may not be empty",
+    "BS": "Binary sets should not be empty",
+}
+"""What AWS says of each kind of set that has no member."""
 
 
-class _NotSerializableError(Exception):
-    """A request that cannot be read; the message is the answer's."""
+class _UnreadableError(Exception):
+    """A value that cannot be read; the message is the answer's."""
 
 
 def install(emulator: Replacements) -> None:
@@ -96,30 +105,44 @@ def find_values(node: Any) -> Iterator[Any]:
             yield from find_values(member)
 
 
-def normalize(value: Any, depth: int = 0) -> None:
+def normalize(value: Any, depth: int = 0) -> str | None:
     """Give each number in an attribute value its one spelling, in place; what is no value is left to the emulator.
 
-    Raises _NotSerializableError on binary that is not base64.
+    Returns the kind of a set without members, where there is one. Raises _UnreadableError on binary that is not
+    base64, and on a text or number that is no string of JSON.
     """
     if not isinstance(value, dict) or len(value) != 1 or depth > DEEPEST:
-        return
+        return None
     ((descriptor, content),) = value.items()
-    if descriptor == "N":
-        value["N"] = spell(content)
+    if descriptor in {"N", "S"}:
+        _check_text(content)
+        if descriptor == "N":
+            value["N"] = spell(content)
     elif descriptor == "B":
         _check_base64(content)
+    elif descriptor in EMPTY_SETS and isinstance(content, list):
+        return _normalize_set(value, descriptor, content)
     elif descriptor == "M" and isinstance(content, dict):
-        for member in content.values():
-            normalize(member, depth + 1)
-    elif isinstance(content, list):
-        if descriptor == "L":
-            for member in content:
-                normalize(member, depth + 1)
-        elif descriptor == "NS":
-            value["NS"] = [spell(member) for member in content]
-        elif descriptor == "BS":
-            for member in content:
-                _check_base64(member)
+        return normalize_all(content.values(), depth + 1)
+    elif descriptor == "L" and isinstance(content, list):
+        return normalize_all(content, depth + 1)
+    return None
+
+
+def normalize_all(values: Iterable[Any], depth: int = 0) -> str | None:
+    """Normalize each of some values."""
+    empty = None
+    for value in values:
+        empty = normalize(value, depth) or empty
+    return empty
+
+
+def _normalize_set(value: dict[str, Any], descriptor: str, members: list[Any]) -> str | None:
+    for member in members:
+        (_check_base64 if descriptor == "BS" else _check_text)(member)
+    if descriptor == "NS":
+        value["NS"] = [spell(member) for member in members]
+    return None if members else descriptor
 
 
 def spell(number: Any) -> Any:
@@ -130,28 +153,34 @@ def spell(number: Any) -> Any:
     return number if spelled is None else spelled
 
 
+def _check_text(value: Any) -> None:
+    if isinstance(value, int | float):
+        kind = "NUMBER_VALUE" if not isinstance(value, bool) else str(value).upper() + "_VALUE"
+        raise _UnreadableError(f"{kind} cannot be converted to String")
+
+
 def _check_base64(text: Any) -> None:
     if type(text) is not str:
         return
     if len(text) % 4:
-        raise _NotSerializableError(
-            f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(text.encode())}"
-        )
+        raise _UnreadableError(f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(text)}")
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):  # ValueError: it is not ASCII
-        raise _NotSerializableError("Invalid Base64 character") from None
+        raise _UnreadableError("Invalid Base64 character") from None
     if base64.b64encode(data).decode() != text:
-        raise _NotSerializableError("Invalid last non-pad Base64 character dectected")  # AWS spells it so
+        raise _UnreadableError("Invalid last non-pad Base64 character dectected")  # AWS spells it so
 
 
 def _read_values(original: Any) -> Any:
     def operate(data: Any) -> Any:
         try:
-            for value in find_values(data):
-                normalize(value)
-        except _NotSerializableError as error:
-            return _refuse(str(error))
+            empty = normalize_all(find_values(data))
+        except _UnreadableError as error:
+            return responses.error_response_json(UNREADABLE, str(error), 400)
+        if empty:
+            problem = f"One or more parameter values were invalid: {EMPTY_SETS[empty]}"
+            return responses.error_response_json("ValidationException", problem, 400)
         return original(data)
 
     return operate
@@ -169,18 +198,16 @@ def _refuse_other_digits(original: Any) -> Any:
 def _refuse_surrogates(original: Any) -> Any:
     """Refuse a request with a lone surrogate, as an escape or in three bytes, wherever it stands."""
 
-    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query_params: Any) -> Any:
-        if b"\xed" in body or b"\\ud" in body or b"\\uD" in body:
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes | str, query_params: Any) -> Any:
+        sent = body.encode(errors="surrogatepass") if isinstance(body, str) else body  # a text where a service asks
+        if b"\xed" in sent or b"\\ud" in sent or b"\\uD" in sent:
             try:
-                json.dumps(json.loads(body), ensure_ascii=False).encode()
+                json.dumps(json.loads(sent), ensure_ascii=False).encode()
             except UnicodeEncodeError:
-                return _refuse("The request has a lone surrogate, which is no text in UTF-8")
+                message = "The request has a lone surrogate, which is no text in UTF-8"
+                return responses.error_response_json(UNREADABLE, message, 400)
             except (ValueError, RecursionError):
                 pass  # for the emulator to refuse
         return await original(method, path, headers, body, query_params)
 
     return handle
-
-
-def _refuse(message: str) -> Any:
-    return responses.error_response_json("SerializationException", message, 400)

@@ -92,6 +92,18 @@ def test_a_difference_is_exact(emulator, table):
     assert dynamodb.get_item(TableName=table, Key=KEY)["Item"]["v"] == {"N": "9" * 36 + "6"}
 
 
+@pytest.mark.parametrize(
+    "text", ["SET v = v + :n", "SET v = :n - v", "SET v = (v - :n)", "SET w = if_not_exists(w, v) + :n"]
+)
+def test_what_is_no_number_cannot_be_added(emulator, table, error_of, text):
+    dynamodb = emulator.client("dynamodb")
+    dynamodb.put_item(TableName=table, Item={**KEY, "v": {"S": "1"}})
+    for add in expression(text):
+        kind = error_of(lambda add=add: add(dynamodb, table, "1"))
+        assert kind in {"ValidationException", "TransactionCanceledException"}
+    assert dynamodb.get_item(TableName=table, Key=KEY)["Item"]["v"] == {"S": "1"}
+
+
 def test_adding_to_nothing_starts_from_zero(emulator, table):
     dynamodb = emulator.client("dynamodb")
     for add in (*expression("ADD v :n"), attribute_updates):

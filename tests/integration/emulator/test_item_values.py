@@ -166,6 +166,33 @@ def test_binary_is_base64(send, table, text):
         assert "Base64" in message
 
 
+@pytest.mark.parametrize("value", [{"N": 1}, {"S": 1.5}, {"S": True}, {"NS": [1]}, {"SS": ["a", 1]}, {"L": [{"N": 1}]}])
+def test_numbers_and_text_are_sent_as_strings(send, table, value):
+    kind, message = send("PutItem", {"TableName": table, "Item": {"n": number("1"), "v": value}})
+    assert kind == "SerializationException"
+    assert "_VALUE cannot be converted to String" in message
+
+
+@pytest.mark.parametrize("kind", ["SS", "NS", "BS"])
+def test_a_set_has_members_wherever_it_stands(send, table, kind):
+    key = {"n": number("1")}
+    update = {"TableName": table, "Key": key, "UpdateExpression": "ADD v :v"}
+    for value in ({kind: []}, {"L": [{kind: []}]}):
+        for operation, body in (
+            ("PutItem", {"TableName": table, "Item": {**key, "v": value}}),
+            ("UpdateItem", update | {"ExpressionAttributeValues": {":v": value}}),
+            (
+                "TransactWriteItems",
+                {"TransactItems": [{"Update": update | {"ExpressionAttributeValues": {":v": value}}}]},
+            ),
+            (
+                "Scan",
+                {"TableName": table, "FilterExpression": "v = :v", "ExpressionAttributeValues": {":v": value}},
+            ),
+        ):
+            assert send(operation, body)[0] == "ValidationException"
+
+
 def test_binary_that_is_base64_is_taken(send, table):
     item = {"n": number("1"), "v": {"BS": ["", "AA==", "AAE=", "AAEC", "/+8="]}}
     assert send("PutItem", {"TableName": table, "Item": item}) == {}
