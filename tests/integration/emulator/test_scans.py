@@ -6,6 +6,9 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import ClientError
+
+from local.api import Api
 
 pytestmark = pytest.mark.integration
 
@@ -125,3 +128,20 @@ def test_a_scan_does_not_take_time_with_the_square_of_the_table(emulator, make_t
     started = time.monotonic()
     assert sum(page["Count"] for page in pages(dynamodb, table, Limit=40, Select="COUNT")) == 20_000
     assert time.monotonic() - started < 15  # 500 pages: 2 s here; sorted for each page, 20 s
+
+
+def test_a_scan_for_comparing_gives_items_as_they_are_in_json(emulator, make_table):
+    api, table = Api(emulator.endpoint, "us-east-1"), make_table(sort=False)
+    item = {
+        "p": {"S": "a"},
+        "v": {"M": {"b": {"B": "AAE="}, "l": {"L": [{"BS": ["AA=="]}, {"NULL": True}, {"N": "1.5"}, {"BOOL": False}]}}},
+    }
+    sent = {
+        "p": {"S": "a"},
+        "v": {"M": {"b": {"B": b"\0\1"}, "l": {"L": [{"BS": [b"\0"]}, *item["v"]["M"]["l"]["L"][1:]]}}},
+    }
+    write(api.dynamodb, table, [sent, {"p": {"S": "b"}}])
+    assert ordered(items_of(pages(api.scanned_dynamodb, table, Limit=1))) == [item, {"p": {"S": "b"}}]
+    assert ordered(items_of(pages(api.dynamodb, table))) == [sent, {"p": {"S": "b"}}]
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        api.scanned_dynamodb.scan(TableName="nowhere")
