@@ -30,7 +30,10 @@ FEW = 32
 
 @dataclass
 class Order:
-    """The keys of one table, in order; of removed items too, until they are many."""
+    """The keys of one table, in order; of removed items too, until they are many.
+
+    Other threads write meanwhile: what they add is in its place for the next page.
+    """
 
     table: Table
     keys: list[Key] = field(default_factory=list)
@@ -46,7 +49,8 @@ class Order:
         items, last = self.table["items"], None
         for position in range(bisect_right(self.keys, key) if key else 0, len(self.keys)):
             partition, sort = found = self.keys[position]
-            item = items[partition].get(sort) if partition in items else None
+            rows = items.get(partition)
+            item = rows.get(sort) if rows else None
             if item is not None and found != last:  # an item that was removed and put again is there twice
                 yield item
             last = found
@@ -54,13 +58,13 @@ class Order:
     def _settle(self) -> None:
         if len(self.added) > FEW or len(self.keys) > 2 * self.table.get("ItemCount", 0) + FEW:
             self._sort()
-        for key in self.added:
-            insort(self.keys, key)
-        self.added.clear()
+        while self.added:
+            insort(self.keys, self.added.pop())
 
     def _sort(self) -> None:
-        self.keys = sorted((partition, sort) for partition, rows in self.table["items"].items() for sort in rows)
-        self.added.clear()
+        self.added.clear()  # first: what is added from now on is there twice at most
+        parts = list(self.table["items"].items())
+        self.keys = sorted((partition, sort) for partition, rows in parts for sort in list(rows))
 
 
 @dataclass(frozen=True)
