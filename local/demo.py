@@ -82,13 +82,16 @@ def run_demo(
     play = Play(stage, options, telling, backfill, progress)
     deadline = play.perform()
     progress.say("Comparing DynamoDB and Aurora key by key")
+    began = time.monotonic()
     comparison = stage.watch.compare(deadline)
+    compared_seconds = time.monotonic() - began
     return Result(
         stage=stage,
         written=play.written,
         view=play.view,
         comparison=comparison,
         seconds=stage.watch.seconds_since(play.last_written_at),
+        compared_seconds=compared_seconds,
         problems=list(find_problems(stage, play.written, play.view, comparison)),
     )
 

@@ -46,6 +46,8 @@ class Result:
     comparison: Comparison
     seconds: float
     """From the last change written to the last row imported."""
+    compared_seconds: float
+    """What comparing both sides took."""
     problems: list[str]
     """What is not as it should be; empty where every key agrees or is accounted for by a rejection."""
 
@@ -99,6 +101,7 @@ class Result:
             "missing": self.comparison.missing,
             "rejected": self.rejected,
             "seconds": round(self.seconds, 2),
+            "compared_seconds": round(self.compared_seconds, 2),
             "reasons": dict(self.reasons.most_common()),
             "backfill": {
                 "run": self.view.run if self.view else None,

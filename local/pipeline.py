@@ -6,7 +6,6 @@ executions from Step Functions. Nothing is estimated from time passed.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -141,9 +140,9 @@ class Pipeline:
 
     def scan_items(self) -> Iterator[dict[str, Any]]:
         """Yield the table's items in DynamoDB's typed form, by consistent reads."""
-        paginator = self.api.dynamodb.get_paginator("scan")
+        paginator = self.api.scanned_dynamodb.get_paginator("scan")
         for page in paginator.paginate(TableName=self.deployment.table, ConsistentRead=True):
-            yield from (json.loads(json.dumps(item, default=_encode_binary)) for item in page["Items"])
+            yield from page["Items"]
 
     @property
     def _failed_batches(self) -> str:
@@ -161,7 +160,7 @@ class Pipeline:
         except RejectedChange as error:
             identity, reasons = (data.decode("utf-8", "replace"), 0), error.reasons
         else:
-            identity, reasons = (json.dumps(change.keys, sort_keys=True), change.version), ()
+            identity, reasons = (json.dumps(change.key(sorted(change.keys))), change.version), ()
             if is_snapshot(change.version):
                 failures.rejected_snapshots.add(identity)
                 return
@@ -212,8 +211,3 @@ def _read_source(record: dict[str, Any]) -> str | None:
 def is_snapshot(version: int) -> bool:
     """Tell whether a version is of an export's item: only these have no place within their second."""
     return version % SEQUENCE_RANGE == 0
-
-
-def _encode_binary(value: bytes) -> str:
-    """Return binary as DynamoDB's JSON has it; the SDK has decoded it."""
-    return base64.b64encode(value).decode("ascii")

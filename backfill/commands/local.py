@@ -392,6 +392,7 @@ def list_seconds(result: Result) -> Iterator[tuple[str, ...]]:
         yield "seconds of the backfill", f"{report['seconds']:.1f}"
         yield from ((f"  {phase['name']}", f"{phase['seconds']:.1f}", "dim") for phase in report["phases"])
     yield "seconds from last write to last row", f"{result.seconds:.1f}"
+    yield "seconds to compare both sides", f"{result.compared_seconds:.1f}"
 
 
 def print_next_commands(*, was_running: bool) -> None:

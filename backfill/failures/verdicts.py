@@ -72,7 +72,7 @@ class Judge:
     def _describe(self, change: Change | None, outcome: str, reasons: tuple[Reason, ...] = ()) -> Verdict:
         if change is None:
             return Verdict(outcome, reasons)
-        key = {name: change.keys[name] for name in self.mapper.mapping.key_attributes if name in change.keys}
+        key = change.key(self.mapper.mapping.key_attributes)
         return Verdict(outcome, reasons, key, change.version, change.is_delete)
 
 

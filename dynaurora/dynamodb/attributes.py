@@ -6,7 +6,8 @@ the form that a mapping's JSON Schema describes and its columns take their value
 | descriptor    | plain value                                                              |
 |---------------|--------------------------------------------------------------------------|
 | S             | str                                                                      |
-| N             | int where the number is whole, else Decimal: never float, never rounded  |
+| N             | int where the number is whole, else Decimal: never float, never rounded, |
+|               | no zeros at its end                                                      |
 | B             | Binary: the base64 text, which knows its bytes                           |
 | BOOL, NULL    | bool, None                                                               |
 | M, L          | dict, list                                                               |
@@ -22,7 +23,7 @@ import base64
 import binascii
 import json
 import re
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -46,6 +47,10 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 LARGEST_EXPONENT = 400
 """Beyond any number that DynamoDB or a MySQL column holds; a larger one stays a Decimal, since as an int it would
 take that many digits of memory."""
+LONGEST_ZEROS = 400
+"""How many zeros a number may need to be written without an exponent: those of DynamoDB need at most 130."""
+WHOLE_RANGE = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
+"""Takes zeros off a number and never rounds it."""
 
 
 class Binary(str):
@@ -66,13 +71,42 @@ def describe(value: object) -> str:
 
 
 def exact_number(text: str) -> int | Decimal:
-    """Return the number that `text` writes: an int where it is whole (`1.0` and `1e2` are), else a Decimal."""
+    """Return the number that `text` writes: an int where it is whole (`1.0` and `1e2` are), else a Decimal.
+
+    A Decimal has no zeros at its end, so that equal numbers have the same digits and exponent.
+    """
     number = Decimal(text)
     if not number:
         return 0
     if number.adjusted() > LARGEST_EXPONENT or number != number.to_integral_value():
-        return number
+        return WHOLE_RANGE.normalize(number)
     return int(number)
+
+
+def spell_number(number: int | Decimal) -> str:
+    """Return the one text that a number has, wherever it is written as text: its digits, without an exponent.
+
+    A number that needs more than `LONGEST_ZEROS` zeros for that is written as `1.5E+999`: without an exponent,
+    1E-999999999 would fill the memory.
+    """
+    if type(number) is int and number.bit_length() <= 64:
+        return str(number)
+    number = WHOLE_RANGE.normalize(Decimal(number))  # an int of more than 4,300 digits has no str of its own
+    _, _, exponent = number.as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101 (a number, never NaN or infinite)
+    return format(number, "f") if max(exponent, -number.adjusted()) <= LONGEST_ZEROS else str(number)
+
+
+def respell_numbers(typed_key: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a typed key that is the same however its numbers were spelled; what is no key stays as it is."""
+    return {name: _respell(attribute) for name, attribute in typed_key.items()}
+
+
+def _respell(attribute: Any) -> Any:
+    text = attribute.get("N") if isinstance(attribute, dict) else None
+    if type(text) is not str or not NUMBER.fullmatch(text):
+        return attribute
+    return {"N": spell_number(exact_number(text))}
 
 
 def plain_item(item: Mapping[str, Any], json_attributes: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -16,12 +16,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.dynamodb.attributes import load_json
+from dynaurora.dynamodb.attributes import load_json, respell_numbers
 from dynaurora.dynamodb.versions import stream_version
 from dynaurora.errors import Reason, RejectedChange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 VERSION = re.compile(r"[0-9]{1,50}")
 
@@ -45,6 +45,10 @@ class Change:
     def is_delete(self) -> bool:
         """Whether the change takes the item away."""
         return self.new_image is None
+
+    def key(self, names: Iterable[str]) -> TypedItem:
+        """Return what tells the item apart, by the names of its key: a number in its one spelling."""
+        return respell_numbers({name: self.keys[name] for name in names if name in self.keys})
 
 
 def from_stream_record(record: Mapping[str, Any]) -> Change:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NoReturn
 
-from dynaurora.dynamodb.attributes import Binary, describe
+from dynaurora.dynamodb.attributes import Binary, describe, spell_number
 
 Field = str | None
 Encoder = Callable[[Any], str]
@@ -129,13 +129,7 @@ def encode_decimal(value: Any, *, digits: int, scale: int) -> str:
     behind = significant_scale(number)
     if behind > scale:
         misfit("range", f"has {behind} digits behind the point, and the column takes {scale}")
-    return digits_of(number)
-
-
-def digits_of(number: Decimal) -> str:
-    """Return a number's digits without the zeros that end its fraction: MySQL would warn of cutting them off."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return spell_number(number)
 
 
 def significant_scale(number: Decimal) -> int:
@@ -180,14 +174,12 @@ def encode_text(value: Any, *, size: int) -> str:
 
 
 def to_text(value: Any) -> str:
-    """Return a string as it is, or a number in its exact decimal digits."""
+    """Return a string as it is, or a number in its one spelling."""
     if isinstance(value, str):
         check_unicode(value)
         return value
     if type(value) is int or type(value) is Decimal:
-        number = Decimal(value)
-        # Written out, 1E-999999999 would fill the memory with zeros.
-        return format(number, "f") if abs(number.adjusted()) < MAX_VARCHAR else str(number)
+        return spell_number(value)
     return misfit("type", f"is {describe(value)}, and the column takes text")
 
 
@@ -260,7 +252,7 @@ def encode_json(value: Any) -> str:
 
     MySQL keeps JSON numbers as 64-bit integers or doubles, and reads a double's digits at normal precision: the last
     of 16 or 17 may change. So integers of 64 bits stay numbers, and so do fractions of at most 15 significant digits
-    and 22 places; any other number is written as a string of its digits.
+    and 22 places; any other number is written as a string, in the spelling that text columns have.
     """
     text = _write_json(exact_json(value))
     check_unicode(text)
@@ -280,9 +272,9 @@ def exact_json(value: Any, depth: int = 1) -> Any:
     if type(value) is list:
         return [exact_json(member, depth + 1) for member in value]
     if type(value) is int and not -(2**63) <= value < 2**64:
-        return str(Decimal(value))  # an int of more than 4,300 digits has no str of its own
+        return spell_number(value)
     if type(value) is Decimal:
-        return float(value) if survives_json(value) else str(value)
+        return float(value) if survives_json(value) else spell_number(value)
     return value
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Number = int | Decimal
 
-EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation, Overflow])
+EXACT_ARITHMETIC = Context(prec=1000, traps=[Inexact, InvalidOperation, Overflow])
 """For functions that calculate: enough digits for the exact sum of any numbers that DynamoDB holds, 38 digits and 255
 orders of magnitude apart. Embedded JSON may have others, and what would then be rounded has no value."""
 QUOTIENT = Context(prec=38, traps=[])
@@ -54,7 +54,7 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
     options = jmespath.Options(custom_functions=ExactFunctions())
 
     def find(value: Any) -> Any:
-        with localcontext(EXACT):
+        with localcontext(EXACT_ARITHMETIC):
             return compiled.search(value, options)
 
     return find

@@ -140,7 +140,7 @@ def rejection_of(record_id: str, error: Exception, change: Change | None, mapper
     """Return the rejection of a record; of its keys, only what the mapping knows for a key."""
     if change is None:
         return Rejection(record_id, reasons_of(error))
-    key = {name: change.keys[name] for name in mapper.mapping.key_attributes if name in change.keys}
+    key = change.key(mapper.mapping.key_attributes)
     return Rejection(record_id, reasons_of(error), key, change.version)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora import sql
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
+from dynaurora.mappings.columns import INTEGER_BITS
 from dynaurora.mappings.mapping import CHANGED_AT_MS
 from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.mappings.columns import ColumnType, Field
-    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.mapping import Column, Mapping
 
 Comparable = Any
+Form = Callable[[Any], Comparable]
+"""Makes what is not NULL comparable."""
 Key = tuple[Comparable, ...]
 MAX_EXAMPLES = 10
 
@@ -68,13 +72,13 @@ def compare(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Com
 
     The view's rows are held in memory, by key; the items are not.
     """
-    comparison = Comparison()
-    rows = _read_rows(mapping, aurora)
+    comparison, reader = Comparison(), _Reader(mapping)
+    rows = {reader.value_key(row): reader.values(row) for row in aurora.stream(sql.select_rows(mapping))}
     comparison.rows = len(rows)
     mapper = RowMapper(mapping)
     for item in items:
         comparison.items += 1
-        _compare_item(mapping, mapper, item, rows, comparison)
+        _compare_item(reader, mapper, item, rows, comparison)
     comparison.differing += len(rows)
     for _ in rows:
         comparison.example("a row has no item")
@@ -82,90 +86,94 @@ def compare(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Com
 
 
 def _compare_item(
-    mapping: Mapping, mapper: RowMapper, item: TypedItem, rows: dict[Key, Key], comparison: Comparison
+    reader: _Reader, mapper: RowMapper, item: TypedItem, rows: dict[Key, Key], comparison: Comparison
 ) -> None:
-    keys = {name: item[name] for name in mapping.key_attributes}
+    keys = {name: item[name] for name in mapper.mapping.key_attributes}
     try:
         fields = mapper.row(Change(0, 0, keys, item)).fields
     except RejectedChange as error:
         comparison.unmapped += 1
         comparison.unmapped_reasons.update(count_reasons(error.reasons))
         with suppress(RejectedChange):  # a key that no row can have
-            rows.pop(_key(mapping, mapper.row(Change(0, 0, keys, None)).fields), None)
+            rows.pop(reader.field_key(mapper.row(Change(0, 0, keys, None)).fields), None)
         return
-    found = rows.pop(_key(mapping, fields), None)
+    found = rows.pop(reader.field_key(fields), None)
     if found is None:
         comparison.missing += 1
         comparison.example("an item has no row")
         return
-    expected = _comparable_fields(mapping, fields)
+    expected = reader.fields(fields)
     if found == expected:
         comparison.identical += 1
         return
     comparison.differing += 1
-    names = [
-        column.name
-        for column, one, other in zip(_compared_columns(mapping), found, expected, strict=True)
-        if one != other
-    ]
+    names = [column.name for column, one, other in zip(reader.columns, found, expected, strict=True) if one != other]
     comparison.example(f"a row differs from its item in {', '.join(names)}")
 
 
-def _read_rows(mapping: Mapping, aurora: Aurora) -> dict[Key, Key]:
-    positions = [mapping.columns.index(column) for column in mapping.key_columns]
-    compared = [(mapping.columns.index(column), column.type) for column in _compared_columns(mapping)]
-    return {
-        tuple(comparable_value(mapping.columns[position].type, row[position]) for position in positions): tuple(
-            comparable_value(kind, row[position]) for position, kind in compared
+class _Reader:
+    """Reads rows of a mapping, as fields or as the driver's values, in the form in which they are compared."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.columns = [column for column in mapping.columns if column.source != CHANGED_AT_MS]
+        """The columns that are compared."""
+        self.field_key = _make_reader(mapping, mapping.key_columns, _field_form)
+        self.value_key = _make_reader(mapping, mapping.key_columns, _value_form)
+        self.fields = _make_reader(mapping, self.columns, _field_form)
+        self.values = _make_reader(mapping, self.columns, _value_form)
+
+
+def _make_reader(
+    mapping: Mapping, columns: Iterable[Column], form_of: Callable[[ColumnType], Form | None]
+) -> Callable[[tuple[Any, ...]], Key]:
+    """Return what reads some columns of a row of the mapping."""
+    forms = [(mapping.columns.index(column), form_of(column.type)) for column in columns]
+
+    def read(row: tuple[Any, ...]) -> Key:
+        return tuple(
+            [
+                row[position] if form is None or row[position] is None else form(row[position])
+                for position, form in forms
+            ]
         )
-        for row in aurora.stream(sql.select_rows(mapping))
-    }
 
-
-def _compared_columns(mapping: Mapping) -> list[Any]:
-    return [column for column in mapping.columns if column.source != CHANGED_AT_MS]
-
-
-def _key(mapping: Mapping, fields: tuple[Field, ...]) -> Key:
-    return tuple(comparable_field(column.type, fields[mapping.columns.index(column)]) for column in mapping.key_columns)
-
-
-def _comparable_fields(mapping: Mapping, fields: tuple[Field, ...]) -> Key:
-    return tuple(
-        comparable_field(column.type, fields[mapping.columns.index(column)]) for column in _compared_columns(mapping)
-    )
+    return read
 
 
 def comparable_field(kind: ColumnType, text: Field) -> Comparable:
     """Return a field, as it would be loaded, in the form in which rows are compared."""
-    if text is None:
-        return None
-    if kind.is_binary:
-        return base64.b64decode(text)
-    if kind.is_text:
-        return text
-    if kind.kind == "JSON":
-        return _canonical_json(text)
-    if kind.kind == "DATE":
-        return text
-    if kind.kind in {"DATETIME", "TIMESTAMP"}:
-        return datetime.fromisoformat(text).isoformat()
-    return Decimal(text)
+    form = _field_form(kind)
+    return text if text is None or form is None else form(text)
 
 
 def comparable_value(kind: ColumnType, value: Any) -> Comparable:
     """Return a value that the driver read in the form in which rows are compared."""
-    if value is None:
+    form = _value_form(kind)
+    return value if value is None or form is None else form(value)
+
+
+def _field_form(kind: ColumnType) -> Form | None:
+    """Return what makes a field comparable; None where it is so as it is."""
+    if kind.is_binary:
+        return base64.b64decode
+    if kind.is_text or kind.kind == "DATE":
         return None
     if kind.kind == "JSON":
-        return _canonical_json(value)
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    if isinstance(value, (int, Decimal)):
-        return Decimal(value)
-    return value
+        return _canonical_json
+    if kind.kind in {"DATETIME", "TIMESTAMP"}:
+        return lambda text: datetime.fromisoformat(text).isoformat()
+    return int if kind.kind in INTEGER_BITS or kind.kind == "BOOLEAN" else Decimal
+
+
+def _value_form(kind: ColumnType) -> Form | None:
+    """Return what makes a value that the driver read comparable; None where it is so as it is."""
+    if kind.kind == "JSON":
+        return _canonical_json
+    if kind.kind in {"DATE", "DATETIME", "TIMESTAMP"}:
+        return lambda value: value.isoformat() if isinstance(value, date) else value
+    if kind.kind == "DOUBLE":
+        return lambda value: Decimal(repr(value)) if isinstance(value, float) else value
+    return None
 
 
 def _canonical_json(text: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_PART = re.compile(r"^(?P<attribute>\w+)(?P<keys>(?:\[[^\]]+\])*)$")
+_PART = re.compile(r"^(?P<attribute>\w+(?:\.\w+)*)(?P<keys>(?:\[[^\]]+\])*)$")
 
 
 class EmulatorChangedError(RuntimeError):
@@ -29,7 +29,10 @@ class EmulatorChangedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Symbol:
-    """A function of the emulator: a module's attribute, or an entry of a dictionary that is one (``TABLE[a][b]``)."""
+    """A function of the emulator: an attribute of a module or of a class, or an entry of a dictionary that is one.
+
+    They are written ``function``, ``Class.method`` and ``TABLE[a][b]``.
+    """
 
     module: str
     path: str
@@ -43,10 +46,13 @@ class Symbol:
         if match is None:
             raise ValueError(f"Not a symbol: {self.path}")
         holder: Any = importlib.import_module(self.module)
+        *classes, attribute = match["attribute"].split(".")
+        for name in classes:
+            holder = getattr(holder, name)
         keys = re.findall(r"\[([^\]]+)\]", match["keys"])
         if not keys:
-            return holder, match["attribute"], False
-        holder = getattr(holder, match["attribute"])
+            return holder, attribute, False
+        holder = getattr(holder, attribute)
         for key in keys[:-1]:
             holder = holder[key]
         return holder, keys[-1], True

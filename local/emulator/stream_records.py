@@ -1,7 +1,10 @@
-"""DynamoDB Streams: sequence numbers, and records of items that time to live has deleted.
+"""DynamoDB Streams: sequence numbers, sizes, and records of items that time to live has deleted.
 
 - SequenceNumber has 21 digits here, none of them a leading zero, and only grows, over restarts too (AWS: 21 to 40
   digits).
+- SizeBytes is the size of the keys and images that a record has, by the rules for items (developer guide, "DynamoDB
+  item sizes and formats"). It is so in the records that AWS documents ("DynamoDB Streams and AWS Lambda triggers"). The
+  emulator says 0.
 - An expired item leaves a REMOVE record with ``userIdentity`` ``{"type": "Service", "principalId":
   "dynamodb.amazonaws.com"}`` (developer guide, "DynamoDB Streams and Time to Live"); the emulator leaves none.
   Expired items are looked for every DYNAURORA_TTL_SECONDS (default 5; AWS takes up to some days).
@@ -33,6 +36,7 @@ def install(emulator: Replacements) -> None:
     """Plan the replacements of this behaviour, and start looking for expired items."""
     module = dynamodb.__name__
     emulator.require(module, "_extract_key_val", "(attr)")
+    emulator.require(module, "_item_size_bytes", "(item: dict) -> int")
     emulator.require(
         module,
         "_emit_stream_event",
@@ -43,7 +47,7 @@ def install(emulator: Replacements) -> None:
         module,
         "_build_change_record",
         "(table: dict, event_name: str, old_item: dict | None, new_item: dict | None, view_type: str) -> dict",
-        _name_service,
+        _complete,
     )
     emulator.wrap(module, "_remove_item", "(table, pk_val, sk_val)", _leave_to_us)
     threading.Thread(target=_expire_items_for_ever, name="time-to-live", daemon=True).start()
@@ -90,7 +94,7 @@ def _expire_items_for_ever() -> None:
             logger.exception("Looking for expired items failed; it goes on")
 
 
-def _name_service(original: Any) -> Any:
+def _complete(original: Any) -> Any:
     def build(
         table: dict[str, Any],
         event_name: str,
@@ -99,6 +103,9 @@ def _name_service(original: Any) -> Any:
         view_type: str,
     ) -> dict[str, Any]:
         record: dict[str, Any] = original(table, event_name, old_item, new_item, view_type)
+        data = record["dynamodb"]
+        parts = (data["Keys"], data.get("OldImage"), data.get("NewImage"))
+        data["SizeBytes"] = sum(dynamodb._item_size_bytes(part) for part in parts if part)
         if _by_service.get():
             record["userIdentity"] = dict(SERVICE_IDENTITY)
         return record

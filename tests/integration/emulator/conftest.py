@@ -22,6 +22,9 @@ from botocore.exceptions import ClientError
 
 from local.venvs import ensure
 
+collect_ignore = [] if os.environ.get("DYNALITE") else ["dynalite"]
+"""Whether dynalite is there to be asked: `make test-dynalite` installs it."""
+
 PROJECT = Path(__file__).resolve().parents[3]
 ROLE = "arn:aws:iam::000000000000:role/anything"
 PATIENCE_SECONDS = 20.0

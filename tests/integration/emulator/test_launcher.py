@@ -37,10 +37,13 @@ def test_every_changed_function_is_named():
     said = run_with(
         "from ministack.services import firehose, lambda_svc\n"
         "firehose._HANDLERS['PutRecord'] = lambda data, more: None\n"
-        "del lambda_svc._poll_dynamodb_streams"
+        "del lambda_svc._poll_dynamodb_streams\n"
+        "from ministack.core import responses\n"
+        "responses.AccountRegionScopedDict.get = lambda self, key: None"
     )
     assert "firehose._HANDLERS[PutRecord](data: dict) expected, (data, more) found" in said
     assert "lambda_svc._poll_dynamodb_streams is not there" in said
+    assert "AccountRegionScopedDict.get(self, key, default=None) expected, (self, key) found" in said
 
 
 def test_a_resource_that_the_emulator_has_learnt_is_named():

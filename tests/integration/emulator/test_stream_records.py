@@ -2,6 +2,7 @@
 
 import re
 import time
+import uuid
 
 import pytest
 
@@ -77,3 +78,26 @@ def test_expired_items_are_removed_by_the_service(emulator, observe):
     assert removed["dynamodb"]["Keys"] == {"id": {"S": "old"}}
     assert removed["dynamodb"]["OldImage"]["id"] == {"S": "old"}
     assert [item["id"]["S"] for item in dynamodb.scan(TableName=table)["Items"]] == ["new"]
+
+
+def test_sizes_are_those_that_aws_documents(emulator):
+    """Amazon DynamoDB Developer Guide, "DynamoDB Streams and AWS Lambda triggers": 26, 59 and 38 bytes."""
+    name = f"table-{uuid.uuid4().hex[:12]}"
+    dynamodb = emulator.client("dynamodb")
+    stream = dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "N"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )["TableDescription"]["LatestStreamArn"]
+    for message in ("New item!", "This item has changed"):
+        dynamodb.put_item(TableName=name, Item={"Id": {"N": "101"}, "Message": {"S": message}})
+    dynamodb.delete_item(TableName=name, Key={"Id": {"N": "101"}})
+    streams = emulator.client("dynamodbstreams")
+    (shard,) = streams.describe_stream(StreamArn=stream)["StreamDescription"]["Shards"]
+    iterator = streams.get_shard_iterator(StreamArn=stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")[
+        "ShardIterator"
+    ]
+    records = streams.get_records(ShardIterator=iterator)["Records"]
+    assert [record["dynamodb"]["SizeBytes"] for record in records] == [26, 59, 38]

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.dynamodb.attributes import Binary, describe, exact_number, load_json, parse_json, plain_item, plain_value
+from dynaurora.dynamodb.attributes import (
+    Binary,
+    describe,
+    exact_number,
+    load_json,
+    parse_json,
+    plain_item,
+    plain_value,
+    respell_numbers,
+    spell_number,
+)
 from dynaurora.errors import RejectedChange
 
 DYNAMODB_NUMBERS = st.builds(
@@ -41,6 +51,48 @@ def test_a_number_keeps_all_its_digits(text):
 def test_a_whole_number_is_an_int(text, number):
     assert exact_number(text) == number
     assert type(exact_number(text)) is type(number)
+
+
+@given(DYNAMODB_NUMBERS, st.integers(0, 20), st.integers(0, 20))
+def test_a_number_has_one_spelling_however_it_is_written(text, zeros_before, zeros_behind):
+    sign, digits, exponent = text.startswith("-"), text.lstrip("-").split("E")[0], int(text.split("E")[1])
+    other = f"{'-' * sign}{'0' * zeros_before}{digits}{'0' * zeros_behind}.0e{exponent - zeros_behind}"
+    one, two = exact_number(text), exact_number(other)
+    assert (type(one), str(one)) == (type(two), str(two))
+    assert spell_number(one) == spell_number(two)
+    assert Decimal(spell_number(one)) == Decimal(text)
+    assert "E" not in spell_number(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelling"),
+    [
+        ("0.10", "0.1"),
+        ("1.0E-30", "0.000000000000000000000000000001"),
+        ("-0.00", "0"),
+        ("1E+2", "100"),
+        ("00012.50", "12.5"),
+        ("0." + "1" * 60 + "0", "0." + "1" * 60),
+        ("1e400", "1" + "0" * 400),
+        ("10e400", "1E+401"),
+        ("1500e400", "1.5E+403"),
+        ("1e-400", "0." + "0" * 399 + "1"),
+        ("10e-402", "1E-401"),
+        ("1e999999999", "1E+999999999"),
+    ],
+)
+def test_a_number_is_spelled_by_its_digits_while_it_needs_few_zeros(text, spelling):
+    assert spell_number(exact_number(text)) == spelling
+
+
+def test_a_whole_number_is_spelled_as_an_int_and_as_a_decimal_alike():
+    assert spell_number(10**1000) == spell_number(exact_number("1e1000")) == "1E+1000"
+    assert spell_number(10**5000 - 1) == "9" * 5000
+
+
+def test_the_numbers_of_a_key_are_spelled_anew_and_nothing_else():
+    key = {"n": {"N": "1.50"}, "s": {"S": "1.50"}, "none": {"N": "x"}, "odd": 7, "list": {"N": ["1.50"]}}
+    assert respell_numbers(key) == key | {"n": {"N": "1.5"}}
 
 
 @pytest.mark.parametrize(

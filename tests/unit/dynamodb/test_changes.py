@@ -100,6 +100,12 @@ def test_a_change_comes_back_as_it_was_sent(version, changed_at_ms, keys, new_im
     assert b"\n" not in line
 
 
+def test_the_key_of_a_change_has_one_spelling():
+    one, other = (Change(1, 0, {"k": {"N": text}, "x": {"S": "0.10"}}, None) for text in ("0.10", "1E-1"))
+    assert one.key(["k"]) == other.key(["k"]) == {"k": {"N": "0.1"}}
+    assert one.key(["x", "absent"]) == {"x": {"S": "0.10"}}
+
+
 def test_a_version_travels_as_text_so_that_no_reader_rounds_it():
     line = encode_change(Change(10**50 - 1, 0, {}, None))
     assert json.loads(line)["Version"] == "9" * 50

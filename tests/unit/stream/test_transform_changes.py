@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynaurora.dynamodb.changes import Change
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.stream.transform_changes import MAX_RESPONSE_BYTES, transform_records
-from tests.support.factories import click, click_change, firehose_record
+from tests.support.factories import click, click_change, column, firehose_record, make_mapping
 
 MAPPER = RowMapper(load_mapping("web_analytics"))
 
@@ -36,6 +37,13 @@ def test_a_refused_change_fails_alone_and_its_data_is_left_to_firehose():
     assert result.records[1] == {"recordId": "2", "result": "ProcessingFailed", "data": ""}
     assert [(rejection.record_id, rejection.reasons[0].rule) for rejection in result.rejections] == [("2", "json")]
     assert (result.transformed, result.overflowed) == (2, 0)
+
+
+def test_a_rejection_names_a_key_by_the_one_spelling_of_its_number():
+    mapping = make_mapping(column("n", "INT"))
+    changes = [Change(1, 0, {"id": {"N": text}}, {"id": {"N": text}, "n": {"S": "x"}}) for text in ("0.10", "0.1")]
+    result = transform_records([firehose_record(change, "1") for change in changes], RowMapper(mapping))
+    assert [rejection.key for rejection in result.rejections] == [{"id": {"N": "0.1"}}] * 2
 
 
 @pytest.mark.parametrize(
