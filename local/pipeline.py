@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -139,10 +140,17 @@ class Pipeline:
         return sum(page["Count"] for page in paginator.paginate(TableName=self.deployment.table, Select="COUNT"))
 
     def scan_items(self) -> Iterator[dict[str, Any]]:
-        """Yield the table's items in DynamoDB's typed form, by consistent reads."""
+        """Yield the table's items in DynamoDB's typed form, by consistent reads.
+
+        A page is read while the one before is worked on.
+        """
         paginator = self.api.scanned_dynamodb.get_paginator("scan")
-        for page in paginator.paginate(TableName=self.deployment.table, ConsistentRead=True):
-            yield from page["Items"]
+        pages = iter(paginator.paginate(TableName=self.deployment.table, ConsistentRead=True))
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(next, pages, None)
+            while page := coming.result():
+                coming = reader.submit(next, pages, None)
+                yield from page["Items"]
 
     @property
     def _failed_batches(self) -> str:
