@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plots import draw_lines
-from dynaurora.costs import PRICES, READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, TRANSITIONS_OF_A_RUN, WRITES_OF_A_BATCH
+from dynaurora.costs import (
+    PRICES,
+    READS_OF_A_BATCH,
+    TRANSITIONS_OF_A_BATCH,
+    TRANSITIONS_OF_A_RUN,
+    TRANSITIONS_OF_AN_IMPORT,
+    WRITES_OF_A_BATCH,
+)
 from dynaurora.costs import price as price_of
 from dynaurora.planning import MAX_BATCH_ITEMS
 
@@ -85,7 +92,7 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
         + gigabytes(assumed.transform_memory_mb) * transform_seconds
         + gigabytes(assumed.import_memory_mb) * import_seconds,
         "Lambda requests": invocations,
-        "Step Functions": batches * TRANSITIONS_OF_A_BATCH / 2,
+        "Step Functions": batches * TRANSITIONS_OF_AN_IMPORT,
         "S3 writes": batches * 3,
         "S3 reads": batches * READS_OF_A_BATCH,
         "EventBridge": batches,

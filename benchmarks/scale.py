@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plan_backfill import BUCKET, FOLDER, TABLE_ARN, make_export
-from dynaurora.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, WRITES_OF_A_BATCH
+from dynaurora.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, TRANSITIONS_OF_AN_IMPORT, WRITES_OF_A_BATCH
 from dynaurora.planning import ExportToPlan, plan_backfill
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def simulate_stream(assumed: Assumptions) -> dict[str, float]:
         "rows": rows,
         "import_seconds": seconds,
         "import_concurrency": batches * seconds,
-        "transitions": batches * TRANSITIONS_OF_A_BATCH / 2,
+        "transitions": batches * TRANSITIONS_OF_AN_IMPORT,
     }
 
 

@@ -4,7 +4,7 @@
         → the current mapping → CSV → import_batch → what was refused again takes the object's place;
           where the import failed, all of it does
     batches that Aurora did not take → import_batch → their record goes
-    batches that could not be converted → convert_export → import_batch → their record goes
+    batches that could not be converted → import_batch, which has them converted first → their record goes
     streamed batches that are neither imported nor failed, for no import was started → import_batch
 
 A record keeps its version, so an old failed change never beats a newer row. An object is replaced or deleted only when
@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora import keys
 from dynaurora.batches import IMPORTED, Batch, BatchObject
 from dynaurora.changes import Change, decode_change, from_stream_record, is_expiry
-from dynaurora.converting import count_apart
+from dynaurora.converting import count_apart, read_converted
 from dynaurora.errors import InvalidRunError, ObjectMissingError, RejectedChange
-from dynaurora.failed_batches import attempts_of, is_conversion, read_import_error, read_record
+from dynaurora.failed_batches import attempts_of, find_import, is_conversion, read_import_error, read_record
 from dynaurora.failed_records import (
     IMPORT,
     REJECTED,
@@ -235,10 +235,10 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
 
 
 def batch_entry(record: dict[str, Any], source: Source) -> dict[str, Any]:
-    """Return the entry of a failed batch, with what its kind needs; a damaged record has it not."""
+    """Return the entry of a failed batch, with what import_batch takes; a damaged record has it not."""
     kind = kind_of_batch(record)
-    needed = {CONVERSION: "conversion", BATCH: "batch"}.get(kind)
-    return {"kind": kind, "objects": [asdict(source)], **({needed: record[needed]} if needed in record else {})}
+    taken = {CONVERSION: "conversion", BATCH: "batch"}.get(kind)
+    return {"kind": kind, "objects": [asdict(source)], **({"batch": record[taken]} if taken in record else {})}
 
 
 def kind_of_batch(record: dict[str, Any]) -> str:
@@ -615,11 +615,19 @@ def forget_superseded(store: ObjectStore, bucket: str, source: Source) -> None:
 
 
 def is_recorded(store: ObjectStore, bucket: str, mapping: str, entry: dict[str, Any]) -> bool:
-    """Tell whether a conversion that succeeded has become a failed batch, which is recorded by itself."""
-    if entry["kind"] != CONVERSION or "batch" not in entry:
+    """Tell whether a conversion that succeeded has become a failed batch, which is recorded by itself.
+
+    The import that failed has recorded the one or the other, under its own name.
+    """
+    execution = find_import(entry.get("error"))
+    if entry["kind"] != CONVERSION or execution is None:
         return False
-    batch_id = Batch.from_event(entry).id
-    return read_or_none(store, bucket, keys.failed_batch(mapping, batch_id)) is not None
+    asked = entry["batch"]
+    converted = read_converted(store, bucket, mapping, asked["run"], asked["batch"]["number"])
+    if converted is None:
+        return False
+    record = read_record(read_or_none(store, bucket, keys.failed_batch(mapping, converted.id)) or b"")
+    return record.get("execution") == execution
 
 
 def remainder_place(mapping: str, key: str) -> str:
@@ -637,7 +645,7 @@ def parked_place(mapping: str, settlement: dict[str, Any]) -> str:
 
 def is_importable(entry: dict[str, Any]) -> bool:
     """Tell whether a failed batch can be tried again: nothing that was tried counts attempts on a damaged record."""
-    return entry["kind"] == CONVERSION or "batch" in entry
+    return "batch" in entry
 
 
 def settle_batch(

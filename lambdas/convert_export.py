@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.batches import check_conversion
 from dynaurora.converting import Converter
 from dynaurora.mapping import load_mapping
 from dynaurora.objects import S3Objects
@@ -25,6 +26,7 @@ if mapper.writer.why_plain:
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Convert one planned batch and return the descriptor of what is to be imported."""
+    check_conversion(event)
     planned = PlannedBatch.from_dict(event["batch"])
     identify(run=event["run"], planned=planned.number)
     converter = Converter(

@@ -29,6 +29,7 @@ from dynaurora.observability import logger
 from tests.events import load_event
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import click, click_change, firehose_record
+from tests.unit.failure_factories import CONVERSION
 from tests.unit.fakes import InMemoryObjects, etag_of
 from tests.unit.functions import IDS, Context, check_ids, metrics_of
 
@@ -228,7 +229,7 @@ def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
     "failed",
     [
         {"batch": load_event("import_batch_input")["batch"] | {"run": "r1", "source": "backfill"}},
-        {"batch": {"number": 7}, "run": "r1", "mapping": "web_analytics"},
+        {"batch": CONVERSION},
         {"batch": "nothing"},
         {},
     ],

@@ -28,6 +28,7 @@ from dynaurora.reporting import (
 )
 from tests.events import load_event
 from tests.unit.factories import EXPORT_ARN, make_plan, make_totals, run_input, run_request
+from tests.unit.failure_factories import CONVERSION
 from tests.unit.fakes import InMemoryObjects
 
 BUCKET = "landing"
@@ -297,7 +298,7 @@ def keep_failed(store, number, run="r1", *, converted=True):
         event["batch"] |= {"run": run, "source": "backfill"}
         event["batch"]["objects"][0]["key"] = f"batches/run=web_analytics-{run}/batch-{number:06}.csv"
     else:
-        event = {"run": run, "mapping": "web_analytics", "batch": {"number": number, "items": 1, "files": []}}
+        event = {"batch": CONVERSION | {"run": run, "batch": {"number": number, "items": 1, "files": []}}}
     event |= {"error": caught("RowCountError", f"Number {number}."), "execution": {"id": "arn:child", "name": "c"}}
     return keep(store, event)["key"]
 

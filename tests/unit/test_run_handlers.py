@@ -11,8 +11,15 @@ from unittest.mock import ANY
 import pytest
 
 from dynaurora import keys
-from dynaurora.batches import Batch
-from dynaurora.errors import InvalidExportError, InvalidRunError, NotReadyError, RunConflictError, SweepRefusedError
+from dynaurora.batches import CONVERSION_FIELDS, Batch
+from dynaurora.errors import (
+    InvalidBatchError,
+    InvalidExportError,
+    InvalidRunError,
+    NotReadyError,
+    RunConflictError,
+    SweepRefusedError,
+)
 from dynaurora.failed_records import decode_failed_record
 from dynaurora.mapping import load_mapping
 from dynaurora.notices import Notices
@@ -33,7 +40,7 @@ from tests.unit.factories import (
     run_input,
     run_request,
 )
-from tests.unit.failure_factories import BAD, FIREHOSE_KEY, GOOD, failed_lines, failed_record
+from tests.unit.failure_factories import BAD, CONVERSION, FIREHOSE_KEY, GOOD, failed_lines, failed_record
 from tests.unit.fakes import InMemoryExecutions, InMemoryObjects
 from tests.unit.functions import ENVIRONMENT, Context, check_ids, metrics_of
 
@@ -284,10 +291,23 @@ def test_convert_export_returns_the_descriptor_that_the_importer_takes(function)
     assert function.counted() == {"ItemsConverted": [3.0], "ItemsRejected": [1.0]}
 
 
-@pytest.mark.parametrize("event", [{}, {"batch": None}, {"batch": {"number": 1}}])
-def test_convert_export_refuses_what_is_no_planned_batch(function, event):
-    with pytest.raises(InvalidExportError if event else KeyError):
+@pytest.mark.parametrize("field", list(CONVERSION_FIELDS))
+@pytest.mark.parametrize("value", [None, [], True], ids=repr)
+def test_convert_export_names_the_field_that_it_lacks(function, field, value):
+    event = CONVERSION | {field: value}
+    with pytest.raises(InvalidBatchError, match=rf"^batch\.{field} is missing or not of type "):
         function.invoke("convert_export", event)
+
+
+@pytest.mark.parametrize("event", [None, [], "text", {}], ids=repr)
+def test_convert_export_refuses_what_is_no_object(function, event):
+    with pytest.raises(InvalidBatchError, match=r"^batch\.mapping is missing"):
+        function.invoke("convert_export", event)
+
+
+def test_convert_export_refuses_what_is_no_planned_batch(function):
+    with pytest.raises(InvalidExportError, match="An entry of the plan lacks a field"):
+        function.invoke("convert_export", CONVERSION | {"batch": {"number": 1}})
 
 
 def test_reconcile_run_returns_the_totals(function):
