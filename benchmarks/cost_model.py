@@ -24,6 +24,7 @@ from dynaurora.runs.costs import (
     READS_OF_A_BATCH,
     TRANSITIONS_OF_A_BATCH,
     TRANSITIONS_OF_A_RUN,
+    TRANSITIONS_OF_AN_IMPORT,
     WRITES_OF_A_BATCH,
 )
 from dynaurora.runs.costs import price as price_of
@@ -92,7 +93,7 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
         + gigabytes(assumed.transform_memory_mb) * transform_seconds
         + gigabytes(assumed.import_memory_mb) * import_seconds,
         "Lambda requests": invocations,
-        "Step Functions": batches * TRANSITIONS_OF_A_BATCH / 2,
+        "Step Functions": batches * TRANSITIONS_OF_AN_IMPORT,
         "S3 writes": batches * 3,
         "S3 reads": batches * READS_OF_A_BATCH,
         "EventBridge": batches,

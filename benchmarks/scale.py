@@ -23,6 +23,12 @@ from benchmarks.figures import Figures, read_figures
 from benchmarks.plan_backfill import BUCKET, FOLDER, TABLE_ARN, make_export
 from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
 from dynaurora.runs.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, WRITES_OF_A_BATCH
+from dynaurora.runs.costs import READS_OF_A_BATCH
+from dynaurora.runs.costs import TRANSITIONS_OF_A_BATCH
+from dynaurora.runs.costs import TRANSITIONS_OF_AN_IMPORT
+from dynaurora.runs.costs import WRITES_OF_A_BATCH
+from dynaurora.exports.plan_backfill import ExportToPlan
+from dynaurora.exports.plan_backfill import plan_backfill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,7 +155,7 @@ def simulate_stream(assumed: Assumptions) -> dict[str, float]:
         "rows": rows,
         "import_seconds": seconds,
         "import_concurrency": batches * seconds,
-        "transitions": batches * TRANSITIONS_OF_A_BATCH / 2,
+        "transitions": batches * TRANSITIONS_OF_AN_IMPORT,
     }
 
 

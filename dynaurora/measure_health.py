@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from dynaurora.failures.list_failures import Place
 
 WAITING: Final = timedelta(minutes=30)
-"""How long a batch may take to be imported before it counts as waiting: retries included, half an hour is not usual."""
+"""How long a batch may take to be converted and imported before it counts as waiting: retries included, half an hour is
+not usual."""
 
 
 class Imports(Protocol):

@@ -9,6 +9,10 @@ from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.plan import PlannedBatch
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.batches.batch import check_conversion
+from dynaurora.exports.convert_export import Converter
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.aws.objects import S3Objects
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ConvertExportSettings
 
@@ -25,6 +29,7 @@ if mapper.writer.why_plain:
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Convert one planned batch and return the descriptor of what is to be imported."""
+    check_conversion(event)
     planned = PlannedBatch.from_dict(event["batch"])
     identify(run=event["run"], planned=planned.number)
     converter = Converter(

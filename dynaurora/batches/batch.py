@@ -8,6 +8,14 @@ The import_batch state machine is started with a descriptor:
 `rows` is how many rows the batch was written with, where its writer knows; `size` is in bytes. `rejected`, which may
 be left out, counts by reason what the writer refused and kept elsewhere. The same objects with the same contents are
 the same batch, however often and in whatever order they are delivered.
+
+A batch of an export that is not converted yet has no descriptor. The state machine takes instead what convert_export
+is asked with, which answers the descriptor:
+
+    {"mapping": "web_analytics", "run": "20261123T081500Z", "export_second": 1795421700, "bucket": "…",
+     "export_bucket": "…", "batch": {"number": 1, "items": 18, "files": [{"key": "…", "items": 9, "md5": "…"}]}}
+
+`batch` is the entry of the run's plan.
 """
 
 from __future__ import annotations
@@ -28,6 +36,15 @@ BACKFILL: Final = "backfill"
 REPROCESS: Final = "reprocess"
 """The kinds of runs, each the source of its batches in the ledger."""
 SOURCES = ("stream", BACKFILL, REPROCESS, "sweep")
+CONVERSION_FIELDS = {
+    "mapping": str,
+    "run": str,
+    "export_second": int,
+    "bucket": str,
+    "export_bucket": str,
+    "batch": dict,
+}
+"""Of what convert_export is asked with, each field and its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +126,12 @@ class Batch:
         if len({(item.bucket, item.key) for item in batch.objects}) < len(batch.objects):
             raise InvalidBatchError("batch.objects names an object twice.")
         return batch
+
+
+def check_conversion(event: Any) -> None:
+    """Raise InvalidBatchError, naming the field, where an event is not what convert_export is asked with."""
+    for name, kind in CONVERSION_FIELDS.items():
+        _field(event, name, kind, "batch")
 
 
 def _object(item: Any, path: str) -> BatchObject:

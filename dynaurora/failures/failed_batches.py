@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import Batch
+from dynaurora.batches.batch import CONVERSION_FIELDS
+from dynaurora.batches.batch import Batch
 from dynaurora.errors import InvalidBatchError, remedy_for
 from dynaurora.failures.runbooks import runbook_for
 
@@ -26,15 +28,6 @@ if TYPE_CHECKING:
     from dynaurora.failures.notices import Notices
 
 MAX_REASON = 2000
-CONVERSION_FIELDS = {
-    "mapping": str,
-    "run": str,
-    "export_second": int,
-    "bucket": str,
-    "export_bucket": str,
-    "batch": dict,
-}
-"""Of what convert_export is asked with, each field and its type."""
 MAX_SUBJECT = 100
 """Characters of an SNS subject (Amazon SNS API Reference, `Publish`)."""
 
@@ -43,8 +36,8 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
     """Write the record of a failed batch, and return what the notification says, and whether it is due.
 
     `event` is `{"batch": {…}, "error": {"Error": …, "Cause": …}, "execution": {"id": …}}`, whatever its batch
-    looks like: a descriptor that is no descriptor is kept too, under a name of what it is. A failed conversion
-    has, instead of a descriptor, what convert_export was asked for, with `run` and the planned batch.
+    looks like: a descriptor that is no descriptor is kept too, under a name of what it is. The batch of a failed
+    conversion is what convert_export was asked for, which has `run` and the planned batch.
     """
     error, reason = read_error(event.get("error"))
     batch_id = batch_id_of(event)
@@ -137,6 +130,17 @@ def read_import_error(error: Any) -> tuple[str, str]:
     return read_error(error)
 
 
+def find_import(error: Any) -> str | None:
+    """Return the execution of import_batch that failed, from what the Catch of the state that ran it recorded.
+
+    None where there was none: it was not started, or was waited for in vain.
+    """
+    with suppress(AttributeError, TypeError, ValueError):
+        execution = json.loads(error.get("Cause")).get("ExecutionArn")
+        return execution if isinstance(execution, str) else None
+    return None
+
+
 def batch_id_of(event: dict[str, Any]) -> str:
     """Return the batch's id, or where the descriptor is not one, a digest of it.
 
@@ -156,19 +160,18 @@ def batch_id_of(event: dict[str, Any]) -> str:
 def run_of(event: dict[str, Any]) -> str | None:
     """Return the run that the batch is of; None for a stream's, and where the descriptor names none."""
     batch = event.get("batch")
-    run = event.get("run") or (batch.get("run") if isinstance(batch, dict) else None)
+    run = batch.get("run") if isinstance(batch, dict) else None
     return run if isinstance(run, str) else None
 
 
 def conversion_of(event: dict[str, Any]) -> dict[str, Any] | None:
     """Return what convert_export was asked for, where that is what failed."""
-    planned = event.get("batch")
-    if not isinstance(planned, dict) or type(planned.get("number")) is not int or not isinstance(event.get("run"), str):
-        return None
-    return {name: event.get(name) for name in CONVERSION_FIELDS}
+    asked: Any = event.get("batch")
+    return {name: asked[name] for name in CONVERSION_FIELDS} if is_conversion(asked) else None
 
 
 def is_conversion(document: Any) -> bool:
-    """Return whether a document has all that convert_export is asked with, each of its type."""
+    """Return whether a document has all that convert_export is asked with, each of its type, and a planned number."""
     fields = CONVERSION_FIELDS.items()
-    return isinstance(document, dict) and all(type(document.get(name)) is kind for name, kind in fields)
+    has_all = isinstance(document, dict) and all(type(document.get(name)) is kind for name, kind in fields)
+    return has_all and type(document["batch"].get("number")) is int

@@ -4,7 +4,7 @@
         → the current mapping → CSV → import_batch → what was refused again takes the object's place;
           where the import failed, all of it does
     batches that Aurora did not take → import_batch → their record goes
-    batches that could not be converted → convert_export → import_batch → their record goes
+    batches that could not be converted → import_batch, which has them converted first → their record goes
     streamed batches that are neither imported nor failed, for no import was started → import_batch
 
 A record keeps its version, so an old failed change never beats a newer row. An object is replaced or deleted only when
@@ -211,10 +211,10 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
 
 
 def batch_entry(record: dict[str, Any], source: FailedObject) -> dict[str, Any]:
-    """Return the entry of a failed batch, with what its kind needs; a damaged record has it not."""
+    """Return the entry of a failed batch, with what import_batch takes; a damaged record has it not."""
     kind = kind_of_batch(record)
-    needed = {CONVERSION: "conversion", BATCH: "batch"}.get(kind)
-    return {"kind": kind, "objects": [asdict(source)], **({needed: record[needed]} if needed in record else {})}
+    taken = {CONVERSION: "conversion", BATCH: "batch"}.get(kind)
+    return {"kind": kind, "objects": [asdict(source)], **({"batch": record[taken]} if taken in record else {})}
 
 
 def kind_of_batch(record: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from dynaurora import keys
 from dynaurora.aws.objects import aborting, is_there, read_or_none
 from dynaurora.batches.batch import Batch
 from dynaurora.errors import ObjectMissingError
-from dynaurora.failures.failed_batches import attempts_of, read_import_error, read_record
+from dynaurora.failures.failed_batches import attempts_of, find_import, read_import_error, read_record
 from dynaurora.failures.failed_records import IMPORT, FailedRecord, encode_failed_record, read_records
 from dynaurora.failures.list_failures import BATCH, CONVERSION, RECORDS, SUPERSEDED, FailedObject
 from dynaurora.failures.runbooks import FAILED_BATCHES_RUNBOOK, FAILED_RECORDS_RUNBOOK
@@ -199,11 +199,19 @@ def forget_superseded(store: ObjectStore, bucket: str, source: FailedObject) -> 
 
 
 def is_recorded(store: ObjectStore, bucket: str, mapping: str, entry: dict[str, Any]) -> bool:
-    """Tell whether a conversion that succeeded has become a failed batch, which is recorded by itself."""
-    if entry["kind"] != CONVERSION or "batch" not in entry:
+    """Tell whether a conversion that succeeded has become a failed batch, which is recorded by itself.
+
+    The import that failed has recorded the one or the other, under its own name.
+    """
+    execution = find_import(entry.get("error"))
+    if entry["kind"] != CONVERSION or execution is None:
         return False
-    batch_id = Batch.from_event(entry).id
-    return read_or_none(store, bucket, keys.failed_batch(mapping, batch_id)) is not None
+    asked = entry["batch"]
+    converted = read_converted(store, bucket, mapping, asked["run"], asked["batch"]["number"])
+    if converted is None:
+        return False
+    record = read_record(read_or_none(store, bucket, keys.failed_batch(mapping, converted.id)) or b"")
+    return record.get("execution") == execution
 
 
 def remainder_place(mapping: str, key: str) -> str:
@@ -221,7 +229,7 @@ def parked_place(mapping: str, settlement: dict[str, Any]) -> str:
 
 def is_importable(entry: dict[str, Any]) -> bool:
     """Tell whether a failed batch can be tried again: nothing that was tried counts attempts on a damaged record."""
-    return entry["kind"] == CONVERSION or "batch" in entry
+    return "batch" in entry
 
 
 def settle_batch(

@@ -31,8 +31,10 @@ PRICES: Final = {
 """US dollars for one unit; Lambda's are those of arm64. The model of benchmarks/cost_model.py uses all of them, and an
 estimate of a run those that are the run's own."""
 
-TRANSITIONS_OF_A_BATCH: Final = 4 + 4
-"""Start, Convert export, Import batch and the end; in import_batch start, task, choice and end."""
+TRANSITIONS_OF_AN_IMPORT: Final = 4
+"""Of a batch that is CSV already: start, choice, task and end."""
+TRANSITIONS_OF_A_BATCH: Final = 3 + 1 + TRANSITIONS_OF_AN_IMPORT
+"""Of a batch of an export: start, task and end in the map; then its import, which converts it first."""
 TRANSITIONS_OF_A_RUN: Final = 30
 """The states of a run without its batches, and some rounds of waiting."""
 WRITES_OF_A_BATCH: Final = 6

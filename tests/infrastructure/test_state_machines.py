@@ -140,6 +140,8 @@ EVENTS_OF_A_POLL = 9
 """Two each of "Wait for export" and "Export finished?", five of "Describe export"."""
 LABEL_CHARACTERS = 40
 """Most characters of a map's label (Amazon States Language, "Map")."""
+MOST_STATES = {"import_batch": 9, "backfill_table": 34, "reprocess_failures": 34}
+"""Those inside of maps too: more are not read at once."""
 
 
 # Fields and enumerations
@@ -178,6 +180,49 @@ def list_followers(state):
 def test_a_states_name_is_used_once_also_inside_maps(name):
     labels = [label for label, _ in list_states(name)]
     assert len(labels) == len(set(labels)), "a mocked response, and a person, finds a state by its name"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_machine_has_no_more_states_than_one_reads_at_once(name):
+    assert len(list(list_states(name))) <= MOST_STATES[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_states_of_a_state_machine_do_the_same(name):
+    for kind in ("Task", "Pass", "Choice", "Wait"):
+        done = [json.dumps(describe_work(state)) for _, state in list_states(name) if state["Type"] == kind]
+        assert len(done) == len(set(done)), "two that do the same are one, that both ways lead to"
+
+
+def describe_work(state):
+    """What a state does, wherever it leads."""
+    return {field: value for field, value in state.items() if field not in {"Comment", "Next", "Default", "Catch"}}
+
+
+def test_what_becomes_of_a_batch_is_recorded_and_announced_in_import_batch_alone():
+    """The way of a failed batch, and the functions of its states, stand nowhere else."""
+    states = dict(list_states("import_batch"))
+    own = {read_target(state) for state in states.values() if state["Type"] == "Task"} - {"FailuresTopic"}
+    assert own == {"ConvertExportFunction", "ImportBatchFunction", "RecordFailedBatchFunction"}
+    failing = {label for label in states if "failed batch" in label or "unrecorded" in label or "notice" in label}
+    assert len(failing) == 4
+    for name in set(NAMES) - {"import_batch"}:
+        others = dict(list_states(name))
+        assert not own & {read_target(state) for state in others.values() if state["Type"] == "Task"}
+        assert not failing & others.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_stops_a_batch_leads_to_its_record(name):
+    """In import_batch itself; in the others, every import that failed leads to one state."""
+    ways = {
+        catcher["Next"]
+        for label, state in list_states(name)
+        if label in {"Convert export", "Import batch"}
+        for catcher in state["Catch"]
+    }
+    expected = {"import_batch": "Record failed batch", "backfill_table": "Batch not backfilled"}
+    assert ways == {expected.get(name, "Settle failures")}
 
 
 @pytest.mark.parametrize(("name", "label", "state"), TASKS)
@@ -295,9 +340,28 @@ def test_a_reprocess_keeps_all_that_its_functions_answer():
     entry = {f"{name}.$": f"$.Payload.{name}" for name in ("number", "kind", "objects")}
     assert states["Open run"]["ResultSelector"] == select("$.Payload", requests.ReprocessRequest)
     assert states["Convert failures"]["ResultSelector"] == entry | select("$.Payload", convert_failures.Remade)
-    assert states["Convert export"]["ResultSelector"] == select("$.Payload.batch", batch.Batch)
     settled = {**dict.fromkeys(report_reprocess.COUNTS, 0), "kind": "records", "rejected": {}, "notice": None}
     assert states["Settle failures"]["ResultSelector"] == {f"{name}.$": f"$.Payload.{name}" for name in settled}
+
+
+def test_an_import_keeps_all_of_the_batch_that_was_converted():
+    converting = read_definition("import_batch")["States"]["Convert export"]
+    assert converting["ResultSelector"] == select("$.Payload.batch", batches.Batch)
+    assert converting["ResultPath"] == converting["Parameters"]["Payload.$"] == "$.batch", "it takes the place"
+
+
+def test_an_import_converts_what_has_an_export_and_is_no_descriptor():
+    (choice,) = read_definition("import_batch")["States"]["Convert first?"]["Choices"]
+    field = choice["Variable"].removeprefix("$.batch.")
+    assert (field in batches.CONVERSION_FIELDS, choice["IsPresent"]) == (True, True)
+    assert field not in {field.name for field in dataclasses.fields(batches.Batch)}
+
+
+def test_a_backfill_hands_an_import_all_that_it_takes_to_convert():
+    states = dict(list_states("backfill_table"))
+    given = {name.removesuffix(".$") for name in states["Backfill batches"]["ItemSelector"]}
+    assert states["Import batch"]["Parameters"]["Input"]["batch.$"] == "$"
+    assert given == batches.CONVERSION_FIELDS.keys()
 
 
 def test_the_reports_know_every_state_before_them():
@@ -357,7 +421,8 @@ def test_a_state_that_calls_a_function_has_its_phrase(name, label, state):
 def test_an_import_is_waited_for_until_it_has_made_all_its_retries(name, label, state):
     if read_integration(state) == ("states", "startExecution"):
         assert read_target(state) == "ImportBatchStateMachine"
-        retriers = read_definition("import_batch")["States"]["Import batch"]["Retry"]
+        states = read_definition("import_batch")["States"].values()
+        retriers = [retrier for tried in states for retrier in tried.get("Retry", [])]
         longest = sum(retrier["MaxAttempts"] * retrier["MaxDelaySeconds"] for retrier in retriers)
         assert longest < state["TimeoutSeconds"]
 
@@ -378,7 +443,16 @@ def test_a_definitions_substitutions_are_those_of_its_template(machine):
             {"Ref": name},
             {"Ref": name.removesuffix("Arn")},
             {"Fn::GetAtt": [name.removesuffix("Arn"), "Arn"]},
+            {"Fn::Sub": name_arn(name)},
         )
+
+
+def name_arn(name):
+    """The ARN of a function by its name, where its template waits for the one of the state machine."""
+    if not name.endswith("FunctionArn"):
+        return None
+    deployed = get_resource(name.removesuffix("Arn")).properties["FunctionName"]["Fn::Sub"]
+    return f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{deployed}"
 
 
 def test_every_definition_has_its_state_machine():
@@ -516,8 +590,6 @@ THEN = {
         "Describe unreported run": "announced unreported",
         "Run succeeded?": "announced unclosed",
         "Backfill failed": "failed unannounced",
-        "Record failed batch": "recorded",
-        "Describe unrecorded batch": "announced unrecorded",
         "Batch not backfilled": "counted",
         "Tombstones not imported": "counted",
     },
@@ -528,8 +600,6 @@ THEN = {
         "Run succeeded?": "announced unclosed",
         "Reprocess failed": "failed unannounced",
         "Failures not settled": "counted",
-        "Record failed batch": "recorded",
-        "Describe unrecorded batch": "announced unrecorded",
         "Settle failures": "kept",
         "Failures settled": "parked unannounced",
     },

@@ -44,10 +44,8 @@ CHOOSING = {
 }
 """Parameters of the root that, where they are empty, have something created instead."""
 OUTPUTS_FOR_OTHER_STACKS = {
-    "RecordFailedBatchFunctionArn",
     "FailuresTopicKeyArn",
     "OpenRunFunctionArn",
-    "ConvertExportFunctionArn",
     "ReportRunFunctionArn",
     "CloseRunFunctionArn",
 }

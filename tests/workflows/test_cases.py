@@ -1,6 +1,7 @@
 """Every path of the state machines, with mocked tasks, on two independent engines."""
 
 import itertools
+import json
 
 import pytest
 
@@ -73,6 +74,18 @@ def test_children_are_given_what_failed_and_the_run_that_takes_it_up(engine, req
     assert [child["input"] for child in outcome["children"]] == [{**common, "entry": entry} for entry in entries]
 
 
+def test_an_import_is_given_the_same_to_convert_by_a_backfill_and_by_a_reprocess():
+    asked = Case("import_batch", "Converted").input
+    plan, _ = read_cases()["backfill_table"]["objects"].values()
+    entries, _ = read_cases()["reprocess_failures"]["objects"].values()
+    assert json.loads(asked)["batch"]["batch"] == plan[0]
+    assert [{"batch": entry["batch"]} for entry in entries if entry["kind"] == "conversion"] == [json.loads(asked)]
+
+
+def test_a_streamed_batch_takes_three_states_which_are_paid_for_each():
+    assert Case("import_batch", "Applied").expected["states"] == ["Convert first?", "Import batch", "Batch applied"]
+
+
 @pytest.mark.parametrize("machine", read_cases())
 def test_every_case_is_both_mocked_and_expected(machine):
     assert set(read_mocks()["StateMachines"][machine]["TestCases"]) == set(read_cases()[machine]["cases"])
@@ -124,11 +137,10 @@ def _next(state):
     )
 
 
-def test_every_error_of_an_import_recovers_in_a_case():
-    retriers = read_definition("import_batch")["States"]["Import batch"]["Retry"]
-    recovered = {
-        error for thrown, recovers in list_answers("import_batch", "Import batch") if recovers for error in thrown
-    }
+@pytest.mark.parametrize("label", ["Convert export", "Import batch"])
+def test_every_error_of_a_conversion_and_an_import_recovers_in_a_case(label):
+    retriers = read_definition("import_batch")["States"][label]["Retry"]
+    recovered = {error for thrown, recovers in list_answers("import_batch", label) if recovers for error in thrown}
     assert recovered == {error for retrier in retriers for error in retrier["ErrorEquals"]}
 
 

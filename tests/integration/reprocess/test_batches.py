@@ -116,6 +116,28 @@ def test_a_batch_that_could_not_be_converted_is_converted_once_its_cause_is_mend
     assert len(deployed.ledger(run)) == 3  # it is the backfill's batch still
 
 
+def test_a_batch_that_is_converted_and_still_not_imported_is_kept_as_what_it_has_become(
+    reprocesses: Reprocesses, run: str
+) -> None:
+    deployed = reprocesses.deployed
+    export = deployed.plan_batches(run, make_items(6), 3)
+    key = export.files[-1]["dataFileS3Key"]
+    body = export.read(key)
+    export.delete(key)
+    deployed.backfill(run, "--tolerated-failure-percentage", "50")
+    (unconverted,) = reprocesses.list_failures()
+    export.write(key, body)
+    with deployed.variables("ImportBatchFunctionName", DATABASE_CA="no certificate"):
+        assert reprocesses.do().totals["batches_failed"] == 1
+        (converted,) = reprocesses.list_failures()
+        record = read_record(reprocesses, converted)
+        assert converted == keys.failed_batch(MAPPING, Batch.from_event(record).id) != unconverted
+        assert (record["attempts"], record["error"], "conversion" in record) == (1, "CertificateError", False)
+    assert reprocesses.do().totals["batches_imported"] == 1
+    assert reprocesses.list_failures() == []
+    assert deployed.compare().identical == 6
+
+
 def test_refused_items_of_a_backfill_arrive_once_they_are_corrected(reprocesses: Reprocesses, run: str) -> None:
     deployed = reprocesses.deployed
     deployed.put([*make_items(2), make_bad_item("bad")])

@@ -203,20 +203,18 @@ CHECKSUM = {
 }
 
 
-def failed_conversion(**changed):
+def failed_conversion(execution="arn:execution:c-1", **changed):
     """Return what is recorded where convert_export gave a planned batch up."""
     planned = {"number": 7, "items": 3, "files": [{"key": "exports/x.json.gz", "items": 3, "md5": "m"}]}
-    return {
+    asked = {
         "mapping": "web_analytics",
         "run": "r1",
         "export_second": CREATED_AT,
         "bucket": "landing",
         "export_bucket": "exports",
         "batch": planned,
-        "error": CHECKSUM,
-        "execution": {"id": "arn:execution:c-1", "name": "c-1", "started": "2026-11-23T08:15:00Z"},
-        **changed,
     }
+    return {"batch": asked | changed, "error": CHECKSUM, "execution": {"id": execution, "name": "c-1"}}
 
 
 def test_a_batch_that_could_not_be_converted_is_kept_with_what_it_takes_to_convert_it():
@@ -224,8 +222,7 @@ def test_a_batch_that_could_not_be_converted_is_kept_with_what_it_takes_to_conve
     answer = record(store, event)
     assert (answer["batch_id"], answer["key"]) == ("r1-000007", "failed_batches/mapping=web_analytics/r1-000007.json")
     kept = json.loads(store.objects["landing", answer["key"]])
-    asked_for = ("mapping", "run", "export_second", "bucket", "export_bucket", "batch")
-    assert kept["conversion"] == {name: event[name] for name in asked_for}
+    assert kept["conversion"] == event["batch"]
     assert kept["batch"] is None
     assert (kept["error"], kept["reason"]) == ("ChecksumMismatchError", "A file is another one.")
     assert "Batch r1-000007 was not applied" in answer["message"]
@@ -234,12 +231,12 @@ def test_a_batch_that_could_not_be_converted_is_kept_with_what_it_takes_to_conve
 def test_a_conversion_that_fails_again_counts_its_attempts_whatever_execution_it_was():
     store = InMemoryObjects()
     record(store, failed_conversion())
-    again = record(store, failed_conversion(execution={"id": "arn:execution:c-9", "name": "c-9"}))
+    again = record(store, failed_conversion("arn:execution:c-9"))
     assert (again["batch_id"], again["attempts"]) == ("r1-000007", 2)
 
 
 def test_conversions_of_other_runs_and_numbers_are_other_batches():
-    planned = failed_conversion()["batch"]
+    planned = failed_conversion()["batch"]["batch"]
     events = [failed_conversion(), failed_conversion(run="r2"), failed_conversion(batch=planned | {"number": 8})]
     assert len({batch_id_of(event) for event in events}) == 3
 
@@ -249,6 +246,8 @@ def test_conversions_of_other_runs_and_numbers_are_other_batches():
     [
         pytest.param({"run": None}, id="no run"),
         pytest.param({"run": 5}, id="run is a number"),
+        pytest.param({"export_second": None}, id="no second"),
+        pytest.param({"export_bucket": 5}, id="bucket is a number"),
         pytest.param({"batch": {"items": 3}}, id="no number"),
         pytest.param({"batch": {"number": "7"}}, id="number is text"),
         pytest.param({"batch": {"number": True}}, id="number is a boolean"),

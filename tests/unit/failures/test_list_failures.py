@@ -52,7 +52,7 @@ def test_everything_that_is_kept_as_failed_is_taken_up():
     )
     kept = {FIREHOSE_KEY, BACKFILL_KEY, OVERSIZE_KEY, UNFORWARDED_KEY, OTHER_UNFORWARDED_KEY}
     assert {item["key"] for item in records["objects"]} == kept
-    assert {entry["kind"]: entry.get("batch") or entry["conversion"] for entry in batches} == {
+    assert {entry["kind"]: entry["batch"] for entry in batches} == {
         "batch": {"mapping": MAPPING},
         "conversion": CONVERSION,
     }

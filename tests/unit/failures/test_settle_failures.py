@@ -416,18 +416,81 @@ def test_a_record_that_nobody_can_read_is_parked_at_once(body):
     assert store.read("landing", keys.parked(MAPPING, key)) == body
 
 
-def test_a_conversion_whose_batch_was_not_imported_leaves_its_failure_to_the_batch():
-    store = InMemoryObjects()
-    batch = {"mapping": MAPPING, "source": "backfill", "objects": [{"bucket": "b", "key": "c", "etag": "e", "size": 1}]}
-    batch_source = failed_batch(store, batch)
-    source = put(store, keys.failed_batch(MAPPING, "r0-000001"), json.dumps({"attempts": 4, "conversion": {}}).encode())
-    settle(store, batch_entry(source, "conversion", conversion={}, batch=batch), error=FAILED)
-    assert [key for key in keys_of(store) if key.startswith("failed_batches/")] == [batch_source.key]
+CONVERTED = {
+    "mapping": MAPPING,
+    "source": "backfill",
+    "run": "r1",
+    "objects": [{"bucket": "landing", "key": keys.backfill_batch(MAPPING, "r1", 2), "etag": "e", "size": 1}],
+}
 
 
-def test_a_conversion_that_failed_again_is_kept():
+def failed_conversion(store, attempts=1):
+    """Record a planned batch as not converted so many times; return its source."""
+    return failed_batch(store, CONVERSION, attempts, "ChecksumMismatchError", execution="arn:import-1")
+
+
+def convert(store):
+    """Write the descriptor of the batch that was converted."""
+    put(
+        store, keys.backfill_descriptor(MAPPING, "r1", 2), json.dumps({"fingerprint": "f", "batch": CONVERTED}).encode()
+    )
+
+
+def import_failed(execution="arn:import-2"):
+    """What the Catch of a state that ran an import recorded."""
+    cause = {"ExecutionArn": execution, "Status": "FAILED", "Error": "MalformedBatchError", "Cause": "A line."}
+    return {"Error": "States.TaskFailed", "Cause": json.dumps(cause)}
+
+
+@pytest.mark.parametrize("is_parked", [False, True])
+def test_a_conversion_whose_batch_was_not_imported_leaves_its_failure_to_the_batch(is_parked):
     store = InMemoryObjects()
-    source = put(store, keys.failed_batch(MAPPING, "r0-000001"), json.dumps({"attempts": 4, "conversion": {}}).encode())
-    settled = settle(store, batch_entry(source, "conversion", conversion={}), error=FAILED)
+    source = failed_conversion(store)
+    if is_parked:
+        source = put(store, keys.parked(MAPPING, source.key), store.read("landing", source.key))
+        store.delete("landing", source.key.removeprefix(keys.parked_prefix(MAPPING)))
+    convert(store)
+    batch_source = failed_batch(store, CONVERTED, execution="arn:import-2")
+    settled = settle(store, batch_entry(source, "conversion", batch=CONVERSION), error=import_failed())
+    assert [key for key in keys_of(store) if "failed_batches/" in key] == [batch_source.key]
+    assert (settled["batches_failed"], settled["batches_parked"]) == (1, 0)
+
+
+def not_converted(store):
+    """It failed again as it did before."""
+
+
+def converted_once_before(store):
+    """It was converted before, by another mapping, and that batch has failed too."""
+    convert(store)
+    failed_batch(store, CONVERTED, execution="arn:import-0")
+
+
+@pytest.mark.parametrize("happened", [not_converted, converted_once_before, convert])
+@pytest.mark.parametrize("error", [FAILED, import_failed()], ids=["not started", "import failed"])
+def test_a_conversion_that_failed_again_is_kept(happened, error):
+    store = InMemoryObjects()
+    source = failed_conversion(store, attempts=4)
+    happened(store)
+    settled = settle(store, batch_entry(source, "conversion", batch=CONVERSION), error=error)
     assert ("landing", source.key) in store.objects
     assert (settled["batches_failed"], settled["batches_parked"]) == (1, 0)
+
+
+def test_a_conversion_is_parked_after_as_many_attempts_as_are_allowed_with_the_reason_of_the_last():
+    store = InMemoryObjects()
+    source = failed_conversion(store, attempts=5)
+    settled = settle(store, batch_entry(source, "conversion", batch=CONVERSION), error=import_failed())
+    assert [key for key in keys_of(store) if "failed_batches/" in key] == [keys.parked(MAPPING, source.key)]
+    assert settled["batches_parked"] == 1
+    assert "Reason: MalformedBatchError: A line.\n" in settled["notice"]["message"]
+
+
+def test_a_conversion_that_an_earlier_release_recorded_is_taken_up_by_the_import():
+    store = InMemoryObjects()
+    record = json.loads(failure_factories.failed_batch(batch_id="r1-000002", batch=None, conversion=CONVERSION))
+    source = put(store, keys.failed_batch(MAPPING, "r1-000002"), json.dumps(record).encode())
+    (entry,) = plan_reprocess(PLACE, store, prefix=None, parked=False)
+    assert entry == batch_entry(source, "conversion", batch=CONVERSION)
+    settle(store, entry, imported=IMPORTED)
+    assert ("landing", source.key) not in store.objects

@@ -20,6 +20,19 @@ from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
 from dynaurora.mappings.mapping import load_mapping
+from dynaurora.batches.batch import CONVERSION_FIELDS
+from dynaurora.batches.batch import Batch
+from dynaurora.errors import (
+    InvalidBatchError,
+    InvalidExportError,
+    InvalidRunError,
+    NotReadyError,
+    RunConflictError,
+    SweepRefusedError,
+)
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.failures.notices import Notices
 from dynaurora.observability import logger
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from tests.support.export_factory import BUCKET, Export
@@ -36,6 +49,18 @@ from tests.support.factories import (
 from tests.support.failure_factories import BAD, FIREHOSE_KEY, GOOD, failed_lines, failed_record
 from tests.support.fakes import InMemoryExecutions, InMemoryObjects
 from tests.support.functions import ENVIRONMENT, Context, check_ids, metrics_of
+from tests.support.failure_factories import BAD
+from tests.support.failure_factories import CONVERSION
+from tests.support.failure_factories import FIREHOSE_KEY
+from tests.support.failure_factories import GOOD
+from tests.support.failure_factories import failed_lines
+from tests.support.failure_factories import failed_record
+from tests.support.fakes import InMemoryExecutions
+from tests.support.fakes import InMemoryObjects
+from tests.support.functions import ENVIRONMENT
+from tests.support.functions import Context
+from tests.support.functions import check_ids
+from tests.support.functions import metrics_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
@@ -284,10 +309,23 @@ def test_convert_export_returns_the_descriptor_that_the_importer_takes(function)
     assert function.counted() == {"ItemsConverted": [3.0], "ItemsRejected": [1.0]}
 
 
-@pytest.mark.parametrize("event", [{}, {"batch": None}, {"batch": {"number": 1}}])
-def test_convert_export_refuses_what_is_no_planned_batch(function, event):
-    with pytest.raises(InvalidExportError if event else KeyError):
+@pytest.mark.parametrize("field", list(CONVERSION_FIELDS))
+@pytest.mark.parametrize("value", [None, [], True], ids=repr)
+def test_convert_export_names_the_field_that_it_lacks(function, field, value):
+    event = CONVERSION | {field: value}
+    with pytest.raises(InvalidBatchError, match=rf"^batch\.{field} is missing or not of type "):
         function.invoke("convert_export", event)
+
+
+@pytest.mark.parametrize("event", [None, [], "text", {}], ids=repr)
+def test_convert_export_refuses_what_is_no_object(function, event):
+    with pytest.raises(InvalidBatchError, match=r"^batch\.mapping is missing"):
+        function.invoke("convert_export", event)
+
+
+def test_convert_export_refuses_what_is_no_planned_batch(function):
+    with pytest.raises(InvalidExportError, match="An entry of the plan lacks a field"):
+        function.invoke("convert_export", CONVERSION | {"batch": {"number": 1}})
 
 
 def test_reconcile_run_returns_the_totals(function):

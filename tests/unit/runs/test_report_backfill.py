@@ -13,6 +13,7 @@ from dynaurora.runs.phases import LAST_PHASE
 from dynaurora.runs.report_backfill import MAX_FAILURES, build_backfill_report, list_failed_batches
 from tests.events import load_event
 from tests.support.factories import EXPORT_ARN, make_plan, make_totals, run_input, run_request
+from tests.support.failure_factories import CONVERSION
 from tests.support.fakes import InMemoryObjects
 from tests.support.run_states import BUCKET, EXECUTION, MEMORY, OPENED, PACKAGE, PLANNED, RECONCILED, caught, steps
 
@@ -113,7 +114,7 @@ def keep_failed(store, number, run="r1", *, converted=True):
         event["batch"] |= {"run": run, "source": "backfill"}
         event["batch"]["objects"][0]["key"] = f"batches/run=web_analytics-{run}/batch-{number:06}.csv"
     else:
-        event = {"run": run, "mapping": "web_analytics", "batch": {"number": number, "items": 1, "files": []}}
+        event = {"batch": CONVERSION | {"run": run, "batch": {"number": number, "items": 1, "files": []}}}
     event |= {"error": caught("RowCountError", f"Number {number}."), "execution": {"id": "arn:child", "name": "c"}}
     return keep(store, event)["key"]
 

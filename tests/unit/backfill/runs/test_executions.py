@@ -20,8 +20,8 @@ def exited(event_id, state, output):
     return {"id": event_id, "timestamp": STARTED, "stateExitedEventDetails": {"name": state, "output": output}}
 
 
-def import_history(run, *errors, batch=True):
-    document = {"batch": {"run": run}} if batch else {}
+def import_history(run, *errors, batch=True, **of_batch):
+    document = {"batch": {"run": run, **of_batch}} if batch else {}
     started = {"type": "ExecutionStarted", "executionStartedEventDetails": {"input": json.dumps(document)}}
     failed = [{"type": "TaskFailed", "taskFailedEventDetails": {"error": error, "cause": "…"}} for error in errors]
     return [started, {"type": "TaskScheduled"}, *failed]
@@ -119,6 +119,11 @@ def test_what_is_retried_is_counted_by_error():
         [],
     ]
     assert count_retried(histories, "mine") == [Retrying("DeadlockError", 3, 2), Retrying("ThrottledError", 1, 1)]
+
+
+def test_a_conversion_that_is_retried_is_counted_with_the_imports():
+    history = import_history("mine", "ThrottledError", export_second=1_795_421_700)
+    assert count_retried([history], "mine") == [Retrying("ThrottledError", 1, 1)]
 
 
 def test_an_attempt_without_a_named_error_is_counted_by_its_event():
