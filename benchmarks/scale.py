@@ -22,13 +22,7 @@ from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plan_backfill import BUCKET, FOLDER, TABLE_ARN, make_export
 from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
-from dynaurora.runs.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, WRITES_OF_A_BATCH
-from dynaurora.runs.costs import READS_OF_A_BATCH
-from dynaurora.runs.costs import TRANSITIONS_OF_A_BATCH
-from dynaurora.runs.costs import TRANSITIONS_OF_AN_IMPORT
-from dynaurora.runs.costs import WRITES_OF_A_BATCH
-from dynaurora.exports.plan_backfill import ExportToPlan
-from dynaurora.exports.plan_backfill import plan_backfill
+from dynaurora.runs.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, TRANSITIONS_OF_AN_IMPORT, WRITES_OF_A_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.conversion import check_conversion
 from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.plan import PlannedBatch
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.batches.batch import check_conversion
-from dynaurora.exports.convert_export import Converter
-from dynaurora.mappings.mapping import load_mapping
-from dynaurora.aws.objects import S3Objects
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ConvertExportSettings
 

@@ -9,13 +9,7 @@ The import_batch state machine is started with a descriptor:
 be left out, counts by reason what the writer refused and kept elsewhere. The same objects with the same contents are
 the same batch, however often and in whatever order they are delivered.
 
-A batch of an export that is not converted yet has no descriptor. The state machine takes instead what convert_export
-is asked with, which answers the descriptor:
-
-    {"mapping": "web_analytics", "run": "20261123T081500Z", "export_second": 1795421700, "bucket": "…",
-     "export_bucket": "…", "batch": {"number": 1, "items": 18, "files": [{"key": "…", "items": 9, "md5": "…"}]}}
-
-`batch` is the entry of the run's plan.
+A batch of an export that is not converted yet has no descriptor: `conversion` says what stands in its place.
 """
 
 from __future__ import annotations
@@ -36,15 +30,6 @@ BACKFILL: Final = "backfill"
 REPROCESS: Final = "reprocess"
 """The kinds of runs, each the source of its batches in the ledger."""
 SOURCES = ("stream", BACKFILL, REPROCESS, "sweep")
-CONVERSION_FIELDS = {
-    "mapping": str,
-    "run": str,
-    "export_second": int,
-    "bucket": str,
-    "export_bucket": str,
-    "batch": dict,
-}
-"""Of what convert_export is asked with, each field and its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +87,8 @@ class Batch:
 
         Raises InvalidBatchError, naming the field.
         """
-        document = _field(event, "batch", dict, "input")
-        source = _field(document, "source", str, "batch")
+        document = read_field(event, "batch", dict, "input")
+        source = read_field(document, "source", str, "batch")
         if source not in SOURCES:
             raise InvalidBatchError(f"batch.source is {source!r}, not one of {', '.join(SOURCES)}.")
         rows = document.get("rows")
@@ -112,9 +97,9 @@ class Batch:
         run = document.get("run")
         if run is not None and not isinstance(run, str):
             raise InvalidBatchError("batch.run is neither a run id nor null.")
-        objects = _field(document, "objects", list, "batch")
+        objects = read_field(document, "objects", list, "batch")
         batch = cls(
-            mapping=_field(document, "mapping", str, "batch"),
+            mapping=read_field(document, "mapping", str, "batch"),
             source=source,
             run=run,
             rows=rows,
@@ -128,14 +113,8 @@ class Batch:
         return batch
 
 
-def check_conversion(event: Any) -> None:
-    """Raise InvalidBatchError, naming the field, where an event is not what convert_export is asked with."""
-    for name, kind in CONVERSION_FIELDS.items():
-        _field(event, name, kind, "batch")
-
-
 def _object(item: Any, path: str) -> BatchObject:
-    bucket, key = _field(item, "bucket", str, path), _field(item, "key", str, path)
+    bucket, key = read_field(item, "bucket", str, path), read_field(item, "key", str, path)
     if not BUCKET.fullmatch(bucket):
         raise InvalidBatchError(f"{path}.bucket is no name of a bucket.")
     if not is_object_key(key):
@@ -143,8 +122,8 @@ def _object(item: Any, path: str) -> BatchObject:
     return BatchObject(
         bucket=bucket,
         key=key,
-        etag=_field(item, "etag", str, path).strip('"'),
-        size=_field(item, "size", int, path),
+        etag=read_field(item, "etag", str, path).strip('"'),
+        size=read_field(item, "size", int, path),
     )
 
 
@@ -154,7 +133,8 @@ def _counts(document: Any, path: str) -> dict[str, int]:
     return dict(document)
 
 
-def _field(document: Any, name: str, kind: type, path: str) -> Any:
+def read_field(document: Any, name: str, kind: type, path: str) -> Any:
+    """Return a field of a document. Raises InvalidBatchError, naming it, where it is missing or of another type."""
     value = document.get(name) if isinstance(document, dict) else None
     if type(value) is not kind or (kind is str and not value):
         raise InvalidBatchError(f"{path}.{name} is missing or not of type {kind.__name__}.")

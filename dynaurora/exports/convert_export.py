@@ -203,12 +203,6 @@ class Converter:
         )
 
 
-def read_converted(store: ObjectStore, bucket: str, mapping: str, run: str, number: int) -> Batch | None:
-    """Return the batch that a planned one was converted to; None where it is not converted."""
-    body = read_or_none(store, bucket, keys.backfill_descriptor(mapping, run, number))
-    return None if body is None else Batch.from_event(json.loads(body))
-
-
 def read_item(line: bytes, place: str) -> dict[str, Any]:
     """Return the item of a data file's line. Raises InvalidExportError where it is none."""
     try:

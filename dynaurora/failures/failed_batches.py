@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import Batch
-from dynaurora.batches.batch import CONVERSION_FIELDS
-from dynaurora.batches.batch import Batch
+from dynaurora.batches.conversion import CONVERSION_FIELDS, is_conversion
 from dynaurora.errors import InvalidBatchError, remedy_for
 from dynaurora.failures.runbooks import runbook_for
 
@@ -168,10 +167,3 @@ def conversion_of(event: dict[str, Any]) -> dict[str, Any] | None:
     """Return what convert_export was asked for, where that is what failed."""
     asked: Any = event.get("batch")
     return {name: asked[name] for name in CONVERSION_FIELDS} if is_conversion(asked) else None
-
-
-def is_conversion(document: Any) -> bool:
-    """Return whether a document has all that convert_export is asked with, each of its type, and a planned number."""
-    fields = CONVERSION_FIELDS.items()
-    has_all = isinstance(document, dict) and all(type(document.get(name)) is kind for name, kind in fields)
-    return has_all and type(document["batch"].get("number")) is int

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import IMPORTED, Batch, BatchObject
+from dynaurora.batches.conversion import is_conversion
 from dynaurora.errors import InvalidRunError, ObjectMissingError
-from dynaurora.failures.failed_batches import is_conversion, read_record
+from dynaurora.failures.failed_batches import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

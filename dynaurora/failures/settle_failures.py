@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, is_there, read_or_none
-from dynaurora.batches.batch import Batch
+from dynaurora.batches.conversion import read_converted
 from dynaurora.errors import ObjectMissingError
 from dynaurora.failures.failed_batches import attempts_of, find_import, read_import_error, read_record
 from dynaurora.failures.failed_records import IMPORT, FailedRecord, encode_failed_record, read_records

@@ -9,7 +9,7 @@ import botocore.session
 import pytest
 
 from dynaurora import errors, keys
-from dynaurora.batches import batch
+from dynaurora.batches import batch, conversion
 from dynaurora.exports import check_readiness, plan, plan_sweep, reconcile_run
 from dynaurora.failures import convert_failures
 from dynaurora.runs import phases, report_reprocess, requests
@@ -346,22 +346,22 @@ def test_a_reprocess_keeps_all_that_its_functions_answer():
 
 def test_an_import_keeps_all_of_the_batch_that_was_converted():
     converting = read_definition("import_batch")["States"]["Convert export"]
-    assert converting["ResultSelector"] == select("$.Payload.batch", batches.Batch)
+    assert converting["ResultSelector"] == select("$.Payload.batch", batch.Batch)
     assert converting["ResultPath"] == converting["Parameters"]["Payload.$"] == "$.batch", "it takes the place"
 
 
 def test_an_import_converts_what_has_an_export_and_is_no_descriptor():
     (choice,) = read_definition("import_batch")["States"]["Convert first?"]["Choices"]
     field = choice["Variable"].removeprefix("$.batch.")
-    assert (field in batches.CONVERSION_FIELDS, choice["IsPresent"]) == (True, True)
-    assert field not in {field.name for field in dataclasses.fields(batches.Batch)}
+    assert (field in conversion.CONVERSION_FIELDS, choice["IsPresent"]) == (True, True)
+    assert field not in {field.name for field in dataclasses.fields(batch.Batch)}
 
 
 def test_a_backfill_hands_an_import_all_that_it_takes_to_convert():
     states = dict(list_states("backfill_table"))
     given = {name.removesuffix(".$") for name in states["Backfill batches"]["ItemSelector"]}
     assert states["Import batch"]["Parameters"]["Input"]["batch.$"] == "$"
-    assert given == batches.CONVERSION_FIELDS.keys()
+    assert given == conversion.CONVERSION_FIELDS.keys()
 
 
 def test_the_reports_know_every_state_before_them():

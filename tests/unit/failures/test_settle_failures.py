@@ -15,6 +15,7 @@ from dynaurora.failures.failed_batches import record_failed_batch
 from dynaurora.failures.failed_records import encode_failed_record
 from dynaurora.failures.list_failures import FailedObject, plan_reprocess
 from dynaurora.failures.notices import Notices
+from tests.support import failure_factories
 from tests.support.factories import click_change, click_item, stream_record
 from tests.support.failed_objects import (
     ARN,
@@ -39,6 +40,7 @@ from tests.support.failed_objects import (
     remake,
     settle,
 )
+from tests.support.failure_factories import CONVERSION
 from tests.support.fakes import InMemoryObjects, etag_of
 
 # Settling records

@@ -29,19 +29,9 @@ from dynaurora.target.check_target import CONNECTION, NO, SECRET, YES, Finding
 from tests.events import load_event
 from tests.support.csv_reader import read_line
 from tests.support.factories import click, click_change, firehose_record
+from tests.support.failure_factories import CONVERSION
 from tests.support.fakes import InMemoryObjects, etag_of
 from tests.support.functions import IDS, Context, check_ids, metrics_of
-from tests.support.csv_reader import read_line
-from tests.support.factories import click
-from tests.support.factories import click_change
-from tests.support.factories import firehose_record
-from tests.support.failure_factories import CONVERSION
-from tests.support.fakes import InMemoryObjects
-from tests.support.fakes import etag_of
-from tests.support.functions import IDS
-from tests.support.functions import Context
-from tests.support.functions import check_ids
-from tests.support.functions import metrics_of
 
 DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
 FUNCTIONS = {

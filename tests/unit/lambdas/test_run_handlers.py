@@ -13,15 +13,8 @@ import pytest
 from dynaurora import keys
 from dynaurora.aws.executions import Step
 from dynaurora.batches.batch import Batch
+from dynaurora.batches.conversion import CONVERSION_FIELDS
 from dynaurora.dynamodb.source import SourceState
-from dynaurora.errors import InvalidExportError, InvalidRunError, NotReadyError, RunConflictError, SweepRefusedError
-from dynaurora.exports.plan import Plan
-from dynaurora.exports.reconcile_run import Totals
-from dynaurora.failures.failed_records import decode_failed_record
-from dynaurora.failures.notices import Notices
-from dynaurora.mappings.mapping import load_mapping
-from dynaurora.batches.batch import CONVERSION_FIELDS
-from dynaurora.batches.batch import Batch
 from dynaurora.errors import (
     InvalidBatchError,
     InvalidExportError,
@@ -30,9 +23,11 @@ from dynaurora.errors import (
     RunConflictError,
     SweepRefusedError,
 )
+from dynaurora.exports.plan import Plan
+from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures.failed_records import decode_failed_record
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.failures.notices import Notices
+from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import logger
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from tests.support.export_factory import BUCKET, Export
@@ -46,21 +41,9 @@ from tests.support.factories import (
     run_input,
     run_request,
 )
-from tests.support.failure_factories import BAD, FIREHOSE_KEY, GOOD, failed_lines, failed_record
+from tests.support.failure_factories import BAD, CONVERSION, FIREHOSE_KEY, GOOD, failed_lines, failed_record
 from tests.support.fakes import InMemoryExecutions, InMemoryObjects
 from tests.support.functions import ENVIRONMENT, Context, check_ids, metrics_of
-from tests.support.failure_factories import BAD
-from tests.support.failure_factories import CONVERSION
-from tests.support.failure_factories import FIREHOSE_KEY
-from tests.support.failure_factories import GOOD
-from tests.support.failure_factories import failed_lines
-from tests.support.failure_factories import failed_record
-from tests.support.fakes import InMemoryExecutions
-from tests.support.fakes import InMemoryObjects
-from tests.support.functions import ENVIRONMENT
-from tests.support.functions import Context
-from tests.support.functions import check_ids
-from tests.support.functions import metrics_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
