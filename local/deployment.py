@@ -42,8 +42,8 @@ MAPPING: Final = "web_analytics"
 TEMPLATE: Final = PROJECT / "infra" / "template.yaml"
 ARTIFACTS_BUCKET: Final = "dynaurora-artifacts"
 SECRET_NAME: Final = "dynaurora/administrator"  # noqa: S105  # a name, no secret
-LOADERS: Final = r"dynaurora\_" + "_" * 12
-"""The names that infra/target.yaml gives to loaders, as LIKE takes them: twelve digits of a stack's id."""
+LOADERS: Final = r"dynaurora\_" + "_" * 20
+"""The names that infra/target.yaml gives to loaders, as LIKE takes them: twenty digits of a stack's id."""
 BUFFER_SECONDS: Final = "1"
 """Firehose's intervals on this machine: a person watches, and there is nobody to pay for small files."""
 WAIT_SECONDS: Final = 1

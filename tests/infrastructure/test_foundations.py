@@ -1,11 +1,16 @@
 """House rules of what stacks share: the network, the database, the bucket's key; and of the target in it."""
 
+import json
+import re
+import uuid
+
 import pytest
 
 from dynaurora.aurora import LOAD_ROLE
 from dynaurora.custom_resources import ANSWER_SECONDS, ATTEMPTS, FIRST_PAUSE_SECONDS, PUT_SECONDS
 from dynaurora.users import LOADER_PRIVILEGES
 from tests.infrastructure.deployment import find_references, get_resource, list_resources, read_template
+from tests.infrastructure.resolving import PSEUDO, Stack
 
 ENDPOINTS = list_resources("AWS::EC2::VPCEndpoint")
 INSTANCES = list_resources("AWS::RDS::DBInstance")
@@ -213,8 +218,21 @@ def test_changes_are_not_read_before_there_is_a_target():
 
 def test_a_loader_is_one_stacks_and_may_do_no_more_than_import():
     secret = get_resource("LoaderSecret").properties["GenerateSecretString"]
-    assert find_references(secret["SecretStringTemplate"]) == ["Id", "AWS::StackId"]
+    assert set(find_references(secret["SecretStringTemplate"])) >= {"AWS::StackId"}
     assert secret["GenerateStringKey"] == "password"
     assert secret["PasswordLength"] >= 32
     assert LOADER_PRIVILEGES.split(", ") == ["SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES"]
     assert LOAD_ROLE.endswith("AWS_LOAD_S3_ACCESS")
+
+
+def test_stacks_that_one_machine_made_in_one_second_have_loaders_of_their_own(monkeypatch):
+    """CloudFormation's stack ids end in a UUID of version 1, whose last part is the machine's."""
+    template = get_resource("LoaderSecret").properties["GenerateSecretString"]["SecretStringTemplate"]
+    users = set()
+    for number in range(100):
+        stack_id = uuid.uuid1(node=0x0A1B2C3D4E5F, clock_seq=number // 50)
+        monkeypatch.setitem(PSEUDO, "AWS::StackId", f"arn:aws:cloudformation:eu-west-1:123456789012:stack/s/{stack_id}")
+        users.add(json.loads(Stack("target").resolve(template))["username"])
+    assert len(users) == 100
+    assert all(re.fullmatch(r"dynaurora_[0-9a-f]{20}", user) for user in users)
+    assert max(map(len, users)) <= 32, "characters that MySQL's user names may have (MySQL 8.0, Account Names)"

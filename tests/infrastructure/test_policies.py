@@ -206,7 +206,7 @@ def test_a_service_takes_a_role_for_its_own_resource_only(role):
 
 @pytest.mark.parametrize("machine", list_resources(STATE_MACHINE), ids=str)
 def test_step_functions_takes_a_role_for_the_children_of_distributed_maps_too(machine):
-    """They are executions of `stateMachine:NAME/LABEL` (API reference of StartExecution, "qualified state machine ARN")."""
+    """They are executions of `stateMachine:NAME/LABEL`, a qualified ARN (API reference of StartExecution)."""
     role = get_resource(machine.properties["Role"]["Fn::GetAtt"][0])
     (statement,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
     trusted = [source["Fn::Sub"] for source in as_list(statement["Condition"]["ArnLike"]["aws:SourceArn"])]
