@@ -46,6 +46,7 @@ def install_behaviours() -> None:
     _check_version()
     try:
         from local.emulator import (
+            account_limits,
             alarms,
             authorization,
             change_log,
@@ -78,6 +79,7 @@ def install_behaviours() -> None:
     for behaviour in (
         authorization,
         lambda_runtime,
+        account_limits,
         embedded_metrics,
         alarms,
         stream_records,

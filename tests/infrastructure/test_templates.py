@@ -172,7 +172,7 @@ def test_the_table_has_a_stream_recovery_and_encryption():
     assert table.properties["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     assert table.properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table.properties["SSESpecification"] == {"SSEEnabled": True}
-    assert table.attributes["DeletionPolicy"] == table.attributes["UpdateReplacePolicy"] == "Retain"
+    assert table.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 def test_the_table_to_create_is_the_reference_mappings():
@@ -227,7 +227,7 @@ def test_the_bucket_is_private_encrypted_versioned_and_tells_eventbridge():
     assert bucket.properties["BucketEncryption"]
     notification = bucket.properties["NotificationConfiguration"]
     assert notification["EventBridgeConfiguration"] == {"EventBridgeEnabled": True}
-    assert bucket.attributes["DeletionPolicy"] == bucket.attributes["UpdateReplacePolicy"] == "Retain"
+    assert bucket.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 def list_expiries():

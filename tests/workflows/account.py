@@ -20,6 +20,7 @@ PARAMETERS = {
     "BufferSeconds": "1",
     "TransformBufferSeconds": "1",
     "ImportConcurrency": "3",
+    "ReserveImportConcurrency": "yes",
 }
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 """A package without functions: what is deployed here is looked at, not run."""
