@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
@@ -10,6 +10,9 @@ from dynaurora import aws
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+EXECUTIONS_PAGE: Final = 1000
+"""The most that ListExecutions answers at once; unasked, it answers a hundred."""
 
 
 class StepFunctionsExecutions:
@@ -32,6 +35,8 @@ class StepFunctionsExecutions:
             pages = (
                 aws.client("stepfunctions")
                 .get_paginator("list_executions")
-                .paginate(stateMachineArn=machine_arn, statusFilter="RUNNING")
+                .paginate(
+                    stateMachineArn=machine_arn, statusFilter="RUNNING", PaginationConfig={"PageSize": EXECUTIONS_PAGE}
+                )
             )
             return sum(execution["startDate"] < before for page in pages for execution in page["executions"])
