@@ -20,7 +20,7 @@ from dynaurora.failed_batches import record_failed_batch
 from dynaurora.failed_records import FailedRecord, decode_failed_record, encode_failed_record
 from dynaurora.mapping import load_mapping
 from dynaurora.notices import Notices
-from dynaurora.reprocessing import Place, Remaker, Settler, Source, list_failures, plan_reprocess
+from dynaurora.reprocessing import Place, Remaker, Settler, Source, is_anything_failed, list_failures, plan_reprocess
 from dynaurora.rows import RowMapper
 from tests.unit.csv_reader import read_line
 from tests.unit.factories import EXPIRED, click_change, click_item, column, make_mapping, stream_record
@@ -209,6 +209,26 @@ def at(monkeypatch):
 
     set_time(NOW)
     return set_time
+
+
+@pytest.mark.parametrize(
+    ("key", "anything"),
+    [
+        (FIREHOSE_KEY, True),
+        (UNFORWARDED_KEY, True),
+        (keys.failed_batch(MAPPING, "0f1e"), True),
+        (LANDED_KEY, True),
+        (keys.parked(MAPPING, FIREHOSE_KEY), False),
+        (keys.processed_prefix("another") + "2026/11/23/08/changes-1", False),
+        (None, False),
+    ],
+)
+def test_a_look_sees_whatever_a_run_would_take_up(at, key, anything):
+    store = InMemoryObjects()
+    if key is not None:
+        put(store, key, b"{}\n")
+    assert is_anything_failed(PLACE, store) is anything
+    assert bool(list(plan_reprocess(PLACE, store, prefix=None, parked=False))) is anything
 
 
 def list_unstarted(store, prefix=None):

@@ -3,16 +3,17 @@
 MockConfigFile.json says what each task answers in each case, in AWS Step Functions Local's format; cases.json says what
 must come of it:
 
-    {"<machine>": {"input": {...}, "objects": {"<key>": ...},
+    {"<machine>": {"input": {...}, "inputs": {"<name>": {...}}, "objects": {"<key>": ...},
                    "cases": {"<case>": {"status": "SUCCEEDED", "states": [...], "attempts": {...},
                                         "maps": {"<map>": "succeeded"}, "children": [...],
                                         "output": {...}  or  "error": "...", "cause": ...}}}}
 
 `states` are the states entered, in order; `attempts` counts how often a task was tried, if more than once. A `cause`
 that is an object stands for text that holds it as JSON, which engines space differently. `objects` are in the bucket
-"landing", for the item readers of maps; `children` are the executions that maps started, in order. A case with
-`stopped_in` is stopped once it has entered that state. In one with `late`, a map misses the object `key` when it first
-reads its items; after that it is there, like another object.
+"landing", for the item readers of maps; `children` are the executions that maps started, in order. A case with `given`
+is started with the input of that name, others with `input`. One with `stopped_in` is stopped once it has entered that
+state. In one with `late`, a map misses the object `key` when it first reads its items; after that it is there, like
+another object.
 
 The first response of a mocked task is for its first try in an execution, whether the state was entered once or more
 often; a child of a map is an execution of its own.
@@ -56,7 +57,7 @@ class Case:
     @property
     def expected(self) -> dict[str, Any]:
         """What must come of it."""
-        return {name: value for name, value in self._entry.items() if name not in {"stopped_in", "late"}}
+        return {name: value for name, value in self._entry.items() if name not in {"given", "stopped_in", "late"}}
 
     @property
     def stopped_in(self) -> str | None:
@@ -76,7 +77,8 @@ class Case:
 
     @property
     def input(self) -> str:
-        return json.dumps(read_cases()[self.machine]["input"])
+        table, given = read_cases()[self.machine], self._entry.get("given")
+        return json.dumps(table["inputs"][given] if given else table["input"])
 
     @property
     def _entry(self) -> dict[str, Any]:
