@@ -161,6 +161,7 @@ def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str, stream_ar
         "DatabasePort": str(endpoint.port),
         "DatabaseAdminSecretArn": secret_arn,
         "DatabaseCa": endpoint.ca_pem,
+        "ReserveImportConcurrency": "yes",  # the account of this machine has it
         "BufferSeconds": BUFFER_SECONDS,
         "TransformBufferSeconds": BUFFER_SECONDS,
         "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
