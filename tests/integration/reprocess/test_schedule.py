@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
+from backfill.kinds import REPROCESS
+from backfill.naming import make_run_id
 from dynaurora.runs import RUNS
 from tests.integration.backfill.deployed import Deployed
 from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses
@@ -37,8 +39,8 @@ def test_an_empty_schedule_opens_no_run_and_calls_no_function_of_the_network(rep
     assert list_states(deployed, execution) == entered
     assert count_runs(deployed) == before
     listed = CliRunner().invoke(main, ["reprocess", "list", "--json"])
-    kept = deployed.query(f"SELECT run FROM {deployed.name_table(RUNS)} WHERE kind = 'reprocess'")
-    assert {found["run"] for found in json.loads(listed.stdout)} == {run for (run,) in kept}
+    started = deployed.describe_execution(execution)["startDate"]
+    assert make_run_id(REPROCESS, started) not in {found["run"] for found in json.loads(listed.stdout)}
     assert "without counts" not in listed.stderr
     status = CliRunner().invoke(main, ["reprocess", "status"])
     assert execution not in status.output, "it was no run"
