@@ -2,6 +2,7 @@
 
 import pytest
 
+from backfill.diagnosis import diagnose_cluster
 from tests.integration.deployment.conftest import LIMIT, NewAccount
 from tests.unit.factories import click, click_item
 from tests.workflows.account import wait_until
@@ -45,6 +46,11 @@ def test_a_target_that_cannot_be_prepared_is_rolled_back_and_the_second_deployme
     left = list_left(account)
     assert left["tables"] == {TABLE}
     assert len(left["clusters"]) == 1
+
+    rds, (cluster,) = account.client("rds"), left["clusters"]
+    assert [finding.state for finding in diagnose_cluster(rds, cluster)] == ["warning"]
+    rds.modify_db_cluster(DBClusterIdentifier=cluster, DeletionProtection=True)
+    assert [finding.state for finding in diagnose_cluster(rds, cluster)] == ["yes"]
 
     account.client("dynamodb").put_item(TableName=TABLE, Item=click_item(click(Hits=7), "first"))
     assert wait_until(lambda: account.execute("SELECT page_id, hits FROM Demo.WebAnalytics")) == (("first", 7),)
