@@ -61,7 +61,7 @@ REPROCESS: Final = Kind(
     unit="entry",
     units="entries",
     done="settled",
-    ends=frozenset({"Failures reprocessed", "Reprocess failed", "Reprocess skipped"}),
+    ends=frozenset({"Failures reprocessed", "Reprocess failed", "Reprocess skipped", "Nothing reprocessed"}),
 )
 
 

@@ -19,6 +19,7 @@ from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plots import draw_lines
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
+from dynaurora.failures.list_failures import LOOKED_BACK, MOST_LOOKED_AT, OVERDUE
 from dynaurora.runs.costs import (
     PRICES,
     READS_OF_A_BATCH,
@@ -45,6 +46,7 @@ FULL_PROCESSOR_MB = 1769
 """Memory at which a function has one processor (AWS Lambda Developer Guide, "Configure Lambda function memory")."""
 CHANGES_OF_A_SHARD = 1000
 """Writes per second that one partition of a table takes, of up to 1 KB (DynamoDB Developer Guide, partition limits)."""
+HOURS_OF_A_MONTH = 730
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,20 @@ class Assumptions:
     transform_memory_mb: int = 1024
     convert_memory_mb: int = FULL_PROCESSOR_MB
     import_memory_mb: int = 256
+    list_memory_mb: int = 512
+    health_memory_mb: int = 256
+    looks_of_an_hour: float = 1
+    """For failures, and for batches that no import was started for: `ReprocessSchedule`."""
+    look_lists: int = 6
+    """S3's lists for a look that finds nothing: three prefixes of failures, two of failed batches, and the batches."""
+    look_transitions: int = 5
+    """Of such a look: the start, two choices, the task and the end."""
+    checks_of_an_hour: float = 12
+    """Of a deployment's health."""
+    check_lists: int = 5
+    """S3's lists for one: the prefixes of what failed and of what is parked."""
+    check_calls: int = 5
+    """Other calls of one: the table, its recovery, its stream's mapping, and Step Functions."""
     call_seconds: float = 0.05
     """Of a call of an AWS service by a function."""
     import_calls: int = 9
@@ -83,6 +99,7 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
     transforms = MILLION / max(1, in_transform)
     batches = MILLION / max(1, min(assumed.buffer_bytes / figures.row_bytes, rate * assumed.buffer_seconds))
     invocations = forwards + transforms + batches
+    looked_at = count_looks(batches / MILLION * rate * 3600, assumed)
     forward_seconds = forwards * assumed.call_seconds + cpu(figures.forward_cpu_us, assumed.forward_memory_mb)
     transform_seconds = cpu(figures.transform_cpu_us, assumed.transform_memory_mb)
     import_seconds = batches * assumed.import_calls * assumed.call_seconds
@@ -95,12 +112,37 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
         "Lambda requests": invocations,
         "Step Functions": batches * TRANSITIONS_OF_AN_IMPORT,
         "S3 writes": batches * 3,
-        "S3 reads": batches * READS_OF_A_BATCH,
+        "S3 reads": batches * (READS_OF_A_BATCH + looked_at),
         "EventBridge": batches,
         "Secrets Manager": batches,
         "Aurora I/O": MILLION * (figures.redo_bytes_existing / AURORA_WRITE + assumed.page_reads_of_a_row),
         "CloudWatch Logs": invocations * assumed.log_bytes / 1e9,
         "X-Ray": invocations * assumed.traced_share,
+    }
+
+
+def count_looks(batches_of_an_hour: float, assumed: Assumptions) -> float:
+    """Return how often the tags of a streamed batch are read by looks for unstarted ones, as far as they go back."""
+    hours = (LOOKED_BACK - OVERDUE).total_seconds() / 3600
+    return assumed.looks_of_an_hour * min(hours, MOST_LOOKED_AT / batches_of_an_hour)
+
+
+def cost_rest(assumed: Assumptions) -> dict[str, float]:
+    """Return the quantities of what a table uses in a month in which nothing is written to it and nothing fails.
+
+    Aurora is not among them, for nothing connects to it: it pauses. Nor is what is there all the time.
+    """
+    looks, checks = (HOURS_OF_A_MONTH * each for each in (assumed.looks_of_an_hour, assumed.checks_of_an_hour))
+    look_seconds = looks * assumed.look_lists * assumed.call_seconds
+    check_seconds = checks * (assumed.check_lists + assumed.check_calls) * assumed.call_seconds
+    return {
+        "S3 writes": looks * assumed.look_lists + checks * assumed.check_lists,  # lists are billed as writes are
+        "Step Functions": looks * assumed.look_transitions,
+        "Lambda requests": looks + checks,
+        "Lambda compute": gigabytes(assumed.list_memory_mb) * look_seconds
+        + gigabytes(assumed.health_memory_mb) * check_seconds,
+        "CloudWatch Logs": (looks + checks) * assumed.log_bytes / 1e9,
+        "X-Ray": (looks + checks) * assumed.traced_share,
     }
 
 
@@ -156,6 +198,7 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
             "a million items, of a table of so many",
             {f"{items:,}": cost_backfill(items, assumed) for items in (10_000, MILLION, 10**9)},
         ),
+        "rest": _by_column("a month", {"a table at rest": cost_rest(assumed)}),
         "reads": to_table(
             ("where no key is in Aurora's memory", "a million, dollars"),
             [

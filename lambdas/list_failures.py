@@ -1,4 +1,4 @@
-"""List failures: what is kept as failed → what a run takes up."""
+"""List failures: what is kept as failed → what a run takes up, or merely whether there is anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import S3Objects
-from dynaurora.failures.list_failures import Place, plan_reprocess
+from dynaurora.failures.list_failures import Place, is_anything_failed, plan_reprocess
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ListFailuresSettings
 
@@ -21,8 +21,11 @@ place = Place(settings.landing_bucket, settings.mapping, settings.source_table)
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Write the list of the failures to take up and return what it comes to."""
-    run, options, store = event["input"]["run"], event["input"]["options"], S3Objects()
+    """Write the list of the failures to take up and return what it comes to; before a run, only look for some."""
+    store = S3Objects()
+    if "look" in event:
+        return {"anything": is_anything_failed(place, store)}
+    run, options = event["input"]["run"], event["input"]["options"]
     identify(run=run)
     entries = list(plan_reprocess(place, store, prefix=options["prefix"], parked=options["include_parked"]))
     key = keys.reprocess_plan(settings.mapping, run)

@@ -40,8 +40,8 @@ MAPPING: Final = "web_analytics"
 TEMPLATE: Final = PROJECT / "infra" / "template.yaml"
 ARTIFACTS_BUCKET: Final = "dynaurora-artifacts"
 SECRET_NAME: Final = "dynaurora/administrator"  # noqa: S105  # a name, no secret
-LOADERS: Final = r"dynaurora\_" + "_" * 12
-"""The names that infra/target.yaml gives to loaders, as LIKE takes them: twelve digits of a stack's id."""
+LOADERS: Final = r"dynaurora\_" + "_" * 20
+"""The names that infra/target.yaml gives to loaders, as LIKE takes them: twenty digits of a stack's id."""
 BUFFER_SECONDS: Final = "1"
 """Firehose's intervals on this machine: a person watches, and there is nobody to pay for small files."""
 WAIT_SECONDS: Final = 1
@@ -159,6 +159,7 @@ def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str, stream_ar
         "DatabasePort": str(endpoint.port),
         "DatabaseAdminSecretArn": secret_arn,
         "DatabaseCa": endpoint.ca_pem,
+        "ReserveImportConcurrency": "yes",  # the account of this machine has it
         "BufferSeconds": BUFFER_SECONDS,
         "TransformBufferSeconds": BUFFER_SECONDS,
         "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",

@@ -10,11 +10,13 @@ import boto3
 import click
 
 from backfill.commands.options import json_option, stack_option
+from backfill.deployment.account import ENGINE_VERSION, Plan, diagnose_account
 from backfill.deployment.aws_errors import explained_errors
-from backfill.deployment.clients import connect, connect_functions, connect_topics
+from backfill.deployment.clients import connect, connect_functions, connect_to, connect_topics
 from backfill.deployment.deployments import choose_deployment, find_deployments
 from backfill.deployment.diagnosis import (
     diagnose_bucket,
+    diagnose_cluster,
     diagnose_people,
     diagnose_reader,
     diagnose_stack,
@@ -40,33 +42,63 @@ Examples:
   dynaurora doctor                                    the stack that is deployed
   dynaurora doctor web_analytics --json
   dynaurora doctor web_analytics --table clicks       a table that no stack replicates yet
+  dynaurora doctor --account                          an account that is to be deployed to
 
 \b
 It needs cloudformation:DescribeStacks; dynamodb:DescribeTable and DescribeContinuousBackups;
 lambda:GetEventSourceMapping, and lambda:InvokeFunction of check-target; sns:ListSubscriptionsByTopic;
 of the landing bucket s3:GetBucketNotification, GetBucketVersioning, GetBucketPublicAccessBlock and
-GetLifecycleConfiguration. What it may not see it says it does not know.
+GetLifecycleConfiguration; and rds:DescribeDBClusters. With --account: sts:GetCallerIdentity; lambda:GetAccountSettings;
+rds:DescribeDBEngineVersions and DescribeOrderableDBInstanceOptions; ec2:DescribeAvailabilityZones and
+DescribeVpcEndpointServices; iam:SimulatePrincipalPolicy and GetRole; and dynamodb:DescribeTable. What it may not see it
+says it does not know.
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("mapping", required=False)
 @click.option("--table", metavar="TABLE", help="Look only at this table, which MAPPING is to replicate.")
+@click.option(
+    "--account", "of_account", is_flag=True, help="Look at the account and Region that are to be deployed to."
+)
+@click.option("--engine-version", metavar="V", help="With --account: DatabaseEngineVersion, if it is to be given.")
+@click.option("--zones", metavar="A,B", help="With --account: NetworkZones, if they are to be given.")
+@click.option(
+    "--reserve", type=click.IntRange(1, 1000), metavar="N", help="With --account: ImportConcurrency, if it is reserved."
+)
 @stack_option
 @json_option
-def doctor(mapping: str | None, table: str | None, stack: str | None, as_json: bool) -> None:
+def doctor(
+    mapping: str | None,
+    table: str | None,
+    of_account: bool,
+    engine_version: str | None,
+    zones: str | None,
+    reserve: int | None,
+    stack: str | None,
+    as_json: bool,
+) -> None:
     """Check what the replication of MAPPING needs, and say of everything that is missing what to do.
 
     The table's recovery, its stream and what reads it; the landing bucket; who is told of failures; and from within the
     stack's network the loader's secret, its connection, tables, rights, and a load of one line from S3. Nothing is
     changed. With "!" replication works, and something is wrong all the same.
 
+    With --account, before anything is made: Lambda's limit, and how many invocations a deployment needs at once; the
+    version of Aurora and the zones of the Region; the rights of who deploys; and that no table has the name of --table.
+
     Exit status 0 where everything is there, 1 where something is missing or cannot be seen, 2 for wrong use.
     """
     with explained_errors():
         if region := os.environ.get("AWS_REGION"):
             boto3.setup_default_session(region_name=region)
-        subject, findings = examine_table(mapping, table, stack) if table else examine_stack(mapping, stack)
+        plan = read_plan(engine_version, zones, reserve, table)
+        if of_account:
+            subject, findings = examine_account(mapping, stack, plan)
+        elif engine_version or zones or reserve:
+            raise WrongUseError("--engine-version, --zones and --reserve go with --account.")
+        else:
+            subject, findings = examine_table(mapping, table, stack) if table else examine_stack(mapping, stack)
     is_healthy = all(finding.state in {YES, WARNING} for finding in findings)
     if as_json:
         print_json({**subject, "healthy": is_healthy, "findings": [asdict(finding) for finding in findings]})
@@ -74,6 +106,21 @@ def doctor(mapping: str | None, table: str | None, stack: str | None, as_json: b
         print_findings(findings)
     if not is_healthy:
         raise SystemExit(1)
+
+
+def read_plan(engine_version: str | None, zones: str | None, reserve: int | None, table: str | None) -> Plan:
+    """Return what is going to be deployed."""
+    named = tuple(zones.split(",")) if zones else ()
+    return Plan(engine_version or ENGINE_VERSION, named, reserve or 0, table)
+
+
+def examine_account(mapping: str | None, stack: str | None, plan: Plan) -> tuple[Subject, list[Finding]]:
+    """Return what is found of an account that nothing is deployed to yet."""
+    if mapping is not None or stack is not None:
+        raise WrongUseError(
+            "--account looks at what is there before a stack is: it goes without a mapping and a stack."
+        )
+    return {"stack": None, "mapping": None, "table": plan.table}, list(diagnose_account(connect_to, plan))
 
 
 def examine_table(mapping: str | None, table: str, stack: str | None) -> tuple[Subject, list[Finding]]:
@@ -101,6 +148,8 @@ def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
     yield from diagnose_reader(source)
     yield from diagnose_bucket(clients.s3, deployment.bucket, deployment.mapping)
     yield from diagnose_people(connect_topics(), deployment.failures_topic)
+    if deployment.cluster:
+        yield from diagnose_cluster(connect_to("rds"), deployment.cluster)
     yield from diagnose_target(connect_functions(), deployment)
 
 

@@ -13,6 +13,7 @@ from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import find_deployments, require_any
 from backfill.kinds import BACKFILL
+from backfill.runs.executions import LISTED_MOST as EXECUTIONS_LISTED
 from backfill.runs.executions import Execution, choose_standing, describe_execution, list_executions
 from backfill.runs.recorded import Row, RowsUnknownError, describe_runs
 from backfill.runs.run_ids import find_run_id, read_run
@@ -125,9 +126,12 @@ def print_runs(kind: Kind, limit: int, stack: str | None, *, as_json: bool) -> N
 def list_runs(clients: Clients, kind: Kind, deployment: Deployment, limit: int) -> list[ListedRun]:
     """Return the runs of a deployment; without their counts where the database does not answer, which is told."""
     rows = read_rows(clients, kind, deployment)
-    executions = list_executions(clients.states, deployment.machine_arn(kind))
-    described = (describe_listed(clients, kind, deployment, execution, rows or ()) for execution in executions)
-    listed = merge_runs(deployment, take_runs(described, limit), rows or ())
+    most = EXECUTIONS_LISTED if rows is not None else LISTED_MOST
+    executions = list_executions(clients.states, deployment.machine_arn(kind), most)
+    of_runs = (execution for execution in executions if not is_without_run(kind, deployment, execution, rows))
+    described = (describe_listed(clients, kind, deployment, execution, rows or ()) for execution in of_runs)
+    begun = ((run, execution) for run, execution in described if not execution.found_nothing)
+    listed = merge_runs(deployment, take_runs(begun, limit), rows or ())
     uncounted = sum(run.state == runs.SUCCEEDED and run.rows is None for run in listed)
     if uncounted and rows is not None:
         say(f"{format_count(uncounted, 'run')} of {deployment.stack} without counts: only of the newest are they told.")
@@ -141,6 +145,19 @@ def read_rows(clients: Clients, kind: Kind, deployment: Deployment) -> list[Row]
     except RowsUnknownError as error:
         say(f"The rows of {deployment.stack} are missing: {error}")
         return None
+
+
+def is_without_run(kind: Kind, deployment: Deployment, execution: Execution, rows: Sequence[Row] | None) -> bool:
+    """Tell of an execution that was only listed whether it opened no run: one by the clock that had nothing to do.
+
+    It succeeded, is not named after a run, and has no row among the newest. Not known where there are no rows to tell.
+    """
+    if kind is BACKFILL or rows is None or execution.state != runs.SUCCEEDED:
+        return False
+    begun = [started for row in rows if (started := parse_iso(row["started_at"]))]
+    is_covered = len(rows) < runs.MAX_LISTED or execution.started_at > min(begun)
+    is_known = read_run(execution.name, deployment.mapping) or any(row["execution"] == execution.arn for row in rows)
+    return is_covered and not is_known
 
 
 def describe_listed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import click
@@ -58,6 +58,12 @@ def connect_functions(seconds: float = CHECK_SECONDS) -> LambdaClient:
 def connect_topics() -> SNSClient:
     """Return a client of the topics that people are told on."""
     return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("sns", config=CONFIG)
+
+
+def connect_to(service: str) -> Any:
+    """Return a client of a service that is asked a question or two."""
+    session: Any = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    return session.client(service, config=CONFIG)
 
 
 def connect() -> Clients:

@@ -34,6 +34,7 @@ VERSIONS: Final = "the bucket's versions"
 PRIVATE: Final = "the bucket's privacy"
 EXPIRY: Final = "what failed is kept"
 PEOPLE: Final = "who is told of failures"
+PROTECTION: Final = "the cluster's protection"
 STEADY: Final = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 
 
@@ -205,6 +206,23 @@ def diagnose_people(sns: SNSClient, topic_arn: str) -> Iterator[Finding]:
             )
 
     return make_finding(PEOPLE, look, problem_is=WARNING)
+
+
+# The cluster
+
+
+def diagnose_cluster(rds: Any, cluster: str) -> Iterator[Finding]:
+    """Yield whether the cluster that the stack made refuses to be deleted."""
+
+    def look() -> Iterator[tuple[str, str]]:
+        (found,) = rds.describe_db_clusters(DBClusterIdentifier=cluster)["DBClusters"]
+        if not found.get("DeletionProtection"):
+            yield (
+                f"{cluster} can be deleted, with the stack too, of which a snapshot is kept",
+                "Protect it, now that it is there: deploy again with DatabaseDeletionProtection=true.",
+            )
+
+    return make_finding(PROTECTION, look, problem_is=WARNING)
 
 
 # The target

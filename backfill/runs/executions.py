@@ -75,6 +75,11 @@ class Execution:
         return self.refusal is not None or (self.status == "FAILED" and self.error in REFUSALS)
 
     @property
+    def found_nothing(self) -> bool:
+        """Whether it opened no run, since nothing had failed; known of one that was described."""
+        return self.output.get("look") == {"anything": False}
+
+    @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self.state == runs.RUNNING

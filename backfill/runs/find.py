@@ -86,10 +86,12 @@ def find_newest(clients: Clients, kind: Kind, deployments: Sequence[Deployment])
 
 
 def find_newest_execution(clients: Clients, machine_arn: str) -> Execution | None:
-    """Return the execution that was started last; one that was refused only where all were."""
+    """Return the execution of a run that was started last; one that was refused only where all were."""
     refused = None
     for listed in list_executions(clients.states, machine_arn, NEWEST_READ):
         execution = describe_execution(clients.states, listed.arn) or listed
+        if execution.found_nothing:
+            continue
         if not execution.was_refused:
             return execution
         refused = refused or execution

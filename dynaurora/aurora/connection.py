@@ -11,12 +11,14 @@ import re
 import ssl
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymysql
 import pymysql.cursors
 
+from dynaurora.aurora.authorities import find_regions, region_of_host
 from dynaurora.errors import (
     CertificateError,
     ConnectionLostError,
@@ -210,11 +212,20 @@ def connect(endpoint: Endpoint, credentials: Credentials, *, load_from_s3: bool 
 def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
     if not endpoint.ca_pem and not RDS_BUNDLE.exists():
         raise InvalidSettingsError("DATABASE_CA is empty and this package has no bundle of Amazon RDS's authorities.")
+    pem = endpoint.ca_pem or RDS_BUNDLE.read_text("ascii")
+    region = region_of_host(endpoint.host)
     try:
-        pem = endpoint.ca_pem or RDS_BUNDLE.read_text("ascii")
+        if not endpoint.ca_pem and region and region not in _regions_of(pem):
+            raise CertificateError(
+                f"This package has no root of Amazon RDS for {region}. Build it with AWS's own bundle, which has it:"
+                f" make package ARGS='--region {region}'."
+            )
         return ssl.create_default_context(cadata=pem)
     except ssl.SSLError as error:
         raise CertificateError(f"DATABASE_CA is not a certificate in PEM: {error}.") from error
+
+
+_regions_of = cache(find_regions)
 
 
 @contextmanager

@@ -211,6 +211,12 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
         yield {"number": number, **unstarted_entry(place, listed)}
 
 
+def is_anything_failed(place: Place, store: ObjectStore) -> bool:
+    """Tell whether a run that is asked for nothing in particular would take anything up, and look no further."""
+    kept = (kind for kind, _ in list_failures(place, store, prefix=None, parked=False))
+    return next(kept, None) is not None or next(iter(list_unstarted(place, store)), None) is not None
+
+
 def batch_entry(record: dict[str, Any], source: FailedObject) -> dict[str, Any]:
     """Return the entry of a failed batch, with what import_batch takes; a damaged record has it not."""
     kind = kind_of_batch(record)

@@ -8,6 +8,7 @@ check makes pointless is not done, and said to be unknown.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -32,11 +33,17 @@ UNKNOWN: Final = "unknown"
 
 SECRET: Final = "the loader's secret"  # noqa: S105  # a check, no secret
 CONNECTION: Final = "the loader's connection"
+SERVER_VERSION: Final = "the server's version"
 TRANSPORT: Final = "TLS of others"
 TABLES_AND_VIEW: Final = "tables and view"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
-CHECKS: Final = (SECRET, CONNECTION, TRANSPORT, TABLES_AND_VIEW, RIGHTS, LOADING)
+CHECKS: Final = (SECRET, CONNECTION, SERVER_VERSION, TRANSPORT, TABLES_AND_VIEW, RIGHTS, LOADING)
+
+SUPPORTED: Final = ((3, 5), (8, 4))
+"""Major versions of Aurora MySQL, each with the first minor one that imports work with. 3.05 is the first that loads
+what is encrypted with a key of the account's own (Aurora User Guide, "Loading data ... from text files in an Amazon S3
+bucket"), as the landing bucket is. Version 2 has no roles."""
 
 PREPARE: Final = "deploy the stack again with DatabaseAdminSecretArn, or run `dynaurora prepare MAPPING`"
 REMEDIES: Final = {
@@ -45,6 +52,7 @@ REMEDIES: Final = {
         "Ask again in a minute: a cluster that has paused comes back by then. Otherwise look whether it is available,"
         " whether its security group admits the stack's, and whether the subnets lead to it."
     ),
+    SERVER_VERSION: "Upgrade the cluster to 3.05 or later of Aurora MySQL 3, or to 8.4: docs/deploy.md has the table.",
     TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
     TABLES_AND_VIEW: f"To create or complete them, {PREPARE}.",
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
@@ -128,6 +136,8 @@ def examine_target(target: Target) -> list[Finding]:
 
 def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) -> None:
     """Check what an import needs, from the loader's own connection."""
+    with examination.checking(SERVER_VERSION):
+        check_version(read_aurora_version(aurora))
     with examination.checking(TRANSPORT):
         if not requires_tls(aurora):
             examination.warn(TRANSPORT, "the cluster lets clients in without it, dynaurora's own always use it")
@@ -139,6 +149,24 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
         check_rights(aurora, target.mapping)
     with examination.checking(LOADING):
         try_loading(aurora, target)
+
+
+def read_aurora_version(aurora: Aurora) -> str | None:
+    """Return Aurora's own version, 3.10.6 or 8.4.8 for one; None of a server that is no Aurora."""
+    rows = aurora.query("SHOW GLOBAL VARIABLES LIKE 'aurora\\_version'")
+    return str(rows[0][1]) if rows else None
+
+
+def check_version(version: str | None) -> None:
+    """Raise TargetMismatchError for a version of Aurora MySQL that imports do not work with.
+
+    What is no Aurora is left to the load from S3, which shows whether it can take Aurora's place.
+    """
+    if version is None:
+        return
+    major, minor = (int(part) for part in re.findall("[0-9]+", version)[:2])
+    if not any(major == known and minor >= first for known, first in SUPPORTED):
+        raise TargetMismatchError(f"The cluster is Aurora MySQL {version}.")
 
 
 def requires_tls(aurora: Aurora) -> bool:

@@ -6,6 +6,9 @@ is to manage the administrator's password, the secret has what the file says, wh
 deleted with the cluster (Amazon Aurora User Guide, "Password management with Amazon Aurora and AWS Secrets Manager").
 Every cluster is the same database; nothing of its capacity, its parameters or its networks is true of it.
 
+As RDS does, it refuses a parameter or a value that `cluster_parameters` does not list, a parameter group of another
+family than the engine's version, and the deletion of a cluster that is protected from it, by a stack too.
+
 ``AWS::EC2::SecurityGroupEgress``, which the emulator has not, adds a rule to a security group.
 """
 
@@ -18,6 +21,7 @@ from typing import Any
 from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import provisioners
 
+from local.emulator.cluster_parameters import find_family_problem, find_parameter_problem
 from local.emulator.replacements import Replacements
 from local.emulator.values import read_bool
 
@@ -32,6 +36,11 @@ def install(emulator: Replacements) -> None:
     emulator.require(secretsmanager.__name__, "create_secret_in_process", create)
     emulator.require(secretsmanager.__name__, "delete_secret_in_process", "(secret_id)")
     emulator.require(module, "_ec2_sg_permissions", "(rules)")
+    modify = "_modify_db_cluster_param_group"
+    emulator.require(rds.__name__, "_parameter_member_prefix", "(params, prefix='Parameters')")
+    emulator.require(rds.__name__, "_error", "(code, message, status)")
+    emulator.wrap(rds.__name__, modify, "(p)", _refuse_parameters)
+    emulator.wrap(rds.__name__, "_ACTION_MAP[ModifyDBClusterParameterGroup]", "(p)", _refuse_parameters)
     emulator.wrap(module, f"{cluster}[create]", "(logical_id, props, stack_name)", _lead_to_aurora)
     update = "(physical_id, old_props, new_props, stack_name, logical_id=None)"
     emulator.wrap(module, f"{cluster}[update]", update, _keep_secret)
@@ -42,6 +51,7 @@ def install(emulator: Replacements) -> None:
 
 def _lead_to_aurora(original: Any) -> Any:
     def create(logical_id: str, props: Properties, stack_name: str) -> Provisioned:
+        _check_family(props)
         cluster_id, attributes = original(logical_id, props, stack_name)
         file = Path(os.environ.get("DYNAURORA_AURORA", ""))
         if not file.is_file():
@@ -68,12 +78,41 @@ def _keep_secret(original: Any) -> Any:
 
 def _delete_secret(original: Any) -> Any:
     def delete(physical_id: str, props: Properties) -> None:
-        secret = (rds._clusters.get(physical_id) or {}).get("MasterUserSecret")
+        cluster = rds._clusters.get(physical_id) or {}
+        if cluster.get("DeletionProtection"):
+            raise ValueError(
+                "Cannot delete protected Cluster, please disable deletion protection and try again. "
+                "(Service: Rds, Status Code: 400)"
+            )
+        secret = cluster.get("MasterUserSecret")
         original(physical_id, props)
         if secret:
             secretsmanager.delete_secret_in_process(secret["SecretArn"])
 
     return delete
+
+
+def _check_family(props: Properties) -> None:
+    """Raise ValueError where the cluster's parameter group is of another family than its engine's version."""
+    name = props.get("DBClusterParameterGroupName")
+    if name and props.get("Engine") == "aurora-mysql":
+        family = rds._db_cluster_param_groups[name]["DBParameterGroupFamily"]
+        if problem := find_family_problem(props["EngineVersion"], name, family):
+            raise ValueError(f"{problem} (Service: Rds, Status Code: 400, InvalidParameterCombination)")
+
+
+def _refuse_parameters(original: Any) -> Any:
+    def modify(p: Properties) -> Any:
+        prefix, number = rds._parameter_member_prefix(p), 1
+        group = rds._db_cluster_param_groups.get(rds._p(p, "DBClusterParameterGroupName")) or {}
+        is_ours = str(group.get("DBParameterGroupFamily")).startswith("aurora-mysql")
+        while is_ours and (name := rds._p(p, f"{prefix}.{number}.ParameterName")):
+            if problem := find_parameter_problem(name, str(rds._p(p, f"{prefix}.{number}.ParameterValue"))):
+                return rds._error("InvalidParameterValue", problem, 400)
+            number += 1
+        return original(p)
+
+    return modify
 
 
 def _describe(cluster_id: str) -> Properties:

@@ -46,6 +46,7 @@ def install_behaviours() -> None:
     _check_version()
     try:
         from local.emulator import (
+            account_limits,
             alarms,
             arithmetic,
             authorization,
@@ -64,6 +65,7 @@ def install_behaviours() -> None:
             object_errors,
             partiql_writes,
             payload_limits,
+            region_offers,
             repeated_events,
             scans,
             sdk_errors,
@@ -82,6 +84,7 @@ def install_behaviours() -> None:
     for behaviour in (
         authorization,
         lambda_runtime,
+        account_limits,
         embedded_metrics,
         alarms,
         item_values,
@@ -97,6 +100,7 @@ def install_behaviours() -> None:
         nested_stacks,
         custom_resources,
         clusters,
+        region_offers,
         secret_rotation,
         step_functions,
         status_events,

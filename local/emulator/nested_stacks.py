@@ -6,6 +6,9 @@
   another one's Fn::GetAtt of them fails the update.
 - When one is deleted, the emulator deletes what its DeletionPolicy says to retain, and takes no notice of what cannot
   be deleted. As on AWS, the former stays, and the latter fails the deletion of the nested stack and of its parent.
+- When one cannot be created, the emulator leaves what it has made of it. As on AWS, it is rolled back; and what
+  RetainExceptOnCreate retains goes, then and when the operation of its parent that created it is rolled back (template
+  reference, "DeletionPolicy attribute", which does not speak of nested stacks).
 """
 
 import logging
@@ -39,6 +42,8 @@ def install(emulator: Replacements) -> None:
     emulator.require(module, "_nested_stack_lookup_name", "(physical_id_or_arn)")
     delete = "_RESOURCE_HANDLERS[AWS::CloudFormation::Stack][delete]"
     emulator.wrap(module, delete, "(physical_id, props)", _delete_resources_first)
+    create = "_RESOURCE_HANDLERS[AWS::CloudFormation::Stack][create]"
+    emulator.wrap(module, create, "(logical_id, props, stack_name)", _roll_back_on_failure)
     check = "_check_nested_stack_capabilities"
     emulator.wrap(module, check, "(parent_stack_name, template)", _expand_after_check)
     emulator.wrap(
@@ -82,13 +87,33 @@ def _keep_attributes(original: Any) -> Any:
     return update
 
 
+def _roll_back_on_failure(original: Any) -> Any:
+    """Delete what a nested stack has made that could not be created; its record stays, for its events."""
+
+    def create(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        before = set(cloudformation._stacks)
+        try:
+            return original(logical_id, props, stack_name)
+        except Exception:
+            for name in set(cloudformation._stacks) - before:
+                stack = cloudformation._stacks[name]
+                if name.startswith(f"{stack_name}-{logical_id}-") and stack["StackStatus"] == "CREATE_FAILED":
+                    failed = _delete_resources(stack, is_created=True)
+                    stack["StackStatus"] = "ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE"
+            raise
+
+    return create
+
+
 def _delete_resources_first(original: Any) -> Any:
     """Leave the emulator a stack without resources to delete."""
 
     def delete(physical_id: str, props: dict[str, Any]) -> None:
         stack = cloudformation._stacks.get(provisioners._nested_stack_lookup_name(physical_id))
         if stack is not None:
-            failed = _delete_resources(stack)
+            parent = cloudformation._stacks.get(stack["_parent_stack_name"]) or {}
+            # A rollback deletes no nested stack but those that were created by the operation that is rolled back.
+            failed = _delete_resources(stack, is_created="ROLLBACK" in parent.get("StackStatus", ""))
             if failed:
                 stack["StackStatus"] = "DELETE_FAILED"
                 raise ValueError(f"The following resource(s) failed to delete: [{', '.join(sorted(failed))}].")
@@ -97,15 +122,18 @@ def _delete_resources_first(original: Any) -> Any:
     return delete
 
 
-def _delete_resources(stack: dict[str, Any]) -> list[str]:
-    """Delete a nested stack's resources, dependents first, but for those to be retained; those that it could not."""
+def _delete_resources(stack: dict[str, Any], *, is_created: bool) -> list[str]:
+    """Delete a nested stack's resources, dependents first, but for those to be retained; those that it could not.
+
+    `is_created` tells that what created the stack is being rolled back.
+    """
     resources, definitions = stack["_resources"], stack["_template"].get("Resources", {})
     failed = []
     for logical_id in reversed(engine._topological_sort(definitions, stack["_conditions"])):
         resource = resources.get(logical_id)
         if resource is None:
             continue
-        if not _is_retained(stack, definitions[logical_id]):
+        if not _is_retained(stack, definitions[logical_id], is_created=is_created):
             try:
                 _delete_resource(stack["StackName"], logical_id, resource)
             except Exception as error:
@@ -123,7 +151,7 @@ def _delete_resource(stack_name: str, logical_id: str, resource: dict[str, Any])
     )
 
 
-def _is_retained(stack: dict[str, Any], definition: dict[str, Any]) -> bool:
+def _is_retained(stack: dict[str, Any], definition: dict[str, Any], *, is_created: bool) -> bool:
     policy = stacks._resource_policy(
         definition,
         "DeletionPolicy",
@@ -134,4 +162,4 @@ def _is_retained(stack: dict[str, Any], definition: dict[str, Any]) -> bool:
         stack["StackName"],
         stack["StackId"],
     )
-    return policy in ("Retain", "RetainExceptOnCreate")
+    return policy == "Retain" or (policy == "RetainExceptOnCreate" and not is_created)

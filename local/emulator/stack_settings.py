@@ -11,7 +11,8 @@ S3 bucket            BucketEncryption, LifecycleConfiguration, OwnershipControls
                      that is not empty is not deleted, and fails the deletion of its stack, as on AWS
 ==================== ==========================================================================================
 
-An update to a template without a setting takes it back, as on AWS.
+An update to a template without a setting takes it back, as on AWS. A resource whose settings are refused when it is
+created is not left behind.
 """
 
 import json
@@ -24,7 +25,7 @@ from ministack.services import dynamodb, lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
 from local.emulator.lambda_runtime import retire_environments
-from local.emulator.replacements import Replacements
+from local.emulator.replacements import Replacements, Symbol
 from local.emulator.stream_mappings import complete_settings, wake_readers
 from local.emulator.values import read_bool, read_int
 
@@ -41,7 +42,8 @@ class SettingRefusedError(ValueError):
     """A service refused a setting; the resource fails with the service's own words."""
 
     def __init__(self, resource_type: str, answer: Any) -> None:
-        super().__init__(f"{resource_type}: {answer[2]!r}")
+        said = answer[2]
+        super().__init__(f"{resource_type}: {said.decode() if isinstance(said, bytes) else said}")
 
 
 def install(emulator: Replacements) -> None:
@@ -60,15 +62,15 @@ def install(emulator: Replacements) -> None:
     emulator.require(s3.__name__, "_bucket_has_versions", "(name: str) -> bool")
     emulator.require(lambda_svc.__name__, "_put_function_concurrency", "(func_name: str, data: dict)")
     emulator.require(lambda_svc.__name__, "_delete_function_concurrency", "(func_name: str)")
-    emulator.wrap(module, f"{function}[create]", CREATE, _then_on_create(apply_function_settings))
+    emulator.wrap(module, f"{function}[create]", CREATE, _then_on_create(function, apply_function_settings))
     emulator.wrap(module, f"{function}[update]", UPDATE_BY_NAME, _then_on_update(apply_function_settings))
     emulator.wrap(module, f"{function}[delete]", DELETE, _end_environments)
-    emulator.wrap(module, f"{table}[create]", CREATE, _then_on_create(apply_table_settings))
+    emulator.wrap(module, f"{table}[create]", CREATE, _then_on_create(table, apply_table_settings))
     emulator.wrap(module, f"{table}[update]", UPDATE_BY_NAME, _then_on_update(apply_table_settings))
     emulator.wrap(module, f"{table}[delete]", DELETE, _forget_table_settings)
     emulator.wrap(module, f"{mapping}[create]", CREATE, _complete_mapping_on_create)
     emulator.wrap(module, f"{mapping}[update]", UPDATE, _complete_mapping_on_update)
-    emulator.wrap(module, f"{bucket}[create]", CREATE, _then_on_create(apply_bucket_settings))
+    emulator.wrap(module, f"{bucket}[create]", CREATE, _then_on_create(bucket, apply_bucket_settings))
     emulator.wrap(module, f"{bucket}[update]", UPDATE, _then_on_update(apply_bucket_settings))
     emulator.wrap(module, f"{bucket}[delete]", DELETE, _refuse_unless_empty)
 
@@ -195,11 +197,15 @@ def _add_elements(parent: Element, content: Properties) -> None:
                 SubElement(parent, name).text = json.dumps(item) if isinstance(item, bool) else str(item)
 
 
-def _then_on_create(apply: Any) -> Any:
+def _then_on_create(resource: str, apply: Any) -> Any:
     def wrap(original: Any) -> Any:
         def create(logical_id: str, props: Properties, stack_name: str) -> Provisioned:
             physical_id, attributes = original(logical_id, props, stack_name)
-            apply(physical_id, props, {})
+            try:
+                apply(physical_id, props, {})
+            except SettingRefusedError:
+                Symbol(provisioners.__name__, f"{resource}[delete]").get()(physical_id, props)
+                raise
             return physical_id, attributes
 
         return create

@@ -43,6 +43,7 @@ def add_items(aws: LocalAws) -> None:
 
 def test_a_deployment_from_its_beginning_to_its_end(newcomer: Reader, idle_aws: LocalAws, tmp_path: Path) -> None:
     with newcomer.follow("docs/deploy.md") as walk:
+        walk.through("Before anything is made")
         walk.through("Build the package")
         walk.through("Look at what there is")
         walk.through("The first row")

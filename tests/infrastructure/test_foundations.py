@@ -1,11 +1,20 @@
 """House rules of what stacks share: the network, the database, the bucket's key; and of the target in it."""
 
+import json
+import re
+import uuid
+from pathlib import Path
+
+import cfnlint
 import pytest
 
 from dynaurora.aurora.connection import LOAD_ROLE
 from dynaurora.aurora.users import LOADER_PRIVILEGES
 from dynaurora.aws.custom_resources import ANSWER_ATTEMPTS, ANSWER_SECONDS, FIRST_ANSWER_PAUSE_SECONDS, PUT_SECONDS
-from tests.infrastructure.deployment import find_references, get_resource, list_resources, read_template
+from local.emulator.cluster_parameters import find_family_problem, find_parameter_problem
+from tests.infrastructure.called_actions import find_actions
+from tests.infrastructure.deployment import FUNCTION, find_references, get_resource, list_resources, read_template
+from tests.infrastructure.resolving import PSEUDO, Stack
 
 ENDPOINTS = list_resources("AWS::EC2::VPCEndpoint")
 INSTANCES = list_resources("AWS::RDS::DBInstance")
@@ -28,13 +37,14 @@ def test_the_network_is_private():
     assert not kinds & {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route", "AWS::EC2::EIP"}
     subnets = list_resources("AWS::EC2::Subnet")
     assert [subnet.properties["MapPublicIpOnLaunch"] for subnet in subnets] == [False, False]
-    zones = [subnet.properties["AvailabilityZone"]["Fn::Select"][0] for subnet in subnets]
-    blocks = [subnet.properties["CidrBlock"]["Fn::Select"][0] for subnet in subnets]
-    assert zones == blocks == [0, 1]
+    assert [subnet.properties["CidrBlock"]["Fn::Select"][0] for subnet in subnets] == [0, 1]
 
 
-def test_the_services_are_reached_by_endpoints():
-    assert services(condition=None) == {"s3", "secretsmanager", "states", "logs", "kms"}
+def test_the_services_that_functions_in_the_network_call_are_reached_by_endpoints_and_no_others_are_paid():
+    inside = [function for function in list_resources(FUNCTION) if "VpcConfig" in function.properties]
+    assert len(inside) > 5
+    called = {action.partition(":")[0] for function in inside for action in find_actions(function.snake)}
+    assert services(condition=None) == called
     assert services(condition="HasSessionAccess") == {"ssm", "ssmmessages", "ec2messages"}
 
 
@@ -87,7 +97,8 @@ def test_the_cluster_pauses_grows_and_keeps_what_it_has():
     assert properties["BackupRetentionPeriod"] == {"Ref": "DatabaseBackupDays"}
     assert cluster.attributes["DeletionPolicy"] == cluster.attributes["UpdateReplacePolicy"] == "Snapshot"
     defaults = {name: value.get("Default") for name, value in read_template("template")["Parameters"].items()}
-    assert (defaults["DatabaseMinCapacity"], defaults["DatabaseDeletionProtection"]) == (0, "true")
+    assert defaults["DatabaseMinCapacity"] == 0
+    assert defaults["DatabaseDeletionProtection"] == "false", "a first deployment can be rolled back"
     major, minor = defaults["DatabaseEngineVersion"].split(".")[3:5]
     assert (int(major), int(minor)) >= (3, 8), "the first version that can pause"
 
@@ -104,15 +115,76 @@ def test_the_cluster_loads_from_s3_and_takes_tls_only():
     role = {"Fn::GetAtt": ["LoadRole", "Arn"]}
     assert get_resource("DatabaseCluster").properties["AssociatedRoles"] == [{"RoleArn": role}]
     group = get_resource("DatabaseClusterParameterGroup").properties
-    assert group["Family"] == "aurora-mysql8.0"
-    assert group["Parameters"] == {
-        "aws_default_s3_role": role,
-        "activate_all_roles_on_login": "ON",
-        "require_secure_transport": "ON",
-    }
+    assert group["Parameters"] == {"aws_default_s3_role": role, "require_secure_transport": "ON"}
     assert get_resource("DatabaseCluster").properties["DBClusterParameterGroupName"] == {
         "Ref": "DatabaseClusterParameterGroup"
     }
+
+
+@pytest.mark.parametrize("group", list_resources("AWS::RDS::DBClusterParameterGroup"), ids=str)
+def test_a_parameter_of_the_cluster_is_one_that_rds_takes(group):
+    assert group.properties["Parameters"]
+    for name, value in group.properties["Parameters"].items():
+        text = "arn:aws:iam::123456789012:role/load" if isinstance(value, dict) else value
+        assert find_parameter_problem(name, text) is None, "see local/emulator/cluster_parameters.py"
+
+
+VERSIONS = {
+    "8.0.mysql_aurora.3.07.1": None,
+    "8.0.mysql_aurora.3.08.0": "aurora-mysql8.0",
+    "8.0.mysql_aurora.3.10.6": "aurora-mysql8.0",
+    "8.4.mysql_aurora.8.4.7": "aurora-mysql8.4",
+    "8.4.mysql_aurora.8.4.10": "aurora-mysql8.4",
+    "8.4.mysql_aurora.3.10.6": None,
+    "5.7.mysql_aurora.2.12.6": None,
+}
+"""Engine versions, and the family of their cluster parameter group; None where they cannot be created."""
+
+
+@pytest.mark.parametrize(("version", "family"), VERSIONS.items())
+def test_the_parameter_groups_family_is_that_of_the_version(version, family):
+    patterns = {
+        read_template(name)["Parameters"]["DatabaseEngineVersion"]["AllowedPattern"]
+        for name in ("template", "database")
+    }
+    (pattern,) = patterns
+    assert bool(re.fullmatch(pattern, version)) == (family is not None)
+    if family is not None:
+        stack = Stack("database", {"DatabaseEngineVersion": version})
+        found = stack.resolve(get_resource("DatabaseClusterParameterGroup").properties["Family"])
+        assert found == family
+        assert find_family_problem(version, "group", found) is None
+
+
+def test_every_version_that_the_linter_knows_is_taken_or_too_old():
+    (pattern,) = {read_template("template")["Parameters"]["DatabaseEngineVersion"]["AllowedPattern"]}
+    schema = Path(cfnlint.__file__).parent / "data/schemas/extensions/aws_rds_dbcluster/engine_version.json"
+    known = set(re.findall(r"\d\.\d\.mysql_aurora\.[\d.]+", schema.read_text()))
+    refused = {version for version in known if not re.fullmatch(pattern, version)}
+    assert known - refused >= {"8.4.mysql_aurora.8.4.7"}
+    assert {version.partition(".mysql_aurora.")[2][:4] for version in refused} <= {
+        *(f"2.{minor:02}" for minor in range(13)),
+        *(f"3.{minor:02}" for minor in range(8)),
+    }
+
+
+def test_retained_resources_do_not_stand_in_the_way_of_a_second_deployment():
+    """What a first deployment made and rolled back is gone, whatever its name: no DeletionPolicy is Retain."""
+    kept = {resource.id: resource.attributes.get("DeletionPolicy") for resource in list_resources()}
+    assert "Retain" not in kept.values()
+    excepted = {name for name, policy in kept.items() if policy == "RetainExceptOnCreate"}
+    assert excepted == {"SourceTable", "LandingBucket", "LandingBucketKey", "DatabaseKey"}
+    for name in excepted:
+        assert get_resource(name).attributes["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("given", ["", "eu-west-1b,eu-west-1c"])
+def test_the_subnets_are_in_the_zones_that_are_given_or_the_first_two(given):
+    stack = Stack(
+        "network", {"Name": "clicks", "NetworkCidr": "10.60.0.0/24", "SessionAccess": "no", "NetworkZones": given}
+    )
+    zones = [stack.resolve(subnet.properties["AvailabilityZone"]) for subnet in list_resources("AWS::EC2::Subnet")]
+    assert zones == (given.split(",") if given else ["eu-west-1a", "eu-west-1b"])
 
 
 @pytest.mark.parametrize("instance", INSTANCES, ids=str)
@@ -152,8 +224,8 @@ def test_sessions_go_through_an_instance_that_nobody_reaches():
 def test_a_key_is_rotated_and_kept_with_what_it_encrypts(key):
     assert key.properties["EnableKeyRotation"] is True
     keeps_data = key.id in {"DatabaseKey", "LandingBucketKey"}
-    policies = {key.attributes["DeletionPolicy"], key.attributes["UpdateReplacePolicy"]}
-    assert policies == ({"Retain"} if keeps_data else {"Delete"})
+    policies = (key.attributes["DeletionPolicy"], key.attributes["UpdateReplacePolicy"])
+    assert policies == (("RetainExceptOnCreate", "Retain") if keeps_data else ("Delete", "Delete"))
 
 
 def test_the_buckets_key_is_used_through_s3_by_this_account_only():
@@ -215,8 +287,21 @@ def test_changes_are_not_read_before_there_is_a_target():
 
 def test_a_loader_is_one_stacks_and_may_do_no_more_than_import():
     secret = get_resource("LoaderSecret").properties["GenerateSecretString"]
-    assert find_references(secret["SecretStringTemplate"]) == ["Id", "AWS::StackId"]
+    assert set(find_references(secret["SecretStringTemplate"])) >= {"AWS::StackId"}
     assert secret["GenerateStringKey"] == "password"
     assert secret["PasswordLength"] >= 32
     assert LOADER_PRIVILEGES.split(", ") == ["SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES"]
     assert LOAD_ROLE.endswith("AWS_LOAD_S3_ACCESS")
+
+
+def test_stacks_that_one_machine_made_in_one_second_have_loaders_of_their_own(monkeypatch):
+    """CloudFormation's stack ids end in a UUID of version 1, whose last part is the machine's."""
+    template = get_resource("LoaderSecret").properties["GenerateSecretString"]["SecretStringTemplate"]
+    users = set()
+    for number in range(100):
+        stack_id = uuid.uuid1(node=0x0A1B2C3D4E5F, clock_seq=number // 50)
+        monkeypatch.setitem(PSEUDO, "AWS::StackId", f"arn:aws:cloudformation:eu-west-1:123456789012:stack/s/{stack_id}")
+        users.add(json.loads(Stack("target").resolve(template))["username"])
+    assert len(users) == 100
+    assert all(re.fullmatch(r"dynaurora_[0-9a-f]{20}", user) for user in users)
+    assert max(map(len, users)) <= 32, "characters that MySQL's user names may have (MySQL 8.0, Account Names)"

@@ -6,16 +6,25 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
+import boto3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from dynaurora.aurora.authorities import find_regions
 from infra import certificate_bundle, node
 from infra.build_package import BUNDLE_IN_PACKAGE, LOCK, PackageError, Target, build_package, main
-from infra.certificate_bundle import BundleMissingError, check_bundle
+from infra.certificate_bundle import (
+    FALLBACK_LACKS,
+    TRUSTSTORES,
+    BundleMissingError,
+    check_bundle,
+    obtain_bundle,
+)
 from local import venvs
 from tests.infrastructure.deployment import FUNCTION, PROJECT, list_resources
 
@@ -28,10 +37,10 @@ IN_AWS_RUNTIME = {"boto3", "botocore", "s3transfer", "urllib3"}
 COMPILED = {"arm64": "cpython-313-aarch64-linux-gnu.so", "x86_64": "cpython-313-x86_64-linux-gnu.so"}
 
 
-def make_certificate(days):
+def make_certificate(days, name="a test's own authority"):
     """A certificate authority that is valid for `days` from two days ago, as PEM text."""
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's own authority")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = x509.CertificateBuilder(
         name, name, key.public_key(), x509.random_serial_number(), now, now + dt.timedelta(days)
     )
@@ -43,7 +52,14 @@ def make_certificate(days):
 def ca_bundle(tmp_path_factory):
     path = tmp_path_factory.mktemp("certificates") / "bundle.pem"
     path.write_text(f"# our own\n{make_certificate(days=30)}{make_certificate(days=1)}")
-    return path
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def no_region(monkeypatch):
+    """Of a machine that names neither a Region nor a bundle."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "DYNAURORA_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +143,8 @@ def test_without_the_targets_python_it_is_built_without_bytecode_and_says_so(pro
     package = build_package(ARM64, ca_bundle, project)
     assert not package.is_compiled
     monkeypatch.setattr("infra.build_package.PROJECT", project)
-    monkeypatch.setattr("infra.build_package.build_package", lambda *_: package)
-    assert main(["--ca-bundle", str(ca_bundle)]) == 0
+    monkeypatch.setattr("infra.build_package.build_package", lambda *_, **__: package)
+    assert main(["--ca-bundle", ca_bundle]) == 0
     assert "There is no python3.13 here" in capsys.readouterr().out
 
 
@@ -267,7 +283,7 @@ def test_a_local_package_is_for_this_python_only(project):
 
 
 def test_a_bundle_keeps_its_certificates_and_nothing_else(ca_bundle):
-    checked = check_bundle(ca_bundle.read_text())
+    checked = check_bundle(Path(ca_bundle).read_text())
     assert checked.count("BEGIN CERTIFICATE") == 2
     assert checked.startswith("-----BEGIN")
     assert check_bundle(checked) == checked
@@ -294,6 +310,86 @@ def test_a_package_for_aws_is_not_built_without_a_bundle(monkeypatch, capsys, tm
     message = capsys.readouterr().err
     assert "missing.pem cannot be read" in message
     assert "--ca-bundle FILE" in message
+
+
+ROOT = "Amazon RDS {} Root CA RSA2048 G1"
+
+
+def test_a_bundle_tells_its_regions_by_roots_that_are_valid():
+    names = ["Amazon RDS Beta us-east-1 Root CA RSA2048 G1", "Amazon RDS eu-west-1 2019 CA", "another"]
+    valid = [make_certificate(30, name) for name in [*names, ROOT.format("us-gov-east-1"), ROOT.format("cn-north-1")]]
+    expired = make_certificate(1, ROOT.format("eu-west-1"))
+    assert find_regions("".join([*valid, expired])) == {"us-gov-east-1", "cn-north-1"}
+
+
+@pytest.fixture(scope="module")
+def fallback():
+    return certificate_bundle.fetch_bundle()
+
+
+def list_regions():
+    session = boto3.session.Session()
+    return {
+        region
+        for partition in ("aws", "aws-us-gov", "aws-cn")
+        for region in session.get_available_regions("rds", partition_name=partition)
+        if "fips" not in region
+    }
+
+
+def test_the_fallback_has_a_root_for_each_region_but_those_that_are_named(fallback):
+    """A Region that boto3 learns of, and the fallback does not know, has to be named in infra/certificate_bundle.py."""
+    known = find_regions(fallback)
+    assert list_regions() - known == FALLBACK_LACKS & list_regions()
+    assert not FALLBACK_LACKS & known
+    assert FALLBACK_LACKS - list_regions() <= {"ap-southeast-6", "ap-east-2", "mx-central-1"}, "newer than this boto3"
+
+
+def serve_bundles(monkeypatch, bundles):
+    """Let URLs answer with these texts, and all others fail."""
+
+    def get(url):
+        if url not in bundles:
+            raise OSError("no route")
+        return bundles[url]
+
+    monkeypatch.setattr(certificate_bundle, "_get", get)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [(None, "aws"), ("il-central-1", "aws"), ("us-gov-west-1", "aws-us-gov"), ("cn-northwest-1", "aws-cn")],
+)
+def test_awss_own_bundle_is_taken_where_it_can_be_had(monkeypatch, region, partition):
+    own = make_certificate(30, ROOT.format(region or "eu-west-1"))
+    serve_bundles(monkeypatch, {TRUSTSTORES[partition]: own})
+    assert obtain_bundle(region) == (own, TRUSTSTORES[partition])
+
+
+def test_the_fallback_is_taken_where_it_cannot(monkeypatch, fallback):
+    serve_bundles(monkeypatch, {})
+    assert obtain_bundle("eu-west-1") == (fallback, certificate_bundle.NPM_PACKAGE)
+
+
+@pytest.mark.parametrize("region", sorted(FALLBACK_LACKS))
+def test_a_package_is_not_built_for_a_region_without_a_root(region, project, monkeypatch, fallback):
+    serve_bundles(monkeypatch, {})
+    monkeypatch.setattr(certificate_bundle, "fetch_bundle", lambda: fallback)
+    with pytest.raises(BundleMissingError, match=f"no root of Amazon RDS for {region}"):
+        build_package(ARM64, project=project, region=region)
+
+
+def test_a_package_for_a_region_is_built_with_the_bundle_that_has_its_root(project, tmp_path, monkeypatch):
+    path = tmp_path / "global-bundle.pem"
+    path.write_text(make_certificate(30, ROOT.format("il-central-1")))
+    built = build_package(ARM64, str(path), project, "il-central-1")
+    with zipfile.ZipFile(built.archive) as package:
+        assert find_regions(package.read(BUNDLE_IN_PACKAGE).decode()) == {"il-central-1"}
+    with pytest.raises(BundleMissingError, match="for eu-west-1"):
+        build_package(ARM64, str(path), project, "eu-west-1")
+    url = "https://bundles.example/global.pem"
+    serve_bundles(monkeypatch, {url: path.read_text()})
+    assert build_package(ARM64, url, project, "il-central-1").sha256 == built.sha256
 
 
 def fail_with(script):

@@ -8,8 +8,11 @@ import pytest
 from dynaurora import keys
 from tests.infrastructure.deployment import (
     FUNCTION,
+    STATE_MACHINE,
     find_references,
+    get_resource,
     list_resources,
+    list_states,
     list_templates,
     read_text,
     substitute,
@@ -196,9 +199,23 @@ def test_a_service_takes_a_role_for_its_own_resource_only(role):
     if statement["Principal"]["Service"] in SERVICES_OF_NO_RESOURCE:
         return
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    source = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
-    # A cluster's parameter group names the role, so the cluster has no name yet.
-    assert source.endswith(":cluster:*") if role.id == "LoadRole" else "${Name}-" in source
+    for source in as_list(statement["Condition"]["ArnLike"]["aws:SourceArn"]):
+        # A cluster's parameter group names the role, so the cluster has no name yet.
+        assert source["Fn::Sub"].endswith(":cluster:*") if role.id == "LoadRole" else "${Name}-" in source["Fn::Sub"]
+
+
+@pytest.mark.parametrize("machine", list_resources(STATE_MACHINE), ids=str)
+def test_step_functions_takes_a_role_for_the_children_of_distributed_maps_too(machine):
+    """They are executions of `stateMachine:NAME/LABEL`, a qualified ARN (API reference of StartExecution)."""
+    role = get_resource(machine.properties["Role"]["Fn::GetAtt"][0])
+    (statement,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
+    trusted = [source["Fn::Sub"] for source in as_list(statement["Condition"]["ArnLike"]["aws:SourceArn"])]
+    own = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${Name}-" + machine.kebab
+    has_children = any(
+        state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
+        for _, state in list_states(machine.snake)
+    )
+    assert trusted == [own, f"{own}/*"] if has_children else [own]
 
 
 @pytest.mark.parametrize("function", list_resources(FUNCTION), ids=str)

@@ -20,6 +20,7 @@ PARAMETERS = {
     "BufferSeconds": "1",
     "TransformBufferSeconds": "1",
     "ImportConcurrency": "3",
+    "ReserveImportConcurrency": "yes",
 }
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 """A package without functions: what is deployed here is looked at, not run."""
@@ -27,11 +28,11 @@ EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 T = TypeVar("T")
 
 
-def wait_until(check: Callable[[], T]) -> T:
+def wait_until(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
     """Call `check` until it returns something; that."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s"
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
     return found
 

@@ -126,7 +126,7 @@ def test_what_failed_is_taken_up_every_hour(account, deployed):
     )
     assert schedule["ScheduleExpression"] == "rate(1 hour)"
     assert schedule["Target"]["Arn"] == deployed["ReprocessFailuresStateMachineArn"]
-    assert json.loads(schedule["Target"]["Input"]) == {"mapping": MAPPING}
+    assert json.loads(schedule["Target"]["Input"]) == {"mapping": MAPPING, "look": True}
     queue = schedule["Target"]["DeadLetterConfig"]["Arn"]
     assert queue.endswith(":" + deployed["UnstartedReprocessesQueueUrl"].rsplit("/", 1)[1])
 

@@ -25,7 +25,7 @@ CHECKS = [
     *("the stack", "the table", "the table's keys", "the stream's reader"),
     *("the bucket's events", "the bucket's versions", "the bucket's privacy", "what failed is kept"),
     "who is told of failures",
-    *("the loader's secret", "the loader's connection", "TLS of others"),
+    *("the loader's secret", "the loader's connection", "the server's version", "TLS of others"),
     *("tables and view", "the loader's rights", "loading from S3"),
 ]
 
@@ -131,7 +131,7 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
         (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
         (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics`"),
-        (secret, set(CHECKS[-6:]), "MissingSecretError", "DatabaseSecretArn"),
+        (secret, set(CHECKS[-7:]), "MissingSecretError", "DatabaseSecretArn"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -191,7 +191,7 @@ def test_a_function_that_fails_leaves_the_target_unknown(
     with deployed.variables("CheckTargetFunctionName", MAPPING="unknown"):
         status, document = ask()
     found = missing(document)
-    assert (status, found.keys()) == (1, set(CHECKS[-6:]))
+    assert (status, found.keys()) == (1, set(CHECKS[-7:]))
     assert {finding["state"] for finding in found.values()} == {"unknown"}
     assert "UnknownMappingError" in found["loading from S3"]["detail"]
 

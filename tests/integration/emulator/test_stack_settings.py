@@ -304,3 +304,35 @@ def test_a_nested_stack_is_deleted_but_for_what_it_retains(emulator):
     stack.delete()
     stack.wait("stack_delete_complete")
     assert names["Retained"] in emulator.client("dynamodb").list_tables()["TableNames"]
+
+
+def test_what_a_rolled_back_creation_made_is_retained_only_by_retain(emulator):
+    """In a nested stack that was there already, and in the one that failed."""
+    templates, s3, cloudformation = emulator.create_bucket(), emulator.client("s3"), emulator.client("cloudformation")
+    named = uuid.uuid4().hex[:8]
+    emulator.client("ssm").put_parameter(Name=f"taken-{named}", Type="String", Value="a")
+    broken = {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "a", "Name": f"taken-{named}"}}
+
+    def make_child(prefix, **more):
+        tables = {
+            policy: merge(TABLE, TableName=f"{prefix}-{policy}-{named}") | {"DeletionPolicy": policy}
+            for policy in ("Retain", "RetainExceptOnCreate", "Delete")
+        }
+        s3.put_object(Bucket=templates, Key=f"{prefix}.json", Body=json.dumps({"Resources": tables | more}))
+        url = {"TemplateURL": f"{emulator.endpoint}/{templates}/{prefix}.json"}
+        return {"Type": "AWS::CloudFormation::Stack", "Properties": url}
+
+    broken["DependsOn"] = ["Retain", "RetainExceptOnCreate", "Delete"]
+    resources = {"First": make_child("first"), "Second": make_child("second", Broken=broken) | {"DependsOn": "First"}}
+    name = f"stack-{named}"
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+
+    def look():
+        status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        return None if status.endswith("IN_PROGRESS") else status
+
+    assert emulator.wait_until(look) == "ROLLBACK_COMPLETE"
+    left = {table for table in emulator.client("dynamodb").list_tables()["TableNames"] if table.endswith(named)}
+    assert {table for table in left if table.startswith("first")} == {f"first-Retain-{named}"}
+    assert "second-RetainExceptOnCreate-" + named not in left
+    assert "second-Delete-" + named not in left

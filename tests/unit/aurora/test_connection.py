@@ -6,6 +6,7 @@ import pymysql
 import pytest
 from pymysql import err
 
+from dynaurora.aurora.authorities import region_of_host
 from dynaurora.aurora.connection import (
     ERRORS,
     S3_ERRORS,
@@ -159,6 +160,34 @@ def test_a_package_without_amazons_authorities_asks_for_them(monkeypatch, tmp_pa
     monkeypatch.setattr("dynaurora.aurora.connection.RDS_BUNDLE", tmp_path / "absent.pem")
     with pytest.raises(InvalidSettingsError, match="DATABASE_CA"), connect(Endpoint("h", 1), Credentials("u", "p")):
         pass
+
+
+@pytest.mark.parametrize("region", ["ap-east-2", "us-gov-west-1"])
+def test_a_region_that_the_package_has_no_root_for_is_refused_by_name(monkeypatch, tmp_path, region):
+    ca = tmp_path / "bundle.pem"
+    ca.write_text("not read")
+    monkeypatch.setattr("dynaurora.aurora.connection.RDS_BUNDLE", ca)
+    monkeypatch.setattr("dynaurora.aurora.connection._regions_of", lambda _: frozenset({"eu-west-1"}))
+    host = f"clicks.cluster-0f1e.{region}.rds.amazonaws.com"
+    with (
+        pytest.raises(CertificateError, match=f"no root of Amazon RDS for {region}.*make package"),
+        connect(Endpoint(host, 1), Credentials("u", "p")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("clicks.cluster-0f1e.eu-west-1.rds.amazonaws.com", "eu-west-1"),
+        ("clicks.cluster-ro-0f1e.us-gov-west-1.rds.amazonaws.com", "us-gov-west-1"),
+        ("clicks.cluster-0f1e.cn-north-1.rds.amazonaws.com.cn", "cn-north-1"),
+        ("db.example", None),
+        ("127.0.0.1", None),
+    ],
+)
+def test_a_clusters_region_is_in_its_name(host, region):
+    assert region_of_host(host) == region
 
 
 class AnsweringConnection:

@@ -55,7 +55,8 @@ def test_executions_that_run_for_long_are_counted_page_by_page(stub):
         common = {"executionArn": ARN, "stateMachineArn": MACHINE, "name": "n", "status": "RUNNING"}
         return [{**common, "startDate": STARTED.replace(second=second)} for second in seconds]
 
-    states, asked = stub("stepfunctions"), {"stateMachineArn": MACHINE, "statusFilter": "RUNNING"}
+    states = stub("stepfunctions")
+    asked = {"stateMachineArn": MACHINE, "statusFilter": "RUNNING", "maxResults": 1000}
     states.add_response("list_executions", {"executions": listed(9, 8), "nextToken": "more"}, asked)
     states.add_response("list_executions", {"executions": listed(5, 4)}, asked | {"nextToken": "more"})
     assert StepFunctionsExecutions().count_running(MACHINE, STARTED.replace(second=8)) == 2

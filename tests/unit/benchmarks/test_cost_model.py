@@ -5,9 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cost_model import DOCS, RATES, Assumptions, cost_backfill, cost_changes, plot, tables, total
+from benchmarks.cost_model import (
+    DOCS,
+    RATES,
+    Assumptions,
+    cost_backfill,
+    cost_changes,
+    cost_rest,
+    count_looks,
+    plot,
+    tables,
+    total,
+)
 from benchmarks.documents import read_marked, to_table, write_marked
 from dynaurora.runs.costs import PRICES
+from tests.infrastructure.deployment import get_resource, read_template
+from tests.workflows.executions import read_cases
 
 
 def test_the_page_has_the_models_tables_and_plot():
@@ -37,6 +50,30 @@ def test_firehose_bills_five_kilobytes_at_a_time():
 
     assert gigabytes(100) == gigabytes(5120) == pytest.approx(4.768, abs=0.001)
     assert gigabytes(5121) == pytest.approx(2 * gigabytes(5120))
+
+
+def test_batches_are_looked_at_each_hour_for_three_days_or_while_they_are_among_the_newest():
+    assumed = Assumptions()
+    assert count_looks(60, assumed) == 71
+    assert count_looks(1000, assumed) == 5
+    assert count_looks(60, replace(assumed, looks_of_an_hour=0.5)) == 35.5
+
+
+def test_a_table_at_rest_costs_cents_and_wakes_no_database():
+    rest = cost_rest(Assumptions())
+    assert 0 < total(rest) < 1
+    assert not {"Aurora I/O", "Secrets Manager"} & rest.keys()
+    assert rest["Step Functions"] == 730 * 5
+    states = read_cases()["reprocess_failures"]["cases"]["NothingFailed"]["states"]
+    assert Assumptions().look_transitions == 1 + len(states)
+
+
+def test_the_schedules_are_those_of_the_stack():
+    defaults = read_template("template")["Parameters"]
+    assert defaults["ReprocessSchedule"]["Default"] == "rate(1 hour)"
+    assert get_resource("MeasureHealthRule").properties["ScheduleExpression"] == "rate(5 minutes)"
+    for memory, function in (("list_memory_mb", "ListFailures"), ("health_memory_mb", "MeasureHealth")):
+        assert getattr(Assumptions(), memory) == get_resource(f"{function}Function").properties["MemorySize"]
 
 
 def test_longer_buffers_make_fewer_batches():

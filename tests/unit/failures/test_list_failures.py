@@ -10,7 +10,7 @@ from dynaurora import keys
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.errors import InvalidRunError
 from dynaurora.failures import list_failures
-from dynaurora.failures.list_failures import plan_reprocess
+from dynaurora.failures.list_failures import is_anything_failed, plan_reprocess
 from tests.support.factories import stream_record
 from tests.support.failed_objects import (
     BACKFILL_KEY,
@@ -136,6 +136,26 @@ def at(monkeypatch):
 
     set_time(NOW)
     return set_time
+
+
+@pytest.mark.parametrize(
+    ("key", "anything"),
+    [
+        (FIREHOSE_KEY, True),
+        (UNFORWARDED_KEY, True),
+        (keys.failed_batch(MAPPING, "0f1e"), True),
+        (LANDED_KEY, True),
+        (keys.parked(MAPPING, FIREHOSE_KEY), False),
+        (keys.processed_prefix("another") + "2026/11/23/08/changes-1", False),
+        (None, False),
+    ],
+)
+def test_a_look_sees_whatever_a_run_would_take_up(at, key, anything):
+    store = InMemoryObjects()
+    if key is not None:
+        put(store, key, b"{}\n")
+    assert is_anything_failed(PLACE, store) is anything
+    assert bool(list(plan_reprocess(PLACE, store, prefix=None, parked=False))) is anything
 
 
 def list_unstarted(store, prefix=None):

@@ -2,6 +2,7 @@ import pytest
 
 from backfill.commands.list import HEADER, list_runs, merge_runs
 from backfill.kinds import BACKFILL, REPROCESS
+from dynaurora.runs.runs import MAX_LISTED
 from tests.support.backfill_factories import (
     DEPLOYMENT,
     RUN,
@@ -107,3 +108,21 @@ def test_what_the_database_does_not_count_is_told(capsys):
     assert capsys.readouterr().err == ""
     list_states(ended, rows=None)
     assert "The rows of clicks are missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [[], None], ids=["no rows", "no database"])
+def test_what_opened_no_run_is_not_listed(rows):
+    output = {"mapping": "web_analytics", "look": {"anything": False}}
+    looked = make_execution("by-the-clock", "SUCCEEDED", output=output, started_at=after(100), ended_at=after(102))
+    failed = make_execution("by-another-clock", "FAILED", input={"run": "r1"}, ended_at=after(10))
+    listed = list_runs(make_clients([looked, failed], rows), REPROCESS, DEPLOYMENT, 10)
+    assert [line.run for line in listed] == ["r1"]
+
+
+def test_an_execution_that_is_older_than_the_rows_is_described_before_it_is_left_out():
+    rows = [make_row(f"r{number}", REPROCESS, execution=f"arn:{number}") for number in range(MAX_LISTED)]
+    older = make_execution(
+        "by-the-clock", "SUCCEEDED", input={"run": "old"}, started_at=after(-100), ended_at=after(-90)
+    )
+    listed = list_runs(make_clients([older], rows), REPROCESS, DEPLOYMENT, 100)
+    assert "old" in {line.run for line in listed}

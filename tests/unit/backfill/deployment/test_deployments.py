@@ -29,6 +29,12 @@ def test_a_root_stack_is_a_deployment():
     assert read_stack(describe_stack()) == DEPLOYMENT
 
 
+def test_the_cluster_that_a_stack_made_is_known():
+    made = {"OutputKey": "DatabaseClusterId", "OutputValue": "clicks-cluster"}
+    assert read_stack(describe_stack(Outputs=[*describe_stack()["Outputs"], made])).cluster == "clicks-cluster"
+    assert DEPLOYMENT.cluster == ""
+
+
 @pytest.mark.parametrize(
     "other",
     [

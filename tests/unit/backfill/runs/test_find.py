@@ -87,3 +87,15 @@ def test_the_newest_reprocess_is_not_one_that_was_skipped():
 def test_where_nothing_was_started_there_is_no_newest_run():
     with pytest.raises(WrongUseError, match="was started yet"):
         find_newest(make_clients(), BACKFILL, [DEPLOYMENT])
+
+
+NOTHING = {"mapping": "web_analytics", "look": {"anything": False}}
+"""The output of an execution that was started by the clock and opened no run."""
+
+
+def test_the_newest_run_is_none_that_was_never_opened():
+    looked = make_execution("by-the-clock", "SUCCEEDED", output=NOTHING, started_at=after(100), ended_at=after(102))
+    done = make_execution("by-hand", "SUCCEEDED", input={"run": "r1"}, ended_at=after(10))
+    assert find_newest(make_clients([looked, done]), REPROCESS, [DEPLOYMENT]).run == "r1"
+    with pytest.raises(WrongUseError, match="No reprocess was started yet"):
+        find_newest(make_clients([looked]), REPROCESS, [DEPLOYMENT])
