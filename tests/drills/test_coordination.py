@@ -46,7 +46,7 @@ def make_csv(drill: Drill, pages: list[str], version: int) -> bytes:
 @contextmanager
 def locked_replica(drill: Drill) -> Iterator[None]:
     """Keep every import waiting before its merge."""
-    with drill.deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+    with drill.deployed.stack.server.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLES {drill.deployed.name_table(drill.deployed.mapping.replica)} WRITE")
         yield
 

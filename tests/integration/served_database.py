@@ -15,7 +15,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from local.aurora.mariadb import ADMINISTRATOR, LOAD_ROLE, LOADER, User, Users
+from local.aurora.server import ADMINISTRATOR, LOAD_ROLE, LOADER, User, Users
 
 VARIABLE = "DYNAURORA_TEST_DATABASE"
 START_SECONDS = 120

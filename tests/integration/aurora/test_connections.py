@@ -10,7 +10,7 @@ import pytest
 
 from local.aurora.clients import write_client_settings
 from local.aurora.gateway import Gateway
-from local.aurora.mariadb import User
+from local.aurora.server import User
 from local.certificates import ensure_certificates
 from local.state import AuroraAddress
 
@@ -34,11 +34,11 @@ def test_a_server_of_another_authority_is_refused_by_the_client(aurora, tmp_path
         pass  # and the gateway goes on
 
 
-def test_a_plain_client_is_refused_as_the_server_would_refuse_it(aurora, mariadb):
+def test_a_plain_client_is_refused_as_the_server_would_refuse_it(aurora, server):
     with pytest.raises(pymysql.err.OperationalError, match="insecure transport are prohibited") as refusal:
         aurora.connect(tls=False, ssl_disabled=True)
     assert refusal.value.args[0] == 3159
-    with mariadb.connect() as connection, connection.cursor() as cursor:
+    with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT @@GLOBAL.require_secure_transport")
         assert cursor.fetchall() == ((1,),)
 
@@ -146,8 +146,8 @@ def test_a_gateway_without_server_closes_its_clients_connections(stack, tmp_path
 
 def test_a_stopped_gateway_can_be_started_again_on_its_port(stack, aurora):
     gateway = Gateway(
-        server_socket=stack.mariadb.socket,
-        files=stack.mariadb.files,
+        server_socket=stack.server.socket,
+        files=stack.server.files,
         certificates=stack.certificates,
         s3_endpoint_url=stack.endpoint_url,
     )

@@ -63,7 +63,7 @@ def table(create_table):
 @pytest.fixture
 def no_files_left(stack):
     yield
-    assert list(stack.mariadb.files.iterdir()) == []
+    assert list(stack.server.files.iterdir()) == []
 
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_files_left")]

@@ -6,7 +6,7 @@ import stat
 import pymysql
 import pytest
 
-from local.aurora.mariadb import MariaDB, MariaDBError
+from local.aurora.server import DatabaseServer, ServerSetupError
 from local.processes import ProcessError
 
 pytestmark = pytest.mark.integration
@@ -18,7 +18,7 @@ def create_server(tmp_path):
     made = []
 
     def create(directory=tmp_path / "mysql", **options):
-        made.append(MariaDB(directory, log=tmp_path / "mariadb.log", **options))
+        made.append(DatabaseServer(directory, log=tmp_path / "database.log", **options))
         return made[-1]
 
     yield create
@@ -100,11 +100,11 @@ def test_a_server_that_cannot_start_says_why(create_server):
     server = create_server()
     server.directory.mkdir()
     (server.directory / "data").mkdir()  # without the server's own tables
-    with pytest.raises((MariaDBError, ProcessError), match=r"Table 'mysql\.db' doesn't exist"):
+    with pytest.raises((ServerSetupError, ProcessError), match=r"Table 'mysql\.db' doesn't exist"):
         server.start()
 
 
 def test_a_machine_without_mariadb_is_told_what_to_install(create_server, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(MariaDBError, match="install the package mariadb-server"):
+    with pytest.raises(ServerSetupError, match="install the package mariadb-server"):
         create_server().start()
