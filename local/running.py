@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora import Credentials, Endpoint, connect
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
+from local.aurora.engines import find_engine
 from local.deployment import Database
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def describe(state: State, deployment: Deployment) -> dict[str, Any]:
 
 def export_variables(state: State, directory: Path) -> dict[str, str]:
     """Return the environment in which `aws`, boto3, `mysql` and `mariadb` reach the local AWS."""
-    return {
+    return _find_client(state) | {
         "AWS_ENDPOINT_URL": state.endpoint_url,
         "AWS_REGION": state.region,
         "AWS_DEFAULT_REGION": state.region,
@@ -86,6 +88,14 @@ def export_variables(state: State, directory: Path) -> dict[str, str]:
         "MYSQL_PWD": state.aurora.password,
         "MYSQL_HOME": str(directory / "mysql"),
     }
+
+
+def _find_client(state: State) -> dict[str, str]:
+    """Return a PATH that leads to a `mysql` where this process's own does not, behind all that it leads to."""
+    path = os.environ.get("PATH", "")
+    if shutil.which("mysql"):
+        return {}
+    return {"PATH": os.pathsep.join([path, str(find_engine(state.engine).find_client_directory())])}
 
 
 UNSET_VARIABLES: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "MARIADB_HOME")

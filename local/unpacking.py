@@ -142,7 +142,11 @@ class Apt:
         done = self._run("apt-get", *options, "install", *packages)
         if done.returncode != 0:
             raise UnavailableError(f"apt-get could not download {' '.join(packages)}: {_last_line(done.stderr)}")
-        return sorted((self._directory / "cache" / "archives").glob("*.deb"))
+        archives = sorted((self._directory / "cache" / "archives").glob("*.deb"))
+        for package in packages:
+            if not any(archive.name.startswith(f"{package}_") for archive in archives):
+                raise UnavailableError(f"apt-get kept no archive of {package}, as for sources that begin with file:")
+        return archives
 
     def turn_to_unstable(self) -> None:
         """From now on, ask the unstable suite of the mirror that this machine takes Debian from, and nothing else.

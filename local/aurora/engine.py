@@ -115,6 +115,17 @@ class Engine(ABC):
         found = shutil.which(self.client)
         return Path(found) if found and not prefers_unpacked() else self._unpack() / "usr/bin" / self.client
 
+    def find_client_directory(self) -> Path:
+        """Return a directory for the PATH in which the engine's client is called `mysql`, as people call it."""
+        client = self.find_client()
+        directory = self.packages.home / "clients"
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("mysql", self.client):
+            if not (directory / name).exists():
+                (directory / name).unlink(missing_ok=True)
+                (directory / name).symlink_to(client)
+        return directory
+
     @abstractmethod
     def initialize(self, programs: Programs, data: Path) -> list[str]:
         """Return the command that creates the server's own tables in a new data directory."""

@@ -71,4 +71,5 @@ def read_most_connections(drill: Drill) -> int:
 
 def count_deadlocks(drill: Drill) -> int:
     """How many deadlocks InnoDB has seen."""
-    return int(drill.deployed.query("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
+    seen = "SELECT COUNT FROM information_schema.innodb_metrics WHERE NAME = 'lock_deadlocks' AND STATUS = 'enabled'"
+    return int(drill.deployed.query(seen)[0][0])
