@@ -142,13 +142,16 @@ def env() -> None:
     """Print shell exports with which aws, boto3 and mysql reach the local AWS."""
     with explained_errors():
         from local.lifecycle import DIRECTORY
-        from local.running import UNSET_VARIABLES, export_variables
+        from local.running import UNSET_VARIABLES, export_variables, find_client_directory
 
-        variables = export_variables(find_running(), DIRECTORY)
+        state = find_running()
+        variables, client = export_variables(state, DIRECTORY), find_client_directory(state)
     for name in UNSET_VARIABLES:
         click.echo(f"unset {name}")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    if client:
+        click.echo(f'export PATH="$PATH":{shlex.quote(str(client))}')
 
 
 @local_group.command(

@@ -77,7 +77,7 @@ def describe(state: State, deployment: Deployment) -> dict[str, Any]:
 
 def export_variables(state: State, directory: Path) -> dict[str, str]:
     """Return the environment in which `aws`, boto3, `mysql` and `mariadb` reach the local AWS."""
-    return _find_client(state) | {
+    return {
         "AWS_ENDPOINT_URL": state.endpoint_url,
         "AWS_REGION": state.region,
         "AWS_DEFAULT_REGION": state.region,
@@ -90,12 +90,9 @@ def export_variables(state: State, directory: Path) -> dict[str, str]:
     }
 
 
-def _find_client(state: State) -> dict[str, str]:
-    """Return a PATH that leads to a `mysql` where this process's own does not, behind all that it leads to."""
-    path = os.environ.get("PATH", "")
-    if shutil.which("mysql"):
-        return {}
-    return {"PATH": os.pathsep.join([path, str(find_engine(state.engine).find_client_directory())])}
+def find_client_directory(state: State) -> Path | None:
+    """Return a directory that has a `mysql`, for the end of the PATH, or None where the PATH leads to one already."""
+    return None if shutil.which("mysql") else find_engine(state.engine).find_client_directory()
 
 
 UNSET_VARIABLES: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "MARIADB_HOME")
