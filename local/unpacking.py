@@ -221,7 +221,8 @@ def make_startable(home: Path) -> None:
     if loader is None:
         raise UnavailableError(f"the packages in {home} have no loader (ld-linux) for this machine")
     libraries = ":".join(str(path) for path in find_libraries(home, loader.parent.name))
-    for program in [path for path in sorted(home.glob("usr/[s]*bin/*")) if _is_program(path)]:
+    found = [*home.glob("usr/bin/*"), *home.glob("usr/sbin/*")]
+    for program in [path for path in found if _is_program(path)]:
         moved = home / "programs" / program.name
         moved.parent.mkdir(exist_ok=True)
         program.rename(moved)

@@ -99,13 +99,14 @@ def start(home: Path, *arguments: str) -> str:
 @pytest.mark.parametrize("mirror", ["one line", "deb822"], indirect=True)
 def test_a_program_is_started_by_its_own_loader(mirror: Mirror) -> None:
     add_libraries(mirror)
-    mirror.add("served", {"usr/sbin/served": PROGRAM}, depends="libc")
+    mirror.add("served", {"usr/sbin/served": PROGRAM, "usr/bin/client": PROGRAM}, depends="libc")
     packages = Packages("served", ("served",))
     home = packages.ensure()
     assert start(home, "a b", "'c'") == "a b 'c'\n"
-    script = (home / "usr/sbin/served").read_text()
-    assert f" {home}/usr/lib/" in script
-    assert " /usr/lib/" not in script
+    for program in ("usr/sbin/served", "usr/bin/client"):
+        script = (home / program).read_text()
+        assert f" {home}/usr/lib/" in script
+        assert " /usr/lib/" not in script
     shutil.rmtree(mirror.directory)
     assert packages.ensure() == home  # and nothing is fetched again
 
