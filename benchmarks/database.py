@@ -98,13 +98,13 @@ def local_database() -> Iterator[Database]:
             "AWS_SECRET_ACCESS_KEY": "test",
         }
         sdk.client("s3").create_bucket(Bucket=BUCKET)
-        users = stack.mariadb.users
+        users = stack.server.users
         database = Database(
-            mapping=replace(load_mapping("web_analytics"), database=stack.mariadb.database),
+            mapping=replace(load_mapping("web_analytics"), database=stack.server.database),
             endpoint=Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text()),
             loader=Credentials(users.loader.username, users.loader.password),
             administrator=Credentials(users.administrator.username, users.administrator.password),
-            process=stack.mariadb.identity.pid if stack.mariadb.identity else 0,
+            process=stack.server.identity.pid if stack.server.identity else 0,
         )
         database.execute(
             f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL}", f"SET GLOBAL innodb_log_file_size = {LOG_BYTES}"

@@ -1,1 +1,1 @@
-"""An AWS the size of one machine: an emulator, a MariaDB, and the behaviours no emulator has."""
+"""An AWS the size of one machine: an emulator, a database server, and the behaviours no emulator has."""

@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaurora.errors import DynauroraError
 from infra.build_package import PackageError
+from local.aurora.engine import DatabaseServerError
 from local.deployment import DeploymentError
 from local.lifecycle import LifecycleError
 from local.packaging import PackagingError
@@ -18,6 +19,7 @@ from local.venvs import EnvironmentCreationError
 EXPECTED: Final[tuple[type[Exception], ...]] = (
     BotoCoreError,
     ClientError,
+    DatabaseServerError,
     DeploymentError,
     DynauroraError,
     EnvironmentCreationError,

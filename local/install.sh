@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Installs what pip cannot: a Python that makes virtual environments, and MariaDB's server and client.
+# Installs what pip cannot: a Python that makes virtual environments. Database servers need no installing
+# (local/unpacking.py).
 #
-#   local/install.sh python [mariadb]   installs those of the two that are missing; silent where nothing is
+#   local/install.sh python             installs it where it is missing; silent where it is not
 #   local/install.sh find-python        prints the Python to use: the first of at least 3.11, or $PYTHON
-#
-# Only MariaDB's "core" packages are used: they hold the programs, and set up, enable and start no system service.
 set -euo pipefail
 
 readonly oldest_python=3.11
@@ -18,12 +17,10 @@ main() {
     for need in "$@"; do
         case "$need" in
             python) has_python || missing+=("$(name_python_package)") ;;
-            mariadb) has_mariadb || missing+=(mariadb-server-core mariadb-client-core) ;;
             *) stop "local/install.sh: unknown: $need" ;;
         esac
     done
     if [[ ${#missing[@]} -gt 0 ]]; then
-        refuse_beside_mysql "${missing[@]}"
         install_packages "${missing[@]}"
     fi
 }
@@ -54,22 +51,6 @@ name_python_package() {
     "$(find_python)" -c "import sys; print('python{}.{}-venv'.format(*sys.version_info))"
 }
 
-has_mariadb() {
-    find_program mariadbd && find_program mariadb-install-db
-}
-
-# Debian keeps servers in /usr/sbin, which is not on everybody's PATH.
-find_program() {
-    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
-}
-
-refuse_beside_mysql() {
-    if [[ "$*" == *mariadb* ]] && ! find_program mariadbd && find_program mysqld; then
-        stop "MySQL's server is installed, and MariaDB's packages cannot be beside it: put a mariadbd (10.6 or newer," \
-            "for example MariaDB's binary tarball) on the PATH, and run the same command again."
-    fi
-}
-
 install_packages() {
     local become_root=()
     if [[ $EUID -ne 0 ]]; then
@@ -83,23 +64,7 @@ install_packages() {
     fi
     echo "Installing $*" >&2
     run_apt update
-    local packages=() package
-    for package in "$@"; do
-        packages+=("$(resolve_package "$package")")
-    done
-    # --no-remove: apt would otherwise take another database server away to make room for this one.
-    run_apt install --yes --no-install-recommends --no-remove "${packages[@]}"
-}
-
-# Older releases have the version in the package's name (mariadb-server-core-10.6).
-resolve_package() {
-    local found
-    found=$(apt-cache --names-only search "^$1(-[0-9.]+)?\$" | cut -d' ' -f1 | sort --version-sort)
-    if grep --quiet --line-regexp "$1" <<<"$found"; then
-        echo "$1"
-    else
-        tail -n 1 <<<"${found:-$1}"
-    fi
+    run_apt install --yes --no-install-recommends --no-remove "$@"
 }
 
 # Runs apt-get without its chatter; its whole output appears when it fails. Uses the caller's `become_root`.

@@ -15,7 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from local.aurora.engines import ENGINE_VARIABLE, EngineError, find_engine, refuse_foreign_data
+from local.aurora.server import DATA
 from local.processes import ProcessError, ProcessIdentity, identify_process, kill_process, quote_log, start_child
+from local.stack import DATABASE
 from local.state import State, read_state
 from local.venvs import PROJECT, ensure
 
@@ -26,7 +29,7 @@ DIRECTORY: Final = Path(os.environ.get("DYNAURORA_LOCAL_DIRECTORY") or PROJECT /
 """Where the local AWS of this checkout keeps its files; another directory has another local AWS."""
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 90.0
-"""The emulator delivers what it has accepted, and MariaDB writes its pages, before they end."""
+"""The emulator delivers what it has accepted, and the server writes its pages, before they end."""
 POLL_SECONDS: Final = 0.05
 
 
@@ -35,21 +38,31 @@ class LifecycleError(Exception):
 
 
 def start(
-    directory: Path = DIRECTORY, *, database: str, lifeline: bool = False, report: Callable[[str], None] = print
+    directory: Path = DIRECTORY,
+    *,
+    database: str,
+    engine: str | None = None,
+    lifeline: bool = False,
+    report: Callable[[str], None] = print,
 ) -> State:
     """Return the state of the running local AWS, starting it first where none runs.
 
-    `database` is what clients use unless they say otherwise. With `lifeline`, what is started stops when this process
-    ends, however it ends; this must then be the main thread.
+    `database` is what clients use unless they say otherwise; `engine` names the database server, where it matters. With
+    `lifeline`, what is started stops when this process ends, however it ends; this must then be the main thread.
 
-    Raises LifecycleError, with the end of the supervisor's log, or EnvironmentCreationError.
+    Raises LifecycleError, with the end of the supervisor's log, EnvironmentCreationError, or DatabaseServerError where
+    the server cannot be had, or another one runs than the one that is asked for.
     """
     if state := read_state(directory):
+        _check_engine(state, engine)
         return state
     for name in ("emulator", "runtime"):
         ensure(name)
-    report("Starting the database and the emulator")
-    supervisor = _spawn_supervisor(directory, database, lifeline=lifeline)
+    chosen = find_engine(engine)
+    refuse_foreign_data(directory / DATABASE / DATA, chosen)
+    chosen.find_programs()
+    report(f"Starting {chosen.title} and the emulator")
+    supervisor = _spawn_supervisor(directory, database, chosen.name, lifeline=lifeline)
     return _wait_for_state(directory, supervisor)
 
 
@@ -73,12 +86,16 @@ def stop(directory: Path = DIRECTORY) -> bool:
 
 @contextmanager
 def start_for_good(
-    directory: Path = DIRECTORY, *, database: str, report: Callable[[str], None] = print
+    directory: Path = DIRECTORY,
+    *,
+    database: str,
+    engine: str | None = None,
+    report: Callable[[str], None] = print,
 ) -> Iterator[State]:
     """Yield a local AWS to set up. It stays running, unless this started it and setting up failed."""
     was_running = find_supervisor(directory) is not None
     try:
-        yield start(directory, database=database, report=report)
+        yield start(directory, database=database, engine=engine, report=report)
     except BaseException:
         if not was_running:
             stop(directory)
@@ -87,15 +104,20 @@ def start_for_good(
 
 @contextmanager
 def borrow(
-    directory: Path = DIRECTORY, *, database: str, report: Callable[[str], None] = print
+    directory: Path = DIRECTORY,
+    *,
+    database: str,
+    engine: str | None = None,
+    report: Callable[[str], None] = print,
 ) -> Iterator[tuple[State, bool]]:
     """Yield a local AWS and whether it was running: that one is left running, any other is stopped at the end."""
     state = read_state(directory)
     if state is not None:
+        _check_engine(state, engine)
         yield state, True
         return
     try:
-        yield start(directory, database=database, lifeline=True, report=report), False
+        yield start(directory, database=database, engine=engine, lifeline=True, report=report), False
     finally:
         report("Stopping the local AWS")
         stop(directory)
@@ -118,8 +140,19 @@ def find_supervisor(directory: Path = DIRECTORY) -> ProcessIdentity | None:
     return None
 
 
-def _spawn_supervisor(directory: Path, database: str, *, lifeline: bool) -> subprocess.Popen[bytes]:
+def _check_engine(state: State, wanted: str | None) -> None:
+    """Raise EngineError where the running local AWS has another database server than the one asked for, if any is."""
+    wanted = wanted or os.environ.get(ENGINE_VARIABLE)
+    if wanted and find_engine(wanted).name != state.engine:
+        has, asked = find_engine(state.engine).title, find_engine(wanted).title
+        raise EngineError(
+            f"The local AWS that runs has {has}, and {asked} is asked for: run `dynaurora local down` first."
+        )
+
+
+def _spawn_supervisor(directory: Path, database: str, engine: str, *, lifeline: bool) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "local.supervisor", "--directory", str(directory), "--database", database]
+    command += ["--engine", engine]
     log = _log(directory)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
+from local.aurora.engines import find_engine
 from local.deployment import Database
 
 if TYPE_CHECKING:
@@ -86,6 +88,11 @@ def export_variables(state: State, directory: Path) -> dict[str, str]:
         "MYSQL_PWD": state.aurora.password,
         "MYSQL_HOME": str(directory / "mysql"),
     }
+
+
+def find_client_directory(state: State) -> Path | None:
+    """Return a directory that has a `mysql`, for the end of the PATH, or None where the PATH leads to one already."""
+    return None if shutil.which("mysql") else find_engine(state.engine).find_client_directory()
 
 
 UNSET_VARIABLES: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "MARIADB_HOME")

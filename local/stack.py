@@ -1,4 +1,4 @@
-"""The local AWS as one thing to start and stop: certificates, MariaDB, the gateway in front of it, the emulator.
+"""The local AWS as one thing to start and stop: certificates, database server, its gateway, emulator.
 
 .local/certificates/   the database's identity
 .local/mysql/          the database
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from local import venvs
+from local.aurora.engine import Engine
 from local.aurora.gateway import Gateway
-from local.aurora.mariadb import MariaDB
+from local.aurora.server import DatabaseServer
 from local.certificates import Certificates, ensure_certificates
 from local.files import write_private
 from local.processes import Child, find_free_port, start_child, stop_child, wait_until_ready
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 REGION: Final = "us-east-1"
 """The one region of the local AWS."""
+
+DATABASE: Final = "mysql"
+"""In the local AWS's directory, where the database is."""
 
 AURORA: Final = "aurora.json"
 """In the emulator's directory, where clusters are."""
@@ -50,12 +54,17 @@ beside at once: exports are cut here at exactly their time, so that no change is
 class Stack:
     """The processes of one local AWS, children of this process, and the gateway, a thread of it."""
 
-    def __init__(self, directory: Path, *, database: str = "Demo") -> None:
-        """Describe a local AWS that keeps its files in `directory`; nothing happens before `start`."""
+    def __init__(self, directory: Path, *, database: str = "Demo", engine: Engine | None = None) -> None:
+        """Describe a local AWS that keeps its files in `directory`; nothing happens before `start`.
+
+        Its database server's engine is the one by default unless told (`find_engine`).
+        """
         self.directory = directory.absolute()
         self.logs = self.directory / "log"
         self.certificates: Certificates
-        self.mariadb = MariaDB(self.directory / "mysql", log=self.logs / "mariadb.log", database=database)
+        self.server = DatabaseServer(
+            self.directory / DATABASE, log=self.logs / "database.log", database=database, engine=engine
+        )
         self.gateway: Gateway
         self.emulator: Child
         self.endpoint_url: str
@@ -74,7 +83,7 @@ class Stack:
     def start(self) -> None:
         """Start everything; return when all of it answers. What was started is stopped again when something fails.
 
-        Raises ProcessError, MariaDBError or EnvironmentCreationError with what to do about it.
+        Raises ProcessError, DatabaseServerError or EnvironmentCreationError with what to do about it.
         """
         try:
             self._start()
@@ -90,28 +99,28 @@ class Stack:
     def _start(self) -> None:
         """Start both processes, then wait for both."""
         self.certificates = ensure_certificates(self.directory / "certificates")
-        self._undo.append(self.mariadb.stop)
-        wait_for_mariadb = self.mariadb.launch()
+        self._undo.append(self.server.stop)
+        wait_for_server = self.server.launch()
         port = find_free_port()
         self.endpoint_url = f"http://127.0.0.1:{port}"
         self.gateway = Gateway(
-            server_socket=self.mariadb.socket,
-            files=self.mariadb.files,
+            server_socket=self.server.socket,
+            files=self.server.files,
             certificates=self.certificates,
             s3_endpoint_url=self.endpoint_url,
             region=REGION,
         )
         self.emulator = start_emulator(self.directory / "emulator", port=port, log=self.logs / "emulator.log")
         self._undo.append(lambda: stop_child(self.emulator, grace=_EMULATOR_STOP_SECONDS))
-        wait_for_mariadb()
+        wait_for_server()
         self.gateway.start()
-        self._undo.insert(1, self.gateway.stop)  # stopped after the emulator, before MariaDB
+        self._undo.insert(1, self.gateway.stop)  # stopped after the emulator, before the server
         self._tell_emulator_of_aurora()
         wait_until_ready(self.emulator, lambda: is_healthy(self.endpoint_url), timeout=_EMULATOR_START_SECONDS)
 
     def _tell_emulator_of_aurora(self) -> None:
         """Write what a cluster that is made by a template leads to."""
-        user = self.mariadb.users.administrator
+        user = self.server.users.administrator
         address = {"host": self.gateway.host, "port": self.gateway.port}
         known = {**address, "username": user.username, "password": user.password}
         write_private(self.directory / "emulator" / AURORA, json.dumps(known))

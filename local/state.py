@@ -34,7 +34,9 @@ class State:
 
     supervisor: ProcessIdentity
     emulator: ProcessIdentity
-    mariadb: ProcessIdentity | None
+    engine: str
+    """Which kind of database server it has."""
+    server: ProcessIdentity | None
     """None while the database is down."""
     endpoint_url: str
     """Where the AWS API answers."""
@@ -49,7 +51,8 @@ class State:
             return cls(
                 supervisor=ProcessIdentity(**fields["supervisor"]),
                 emulator=ProcessIdentity(**fields["emulator"]),
-                mariadb=ProcessIdentity(**fields["mariadb"]) if fields["mariadb"] else None,
+                engine=fields["engine"],
+                server=ProcessIdentity(**fields["server"]) if fields["server"] else None,
                 endpoint_url=fields["endpoint_url"],
                 region=fields["region"],
                 aurora=AuroraAddress(**fields["aurora"]),

@@ -32,7 +32,7 @@ def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
         "processes": {
             "supervisor": state.supervisor.pid,
             "emulator": state.emulator.pid,
-            "mariadb": state.mariadb.pid if state.mariadb else None,
+            "database": state.server.pid if state.server else None,
         },
     }
     with suppress(DeploymentError):

@@ -24,8 +24,9 @@ from types import FrameType
 
 from local import tether
 from local.aurora.clients import write_client_settings
+from local.aurora.engine import DatabaseServerError, Engine
+from local.aurora.engines import ENGINES, find_engine
 from local.aurora.faults import KILL_DATABASE, RESTART_DATABASE
-from local.aurora.mariadb import MariaDBError
 from local.processes import ProcessError, identify_process, kill_process, quote_log
 from local.stack import REGION, Stack
 from local.state import AuroraAddress, State, read_last_state, remove_state, write_state
@@ -50,13 +51,13 @@ class _StopRequestedError(BaseException):
 class Supervisor:
     """Starts a local AWS and keeps it as it should be."""
 
-    def __init__(self, directory: Path, database: str) -> None:
+    def __init__(self, directory: Path, database: str, engine: Engine) -> None:
         """Supervise a local AWS that keeps its files in `directory`; nothing happens before `run`.
 
         `database` is the one that is created, and that clients use unless they say otherwise.
         """
         self._directory = directory.absolute()
-        self._stack = Stack(self._directory, database=database)
+        self._stack = Stack(self._directory, database=database, engine=engine)
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._is_starting = False
         self._database_is_wanted = True
@@ -64,8 +65,8 @@ class Supervisor:
     def run(self) -> None:
         """Run the local AWS until a signal asks to stop.
 
-        Raises AlreadyRunningError, or ProcessError, MariaDBError or EnvironmentCreationError when something could not
-        be started or did not stay.
+        Raises AlreadyRunningError, or ProcessError, DatabaseServerError or EnvironmentCreationError when something
+        could not be started or did not stay.
         """
         with _hold_lock(self._directory / "supervisor.lock"):
             _end_leftovers(self._directory)
@@ -97,17 +98,18 @@ class Supervisor:
     def _announce(self) -> None:
         """Make known that all of it answers, and how to reach it."""
         state = self._describe()
-        write_client_settings(self._stack.mariadb.directory / "my.cnf", state.aurora)
+        write_client_settings(self._stack.server.directory / "my.cnf", state.aurora)
         write_state(self._directory, state)
         logger.info("ready: %s, Aurora at %s:%d", state.endpoint_url, state.aurora.host, state.aurora.port)
 
     def _describe(self) -> State:
         """Return the state as it is now."""
-        stack, users = self._stack, self._stack.mariadb.users
+        stack, users = self._stack, self._stack.server.users
         return State(
             supervisor=identify_process(os.getpid()),
             emulator=stack.emulator.identity,
-            mariadb=stack.mariadb.identity,
+            engine=stack.server.engine.name,
+            server=stack.server.identity,
             endpoint_url=stack.endpoint_url,
             region=REGION,
             aurora=AuroraAddress(
@@ -115,7 +117,7 @@ class Supervisor:
                 stack.gateway.port,
                 users.administrator.username,
                 users.administrator.password,
-                stack.mariadb.database,
+                stack.server.database,
                 str(stack.certificates.ca_file),
             ),
         )
@@ -132,7 +134,7 @@ class Supervisor:
     def _kill_database(self) -> None:
         """Take the database away until it is wanted again."""
         self._database_is_wanted = False
-        self._stack.mariadb.kill()
+        self._stack.server.kill()
         logger.info("the database was killed, as asked; it stays down")
         write_state(self._directory, self._describe())
 
@@ -142,9 +144,9 @@ class Supervisor:
         if not emulator.is_alive():
             status = emulator.process.returncode
             raise ProcessError(f"{emulator.name} ended with status {status}{quote_log(emulator.log)}")
-        if self._database_is_wanted and not self._stack.mariadb.is_running():
+        if self._database_is_wanted and not self._stack.server.is_running():
             logger.warning("the database is down: starting it")
-            self._stack.mariadb.start()
+            self._stack.server.start()
             write_state(self._directory, self._describe())
             logger.info("the database is up")
 
@@ -171,7 +173,7 @@ def _hold_lock(path: Path) -> Iterator[None]:
 def _end_leftovers(directory: Path) -> None:
     """End what a killed supervisor's children may still be doing, and forget its state."""
     state = read_last_state(directory)
-    for identity in (state.emulator, state.mariadb) if state else ():
+    for identity in (state.emulator, state.server) if state else ():
         if identity is not None and identity.is_alive():
             logger.warning("ending process %d of a supervisor that was killed", identity.pid)
             kill_process(identity)
@@ -191,14 +193,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.supervisor", description="Run the local AWS.")
     parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where its files are kept")
     parser.add_argument("--database", default="Demo", help="name of the database to create")
+    parser.add_argument("--engine", choices=tuple(ENGINES), help="which database server (default: DYNAURORA_ENGINE)")
     parser.add_argument("--lifeline", action="store_true", help="stop when the process that started this ends")
     options = parser.parse_args(arguments)
     if options.lifeline:
         tether.die_with_parent(signal.SIGTERM)
     _log_to(options.directory.absolute() / "log" / "supervisor.log")
     try:
-        Supervisor(options.directory, options.database).run()
-    except (AlreadyRunningError, EnvironmentCreationError, MariaDBError, ProcessError) as error:
+        Supervisor(options.directory, options.database, find_engine(options.engine)).run()
+    except (AlreadyRunningError, DatabaseServerError, EnvironmentCreationError, ProcessError) as error:
         logger.error("%s", error)
         return 1
     return 0

@@ -50,7 +50,7 @@ def ensure(name: str) -> Path:
     home = ENVIRONMENTS / name
     stamp = _compute_stamp(requirements)
     if not _is_finished(home, stamp):
-        with _lock(home.with_suffix(".lock")):
+        with hold_lock(home.with_suffix(".lock")):
             if not _is_finished(home, stamp):  # another process may have made it while this one waited
                 _create(home, requirements, stamp)
     return _python_of(home)
@@ -86,7 +86,7 @@ def _python_of(home: Path) -> Path:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold ``path`` locked against other processes; the system releases it when its holder dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

@@ -42,13 +42,24 @@ PHASES = {
 }
 """What a backfill does in its phases, for who sees one for the first time."""
 
+ENGINES = ("mariadb", "mysql")
+
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 output = Console(highlight=False, soft_wrap=True, emoji=False)
 
 
+with_engine = click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    envvar="DYNAURORA_ENGINE",
+    show_envvar=True,
+    help="Database server that stands for Aurora; mariadb unless told.",
+)
+
+
 @click.group("local")
 def local_group() -> None:
-    """Run all of it on this machine: an emulated AWS, a real MariaDB as Aurora.
+    """Run all of it on this machine: an emulated AWS, a real MariaDB or MySQL as Aurora.
 
     The templates, functions and state machine are the ones that go to AWS. Files are kept in .local/ of the checkout,
     and two checkouts can run at once.
@@ -60,12 +71,14 @@ def local_group() -> None:
 Examples:
   dynaurora local up
   dynaurora local up --json | jq -r .endpoint_url
+  dynaurora local up --engine mysql
   AUTH=true dynaurora local up         enforce the functions' own roles
 """
 )
 @click.option("--database", default=DEFAULT_DATABASE, show_default=True, help="Database that clients use by default.")
+@with_engine
 @click.option("--json", "as_json", is_flag=True, help="Print where things are as one JSON object.")
-def up(database: str, *, as_json: bool) -> None:
+def up(database: str, engine: str | None, *, as_json: bool) -> None:
     """Start the local AWS in the background and deploy infra/template.yaml to it.
 
     Where it is up, what has changed in the checkout is deployed. It starts empty: DynamoDB is, and the replica too.
@@ -75,7 +88,7 @@ def up(database: str, *, as_json: bool) -> None:
         from local.lifecycle import start_for_good
         from local.running import check_roles, describe, find_api, find_database
 
-        with start_for_good(database=database, report=say) as state:
+        with start_for_good(database=database, engine=engine, report=say) as state:
             check_roles(state)
             deployment = deploy(find_api(state), find_database(state), report=say)
     where = describe(state, deployment)
@@ -129,13 +142,16 @@ def env() -> None:
     """Print shell exports with which aws, boto3 and mysql reach the local AWS."""
     with explained_errors():
         from local.lifecycle import DIRECTORY
-        from local.running import UNSET_VARIABLES, export_variables
+        from local.running import UNSET_VARIABLES, export_variables, find_client_directory
 
-        variables = export_variables(find_running(), DIRECTORY)
+        state = find_running()
+        variables, client = export_variables(state, DIRECTORY), find_client_directory(state)
     for name in UNSET_VARIABLES:
         click.echo(f"unset {name}")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    if client:
+        click.echo(f'export PATH="$PATH":{shlex.quote(str(client))}')
 
 
 @local_group.command(
@@ -143,6 +159,7 @@ def env() -> None:
 Examples:
   dynaurora local demo
   dynaurora local demo --items 100000 --seed 7
+  dynaurora local demo --engine mysql
   AUTH=true dynaurora local demo       enforce the functions' own roles
 """
 )
@@ -172,8 +189,9 @@ Examples:
     metavar="SECONDS",
     help="How long to wait for the last of them.",
 )
+@with_engine
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def demo(changes: int, seeded: int, seed: int, timeout: float, *, as_json: bool) -> None:
+def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | None, *, as_json: bool) -> None:
     """Replicate and backfill a DynamoDB table while it is written to, and compare it with Aurora key by key.
 
     Items are seeded before the table's stream is on, then changes are written, of seeded items too, and the table is
@@ -186,7 +204,7 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, *, as_json: bool)
         from local.lifecycle import borrow
         from local.running import check_roles
 
-        with borrow(database=DEFAULT_DATABASE, report=say) as (state, was_running):
+        with borrow(database=DEFAULT_DATABASE, engine=engine, report=say) as (state, was_running):
             check_roles(state)
             with watched_progress(changes, seeded) as progress:
                 result = run_demo(state, Options(changes, seeded, seed, timeout), prepare_backfill, progress)
@@ -303,7 +321,7 @@ def print_status(found: dict[str, Any]) -> None:
             "supervisor": f"process {found['processes']['supervisor']}",
             "AWS API": f"{found['endpoint_url']}, process {found['processes']['emulator']}",
             "Aurora": f"{found['aurora']['host']}:{found['aurora']['port']}, "
-            + (f"process {found['processes']['mariadb']}" if found["processes"]["mariadb"] else "down"),
+            + (f"process {found['processes']['database']}" if found["processes"]["database"] else "down"),
         }
     )
     counts = found.get("pipeline")

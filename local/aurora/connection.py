@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local.aurora.mariadb import LOAD_ROLE
+from local.aurora.engine import LOAD_ROLE
 from local.aurora.objects import ObjectFetcher
 from local.aurora.protocol import (
     COM_QUERY,
     ERROR,
+    FAST_LOGIN,
     HEADER_BYTES,
     MAX_PAYLOAD,
     OK,
@@ -50,14 +51,17 @@ _INSECURE: Final = ServerError(
 )
 
 _CHECK_ROLE: Final = (
-    "BEGIN NOT ATOMIC"  # noqa: S608  # a constant
-    f" IF NOT EXISTS (SELECT 1 FROM information_schema.ENABLED_ROLES WHERE ROLE_NAME = '{LOAD_ROLE}') THEN"
-    " SIGNAL SQLSTATE '42000' SET MYSQL_ERRNO = 1227, MESSAGE_TEXT ="
-    " 'Access denied; you need (at least one of) the LOAD FROM S3 privilege(s) for this operation';"
-    " END IF; END"
+    "DO (SELECT 1 FROM (SELECT 1 UNION ALL SELECT 2) AS two WHERE NOT EXISTS"  # noqa: S608  # a constant
+    f" (SELECT 1 FROM information_schema.ENABLED_ROLES WHERE ROLE_NAME = '{LOAD_ROLE}'))"
 ).encode()
-"""Succeeds in a session that may load from S3, and fails in any other as Aurora MySQL does: whether the role is not
-granted or only not set. A compound statement, which answers with one packet, and leaves the transaction alone."""
+"""Succeeds in a session that may load from S3, and fails in any other, whether the role is not granted or only not set:
+there, the subquery has two rows. Any server knows it, answers with one packet, and leaves the transaction alone."""
+_TWO_ROWS: Final = 1242
+"""ER_SUBQUERY_NO_1_ROW."""
+_NO_ROLE: Final = ServerError(
+    1227, "42000", "Access denied; you need (at least one of) the LOAD FROM S3 privilege(s) for this operation"
+)
+"""What Aurora MySQL refuses such a session with."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,9 @@ class Surroundings:
     """What the connections of a gateway share."""
 
     server_socket: Path
-    """MariaDB's Unix socket."""
+    """The server's Unix socket."""
     files: Path
-    """The directory that MariaDB reads files from."""
+    """The directory that the server reads files from."""
     tls: ssl.SSLContext
     fetcher: ObjectFetcher
     executor: Executor
@@ -132,7 +136,7 @@ async def serve_client(client_socket: socket.socket, surroundings: Surroundings)
 
 
 async def _connect_to_server(path: Path) -> Stream:
-    """Connect to MariaDB; raises OSError while it is down, and the client sees its connection closed."""
+    """Connect to the server; raises OSError while it is down, and the client sees its connection closed."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_CHUNK_BYTES)
     protocol = _WatchedProtocol(reader)
@@ -189,13 +193,19 @@ async def _open_stream(client_socket: socket.socket, tls: ssl.SSLContext) -> Str
 
 
 async def _log_in(client: Stream, server: Stream, login: Packet) -> bool:
-    """Forward the exchange that authenticates a client; tell whether the server let it in."""
+    """Forward the exchange that authenticates a client; tell whether the server let it in.
+
+    Where MySQL wants the password itself (caching_sha2_password, at a user's first login), a client sends it, since it
+    uses TLS; and the server takes it, since its socket is as secure.
+    """
     await server.send(withdraw_tls(login).renumber(-_TLS_PACKETS).encode())
     while True:
         answer = await read_packet(server.reader)
         await client.send(answer.renumber(_TLS_PACKETS).encode())
         if answer.payload[0] in (OK, ERROR):
             return answer.payload[0] == OK
+        if answer.payload == FAST_LOGIN:
+            continue
         reply = await read_packet(client.reader)
         await server.send(reply.renumber(-_TLS_PACKETS).encode())
 
@@ -280,30 +290,36 @@ class Connection:
         """
         try:
             statement = _parse(message)
-            if not await self._ask_server(_CHECK_ROLE, asked, forwards_success=False):
-                return
+            await self._check_role()
             path = self._surroundings.files / f"{uuid.uuid4().hex}.load"
             try:
                 await self._fetch(statement, path)
-                await self._ask_server(statement.read_from(path), asked, forwards_success=True)
+                await self._forward_load(statement.read_from(path), asked)
             finally:
                 path.unlink(missing_ok=True)
         except ServerError as error:
             logger.info("load refused: %s", error.message)
             await self._client.send(error.to_packet(asked + 1).encode())
 
-    async def _ask_server(self, statement: bytes, asked: int, *, forwards_success: bool) -> bool:
-        """Have the server execute a statement; forward its answer, or only its error; tell whether it succeeded."""
+    async def _check_role(self) -> None:
+        """Raise ServerError, as Aurora words it, in a session that may not load from S3."""
+        await self._server.send(b"".join(packet.encode() for packet in split_query(_CHECK_ROLE)))
+        answer = await read_packet(self._server.reader)
+        if answer.error_number == _TWO_ROWS:
+            raise _NO_ROLE
+        if answer.error_number is not None:
+            raise ServerError.from_packet(answer)
+
+    async def _forward_load(self, statement: bytes, asked: int) -> None:
+        """Have the server load from a file, and forward its answer."""
         question = split_query(statement)
         await self._server.send(b"".join(packet.encode() for packet in question))
         offset = asked - question[-1].sequence
         while True:
             answer = await read_packet(self._server.reader)
-            succeeded = answer.payload[0] != ERROR
-            if forwards_success or not succeeded:
-                await self._client.send(answer.renumber(offset).encode())
+            await self._client.send(answer.renumber(offset).encode())
             if not answer.is_progress_report:
-                return succeeded
+                return
 
     async def _fetch(self, statement: LoadStatement, path: Path) -> None:
         """Fetch what a statement names into a file, which is gone in the end if the client is."""

@@ -12,9 +12,9 @@ from typing import Final
 from local.state import State, read_state
 
 KILL_DATABASE: Final = signal.SIGUSR1
-"""Has the supervisor end MariaDB with SIGKILL and leave it down."""
+"""Has the supervisor end the database server with SIGKILL and leave it down."""
 RESTART_DATABASE: Final = signal.SIGUSR2
-"""Has the supervisor start MariaDB again."""
+"""Has the supervisor start it again."""
 
 _POLL_SECONDS = 0.05
 
@@ -28,7 +28,7 @@ def kill_database(directory: Path, *, timeout: float = 30) -> None:
 
     Raises FaultError when no local AWS runs there, or the database is not down after `timeout` seconds.
     """
-    _ask_supervisor(directory, KILL_DATABASE, lambda state: state.mariadb is None, timeout)
+    _ask_supervisor(directory, KILL_DATABASE, lambda state: state.server is None, timeout)
 
 
 def restart_database(directory: Path, *, timeout: float = 60) -> None:
@@ -36,7 +36,7 @@ def restart_database(directory: Path, *, timeout: float = 60) -> None:
 
     Raises FaultError when no local AWS runs there, or the database is not up after `timeout` seconds.
     """
-    _ask_supervisor(directory, RESTART_DATABASE, lambda state: state.mariadb is not None, timeout)
+    _ask_supervisor(directory, RESTART_DATABASE, lambda state: state.server is not None, timeout)
 
 
 def _ask_supervisor(

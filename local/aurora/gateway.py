@@ -1,4 +1,4 @@
-"""The gateway: a TCP server in front of MariaDB that makes it look like Aurora MySQL.
+"""The gateway: a TCP server in front of MariaDB or MySQL that makes it look like Aurora MySQL.
 
 It ends TLS with the local certificate, refuses connections without it, as a cluster that requires TLS does, and
 makes `LOAD DATA FROM S3` work; `local.aurora.connection` says how. It serves from a thread of its own.
@@ -39,9 +39,9 @@ class Gateway:
         region: str = "us-east-1",
         port: int = 0,
     ) -> None:
-        """Describe a gateway to the MariaDB at a Unix socket; nothing happens before `start`.
+        """Describe a gateway to the server at a Unix socket; nothing happens before `start`.
 
-        `files` is the directory that MariaDB may read files to load from, `s3_endpoint_url` the S3 they come from;
+        `files` is the directory that the server may read files to load from, `s3_endpoint_url` the S3 they come from;
         `certificates` is who the gateway is to clients that use TLS. It listens on 127.0.0.1, on any free port when
         `port` is 0.
         """

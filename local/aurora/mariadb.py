@@ -1,295 +1,47 @@
-"""A private MariaDB server: installed into a directory once, started on a Unix socket, stopped, killed, restarted.
+"""MariaDB: the engine by default, since every stable Debian and Ubuntu has it."""
 
-It runs as whoever starts it, root included, and listens on no TCP port: clients come through the gateway. Settings
-follow Aurora MySQL 3 where a client can notice a difference. Users and grants are declared in a file that the server
-executes at each start, before it accepts connections.
-"""
-
-import hashlib
-import json
-import os
-import pwd
-import secrets
-import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import ClassVar
 
-import pymysql
+from local.aurora.engine import LOAD_ROLE, Engine, Programs, find_program, run_as_root
+from local.unpacking import Packages
 
-from local.files import write_private
-from local.processes import Child, ProcessIdentity, kill_child, quote_log, start_child, stop_child, wait_until_ready
-
-if TYPE_CHECKING:
-    from pymysql.connections import Connection
-
-LOAD_ROLE: Final = "AWS_LOAD_S3_ACCESS"
-"""The role that Aurora MySQL 3 wants active in a session that loads from S3."""
-
-ADMINISTRATOR: Final = "admin"
-LOADER: Final = "dynaurora_loader"
-
-_START_TIMEOUT_SECONDS = 60.0
-"""Includes InnoDB's recovery after a kill."""
-_STOP_GRACE_SECONDS = 15.0
-_SOCKET_PATH_LIMIT = 107
-"""Bytes in a Unix socket's path: `sun_path` of `unix(7)` less its closing NUL."""
-
-_SETTINGS: Final[Mapping[str, str]] = {
-    # As in Aurora MySQL 3 (MySQL 8.0), or the nearest that MariaDB has.
-    "character-set-server": "utf8mb4",
-    "collation-server": "utf8mb4_unicode_520_nopad_ci",  # for utf8mb4_0900_ai_ci
-    "sql-mode": (
-        "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
-        "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
-    ),
-    "transaction-isolation": "REPEATABLE-READ",
-    "innodb-lock-wait-timeout": "50",
-    "innodb-flush-log-at-trx-commit": "1",
-    "max-allowed-packet": "64M",
-    "default-time-zone": "+00:00",
-    "default-storage-engine": "InnoDB",
-    # One person's machine.
-    "innodb-buffer-pool-size": "128M",
-    "innodb-buffer-pool-dump-at-shutdown": "OFF",
-    "innodb-buffer-pool-load-at-startup": "OFF",
-    "innodb-use-native-aio": "OFF",  # containers may forbid it, and run out of its requests
-    "aria-pagecache-buffer-size": "8M",
-    "key-buffer-size": "1M",
-    "performance-schema": "OFF",
-    "max-connections": "200",
-    "require-secure-transport": "ON",  # a socket is one; the gateway refuses clients without TLS
-    # Reachable by this user's processes only.
-    "skip-networking": "ON",
-    "skip-name-resolve": "ON",
-}
+_INITIALIZER = "mariadb-install-db"
 
 
-class MariaDBError(Exception):
-    """MariaDB is missing, or could not be set up."""
+class MariaDB(Engine):
+    """MariaDB 10.6 or newer."""
 
+    name = "mariadb"
+    title = "MariaDB"
+    version = re.compile(r"(\d+)\.(\d+)\.\d+-MariaDB")
+    oldest = (10, 6)
+    program = "mariadbd"
+    packages = Packages("mariadb", ("mariadb-server-core", "mariadb-client-core"))
+    client = "mariadb"
+    data_mark = "aria_log_control"
+    settings: ClassVar[Mapping[str, str]] = {
+        "collation-server": "utf8mb4_unicode_520_nopad_ci",  # for utf8mb4_0900_ai_ci
+        "aria-pagecache-buffer-size": "8M",
+    }
 
-@dataclass(frozen=True)
-class User:
-    """Who connects: a name and a password."""
+    def initialize(self, programs: Programs, data: Path) -> list[str]:
+        """Return the command of MariaDB's own script, which has the server execute its SQL."""
+        script = programs.root / "usr/bin" / _INITIALIZER if programs.root else find_program(_INITIALIZER)
+        place = [f"--basedir={programs.root / 'usr'}"] if programs.root else []
+        options = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+        return [str(script), "--no-defaults", *place, f"--datadir={data}", *run_as_root(), *options]
 
-    username: str
-    password: str
+    def declare_role(self, administrator: str) -> Iterator[str]:
+        """Yield the role's declaration: nobody, as whom the server itself executes, may grant roles."""
+        yield f"CREATE ROLE IF NOT EXISTS {LOAD_ROLE} WITH ADMIN {administrator}"
 
+    def activate_role(self, user: str) -> str:
+        """Return the statement in MariaDB's words."""
+        return f"SET DEFAULT ROLE {LOAD_ROLE} FOR {user}"
 
-@dataclass(frozen=True)
-class Users:
-    """The users this server has, with passwords made once for its data."""
-
-    administrator: User
-    """For people: may do everything, `LOAD DATA FROM S3` included, as Aurora's administrative user."""
-    loader: User
-    """For import_batch: rows of one database, and the load role, which is granted but not active by itself."""
-
-
-class MariaDB:
-    """One server and its data, in a directory of its own."""
-
-    def __init__(self, directory: Path, *, log: Path, database: str = "Demo") -> None:
-        """Describe a server; nothing happens before `start`.
-
-        Its data, socket and files to load are kept in `directory`; its messages are appended to `log`. `database`
-        is the database (schema) that is created, and the only one the loader may use.
-        """
-        self.directory = directory.absolute()
-        self.database = database
-        self.files = self.directory / "loads"
-        """The only directory the server reads files from."""
-        self.socket = _place_socket(self.directory)
-        self._data = self.directory / "data"
-        self._log = log
-        self._child: Child | None = None
-
-    @property
-    def users(self) -> Users:
-        """The server's users; created when asked for first, the same for as long as its data live."""
-        return _ensure_users(self.directory / "users.json")
-
-    @property
-    def identity(self) -> ProcessIdentity | None:
-        """The running server process, or None."""
-        return self._child.identity if self._child is not None and self.is_running() else None
-
-    def is_running(self) -> bool:
-        """Tell whether the server process lives."""
-        return self._child is not None and self._child.is_alive()
-
-    def start(self) -> None:
-        """Start the server, installing it first when its directory is new; return when it accepts connections.
-
-        Raises MariaDBError when MariaDB is not installed on this machine or could not be set up, and ProcessError, with
-        the end of the log, when the server ended or did not become ready.
-        """
-        wait_until_started = self.launch()
-        wait_until_started()
-
-    def launch(self) -> Callable[[], None]:
-        """Start the server process, without waiting; the function that is returned waits until it is ready."""
-        if self.is_running():
-            return lambda: None
-        self._prepare_directories()
-        if not self._data.exists():
-            self._install()
-        declarations = self._declare_users()
-        child = start_child("MariaDB", self._command(declarations), log=self._log)
-        self._child = child
-
-        def wait() -> None:
-            wait_until_ready(child, self._accepts_connections, timeout=_START_TIMEOUT_SECONDS)
-            self._grant_roles()
-            declarations.unlink()
-
-        return wait
-
-    def stop(self) -> None:
-        """Shut the server down in order; does nothing when it is down."""
-        if self._child is not None:
-            stop_child(self._child, grace=_STOP_GRACE_SECONDS)
-
-    def kill(self) -> None:
-        """End the server as a power failure would, with SIGKILL; `start` recovers what was committed."""
-        if self._child is not None:
-            kill_child(self._child)
-
-    def restart(self) -> None:
-        """Stop the server, if it runs, and start it again."""
-        self.stop()
-        self.start()
-
-    def connect(self, user: User | None = None) -> "Connection[pymysql.cursors.Cursor]":
-        """Return a connection straight to the server, past the gateway; the administrator's unless told."""
-        user = user or self.users.administrator
-        return pymysql.connect(
-            unix_socket=str(self.socket), user=user.username, password=user.password, database=self.database
-        )
-
-    def _prepare_directories(self) -> None:
-        """Create what the server needs, and remove what a killed run left."""
-        for name in ("loads", "tmp"):
-            shutil.rmtree(self.directory / name, ignore_errors=True)
-            (self.directory / name).mkdir(parents=True)
-        self.directory.chmod(0o700)
-        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
-        if self.socket.parent.stat().st_uid != os.geteuid():
-            raise MariaDBError(f"{self.socket.parent} belongs to another user: remove it")
-
-    def _install(self) -> None:
-        """Create the server's own tables, completely or not at all."""
-        unfinished = self.directory / "data.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        command = [
-            _find_program("mariadb-install-db"),
-            "--no-defaults",
-            f"--datadir={unfinished}",
-            f"--user={_current_user()}",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-            "--skip-name-resolve",
-        ]
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as output:
-            status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
-        if status != 0:
-            raise MariaDBError(f"mariadb-install-db ended with status {status}{quote_log(self._log)}")
-        unfinished.rename(self._data)
-
-    def _declare_users(self) -> Path:
-        """Write the statements that the server executes when it starts; return the file."""
-        path = self.directory / "declarations.sql"
-        write_private(path, "".join(f"{statement};\n" for statement in _declarations(self.database, self.users)))
-        return path
-
-    def _grant_roles(self) -> None:
-        """Have the administrator grant the load role: nobody, as whom the server itself executes, may grant roles."""
-        try:
-            with self.connect() as connection, connection.cursor() as cursor:
-                for statement in _role_grants(self.users):
-                    cursor.execute(statement)
-        except pymysql.MySQLError as error:
-            raise MariaDBError(f"the database's users could not be set up: {error}{quote_log(self._log)}") from error
-
-    def _command(self, declarations: Path) -> list[str]:
-        """Return the server's command line."""
-        return [
-            _find_program("mariadbd"),
-            "--no-defaults",
-            f"--user={_current_user()}",
-            f"--datadir={self._data}",
-            f"--socket={self.socket}",
-            f"--pid-file={self.directory / 'mariadbd.pid'}",
-            f"--secure-file-priv={self.files}",
-            f"--tmpdir={self.directory / 'tmp'}",
-            f"--init-file={declarations}",
-            *(f"--{name}={value}" for name, value in _SETTINGS.items()),
-        ]
-
-    def _accepts_connections(self) -> bool:
-        """Tell whether the server listens; it answers once it has executed the declarations."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.socket)) == 0
-
-
-def _place_socket(directory: Path) -> Path:
-    """Return a path for the socket that is short enough: in `directory`, else in a directory of its own."""
-    beside_data = directory / "mariadbd.sock"
-    if len(os.fsencode(beside_data)) <= _SOCKET_PATH_LIMIT:
-        return beside_data
-    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"dynaurora-{name}" / "mariadbd.sock"
-
-
-def _declarations(database: str, users: Users) -> Iterator[str]:
-    """Yield the SQL that declares the database, the load role and the users; it may be executed any number of times."""
-    yield f"CREATE DATABASE IF NOT EXISTS `{database}`"
-    for user in (users.administrator, users.loader):
-        yield f"CREATE USER IF NOT EXISTS {user.username}@localhost"
-        yield f"ALTER USER {user.username}@localhost IDENTIFIED BY '{user.password}'"
-    administrator, loader = users.administrator.username, users.loader.username
-    yield f"GRANT ALL PRIVILEGES ON *.* TO {administrator}@localhost WITH GRANT OPTION"
-    yield f"CREATE ROLE IF NOT EXISTS {LOAD_ROLE} WITH ADMIN {administrator}@localhost"
-    yield f"GRANT FILE ON *.* TO {LOAD_ROLE}"
-    # In the name of a database, a grant takes _ for any character.
-    schema = database.replace("_", r"\_")
-    yield f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `{schema}`.* TO {loader}@localhost"
-    # Created without a password, and the gateway makes it reachable by TCP.
-    yield "ALTER USER IF EXISTS root@localhost ACCOUNT LOCK"
-
-
-def _role_grants(users: Users) -> Iterator[str]:
-    """Yield the SQL that lets both users load: the administrator in every session, the loader by SET ROLE."""
-    yield f"GRANT {LOAD_ROLE} TO {users.loader.username}@localhost"
-    yield f"SET DEFAULT ROLE {LOAD_ROLE} FOR {users.administrator.username}@localhost"
-
-
-def _ensure_users(path: Path) -> Users:
-    """Return the users kept in a file, written with new passwords when it is missing."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return Users(User(**kept["administrator"]), User(**kept["loader"]))
-    except FileNotFoundError:
-        users = Users(User(ADMINISTRATOR, secrets.token_hex(16)), User(LOADER, secrets.token_hex(16)))
-        write_private(path, json.dumps(asdict(users)))
-        return users
-
-
-def _current_user() -> str:
-    """Return the name of the user this process runs as; root must be named for MariaDB to run as root."""
-    return pwd.getpwuid(os.geteuid()).pw_name
-
-
-def _find_program(name: str) -> str:
-    """Return the path of one of MariaDB's programs, also where an ordinary user's PATH does not lead."""
-    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"])
-    found = shutil.which(name, path=places)
-    if found is None:
-        raise MariaDBError(f"{name} is not installed: install the package mariadb-server (Debian, Ubuntu)")
-    return found
+    def _find_installed(self) -> Path | None:
+        """Return the machine's own server, where what creates its tables is there too."""
+        return super()._find_installed() if find_program(_INITIALIZER) else None

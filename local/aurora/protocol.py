@@ -16,11 +16,17 @@ HEADER_BYTES: Final = 4
 COM_QUERY: Final = 0x03
 OK: Final = 0x00
 ERROR: Final = 0xFF
+FAST_LOGIN: Final = b"\x01\x03"
+"""What MySQL says when it knows a user's password already (caching_sha2_password): its verdict follows unasked."""
 _PROGRESS_REPORT: Final = 0xFFFF
 """MariaDB reports the progress of a load, to clients that asked for it, as errors of this number."""
 
 _CLIENT_COMPRESS: Final = 1 << 5
 _CLIENT_SSL: Final = 1 << 11
+_CLIENT_ZSTD_COMPRESSION: Final = 1 << 26
+_CLIENT_QUERY_ATTRIBUTES: Final = 1 << 27
+_WITHDRAWN: Final = _CLIENT_COMPRESS | _CLIENT_ZSTD_COMPRESSION | _CLIENT_QUERY_ATTRIBUTES
+"""What the gateway cannot read: compressed packets, and queries whose text is not what they begin with."""
 _SSL_REQUEST_BYTES: Final = 32
 """A login packet cut off before the user's name asks for TLS."""
 
@@ -43,7 +49,12 @@ class Packet:
     @property
     def is_progress_report(self) -> bool:
         """Tell whether this looks like an error but is news of a statement still running."""
-        return self.payload[0] == ERROR and int.from_bytes(self.payload[1:3], "little") == _PROGRESS_REPORT
+        return self.error_number == _PROGRESS_REPORT
+
+    @property
+    def error_number(self) -> int | None:
+        """The number of the error that an answer is, or None where it is none."""
+        return int.from_bytes(self.payload[1:3], "little") if self.payload[0] == ERROR else None
 
 
 class ServerError(Exception):
@@ -55,6 +66,12 @@ class ServerError(Exception):
         self.number = number
         self.sql_state = sql_state
         self.message = message
+
+    @classmethod
+    def from_packet(cls, packet: Packet) -> Self:
+        """Return the error that an answer is: its number, `#`, the SQL state and the text."""
+        state, text = packet.payload[4:9], packet.payload[9:]
+        return cls(packet.error_number or 0, state.decode(), text.decode(errors="replace"))
 
     def to_packet(self, sequence: int) -> Packet:
         """Return the error packet that tells it to a client."""
@@ -87,15 +104,20 @@ async def read_packet(reader: asyncio.StreamReader) -> Packet:
 
 
 def offer_tls(greeting: Packet) -> Packet:
-    """Return a server's greeting changed to offer TLS, which the gateway has, and no compression, which it has not.
+    """Return a server's greeting changed to offer TLS, which the gateway has, and nothing that it cannot read.
 
     The capabilities' lower half follows the server's version, the thread id (4 bytes), the first part of the
-    scramble (8 bytes) and a filler byte.
+    scramble (8 bytes) and a filler byte; the upper half follows the character set (1 byte) and the status (2 bytes). An
+    error, such as too many connections, is returned as it is.
     """
+    if greeting.payload[0] == ERROR:
+        return greeting
     payload = bytearray(greeting.payload)
-    offset = payload.index(0, 1) + 1 + 4 + 8 + 1
-    (capabilities,) = struct.unpack_from("<H", payload, offset)
-    struct.pack_into("<H", payload, offset, capabilities & ~_CLIENT_COMPRESS | _CLIENT_SSL)
+    lower = payload.index(0, 1) + 1 + 4 + 8 + 1
+    upper = lower + 2 + 1 + 2
+    for offset, withdrawn, offered in ((lower, _WITHDRAWN & 0xFFFF, _CLIENT_SSL), (upper, _WITHDRAWN >> 16, 0)):
+        (capabilities,) = struct.unpack_from("<H", payload, offset)
+        struct.pack_into("<H", payload, offset, capabilities & ~withdrawn | offered)
     return Packet(greeting.sequence, bytes(payload))
 
 

@@ -144,12 +144,12 @@ class Drill:
     @contextmanager
     def database_down(self) -> Iterator[None]:
         """Take the database away, as a power failure does, and bring it back."""
-        self.deployed.stack.mariadb.kill()
+        self.deployed.stack.server.kill()
         started = time.monotonic()
         try:
             yield
         finally:
-            self.deployed.stack.mariadb.start()
+            self.deployed.stack.server.start()
         self.tell(f"the database was down for {time.monotonic() - started:.0f} s")
 
     @contextmanager

@@ -46,7 +46,7 @@ def make_csv(drill: Drill, pages: list[str], version: int) -> bytes:
 @contextmanager
 def locked_replica(drill: Drill) -> Iterator[None]:
     """Keep every import waiting before its merge."""
-    with drill.deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+    with drill.deployed.stack.server.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLES {drill.deployed.name_table(drill.deployed.mapping.replica)} WRITE")
         yield
 
@@ -71,4 +71,5 @@ def read_most_connections(drill: Drill) -> int:
 
 def count_deadlocks(drill: Drill) -> int:
     """How many deadlocks InnoDB has seen."""
-    return int(drill.deployed.query("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
+    seen = "SELECT COUNT FROM information_schema.innodb_metrics WHERE NAME = 'lock_deadlocks' AND STATUS = 'enabled'"
+    return int(drill.deployed.query(seen)[0][0])

@@ -1,8 +1,8 @@
-"""The real MariaDB and the emulator, once for a session of tests, started when a test first asks for one of them.
+"""The real database server and the emulator, once for a session, started when a test first asks for one of them.
 
 stack      the running `local.stack.Stack`: both processes and the gateway, in a temporary directory; its database
            is another one where DYNAURORA_TEST_DATABASE names it (`served_database`)
-mariadb    its `MariaDB`: `connect()` is the administrator, past the gateway; `kill()`, `start()`, `users`
+server     its `DatabaseServer`: `connect()` is the administrator, past the gateway; `kill()`, `start()`, `users`
 aurora     where clients connect, as an `Aurora`: `host`, `port`, `database`, `ca_file`, `loader`,
            `administrator` (each with `username` and `password`), and `connect(user=None, tls=True)`
 s3         a boto3 client of the emulator's S3
@@ -27,7 +27,7 @@ from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aws import sdk
 from dynaurora.mappings.mapping import Mapping, load_mapping
-from local.aurora.mariadb import MariaDB, User
+from local.aurora.server import DatabaseServer, User
 from local.stack import REGION, Stack
 from tests.integration.served_database import find_served_database
 from tests.integration.targets import Target, TargetFor, empty
@@ -62,14 +62,14 @@ class Aurora:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack"))
     if served := find_served_database():
-        stack.mariadb = served
+        stack.server = served
     with stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
-def mariadb(stack: Stack) -> MariaDB:
-    return stack.mariadb
+def server(stack: Stack) -> DatabaseServer:
+    return stack.server
 
 
 @pytest.fixture(scope="session")
@@ -77,10 +77,10 @@ def aurora(stack: Stack) -> Aurora:
     return Aurora(
         stack.gateway.host,
         stack.gateway.port,
-        stack.mariadb.database,
+        stack.server.database,
         stack.certificates.ca_file,
-        stack.mariadb.users.loader,
-        stack.mariadb.users.administrator,
+        stack.server.users.loader,
+        stack.server.users.administrator,
     )
 
 
@@ -113,13 +113,13 @@ def target_for(stack: Stack, s3: "S3Client", bucket: str, monkeypatch: pytest.Mo
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sdk, "client", lambda service: boto3.client(service, config=sdk.RETRIES))
-    users = stack.mariadb.users
+    users = stack.server.users
     endpoint = Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text())
     administrator = Credentials(users.administrator.username, users.administrator.password)
     loader = Credentials(users.loader.username, users.loader.password)
 
     def make(mapping: Mapping) -> Target:
-        mapping = dataclasses.replace(mapping, database=stack.mariadb.database)
+        mapping = dataclasses.replace(mapping, database=stack.server.database)
         with connect(endpoint, administrator) as database:
             empty(database, mapping)
             prepare_target(database, mapping)

@@ -2,7 +2,9 @@
 
 DYNAURORA_TEST_DATABASE names a directory that the server and the tests share under the same path: the server has its
 socket there (`mysqld.sock`) and reads the files to load from `loads/` (`--secure-file-priv`). Its root logs in without
-a password. The gateway then stands in front of it as it does in front of the private MariaDB.
+a password. The gateway then stands in front of it as it does in front of the private server.
+
+All tests of one run share its database and its users: it is for one process of tests at a time (`WORKERS=0`).
 """
 
 import os
@@ -15,7 +17,9 @@ from typing import Any
 import pymysql
 import pytest
 
-from local.aurora.mariadb import ADMINISTRATOR, LOAD_ROLE, LOADER, User, Users
+from local.aurora.engine import LOAD_ROLE, Engine
+from local.aurora.engines import ENGINES
+from local.aurora.server import ADMINISTRATOR, LOADER, User, Users
 
 VARIABLE = "DYNAURORA_TEST_DATABASE"
 START_SECONDS = 120
@@ -24,11 +28,13 @@ USERS = Users(User(ADMINISTRATOR, "administrators-password"), User(LOADER, "load
 
 def find_served_database() -> "ServedDatabase | None":
     directory = os.environ.get(VARIABLE)
+    if directory and int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+        pytest.exit(f"{VARIABLE} names one database, and several workers would empty each other's tables: WORKERS=0", 2)
     return ServedDatabase(Path(directory)) if directory else None
 
 
 class ServedDatabase:
-    """What `local.stack.Stack` and the tests use of `local.aurora.mariadb.MariaDB`."""
+    """What `local.stack.Stack` and the tests use of `local.aurora.server.DatabaseServer`."""
 
     def __init__(self, directory: Path, database: str = "Demo") -> None:
         self.directory = directory
@@ -61,7 +67,8 @@ class ServedDatabase:
         with closing(self._wait_for_root()) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT VERSION()")
             (version,) = cursor.fetchone() or ("",)
-            for statement in declare_users(self.database, is_mariadb="MariaDB" in version):
+            engine = ENGINES["mariadb" if "MariaDB" in version else "mysql"]
+            for statement in declare_users(self.database, engine):
                 cursor.execute(statement)
             cursor.execute("SET GLOBAL require_secure_transport = ON")  # its socket is, and the gateway has TLS
 
@@ -85,7 +92,7 @@ class ServedDatabase:
             time.sleep(0.5)
 
 
-def declare_users(database: str, *, is_mariadb: bool) -> Iterator[str]:
+def declare_users(database: str, engine: Engine) -> Iterator[str]:
     """Yield the statements that make the database, its two users and Aurora's role, as local.aurora does."""
     yield f"CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4"
     for user in (USERS.administrator, USERS.loader):
@@ -97,4 +104,4 @@ def declare_users(database: str, *, is_mariadb: bool) -> Iterator[str]:
     yield f"GRANT FILE ON *.* TO {LOAD_ROLE}"
     for user in (ADMINISTRATOR, LOADER):
         yield f"GRANT {LOAD_ROLE} TO {user}@localhost" + (" WITH ADMIN OPTION" if user == ADMINISTRATOR else "")
-    yield f"SET DEFAULT ROLE {LOAD_ROLE} {'FOR' if is_mariadb else 'TO'} {ADMINISTRATOR}@localhost"
+    yield engine.activate_role(USERS.administrator.account)

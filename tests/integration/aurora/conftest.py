@@ -11,26 +11,26 @@ Session = Any
 
 
 @pytest.fixture
-def create_table(mariadb) -> Iterator[Callable[[str], str]]:
+def create_table(server) -> Iterator[Callable[[str], str]]:
     """Create a table of the given columns, as the administrator; its name. It is dropped in the end."""
     names = []
 
     def create(columns: str) -> str:
         names.append(f"t{uuid.uuid4().hex[:12]}")
-        _administer(mariadb, f"CREATE TABLE {names[-1]} ({columns})")
+        _administer(server, f"CREATE TABLE {names[-1]} ({columns})")
         return names[-1]
 
     yield create
     for name in names:
-        _administer(mariadb, f"DROP TABLE {name}")
+        _administer(server, f"DROP TABLE {name}")
 
 
 @pytest.fixture
-def rows_of(mariadb) -> Callable[[str], list[tuple[Any, ...]]]:
+def rows_of(server) -> Callable[[str], list[tuple[Any, ...]]]:
     """The committed rows of a table, as another session sees them."""
 
     def read(table: str) -> list[tuple[Any, ...]]:
-        with mariadb.connect() as connection, connection.cursor() as cursor:
+        with server.connect() as connection, connection.cursor() as cursor:
             cursor.execute(f"SELECT * FROM {table} ORDER BY 1")
             return list(cursor.fetchall())
 
@@ -72,7 +72,7 @@ def execute(connection: Any, statement: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def _administer(mariadb: Any, statement: str) -> None:
-    with mariadb.connect() as connection:
+def _administer(server: Any, statement: str) -> None:
+    with server.connect() as connection:
         execute(connection, "SET lock_wait_timeout = 10")  # rather than a day, for a session that forgot to commit
         execute(connection, statement)

@@ -28,11 +28,11 @@ def wait_until(check):
 
 
 @pytest.fixture
-def loads_under_way(mariadb, run):
+def loads_under_way(server, run):
     """The states of the server's threads that execute a load."""
 
     def read():
-        with mariadb.connect() as connection:
+        with server.connect() as connection:
             threads = run(
                 connection, "SELECT state FROM information_schema.processlist WHERE info LIKE 'LOAD DATA IN%'"
             )
@@ -42,11 +42,11 @@ def loads_under_way(mariadb, run):
 
 
 @pytest.fixture
-def loader_threads(mariadb, run):
+def loader_threads(server, run):
     """How many connections the server has of the loader."""
 
     def count():
-        with mariadb.connect() as connection:
+        with server.connect() as connection:
             users = run(connection, "SELECT user FROM information_schema.processlist")
         return users.count(("dynaurora_loader",))
 
@@ -84,27 +84,27 @@ def start_client(aurora):
 
 
 @pytest.fixture
-def tables(create_table, mariadb, run):
+def tables(create_table, server, run):
     """A table, and a second one of the same name with `_2` behind it."""
     first, second = create_table("a INT"), create_table("a INT")
-    with mariadb.connect() as connection:
+    with server.connect() as connection:
         run(connection, f"RENAME TABLE {second} TO {first}_2")
     yield first
-    with mariadb.connect() as connection:
+    with server.connect() as connection:
         run(connection, f"RENAME TABLE {first}_2 TO {second}")
 
 
 def test_a_client_killed_while_the_server_loads_leaves_nothing(
-    s3, bucket, tables, mariadb, stack, run, rows_of, start_client, loads_under_way, loader_threads
+    s3, bucket, tables, server, stack, run, rows_of, start_client, loads_under_way, loader_threads
 ):
     s3.put_object(Bucket=bucket, Key="data.csv", Body=b"1\n" * 1000)
-    with mariadb.connect() as blocker:
+    with server.connect() as blocker:
         run(blocker, f"LOCK TABLES {tables}_2 WRITE")
         client = start_client(tables, f"s3://{bucket}/data.csv")
         wait_until(lambda: loads_under_way() == ["Waiting for table metadata lock"])
         client.send_signal(signal.SIGKILL)
         client.wait()
-        wait_until(lambda: list(stack.mariadb.files.iterdir()) == [])  # the gateway has noticed
+        wait_until(lambda: list(stack.server.files.iterdir()) == [])  # the gateway has noticed
     wait_until(lambda: loader_threads() == 0)
     assert rows_of(tables) == rows_of(f"{tables}_2") == []
 
@@ -117,11 +117,11 @@ def black_hole():
 
 
 def test_a_client_killed_while_objects_are_fetched_leaves_nothing(
-    stack, mariadb, tables, rows_of, start_client, loader_threads, black_hole
+    stack, server, tables, rows_of, start_client, loader_threads, black_hole
 ):
     gateway = Gateway(
-        server_socket=mariadb.socket,
-        files=mariadb.files,
+        server_socket=server.socket,
+        files=server.files,
         certificates=stack.certificates,
         s3_endpoint_url=black_hole,
     )
@@ -134,10 +134,10 @@ def test_a_client_killed_while_objects_are_fetched_leaves_nothing(
     assert rows_of(tables) == []
 
 
-def test_an_s3_that_is_gone_fails_the_load(stack, mariadb, aurora, run):
+def test_an_s3_that_is_gone_fails_the_load(stack, server, aurora, run):
     gateway = Gateway(
-        server_socket=mariadb.socket,
-        files=mariadb.files,
+        server_socket=server.socket,
+        files=server.files,
         certificates=stack.certificates,
         s3_endpoint_url="http://127.0.0.1:1",
     )
@@ -148,43 +148,43 @@ def test_an_s3_that_is_gone_fails_the_load(stack, mariadb, aurora, run):
 
 
 @pytest.fixture
-def database_back(mariadb):
+def database_back(server):
     """Start the database again in the end, which other tests use as well."""
     yield
-    mariadb.start()
+    server.start()
 
 
 def test_a_killed_database_loses_what_was_not_committed_and_nothing_else(
-    mariadb, aurora, session, run, create_table, rows_of, database_back
+    server, aurora, session, run, create_table, rows_of, database_back
 ):
     table = create_table("a INT PRIMARY KEY")
     run(session, f"INSERT INTO {table} VALUES (1)")
     session.begin()
     run(session, f"INSERT INTO {table} VALUES (2)")
-    mariadb.kill()
-    assert not mariadb.is_running()
+    server.kill()
+    assert not server.is_running()
     with pytest.raises(pymysql.err.OperationalError) as lost:
         run(session, "SELECT 1")
     with pytest.raises(pymysql.err.OperationalError) as down:
         aurora.connect()
     assert (lost.value.args[0], down.value.args[0]) == (2013, 2013)
-    mariadb.start()
+    server.start()
     assert rows_of(table) == [(1,)]
     with aurora.connect() as connection:
         assert run(connection, f"SELECT * FROM {table}") == [(1,)]
 
 
 def test_a_database_killed_during_a_load_is_a_lost_connection(
-    s3, bucket, mariadb, session, run, create_table, rows_of, loads_under_way, database_back
+    s3, bucket, server, session, run, create_table, rows_of, loads_under_way, database_back
 ):
     table = create_table("a INT")
     s3.put_object(Bucket=bucket, Key="data.csv", Body=b"1\n")
-    with mariadb.connect() as blocker:
+    with server.connect() as blocker:
         run(blocker, f"LOCK TABLES {table} WRITE")
 
         def kill_when_loading():
             wait_until(loads_under_way)
-            os.kill(mariadb.identity.pid, signal.SIGKILL)
+            os.kill(server.identity.pid, signal.SIGKILL)
 
         killer = threading.Thread(target=kill_when_loading)
         killer.start()
@@ -193,13 +193,13 @@ def test_a_database_killed_during_a_load_is_a_lost_connection(
         killer.join()
         assert lost.value.args[0] == 2013
         blocker._force_close()
-    mariadb.kill()  # it is dying; this returns once it is dead
-    mariadb.start()
+    server.kill()  # it is dying; this returns once it is dead
+    server.start()
     assert rows_of(table) == []
-    assert list(mariadb.files.iterdir()) == []
+    assert list(server.files.iterdir()) == []
 
 
-def test_a_query_of_a_client_that_left_ends_with_its_connection(aurora, session, run, loader_threads, mariadb):
+def test_a_query_of_a_client_that_left_ends_with_its_connection(aurora, session, run, loader_threads, server):
     left = aurora.connect()
     assert loader_threads() == 2
     left._force_close()  # without saying goodbye

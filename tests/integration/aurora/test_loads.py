@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import re
 
 import pymysql
 import pytest
@@ -63,7 +64,7 @@ def table(create_table):
 @pytest.fixture
 def no_files_left(stack):
     yield
-    assert list(stack.mariadb.files.iterdir()) == []
+    assert list(stack.server.files.iterdir()) == []
 
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_files_left")]
@@ -218,20 +219,22 @@ def test_an_empty_object_is_no_rows(put, load, table):
     [
         ("3\n", 1261, "Row 2 doesn't contain data for all columns"),
         ("3,z,more\n", 1262, "Row 2 was truncated; it contained more data than there were input columns"),
-        ("three,z\n", 1366, "Incorrect integer value: 'three' for column `Demo`.`{table}`.`a` at row 2"),
+        ("three,z\n", 1366, r"Incorrect integer value: 'three' for column (`Demo`\.`\w+`\.)?['`]a['`] at row 2"),
         ("3,%s\n" % ("z" * 21), 1406, "Data too long for column 'b' at row 2"),
         ("99999999999,z\n", 1264, "Out of range value for column 'a' at row 2"),
     ],
 )
 def test_a_malformed_row_fails_the_load(put, refusal, table, rows_of, line, number, message):
     url = put("data.csv", "1,x\n" + line)
-    assert refusal(url, table) == (number, message.format(table=table))
+    refused, text = refusal(url, table)
+    assert refused == number
+    assert re.fullmatch(message, text)
     assert rows_of(table) == []
 
 
 def test_a_row_of_another_character_set_fails_the_load(put, refusal, table):
     number, _ = refusal(put("data.csv", b"1,\xff\xfe\n"), table, f"CHARACTER SET utf8mb4 {AS_WRITTEN}")
-    assert number == 1366
+    assert number in (1300, 1366)
 
 
 def test_counts_and_warnings_are_the_server_s(put, session, run, table):

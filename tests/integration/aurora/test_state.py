@@ -16,16 +16,17 @@ def state():
     return State(
         supervisor=this,
         emulator=this,
-        mariadb=this,
+        engine="mariadb",
+        server=this,
         endpoint_url="http://127.0.0.1:4566",
         region="us-east-1",
         aurora=AuroraAddress("127.0.0.1", 3306, "admin", "secret", "Demo", "/ca.pem"),
     )
 
 
-@pytest.mark.parametrize("mariadb", [ProcessIdentity(2, 3), None])
-def test_a_state_is_read_as_it_was_written(tmp_path, state, mariadb):
-    state = dataclasses.replace(state, mariadb=mariadb)
+@pytest.mark.parametrize("server", [ProcessIdentity(2, 3), None])
+def test_a_state_is_read_as_it_was_written(tmp_path, state, server):
+    state = dataclasses.replace(state, server=server)
     write_state(tmp_path / "new", state)
     assert read_state(tmp_path / "new") == state
     assert stat.S_IMODE((tmp_path / "new/state.json").stat().st_mode) == 0o600

@@ -63,7 +63,7 @@ def is_supervised_by(directory, pid):
 
 def children_of(directory):
     state = read_last_state(directory)
-    return [state.emulator, state.mariadb] if state else []
+    return [state.emulator, state.server] if state else []
 
 
 def is_alive(identity):
@@ -99,14 +99,14 @@ def test_a_life(start, directory):
     assert f"process {supervisor.pid} already runs the local AWS" in second.stderr.read()
 
     kill_database(directory)
-    assert not is_alive(state.mariadb)
-    assert read_state(directory).mariadb is None
+    assert not is_alive(state.server)
+    assert read_state(directory).server is None
     assert not can_query(state)
     restart_database(directory)
     restart_database(directory)
     assert can_query(state)
 
-    os.kill(read_state(directory).mariadb.pid, signal.SIGKILL)  # not asked for: it comes back by itself
+    os.kill(read_state(directory).server.pid, signal.SIGKILL)  # not asked for: it comes back by itself
     wait_until(lambda: can_query(state))
 
     supervisor.terminate()
@@ -124,7 +124,7 @@ def test_nothing_survives_a_killed_supervisor_and_the_next_one_starts_over_it(st
     killed.wait()
     assert read_state(directory) is None
     start()
-    assert not any(is_alive(child) for child in (before.emulator, before.mariadb))
+    assert not any(is_alive(child) for child in (before.emulator, before.server))
     after = read_state(directory)
     assert can_query(after)
     assert after.aurora.password == before.aurora.password
@@ -136,14 +136,14 @@ def test_without_the_emulator_the_supervisor_ends(start, directory):
     os.kill(state.emulator.pid, signal.SIGKILL)
     assert supervisor.wait() == 1
     assert "the emulator ended with status -9" in supervisor.stderr.read()
-    assert not is_alive(state.mariadb)
+    assert not is_alive(state.server)
     assert read_last_state(directory) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_while_starting(start, directory, number):
     supervisor = start(ready=False)
-    wait_until(lambda: (directory / "log/mariadb.log").exists())
+    wait_until(lambda: (directory / "log/database.log").exists())
     supervisor.send_signal(number)
     assert supervisor.wait() == 0
     assert supervisor.stderr.read() == ""
@@ -162,7 +162,7 @@ def test_a_supervisor_on_a_lifeline_stops_with_who_started_it(directory):
         wait_until(lambda: read_state(directory))
         state = read_state(directory)
         starter.kill()
-    wait_until(lambda: not any(is_alive(one) for one in (state.supervisor, state.emulator, state.mariadb)))
+    wait_until(lambda: not any(is_alive(one) for one in (state.supervisor, state.emulator, state.server)))
     assert read_last_state(directory) is None
 
 

@@ -22,13 +22,13 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Stack]]:
 
 
 def connect(stack: Stack) -> "closing[pymysql.Connection[Any]]":
-    administrator = stack.mariadb.users.administrator
+    administrator = stack.server.users.administrator
     connection = pymysql.connect(
         host=stack.gateway.host,
         port=stack.gateway.port,
         user=administrator.username,
         password=administrator.password,
-        database=stack.mariadb.database,
+        database=stack.server.database,
         ssl_ca=str(stack.certificates.ca_file),
         autocommit=True,
     )

@@ -54,7 +54,7 @@ def deployed_stack(directory: Path, **variables: str) -> Iterator[Deployed]:
 
 def deploy(stack: Stack) -> Deployed:
     """Deploy to a local AWS, and let a queue have what the topic of failures announces."""
-    users, api = stack.mariadb.users, Api(stack.endpoint_url, REGION)
+    users, api = stack.server.users, Api(stack.endpoint_url, REGION)
     database = Database(
         Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text("ascii")),
         administrator=Credentials(users.administrator.username, users.administrator.password),

@@ -324,7 +324,7 @@ class Deployed:
     @contextmanager
     def lock_key(self, page_id: str, activity_dt: str = "2026-01-01") -> Iterator[None]:
         """Keep every import that has this key waiting: another transaction has inserted it and not ended yet."""
-        with closing(self.stack.mariadb.connect()) as connection, connection.cursor() as cursor:
+        with closing(self.stack.server.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {self.name_table(self.mapping.replica)} (page_id, activity_dt, _deleted, _version)"
                 " VALUES (%s, %s, 0, 0)",

@@ -94,11 +94,11 @@ def test_the_database_fails_and_comes_back_while_batches_are_imported(deployed: 
         deployed.start(run, "--max-concurrency", "1")
         deployed.wait_until_locked_out()
         before = deployed.ledger(run)
-        deployed.stack.mariadb.kill()
+        deployed.stack.server.kill()
     try:
         retrying = wait_until(lambda: deployed.ask("status", run)["retrying"])
     finally:
-        deployed.stack.mariadb.start()
+        deployed.stack.server.start()
     assert {entry["error"] for entry in retrying} <= {"ConnectionLostError", "DatabaseUnavailableError"}
     view = deployed.watch(run)
     check_whole(deployed, run, items=6)

@@ -99,7 +99,7 @@ def lifecycle(deployed: Deployed, wrong: bool) -> None:
 def rights(deployed: Deployed, wrong: bool) -> None:
     secret = deployed.client("secretsmanager").get_secret_value(SecretId=deployed.outputs["DatabaseSecretArn"])
     user = json.loads(secret["SecretString"])["username"]
-    with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+    with deployed.stack.server.connect() as connection, connection.cursor() as cursor:
         word = "REVOKE DELETE ON Demo.* FROM" if wrong else "GRANT DELETE ON Demo.* TO"
         cursor.execute(f"{word} {user}@'%'")
 

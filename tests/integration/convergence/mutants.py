@@ -252,7 +252,10 @@ def pad_keys(set_attribute: SetAttribute) -> None:
 
 
 def fold_case(set_attribute: SetAttribute) -> None:
-    set_attribute(sql, "key_collation", lambda _version: "utf8mb4_unicode_520_nopad_ci")
+    def key_collation(version: str) -> str:
+        return "utf8mb4_unicode_520_nopad_ci" if "mariadb" in version.lower() else "utf8mb4_0900_ai_ci"
+
+    set_attribute(sql, "key_collation", key_collation)
 
 
 def reprocess_as_of_now(set_attribute: SetAttribute) -> None:

@@ -27,11 +27,11 @@ def make_place(stack: Stack) -> Place:
     s3: S3Client = sdk.client("s3")
     bucket = f"histories-{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=bucket)
-    users = stack.mariadb.users
+    users = stack.server.users
     return Place(
         Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text()),
         Credentials(users.loader.username, users.loader.password),
         Credentials(users.administrator.username, users.administrator.password),
-        stack.mariadb.database,
+        stack.server.database,
         bucket,
     )

@@ -20,7 +20,7 @@ from dynaurora.batches.import_batch import import_batch
 from dynaurora.errors import DeadlockError, RetryableError
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.rows import Row
-from local.aurora.mariadb import MariaDB
+from local.aurora.server import DatabaseServer
 from tests.integration.convergence.cohorts import Place
 from tests.integration.convergence.replica import ExpectedReplica, Snapshot, parse_line, read_snapshot
 
@@ -105,7 +105,7 @@ class Batches:
         assert list(expected.find_faults(snapshot.rows)) == []
 
 
-def test_importers_at_once_outlive_a_database_that_is_killed(place: Place, mariadb: MariaDB) -> None:
+def test_importers_at_once_outlive_a_database_that_is_killed(place: Place, server: DatabaseServer) -> None:
     place.prepare()
     draw = random.Random(5)
     batches = Batches(place, draw)
@@ -116,8 +116,8 @@ def test_importers_at_once_outlive_a_database_that_is_killed(place: Place, maria
     for _ in range(KILLS):
         time.sleep(0.3 + draw.random() / 2)
         batches.check(take_snapshot(place))
-        mariadb.kill()
-        mariadb.start()
+        server.kill()
+        server.start()
         batches.check(take_snapshot(place))
     for thread in threads:
         thread.join()

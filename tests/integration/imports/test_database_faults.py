@@ -10,26 +10,26 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.import_batch import check_objects, merge, stage, write_manifest
 from dynaurora.batches.ledger import Ledger
 from dynaurora.errors import CertificateError, ConnectionLostError, SecretRotatedError
-from local.aurora.mariadb import MariaDB
+from local.aurora.server import DatabaseServer
 from local.certificates import ensure_certificates
 from tests.integration.targets import Target, row
 
 pytestmark = pytest.mark.integration
 
 
-def test_a_database_that_is_down_is_retryable_and_then_takes_the_batch(target: Target, mariadb: MariaDB) -> None:
+def test_a_database_that_is_down_is_retryable_and_then_takes_the_batch(target: Target, server: DatabaseServer) -> None:
     batch = target.write([row("a", 1, 1)])
-    mariadb.kill()
+    server.kill()
     try:
         with pytest.raises(ConnectionLostError):
             target.import_batch(batch)
     finally:
-        mariadb.start()
+        server.start()
     assert target.import_batch(batch).status == "applied"
     assert target.hits() == {"a": 1}
 
 
-def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Target, mariadb: MariaDB) -> None:
+def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Target, server: DatabaseServer) -> None:
     batch = target.write([row("a", 1, 1)])
     store = S3Objects()
 
@@ -38,8 +38,8 @@ def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Ta
             assert Ledger(aurora, target.mapping.database).enter(batch, retries=0)
             check_objects(batch, store)
             stage(batch, target.mapping, aurora, write_manifest(batch, store, target.bucket))
-            mariadb.kill()
-            mariadb.start()
+            server.kill()
+            server.start()
             merge(target.mapping, aurora)
 
     with target.connect() as aurora, pytest.raises(ConnectionLostError):

@@ -70,7 +70,8 @@ def test_the_documented_grants_suffice(prepare: Any, target: Target) -> None:
     assert len(grants) == 1
     secret = {"username": "preparer", "password": "of the preparer"}
     with connect(target.endpoint, target.administrator) as aurora:
-        aurora.execute("CREATE OR REPLACE USER preparer@localhost IDENTIFIED BY %s", (secret["password"],))
+        aurora.execute("DROP USER IF EXISTS preparer@localhost")
+        aurora.execute("CREATE USER preparer@localhost IDENTIFIED BY %s", (secret["password"],))
         aurora.execute(f"GRANT {grants[0]} ON {target.mapping.database}.* TO preparer@localhost")
         empty(aurora, target.mapping)
         aurora.execute(f"DROP VIEW {target.mapping.database}.{target.mapping.table}")

@@ -142,7 +142,7 @@ def rotated_password(deployed: Deployed) -> Iterator[Callable[[], object]]:
 
 def set_password(deployed: Deployed, loader: Document) -> None:
     """Let the loader log in with a password."""
-    with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+    with deployed.stack.server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("ALTER USER %s@'%%' IDENTIFIED BY %s", (loader["username"], loader["password"]))
 
 

@@ -98,9 +98,9 @@ def test_a_database_that_is_away_is_sat_out(reprocesses: Reprocesses) -> None:
         stack.enter_context(deployed.lock_key(make_items(1)[0]["page_id"]["S"]))
         execution = reprocesses.start()
         deployed.wait_until_locked_out()
-        deployed.stack.mariadb.kill()
+        deployed.stack.server.kill()
     time.sleep(1)
-    deployed.stack.mariadb.start()
+    deployed.stack.server.start()
     ended = reprocesses.wait(execution)
     assert ended.status == "SUCCEEDED"
     assert ended.totals["batches_failed"] == 0

@@ -144,7 +144,7 @@ def count_waiting(deployed: Deployed) -> int:
 @contextmanager
 def hold_row(deployed: Deployed, page_id: str) -> Iterator[None]:
     """Keep every import that has this row waiting."""
-    with deployed.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+    with deployed.stack.server.connect() as connection, connection.cursor() as cursor:
         table = deployed.name_table(deployed.mapping.replica)
         # By its whole key: what is locked by less has the gaps beside it locked too.
         whole = "page_id = %s AND activity_dt = '2026-01-01'"

@@ -123,7 +123,7 @@ def client(stack: Stack) -> Callable[[str], Any]:
 @pytest.fixture(scope="module")
 def existing_database(stack: Stack, client: Callable[[str], Any]) -> dict[str, str]:
     """The parameters that name a database and its administrator."""
-    administrator = stack.mariadb.users.administrator
+    administrator = stack.server.users.administrator
     secret = json.dumps({"username": administrator.username, "password": administrator.password})
     arn = client("secretsmanager").create_secret(Name="administrator", SecretString=secret)["ARN"]
     address = {"DatabaseHost": stack.gateway.host, "DatabasePort": str(stack.gateway.port)}
@@ -166,6 +166,6 @@ def test_what_is_deployed_replicates(
 
 
 def read_hits(stack: Stack) -> tuple[Any, ...]:
-    with stack.mariadb.connect() as connection, connection.cursor() as cursor:
+    with stack.server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT page_id, hits FROM Demo.WebAnalytics")
         return tuple(cursor.fetchall())

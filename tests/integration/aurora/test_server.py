@@ -6,7 +6,9 @@ import stat
 import pymysql
 import pytest
 
-from local.aurora.mariadb import MariaDB, MariaDBError
+from local.aurora.engine import ServerUnavailableError
+from local.aurora.engines import ENGINES, EngineError, find_engine
+from local.aurora.server import DatabaseServer, ServerSetupError
 from local.processes import ProcessError
 
 pytestmark = pytest.mark.integration
@@ -18,7 +20,7 @@ def create_server(tmp_path):
     made = []
 
     def create(directory=tmp_path / "mysql", **options):
-        made.append(MariaDB(directory, log=tmp_path / "mariadb.log", **options))
+        made.append(DatabaseServer(directory, log=tmp_path / "database.log", **options))
         return made[-1]
 
     yield create
@@ -100,11 +102,39 @@ def test_a_server_that_cannot_start_says_why(create_server):
     server = create_server()
     server.directory.mkdir()
     (server.directory / "data").mkdir()  # without the server's own tables
-    with pytest.raises((MariaDBError, ProcessError), match=r"Table 'mysql\.db' doesn't exist"):
+    with pytest.raises(
+        (ServerSetupError, ProcessError), match=r"Table 'mysql\.db' doesn't exist|ibdata1: 'open' returned"
+    ):
         server.start()
 
 
-def test_a_machine_without_mariadb_is_told_what_to_install(create_server, monkeypatch):
+def test_a_machine_that_cannot_have_a_server_is_told_what_to_do(create_server, monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(MariaDBError, match="install the package mariadb-server"):
-        create_server().start()
+    monkeypatch.setattr("local.unpacking.ENVIRONMENTS", tmp_path)
+    server = create_server()
+    told = f"cannot be had here: apt-get is missing.*Put a {server.engine.program} of .* on the PATH"
+    with pytest.raises(ServerUnavailableError, match=told):
+        server.start()
+
+
+@pytest.mark.parametrize(("made_by", "asked"), [("mariadb", "mysql"), ("mysql", "mariadb")])
+def test_data_of_another_engine_are_refused_by_name(create_server, made_by, asked):
+    server, other = create_server(engine=ENGINES[asked]), ENGINES[made_by]
+    (server.directory / "data").mkdir(parents=True)
+    (server.directory / "data" / other.data_mark).touch()
+    with pytest.raises(EngineError, match=f"holds data of {other.title}.*--engine {made_by}.*rm -r"):
+        server.start()
+    assert list((server.directory / "data").iterdir()) == [server.directory / "data" / other.data_mark]
+
+
+def test_an_engine_s_own_data_have_its_mark_and_no_other(create_server):
+    server = create_server()
+    server.start()
+    marks = [engine.name for engine in ENGINES.values() if (server.directory / "data" / engine.data_mark).exists()]
+    assert marks == [server.engine.name]
+
+
+def test_an_engine_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setenv("DYNAURORA_ENGINE", "oracle")
+    with pytest.raises(EngineError, match="no engine 'oracle'; choose from: mariadb, mysql"):
+        find_engine()
