@@ -74,7 +74,8 @@ def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
     Raises LockWaitError where an import keeps a slot for too long, and PrivilegeError where the user may not drop and
     create tables: the loader may not.
     """
-    aurora.execute(sql.create_permanent_probe(mapping))
+    if count:
+        aurora.execute(sql.create_permanent_probe(mapping))
     collation = sql.key_collation(aurora.server_version)
     for slot in range(1, count + 1):
         table = sql.name_staged(mapping, slot)

@@ -86,8 +86,8 @@ def test_the_documented_grants_suffice(prepare: Any, target: Target) -> None:
     arn = boto3.client("secretsmanager").create_secret(
         Name=f"preparer-{target.bucket}", SecretString=json.dumps(secret)
     )["ARN"]
-    for _ in range(2):
-        result = prepare("web_analytics", secret_arn=arn)
+    for tables in ("1", "1", "0"):
+        result = prepare("web_analytics", secret_arn=arn, staging_tables=tables)
         assert result.exit_code == 0, result.output
 
 
