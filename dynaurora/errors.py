@@ -7,6 +7,7 @@
     │   ├── DeadlockError
     │   ├── LockWaitError
     │   ├── SecretRotatedError
+    │   ├── SlotsTakenError
     │   ├── ThrottledError
     │   └── TooManyConnectionsError
     ├── TerminalError             the same work fails again: the batch is parked with its reason and a remedy
@@ -32,6 +33,7 @@
     │   ├── RotationError
     │   ├── RowCountError
     │   ├── RunConflictError
+    │   ├── StagingError
     │   ├── SweepRefusedError
     │   ├── TargetMismatchError
     │   └── UnknownMappingError
@@ -83,6 +85,12 @@ class SecretRotatedError(RetryableError):
     """Aurora refused the newest password that Secrets Manager has: a rotation is under way."""
 
     remedy = "It is retried by itself; if it goes on, compare the secret with the database user's password."
+
+
+class SlotsTakenError(RetryableError):
+    """As many imports of the target are under way as there are slots for."""
+
+    remedy = "It waits for a turn and is retried by itself; ImportConcurrency is how many there are."
 
 
 class ThrottledError(RetryableError):
@@ -227,6 +235,12 @@ class RunConflictError(TerminalError):
     """A run of this id is worked on already, or was begun with another mapping or export."""
 
     remedy = "Let it end or stop it with `dynaurora backfill stop RUN`, or start a run with an id of its own."
+
+
+class StagingError(TerminalError):
+    """The server loads from S3 into no kind of table that a batch can be staged in."""
+
+    remedy = "Mend what the server says, then deploy again; nothing was imported."
 
 
 class SweepRefusedError(TerminalError):

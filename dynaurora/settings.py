@@ -82,6 +82,10 @@ class PrepareTargetSettings(DatabaseSettings):
 
     database_admin_secret_arn: str
     """The secret with a user who may create tables and users."""
+    landing_bucket: str
+    """The bucket that the database loads from."""
+    import_concurrency: int
+    """Most batches that are imported at the same time, 0 for unbounded: so many permanent tables there are, if any."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class ImportBatchSettings(DatabaseSettings):
 
     landing_bucket: str
     """The bucket that load manifests are written to."""
+    import_concurrency: int
+    """Most batches that are imported at the same time, 0 for unbounded."""
 
 
 @dataclass(frozen=True)

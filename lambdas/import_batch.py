@@ -35,7 +35,9 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:  # noq
     identify(batch=batch.id, run=batch.run)
     store, retries = S3Objects(), int(given.get("retries", 0))
     with connect_loader(settings, load_from_s3=True) as aurora:
-        result = import_batch(batch, mapping, aurora, store, settings.landing_bucket, retries)
+        result = import_batch(
+            batch, mapping, aurora, store, settings.landing_bucket, retries, settings.import_concurrency
+        )
     metrics.add_dimension("source", batch.source)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora.loader import find_endpoint
 from dynaurora.aurora.secrets import read_candidates, read_credentials
 from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
+from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import PrepareTargetSettings
 from dynaurora.target.prepare_target import prepare_database
+from dynaurora.target.probe import Landing
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -36,9 +38,19 @@ def prepare() -> dict[str, str]:
     endpoint = find_endpoint(settings)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
-    applied = prepare_database(endpoint, administrator, lambda: read_candidates(settings.database_secret_arn), mapping)
+    applied, staging = prepare_database(
+        endpoint,
+        administrator,
+        lambda: read_candidates(settings.database_secret_arn),
+        mapping,
+        Landing(S3Objects(), settings.landing_bucket),
+        settings.import_concurrency,
+    )
     view = f"{mapping.database}.{mapping.table}"
-    logger.info("Target prepared", extra={"view": view, "loader": loader.username, "migrations": applied})
+    facts = {"view": view, "loader": loader.username, "migrations": applied, "staging": staging and str(staging)}
+    logger.info("Target prepared", extra=facts)
+    if staging is None:
+        logger.warning("Aurora cannot load from the bucket yet", extra={"bucket": settings.landing_bucket})
     return {"View": view, "Loader": loader.username}
 
 

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dynaurora.aurora import migrations, sql
 from dynaurora.aurora.connection import Endpoint, connect
 from dynaurora.aurora.secrets import read_credentials
+from dynaurora.aurora.staging import Staging, make_tables, read_staging, record_staging
 from dynaurora.errors import DynauroraError
 
 EPILOG = """
@@ -24,7 +25,7 @@ CA is Amazon RDS's bundle: `make package` puts it at build/certificates/rds-glob
 
 \b
 The secret's user needs these grants, and CREATE on *.* where the database is not there yet:
-  GRANT CREATE, ALTER, CREATE VIEW, CREATE TEMPORARY TABLES, DROP, SELECT, INSERT ON Demo.* TO preparer;
+  GRANT CREATE, ALTER, CREATE VIEW, CREATE TEMPORARY TABLES, DROP, SELECT, INSERT, UPDATE ON Demo.* TO preparer;
 The loader, whose secret the stack gets, needs only these, granted directly and not through a role:
   GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON Demo.* TO loader;
   GRANT AWS_LOAD_S3_ACCESS TO loader;
@@ -42,9 +43,24 @@ The loader, whose secret the stack gets, needs only these, granted directly and 
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The certificate authorities to believe that the database is the one, PEM.",
 )
+@click.option(
+    "--staging-tables",
+    type=click.IntRange(0, 1000),
+    help="For a server that does not load from S3 into temporary tables, which `dynaurora doctor` finds: make so many"
+    " permanent ones for batches to be staged in, as many as ImportConcurrency. 0 stages in temporary ones again.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the statements, and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
-def prepare(mapping: str, host: str, port: int, secret_arn: str, ca_file: Path, dry_run: bool, as_json: bool) -> None:
+def prepare(
+    mapping: str,
+    host: str,
+    port: int,
+    secret_arn: str,
+    ca_file: Path,
+    staging_tables: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Create the tables and the view of MAPPING in Aurora, and the system tables. Safe to repeat."""
     from dynaurora.mappings.mapping import load_mapping  # takes a second, which no other command needs
 
@@ -55,12 +71,20 @@ def prepare(mapping: str, host: str, port: int, secret_arn: str, ca_file: Path, 
             if dry_run:
                 collation = sql.key_collation(aurora.server_version)
                 click.echo(f"{sql.create_replica(wanted, collation)};\n{sql.create_view(wanted)};")
+                for slot in range(1, (staging_tables or 0) + 1):
+                    table = sql.name_staged(wanted, slot)
+                    click.echo(f"{sql.drop_table(wanted, table)};\n{sql.create_permanent(wanted, table, collation)};")
                 return
             applied = migrations.prepare_target(aurora, wanted)
+            if staging_tables is not None:
+                record_staging(aurora, wanted, make_tables(aurora, wanted, staging_tables))
+            staging = read_staging(aurora, wanted) or Staging()
     except (DynauroraError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
-    done = {"mapping": mapping, "view": f"{wanted.database}.{wanted.table}", "migrations": applied}
+    view = f"{wanted.database}.{wanted.table}"
+    done = {"mapping": mapping, "view": view, "migrations": applied, "staging_tables": staging.tables}
     if as_json:
         click.echo(json.dumps(done))
     else:
-        click.echo(f"{done['view']} is ready; migrations applied: {', '.join(applied) or 'none, all were there'}.")
+        click.echo(f"{view} is ready; migrations applied: {', '.join(applied) or 'none, all were there'}.")
+        click.echo(f"Batches are staged in {staging}.")

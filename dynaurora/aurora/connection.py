@@ -129,19 +129,17 @@ class Aurora:
         with translated_driver_errors(), self._connection.cursor() as cursor:
             return int(cursor.execute(statement, arguments or None))
 
-    def write_rows(self, statement: str, arguments: tuple[Any, ...] = ()) -> int:
-        """Run a LOAD DATA or an INSERT ... SELECT and return how many rows it wrote, each counted once.
+    def write_rows(self, statement: str, arguments: tuple[Any, ...] = ()) -> int | None:
+        """Run an INSERT ... SELECT and return how many rows it wrote, each counted once; None where nobody says so.
 
-        A row that takes another one's place is affected twice, and named by the second of the counts that the server
-        adds to its answer (MySQL 8.0 Reference Manual, "mysql_info()"). Raises DatabaseError where it adds none.
+        A row that is updated is affected twice, and named by the second of the counts that the server adds to its
+        answer (MySQL 8.0 Reference Manual, "mysql_info()"), if it adds any.
         """
         with translated_driver_errors(), self._connection.cursor() as cursor:
             affected = int(cursor.execute(statement, arguments or None))
             message = bytes(cursor._result.message or b"")
         counts = COUNTED.findall(message)
-        if len(counts) < 2:
-            raise DatabaseError(f"Aurora did not say what became of the rows it wrote; it said {message!r}.")
-        return affected - int(counts[1])
+        return affected - int(counts[1]) if len(counts) > 1 else None
 
     def query(self, statement: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run a query and return all its rows."""
@@ -223,6 +221,12 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=pem)
     except ssl.SSLError as error:
         raise CertificateError(f"DATABASE_CA is not a certificate in PEM: {error}.") from error
+
+
+def is_of_s3(error: DynauroraError) -> bool:
+    """Tell whether an error of a load came from S3, or the way there, and not from the database."""
+    cause = error.__cause__
+    return isinstance(cause, pymysql.MySQLError) and _number_and_message(cause)[0] in S3_ERRORS
 
 
 _regions_of = cache(find_regions)

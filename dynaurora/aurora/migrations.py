@@ -1,7 +1,8 @@
 """Migrations: the system tables of a target database, and the replica of a mapping.
 
-Each migration is applied once, in order. MySQL commits each DDL statement by itself, so a migration's statements
-can be repeated after a crash between them and its row in `_dynaurora_migrations`.
+Each migration is applied once, in order, while a named lock of the database keeps other deployments waiting. MySQL
+commits each DDL statement by itself, so a migration's statements can be repeated after a crash between them and its row
+in `_dynaurora_migrations`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
+from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.errors import TargetMismatchError
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ IMPORTS: Final = "_dynaurora_imports"
 """The ledger."""
 RUNS: Final = "_dynaurora_runs"
 """One row for each backfill and reprocess."""
+TARGETS: Final = "_dynaurora_targets"
+"""One row for each target of which it is known how its batches are staged."""
+MIGRATIONS_WAIT_SECONDS: Final = 60
+"""How long a deployment waits for another that prepares the same database."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,16 @@ MIGRATIONS = (
         "0003_runs_of_mappings",
         (f"ALTER TABLE {{database}}.`{RUNS}` DROP PRIMARY KEY, ADD PRIMARY KEY (`mapping`, `run`)",),
     ),
+    Migration(
+        "0004_targets",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{TARGETS}` (
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  `staging_tables` INT UNSIGNED NOT NULL,
+  `recorded_at` DATETIME(6) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -99,12 +115,13 @@ def prepare_target(aurora: Aurora, mapping: Mapping) -> list[str]:
     """Create or complete the system tables, the replica and the view of a mapping; return the migrations applied.
 
     Safe to repeat. Raises TargetMismatchError where a replica is there that the mapping would make otherwise: it is
-    not altered.
+    not altered, and LockWaitError where another deployment prepares the same database for too long.
     """
-    applied = migrate(aurora, mapping.database)
-    aurora.execute(sql.create_replica(mapping, sql.key_collation(aurora.server_version)))
-    check_replica(aurora, mapping)
-    aurora.execute(sql.create_view(mapping))
+    with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
+        applied = migrate(aurora, mapping.database)
+        aurora.execute(sql.create_replica(mapping, sql.key_collation(aurora.server_version)))
+        check_replica(aurora, mapping)
+        aurora.execute(sql.create_view(mapping))
     return applied
 
 
@@ -122,7 +139,7 @@ def migrate(aurora: Aurora, database: str) -> list[str]:
             for statement in migration.statements:
                 aurora.execute(statement.format(database=quoted))
             add_columns(aurora, f"{quoted}.{sql.quote(IMPORTS)}", migration.ledger_columns)
-            # Two deployments at once may both apply it; its statements bear that, and so does its row.
+            # One of an older release holds no lock, and may have applied it meanwhile.
             aurora.execute(f"INSERT IGNORE INTO {table} VALUES (%s, UTC_TIMESTAMP(6))", (migration.name,))
     return pending
 

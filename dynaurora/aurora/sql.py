@@ -7,6 +7,7 @@ changes a password of theirs.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from dynaurora.mappings.csv_format import FORMAT_SQL
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Column, Mapping
 
 STAGED = "_dynaurora_staged"
-"""The temporary table that a batch is loaded into; each connection has its own."""
+"""The temporary table that a batch is loaded into; each connection has its own. Names of permanent ones begin so."""
 PROBE = "_dynaurora_probe"
 """The one that a line is loaded into, to see whether the server can."""
+PERMANENT_PROBE = "_dynaurora_permanent_probe"
+"""The same, where the server does not load into temporary tables."""
+TABLE_NAME_CHARACTERS = 64
+"""Most of a table's name (MySQL 8.0 Reference Manual, "Identifier Length Limits")."""
 VERSION_BYTES = 23
 """Of a DECIMAL(50,0) (MySQL 8.0 Reference Manual, "Data Type Storage Requirements")."""
 
@@ -78,23 +83,48 @@ def create_view(mapping: Mapping) -> str:
     )
 
 
-def create_staged(mapping: Mapping, collation: str) -> str:
+def create_staged(mapping: Mapping, collation: str, *, numbered: bool = False) -> str:
     """Return the statement that creates the temporary table a batch is loaded into.
 
-    Its key is the replica's with the version, the newest first: the order of the merge. Where that is longer than a key
-    may be, rows are numbered instead, and sorted by the merge. A table without a key would be numbered too, or refused
-    (`sql_require_primary_key`). It does not end a transaction (MySQL 8.0 Reference Manual, "Statements That Cause an
-    Implicit Commit").
+    Its key is the replica's with the version, the newest first: the order of the merge. Of lines with the same key and
+    version it keeps one, unless rows are to be numbered. Numbered too, and sorted by the merge, are those whose key
+    would be longer than a key may be. (A table without a key would be numbered by the server, or refused:
+    `sql_require_primary_key`.)
     """
     octets = sum(column.type.key_bytes or 0 for column in mapping.key_columns)
-    if octets + VERSION_BYTES > INDEX_BYTES:
-        number = "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
-        return _create_temporary(mapping, [number, *_definitions(mapping, collation)])
+    if numbered or octets + VERSION_BYTES > INDEX_BYTES:
+        return _create_temporary(mapping, _numbered_definitions(mapping, collation))
     key = f"PRIMARY KEY ({_names(mapping.key_columns)}, `_version` DESC)"
     return _create_temporary(mapping, [*_definitions(mapping, collation), key])
 
 
-def load_staged(mapping: Mapping) -> str:
+def create_permanent(mapping: Mapping, table: str, collation: str) -> str:
+    """Return the statement that creates a permanent table for batches to be loaded into, its rows numbered."""
+    return _create(f"TABLE {_table(mapping, table)}", _numbered_definitions(mapping, collation))
+
+
+def name_staged(mapping: Mapping, slot: int) -> str:
+    """Return the name of the permanent table of a slot: the target's in it, or its digest where that is too long."""
+    name = f"{STAGED}_{mapping.table}_{slot}"
+    if len(name) <= TABLE_NAME_CHARACTERS:
+        return name
+    return f"{STAGED}_{hashlib.sha256(mapping.table.encode()).hexdigest()[:32]}_{slot}"
+
+
+def empty_staged(mapping: Mapping, table: str) -> str:
+    """Return the statement that empties a permanent table.
+
+    TRUNCATE would be faster, and take the DROP privilege, which the loader has of nothing.
+    """
+    return f"DELETE FROM {_table(mapping, table)}"
+
+
+def drop_table(mapping: Mapping, table: str) -> str:
+    """Return the statement that drops a permanent table."""
+    return f"DROP TABLE IF EXISTS {_table(mapping, table)}"
+
+
+def load_staged(mapping: Mapping, table: str = STAGED) -> str:
     """Return the statement that loads a batch's objects; its one parameter is the URI of their manifest.
 
     Without IGNORE, and in strict SQL mode, a line that does not fit fails the load. REPLACE is for a change that was
@@ -109,12 +139,12 @@ def load_staged(mapping: Mapping) -> str:
         else:
             fields.append(quote(column.name))
     return (
-        f"LOAD DATA FROM S3 MANIFEST %s REPLACE INTO TABLE {_table(mapping, STAGED)} CHARACTER SET utf8mb4"
+        f"LOAD DATA FROM S3 MANIFEST %s REPLACE INTO TABLE {_table(mapping, table)} CHARACTER SET utf8mb4"
         f" {FORMAT_SQL} ({', '.join(fields)})" + (f" SET {', '.join(decoded)}" if decoded else "")
     )
 
 
-def merge_staged(mapping: Mapping) -> str:
+def merge_staged(mapping: Mapping, table: str = STAGED) -> str:
     """Return the statement that brings the staged rows into the replica, the highest version of a key winning.
 
     Sorted by key, concurrent merges take their row locks in one order and do not deadlock; sorted by version, the
@@ -128,18 +158,26 @@ def merge_staged(mapping: Mapping) -> str:
         f"{replica}.{name} = IF({staged}.`_version` > {replica}.`_version`, {staged}.{name}, {replica}.{name})"
         for name in map(quote, changing)
     )
-    order = "".join(f"{staged}.{quote(column.name)}, " for column in mapping.key_columns) + f"{staged}.`_version` DESC"
-    fields = ", ".join(f"{staged}.{quote(name)}" for name in _field_names(mapping))
-    return (
-        f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, _field_names(mapping)))})\n"
-        f"SELECT {fields} FROM {_table(mapping, STAGED)} AS {staged} ORDER BY {order}\n"
-        f"ON DUPLICATE KEY UPDATE\n  {updates}"
-    )
+    return f"{_insert_staged(mapping, table)}\nON DUPLICATE KEY UPDATE\n  {updates}"
 
 
-def select_oldest_version(mapping: Mapping) -> str:
+def insert_staged(mapping: Mapping, table: str = STAGED) -> str:
+    """Return the statement that brings those staged rows into the replica whose keys it does not have.
+
+    It affects each of them once, and no other row: so it counts them.
+    """
+    version = f"{quote(mapping.replica)}.`_version`"
+    return f"{_insert_staged(mapping, table)}\nON DUPLICATE KEY UPDATE\n  {version} = {version}"
+
+
+def select_row_count(mapping: Mapping, table: str = STAGED) -> str:
+    """Return the query for the number of the staged rows."""
+    return f"SELECT COUNT(*) FROM {_table(mapping, table)}"
+
+
+def select_oldest_version(mapping: Mapping, table: str = STAGED) -> str:
     """Return the query for the lowest version of the staged rows."""
-    return f"SELECT MIN({quote('_version')}) FROM {_table(mapping, STAGED)}"
+    return f"SELECT MIN({quote('_version')}) FROM {_table(mapping, table)}"
 
 
 def drop_staged(mapping: Mapping) -> str:
@@ -191,17 +229,41 @@ def create_probe(mapping: Mapping) -> str:
     return f"CREATE TEMPORARY TABLE {_table(mapping, PROBE)} (`value` INT NOT NULL PRIMARY KEY)"
 
 
-def load_probe(mapping: Mapping) -> str:
-    """Return the statement that loads numbers into it; its one parameter is the URI of their manifest."""
-    return f"LOAD DATA FROM S3 MANIFEST %s INTO TABLE {_table(mapping, PROBE)} {FORMAT_SQL} (`value`)"
+def create_permanent_probe(mapping: Mapping) -> str:
+    """Return the statement that creates a permanent table for one number, where it is not there."""
+    table = _table(mapping, PERMANENT_PROBE)
+    return f"CREATE TABLE IF NOT EXISTS {table} (`value` INT NOT NULL PRIMARY KEY) ENGINE=InnoDB"
+
+
+def load_probe(mapping: Mapping, table: str = PROBE) -> str:
+    """Return the statement that loads numbers into one of them; its one parameter is the URI of their manifest."""
+    return f"LOAD DATA FROM S3 MANIFEST %s INTO TABLE {_table(mapping, table)} {FORMAT_SQL} (`value`)"
+
+
+def _insert_staged(mapping: Mapping, table: str) -> str:
+    staged = quote(STAGED)
+    order = "".join(f"{staged}.{quote(column.name)}, " for column in mapping.key_columns) + f"{staged}.`_version` DESC"
+    fields = ", ".join(f"{staged}.{quote(name)}" for name in _field_names(mapping))
+    return (
+        f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, _field_names(mapping)))})\n"
+        f"SELECT {fields} FROM {_table(mapping, table)} AS {staged} ORDER BY {order}"
+    )
 
 
 def _create_temporary(mapping: Mapping, definitions: list[str]) -> str:
+    return _create(f"TEMPORARY TABLE {_table(mapping, STAGED)}", definitions)
+
+
+def _create(what: str, definitions: list[str]) -> str:
     return (
-        f"CREATE TEMPORARY TABLE {_table(mapping, STAGED)} (\n  "
+        f"CREATE {what} (\n  "
         + ",\n  ".join(definitions)
         + "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
     )
+
+
+def _numbered_definitions(mapping: Mapping, collation: str) -> list[str]:
+    return ["`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY", *_definitions(mapping, collation)]
 
 
 def _definitions(mapping: Mapping, collation: str) -> list[str]:

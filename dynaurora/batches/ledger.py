@@ -51,8 +51,8 @@ class Ledger:
         )
         self._aurora.execute(statement, (rows_staged, rows_changed, batch.id))
 
-    def counts(self, batch: Batch) -> tuple[int, int]:
-        """Return the rows staged and changed by a batch that was applied."""
+    def find(self, batch: Batch) -> tuple[int, int] | None:
+        """Return the rows staged and changed by a batch that was applied; None where it was not."""
         statement = f"SELECT rows_staged, rows_changed FROM {self._table} WHERE batch_id = %s"
-        ((staged, changed),) = self._aurora.query(statement, (batch.id,))
-        return int(staged), int(changed)
+        rows = self._aurora.query(statement, (batch.id,))
+        return (int(rows[0][0]), int(rows[0][1])) if rows else None

@@ -1,22 +1,22 @@
 """Examining the target: whether the loader can log in, write and load from S3, and the tables are its mapping's.
 
 Each check does what an import does, without a trace: rights are those of statements that change no row, and a load of
-one line into a temporary table shows the cluster's role, its way to S3 and the bucket's key at once. What a failed
-check makes pointless is not done, and said to be unknown.
+one line, into a table of the kind that batches are staged in, shows the cluster's role, its way to S3 and the bucket's
+key at once. What a failed check makes pointless is not done, and said to be unknown.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.migrations import check_replica, find_pending_migrations
-from dynaurora.errors import DynauroraError, RowCountError, SecretRotatedError, TargetMismatchError
+from dynaurora.aurora.staging import Staging, read_staging
+from dynaurora.errors import DynauroraError, SecretRotatedError, TargetMismatchError
+from dynaurora.target.probe import Landing, load_into_permanent, load_into_temporary, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +58,8 @@ REMEDIES: Final = {
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
     LOADING: (
         "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
-        " aws_default_s3_role, and give the cluster a route to S3."
+        " aws_default_s3_role, and give the cluster a route to S3. Where Aurora says that it loads into no temporary"
+        " table, run `dynaurora prepare MAPPING --staging-tables 5`; the deployment of a new package finds that out."
     ),
 }
 PASSWORD: Final = "Give the user the secret's password again: deploy the stack with DatabaseAdminSecretArn."  # noqa: S105
@@ -99,6 +100,10 @@ class Examination:
     def warn(self, check: str, problem: str) -> None:
         """Note something that does not keep replication from working."""
         self.findings.append(Finding(check, WARNING, problem, REMEDIES[check]))
+
+    def note(self, check: str, detail: str) -> None:
+        """Note that a check ended well, and what is there."""
+        self.findings.append(Finding(check, YES, detail))
 
     def has_passed(self, check: str) -> bool:
         """Tell whether a check found nothing."""
@@ -148,7 +153,7 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
     with examination.checking(RIGHTS):
         check_rights(aurora, target.mapping)
     with examination.checking(LOADING):
-        try_loading(aurora, target)
+        examination.note(LOADING, try_loading(aurora, target))
 
 
 def read_aurora_version(aurora: Aurora) -> str | None:
@@ -191,15 +196,20 @@ def check_rights(aurora: Aurora, mapping: Mapping) -> None:
             aurora.execute(statement)
 
 
-def try_loading(aurora: Aurora, target: Target) -> None:
-    """Load one line by a manifest, as an import does, into a temporary table. Raises what Aurora says of it."""
-    mapping, bucket = target.mapping, target.bucket
-    line, manifest = keys.probe(mapping.name), keys.probe_manifest(mapping.name)
-    target.store.write(bucket, line, b"1\n")
-    entries = [{"url": f"s3://{bucket}/{line}", "mandatory": True}]
-    target.store.write(bucket, manifest, json.dumps({"entries": entries}).encode())
+def try_loading(aurora: Aurora, target: Target) -> str:
+    """Load one line by a manifest into the kind of table that batches are staged in; return which that is.
+
+    Raises what Aurora says of it, or TargetMismatchError where a slot's table is missing.
+    """
+    mapping = target.mapping
+    recorded = read_staging(aurora, mapping)
+    staging = recorded or Staging()
+    uri = write_line(mapping, Landing(target.store, target.bucket))
     aurora.activate_load_role()
-    aurora.execute(sql.create_probe(mapping))
-    rows = aurora.execute(sql.load_probe(mapping), (f"s3://{bucket}/{manifest}",))
-    if rows != 1:
-        raise RowCountError(f"A load of one line gave {rows} rows.")
+    if staging.tables:
+        for slot in range(1, staging.tables + 1):
+            aurora.query(sql.select_row_count(mapping, sql.name_staged(mapping, slot)))
+        load_into_permanent(aurora, mapping, uri)
+    else:
+        load_into_temporary(aurora, mapping, uri)
+    return f"batches are staged in {staging}" + ("" if recorded else ", which no deployment has recorded")

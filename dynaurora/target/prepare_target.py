@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.migrations import check_replica, prepare_target
 from dynaurora.aurora.users import admit_loader, set_password
 from dynaurora.errors import InvalidSettingsError, RetryableError, SecretRotatedError
+from dynaurora.target.probe import choose_staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.aurora.connection import Credentials, Endpoint
+    from dynaurora.aurora.staging import Staging
     from dynaurora.mappings.mapping import Mapping
+    from dynaurora.target.probe import Landing
 
 DATABASE_WAIT_SECONDS: Final = 120.0
 """For a database that comes back from a pause, which takes half a minute at most (Amazon Aurora User Guide, "Scaling to
@@ -22,20 +26,32 @@ Zero ACUs with automatic pause and resume"), one that fails over, and a secret t
 PAUSE_SECONDS: Final = 5.0
 
 
+class Prepared(NamedTuple):
+    """What was done."""
+
+    migrations: list[str]
+    """Those that were applied."""
+    staging: Staging | None
+    """How batches are staged; None where nothing can be loaded from S3 yet."""
+
+
 def prepare_database(
     endpoint: Endpoint,
     administrator: Credentials,
     loaders: Callable[[], list[Credentials]],
     mapping: Mapping,
+    landing: Landing,
+    slots: int = 0,
     *,
     wait_seconds: float = DATABASE_WAIT_SECONDS,
-) -> list[str]:
-    """Create or complete a mapping's target and its loader, see that they fit, and return the migrations applied.
+) -> Prepared:
+    """Create or complete a mapping's target and its loader, see that they fit, and find out how batches are staged.
 
-    `loaders` reads what the loader may log in with: its secret, and what a rotation that is under way makes of it. One
-    that it does log in with stays. Safe to repeat. Nothing that is there is altered or dropped. Raises
-    TargetMismatchError where a replica is there that the mapping would make otherwise, PrivilegeError, or what
-    connecting raises.
+    `slots` is how many imports there may be at once, 0 for any number. `loaders` reads what the loader may log in with:
+    its secret, and what a rotation that is under way makes of it. One that it does log in with stays. Safe to repeat.
+    Nothing that is there is altered or dropped, but for staging tables, which are made anew. Raises TargetMismatchError
+    where a replica is there that the mapping would make otherwise, StagingError where the server loads into no table,
+    PrivilegeError, or what connecting raises.
     """
     loader = loaders()[0]
     if administrator.username == loader.username:
@@ -50,7 +66,8 @@ def prepare_database(
             set_password(aurora, accepted := loaders()[0])
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
         check_replica(aurora, mapping)
-    return applied
+        staging = choose_staging(aurora, partial(connect, endpoint, administrator), mapping, landing, slots)
+    return Prepared(applied, staging)
 
 
 def wait_until_available(

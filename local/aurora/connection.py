@@ -35,9 +35,11 @@ from local.aurora.protocol import (
     offer_tls,
     read_packet,
     split_query,
+    strip_info,
     withdraw_tls,
 )
 from local.aurora.statements import LOOKAHEAD_BYTES, LoadStatement, is_load_from_s3, parse_load
+from local.aurora.variant import Variant, find_created_temporary, find_loaded
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class Surroundings:
     fetcher: ObjectFetcher
     executor: Executor
     """Where objects are fetched: boto3 blocks."""
+    variant: Variant
+    """How this gateway differs."""
 
 
 class _WatchedProtocol(asyncio.StreamReaderProtocol):
@@ -218,6 +222,9 @@ class Connection:
         self._client = client
         self._server = server
         self._surroundings = surroundings
+        self._variant = surroundings.variant
+        self._temporary: set[bytes] = set()
+        """Temporary tables that the client has created."""
 
     async def forward(self) -> None:
         """Forward commands and results until one side closes; raises OSError or EOFError then."""
@@ -247,10 +254,12 @@ class Connection:
         header = await self._client.reader.readexactly(HEADER_BYTES)
         length, sequence = decode_header(header)
         head = await self._client.reader.readexactly(min(length, LOOKAHEAD_BYTES))
-        if sequence == 0 and head[:1] == bytes([COM_QUERY]) and is_load_from_s3(head[1:]):
-            rest = await self._client.reader.readexactly(length - len(head))
-            await self._answer_load(Packet(sequence, head + rest))
-            return
+        if sequence == 0 and head[:1] == bytes([COM_QUERY]):
+            self._note_temporary(head[1:])
+            if is_load_from_s3(head[1:]) or self._variant.answers_itself(head[1:]):
+                rest = await self._client.reader.readexactly(length - len(head))
+                await self._answer(Packet(sequence, head + rest), is_load_from_s3(head[1:]))
+                return
         await self._server.send(header + head)
         await self._forward_bytes(length - len(head))
 
@@ -263,14 +272,20 @@ class Connection:
             await self._server.send(piece)
             count -= len(piece)
 
-    async def _answer_load(self, packet: Packet) -> None:
-        """Execute a load while watching the client: when it goes, so does the load."""
+    def _note_temporary(self, statement: bytes) -> None:
+        """Remember the temporary table that a statement creates."""
+        if name := find_created_temporary(statement):
+            self._temporary.add(name)
+
+    async def _answer(self, packet: Packet, loads: bool) -> None:
+        """Execute a load, or what else is answered here, while watching the client: when it goes, so does the load."""
         message = packet.payload[1:]
         while len(packet.payload) == MAX_PAYLOAD:
             packet = await read_packet(self._client.reader)
             message += packet.payload
         await self._stop_results()
-        load = asyncio.create_task(self._execute_load(message, packet.sequence))
+        work = self._execute_load(message, packet.sequence) if loads else self._forward_answer(message, packet.sequence)
+        load: asyncio.Task[object] = asyncio.create_task(work)
         gone = asyncio.create_task(self._client.ended.wait())
         try:
             await asyncio.wait({load, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -290,16 +305,46 @@ class Connection:
         """
         try:
             statement = _parse(message)
+            self._refuse(statement)
             await self._check_role()
             path = self._surroundings.files / f"{uuid.uuid4().hex}.load"
             try:
                 await self._fetch(statement, path)
-                await self._forward_load(statement.read_from(path), asked)
+                if self._variant.adds_to_loads:
+                    await self._load(statement.read_from(path), asked)
+                else:
+                    await self._forward_answer(statement.read_from(path), asked)
             finally:
                 path.unlink(missing_ok=True)
         except ServerError as error:
             logger.info("load refused: %s", error.message)
             await self._client.send(error.to_packet(asked + 1).encode())
+
+    def _refuse(self, statement: LoadStatement) -> None:
+        """Raise ServerError where this variant does not load into such a table."""
+        is_temporary = find_loaded(statement.clauses) in self._temporary
+        refused = self._variant.refuses_temporary_tables if is_temporary else self._variant.refuses_permanent_tables
+        if refused:
+            kind = "temporary" if is_temporary else "permanent"
+            raise ServerError(1235, "42000", f"This version of MySQL doesn't yet support 'LOAD FROM S3 into {kind}'")
+
+    async def _load(self, statement: bytes, asked: int) -> None:
+        """Have the server load; before the client has its answer, do what a variant adds."""
+        for added in self._variant.before_load:
+            await self._hear_server(added, asked)
+        answer = await self._hear_server(statement, asked)
+        for added in self._variant.after_load:
+            await self._hear_server(added, asked)
+        await self._client.send(answer.encode())
+
+    async def _hear_server(self, statement: bytes, asked: int) -> Packet:
+        """Have the server execute a statement; return its answer, as it is to be sent to the client."""
+        question = split_query(statement)
+        await self._server.send(b"".join(packet.encode() for packet in question))
+        while (answer := await read_packet(self._server.reader)).is_progress_report:
+            continue
+        answer = answer.renumber(asked - question[-1].sequence)
+        return strip_info(answer) if self._variant.omits_info else answer
 
     async def _check_role(self) -> None:
         """Raise ServerError, as Aurora words it, in a session that may not load from S3."""
@@ -310,14 +355,15 @@ class Connection:
         if answer.error_number is not None:
             raise ServerError.from_packet(answer)
 
-    async def _forward_load(self, statement: bytes, asked: int) -> None:
-        """Have the server load from a file, and forward its answer."""
+    async def _forward_answer(self, statement: bytes, asked: int) -> None:
+        """Have the server execute a statement, and forward its answer."""
         question = split_query(statement)
         await self._server.send(b"".join(packet.encode() for packet in question))
         offset = asked - question[-1].sequence
         while True:
             answer = await read_packet(self._server.reader)
-            await self._client.send(answer.renumber(offset).encode())
+            told = strip_info(answer) if self._variant.omits_info else answer
+            await self._client.send(told.renumber(offset).encode())
             if not answer.is_progress_report:
                 return
 

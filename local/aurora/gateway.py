@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from local.aurora.connection import Surroundings, serve_client
 from local.aurora.objects import CONCURRENT_FETCHES, ObjectFetcher
+from local.aurora.variant import Variant
 from local.certificates import Certificates
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,13 @@ class Gateway:
         s3_endpoint_url: str,
         region: str = "us-east-1",
         port: int = 0,
+        variant: Variant | None = None,
     ) -> None:
         """Describe a gateway to the server at a Unix socket; nothing happens before `start`.
 
         `files` is the directory that the server may read files to load from, `s3_endpoint_url` the S3 they come from;
         `certificates` is who the gateway is to clients that use TLS. It listens on 127.0.0.1, on any free port when
-        `port` is 0.
+        `port` is 0. `variant` has it differ from what it does else.
         """
         self.host = "127.0.0.1"
         self.port = port
@@ -51,6 +53,7 @@ class Gateway:
         self._files = files
         self._tls = _create_tls_context(certificates)
         self._fetcher = ObjectFetcher(s3_endpoint_url, region=region)
+        self._variant = variant or Variant()
         self._running: _Running | None = None
 
     def __enter__(self) -> Self:
@@ -68,7 +71,7 @@ class Gateway:
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         executor = ThreadPoolExecutor(CONCURRENT_FETCHES, thread_name_prefix="fetch")
-        surroundings = Surroundings(self._server_socket, self._files, self._tls, self._fetcher, executor)
+        surroundings = Surroundings(self._server_socket, self._files, self._tls, self._fetcher, executor, self._variant)
         self._running = _Running(listener, surroundings, executor)
         self._running.start()
 

@@ -97,6 +97,20 @@ def split_query(statement: bytes) -> list[Packet]:
     return [Packet(n % 256, message[start : start + MAX_PAYLOAD]) for n, start in enumerate(starts)]
 
 
+def strip_info(answer: Packet) -> Packet:
+    """Return a server's OK without the text that may be in it; any other answer as it is.
+
+    The text follows the rows affected and the last id, integers of 1 to 9 bytes each, the status and the warnings.
+    """
+    payload = answer.payload
+    if payload[0] != OK:
+        return answer
+    offset = 1
+    for _ in range(2):
+        offset += {0xFC: 3, 0xFD: 4, 0xFE: 9}.get(payload[offset], 1)
+    return Packet(answer.sequence, payload[: offset + 4])
+
+
 async def read_packet(reader: asyncio.StreamReader) -> Packet:
     """Read one packet; raises IncompleteReadError when the stream ends."""
     length, sequence = decode_header(await reader.readexactly(HEADER_BYTES))

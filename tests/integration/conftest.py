@@ -7,6 +7,7 @@ aurora     where clients connect, as an `Aurora`: `host`, `port`, `database`, `c
            `administrator` (each with `username` and `password`), and `connect(user=None, tls=True)`
 s3         a boto3 client of the emulator's S3
 bucket     the name of a new bucket, one for each test
+staging    how `target_for` has batches staged: as a target is that was only prepared
 target_for what makes the `Target` of a mapping: its tables in the real database, empty
 target     the `Target` of web_analytics
 """
@@ -25,6 +26,7 @@ import pytest
 
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aurora.migrations import prepare_target
+from dynaurora.aurora.staging import Staging, make_tables, record_staging
 from dynaurora.aws import sdk
 from dynaurora.mappings.mapping import Mapping, load_mapping
 from local.aurora.server import DatabaseServer, User
@@ -103,7 +105,14 @@ def bucket(s3: "S3Client") -> str:
 
 
 @pytest.fixture
-def target_for(stack: Stack, s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch) -> TargetFor:
+def staging() -> Staging | None:
+    return None
+
+
+@pytest.fixture
+def target_for(
+    stack: Stack, s3: "S3Client", bucket: str, staging: Staging | None, monkeypatch: pytest.MonkeyPatch
+) -> TargetFor:
     """Make the target of any mapping: empty tables in the one database that the loader may use."""
     for name, value in {
         "AWS_ENDPOINT_URL": stack.endpoint_url,
@@ -123,6 +132,8 @@ def target_for(stack: Stack, s3: "S3Client", bucket: str, monkeypatch: pytest.Mo
         with connect(endpoint, administrator) as database:
             empty(database, mapping)
             prepare_target(database, mapping)
+            if staging:
+                record_staging(database, mapping, make_tables(database, mapping, staging.tables))
         return Target(mapping, endpoint, loader, administrator, s3, bucket)
 
     return make

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
-from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS
+from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS, TARGETS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
@@ -35,6 +35,7 @@ class Target:
     administrator: Credentials
     s3: "S3Client"
     bucket: str
+    slots: int = 0
     _written: int = field(default=0)
 
     def connect(self) -> Any:
@@ -53,7 +54,7 @@ class Target:
 
     def import_batch(self, batch: Batch, retries: int = 0) -> ImportResult:
         with self.connect() as aurora:
-            return import_batch(batch, self.mapping, aurora, S3Objects(), self.bucket, retries)
+            return import_batch(batch, self.mapping, aurora, S3Objects(), self.bucket, retries, self.slots)
 
     def import_rows(self, rows: Iterable[Row]) -> ImportResult:
         return self.import_batch(self.write(rows))
@@ -78,6 +79,6 @@ TargetFor = Callable[[Mapping], Target]
 
 def empty(aurora: Aurora, mapping: Mapping) -> None:
     """Drop a mapping's rows and all that is known of its imports and runs."""
-    tables = (mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE)
+    tables = (mapping.replica, IMPORTS, RUNS, TARGETS, MIGRATIONS_TABLE)
     names = ", ".join(f"{sql.quote(mapping.database)}.{sql.quote(table)}" for table in tables)
     aurora.execute(f"DROP TABLE IF EXISTS {names}")

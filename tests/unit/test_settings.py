@@ -114,9 +114,9 @@ def test_an_empty_certificate_authority_is_amazons(environment):
     [
         (TransformChangesSettings, ["MAPPING"]),
         (ForwardChangesSettings, ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"]),
-        (ImportBatchSettings, [*DATABASE, "LANDING_BUCKET"]),
+        (ImportBatchSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
-        (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN"]),
+        (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
         (OpenRunSettings, [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
         (CheckReadinessSettings, ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),

@@ -50,7 +50,7 @@ def break_merge(change: Callable[[str], str]) -> Callable[[SetAttribute], None]:
     original = sql.merge_staged
 
     def break_code(set_attribute: SetAttribute) -> None:
-        set_attribute(sql, "merge_staged", lambda mapping: change(original(mapping)))
+        set_attribute(sql, "merge_staged", lambda *target: change(original(*target)))
 
     return break_code
 
@@ -94,8 +94,8 @@ def compare_as_doubles(statement: str) -> str:
 def drop_tombstones(set_attribute: SetAttribute) -> None:
     original = import_batch.merge
 
-    def merge(mapping: Mapping, aurora: Aurora) -> int:
-        changed = original(mapping, aurora)
+    def merge(mapping: Mapping, aurora: Aurora, table: str) -> int:
+        changed = original(mapping, aurora, table)
         aurora.execute(f"DELETE FROM {sql.quote(mapping.database)}.{sql.quote(mapping.replica)} WHERE _deleted")
         return changed
 
@@ -238,8 +238,8 @@ def merge_before_ledger(set_attribute: SetAttribute) -> None:
     """Commit the rows, and then the ledger's counts."""
     original = import_batch.merge
 
-    def merge(mapping: Mapping, aurora: Aurora) -> int:
-        changed = original(mapping, aurora)
+    def merge(mapping: Mapping, aurora: Aurora, table: str) -> int:
+        changed = original(mapping, aurora, table)
         aurora.execute("COMMIT")
         aurora.execute("BEGIN")
         return changed

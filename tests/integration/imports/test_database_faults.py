@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dynaurora.aurora.connection import Aurora, Credentials, connect
+from dynaurora.aurora.staging import claim_slot
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.import_batch import check_objects, merge, stage, write_manifest
+from dynaurora.batches.import_batch import check_staged, merge, stage, write_manifest
 from dynaurora.batches.ledger import Ledger
 from dynaurora.errors import CertificateError, ConnectionLostError, SecretRotatedError
 from local.aurora.server import DatabaseServer
@@ -34,13 +35,14 @@ def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Ta
     store = S3Objects()
 
     def lose_the_database(aurora: Aurora) -> None:
-        with aurora.transaction():
-            assert Ledger(aurora, target.mapping.database).enter(batch, retries=0)
-            check_objects(batch, store)
-            stage(batch, target.mapping, aurora, write_manifest(batch, store, target.bucket))
-            server.kill()
-            server.start()
-            merge(target.mapping, aurora)
+        with claim_slot(aurora, target.mapping, slots=0) as table:
+            staged = stage(batch, target.mapping, aurora, write_manifest(batch, store, target.bucket), table)
+            with aurora.transaction():
+                assert Ledger(aurora, target.mapping.database).enter(batch, retries=0)
+                check_staged(batch, target.mapping, aurora, staged)
+                server.kill()
+                server.start()
+                merge(target.mapping, aurora, table)
 
     with target.connect() as aurora, pytest.raises(ConnectionLostError):
         lose_the_database(aurora)

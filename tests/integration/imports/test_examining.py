@@ -9,6 +9,7 @@ import pytest
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Credentials, connect
+from dynaurora.aurora.staging import Staging, make_tables, record_staging
 from dynaurora.aurora.users import admit_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import MissingSecretError
@@ -30,6 +31,8 @@ from dynaurora.target.check_target import (
 from dynaurora.target.check_target import (
     TABLES_AND_VIEW as TABLES,
 )
+from local.aurora.variant import Variant
+from tests.integration.imports.conftest import VariantOf
 from tests.integration.targets import Target
 
 pytestmark = pytest.mark.integration
@@ -81,6 +84,29 @@ def test_a_prepared_target_has_everything(target: Target, loader: Credentials) -
     for _ in range(2):
         assert states(examine(target, loader)) == ALL_WELL
     assert target.query(f"CHECKSUM TABLE {REPLICA}") == before
+
+
+def test_it_says_how_batches_are_staged(target: Target, loader: Credentials) -> None:
+    assert "temporary tables, which no deployment has recorded" in examine(target, loader)[LOADING].detail
+    with connect(target.endpoint, target.administrator) as aurora:
+        record_staging(aurora, target.mapping, Staging())
+        assert examine(target, loader)[LOADING].detail == "batches are staged in temporary tables"
+        record_staging(aurora, target.mapping, make_tables(aurora, target.mapping, 2))
+    for _ in range(2):
+        found = examine(target, loader)
+        assert (states(found), found[LOADING].detail) == (ALL_WELL, "batches are staged in 2 permanent tables")
+    target.query(f"DROP TABLE Demo.{sql.name_staged(target.mapping, 2)}")
+    assert "WebAnalytics_2" in examine(target, loader)[LOADING].detail
+    assert states(examine(target, loader)) == {**ALL_WELL, LOADING: NO}
+
+
+def test_a_kind_of_table_that_is_not_loaded_is_named(
+    target: Target, loader: Credentials, variant_of: VariantOf
+) -> None:
+    found = examine(variant_of(target, Variant(refuses_temporary_tables=True)), loader)
+    assert states(found) == {**ALL_WELL, LOADING: NO}
+    assert "temporary" in found[LOADING].detail
+    assert "--staging-tables" in found[LOADING].remedy
 
 
 @pytest.mark.parametrize(

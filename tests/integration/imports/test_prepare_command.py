@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from backfill.cli import main
 from dynaurora.aurora.connection import connect
 from local.stack import Stack
-from tests.integration.targets import Target, empty
+from tests.integration.targets import Target, empty, row
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,16 @@ def prepare(target: Target, stack: Stack, tmp_path: Path) -> Any:
 def test_it_prepares_and_may_be_repeated(prepare: Any) -> None:
     assert prepare("web_analytics").exit_code == 0
     again = prepare("web_analytics", "--json")
-    assert json.loads(again.output) == {"mapping": "web_analytics", "view": "Demo.WebAnalytics", "migrations": []}
+    done = {"mapping": "web_analytics", "view": "Demo.WebAnalytics", "migrations": [], "staging_tables": 0}
+    assert json.loads(again.output) == done
+
+
+def test_it_makes_tables_to_stage_batches_in_and_keeps_to_them(prepare: Any, target: Target) -> None:
+    assert "`_dynaurora_staged_WebAnalytics_2`" in prepare("web_analytics", "--dry-run", staging_tables="2").output
+    assert "staged in 2 permanent tables" in prepare("web_analytics", staging_tables="2").output
+    assert target.import_rows([row("a", 1)]).status == "applied"
+    assert "staged in 2 permanent tables" in prepare("web_analytics").output
+    assert "staged in temporary tables" in prepare("web_analytics", staging_tables="0").output
 
 
 def test_a_dry_run_prints_the_statements(prepare: Any) -> None:
@@ -78,8 +87,8 @@ def test_the_documented_grants_suffice(prepare: Any, target: Target) -> None:
     arn = boto3.client("secretsmanager").create_secret(
         Name=f"preparer-{target.bucket}", SecretString=json.dumps(secret)
     )["ARN"]
-    for _ in range(2):
-        result = prepare("web_analytics", secret_arn=arn)
+    for tables in ("1", "1", "0"):
+        result = prepare("web_analytics", secret_arn=arn, staging_tables=tables)
         assert result.exit_code == 0, result.output
 
 

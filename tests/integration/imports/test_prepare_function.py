@@ -13,10 +13,14 @@ import pytest
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Credentials, connect
-from dynaurora.errors import ConnectionLostError, PrivilegeError, SecretRotatedError
+from dynaurora.aws.objects import S3Objects
+from dynaurora.errors import ConnectionLostError, PrivilegeError, SecretRotatedError, TargetMismatchError
 from dynaurora.observability import metrics
 from dynaurora.target import prepare_target
 from dynaurora.target.prepare_target import prepare_database
+from dynaurora.target.probe import Landing
+from local.aurora.variant import Variant
+from tests.integration.imports.conftest import VariantOf
 from tests.integration.targets import Target, empty, row
 from tests.support.cloudformation import Waiting, serve
 from tests.support.functions import Context
@@ -41,6 +45,8 @@ class Deployment:
             DATABASE_ADMIN_SECRET_ARN=self.admin_secret,
             DATABASE_SECRET_ARN=self.loader_secret,
             DATABASE_CA=target.endpoint.ca_pem,
+            LANDING_BUCKET=target.bucket,
+            IMPORT_CONCURRENCY="2",
         )
 
     def _create_secret(self, kind: str, username: str, password: str) -> str:
@@ -211,7 +217,8 @@ def test_a_database_that_is_not_there_yet_is_waited_for(target: Target, monkeypa
     monkeypatch.setattr(prepare_target, "connect", connect_late)
     monkeypatch.setattr(prepare_target, "PAUSE_SECONDS", 0.01)
     loader = Credentials(f"dynaurora_{secrets.token_hex(6)}", "of the loader")
-    prepare_database(target.endpoint, target.administrator, lambda: [loader], target.mapping, wait_seconds=5)
+    landing = Landing(S3Objects(), target.bucket)
+    prepare_database(target.endpoint, target.administrator, lambda: [loader], target.mapping, landing, wait_seconds=5)
     with real(target.endpoint, target.administrator) as aurora:
         aurora.execute("DROP USER %s@'%%'", (loader.username,))
     assert len(attempts) == 6, "three until it was there, one to see the loader's password, and two to work"
@@ -225,5 +232,67 @@ def test_a_database_that_never_comes_is_told(target: Target, monkeypatch: pytest
     monkeypatch.setattr(prepare_target, "PAUSE_SECONDS", 0.01)
     with pytest.raises(ConnectionLostError, match="It is down"):
         prepare_database(
-            target.endpoint, target.administrator, lambda: [target.loader], target.mapping, wait_seconds=0.1
+            target.endpoint,
+            target.administrator,
+            lambda: [target.loader],
+            target.mapping,
+            Landing(S3Objects(), target.bucket),
+            wait_seconds=0.1,
         )
+
+
+def recorded(deployment: Deployment) -> list[tuple[Any, ...]]:
+    return deployment.query("SELECT target, staging_tables FROM Demo._dynaurora_targets")
+
+
+def test_a_deployment_finds_that_batches_can_be_staged_in_temporary_tables(deployment: Deployment) -> None:
+    for _ in range(2):
+        assert deployment.ask()["Status"] == "SUCCESS"
+    assert recorded(deployment) == [("WebAnalytics", 0)]
+
+
+def ask_variant(deployment: Deployment, variant_of: VariantOf, variant: Variant) -> dict[str, Any]:
+    deployment.set(DATABASE_PORT=str(variant_of(deployment.target, variant).endpoint.port))
+    return deployment.ask()
+
+
+def test_a_deployment_makes_permanent_tables_where_no_temporary_one_is_loaded(
+    deployment: Deployment, variant_of: VariantOf
+) -> None:
+    for _ in range(2):
+        answer = ask_variant(deployment, variant_of, Variant(refuses_temporary_tables=True))
+        assert answer["Status"] == "SUCCESS"
+    assert recorded(deployment) == [("WebAnalytics", 2)], "as many as IMPORT_CONCURRENCY"
+    target = variant_of(deployment.target, Variant(refuses_temporary_tables=True))
+    target.loader = deployment.loader
+    assert target.import_rows([row("a", 1)]).status == "applied"
+    deployment.execute(f"DROP TABLE Demo.{sql.name_staged(deployment.target.mapping, 1)}")
+    with pytest.raises(TargetMismatchError, match="prepare"):
+        target.import_rows([row("a", 2)])
+    assert ask_variant(deployment, variant_of, Variant(commits_loads=True))["Status"] == "SUCCESS"
+    assert recorded(deployment) == [("WebAnalytics", 0)]
+
+
+def test_a_deployment_fails_by_name_where_no_table_is_loaded(deployment: Deployment, variant_of: VariantOf) -> None:
+    neither = Variant(refuses_temporary_tables=True, refuses_permanent_tables=True)
+    answer = ask_variant(deployment, variant_of, neither)
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith(
+        "StagingError: Demo cannot load from S3 into a temporary table: Aurora said 1235"
+    )
+    assert "Into a permanent one: Aurora said 1235" in answer["Reason"]
+    assert recorded(deployment) == []
+
+
+def test_a_bucket_that_may_be_read_later_fails_no_deployment(deployment: Deployment) -> None:
+    target = deployment.target
+
+    class Elsewhere(S3Objects):
+        def write(self, bucket: str, key: str, body: bytes) -> str:
+            """Leave it elsewhere."""
+            return super().write(bucket, f"elsewhere/{key}", body)
+
+    landing = Landing(Elsewhere(), target.bucket)
+    loaders = lambda: [deployment.loader]  # noqa: E731
+    prepared = prepare_database(target.endpoint, target.administrator, loaders, target.mapping, landing, wait_seconds=0)
+    assert (prepared.staging, recorded(deployment)) == (None, [])

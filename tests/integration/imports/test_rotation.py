@@ -79,7 +79,9 @@ class RotatedDeployment(Deployment):
         sys.modules.pop("lambdas.check_target", None)
         self.set(LANDING_BUCKET=self.target.bucket)
         findings = importlib.import_module("lambdas.check_target").lambda_handler({}, Context())["findings"]
-        return {finding["check"]: finding["detail"] or finding["state"] for finding in findings}
+        return {
+            found["check"]: YES if found["state"] == YES else found["detail"] or found["state"] for found in findings
+        }
 
     def check_rotated(self, before: Credentials) -> None:
         """Assert that the loader has another password, which its secret has too, and no longer the one before."""

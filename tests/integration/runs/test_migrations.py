@@ -1,18 +1,24 @@
 """The system tables of runs, brought into a database that has had imports without them."""
 
+import dataclasses
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dynaurora.aurora import migrations
 from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS, RUNS, Migration, migrate, prepare_target
+from dynaurora.errors import LockWaitError
 from tests.integration.targets import Target, empty, row
 
 pytestmark = pytest.mark.integration
 
 FIRST, SECOND = MIGRATIONS[:2]
 LEDGER = f"Demo.{IMPORTS}"
+DEPLOYMENTS = 8
 
 
 @pytest.fixture
@@ -73,3 +79,33 @@ def test_a_new_database_and_a_migrated_one_are_the_same(aurora: Aurora, target: 
     empty(aurora, target.mapping)
     prepare_target(aurora, target.mapping)
     assert [table_of(aurora, table) for table in (LEDGER, f"Demo.{RUNS}")] == migrated
+
+
+def test_deployments_at_once_into_a_new_database_all_pass(target: Target) -> None:
+    mapping = dataclasses.replace(target.mapping, database="Fresh")
+    start = threading.Barrier(DEPLOYMENTS)
+
+    def deploy() -> list[str]:
+        with connect(target.endpoint, target.administrator) as administrator:
+            start.wait()
+            return prepare_target(administrator, mapping)
+
+    with connect(target.endpoint, target.administrator) as administrator:
+        administrator.execute("DROP DATABASE IF EXISTS Fresh")
+        with ThreadPoolExecutor(DEPLOYMENTS) as pool:
+            applied = [future.result() for future in [pool.submit(deploy) for _ in range(DEPLOYMENTS)]]
+        administrator.execute("DROP DATABASE Fresh")
+    names = [migration.name for migration in MIGRATIONS]
+    assert sorted(applied, key=len) == [[]] * (DEPLOYMENTS - 1) + [names], "one did it all, and the others waited"
+
+
+def test_a_deployment_waits_for_another_and_says_so_in_the_end(
+    aurora: Aurora, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS_WAIT_SECONDS", 1)
+    with (
+        connect(target.endpoint, target.administrator) as other,
+        holding(other, name_lock("Demo", "migrations"), 1),
+        pytest.raises(LockWaitError, match="dynaurora/Demo/migrations"),
+    ):
+        prepare_target(aurora, target.mapping)

@@ -15,7 +15,9 @@ from dynaurora.aurora.connection import (
     DuplicateRow,
     Endpoint,
     connect,
+    is_of_s3,
     translate_driver_error,
+    translated_driver_errors,
 )
 from dynaurora.errors import (
     CertificateError,
@@ -23,6 +25,7 @@ from dynaurora.errors import (
     DatabaseError,
     DatabaseUnavailableError,
     DeadlockError,
+    DynauroraError,
     InvalidSettingsError,
     LockWaitError,
     MalformedBatchError,
@@ -216,9 +219,15 @@ def test_a_row_that_replaces_another_is_counted_once(affected, message, written)
 
 
 @pytest.mark.parametrize("message", [None, b"", b"Rows matched: 1"])
-def test_an_answer_without_counts_is_an_error(message):
-    with pytest.raises(DatabaseError, match="did not say what became"):
-        Aurora(AnsweringConnection(1, message)).write_rows("LOAD DATA")
+def test_an_answer_without_counts_tells_nothing_of_rows(message):
+    assert Aurora(AnsweringConnection(1, message)).write_rows("INSERT") is None
+
+
+@pytest.mark.parametrize(("number", "is_s3s"), [(1871, True), (-1551, True), (1235, False), (2013, False)])
+def test_what_s3_refuses_is_told_from_what_the_database_does(number, is_s3s):
+    with pytest.raises(DynauroraError) as caught, translated_driver_errors():
+        raise err.OperationalError(number, "said")
+    assert is_of_s3(caught.value) == is_s3s
 
 
 class BrokenConnection:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from dynaurora.aurora import sql
@@ -91,6 +93,35 @@ def test_a_key_that_leaves_no_room_for_the_version_is_staged_by_number():
     number, *columns = columns_of(too_wide)
     assert number == "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
     assert columns == columns_of(sql.create_replica(WIDE_KEYS, "c"))
+
+
+def test_a_permanent_table_numbers_its_rows():
+    number, *columns = columns_of(sql.create_permanent(THINGS, "_dynaurora_staged_Things_1", "c"))
+    assert number == "`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
+    assert columns == columns_of(sql.create_replica(THINGS, "c"))
+    assert sql.create_staged(THINGS, "c", numbered=True).partition("(")[2].startswith(f"\n  {number},")
+
+
+def test_a_permanent_table_is_named_by_its_target_and_slot_within_64_characters():
+    assert sql.name_staged(THINGS, 12) == "_dynaurora_staged_Things_12"
+    longest = [dataclasses.replace(THINGS, table="T" * 54 + end) for end in "ab"]
+    names = [sql.name_staged(mapping, slot) for mapping in longest for slot in (1, 1000)]
+    assert len(set(names)) == 4
+    assert all(len(name) <= 64 and name.startswith("_dynaurora_staged_") for name in names)
+
+
+def test_a_permanent_table_is_merged_and_emptied_as_the_temporary_one_is():
+    table = sql.name_staged(THINGS, 1)
+    named = f"`Demo`.`{table}`"
+    assert sql.merge_staged(THINGS, table).replace(named, "`Demo`.`_dynaurora_staged`") == sql.merge_staged(THINGS)
+    assert sql.load_staged(THINGS, table).replace(named, "`Demo`.`_dynaurora_staged`") == sql.load_staged(THINGS)
+    assert sql.empty_staged(THINGS, table) == f"DELETE FROM {named}"
+
+
+def test_rows_of_new_keys_are_inserted_and_no_other_touched():
+    head, _, updates = sql.insert_staged(THINGS).partition("\nON DUPLICATE KEY UPDATE\n")
+    assert sql.merge_staged(THINGS).startswith(head)
+    assert updates == "  `Things__replica`.`_version` = `Things__replica`.`_version`"
 
 
 def test_what_a_replica_is_compared_with_is_made_as_the_replica_is():

@@ -37,7 +37,7 @@ DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
 FUNCTIONS = {
     "forward_changes": ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"],
     "transform_changes": ["MAPPING"],
-    "import_batch": [*DATABASE, "LANDING_BUCKET"],
+    "import_batch": [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "record_failed_batch": ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"],
     "open_run": [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"],
     "check_readiness": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"],
@@ -53,7 +53,7 @@ FUNCTIONS = {
     "close_run": [*DATABASE, "LANDING_BUCKET"],
     "describe_runs": DATABASE,
     "check_target": [*DATABASE, "LANDING_BUCKET"],
-    "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN"],
+    "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "rotate_loader_secret": DATABASE,
 }
 

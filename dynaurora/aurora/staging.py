@@ -1,0 +1,113 @@
+"""Staging: the table that a batch is loaded into before it is merged, and the slot that the import holds meanwhile.
+
+temporary  a table of the connection's own: nobody else sees it, and it goes with the connection
+permanent  a table for each target and slot, made when the target is prepared, for servers that do not load into
+           temporary ones. Whoever holds the slot has it, from emptying it to the commit. (Named by its batch, a repeat
+           would empty it under an import that had counted it.)
+
+Which of them is recorded for each target, in `_dynaurora_targets`. Where nothing is recorded, it is temporary.
+
+Slots bound the imports of a target, whatever starts them: each is a named lock, and an import that gets none is tried
+again.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dynaurora.aurora import sql
+from dynaurora.aurora.locks import holding, holding_one, name_lock
+from dynaurora.aurora.migrations import TARGETS
+from dynaurora.errors import SlotsTakenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dynaurora.aurora.connection import Aurora
+    from dynaurora.mappings.mapping import Mapping
+
+UNBOUNDED_TABLES: Final = 16
+"""Permanent tables of a target whose imports are not bounded otherwise."""
+SLOT_WAIT_SECONDS: Final = 60
+"""For an import to leave its slot, so that the slot's table can be made again."""
+
+
+@dataclass(frozen=True)
+class Staging:
+    """How batches of a target are staged."""
+
+    tables: int = 0
+    """Permanent tables; 0 where they are temporary."""
+
+    @property
+    def form(self) -> str:
+        """`temporary` or `permanent`."""
+        return "permanent" if self.tables else "temporary"
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        return f"{self.tables} permanent tables" if self.tables else "temporary tables"
+
+
+def read_staging(aurora: Aurora, mapping: Mapping) -> Staging | None:
+    """Return what is recorded of a target; None where nothing is."""
+    statement = f"SELECT staging_tables FROM {_targets(mapping)} WHERE target = %s"
+    rows = aurora.query(statement, (mapping.table,))
+    return Staging(int(rows[0][0])) if rows else None
+
+
+def record_staging(aurora: Aurora, mapping: Mapping, staging: Staging) -> None:
+    """Record how batches of a target are staged: imports that begin from now on do so."""
+    statement = (
+        f"INSERT INTO {_targets(mapping)} (target, staging_tables, recorded_at) VALUES (%s, %s, UTC_TIMESTAMP(6))"
+        " ON DUPLICATE KEY UPDATE staging_tables = %s, recorded_at = UTC_TIMESTAMP(6)"
+    )
+    with aurora.transaction():
+        aurora.execute(statement, (mapping.table, staging.tables, staging.tables))
+
+
+def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
+    """Make the permanent tables of a target anew, each while nobody holds its slot; and the probe's.
+
+    Raises LockWaitError where an import keeps a slot for too long, and PrivilegeError where the user may not drop and
+    create tables: the loader may not.
+    """
+    if count:
+        aurora.execute(sql.create_permanent_probe(mapping))
+    collation = sql.key_collation(aurora.server_version)
+    for slot in range(1, count + 1):
+        table = sql.name_staged(mapping, slot)
+        with holding(aurora, name_slot(mapping, slot), SLOT_WAIT_SECONDS):
+            aurora.execute(sql.drop_table(mapping, table))
+            aurora.execute(sql.create_permanent(mapping, table, collation))
+    return Staging(count)
+
+
+@contextmanager
+def claim_slot(aurora: Aurora, mapping: Mapping, slots: int) -> Iterator[str]:
+    """Hold a slot of a target for what is done inside; give the name of the table to stage a batch in.
+
+    `slots` is how many there are, 0 for any number. Raises SlotsTakenError where other imports have all of them.
+    """
+    staging = read_staging(aurora, mapping) or Staging()
+    count = min(filter(None, (slots, staging.tables)), default=0)
+    if not count:
+        yield sql.STAGED
+        return
+    with holding_one(aurora, [name_slot(mapping, slot) for slot in range(1, count + 1)]) as index:
+        if index is None:
+            raise SlotsTakenError(
+                f"All {count} slots of {mapping.database}.{mapping.table} are taken by other imports."
+            )
+        yield sql.name_staged(mapping, index + 1) if staging.tables else sql.STAGED
+
+
+def name_slot(mapping: Mapping, slot: int) -> str:
+    """Return the name of a slot's lock; slots count from 1."""
+    return name_lock(mapping.database, mapping.table, str(slot))
+
+
+def _targets(mapping: Mapping) -> str:
+    return f"{sql.quote(mapping.database)}.{sql.quote(TARGETS)}"
