@@ -175,9 +175,9 @@ def select_row_count(mapping: Mapping, table: str = STAGED) -> str:
     return f"SELECT COUNT(*) FROM {_table(mapping, table)}"
 
 
-def select_oldest_version(mapping: Mapping, table: str = STAGED) -> str:
-    """Return the query for the lowest version of the staged rows."""
-    return f"SELECT MIN({quote('_version')}) FROM {_table(mapping, table)}"
+def select_count_and_oldest_version(mapping: Mapping, table: str = STAGED) -> str:
+    """Return the query for the number of the staged rows and the lowest of their versions."""
+    return f"SELECT COUNT(*), MIN({quote('_version')}) FROM {_table(mapping, table)}"
 
 
 def drop_staged(mapping: Mapping) -> str:

@@ -203,29 +203,24 @@ def apply(batch: Batch, mapping: Mapping, aurora: Aurora, staged: Staged, retrie
         if not ledger.enter(batch, retries):
             return ImportResult("already_applied", batch.id, *(ledger.find(batch) or (0, 0)))
         if staged.rows:
-            check_staged(batch, mapping, aurora, staged)
-            oldest_second = find_oldest_second(mapping, aurora, staged.table) if batch.source == "stream" else None
+            oldest_second = check_staged(batch, mapping, aurora, staged)
             changed = merge(mapping, aurora, staged.table)
         ledger.close(batch, staged.rows, changed)
-    return ImportResult("applied", batch.id, staged.rows, changed, oldest_second)
+    return ImportResult("applied", batch.id, staged.rows, changed, oldest_second if batch.source == "stream" else None)
 
 
-def check_staged(batch: Batch, mapping: Mapping, aurora: Aurora, staged: Staged) -> None:
-    """Raise DatabaseUnavailableError where the rows that were counted are not there any more."""
-    rows = count_staged(mapping, aurora, staged.table)
+def check_staged(batch: Batch, mapping: Mapping, aurora: Aurora, staged: Staged) -> int:
+    """Return when the oldest staged change was made, in Unix time.
+
+    Of all changes, and not only of those that are the newest of their items: until now people saw what was before them.
+    Raises DatabaseUnavailableError where the rows that were counted are not there any more.
+    """
+    ((rows, version),) = aurora.query(sql.select_count_and_oldest_version(mapping, staged.table))
     if rows != staged.rows:
         raise DatabaseUnavailableError(
             f"Of {staged.rows} rows of batch {batch.id} that were staged, {rows} are there: {staged.table} was changed."
         )
-
-
-def find_oldest_second(mapping: Mapping, aurora: Aurora, table: str = sql.STAGED) -> int | None:
-    """Return when the oldest staged change was made, in Unix time; None where nothing is staged.
-
-    Of all changes, and not only of those that are the newest of their items: until now people saw what was before them.
-    """
-    ((version,),) = aurora.query(sql.select_oldest_version(mapping, table))
-    return None if version is None else second_of(int(version))
+    return second_of(int(version))
 
 
 def merge(mapping: Mapping, aurora: Aurora, table: str = sql.STAGED) -> int:

@@ -76,7 +76,7 @@ class NewAccount:
 
     def execute(self, *statements: str) -> tuple[Any, ...]:
         """Run statements as the database's administrator; the last one's rows."""
-        with self.stack.mariadb.connect() as connection, connection.cursor() as cursor:
+        with self.stack.server.connect() as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
             connection.commit()

@@ -40,8 +40,8 @@ def variant_of(stack: Stack) -> Iterator[VariantOf]:
 
         def make(target: Target, variant: Variant) -> Target:
             gateway = Gateway(
-                server_socket=stack.mariadb.socket,
-                files=stack.mariadb.files,
+                server_socket=stack.server.socket,
+                files=stack.server.files,
                 certificates=stack.certificates,
                 s3_endpoint_url=stack.endpoint_url,
                 variant=variant,
