@@ -45,7 +45,7 @@ test: system .venv/.dev environments server ## Every test, up to the whole path 
 
 .PHONY: test-mysql
 test-mysql: ENGINE := mysql
-test-mysql: system .venv/.dev environments ## The tests that touch the database, on a real MySQL; under ten minutes
+test-mysql: system .venv/.dev environments ## The tests that touch the database, on a real MySQL instead of MariaDB
 	@$(BIN)/python -m local.aurora.engines
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(ON_DATABASE))
 

@@ -53,12 +53,12 @@ _INSECURE: Final = ServerError(
 )
 
 _CHECK_ROLE: Final = (
-    "SET @gateway_role = (SELECT 1 FROM (SELECT 1 UNION ALL SELECT 2) AS two WHERE NOT EXISTS"  # noqa: S608  # a constant
+    "SET @dynaurora_may_load = (SELECT 1 FROM (SELECT 1 UNION ALL SELECT 2) AS two WHERE NOT EXISTS"  # noqa: S608
     f" (SELECT 1 FROM information_schema.ENABLED_ROLES WHERE ROLE_NAME = '{LOAD_ROLE}'))"
 ).encode()
 """Succeeds in a session that may load from S3, and fails in any other, whether the role is not granted or only not set:
-there, the subquery has two rows. Any server answers with one packet, and leaves the transaction alone. (MariaDB passes
-over the same error in a DO.)"""
+there, the subquery has two rows. Any server knows it, answers with one packet, and leaves the transaction alone. (DO
+would leave no variable behind, but MariaDB tells nobody of an error in it.)"""
 _TWO_ROWS: Final = 1242
 """ER_SUBQUERY_NO_1_ROW."""
 _NO_ROLE: Final = ServerError(

@@ -142,6 +142,9 @@ def asks_for_tls(login: Packet) -> bool:
 
 
 def withdraw_tls(login: Packet) -> Packet:
-    """Return a login as a client sends it that does not use TLS, for the server behind the gateway."""
+    """Return a login as a client sends it that does not use TLS, for the server behind the gateway.
+
+    MySQL's own client lays claim to what it was not offered, and then does without it.
+    """
     (capabilities,) = struct.unpack_from("<I", login.payload)
-    return Packet(login.sequence, struct.pack("<I", capabilities & ~_CLIENT_SSL) + login.payload[4:])
+    return Packet(login.sequence, struct.pack("<I", capabilities & ~(_CLIENT_SSL | _WITHDRAWN)) + login.payload[4:])

@@ -168,7 +168,8 @@ class DatabaseServer:
         """Create the server's own tables, completely or not at all."""
         unfinished = self.directory / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        command = self.engine.initialize(programs, unfinished)
+        # Not in the system's: servers that start remove from there what looks like their own.
+        command = [*self.engine.initialize(programs, unfinished), f"--tmpdir={self.directory / 'tmp'}"]
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as output:
             status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode

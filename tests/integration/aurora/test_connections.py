@@ -82,7 +82,8 @@ def test_the_loader_may_do_nothing_but_its_work(session, run):
 
 
 def test_sessions_are_as_aurora_begins_them(session, run):
-    isolation = {value for _, value in run(session, "SHOW VARIABLES WHERE Variable_name LIKE '%isolation'")}
+    names = ("tx_isolation", "transaction_isolation")
+    isolation = {value for _, value in run(session, f"SHOW VARIABLES WHERE Variable_name IN {names}")}
     ((mode, charset, zone, flush, packet, wait),) = run(
         session,
         "SELECT @@sql_mode, @@character_set_server, @@time_zone,"

@@ -2,7 +2,7 @@
 
 import struct
 
-from local.aurora.protocol import Packet, ServerError, offer_tls
+from local.aurora.protocol import Packet, ServerError, offer_tls, withdraw_tls
 
 COMPRESS, TLS, ZSTD, ATTRIBUTES = 1 << 5, 1 << 11, 1 << 26, 1 << 27
 
@@ -17,6 +17,11 @@ def greet(capabilities: int) -> Packet:
 def test_the_gateway_offers_tls_and_nothing_it_cannot_read() -> None:
     others = 1 | 1 << 9 | 1 << 19 | 1 << 24
     assert offer_tls(greet(others | COMPRESS | ZSTD | ATTRIBUTES)) == greet(others | TLS)
+
+
+def test_the_server_is_not_told_of_what_was_not_offered() -> None:
+    login = Packet(1, struct.pack("<I", 1 | 1 << 9 | COMPRESS | TLS | ZSTD | ATTRIBUTES) + b"rest")
+    assert withdraw_tls(login) == Packet(1, struct.pack("<I", 1 | 1 << 9) + b"rest")
 
 
 def test_a_greeting_that_is_an_error_stays_as_it_is() -> None:
