@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.migrations import check_replica, prepare_target
-from dynaurora.aurora.users import admit_loader, set_password
-from dynaurora.errors import InvalidSettingsError, RetryableError, SecretRotatedError
+from dynaurora.aurora.users import admit_loader, set_password, unlock
+from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dynaurora.aurora.connection import Credentials, Endpoint
+    from dynaurora.aurora.connection import Aurora, Credentials, Endpoint
     from dynaurora.mappings.mapping import Mapping
 
 DATABASE_WAIT_SECONDS: Final = 120.0
@@ -33,9 +34,9 @@ def prepare_database(
     """Create or complete a mapping's target and its loader, see that they fit, and return the migrations applied.
 
     `loaders` reads what the loader may log in with: its secret, and what a rotation that is under way makes of it. One
-    that it does log in with stays. Safe to repeat. Nothing that is there is altered or dropped. Raises
-    TargetMismatchError where a replica is there that the mapping would make otherwise, PrivilegeError, or what
-    connecting raises.
+    that it does log in with stays. Safe to repeat. No table that is there is altered or dropped. Raises
+    TargetMismatchError where a replica is there that the mapping would make otherwise, ViewInvalidError where the
+    loader, like others, cannot read the view, PrivilegeError, PasswordPolicyError, or what connecting raises.
     """
     loader = loaders()[0]
     if administrator.username == loader.username:
@@ -44,13 +45,26 @@ def prepare_database(
     with connect(endpoint, administrator) as aurora:
         applied = prepare_target(aurora, mapping)
         admit_loader(aurora, loader, mapping.database)
-        # Read again: a rotation may have come further meanwhile.
-        accepted = next((found for found in loaders() if can_log_in(endpoint, found)), None)
-        if accepted is None:
-            set_password(aurora, accepted := loaders()[0])
+        accepted = let_in(aurora, endpoint, loaders)
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
         check_replica(aurora, mapping)
+        aurora.query(sql.select_nothing(mapping))
     return applied
+
+
+def let_in(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]]) -> Credentials:
+    """Return what the loader logs in with; where nothing is, unlock it, and where that does not do, set its password.
+
+    A password is set only then: a server may refuse one that was used before.
+    """
+    for mend in (None, unlock, set_password):
+        if mend is not None:
+            mend(aurora, loaders()[0])
+        # Read again: a rotation may have come further meanwhile.
+        for found in loaders():
+            if can_log_in(endpoint, found):
+                return found
+    raise SecretRotatedError(f"The loader, {loaders()[0].username}, was given a password and cannot log in with it.")
 
 
 def wait_until_available(
@@ -72,9 +86,12 @@ def wait_until_available(
 
 
 def can_log_in(endpoint: Endpoint, credentials: Credentials, wait_seconds: float = 0.0) -> bool:
-    """Tell whether a password is the user's, once the database is there. Raises what `wait_until_available` raises."""
+    """Tell whether a user gets in with a password, once the database is there.
+
+    Not with a wrong or expired one, nor where the account is locked. Raises what `wait_until_available` does.
+    """
     try:
         wait_until_available(endpoint, credentials, wait_seconds, until=SecretRotatedError)
-    except SecretRotatedError:
+    except (AccountLockedError, SecretRotatedError):
         return False
     return True
