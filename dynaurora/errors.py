@@ -6,12 +6,14 @@
     │   ├── DatabaseUnavailableError
     │   ├── DeadlockError
     │   ├── LockWaitError
+    │   ├── ReadOnlyError
     │   ├── SecretRotatedError
     │   ├── SlotsTakenError
     │   ├── ThrottledError
     │   └── TooManyConnectionsError
     ├── TerminalError             the same work fails again: the batch is parked with its reason and a remedy
     │   ├── AccessDeniedError
+    │   ├── AccountLockedError
     │   ├── BatchesFailedError
     │   ├── CertificateError
     │   ├── ChecksumMismatchError
@@ -28,15 +30,18 @@
     │   ├── NotReadyError
     │   ├── ObjectChangedError
     │   ├── ObjectMissingError
+    │   ├── PasswordPolicyError
     │   ├── PrivilegeError
     │   ├── ReconciliationError
     │   ├── RotationError
     │   ├── RowCountError
     │   ├── RunConflictError
+    │   ├── ServerSettingsError
     │   ├── StagingError
     │   ├── SweepRefusedError
     │   ├── TargetMismatchError
-    │   └── UnknownMappingError
+    │   ├── UnknownMappingError
+    │   └── ViewInvalidError
     └── RejectedChange            one record that its mapping refuses: it alone goes to the failed prefix
 
 A message says what happened, then what to do next. `ErrorEquals` in a state machine matches these class names to
@@ -70,7 +75,7 @@ class ConnectionLostError(RetryableError):
 
 
 class DatabaseUnavailableError(RetryableError):
-    """Aurora answers, but cannot work: starting, failing over, read-only, out of memory or disk."""
+    """Aurora answers, but cannot work: starting, failing over, out of memory or disk."""
 
 
 class DeadlockError(RetryableError):
@@ -79,6 +84,15 @@ class DeadlockError(RetryableError):
 
 class LockWaitError(RetryableError):
     """Another transaction kept a lock for longer than `innodb_lock_wait_timeout` (MySQL 1205)."""
+
+
+class ReadOnlyError(RetryableError):
+    """The server takes no writes: it is a reader, as the old writer is for a while after a fail-over."""
+
+    remedy = (
+        "It is retried by itself; if it goes on, give the stack the cluster's writer endpoint,"
+        " or switch read_only off in the cluster's parameter group."
+    )
 
 
 class SecretRotatedError(RetryableError):
@@ -109,6 +123,12 @@ class AccessDeniedError(TerminalError):
     """AWS refused a call."""
 
     remedy = "Grant the function's role this action on this resource, then import the batch again."
+
+
+class AccountLockedError(TerminalError):
+    """Aurora knows the user and lets it not in: its password has expired, or its account is locked."""
+
+    remedy = "Deploy the stack again with DatabaseAdminSecretArn, which unlocks the user, then import the batch again."
 
 
 class BatchesFailedError(TerminalError):
@@ -207,6 +227,12 @@ class ObjectMissingError(TerminalError):
     remedy = "Restore the object from its earlier version, then import the batch again."
 
 
+class PasswordPolicyError(TerminalError):
+    """The server refuses a user's new password: too weak, used before, or given without the current one."""
+
+    remedy = "Put a password that the server's policy takes into the loader's secret, then deploy the stack again."
+
+
 class PrivilegeError(TerminalError):
     """The loader's database user lacks a grant or a role."""
 
@@ -243,6 +269,15 @@ class StagingError(TerminalError):
     remedy = "Mend what the server says, then deploy again; nothing was imported."
 
 
+class ServerSettingsError(TerminalError):
+    """A setting of the server, which no session of ours may change, keeps a statement from running."""
+
+    remedy = (
+        "Set it in the cluster's parameter group, binlog_format to ROW or OFF, max_allowed_packet to 64 MiB or more,"
+        " then import the batch again."
+    )
+
+
 class SweepRefusedError(TerminalError):
     """A sweep could take rows for deleted whose items were merely not imported."""
 
@@ -259,6 +294,15 @@ class UnknownMappingError(TerminalError):
     """No mapping of that name is in the package."""
 
     remedy = "Add dynaurora/tables/<name>.json, or correct the name."
+
+
+class ViewInvalidError(TerminalError):
+    """The view cannot be read: the user who made it, its definer, is gone or has lost rights to what it shows."""
+
+    remedy = (
+        "Run `dynaurora prepare MAPPING` as a user who stays and may SELECT from the replica by a grant of their own:"
+        " it makes the view anew, as theirs."
+    )
 
 
 class Reason(NamedTuple):

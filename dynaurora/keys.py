@@ -2,7 +2,8 @@
 
     processed/mapping=<m>/                          streamed CSV batches, by Firehose
     transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
-                                                    those too large for it, by forward_changes
+                                                    those too large for it, and below unforwardable/, those that
+                                                    are none or cannot be sent, by forward_changes
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
     reports/run=<m>-<run>/                          what a backfill did
@@ -89,6 +90,11 @@ def failed_records_prefix(mapping: str) -> str:
 def oversize_record(mapping: str, sequence_number: str) -> str:
     """Return the key of a change that is too large for Firehose."""
     return f"{failed_records_prefix(mapping)}oversize/{sequence_number}.json"
+
+
+def unforwardable_records(mapping: str, name: str) -> str:
+    """Return the key of stream records that can never be forwarded, by the name of the first of them."""
+    return f"{failed_records_prefix(mapping)}unforwardable/{name}.json"
 
 
 def _run(mapping: str, run: str) -> str:

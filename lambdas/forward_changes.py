@@ -31,8 +31,14 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     result = forwarder.forward(event["Records"])
     count("ChangesForwarded", result.forwarded)
     count("ExpiriesIgnored", result.expiries_ignored)
-    count("ChangesDiverted", result.oversize)
+    count("ChangesDiverted", result.oversize + result.unforwardable)
+    count("StampsReversed", len(result.reversed_stamps))
     count("ChangesUnsent", len(result.failed))
+    if result.reversed_stamps:
+        logger.error("Stamps went back", extra={"records": result.reversed_stamps})
+    if result.unforwardable:
+        reasons = {"unforwardable": result.unforwardable, "reasons": result.unforwardable_reasons}
+        logger.warning("Some records can never be sent, and are kept as failed", extra=reasons)
     if result.failed:
         logger.warning("Some changes were not sent", extra={"unsent": len(result.failed), "reasons": result.reasons})
     return {"batchItemFailures": [{"itemIdentifier": number} for number in result.failed]}

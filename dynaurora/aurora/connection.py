@@ -20,6 +20,7 @@ import pymysql.cursors
 
 from dynaurora.aurora.authorities import find_regions, region_of_host
 from dynaurora.errors import (
+    AccountLockedError,
     CertificateError,
     ConnectionLostError,
     DatabaseError,
@@ -30,11 +31,15 @@ from dynaurora.errors import (
     LockWaitError,
     MalformedBatchError,
     ObjectMissingError,
+    PasswordPolicyError,
     PrivilegeError,
+    ReadOnlyError,
     SecretRotatedError,
+    ServerSettingsError,
     TargetMismatchError,
     ThrottledError,
     TooManyConnectionsError,
+    ViewInvalidError,
 )
 
 if TYPE_CHECKING:
@@ -48,13 +53,43 @@ RDS_BUNDLE = Path(__file__).parents[1] / "certificates" / "rds-global-bundle.pem
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 280
 """Below import_batch's timeout in infra/workflows.yaml: a silent server is told as a lost connection, by its name."""
+SILENCE_SECONDS = 900
+"""Between two statements of a session: no function lives longer (AWS Lambda Developer Guide, "Lambda quotas")."""
 
-SESSION = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'",
-    "SET SESSION time_zone = '+00:00'",
-    # No gap locks: the merge addresses rows by their key, and gap locks between importers only make deadlocks.
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-)
+SESSION = {
+    # Strict, and double quotes and backslashes as every statement here has them.
+    "sql_mode": "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'",
+    "time_zone": "'+00:00'",
+    # Transactions begin and end where `Aurora.transaction` says.
+    "autocommit": "0",
+    "completion_type": "'NO_CHAIN'",
+    # No statement is cut short or refused for its size, and each reads all its rows.
+    "sql_select_limit": f"{2**64 - 1}",
+    "sql_big_selects": "1",
+    "sql_safe_updates": "0",
+    # No key is taken on trust, and no query means another row than it says.
+    "unique_checks": "1",
+    "foreign_key_checks": "1",
+    "sql_auto_is_null": "0",
+    # As long as MySQL waits for rows; for a table that is altered, and for this side, longer than this side waits.
+    "innodb_lock_wait_timeout": "50",
+    "lock_wait_timeout": f"{READ_TIMEOUT_SECONDS + 20}",
+    "net_read_timeout": f"{READ_TIMEOUT_SECONDS}",
+    "net_write_timeout": f"{READ_TIMEOUT_SECONDS}",
+    "wait_timeout": f"{SILENCE_SECONDS}",
+}
+"""What a session needs, whatever the server has for all of them: the names and values of `SET SESSION`. Each of these
+any user may set; `binlog_format`, which not every one may, is checked by `dynaurora.target.check_target`."""
+SESSION_OF_MYSQL = {"max_execution_time": "0"}
+SESSION_OF_MARIADB = {
+    "max_statement_time": "0",
+    "check_constraint_checks": "1",
+    "idle_transaction_timeout": "0",
+    "idle_write_transaction_timeout": "0",
+    "idle_readonly_transaction_timeout": "0",
+}
+TRANSACTIONS = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
+"""No gap locks: the merge addresses rows by their key, and gap locks between importers only make deadlocks."""
 LOAD_ROLE = "SET ROLE AWS_LOAD_S3_ACCESS"
 """In Aurora MySQL 3 the privilege to load from S3 is a role, granted once and activated in each session (Amazon
 Aurora User Guide, "Loading data into an Amazon Aurora MySQL DB cluster from text files in an Amazon S3 bucket").
@@ -66,17 +101,25 @@ ERRORS: dict[type[DynauroraError], frozenset[int]] = {
     ConnectionLostError: frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 2002, 2003, 2005, 2006})
     | {2013, 2014, 2055, 3169, 4031},
     TooManyConnectionsError: frozenset({1040, 1203, 1226}),
-    DatabaseUnavailableError: frozenset({3, 1021, 1026, 1030, 1037, 1038, 1041, 1114, 1135, 1290, 1792})
-    | {1836, 3032, 3100, 3168},
+    DatabaseUnavailableError: frozenset({3, 1015, 1021, 1026, 1030, 1037, 1038, 1041, 1114, 1135, 3032, 3100, 3168}),
+    ReadOnlyError: frozenset({1792, 1836, 1874}),
     DeadlockError: frozenset({1213}),
     LockWaitError: frozenset({1205, 1206, 3572}),
-    SecretRotatedError: frozenset({1045, 1698}),
+    AccountLockedError: frozenset({1820, 1862, 3118, 3955, 4150, 4151}),
+    PasswordPolicyError: frozenset({1819, 3638, 3892}),
     MalformedBatchError: frozenset({1048, 1261, 1262, 1263, 1264, 1265, 1292, 1300, 1366, 1406, 1411, 1690})
-    | {3140, 3141, 3150, 3151, 3156, 4025},
-    TargetMismatchError: frozenset({1049, 1054, 1136, 1146, 1356, 1364}),
-    PrivilegeError: frozenset({1044, 1142, 1143, 1227, 1370, 1959, 3530}),
+    | {3140, 3141, 3150, 3151, 3156, 3819, 4025},
+    TargetMismatchError: frozenset({1049, 1054, 1136, 1146, 1364}),
+    ViewInvalidError: frozenset({1045, 1356, 1449}),
+    PrivilegeError: frozenset({1044, 1142, 1143, 1227, 1370, 1959, 3523, 3530}),
+    ServerSettingsError: frozenset({1153, 1301, 1661, 1662, 1663, 1664, 1665, 1666, 1667, 1787, 3748}),
 }
 """Numbers of the MySQL 8.0 Error Message Reference and MariaDB's error codes; 2000 and up are the client's own."""
+LOGIN_REFUSED = frozenset({1045, 1698})
+"""What a server says of a wrong password. To somebody who is logged in, 1045 is of a view without definer."""
+FORBIDDEN_BY_OPTION = 1290
+"""What a server is started with keeps a statement from running; the message has the option's name."""
+READ_ONLY_OPTION = re.compile(r"--(super|innodb)?[-_]?read[-_]only")
 S3_ERRORS = frozenset({1871, 63985})
 """What Aurora MySQL 2 and 3 answer when a load from S3 fails on the S3 side; the message has S3's own reason."""
 S3_URI = re.compile(r"s3[-\w]*://\S+", re.IGNORECASE)
@@ -167,6 +210,17 @@ class Aurora:
         with translated_driver_errors():
             self._connection.commit()
 
+    def set_session(self) -> None:
+        """Have the session do what this project takes for granted, whatever the server does for others.
+
+        Raises AccountLockedError where the server has let somebody in only to change an expired password.
+        """
+        of_server = SESSION_OF_MARIADB if is_mariadb(self.server_version) else SESSION_OF_MYSQL
+        assignments = (f"{name} = {value}" for name, value in (SESSION | of_server).items())
+        self.execute(f"SET SESSION {', '.join(assignments)}")
+        self.execute(TRANSACTIONS)
+        self.query("SELECT 1")  # who has to change an expired password may set variables, and nothing else
+
     def activate_load_role(self) -> None:
         """Let this session load from S3. Raises PrivilegeError where the user has no such role."""
         self.execute(LOAD_ROLE)
@@ -177,6 +231,11 @@ class Aurora:
         return str(self._connection.get_server_info())  # type: ignore[no-untyped-call]
 
 
+def is_mariadb(server_version: str) -> bool:
+    """Tell MariaDB from MySQL and Aurora MySQL, by the server's name for its version."""
+    return "mariadb" in server_version.lower()
+
+
 @contextmanager
 def connect(endpoint: Endpoint, credentials: Credentials, *, load_from_s3: bool = False) -> Iterator[Aurora]:
     """Open a connection with TLS, verify the server, make the session strict, and close it in the end.
@@ -185,7 +244,7 @@ def connect(endpoint: Endpoint, credentials: Credentials, *, load_from_s3: bool 
     `load_from_s3` is asked for and the user has no such role, or another error of the tree.
     """
     context = _tls_context(endpoint)
-    with translated_driver_errors():
+    with translated_driver_errors(logging_in=True):
         connection = pymysql.connect(
             host=endpoint.host,
             port=endpoint.port,
@@ -200,8 +259,7 @@ def connect(endpoint: Endpoint, credentials: Credentials, *, load_from_s3: bool 
         )
     with closing(connection):
         aurora = Aurora(connection)
-        for statement in SESSION:
-            aurora.execute(statement)
+        aurora.set_session()
         if load_from_s3:
             aurora.activate_load_role()
         yield aurora
@@ -233,16 +291,16 @@ _regions_of = cache(find_regions)
 
 
 @contextmanager
-def translated_driver_errors() -> Iterator[None]:
+def translated_driver_errors(*, logging_in: bool = False) -> Iterator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
     except (pymysql.MySQLError, OSError) as error:
-        raise translate_driver_error(error) from error
+        raise translate_driver_error(error, logging_in=logging_in) from error
 
 
-def translate_driver_error(error: Exception) -> DynauroraError | DuplicateRow:
-    """Return our error for one of the driver's, by MySQL's error number.
+def translate_driver_error(error: Exception, *, logging_in: bool = False) -> DynauroraError | DuplicateRow:
+    """Return our error for one of the driver's, by MySQL's error number, and by whether somebody is logged in yet.
 
     A number that is not in the table is a DatabaseError: unknown is terminal, since a retry would not mend it.
     """
@@ -254,6 +312,10 @@ def translate_driver_error(error: Exception) -> DynauroraError | DuplicateRow:
         return DuplicateRow(problem)
     if number in S3_ERRORS:
         return _s3_error(problem)
+    if logging_in and number in LOGIN_REFUSED:
+        return SecretRotatedError(problem)
+    if number == FORBIDDEN_BY_OPTION and READ_ONLY_OPTION.search(message):
+        return ReadOnlyError(problem)
     for cls, numbers in ERRORS.items():
         if number in numbers:
             return cls(problem)

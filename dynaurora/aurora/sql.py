@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from dynaurora.aurora.connection import is_mariadb
 from dynaurora.mappings.csv_format import FORMAT_SQL
 from dynaurora.mappings.mapping import INDEX_BYTES
 
@@ -38,12 +39,17 @@ def key_collation(server_version: str) -> str:
 
     `utf8mb4_bin` would not do: it takes "a" and "a " for the same key.
     """
-    return "utf8mb4_nopad_bin" if _is_mariadb(server_version) else "utf8mb4_0900_bin"
+    return "utf8mb4_nopad_bin" if is_mariadb(server_version) else "utf8mb4_0900_bin"
 
 
-def set_own_password(server_version: str) -> str:
-    """Return the statement by which a user, who needs no right for it, gets another password."""
-    return "SET PASSWORD = PASSWORD(%s)" if _is_mariadb(server_version) else "ALTER USER USER() IDENTIFIED BY %s"
+def set_own_password(server_version: str, new: str, current: str) -> tuple[str, tuple[str, ...]]:
+    """Return the statement by which a user, who needs no right for it, gets another password, and its parameters.
+
+    MySQL may be set to want the current one, too (`password_require_current`), and takes it in any case.
+    """
+    if is_mariadb(server_version):
+        return "SET PASSWORD = PASSWORD(%s)", (new,)
+    return "ALTER USER USER() IDENTIFIED BY %s REPLACE %s", (new, current)
 
 
 def create_replica(mapping: Mapping, collation: str) -> str:

@@ -70,6 +70,13 @@ def describe(value: object) -> str:
     return f"an {name}" if name[0] in "ao" else name if name in {"null", "binary"} else f"a {name}"
 
 
+def is_same_key(one: object, other: object) -> bool:
+    """Tell whether two plain values are one key to DynamoDB: of one type, numbers by value and binary by its bytes."""
+    if isinstance(one, Binary) and isinstance(other, Binary):
+        return one.data == other.data
+    return type(one) is type(other) and one == other
+
+
 def exact_number(text: str) -> int | Decimal:
     """Return the number that `text` writes: an int where it is whole (`1.0` and `1e2` are), else a Decimal.
 

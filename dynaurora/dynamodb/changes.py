@@ -23,6 +23,8 @@ from dynaurora.errors import Reason, RejectedChange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+VIEWS_WITHOUT_IMAGE = ("KEYS_ONLY", "OLD_IMAGE")
+"""Of a stream's four view types, those without new images (DynamoDB API Reference, `StreamSpecification`)."""
 VERSION = re.compile(r"[0-9]{1,50}")
 
 TypedItem = dict[str, Any]
@@ -59,6 +61,8 @@ def from_stream_record(record: Mapping[str, Any]) -> Change:
     """
     try:
         data = record["dynamodb"]
+        if record["eventName"] != "REMOVE" and "NewImage" not in data:
+            raise RejectedChange(_without_image(data.get("StreamViewType")))
         created_at = float(data["ApproximateCreationDateTime"])
         change = Change(
             version=stream_version(int(created_at), int(data["SequenceNumber"])),
@@ -66,10 +70,22 @@ def from_stream_record(record: Mapping[str, Any]) -> Change:
             keys=_typed_item(data["Keys"]),
             new_image=None if record["eventName"] == "REMOVE" else _typed_item(data["NewImage"]),
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         problem = f"is not a stream record with keys and new image: {type(error).__name__} {error}"
         raise RejectedChange(Reason("record", "", problem)) from error
     return change
+
+
+def _without_image(view: object) -> Reason:
+    """Return why a put without its item is refused: for what its stream is set to write, where that is it."""
+    if view not in VIEWS_WITHOUT_IMAGE:
+        return Reason("record", "", "is not a stream record with keys and new image: NewImage is missing")
+    return Reason(
+        "view",
+        "",
+        f"has no new image, since its stream's view type is {view}: switch the stream off and on again with"
+        " NEW_AND_OLD_IMAGES or NEW_IMAGE, deploy again, then start a backfill, which brings the item",
+    )
 
 
 def is_expiry(record: Mapping[str, Any]) -> bool:

@@ -32,6 +32,8 @@ REJECTED = "dynaurora.Rejected"
 IMPORT = "Import."
 """What the errorCode of a record begins with that was mapped again, and whose import then failed; the error follows."""
 UNFORWARDED_CODE: Final = "dynaurora.Unforwarded"
+UNFORWARDABLE_CODE: Final = "dynaurora.Unforwardable"
+"""The errorCode of a stream record that can never be forwarded, however often it is delivered again."""
 UNREADABLE_CODE: Final = "dynaurora.Unreadable"
 
 

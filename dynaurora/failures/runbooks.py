@@ -7,6 +7,7 @@ from typing import Final
 from dynaurora.errors import (
     ConnectionLostError,
     DatabaseUnavailableError,
+    ReadOnlyError,
     SecretRotatedError,
     TooManyConnectionsError,
 )
@@ -17,7 +18,13 @@ AURORA_DOWN_RUNBOOK: Final = "docs/runbooks/aurora-down.md"
 BACKFILL_RUNBOOK: Final = "docs/runbooks/backfill.md"
 UNAVAILABLE: Final = frozenset(
     error.__name__
-    for error in (ConnectionLostError, DatabaseUnavailableError, SecretRotatedError, TooManyConnectionsError)
+    for error in (
+        ConnectionLostError,
+        DatabaseUnavailableError,
+        ReadOnlyError,
+        SecretRotatedError,
+        TooManyConnectionsError,
+    )
 )
 """Errors of a batch that say that Aurora was away for longer than the retries last."""
 

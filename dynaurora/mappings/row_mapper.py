@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jmespath.exceptions import JMESPathError
 
-from dynaurora.dynamodb.attributes import plain_item
+from dynaurora.dynamodb.attributes import is_same_key, plain_item
 from dynaurora.errors import Reason, RejectedChange
 from dynaurora.mappings.columns import Misfit
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
@@ -65,6 +65,7 @@ class RowMapper:
     def _item_fields(self, change: Change) -> tuple[Field, ...]:
         item = plain_item(change.new_image or {}, self.mapping.json_attributes)
         self._check_keys(item)
+        self._check_same_key(item, change.keys)
         self._check_schema(item)
         return self._fields(item, change.changed_at_ms)
 
@@ -80,6 +81,14 @@ class RowMapper:
         missing = [name for name in self.mapping.key_attributes if item.get(name) is None]
         if missing:
             raise RejectedChange(*(Reason("key", name, "is a key of the table and is missing") for name in missing))
+
+    def _check_same_key(self, item: dict[str, Any], typed_keys: TypedItem) -> None:
+        """Refuse an item under the key of another one: of the two rows, one would be wrong."""
+        names = self.mapping.key_attributes
+        keys = plain_item({name: typed_keys[name] for name in names if name in typed_keys})
+        differing = [name for name in names if not is_same_key(keys.get(name), item[name])]
+        if differing:
+            raise RejectedChange(*(Reason("key", name, "is another in Keys than in NewImage") for name in differing))
 
     def _key_fields(self, typed_keys: TypedItem) -> tuple[Field, ...]:
         keys = plain_item(typed_keys)

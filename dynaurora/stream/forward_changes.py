@@ -1,25 +1,31 @@
 """Forwarding: stream records become changes in Firehose, and what could not be sent is named.
 
 Lambda retries a stream's batch from the first record that is named as failed, so a record may be sent twice; the
-version makes that harmless.
+version makes that harmless. Named is only what may be sent later. What Firehose would never take, or what is no
+change at all, is set aside under the failed prefix at once: its shard stands for nothing that does not pass.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dynaurora import keys
 from dynaurora.dynamodb.changes import encode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.versions import SEQUENCE_RANGE, second_of
 from dynaurora.errors import RejectedChange, ThrottledError
-from dynaurora.failures.failed_records import FailedRecord, encode_failed_record, now_ms
+from dynaurora.failures.failed_records import UNFORWARDABLE_CODE, FailedRecord, encode_failed_record, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from dynaurora.aws.objects import ObjectStore
+    from dynaurora.dynamodb.changes import Change
 
 MAX_RECORD_BYTES = 1000 * 1024
 """Of one record before base64 (Amazon Data Firehose Developer Guide, "Quota")."""
@@ -61,6 +67,12 @@ class ForwardResult:
     forwarded: int = 0
     expiries_ignored: int = 0
     oversize: int = 0
+    unforwardable: int = 0
+    """Records that are no change that can be sent, now or later."""
+    unforwardable_reasons: list[str] = field(default_factory=list)
+    """Why, each reason once."""
+    reversed_stamps: list[str] = field(default_factory=list)
+    """Sequence numbers of records whose stamp is of an earlier second than that of an earlier record of their item."""
     failed: list[str] = field(default_factory=list)
     """Sequence numbers of the records to be delivered again."""
     reasons: list[str] = field(default_factory=list)
@@ -87,23 +99,34 @@ class Forwarder:
 
     def forward(self, records: Iterable[dict[str, Any]]) -> ForwardResult:
         """Send the records' changes to Firehose, in as few calls as its limits allow."""
-        result = ForwardResult()
-        for batch in pack(self._entries(records, result)):
+        result, unforwardable = ForwardResult(), list[FailedRecord]()
+        for batch in pack(self._entries(records, result, unforwardable)):
             self._send(batch, result)
+        if unforwardable:
+            self._keep(unforwardable)
         return result
 
-    def _entries(self, records: Iterable[dict[str, Any]], result: ForwardResult) -> Iterator[Entry]:
-        """Yield what goes to Firehose; set the rest aside."""
+    def _entries(
+        self, records: Iterable[dict[str, Any]], result: ForwardResult, unforwardable: list[FailedRecord]
+    ) -> Iterator[Entry]:
+        """Yield what goes to Firehose; set the rest aside, and collect what is unforwardable."""
+        stamps = Stamps()
         for record in records:
             sequence_number = sequence_number_of(record)
             if self.ignore_expiries and is_expiry(record):
                 result.expiries_ignored += 1
                 continue
             try:
-                entry = Entry(sequence_number, encode_change(from_stream_record(record)))
+                change = from_stream_record(record)
+                entry = Entry(sequence_number, encode_change(change))
             except RejectedChange as error:
-                result.fail([sequence_number], str(error))
+                unforwardable.append(self._describe_unforwardable(record, error))
+                result.unforwardable += 1
+                if error.problem not in result.unforwardable_reasons:
+                    result.unforwardable_reasons.append(error.problem)
                 continue
+            if stamps.go_back(change):
+                result.reversed_stamps.append(sequence_number)
             if len(entry.data) > MAX_RECORD_BYTES:
                 self._set_aside(entry)
                 result.oversize += 1
@@ -129,6 +152,26 @@ class Forwarder:
             reason = f"Firehose answered {left[0][1]}."
         result.fail((entry.sequence_number for entry in batch), reason)
 
+    def _describe_unforwardable(self, record: dict[str, Any], error: RejectedChange) -> FailedRecord:
+        """Return a stream record as it is kept: whole, for whoever reads why it was no change."""
+        return FailedRecord(
+            data=write_json(record),
+            error_code=UNFORWARDABLE_CODE,
+            error_message=error.problem,
+            attempts=0,
+            failed_at_ms=now_ms(),
+            function_arn=self.function_arn,
+        )
+
+    def _keep(self, records: list[FailedRecord]) -> None:
+        """Put records under the failed prefix, as one object: a stream without new images has nothing but these.
+
+        It is named by the first of them. Where that comes again, all that were behind it come again too.
+        """
+        name = hashlib.sha256(records[0].data).hexdigest()[:40]
+        key = keys.unforwardable_records(self.mapping, name)
+        self.store.write(self.landing_bucket, key, b"".join(map(encode_failed_record, records)))
+
     def _set_aside(self, entry: Entry) -> None:
         """Put a change that is too large for Firehose under the failed prefix, whole."""
         record = FailedRecord(
@@ -141,6 +184,45 @@ class Forwarder:
         )
         key = keys.oversize_record(self.mapping, entry.sequence_number)
         self.store.write(self.landing_bucket, key, encode_failed_record(record))
+
+
+class Stamps:
+    """The stamps of the changes that one invocation has seen, by their items.
+
+    A shard has the records of an item in the order of its writes, which their sequence numbers tell. That stamps are in
+    that order too is nowhere documented (docs/correctness.md, "What is assumed of AWS"): a version begins with the
+    stamp's second, so that of two changes the later one would lose.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[str, int] = {}
+
+    def go_back(self, change: Change) -> bool:
+        """Tell whether a later change of an item has an earlier second than one before it; a repeated one has not."""
+        item = json.dumps(change.keys, sort_keys=True)
+        latest = self._latest.get(item, 0)
+        self._latest[item] = max(latest, change.version)
+        is_later = change.version % SEQUENCE_RANGE > latest % SEQUENCE_RANGE
+        return is_later and second_of(change.version) < second_of(latest)
+
+
+def write_json(document: Any) -> bytes:
+    """Return a document as JSON, however deep it is nested: json itself gives up where Python's stack ends."""
+    with suppress(RecursionError):
+        return json.dumps(document, separators=(",", ":")).encode()
+    written, left = list[str](), [(document, False)]
+    while left:
+        value, is_written = left.pop()
+        if is_written or not isinstance(value, (dict, list)) or not value:
+            written.append(value if is_written else json.dumps(value))
+            continue
+        opening, closing = "{}" if isinstance(value, dict) else "[]"
+        parts: list[tuple[Any, bool]] = [(opening, True)]
+        for number, member in enumerate(value):
+            name = f"{json.dumps(member)}:" if isinstance(value, dict) else ""
+            parts += [("," * (number > 0) + name, True), (value[member] if name else member, False)]
+        left += reversed([*parts, (closing, True)])
+    return "".join(written).encode()
 
 
 def pack(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Final
 from dynaurora.aurora import sql
 from dynaurora.aurora.migrations import check_replica, find_pending_migrations
 from dynaurora.aurora.staging import Staging, read_staging
-from dynaurora.errors import DynauroraError, SecretRotatedError, TargetMismatchError
+from dynaurora.errors import (
+    AccountLockedError,
+    DynauroraError,
+    ReadOnlyError,
+    SecretRotatedError,
+    ServerSettingsError,
+    TargetMismatchError,
+    ViewInvalidError,
+)
 from dynaurora.target.probe import Landing, load_into_permanent, load_into_temporary, write_line
 
 if TYPE_CHECKING:
@@ -35,10 +43,11 @@ SECRET: Final = "the loader's secret"  # noqa: S105  # a check, no secret
 CONNECTION: Final = "the loader's connection"
 SERVER_VERSION: Final = "the server's version"
 TRANSPORT: Final = "TLS of others"
+SETTINGS: Final = "the server's settings"
 TABLES_AND_VIEW: Final = "tables and view"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
-CHECKS: Final = (SECRET, CONNECTION, SERVER_VERSION, TRANSPORT, TABLES_AND_VIEW, RIGHTS, LOADING)
+CHECKS: Final = (SECRET, CONNECTION, SERVER_VERSION, TRANSPORT, SETTINGS, TABLES_AND_VIEW, RIGHTS, LOADING)
 
 SUPPORTED: Final = ((3, 5), (8, 4))
 """Major versions of Aurora MySQL, each with the first minor one that imports work with. 3.05 is the first that loads
@@ -54,6 +63,7 @@ REMEDIES: Final = {
     ),
     SERVER_VERSION: "Upgrade the cluster to 3.05 or later of Aurora MySQL 3, or to 8.4: docs/deploy.md has the table.",
     TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
+    SETTINGS: f"{ServerSettingsError.remedy.partition(' Then ')[0]} Sessions that begin then have it.",
     TABLES_AND_VIEW: f"To create or complete them, {PREPARE}.",
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
     LOADING: (
@@ -63,6 +73,16 @@ REMEDIES: Final = {
     ),
 }
 PASSWORD: Final = "Give the user the secret's password again: deploy the stack with DatabaseAdminSecretArn."  # noqa: S105
+REMEDIES_OF_ERRORS: Final[dict[type[DynauroraError], str]] = {
+    AccountLockedError: "Deploy the stack with DatabaseAdminSecretArn: it unlocks the user, whose password then lasts.",
+    ReadOnlyError: (
+        "Ask again in a minute: after a fail-over the old writer takes no writes for a while. Otherwise give the stack"
+        " the cluster's writer endpoint, or switch read_only off in the cluster's parameter group."
+    ),
+    SecretRotatedError: PASSWORD,
+    ViewInvalidError: f"To make the view anew, {PREPARE}, as a user who stays and has a grant of their own to read it.",
+}
+"""Of errors that say more than the check that they end."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,7 @@ class Examination:
             yield
         except DynauroraError as error:
             problem = f"{type(error).__name__}: {error.problem}"
-            remedy = PASSWORD if isinstance(error, SecretRotatedError) else REMEDIES[check]
+            remedy = REMEDIES_OF_ERRORS.get(type(error), REMEDIES[check])
             self.findings.append(Finding(check, NO, problem, remedy))
         else:
             if all(finding.check != check for finding in self.findings):
@@ -146,6 +166,10 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
     with examination.checking(TRANSPORT):
         if not requires_tls(aurora):
             examination.warn(TRANSPORT, "the cluster lets clients in without it, dynaurora's own always use it")
+    with examination.checking(SETTINGS):
+        check_settings(aurora)
+    if not examination.has_passed(SETTINGS):
+        return
     with examination.checking(TABLES_AND_VIEW):
         check_tables(aurora, target.mapping)
     if not examination.has_passed(TABLES_AND_VIEW):
@@ -178,6 +202,14 @@ def requires_tls(aurora: Aurora) -> bool:
     """Tell whether the server refuses clients without TLS."""
     ((required,),) = aurora.query("SELECT @@GLOBAL.require_secure_transport")
     return bool(required)
+
+
+def check_settings(aurora: Aurora) -> None:
+    """Raise ServerSettingsError where the binary log is of statements: none of an import's could be written to it."""
+    ((logs,),) = aurora.query("SELECT @@GLOBAL.log_bin")
+    written = dict(aurora.query("SHOW GLOBAL VARIABLES WHERE Variable_name = 'binlog_format'"))
+    if logs and written.get("binlog_format") == "STATEMENT":
+        raise ServerSettingsError("The binary log is on, and binlog_format is STATEMENT: no row could be changed.")
 
 
 def check_tables(aurora: Aurora, mapping: Mapping) -> None:

@@ -6,16 +6,17 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.migrations import check_replica, prepare_target
-from dynaurora.aurora.users import admit_loader, set_password
-from dynaurora.errors import InvalidSettingsError, RetryableError, SecretRotatedError
+from dynaurora.aurora.users import admit_loader, set_password, unlock
+from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
 from dynaurora.target.probe import choose_staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dynaurora.aurora.connection import Credentials, Endpoint
+    from dynaurora.aurora.connection import Aurora, Credentials, Endpoint
     from dynaurora.aurora.staging import Staging
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.target.probe import Landing
@@ -51,7 +52,8 @@ def prepare_database(
     its secret, and what a rotation that is under way makes of it. One that it does log in with stays. Safe to repeat.
     Nothing that is there is altered or dropped, but for staging tables, which are made anew. Raises TargetMismatchError
     where a replica is there that the mapping would make otherwise, StagingError where the server loads into no table,
-    PrivilegeError, or what connecting raises.
+    ViewInvalidError where the loader, like others, cannot read the view, PrivilegeError, PasswordPolicyError, or what
+    connecting raises.
     """
     loader = loaders()[0]
     if administrator.username == loader.username:
@@ -60,14 +62,27 @@ def prepare_database(
     with connect(endpoint, administrator) as aurora:
         applied = prepare_target(aurora, mapping)
         admit_loader(aurora, loader, mapping.database)
-        # Read again: a rotation may have come further meanwhile.
-        accepted = next((found for found in loaders() if can_log_in(endpoint, found)), None)
-        if accepted is None:
-            set_password(aurora, accepted := loaders()[0])
+        accepted = let_in(aurora, endpoint, loaders)
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
         check_replica(aurora, mapping)
+        aurora.query(sql.select_nothing(mapping))
         staging = choose_staging(aurora, partial(connect, endpoint, administrator), mapping, landing, slots)
     return Prepared(applied, staging)
+
+
+def let_in(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]]) -> Credentials:
+    """Return what the loader logs in with; where nothing is, unlock it, and where that does not do, set its password.
+
+    A password is set only then: a server may refuse one that was used before.
+    """
+    for mend in (None, unlock, set_password):
+        if mend is not None:
+            mend(aurora, loaders()[0])
+        # Read again: a rotation may have come further meanwhile.
+        for found in loaders():
+            if can_log_in(endpoint, found):
+                return found
+    raise SecretRotatedError(f"The loader, {loaders()[0].username}, was given a password and cannot log in with it.")
 
 
 def wait_until_available(
@@ -89,9 +104,12 @@ def wait_until_available(
 
 
 def can_log_in(endpoint: Endpoint, credentials: Credentials, wait_seconds: float = 0.0) -> bool:
-    """Tell whether a password is the user's, once the database is there. Raises what `wait_until_available` raises."""
+    """Tell whether a user gets in with a password, once the database is there.
+
+    Not with a wrong or expired one, nor where the account is locked. Raises what `wait_until_available` does.
+    """
     try:
         wait_until_available(endpoint, credentials, wait_seconds, until=SecretRotatedError)
-    except SecretRotatedError:
+    except (AccountLockedError, SecretRotatedError):
         return False
     return True

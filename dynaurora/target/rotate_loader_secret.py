@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
 FINISH: Final = "finishSecret"
 """The last of the steps."""
-CHARACTERS: Final = string.ascii_letters + string.digits
+CHARACTERS: Final = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!#$*+-.:=?@^_~")
+"""What a password is of, some of each, as password policies have it; no quote and no backslash.
+infra/target.yaml has the first one made with punctuation, too."""
 LENGTH: Final = 32
-"""Of a password, in CHARACTERS, as infra/target.yaml has the first one made."""
+"""Of a password, in characters."""
 ROTATION_WAIT_SECONDS: Final = 120.0
 """For a database that comes back from a pause, or fails over."""
 
@@ -78,7 +80,7 @@ def create_password(rotation: Rotation) -> None:
     if find_pending_credentials(rotation.secret_arn) is not None:
         return
     loader = read_credentials(rotation.secret_arn)
-    password = "".join(secrets.choice(CHARACTERS) for _ in range(LENGTH))
+    password = make_password()
     with sdk.translated_errors():
         sdk.client("secretsmanager").put_secret_value(
             SecretId=rotation.secret_arn,
@@ -88,13 +90,22 @@ def create_password(rotation: Rotation) -> None:
         )
 
 
+def make_password() -> str:
+    """Return a password with characters of each kind."""
+    while True:
+        password = "".join(secrets.choice("".join(CHARACTERS)) for _ in range(LENGTH))
+        if all(set(kind) & set(password) for kind in CHARACTERS):
+            return password
+
+
 def give_pending_password(rotation: Rotation) -> None:
     """Give the loader the pending password, unless it has it. Raises SecretRotatedError where it has another one."""
     pending = read_credentials(rotation.secret_arn, PENDING)
     if can_log_in(rotation.endpoint, pending, rotation.wait_seconds):
         return
-    with connect(rotation.endpoint, read_credentials(rotation.secret_arn)) as aurora:
-        aurora.execute(sql.set_own_password(aurora.server_version), (pending.password,))
+    current = read_credentials(rotation.secret_arn)
+    with connect(rotation.endpoint, current) as aurora:
+        aurora.execute(*sql.set_own_password(aurora.server_version, pending.password, current.password))
 
 
 def test_password(rotation: Rotation) -> None:

@@ -191,6 +191,7 @@ KEYS = [
     keys.parked(MAPPING, keys.failed_batch(MAPPING, "b")),
     keys.report(MAPPING, "r"),
     keys.oversize_record(MAPPING, "1"),
+    keys.unforwardable_records(MAPPING, "1"),
     keys.notice(MAPPING, "c", 1),
     f"{keys.processed_prefix(MAPPING)}x",
     f"{keys.unforwarded_prefix()}x",

@@ -16,6 +16,10 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
     [
         (keys.processed_prefix("clicks"), "processed/mapping=clicks/"),
         (keys.failed_records_prefix("clicks"), "transformation_failed_data_backup/mapping=clicks/"),
+        (
+            keys.unforwardable_records("clicks", "a1"),
+            "transformation_failed_data_backup/mapping=clicks/unforwardable/a1.json",
+        ),
         (keys.oversize_record("clicks", "123"), "transformation_failed_data_backup/mapping=clicks/oversize/123.json"),
         (keys.manifest("clicks", "abc"), "batches/mapping=clicks/abc.manifest"),
         (keys.failed_batches_prefix("clicks"), "failed_batches/mapping=clicks/"),

@@ -89,6 +89,7 @@ def compile_changes(plan: RowPlan, *, escaped: bool) -> Any:
         "if item is None:",
         *_indent(writer.delete_lines("1", "{version}")),
         "    continue",
+        *writer.same_key_lines(),
         "changed_at_ms = change.ChangedAtMs",
         *writer.item_lines("0", "{version}"),
     ]
@@ -201,6 +202,15 @@ class _Writer:
             fields[position] = f"{{{self._escape(code.field)}}}"
         lines.append(f"missing = {fields.count('{NULL}')}")
         return [*lines, *self._row_lines([*prefix, *fields])]
+
+    def same_key_lines(self) -> list[str]:
+        """Return the code that leaves a change whose key is spelled otherwise in its item to the plain modules."""
+        lines = []
+        for name in self.plan.mapping.key_attributes:
+            attribute, number = self.plan.attributes[name], self.numbers[name]
+            value = "" if attribute.how in {"whole", "document"} else ".value"
+            lines.append(f"if change.Keys.a{number}{value} != item.a{number}{value}: raise Unsure")
+        return lines
 
     # Attributes
 

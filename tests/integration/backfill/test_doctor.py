@@ -25,7 +25,13 @@ CHECKS = [
     *("the stack", "the table", "the table's keys", "the stream's reader"),
     *("the bucket's events", "the bucket's versions", "the bucket's privacy", "what failed is kept"),
     "who is told of failures",
-    *("the loader's secret", "the loader's connection", "the server's version", "TLS of others"),
+    *(
+        "the loader's secret",
+        "the loader's connection",
+        "the server's version",
+        "TLS of others",
+        "the server's settings",
+    ),
     *("tables and view", "the loader's rights", "loading from S3"),
 ]
 

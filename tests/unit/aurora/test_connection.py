@@ -20,6 +20,7 @@ from dynaurora.aurora.connection import (
     translated_driver_errors,
 )
 from dynaurora.errors import (
+    AccountLockedError,
     CertificateError,
     ConnectionLostError,
     DatabaseError,
@@ -30,13 +31,17 @@ from dynaurora.errors import (
     LockWaitError,
     MalformedBatchError,
     ObjectMissingError,
+    PasswordPolicyError,
     PrivilegeError,
+    ReadOnlyError,
     RetryableError,
     SecretRotatedError,
+    ServerSettingsError,
     TargetMismatchError,
     TerminalError,
     ThrottledError,
     TooManyConnectionsError,
+    ViewInvalidError,
 )
 
 
@@ -62,8 +67,14 @@ def connection_error(original):
         (ssl.SSLEOFError("EOF occurred"), ConnectionLostError),
         (err.OperationalError(1040, "Too many connections"), TooManyConnectionsError),
         (err.OperationalError(1203, "max_user_connections"), TooManyConnectionsError),
-        (err.OperationalError(1290, "running with the --read-only option"), DatabaseUnavailableError),
-        (err.OperationalError(1836, "Running in read-only mode"), DatabaseUnavailableError),
+        (err.OperationalError(1290, "running with the --read-only option"), ReadOnlyError),
+        (err.OperationalError(1290, "running with the --super-read-only option"), ReadOnlyError),
+        (err.OperationalError(1290, "l'option --read-only activée"), ReadOnlyError),
+        (err.OperationalError(1290, "running with the --secure-file-priv option"), DatabaseError),
+        (err.OperationalError(1836, "Running in read-only mode"), ReadOnlyError),
+        (err.OperationalError(1792, "Cannot execute statement in a READ ONLY transaction"), ReadOnlyError),
+        (err.OperationalError(1874, "InnoDB is in read only mode"), ReadOnlyError),
+        (err.OperationalError(1015, "Can't lock file"), DatabaseUnavailableError),
         (
             err.OperationalError(3, "Error writing file (OS errno 28 - No space left on device)"),
             DatabaseUnavailableError,
@@ -76,7 +87,21 @@ def connection_error(original):
         (err.OperationalError(3168, "Server isn't available"), DatabaseUnavailableError),
         (err.OperationalError(1213, "Deadlock found"), DeadlockError),
         (err.OperationalError(1205, "Lock wait timeout exceeded"), LockWaitError),
-        (err.OperationalError(1045, "Access denied for user (using password: YES)"), SecretRotatedError),
+        (err.OperationalError(1862, "Your password has expired"), AccountLockedError),
+        (err.OperationalError(1820, "You must SET PASSWORD"), AccountLockedError),
+        (err.OperationalError(3118, "Account is locked"), AccountLockedError),
+        (err.OperationalError(3955, "Account is blocked for unlimited day(s)"), AccountLockedError),
+        (err.OperationalError(4151, "Access denied, this account is locked"), AccountLockedError),
+        (err.OperationalError(1819, "Your password does not satisfy the policy"), PasswordPolicyError),
+        (err.OperationalError(3892, "Current password needs to be specified"), PasswordPolicyError),
+        (err.OperationalError(1356, "View references invalid table(s)"), ViewInvalidError),
+        (err.OperationalError(1045, "Access denied for user (using password: YES)"), ViewInvalidError),
+        (err.OperationalError(1449, "The user specified as a definer does not exist"), ViewInvalidError),
+        (err.OperationalError(1665, "BINLOG_FORMAT = STATEMENT"), ServerSettingsError),
+        (err.OperationalError(3748, "Statement violates GTID consistency"), ServerSettingsError),
+        (err.OperationalError(1301, "Result of from_base64() was larger than max_allowed_packet"), ServerSettingsError),
+        (err.OperationalError(3523, "Unknown authorization ID `AWS_LOAD_S3_ACCESS`@`%`"), PrivilegeError),
+        (err.OperationalError(3819, "Check constraint is violated"), MalformedBatchError),
         (err.DataError(1406, "Data too long for column"), MalformedBatchError),
         (err.DataError(1261, "Row 1 doesn't contain data for all columns"), MalformedBatchError),
         (err.DataError(1262, "Row 1 was truncated"), MalformedBatchError),
@@ -97,6 +122,12 @@ def connection_error(original):
 )
 def test_the_drivers_errors_are_sorted_by_number(error, expected):
     assert type(translate_driver_error(error)) is expected
+
+
+@pytest.mark.parametrize("number", [1045, 1698])
+def test_a_login_that_is_refused_is_a_rotated_secret(number):
+    error = err.OperationalError(number, "Access denied for user (using password: YES)")
+    assert type(translate_driver_error(error, logging_in=True)) is SecretRotatedError
 
 
 @pytest.mark.parametrize("number", [*sorted(S3_ERRORS), 63985 - 2**16])

@@ -37,13 +37,13 @@ def test_keys_never_fold_case_nor_pad_spaces(version, collation):
 @pytest.mark.parametrize(
     ("version", "statement"),
     [
-        ("8.0.mysql_aurora.3.10.6", "ALTER USER USER() IDENTIFIED BY %s"),
-        ("8.4.6", "ALTER USER USER() IDENTIFIED BY %s"),
-        ("10.11.6-MariaDB-0+deb12u1", "SET PASSWORD = PASSWORD(%s)"),
+        ("8.0.mysql_aurora.3.10.6", ("ALTER USER USER() IDENTIFIED BY %s REPLACE %s", ("new", "current"))),
+        ("8.4.6", ("ALTER USER USER() IDENTIFIED BY %s REPLACE %s", ("new", "current"))),
+        ("10.11.6-MariaDB-0+deb12u1", ("SET PASSWORD = PASSWORD(%s)", ("new",))),
     ],
 )
 def test_a_password_of_ones_own_is_changed_as_the_server_lets_everybody(version, statement):
-    assert sql.set_own_password(version) == statement
+    assert sql.set_own_password(version, "new", "current") == statement
 
 
 def test_the_replica_has_system_columns_keys_and_nullable_rest():

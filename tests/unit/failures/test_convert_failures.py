@@ -173,3 +173,14 @@ def test_converting_that_is_cut_off_anywhere_makes_the_same_batch():
     list(cut_off(store, lambda objects: made.append(remake(objects, source).batch)))
     assert made
     assert all(batch == whole for batch in made)
+
+
+def test_a_record_whose_keys_name_another_item_is_refused_again_however_it_is_kept():
+    store = InMemoryObjects()
+    record = stream_record()
+    record["dynamodb"]["Keys"]["page_id"] = {"S": "another"}
+    change = Change(7, 0, GOOD.keys | {"page_id": {"S": "another"}}, GOOD.new_image)
+    for key, body in ((UNFORWARDED_KEY, invocation(record)), (FIREHOSE_KEY, failed(change))):
+        remade = remake(store, put(store, key, body))
+        assert remade.batch["rejected"] == {"page_id (key)": 1}
+        assert read_rows(store, remade) == []

@@ -202,6 +202,28 @@ def test_forward_changes_diverts_what_is_too_large_for_firehose(load, capsys):
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesDiverted": [1.0]}
 
 
+def test_forward_changes_sets_aside_what_can_never_be_sent(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    del event["Records"][0]["dynamodb"]["NewImage"]
+    rest = {"Records": event["Records"][1:]}
+    with stub_firehose((changes_of(rest), [None, None])) as firehose, Stubber(sdk.client("s3")) as s3:
+        s3.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+        s3.assert_no_pending_responses()
+        firehose.assert_no_pending_responses()
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesDiverted": [1.0]}
+
+
+def test_forward_changes_tells_of_a_stamp_that_goes_back(load, capsys):
+    function, event = load("forward_changes"), load_event("dynamodb_stream")
+    first, second, _ = event["Records"]
+    second["dynamodb"]["Keys"] = first["dynamodb"]["Keys"]
+    second["dynamodb"]["ApproximateCreationDateTime"] = first["dynamodb"]["ApproximateCreationDateTime"] - 1
+    with stub_firehose((changes_of(event), [None, None, None])):
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
+    assert metrics_of(capsys)[0] == {"ChangesForwarded": [3.0], "StampsReversed": [1.0]}
+
+
 def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
     monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
     function = load("record_failed_batch")

@@ -2,8 +2,10 @@ import json
 
 import pytest
 
-from dynaurora.dynamodb.changes import Change
+from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import RejectedChange
+from dynaurora.mappings.compiled.row_writer import RowWriter
+from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import build_mapping, load_mapping
 from dynaurora.mappings.row_mapper import MAX_REASONS, RowMapper
 from dynaurora.mappings.rows import Row
@@ -311,3 +313,50 @@ def test_a_record_has_at_most_so_many_reasons():
     mapping = make_mapping(schema={"additionalProperties": {"type": "string"}})
     attributes = {f"a{index}": {"N": "1"} for index in range(MAX_REASONS + 5)}
     assert len(rejection_of(map_item, mapping, **attributes)) == MAX_REASONS
+
+
+@pytest.mark.parametrize(
+    ("key", "other", "same"),
+    [
+        pytest.param({"S": "a"}, {"S": "a"}, True, id="text"),
+        pytest.param({"S": "a"}, {"S": "b"}, False, id="another text"),
+        pytest.param({"N": "1"}, {"N": "1.0"}, True, id="a number spelled otherwise"),
+        pytest.param({"N": "100"}, {"N": "1E+2"}, True, id="a number with an exponent"),
+        pytest.param({"N": "0.10"}, {"N": ".1"}, True, id="a fraction"),
+        pytest.param({"N": "0"}, {"N": "-0"}, True, id="nothing"),
+        pytest.param({"N": "1"}, {"N": "1.00000000000000000000000000000000000001"}, False, id="38 digits"),
+        pytest.param({"S": "1"}, {"N": "1"}, False, id="text and number"),
+        pytest.param({"S": "AA=="}, {"B": "AA=="}, False, id="text and binary"),
+        pytest.param({"B": "AA=="}, {"B": "AA=="}, True, id="binary"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["VARCHAR(60)", "VARBINARY(60)", "DECIMAL(38,2)"])
+def test_keys_and_item_name_one_key(key, other, same, kind):
+    document = mapping_document(column("n", "INT"))
+    document["target"]["columns"][0]["type"] = kind
+    mapping = build_mapping("things", document)
+    change = Change(5, 0, {"id": key}, {"id": other, "n": {"N": "1"}})
+
+    def row_of(change):
+        try:
+            return encode_row(RowMapper(mapping).row(change)), []
+        except RejectedChange as error:
+            return None, [str(reason) for reason in error.reasons]
+
+    fits = row_of(Change(5, 0, {"id": other}, change.new_image))[0] is not None
+    row, reasons = row_of(change)
+    assert (row is not None) == (same and fits)
+    if not same:
+        assert reasons == ["id: is another in Keys than in NewImage (key)"]
+    plainly = []
+    written = RowWriter(mapping).write_changes(
+        [encode_change(change)], lambda _: plainly.append(1) or (RowMapper(mapping).row(change) if row else None)
+    )
+    assert written == [row]
+    if key != other:
+        assert plainly, "compiled code leaves it to the plain modules"
+
+
+def test_a_key_that_keys_leave_out_is_refused():
+    change = Change(5, 0, {}, {"id": {"S": "a"}})
+    assert rejection_of(RowMapper(make_mapping()).row, change) == [("key", "id")]

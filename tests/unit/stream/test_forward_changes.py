@@ -1,5 +1,7 @@
+import json
 from collections import deque
 from itertools import pairwise
+from unittest.mock import DEFAULT, patch
 
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.failures.failed_records import decode_failed_record, read_change
 from dynaurora.stream.forward_changes import (
     CALL_ATTEMPTS,
     FIRST_CALL_PAUSE_SECONDS,
@@ -19,9 +21,12 @@ from dynaurora.stream.forward_changes import (
     Forwarder,
     backoff,
     pack,
+    write_json,
 )
-from tests.support.factories import EXPIRED, click_item, stream_record
+from tests.support.factories import CREATED_AT, EXPIRED, click_item, stream_record
 from tests.support.fakes import THROTTLED, InMemoryObjects, InMemoryStream, Pauses
+
+ITEMS = st.dictionaries(st.text(), st.dictionaries(st.text(), st.lists(st.text()), max_size=3), max_size=3)
 
 
 def make_forwarder(stream, **options):
@@ -55,14 +60,51 @@ def test_changes_are_sent_in_their_order():
     assert (result.forwarded, result.failed) == (3, [])
 
 
-def test_a_change_that_cannot_be_written_is_named_and_holds_up_no_other():
+def kept_in(store):
+    """Return the failed records that were set aside, which are in one object."""
+    ((key, body),) = store.objects.items()
+    assert key[1].startswith("transformation_failed_data_backup/mapping=web_analytics/unforwardable/")
+    return [decode_failed_record(line) for line in body.splitlines()]
+
+
+def test_a_change_that_cannot_be_written_is_set_aside_whole_and_holds_up_no_other():
     attribute = {"S": "x"}
     for _ in range(5000):
-        attribute = {"L": [attribute]}
-    records = [stream_record(item=click_item() | {"deep": attribute}, sequence_number="1" * 21), *records_of(1)]
-    result = make_forwarder(InMemoryStream()).forward(records)
-    assert (result.forwarded, result.failed) == (1, ["1" * 21])
-    assert result.reasons == ["item: is nested too deep (depth). " + RejectedChange.remedy]
+        attribute = {"L": [attribute, 1, {}]}
+    records = [stream_record(item=click_item() | {"deep": attribute}), *records_of(1)]
+    store = InMemoryObjects()
+    result = make_forwarder(InMemoryStream(), store=store).forward(records)
+    assert (result.forwarded, result.failed, result.unforwardable) == (1, [], 1)
+    assert result.unforwardable_reasons == ["item: is nested too deep (depth)."]
+    (kept,) = kept_in(store)
+    assert (kept.error_code, kept.function_arn) == ("dynaurora.Unforwardable", "arn:forward")
+    assert kept.error_message == "item: is nested too deep (depth)."
+    assert kept.data.count(b'{"L":[') == 5000
+    assert kept.data.endswith(b"}}")
+    with pytest.raises(RejectedChange):
+        read_change(kept.data)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=9) | ITEMS)
+def test_json_is_written_as_json_writes_it_however_it_is_nested(document):
+    with patch("dynaurora.stream.forward_changes.json.dumps", wraps=json.dumps) as dumps:
+        dumps.side_effect = [RecursionError, *[DEFAULT] * 1000]
+        assert json.loads(write_json(document)) == document
+
+
+@pytest.mark.parametrize("view", ["KEYS_ONLY", "OLD_IMAGE"])
+def test_a_stream_without_new_images_stands_for_none_of_its_records_and_is_told_of(view):
+    records = [stream_record(item=click_item(page_id=f"p{number}")) for number in range(3)]
+    for record in records:
+        del record["dynamodb"]["NewImage"]
+        record["dynamodb"]["StreamViewType"] = view
+    store = InMemoryObjects()
+    result = make_forwarder(InMemoryStream(), store=store).forward([*records, stream_record("REMOVE")])
+    assert (result.forwarded, result.failed, result.unforwardable) == (1, [], 3)
+    (reason,) = result.unforwardable_reasons
+    assert f"view type is {view}" in reason
+    assert "start a backfill" in reason
+    assert [json.loads(kept.data) for kept in kept_in(store)] == records
 
 
 def test_no_records_make_no_call():
@@ -116,17 +158,50 @@ def test_pauses_grow_with_full_jitter_up_to_a_cap(attempt):
     assert max(pauses) > longest / 2 > min(pauses)
 
 
-def test_a_record_that_is_none_fails_alone():
+def test_a_record_that_is_none_is_set_aside_alone():
     records = records_of(2)
     del records[0]["dynamodb"]["NewImage"]
-    stream = InMemoryStream()
-    result = make_forwarder(stream).forward(records)
-    assert result.failed == [number_of(records[0])]
+    stream, store = InMemoryStream(), InMemoryObjects()
+    result = make_forwarder(stream, store=store).forward(records)
+    assert (result.failed, result.unforwardable) == ([], 1)
     assert stream.taken == [data_of(records[1])]
+    assert [json.loads(kept.data) for kept in kept_in(store)] == [records[0]]
 
 
-def test_a_record_without_a_number_fails_the_whole_batch_as_lambda_has_it():
-    assert make_forwarder(InMemoryStream()).forward([{"eventName": "INSERT"}]).failed == [""]
+def test_a_record_without_a_number_is_set_aside_too():
+    store = InMemoryObjects()
+    result = make_forwarder(InMemoryStream(), store=store).forward([{"eventName": "INSERT"}])
+    assert (result.failed, result.unforwardable, len(kept_in(store))) == ([], 1, 1)
+
+
+def test_what_is_delivered_again_is_set_aside_once():
+    store = InMemoryObjects()
+    records = [{"eventName": "INSERT"}, stream_record(), {"eventName": "MODIFY"}]
+    for _ in range(2):
+        make_forwarder(InMemoryStream(), store=store).forward(records)
+    assert len(kept_in(store)) == 2
+
+
+def stamped(second, number, page_id="home", name="MODIFY"):
+    return stream_record(name, click_item(page_id=page_id), str(10**21 + number), CREATED_AT + second)
+
+
+@pytest.mark.parametrize(
+    ("records", "reversed_numbers"),
+    [
+        pytest.param([stamped(5, 1), stamped(5, 2), stamped(6, 3)], [], id="forward"),
+        pytest.param([stamped(5, 1), stamped(4, 2)], [2], id="back"),
+        pytest.param([stamped(5, 1), stamped(4, 2, name="REMOVE")], [2], id="a delete that goes back"),
+        pytest.param([stamped(5.9, 1), stamped(5.1, 2)], [], id="within the second, which a version begins with"),
+        pytest.param([stamped(5, 1), stamped(4, 2, "other")], [], id="another item"),
+        pytest.param([stamped(5, 1), stamped(4, 2), stamped(4, 3), stamped(5, 4)], [2, 3], id="until it has caught up"),
+        pytest.param([stamped(4, 1), stamped(5, 2), stamped(4, 1)], [], id="delivered again"),
+    ],
+)
+def test_a_stamp_that_goes_back_is_noticed_and_its_change_forwarded_all_the_same(records, reversed_numbers):
+    result = make_forwarder(InMemoryStream()).forward(records)
+    assert result.reversed_stamps == [str(10**21 + number) for number in reversed_numbers]
+    assert (result.forwarded, result.failed) == (len(records), [])
 
 
 @pytest.mark.parametrize(("ignore", "sent", "ignored"), [(False, 2, 0), (True, 1, 1)], ids=["replicate", "ignore"])

@@ -54,7 +54,7 @@ class Plainly:
 
 def read_item(line):
     item = json.loads(line)["Item"]
-    return Change(VERSION, CHANGED_AT_MS, {}, dict(item.items()))
+    return Change(VERSION, CHANGED_AT_MS, dict(item.items()), dict(item.items()))
 
 
 @EXAMPLES
