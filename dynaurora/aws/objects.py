@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import ClientError
 
 from dynaurora.aws import sdk
-from dynaurora.errors import DynauroraError, ObjectMissingError
+from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +84,10 @@ class ObjectStore(Protocol):
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object, whether it is there or not; in a versioned bucket its versions stay."""
+        ...
+
+    def erase(self, bucket: str, key: str) -> None:
+        """Delete an object with all its versions, so that nothing is left of it. Raises AccessDeniedError."""
         ...
 
     def upload(self, bucket: str, key: str) -> Upload:
@@ -185,6 +189,19 @@ class S3Objects:
         """Delete an object, whether it is there or not; in a versioned bucket its versions stay."""
         with naming(bucket, key):
             sdk.client("s3").delete_object(Bucket=bucket, Key=key)
+
+    def erase(self, bucket: str, key: str) -> None:
+        """Delete an object with all its versions, so that nothing is left of it. Raises AccessDeniedError."""
+        with naming(bucket, key):
+            pages = sdk.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
+            for page in pages:
+                kept = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+                versions = [{"Key": key, "VersionId": one["VersionId"]} for one in kept if one["Key"] == key]
+                if not versions:
+                    continue
+                answer = sdk.client("s3").delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
+                for error in answer.get("Errors", []):
+                    raise AccessDeniedError(f"A version of s3://{bucket}/{key} stays: {error.get('Code')}.")
 
     def upload(self, bucket: str, key: str) -> S3Upload:
         """Return an upload that is written piece by piece, for what may be large."""

@@ -52,6 +52,20 @@ def choose_staging(
     """
     uri = write_line(mapping, landing)
     try:
+        return try_staging(aurora, administrate, mapping, uri, slots)
+    finally:
+        erase_line(mapping, landing)  # a deployment that is rolled back deletes its bucket, which has to be empty
+
+
+def try_staging(
+    aurora: Aurora,
+    administrate: Callable[[], AbstractContextManager[Aurora]],
+    mapping: Mapping,
+    uri: str,
+    slots: int,
+) -> Staging | None:
+    """Try a load into either kind of table, record which is taken, and return it. Raises what `choose_staging` does."""
+    try:
         load_into_temporary(aurora, mapping, uri)
         staging = Staging()
     except DynauroraError as error:
@@ -84,6 +98,12 @@ def write_line(mapping: Mapping, landing: Landing) -> str:
     entries = [{"url": f"s3://{bucket}/{line}", "mandatory": True}]
     landing.store.write(bucket, manifest, json.dumps({"entries": entries}).encode())
     return f"s3://{bucket}/{manifest}"
+
+
+def erase_line(mapping: Mapping, landing: Landing) -> None:
+    """Leave nothing of the line and its manifest."""
+    for key in (keys.probe(mapping.name), keys.probe_manifest(mapping.name)):
+        landing.store.erase(landing.bucket, key)
 
 
 def load_into_temporary(aurora: Aurora, mapping: Mapping, uri: str) -> None:

@@ -35,8 +35,10 @@ ACTIONS_OF_CALLS: Final = {
     "s3:CompleteMultipartUpload": ["s3:PutObject"],
     "s3:CopyObject": ["s3:GetObject", "s3:PutObject"],
     "s3:CreateMultipartUpload": ["s3:PutObject"],
+    "s3:DeleteObjects": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
     "s3:GetBucketEncryption": ["s3:GetEncryptionConfiguration"],
     "s3:HeadObject": ["s3:GetObject"],
+    "s3:ListObjectVersions": ["s3:ListBucketVersions"],
     "s3:ListObjectsV2": ["s3:ListBucket"],
     "s3:UploadPart": ["s3:PutObject"],
 }

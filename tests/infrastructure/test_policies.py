@@ -30,7 +30,14 @@ UNNAMEABLE = {
 """Services whose actions take no resource, with the reason; only they may be allowed on everything."""
 
 OBJECT_ACTIONS = {
-    *("s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"),
+    *(
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "s3:PutObject",
+        "s3:PutObjectAcl",
+    ),
     *("s3:GetObjectTagging", "s3:PutObjectTagging"),
 }
 EXPORTED = "*AWSDynamoDB/*"
@@ -168,16 +175,19 @@ def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
     assert fnmatch.fnmatchcase(key, f"{begin}*")
 
 
-def test_nothing_but_what_is_settled_can_be_deleted():
+def test_nothing_but_what_is_settled_and_the_probe_can_be_deleted():
     deleting = [
         (role.id, resource)
         for role, statement in (entry.values for entry in STATEMENTS)
         if "s3:DeleteObject" in as_list(statement["Action"])
         for resource in as_list(substitute(statement["Resource"], Mapping=MAPPING))
     ]
-    kept = (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED)
-    assert {role for role, _ in deleting} == {"SettleFailuresRole"}
-    assert all(resource.partition("}/")[2].startswith(kept) for _, resource in deleting)
+    deleted = {
+        "SettleFailuresRole": (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED),
+        "PrepareTargetRole": (f"{keys.BATCHES}/mapping={MAPPING}/probe.",),  # a line of its own
+    }
+    assert {role for role, _ in deleting} == deleted.keys()
+    assert all(resource.partition("}/")[2].startswith(deleted[role]) for role, resource in deleting)
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)

@@ -67,6 +67,9 @@ class InMemoryObjects:
     def delete(self, bucket: str, key: str) -> None:
         self.objects.pop((bucket, key), None)
 
+    def erase(self, bucket: str, key: str) -> None:
+        self.delete(bucket, key)
+
     def upload(self, bucket: str, key: str) -> "InMemoryUpload":
         return InMemoryUpload(self, bucket, key)
 

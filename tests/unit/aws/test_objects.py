@@ -172,3 +172,32 @@ def test_tags_are_read_by_name(s3):
 def test_listing_nothing_is_nothing(s3):
     s3.add_response("list_objects_v2", {"IsTruncated": False}, {"Bucket": "landing", "Prefix": "x/"})
     assert list(S3Objects().list("landing", "x/")) == []
+
+
+def expect_versions(s3, **listed):
+    s3.add_response("list_object_versions", listed, {"Bucket": "b", "Prefix": "k"})
+
+
+def test_an_object_is_erased_with_all_its_versions_and_no_other_one(s3):
+    expect_versions(
+        s3,
+        Versions=[{"Key": "k", "VersionId": "1"}, {"Key": "k2", "VersionId": "7"}],
+        DeleteMarkers=[{"Key": "k", "VersionId": "2"}],
+    )
+    erased = {"Objects": [{"Key": "k", "VersionId": "1"}, {"Key": "k", "VersionId": "2"}], "Quiet": True}
+    s3.add_response("delete_objects", {}, {"Bucket": "b", "Delete": erased})
+    S3Objects().erase("b", "k")
+
+
+def test_an_object_that_is_not_there_is_erased(s3):
+    expect_versions(s3)
+    S3Objects().erase("b", "k")
+
+
+def test_a_version_that_stays_is_told(s3):
+    expect_versions(s3, Versions=[{"Key": "k", "VersionId": "1"}])
+    refused = {"Errors": [{"Key": "k", "VersionId": "1", "Code": "AccessDenied"}]}
+    erased = {"Objects": [{"Key": "k", "VersionId": "1"}], "Quiet": True}
+    s3.add_response("delete_objects", refused, {"Bucket": "b", "Delete": erased})
+    with pytest.raises(AccessDeniedError, match="s3://b/k stays: AccessDenied"):
+        S3Objects().erase("b", "k")
