@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from click.testing import CliRunner
 
+from backfill.cli import main
 from dynaurora import keys
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items
-from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, wait_until
+from tests.integration.reprocess.reprocesses import PARKED, RECORDS, Reprocesses, wait_until
+from tests.support.factories import stream_record
 
 pytestmark = pytest.mark.integration
 
@@ -78,6 +81,30 @@ def test_a_change_too_large_for_the_delivery_stream_arrives_too(streaming: Repro
     streaming.do()
     assert streaming.list_failures() == []
     assert streaming.deployed.compare().identical == 1
+
+
+def test_a_record_that_can_never_be_forwarded_is_kept_listed_and_parked_in_the_end(streaming: Reprocesses) -> None:
+    deployed = streaming.deployed
+    good, poison = stream_record(item=make_item("good")), stream_record(item=make_item("poison"))
+    del poison["dynamodb"]["NewImage"]
+    poison["dynamodb"]["StreamViewType"] = "KEYS_ONLY"
+    answer = deployed.client("lambda").invoke(
+        FunctionName=deployed.outputs["ForwardChangesFunctionName"],
+        Payload=json.dumps({"Records": [poison, good]}).encode(),
+    )
+    assert json.loads(answer["Payload"].read()) == {"batchItemFailures": []}, "its shard goes on"
+    (key,) = deployed.list_keys(f"{RECORDS}unforwardable/")
+    listed = CliRunner().invoke(main, ["failures", "list", "--json"])
+    (shown,) = json.loads(listed.stdout)
+    assert shown["error"]["code"] == "dynaurora.Unforwardable"
+    assert "view type is KEYS_ONLY" in shown["verdict"]["reasons"][0]["message"]
+    for parked in (0, 0, 0, 1):
+        assert streaming.do().totals["records_parked"] == parked
+    (kept,) = deployed.list_keys(PARKED)
+    assert kept.startswith(keys.parked(MAPPING, key))
+    (record,) = streaming.read_records(kept)
+    assert json.loads(record.data) == poison
+    wait_until(lambda: deployed.hits() == {"good": 1})
 
 
 def read_with_few_retries(deployed: Deployed) -> None:
