@@ -1,4 +1,4 @@
-"""The real MariaDB behind the local Aurora's gateway, and batches to import into it, for benchmarks."""
+"""A real database server behind the local Aurora's gateway, and batches to import into it, for benchmarks."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from dynaurora.dynamodb.versions import make_version
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.rows import Row
+from local.aurora.engines import find_engine
 from local.stack import REGION, Stack
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dynaurora.mappings.mapping import Mapping
+    from local.aurora.engine import Engine
 
 BUCKET = "landing"
 BUFFER_POOL = 2 * 1024**3
 """Bytes: holds the tables of every benchmark, as the one of an Aurora instance holds what is written at the moment."""
 LOG_BYTES = 1024**3
 """Of InnoDB's redo log, which Aurora does not have: at its default size MariaDB waits for it every few batches."""
+LOG_SIZES = {"mariadb": "innodb_log_file_size", "mysql": "innodb_redo_log_capacity"}
+"""What sets it, by engine."""
 
 
 @dataclass
@@ -88,9 +92,16 @@ class Database:
 
 
 @contextmanager
-def local_database() -> Iterator[Database]:
-    """Start MariaDB, the gateway and the emulator's S3 in a temporary directory, with the tables of web_analytics."""
-    with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory, Stack(Path(directory)) as stack:
+def local_database(engine: Engine | None = None) -> Iterator[Database]:
+    """Start a server, the gateway and the emulator's S3 in a temporary directory, with the tables of web_analytics.
+
+    The server's engine is the one by default unless told.
+    """
+    engine = engine or find_engine()
+    with (
+        tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory,
+        Stack(Path(directory), engine=engine) as stack,
+    ):
         os.environ |= {
             "AWS_ENDPOINT_URL": stack.endpoint_url,
             "AWS_DEFAULT_REGION": REGION,
@@ -107,7 +118,8 @@ def local_database() -> Iterator[Database]:
             process=stack.server.identity.pid if stack.server.identity else 0,
         )
         database.execute(
-            f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL}", f"SET GLOBAL innodb_log_file_size = {LOG_BYTES}"
+            f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL}",
+            f"SET GLOBAL {LOG_SIZES[engine.name]} = {LOG_BYTES}",
         )
         database.empty()
         yield database

@@ -1,4 +1,4 @@
-"""How long importing a batch takes, through the production code, the gateway and a real MariaDB.
+"""How long importing a batch takes, through the production code, the gateway and a real server: MariaDB, then MySQL.
 
     python -m benchmarks.imports
 
@@ -7,7 +7,7 @@ the object and a guarded `executemany` of them in one transaction; and a bare `L
 the same columns and key. Each opens a connection of its own. And how often four importers of the same keys deadlock.
 
 Wall time is what counts, and what other processes of the machine disturb; beside each ratio of it stands the ratio of
-CPU time, of this process and MariaDB's together.
+CPU time, of this process and the server's together. An engine that cannot be had here is left out, by name.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.import_batch import write_manifest
 from dynaurora.errors import DeadlockError
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
+from local.aurora.engine import DatabaseServerError
+from local.aurora.engines import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.batches.batch import Batch
     from dynaurora.mappings.mapping import Mapping
+    from local.aurora.engine import Engine
 
     Clock = Callable[[], float]
     Prepare = Callable[[], Callable[[], object]]
@@ -46,21 +49,33 @@ BATCHES_OF_AN_IMPORTER = 5
 
 
 def measure() -> list[Result]:
-    """Measure all of it."""
+    """Measure all of it, on every engine."""
+    return [result for engine in ENGINES.values() for result in measure_on(engine)]
+
+
+def measure_on(engine: Engine) -> list[Result]:
+    """Measure all of it on one engine."""
+    try:
+        engine.find_programs()
+    except DatabaseServerError as error:
+        return [Result(f"imports on {engine.title}", "–", "–", f"left out: {error}", True)]
     rows, rounds, deadlock_rounds = (2_000, 2, 2) if is_quick() else (MAX_BATCH_ITEMS, 9, 5)
-    with local_database() as database:
+    with local_database(engine) as database:
+        with database.connect() as aurora:
+            version = aurora.server_version.removeprefix("5.5.5-")
         clocks: dict[str, Clock] = {"wall": time.perf_counter, "cpu": partial(cpu_seconds, database.process)}
         cold = interleave(prepare_cold(database, rows), rounds, **clocks)
         existing = interleave(prepare_existing(database, rows), rounds, **clocks)
         deadlocks = count_deadlocks(database, rows // 10, deadlock_rounds)
-    path = f"import a batch of {rows:,} rows"
+    server = f"{engine.title} {version.partition('-')[0]}"
+    path = f"{server}: import a batch of {rows:,} rows"
     imports = IMPORTERS * BATCHES_OF_AN_IMPORTER * deadlock_rounds
     return [
         compare(f"{path}, new keys", "guarded executemany", cold, "executemany", rows, LEAST_COLD),
         compare(f"{path}, existing keys", "guarded executemany", existing, "executemany", rows, LEAST_EXISTING),
         compare(f"{path}, new keys", "bare LOAD DATA into an empty table", cold, "bare", rows, LEAST_BARE),
         Result(
-            f"{IMPORTERS} importers of the same keys",
+            f"{server}: {IMPORTERS} importers of the same keys",
             "–",
             "0 deadlocks",
             f"{deadlocks} in {imports} imports",
