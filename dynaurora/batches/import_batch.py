@@ -180,14 +180,15 @@ def check_warnings(batch: Batch, aurora: Aurora) -> None:
 
     Other notes say nothing of the rows.
     """
+    ((count,),) = aurora.query("SHOW COUNT(*) WARNINGS")  # a server tells `max_error_count` of them, and counts all
+    if not int(count):
+        return
     found = aurora.query("SHOW WARNINGS")
     minded = [message for level, number, message in found if level != "Note" or number in CHANGED_VALUES]
     if minded:
         raise MalformedBatchError(f"Loading batch {batch.id} warned: {'; '.join(map(str, minded[:3]))}.")
-    if found:  # the server keeps `max_error_count` of them, and counts all
-        ((count,),) = aurora.query("SHOW COUNT(*) WARNINGS")
-        if int(count) > len(found):
-            raise MalformedBatchError(f"Loading batch {batch.id} gave {count} notes, and {len(found)} can be read.")
+    if int(count) > len(found):
+        raise MalformedBatchError(f"Loading batch {batch.id} gave {count} warnings, and {len(found)} can be read.")
 
 
 def count_staged(mapping: Mapping, aurora: Aurora, table: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dynaurora.aurora.connection import connect, is_mariadb
-from local.aurora.mariadb import MariaDB
+from local.aurora.server import DatabaseServer
 from tests.integration.targets import Target
 
 
@@ -23,7 +23,7 @@ def needs_mysql(target: Target) -> None:
 
 
 @contextmanager
-def set_globally(server: MariaDB, **settings: Any) -> Iterator[None]:
+def set_globally(server: DatabaseServer, **settings: Any) -> Iterator[None]:
     """Have sessions that begin meanwhile begin with other values of system variables."""
     with closing(server.connect()) as connection, connection.cursor() as cursor:
         before: dict[str, Any] = {}

@@ -9,9 +9,11 @@ import pytest
 
 from dynaurora.aurora.connection import SESSION, SESSION_OF_MARIADB, SESSION_OF_MYSQL, Credentials, connect, is_mariadb
 from dynaurora.aws.objects import S3Objects
+from dynaurora.errors import MalformedBatchError
 from dynaurora.exports.plan_sweep import Sweeper
 from dynaurora.target.prepare_target import prepare_database
-from local.aurora.mariadb import MariaDB
+from dynaurora.target.probe import Landing
+from local.aurora.server import DatabaseServer
 from tests.integration.servers import server_version, set_globally
 from tests.integration.targets import Target, empty, row
 from tests.support.factories import make_totals
@@ -95,7 +97,8 @@ def prepare_import_and_sweep(target: Target, loader: Credentials) -> None:
     """Do all that the project does in a database once; see that it is done, and whole."""
     with connect(target.endpoint, target.administrator) as aurora:
         empty(aurora, target.mapping)
-    prepare_database(target.endpoint, target.administrator, lambda: [loader], target.mapping, wait_seconds=0)
+    landing = Landing(S3Objects(), target.bucket)
+    prepare_database(target.endpoint, target.administrator, lambda: [loader], target.mapping, landing, wait_seconds=0)
     target = dataclasses.replace(target, loader=loader)
     batch = target.write(row(name_page(number), 1, number) for number in range(ROWS))
     imported = target.import_batch(batch)
@@ -109,26 +112,26 @@ def prepare_import_and_sweep(target: Target, loader: Credentials) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_the_server_has_for_others_changes_nothing(
-    target: Target, mariadb: MariaDB, loader: Credentials, name: str
+    target: Target, server: DatabaseServer, loader: Credentials, name: str
 ) -> None:
     settings = settings_of(target, name)
-    with set_globally(mariadb, **settings):
+    with set_globally(server, **settings):
         prepare_import_and_sweep(target, loader)
 
 
-def test_all_of_it_together_changes_nothing(target: Target, mariadb: MariaDB, loader: Credentials) -> None:
+def test_all_of_it_together_changes_nothing(target: Target, server: DatabaseServer, loader: Credentials) -> None:
     of_server = ON_MARIADB if is_mariadb(server_version(target)) else ON_MYSQL
-    with set_globally(mariadb, **EVERYWHERE, **of_server):
+    with set_globally(server, **EVERYWHERE, **of_server):
         prepare_import_and_sweep(target, loader)
 
 
 @pytest.mark.parametrize("user", ["loader", "administrator"])
-def test_a_session_has_each_setting_that_it_needs(target: Target, mariadb: MariaDB, user: str) -> None:
+def test_a_session_has_each_setting_that_it_needs(target: Target, server: DatabaseServer, user: str) -> None:
     known = is_mariadb(server_version(target))
     needed = SESSION | (SESSION_OF_MARIADB if known else SESSION_OF_MYSQL)
     hostile = EVERYWHERE | (ON_MARIADB if known else ON_MYSQL)
     assert needed.keys() - {"sql_big_selects"} <= hostile.keys(), "max_join_size decides on that one"
-    with set_globally(mariadb, **hostile), connect(target.endpoint, getattr(target, user)) as aurora:
+    with set_globally(server, **hostile), connect(target.endpoint, getattr(target, user)) as aurora:
         for name, value in needed.items():
             ((is_set,),) = aurora.query(f"SELECT @@SESSION.{name} = {value}")
             assert is_set or name == "sql_mode", name
@@ -139,3 +142,12 @@ def test_a_session_has_each_setting_that_it_needs(target: Target, mariadb: Maria
         )
     assert set(mode.split(",")) == set(SESSION["sql_mode"].strip("'").split(","))
     assert (isolation, reads_only) == ("READ-COMMITTED", 0)
+
+
+def test_a_warning_that_the_server_keeps_no_text_of_is_one(target: Target, server: DatabaseServer) -> None:
+    with (
+        set_globally(server, max_error_count=0),
+        pytest.raises(MalformedBatchError, match="gave 1 warnings, and 0 can be read"),
+    ):
+        target.import_batch(target.write_bytes(b"0,1.5,a,b,1,2,start,end,NL\n"))
+    assert target.ledger() == {}

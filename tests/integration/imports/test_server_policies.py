@@ -23,8 +23,9 @@ from dynaurora.errors import (
 from dynaurora.target import check_target
 from dynaurora.target.check_target import CONNECTION, NO, RIGHTS, SETTINGS, TABLES_AND_VIEW, Finding, examine_target
 from dynaurora.target.prepare_target import can_log_in, prepare_database
+from dynaurora.target.probe import Landing
 from dynaurora.target.rotate_loader_secret import make_password
-from local.aurora.mariadb import MariaDB
+from local.aurora.server import DatabaseServer
 from tests.integration.servers import needs_mysql, server_version, set_globally
 from tests.integration.targets import Target, row
 
@@ -32,7 +33,10 @@ pytestmark = pytest.mark.integration
 
 
 def prepare(target: Target) -> None:
-    prepare_database(target.endpoint, target.administrator, lambda: [target.loader], target.mapping, wait_seconds=0)
+    landing = Landing(S3Objects(), target.bucket)
+    prepare_database(
+        target.endpoint, target.administrator, lambda: [target.loader], target.mapping, landing, wait_seconds=0
+    )
 
 
 def execute(target: Target, statement: str, *arguments: str) -> None:
@@ -90,16 +94,16 @@ def test_a_loader_blocked_for_wrong_passwords_is_let_in_by_preparing_again(own: 
     check_that_preparing_lets_in(own)
 
 
-def test_a_loader_blocked_for_wrong_passwords_by_mariadb_is_named(own: Target, mariadb: MariaDB) -> None:
+def test_a_loader_blocked_for_wrong_passwords_by_mariadb_is_named(own: Target, server: DatabaseServer) -> None:
     if not is_mariadb(server_version(own)):
         pytest.skip("MariaDB has max_password_errors, and MySQL has it not")
-    with set_globally(mariadb, max_password_errors=1):
+    with set_globally(server, max_password_errors=1):
         with pytest.raises(SecretRotatedError), connect(own.endpoint, Credentials(own.loader.username, "wrong")):
             pass
         check_that_preparing_lets_in(own)
 
 
-def test_a_password_does_not_expire_by_the_servers_default(own: Target, mariadb: MariaDB) -> None:
+def test_a_password_does_not_expire_by_the_servers_default(own: Target, server: DatabaseServer) -> None:
     (created,) = own.query(f"SHOW CREATE USER {own.loader.username}@'%'")
     assert "PASSWORD EXPIRE NEVER" in created[0]
 
@@ -115,7 +119,7 @@ def test_preparing_gives_no_password_where_the_account_was_merely_locked(own: Ta
 
 
 @pytest.fixture
-def demanding(mariadb: MariaDB, target: Target) -> Iterator[None]:
+def demanding(server: DatabaseServer, target: Target) -> Iterator[None]:
     """A server that takes passwords only that have letters of both kinds, digits and punctuation."""
     known = is_mariadb(server_version(target))
     on, off = (
@@ -126,7 +130,7 @@ def demanding(mariadb: MariaDB, target: Target) -> Iterator[None]:
             "UNINSTALL COMPONENT 'file://component_validate_password'",
         )
     )
-    with closing(mariadb.connect()) as connection, connection.cursor() as cursor:
+    with closing(server.connect()) as connection, connection.cursor() as cursor:
         try:
             cursor.execute(on)
         except pymysql.OperationalError as error:
@@ -148,10 +152,10 @@ def test_a_password_that_is_made_here_is_taken(own: Target) -> None:
         execute(own, "ALTER USER %s@'%%' IDENTIFIED BY %s", own.loader.username, make_password())
 
 
-def test_a_loader_changes_its_password_where_the_current_one_is_asked_for(own: Target, mariadb: MariaDB) -> None:
+def test_a_loader_changes_its_password_where_the_current_one_is_asked_for(own: Target, server: DatabaseServer) -> None:
     needs_mysql(own)
     new = make_password()
-    with set_globally(mariadb, password_require_current=1):
+    with set_globally(server, password_require_current=1):
         with connect(own.endpoint, own.loader) as aurora:
             aurora.execute(*sql.set_own_password(aurora.server_version, new, own.loader.password))
         assert can_log_in(own.endpoint, Credentials(own.loader.username, new))
@@ -162,7 +166,7 @@ def test_a_loader_changes_its_password_where_the_current_one_is_asked_for(own: T
 
 @pytest.mark.parametrize("partial_revokes", [0, 1])
 def test_a_grant_is_of_one_database_whatever_is_in_its_name(
-    target: Target, mariadb: MariaDB, partial_revokes: int
+    target: Target, server: DatabaseServer, partial_revokes: int
 ) -> None:
     if partial_revokes:
         needs_mysql(target)
@@ -172,7 +176,7 @@ def test_a_grant_is_of_one_database_whatever_is_in_its_name(
         loader=Credentials(f"dynaurora_{secrets.token_hex(6)}", make_password()),
     )
     other = dataclasses.replace(own, mapping=dataclasses.replace(target.mapping, database="dexmo"))
-    with set_globally(mariadb, **({"partial_revokes": 1} if partial_revokes else {})):
+    with set_globally(server, **({"partial_revokes": 1} if partial_revokes else {})):
         try:
             prepare(own)
             prepare(dataclasses.replace(other, loader=Credentials(f"{own.loader.username}_x", make_password())))
@@ -225,9 +229,9 @@ def test_preparing_ends_by_reading_the_view_as_the_loader(own: Target, monkeypat
 # Writes
 
 
-def test_a_server_that_takes_no_writes_is_told_as_that(own: Target, mariadb: MariaDB) -> None:
+def test_a_server_that_takes_no_writes_is_told_as_that(own: Target, server: DatabaseServer) -> None:
     batch = own.write([row("a", 1)])
-    with set_globally(mariadb, read_only=1):
+    with set_globally(server, read_only=1):
         with pytest.raises(ReadOnlyError):
             own.import_batch(batch)
         found = examine(own)[RIGHTS]
@@ -236,11 +240,11 @@ def test_a_server_that_takes_no_writes_is_told_as_that(own: Target, mariadb: Mar
     assert own.import_batch(batch).rows_changed == 1
 
 
-def test_a_binary_log_of_statements_is_told_as_that(own: Target, mariadb: MariaDB) -> None:
+def test_a_binary_log_of_statements_is_told_as_that(own: Target, server: DatabaseServer) -> None:
     if own.query("SELECT @@GLOBAL.log_bin") == [(0,)]:
         pytest.skip("this server has no binary log")
     batch = own.write([row("a", 1)])
-    with set_globally(mariadb, binlog_format="STATEMENT"):
+    with set_globally(server, binlog_format="STATEMENT"):
         with pytest.raises(ServerSettingsError, match="binlog_format to ROW"):
             own.import_batch(batch)
         found = examine(own)
