@@ -288,10 +288,6 @@ def _definition(column: Column, key_collation: str | None) -> str:
     return f"{definition}{collated} NOT NULL"
 
 
-def _is_mariadb(server_version: str) -> bool:
-    return "mariadb" in server_version.lower()
-
-
 def _field_names(mapping: Mapping) -> list[str]:
     return ["_deleted", "_version", *(column.name for column in mapping.columns)]
 

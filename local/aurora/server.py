@@ -161,6 +161,10 @@ class DatabaseServer:
             (self.directory / name).mkdir(parents=True)
         self.directory.chmod(0o700)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        # A killed server still listens until its last thread is gone, and MySQL takes it for alive until somebody
+        # has collected its exit status.
+        self.socket.unlink(missing_ok=True)
+        self.socket.with_name(f"{self.socket.name}.lock").unlink(missing_ok=True)
         if self.socket.parent.stat().st_uid != os.geteuid():
             raise ServerSetupError(f"{self.socket.parent} belongs to another user: remove it")
 

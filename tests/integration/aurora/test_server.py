@@ -1,6 +1,7 @@
 """Private servers, apart from the one other tests share."""
 
 import os
+import signal
 import stat
 
 import pymysql
@@ -61,6 +62,19 @@ def test_what_a_killed_server_left_is_in_nobody_s_way(create_server, run):
     server.start()
     assert list(server.files.iterdir()) == []
     with server.connect() as connection:
+        assert run(connection, "SELECT 1") == [(1,)]
+
+
+def test_a_killed_server_that_nobody_has_collected_is_in_nobody_s_way(create_server, run):
+    """MySQL's lock names a process by its id, and one that ended has it until its parent asks for its exit status."""
+    server = create_server()
+    server.start()
+    os.kill(server.identity.pid, signal.SIGKILL)  # a zombie, for the first server's parent is this process
+    lock = server.socket.with_name(f"{server.socket.name}.lock")
+    lock.write_text(f"{os.getpid()}\n")
+    again = create_server()
+    again.start()
+    with again.connect() as connection:
         assert run(connection, "SELECT 1") == [(1,)]
 
 
