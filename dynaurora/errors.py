@@ -7,6 +7,7 @@
     │   ├── DeadlockError
     │   ├── LockWaitError
     │   ├── ReadOnlyError
+    │   ├── RegistryUnavailableError
     │   ├── SecretRotatedError
     │   ├── SlotsTakenError
     │   ├── ThrottledError
@@ -41,6 +42,7 @@
     │   ├── SweepRefusedError
     │   ├── TargetMismatchError
     │   ├── UnknownMappingError
+    │   ├── UnregisteredMappingError
     │   └── ViewInvalidError
     └── RejectedChange            one record that its mapping refuses: it alone goes to the failed prefix
 
@@ -93,6 +95,10 @@ class ReadOnlyError(RetryableError):
         "It is retried by itself; if it goes on, give the stack the cluster's writer endpoint,"
         " or switch read_only off in the cluster's parameter group."
     )
+
+
+class RegistryUnavailableError(RetryableError):
+    """The registry cannot be read now, so nobody can tell which mapping is the current one."""
 
 
 class SecretRotatedError(RetryableError):
@@ -294,6 +300,15 @@ class UnknownMappingError(TerminalError):
     """No mapping of that name is in the package."""
 
     remedy = "Add dynaurora/tables/<name>.json, or correct the name."
+
+
+class UnregisteredMappingError(TerminalError):
+    """Rows were written by a mapping that the registry does not have."""
+
+    remedy = (
+        "Nothing of it was applied. Register the file that the mapping had then, `dynaurora mapping register FILE`,"
+        " then import the batch again."
+    )
 
 
 class ViewInvalidError(TerminalError):

@@ -13,6 +13,8 @@
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
+    mappings/mapping=<m>/                           the registry: each document of a mapping, and a pointer to the
+                                                    current one
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
@@ -36,6 +38,7 @@ REPORTS = "reports"
 FAILED_BATCHES = "failed_batches"
 PARKED = "parked"
 NOTICES = "notices"
+MAPPINGS = "mappings"
 UNFORWARDED = "aws/lambda"
 """Lambda names the objects of an S3 on-failure destination `aws/lambda/<mapping's UUID>/<shard>/…` (AWS Lambda
 Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be chosen."""
@@ -229,3 +232,13 @@ def unforwarded_records(mapping: str, key: str) -> str:
 def notice(mapping: str, cause: str, interval: int) -> str:
     """Return the key that says that people were told of a cause in an interval, counted from 1970."""
     return f"{NOTICES}/mapping={mapping}/{cause}/{interval}.json"
+
+
+def mapping_document(mapping: str, digest: str) -> str:
+    """Return the key of a document of a mapping in the registry."""
+    return f"{MAPPINGS}/mapping={mapping}/{digest}.json"
+
+
+def mapping_pointer(mapping: str) -> str:
+    """Return the key of what says which document of a mapping is the current one."""
+    return f"{MAPPINGS}/mapping={mapping}/current.json"

@@ -25,6 +25,8 @@ RUNS: Final = "_dynaurora_runs"
 """One row for each backfill and reprocess."""
 TARGETS: Final = "_dynaurora_targets"
 """One row for each target of which it is known how its batches are staged."""
+GENERATIONS: Final = "_dynaurora_mappings"
+"""One row for each activation of a mapping, with its document."""
 MIGRATIONS_WAIT_SECONDS: Final = 60
 """How long a deployment waits for another that prepares the same database."""
 
@@ -102,6 +104,23 @@ MIGRATIONS = (
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
         ),
     ),
+    Migration(
+        "0005_mappings",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{GENERATIONS}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `generation` INT UNSIGNED NOT NULL,
+  `digest` CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `document` LONGTEXT NOT NULL,
+  `activated_at` DATETIME(6) NOT NULL,
+  PRIMARY KEY (`mapping`, `generation`, `digest`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+        ledger_columns=(
+            ("digest", "CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL"),
+            ("rows_refused", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
+        ),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -120,6 +139,7 @@ def prepare_target(aurora: Aurora, mapping: Mapping) -> list[str]:
     with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
         applied = migrate(aurora, mapping.database)
         aurora.execute(sql.create_replica(mapping, sql.key_collation(aurora.server_version)))
+        ensure_generation_column(aurora, mapping)
         check_replica(aurora, mapping)
         aurora.execute(sql.create_view(mapping))
     return applied
@@ -156,6 +176,12 @@ def add_columns(aurora: Aurora, table: str, columns: tuple[tuple[str, str], ...]
     for name, definition in columns:
         if name not in there:
             aurora.execute(f"ALTER TABLE {table} ADD COLUMN {sql.quote(name)} {definition}")
+
+
+def ensure_generation_column(aurora: Aurora, mapping: Mapping) -> None:
+    """Give a replica that an earlier release made the column of generations: its rows are of generation 0."""
+    if "_mapping" not in {name for name, *_ in aurora.query(sql.show_columns(mapping, mapping.replica))}:
+        aurora.execute(sql.add_generation_column(mapping))
 
 
 def check_replica(aurora: Aurora, mapping: Mapping) -> None:

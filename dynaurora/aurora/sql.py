@@ -25,6 +25,8 @@ PERMANENT_PROBE = "_dynaurora_permanent_probe"
 """The same, where the server does not load into temporary tables."""
 TABLE_NAME_CHARACTERS = 64
 """Most of a table's name (MySQL 8.0 Reference Manual, "Identifier Length Limits")."""
+GENERATION = "`_mapping` INT UNSIGNED NOT NULL DEFAULT 0"
+"""The replica's column for the generation of the mapping that wrote a row."""
 VERSION_BYTES = 23
 """Of a DECIMAL(50,0) (MySQL 8.0 Reference Manual, "Data Type Storage Requirements")."""
 
@@ -54,7 +56,7 @@ def set_own_password(server_version: str, new: str, current: str) -> tuple[str, 
 
 def create_replica(mapping: Mapping, collation: str) -> str:
     """Return the statement that creates the table of rows, tombstones and versions."""
-    definitions = [*_definitions(mapping, collation), f"PRIMARY KEY ({_names(mapping.key_columns)})"]
+    definitions = _replica_definitions(mapping, collation)
     return (
         f"CREATE TABLE IF NOT EXISTS {_table(mapping, mapping.replica)} (\n  "
         + ",\n  ".join(definitions)
@@ -67,8 +69,12 @@ def create_expected(mapping: Mapping, collation: str) -> str:
 
     The server itself then says how it spells them: `INT` or `int(11)`, JSON as `longtext`.
     """
-    definitions = [*_definitions(mapping, collation), f"PRIMARY KEY ({_names(mapping.key_columns)})"]
-    return _create_temporary(mapping, definitions)
+    return _create_temporary(mapping, _replica_definitions(mapping, collation))
+
+
+def add_generation_column(mapping: Mapping) -> str:
+    """Return the statement that gives a replica the column of generations, where a new one has it."""
+    return f"ALTER TABLE {_table(mapping, mapping.replica)} ADD COLUMN {GENERATION} AFTER `_version`"
 
 
 def show_columns(mapping: Mapping, table: str) -> str:
@@ -266,6 +272,11 @@ def _create(what: str, definitions: list[str]) -> str:
         + ",\n  ".join(definitions)
         + "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
     )
+
+
+def _replica_definitions(mapping: Mapping, collation: str) -> list[str]:
+    deleted, version, *columns = _definitions(mapping, collation)
+    return [deleted, version, GENERATION, *columns, f"PRIMARY KEY ({_names(mapping.key_columns)})"]
 
 
 def _numbered_definitions(mapping: Mapping, collation: str) -> list[str]:

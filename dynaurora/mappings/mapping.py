@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
@@ -33,7 +33,7 @@ CHANGED_AT_MS = "@changed_at_ms"
 """The `from` of a column that takes the change's own time, in milliseconds of Unix time."""
 UNMAPPED = "@unmapped"
 """The `from` of the column of unmapped attributes, which no mapping file can write."""
-SYSTEM_COLUMNS = ("_deleted", "_version", "_row")
+SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
@@ -91,6 +91,8 @@ class Mapping:
     """In the file's order, then the column of unmapped attributes where there is one."""
     unmapped: str
     """`ignore`, `reject`, or `column`: then the last of `columns` takes them."""
+    text: str = field(default="", compare=False, repr=False)
+    """The file that it was built of."""
 
     @property
     def replica(self) -> str:
@@ -147,10 +149,11 @@ def load_mapping_file(path: Path, *, is_checked: bool = False) -> Mapping:
     Raises InvalidMappingError, naming the path inside the file.
     """
     try:
-        document = json.loads(path.read_text("utf-8"), parse_float=Decimal)
+        text = path.read_text("utf-8")
+        document = json.loads(text, parse_float=Decimal)
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidMappingError(f"{path.name} cannot be read as JSON: {error}.") from error
-    return build_mapping(path.stem, document, path.name, is_checked=is_checked)
+    return build_mapping(path.stem, document, path.name, is_checked=is_checked, text=text)
 
 
 def file_digest(path: Path) -> str:
@@ -163,21 +166,23 @@ def _read_checked() -> dict[str, str]:
     return checked
 
 
-def build_mapping(name: str, document: Any, file_name: str = "mapping", *, is_checked: bool = False) -> Mapping:
-    """Return the mapping that a parsed file describes.
+def build_mapping(
+    name: str, document: Any, file_name: str = "mapping", *, is_checked: bool = False, text: str = ""
+) -> Mapping:
+    """Return the mapping that a parsed file describes; `text` is the file, where there is one.
 
     `is_checked` says that this very file was held against `dynaurora.mappings.files` before. Raises
     InvalidMappingError, naming the path inside the file.
     """
     checks = _Checks(file_name)
     try:
-        return _build(name, document, checks, is_checked=is_checked)
+        return _build(name, document, checks, is_checked=is_checked, text=text)
     except RecursionError:
         checks.fail("$", "it is nested too deep")
         raise
 
 
-def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool) -> Mapping:
+def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool, text: str) -> Mapping:
     if not NAME.fullmatch(name):
         checks.fail("$", f"a mapping's name is lower case, digits and underscores, not {name!r}")
     if not is_checked:
@@ -203,6 +208,7 @@ def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool) -> Ma
         table=target["table"],
         columns=tuple(columns),
         unmapped=unmapped if isinstance(unmapped, str) else "column",
+        text=text or json.dumps(document, default=float, indent=2),
     )
     checks.sources(mapping, written=len(target["columns"]))
     checks.names(mapping)

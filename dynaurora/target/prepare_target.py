@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import check_replica, prepare_target
 from dynaurora.aurora.users import admit_loader, set_password, unlock
 from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
+from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from dynaurora.target.probe import choose_staging
 
 if TYPE_CHECKING:
@@ -61,12 +63,15 @@ def prepare_database(
     wait_until_available(endpoint, administrator, wait_seconds)
     with connect(endpoint, administrator) as aurora:
         applied = prepare_target(aurora, mapping)
+        publish_document(landing.store, landing.bucket, mapping)
+        generation = activate(aurora, mapping)
         admit_loader(aurora, loader, mapping.database)
         accepted = let_in(aurora, endpoint, loaders)
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
         check_replica(aurora, mapping)
         aurora.query(sql.select_nothing(mapping))
         staging = choose_staging(aurora, partial(connect, endpoint, administrator), mapping, landing, slots)
+    point_at(landing.store, landing.bucket, mapping.name, Pointer(generation.digest, generation.number))
     return Prepared(applied, staging)
 
 

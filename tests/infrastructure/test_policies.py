@@ -141,6 +141,7 @@ def is_of_the_mapping(key):
         keys.FAILED_BATCHES,
         keys.PARKED,
         keys.NOTICES,
+        keys.MAPPINGS,
     )
     return any(key.startswith(f"{prefix}/mapping={MAPPING}/") for prefix in prefixes)
 

@@ -109,6 +109,7 @@ SERVICE_ERRORS = {
 """Errors of AWS's that may pass by themselves (Step Functions developer guide, "Handling errors" and "Transient Lambda
 service exceptions"; Lambda API reference, "Invoke")."""
 
+ERRORS_OF_ANY_FUNCTION = {"ThrottledError", "RegistryUnavailableError"}
 NETWORK_ERRORS = {
     "Lambda.EC2ThrottledException",
     "Lambda.EC2UnexpectedException",
@@ -479,7 +480,7 @@ def test_a_function_is_retried_for_every_error_that_may_pass(name, label, state)
     if state["Resource"] == "arn:aws:states:::lambda:invoke":
         own = names_of(errors.RetryableError) | NETWORK_ERRORS
         own -= ERRORS_OF_IMPORTS if label != "Import batch" else set()
-        expected = own if get_resource(read_target(state)).has_database else {"ThrottledError"}
+        expected = own if get_resource(read_target(state)).has_database else ERRORS_OF_ANY_FUNCTION
         assert list_retried(state) == expected | SERVICE_ERRORS
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
-from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS, TARGETS
+from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, TARGETS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
@@ -79,6 +79,6 @@ TargetFor = Callable[[Mapping], Target]
 
 def empty(aurora: Aurora, mapping: Mapping) -> None:
     """Drop a mapping's rows and all that is known of its imports and runs."""
-    tables = (mapping.replica, IMPORTS, RUNS, TARGETS, MIGRATIONS_TABLE)
+    tables = (mapping.replica, IMPORTS, RUNS, TARGETS, GENERATIONS, MIGRATIONS_TABLE)
     names = ", ".join(f"{sql.quote(mapping.database)}.{sql.quote(table)}" for table in tables)
     aurora.execute(f"DROP TABLE IF EXISTS {names}")

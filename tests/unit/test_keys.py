@@ -21,6 +21,8 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
             "transformation_failed_data_backup/mapping=clicks/unforwardable/a1.json",
         ),
         (keys.oversize_record("clicks", "123"), "transformation_failed_data_backup/mapping=clicks/oversize/123.json"),
+        (keys.mapping_document("clicks", "abc"), "mappings/mapping=clicks/abc.json"),
+        (keys.mapping_pointer("clicks"), "mappings/mapping=clicks/current.json"),
         (keys.manifest("clicks", "abc"), "batches/mapping=clicks/abc.manifest"),
         (keys.failed_batches_prefix("clicks"), "failed_batches/mapping=clicks/"),
         (keys.failed_batch("clicks", "abc"), "failed_batches/mapping=clicks/abc.json"),

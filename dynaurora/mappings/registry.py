@@ -1,0 +1,159 @@
+"""The registry: each document that a mapping ever had, for good, and which of them is the current one.
+
+    mappings/mapping=<m>/<digest>.json   a mapping file, by the digest of what it decides; never changed, never removed
+    mappings/mapping=<m>/current.json    the pointer: {"digest": "…", "generation": 3}
+
+A *generation* counts activations: a mapping that goes from A to B and back to A has three, and a digest stands for its
+latest one. The order of a change is the tables, the document, its row in `_dynaurora_mappings`, the pointer: what the
+pointer names is there. *Switch* is when the pointer was written.
+
+Functions look at the pointer again once their copy is TAKE_UP_SECONDS old. One that cannot look fails, to be tried
+again: going on with an old copy would write rows of an older mapping for longer than a backfill waits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from dynaurora import keys
+from dynaurora.aws.objects import read_or_none
+from dynaurora.errors import DynauroraError, InvalidMappingError, RegistryUnavailableError, UnregisteredMappingError
+from dynaurora.mappings.mapping import build_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.mappings.mapping import Mapping
+
+TAKE_UP_SECONDS: Final = 60
+"""For so long a function may go on with its copy of the pointer."""
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Which mapping is the current one."""
+
+    digest: str
+    generation: int
+    """How many activations there have been."""
+
+    def encode(self) -> bytes:
+        """Return it as the registry keeps it."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Pointer:
+        """Return the pointer in a body. Raises ValueError where there is none."""
+        document = json.loads(body)
+        pointer = cls(document["digest"], document["generation"])
+        if not (DIGEST.fullmatch(pointer.digest) and type(pointer.generation) is int):
+            raise ValueError("the pointer is none")
+        return pointer
+
+
+class Registry:
+    """The registry of one mapping; made once in a process, it keeps what it has read."""
+
+    def __init__(self, store: ObjectStore, bucket: str, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self._store = store
+        self._bucket = bucket
+        self._clock = clock
+        self._pointer: Pointer | None = None
+        self._read_at = 0.0
+        self._mappings: dict[str, Mapping] = {}
+
+    def find_pointer(self) -> Pointer:
+        """Return which mapping is the current one, by a copy that is not older than TAKE_UP_SECONDS.
+
+        Raises RegistryUnavailableError where it cannot be read.
+        """
+        now = self._clock()
+        if self._pointer is None or now - self._read_at >= TAKE_UP_SECONDS:
+            self._pointer, self._read_at = self._read_pointer(), now
+        return self._pointer
+
+    def find_current(self) -> Mapping:
+        """Return the current mapping. Raises what `find_pointer` and `find` do."""
+        return self.find(self.find_pointer().digest)
+
+    def find(self, digest: str) -> Mapping:
+        """Return the mapping of a digest, whether it is the current one or not.
+
+        Raises UnregisteredMappingError where the registry has none, InvalidMappingError where what it has is another,
+        and RegistryUnavailableError where it cannot be read.
+        """
+        if digest not in self._mappings:
+            self._mappings[digest] = self._read_mapping(digest)
+        return self._mappings[digest]
+
+    def find_switch(self) -> datetime:
+        """Return when the pointer was written. Raises RegistryUnavailableError."""
+        key = keys.mapping_pointer(self.name)
+        try:
+            found = next((listed for listed in self._store.list(self._bucket, key) if listed.key == key), None)
+        except DynauroraError as error:
+            raise RegistryUnavailableError(error.problem) from error
+        if found is None:
+            raise RegistryUnavailableError(f"s3://{self._bucket}/{key} is not there: no mapping was ever activated.")
+        return found.modified_at.astimezone(UTC) + timedelta(seconds=1)  # S3 tells whole seconds
+
+    def _read_pointer(self) -> Pointer:
+        key = keys.mapping_pointer(self.name)
+        try:
+            body = read_or_none(self._store, self._bucket, key)
+        except DynauroraError as error:
+            raise RegistryUnavailableError(error.problem) from error
+        if body is None:
+            raise RegistryUnavailableError(f"s3://{self._bucket}/{key} is not there: no mapping was ever activated.")
+        try:
+            return Pointer.decode(body)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RegistryUnavailableError(f"s3://{self._bucket}/{key} is no pointer.") from error
+
+    def _read_mapping(self, digest: str) -> Mapping:
+        key = keys.mapping_document(self.name, digest)
+        try:
+            body = read_or_none(self._store, self._bucket, key)
+        except DynauroraError as error:
+            raise RegistryUnavailableError(error.problem) from error
+        if body is None:
+            raise UnregisteredMappingError(f"No mapping {self.name} of digest {digest} is in s3://{self._bucket}.")
+        return load_document(self.name, body.decode(), digest)
+
+
+def load_document(name: str, text: str, digest: str) -> Mapping:
+    """Return the mapping of a registered document. Raises InvalidMappingError where it is another than its digest says.
+
+    A document was checked before it was registered.
+    """
+    try:
+        document = json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise InvalidMappingError(f"The document of mapping {name} {digest} is no JSON: {error}.") from error
+    mapping = build_mapping(name, document, is_checked=True, text=text)
+    if mapping.digest != digest:
+        raise InvalidMappingError(f"The document of mapping {name} {digest} has the digest {mapping.digest}.")
+    return mapping
+
+
+def publish_document(store: ObjectStore, bucket: str, mapping: Mapping) -> None:
+    """Put a mapping's document into the registry, where it is not there yet."""
+    store.create(bucket, keys.mapping_document(mapping.name, mapping.digest), mapping.text.encode())
+
+
+def point_at(store: ObjectStore, bucket: str, name: str, pointer: Pointer) -> bool:
+    """Make a registered mapping the current one; return False where it is so already, which moves no switch."""
+    key = keys.mapping_pointer(name)
+    if read_or_none(store, bucket, key) == pointer.encode():
+        return False
+    store.write(bucket, key, pointer.encode())
+    return True
