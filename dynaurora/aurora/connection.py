@@ -132,8 +132,24 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
 }
 """S3's error codes and words, as Aurora repeats them; sorted in this order."""
 DUPLICATE_KEY = 1062
+WITHOUT_TLS = 2026
+"""What the driver says of a server that offers no TLS, before it sends anything of a user (PyMySQL 1.2.0 and later)."""
 COUNTED = re.compile(rb": (\d+)")
 """A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
+SIGNALLED = 1644
+"""What a trigger or a procedure says with SIGNAL."""
+SPEAKING: frozenset[int] = frozenset().union(
+    *(numbers for cls, numbers in ERRORS.items() if cls is not MalformedBatchError), S3_ERRORS
+)
+"""Numbers of messages that have no value of a row in them: names, addresses and settings at most."""
+NAMING = re.compile(r"Column '[\w$]{1,64}' cannot be null|Check constraint '[\w$]{1,64}' is violated")
+"""Messages about a row that quote nothing but a name."""
+QUOTED = re.compile(r"(?<!\w)['\"].*['\"]|(?<=\bvalue )[^\s…]+\Z", re.DOTALL)
+"""All that a message quotes: a value may have quotes of its own, so it is from the first one to the last."""
+PLACE = re.compile(r"(?:for (?:column|key) ['`](?P<name>[\w.`$]{1,200})['`])?(?: at row (?P<row>\d+))?\Z")
+"""What a message about a value ends with, where it names the column or the key and the row."""
+MAX_MESSAGE = 500
+"""Characters of a message that is passed on."""
 
 
 class DuplicateRow(Exception):
@@ -307,7 +323,9 @@ def translate_driver_error(error: Exception, *, logging_in: bool = False) -> Dyn
     if _is_certificate_error(error):
         return CertificateError(f"The database's certificate was not accepted: {error}.")
     number, message = _number_and_message(error)
-    problem = f"Aurora said {number}: {message}."
+    problem = f"Aurora said {number}: {describe_message(number, message)}."
+    if number == WITHOUT_TLS:
+        return CertificateError(f"The server offers no TLS; nothing was sent to it. {problem}")
     if number == DUPLICATE_KEY:
         return DuplicateRow(problem)
     if number in S3_ERRORS:
@@ -320,6 +338,25 @@ def translate_driver_error(error: Exception, *, logging_in: bool = False) -> Dyn
         if number in numbers:
             return cls(problem)
     return DatabaseError(problem)
+
+
+def describe_message(number: int, message: str) -> str:
+    """Return what a server's message may say to others: nothing of a row but the column and the line it is in.
+
+    Servers quote values, which may be personal, and triggers say whatever they like. So of a message about a row only
+    what stands outside of its quotes is kept, with the name that it ends with.
+    """
+    text = message.rstrip(".")
+    if number in SPEAKING or NAMING.fullmatch(text):
+        return text[:MAX_MESSAGE]
+    if number == SIGNALLED:
+        return "a trigger or a procedure refused a row; its own message is left out, for it may quote values"
+    place = PLACE.search(text)
+    told = QUOTED.sub("…", text[: place.start()] if place else text).strip()
+    name, row = (place["name"], place["row"]) if place else (None, None)
+    named = f"column or key {re.split('[`.]+', name)[-1]}" if name else ""
+    parts = [told[:MAX_MESSAGE], named, f"row {row}" if row else ""]
+    return ", ".join(filter(None, parts))
 
 
 def _number_and_message(error: Exception) -> tuple[int, str]:
