@@ -68,10 +68,21 @@ def test_a_custom_resource_can_answer_out_of_the_network():
     }
     answers = statements["AllowAnswersToCloudFormation"]
     assert answers["Action"] == "s3:PutObject"
-    assert answers["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:s3:::cloudformation-custom-resource-response-*/*"}
-    assert statements["AllowOwnBuckets"]["Condition"] == {
-        "StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}
-    }
+    bucket, names = answers["Resource"]["Fn::Sub"]
+    assert bucket == "arn:${AWS::Partition}:s3:::cloudformation-custom-resource-response-${RegionWithoutHyphens}/*"
+    assert names == {"RegionWithoutHyphens": {"Fn::Join": ["", {"Fn::Split": ["-", {"Ref": "AWS::Region"}]}]}}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
+def test_an_endpoint_lets_through_what_is_of_this_account(endpoint):
+    """One without a policy is a way out for whoever has credentials of their own, and a bucket or a secret."""
+    account = {"Ref": "AWS::AccountId"}
+    for statement in endpoint.properties["PolicyDocument"]["Statement"]:
+        if statement.get("Sid") == "AllowAnswersToCloudFormation":
+            continue
+        allowed = statement["Condition"]["StringEquals"]
+        assert allowed["aws:PrincipalAccount"] == account
+        assert allowed.get("aws:ResourceAccount") == (None if "Condition" in endpoint.attributes else account)
 
 
 @pytest.mark.parametrize("group", list_resources("AWS::EC2::SecurityGroup"), ids=str)
