@@ -25,7 +25,7 @@ from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
-from dynaurora.exports.gzip_lines import GzipError, read_lines
+from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
 from dynaurora.mappings.reasons import count_apart, name_reason
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from dynaurora.exports.plan import PlannedBatch
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.rows import Row
+
+BLANK_LINES = 1000
+"""In a data file, besides its items: DynamoDB writes none, and a few are nobody's fault."""
 
 
 @dataclass(slots=True)
@@ -151,10 +154,14 @@ class Converter:
         before, read = converted.items, 0
         try:
             for lines in read_lines(source):
+                if read + len(lines) > file.items + BLANK_LINES:  # before more is read: its count is wrong in any case
+                    raise InvalidExportError(f"{place} has more lines than the {file.items} items of its manifest.")
                 csv.write(self._convert_lines(lines, f"{place} line", read + 1, rejects, converted))
                 read += len(lines)
         except (EOFError, gzip.BadGzipFile, GzipError) as error:
             raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
+        except LineTooLongError as error:
+            raise InvalidExportError(f"{place} has no items after line {read}: {error}.") from error
         md5, items = source.finish(), converted.items - before
         if md5 != file.md5:
             raise ChecksumMismatchError(f"{place} has the MD5 {md5}, and its manifest says {file.md5}.")

@@ -129,6 +129,13 @@ def broken(body, count=1):
 @pytest.mark.parametrize(
     ("export", "error", "says"),
     [
+        pytest.param(broken(gzip.compress(bytes(64 << 20), 1)), InvalidExportError, "more than 16777216", id="no end"),
+        pytest.param(
+            broken(gzip.compress(b"\n" * (32 << 20), 1)),
+            InvalidExportError,
+            "more lines than the 1 items",
+            id="no items",
+        ),
         pytest.param(broken(b"plain text"), InvalidExportError, "not gzip", id="not gzip"),
         pytest.param(broken(gzip.compress(GOOD)[:-9]), InvalidExportError, "cut off", id="truncated"),
         pytest.param(broken(gzip.compress(GOOD + b"nonsense\n"), 2), InvalidExportError, "line 2", id="not JSON"),
