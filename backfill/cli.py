@@ -19,6 +19,7 @@ from backfill.commands.prepare import prepare
 from backfill.commands.reprocess import reprocess_group
 from backfill.terminal.console import print_json
 from dynaurora import __version__
+from dynaurora.escaping import escape_lines
 
 AS_JSON: Final = "--json"
 EXAMPLES: Final = """\b
@@ -48,6 +49,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
+            vars(error)["message"] = escape_lines(error.message)  # final for subclasses; click prints it
             if ctx.obj:
                 print_json({"error": error.format_message(), "exit_status": error.exit_code})
             raise

@@ -53,7 +53,18 @@ this module.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+from dynaurora.escaping import escape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_PATH: Final = 120
+"""Characters of a path that are told: an attribute's name may have 64 KB, and whoever writes items chooses it."""
+MAX_REASON_MESSAGE: Final = 4000
+MAX_REASONS_TOLD: Final = 8000
+"""Characters of all the reasons of a record together, wherever they are logged or kept."""
 
 
 class DynauroraError(Exception):
@@ -333,7 +344,20 @@ class Reason(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path or 'item'}: {self.message} ({self.rule})"
+        path, message = escape_text(self.path, MAX_PATH), escape_text(self.message, MAX_REASON_MESSAGE)
+        return f"{path or 'item'}: {message} ({self.rule})"
+
+
+def tell_reasons(reasons: Iterable[Reason]) -> list[str]:
+    """Return reasons in words, as many as fit into MAX_REASONS_TOLD characters, and how many more there are."""
+    told, left = list[str](), MAX_REASONS_TOLD
+    texts = list(map(str, reasons))
+    for number, text in enumerate(texts):
+        left -= len(text)
+        if left < 0:
+            return [*told, f"and {len(texts) - number} more"]
+        told.append(text)
+    return told
 
 
 class RejectedChange(DynauroraError):
@@ -342,7 +366,7 @@ class RejectedChange(DynauroraError):
     remedy = "It is kept under the failed prefix; correct the item or the mapping, then reprocess it."
 
     def __init__(self, *reasons: Reason) -> None:
-        super().__init__("; ".join(map(str, reasons)) + ".")
+        super().__init__("; ".join(tell_reasons(reasons)) + ".")
         self.reasons = reasons
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
+from dynaurora.escaping import escape_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,12 +35,12 @@ class WrongUseError(click.ClickException):
 
 def say(line: str) -> None:
     """Tell something that is not the command's result."""
-    errors.print(line, markup=False)
+    errors.print(escape_lines(line), markup=False)
 
 
 def print_line(line: str = "") -> None:
     """Print one line of the command's result."""
-    output.print(line, markup=False)
+    output.print(escape_lines(line), markup=False)
 
 
 def print_json(document: Any) -> None:

@@ -20,6 +20,7 @@ from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.conversion import CONVERSION_FIELDS, is_conversion
 from dynaurora.errors import InvalidBatchError, remedy_for
+from dynaurora.escaping import escape_text
 from dynaurora.failures.runbooks import runbook_for
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from dynaurora.failures.notices import Notices
 
 MAX_REASON = 2000
+MAX_ERROR_NAME = 200
+"""Characters of an error's name; those of AWS have fewer."""
 MAX_SUBJECT = 100
 """Characters of an SNS subject (Amazon SNS API Reference, `Publish`)."""
 
@@ -113,7 +116,7 @@ def read_error(error: Any) -> tuple[str, str]:
     name, cause = str(caught.get("Error") or "Unknown"), str(caught.get("Cause") or "")
     with suppress(KeyError, TypeError, ValueError):
         cause = json.loads(cause)["errorMessage"]
-    return name, str(cause).removesuffix(remedy_for(name)).strip()[:MAX_REASON]
+    return escape_text(name, MAX_ERROR_NAME), escape_text(str(cause).removesuffix(remedy_for(name)).strip(), MAX_REASON)
 
 
 def read_import_error(error: Any) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from dynaurora import keys
 from dynaurora.aws.objects import aborting, is_there, read_or_none
 from dynaurora.batches.conversion import read_converted
 from dynaurora.errors import ObjectMissingError
+from dynaurora.escaping import escape_text
 from dynaurora.failures.failed_batches import attempts_of, find_import, read_import_error, read_record
 from dynaurora.failures.failed_records import IMPORT, FailedRecord, encode_failed_record, read_records
 from dynaurora.failures.list_failures import BATCH, CONVERSION, RECORDS, SUPERSEDED, FailedObject
@@ -134,7 +135,8 @@ def describe_reason(entry: dict[str, Any]) -> str:
     if entry.get("imported") is None:
         return ": ".join(read_import_error(entry.get("error")))
     rejected: dict[str, int] = (entry.get("batch") or {}).get("rejected") or {}
-    return ", ".join(sorted(rejected, key=lambda reason: -rejected[reason])[:REASONS_TOLD])
+    told = sorted(rejected, key=lambda reason: -rejected[reason])[:REASONS_TOLD]
+    return escape_text(", ".join(told))  # an earlier release counted names as they were
 
 
 def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: Iterable[dict[str, Any]]) -> int:

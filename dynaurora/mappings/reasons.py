@@ -10,13 +10,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.dynamodb.attributes import describe
-from dynaurora.errors import Reason
+from dynaurora.errors import MAX_PATH, Reason
+from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_PATH = 120
-"""Characters of a path to count by: an attribute's name may have 64 KB."""
 MAX_COUNTED_REASONS = 50
 """Most reasons that a batch's descriptor counts apart; a path may have an index in it, so there can be very many."""
 OTHER_REASONS = "other reasons"
@@ -33,7 +32,7 @@ def count_reasons(reasons: Iterable[Reason]) -> dict[str, int]:
 
 def name_reason(reason: Reason) -> str:
     """Return what a reason is counted by."""
-    return f"{reason.path[:MAX_PATH] or 'record'} ({reason.rule})"
+    return f"{escape_text(reason.path, MAX_PATH) or 'record'} ({reason.rule})"
 
 
 def unforeseen(error: Exception) -> Reason:

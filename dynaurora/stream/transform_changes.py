@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pybase64 import b64decode, b64encode_as_string
 
 from dynaurora.dynamodb.changes import decode_change
-from dynaurora.errors import Reason, RejectedChange
+from dynaurora.errors import Reason, RejectedChange, tell_reasons
 from dynaurora.mappings.reasons import unforeseen
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Rejection:
             "record": self.record_id,
             "key": None if self.key is None else json.dumps(self.key),
             "version": None if self.version is None else str(self.version),
-            "reasons": [str(reason).encode("utf-8", "backslashreplace").decode() for reason in self.reasons],
+            "reasons": tell_reasons(self.reasons),
         }
 
 

@@ -35,6 +35,7 @@ ONE_PLACE = {
 """Libraries that one module, or the modules of one side, speak to for all others."""
 
 LAYERS = (
+    ("escaping",),
     ("errors",),
     ("settings", "observability", "keys"),
     ("aws",),
