@@ -21,6 +21,7 @@ import jmespath
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 from dynaurora.mappings.columns import ColumnType, parse_type
 from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
+from dynaurora.mappings.keywords import make_validator
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -121,9 +122,7 @@ class Mapping:
     @cached_property
     def validator(self) -> Draft202012Validator:
         """What decides whether a plain item fits the mapping's schema; formats are checked, as their draft has them."""
-        from jsonschema import Draft202012Validator  # here, since it takes long and most mappings do without
-
-        return Draft202012Validator(self.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        return make_validator()(self.schema)
 
 
 def mapping_names() -> list[str]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dynaurora.errors import Reason
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema, find_reasons, is_deep
-from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_format, wrong_type
+from dynaurora.mappings.keywords import describe_format
+from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_type
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -75,5 +76,5 @@ def explain(error: ValidationError) -> Reason:
     if keyword in {"required", "dependentRequired"}:
         return Reason(keyword, path, error.message)
     if keyword == "format":
-        return Reason(keyword, path, wrong_format(expected))
+        return Reason(keyword, path, describe_format(expected))
     return Reason(keyword, path, breaks(keyword, expected))

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dynaurora.dynamodb.attributes import Binary
 from dynaurora.errors import Reason
-from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_format, wrong_type
+from dynaurora.mappings.keywords import describe_format, has_unique_items, is_of_format, make_validator
+from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -284,14 +285,12 @@ def _equality(expected: Any) -> Callable[[Any], bool]:
 
 
 def _format(_compiler: _Compiler, expected: str, _schema: Any, _place: str) -> Check:
-    from jsonschema import Draft202012Validator
-
-    checker, message = Draft202012Validator.FORMAT_CHECKER, wrong_format(expected)
-    if expected not in checker.checkers:
+    message = describe_format(expected)
+    if expected not in make_validator().FORMAT_CHECKER.checkers:
         return _nothing
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
-        if not checker.conforms(value, expected):
+        if not is_of_format(value, expected):
             verdict.add("format", path, message)
 
     return check
@@ -408,12 +407,10 @@ def _contains(compiler: _Compiler, expected: Any, schema: Any, place: str) -> Ch
 def _unique_items(_compiler: _Compiler, expected: Any, _schema: Any, _place: str) -> Check:
     if not expected:
         return _nothing
-    from jsonschema._utils import uniq
-
     message = breaks("uniqueItems", expected)
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
-        if type(value) is list and not uniq(value):
+        if type(value) is list and not has_unique_items(value):
             verdict.add("uniqueItems", path, message)
 
     return check

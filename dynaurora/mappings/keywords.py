@@ -1,0 +1,76 @@
+"""Keywords of JSON Schema that `jsonschema` judges in more than linear time, judged so that an item's size bounds it.
+
+Whoever may write items chooses what is judged: 350 KB of distinct objects kept `uniqueItems` busy for minutes, and as
+much text the formats `iri` and `uri-template`. The verdicts are the same, but for texts of a format that are longer
+than any address or template is.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora.mappings.reasons import wrong_format
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from jsonschema import Draft202012Validator
+
+MAX_FORMAT_LENGTH: Final = 2048
+"""Characters of a text whose format is judged in more than linear time."""
+BOUNDED_FORMATS: Final = frozenset({"iri", "iri-reference", "regex", "uri-template"})
+
+
+def has_unique_items(items: list[Any]) -> bool:
+    """Tell whether no two items are equal, as JSON Schema has it: numbers by value, no number equal to a boolean.
+
+    Raises RecursionError where one is nested too deep.
+    """
+    seen = set[Any]()
+    for item in map(freeze, items):
+        if item in seen:
+            return False
+        seen.add(item)
+    return True
+
+
+def freeze(value: Any) -> Hashable:
+    """Return what is equal, and has the same hash, for plain values that are equal."""
+    if type(value) is dict:
+        return frozenset((name, freeze(member)) for name, member in value.items())
+    if type(value) is list:
+        return tuple(map(freeze, value))
+    return (bool, value) if type(value) is bool else value
+
+
+def is_of_format(value: Any, expected: str) -> bool:
+    """Tell whether a value is of a format; what is no text, and a format that nobody knows, is taken."""
+    if expected in BOUNDED_FORMATS and isinstance(value, str) and len(value) > MAX_FORMAT_LENGTH:
+        return False
+    return bool(make_validator().FORMAT_CHECKER.conforms(value, expected))
+
+
+def describe_format(expected: str) -> str:
+    """Return the message for a value that is not of a format."""
+    bound = f" in at most {MAX_FORMAT_LENGTH} characters" if expected in BOUNDED_FORMATS else ""
+    return wrong_format(expected) + bound
+
+
+@cache
+def make_validator() -> type[Draft202012Validator]:
+    """Return the class of `jsonschema`'s validators with these keywords."""
+    from jsonschema import Draft202012Validator, ValidationError  # here, since it takes long, and most do without
+    from jsonschema.validators import extend
+
+    def unique_items(validator: Any, expected: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        if expected and validator.is_type(instance, "array") and not has_unique_items(instance):
+            yield ValidationError("has items that are equal")
+
+    def of_format(_validator: Any, expected: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        if not is_of_format(instance, expected):
+            yield ValidationError(describe_format(expected))
+
+    keywords = {"uniqueItems": unique_items, "format": of_format}
+    extended: type[Draft202012Validator] = extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]
+    return extended
