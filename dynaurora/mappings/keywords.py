@@ -1,12 +1,13 @@
 """Keywords of JSON Schema that `jsonschema` judges in more than linear time, judged so that an item's size bounds it.
 
 Whoever may write items chooses what is judged: 350 KB of distinct objects kept `uniqueItems` busy for minutes, and as
-much text the formats `iri` and `uri-template`. The verdicts are the same, but for texts of a format that are longer
-than any address or template is.
+much text the formats `iri` and `uri-template`. The verdicts are the same, but for two: a template or a regular
+expression that is longer than any is one no more, and an IRI may have all characters that RFC 3987 gives it.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
 
     from jsonschema import Draft202012Validator
 
+PERCENT_ENCODED: Final = "%C3"
 MAX_FORMAT_LENGTH: Final = 2048
 """Characters of a text whose format is judged in more than linear time."""
-BOUNDED_FORMATS: Final = frozenset({"iri", "iri-reference", "regex", "uri-template"})
+BOUNDED_FORMATS: Final = frozenset({"regex", "uri-template"})
+URI_OF: Final = {"iri": "uri", "iri-reference": "uri-reference"}
+"""Of the formats of IRIs, those of the URIs that they stand for (RFC 3987, section 3.1)."""
+PLANES: Final = [(first, first | 0xFFFD) for first in (*range(0x10000, 0xE0000, 0x10000), 0xE1000)]
+UCSCHAR: Final = re.compile(
+    "[\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef" + "".join(f"{chr(first)}-{chr(last)}" for first, last in PLANES) + "]"
+)
+"""Characters of IRIs that URIs have percent-encoded (RFC 3987, section 2.2, `ucschar`)."""
+IPRIVATE: Final = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]")
+"""Those that only their queries may have (`iprivate`)."""
 
 
 def has_unique_items(items: list[Any]) -> bool:
@@ -46,9 +57,22 @@ def freeze(value: Any) -> Hashable:
 
 def is_of_format(value: Any, expected: str) -> bool:
     """Tell whether a value is of a format; what is no text, and a format that nobody knows, is taken."""
-    if expected in BOUNDED_FORMATS and isinstance(value, str) and len(value) > MAX_FORMAT_LENGTH:
+    conforms = make_validator().FORMAT_CHECKER.conforms
+    if not isinstance(value, str):
+        return bool(conforms(value, expected))
+    if expected in URI_OF:
+        return bool(conforms(encode_iri(value), URI_OF[expected]))
+    if expected in BOUNDED_FORMATS and len(value) > MAX_FORMAT_LENGTH:
         return False
-    return bool(make_validator().FORMAT_CHECKER.conforms(value, expected))
+    return bool(conforms(value, expected))
+
+
+def encode_iri(text: str) -> str:
+    """Return a URI that holds if the IRI does: one escape for each character that only IRIs may have."""
+    address, hash_sign, fragment = text.partition("#")
+    path, mark, query = address.partition("?")
+    parts = path, mark, IPRIVATE.sub(PERCENT_ENCODED, query), hash_sign, fragment
+    return "".join(UCSCHAR.sub(PERCENT_ENCODED, part) for part in parts)
 
 
 def describe_format(expected: str) -> str:
