@@ -7,10 +7,11 @@ package's mappings were checked when it was built.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
@@ -18,6 +19,7 @@ from referencing.jsonschema import DRAFT202012
 
 from dynaurora.errors import InvalidMappingError
 from dynaurora.mappings.compiled.schemas import DRAFT
+from dynaurora.mappings.patterns import InvalidPatternError, compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +40,7 @@ def check_document(document: Any, file_name: str) -> None:
         _fail(file_name, error.json_path, error.message)
     schema = document["schema"]
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, format_checker=_make_checker())
     except SchemaError as error:
         _fail(file_name, error.json_path.replace("$", "$.schema", 1), error.message)
     if isinstance(schema, dict):
@@ -46,6 +48,19 @@ def check_document(document: Any, file_name: str) -> None:
         if dialect.rstrip("#") != DRAFT:
             _fail(file_name, "$.schema.$schema", f"{dialect!r} is not the dialect of mappings, {DRAFT}")
         _check_references(DRAFT202012.create_resource(schema), file_name)
+
+
+@cache
+def _make_checker() -> FormatChecker:
+    """Return what checks the formats in a schema; a regular expression is one that records can be judged by."""
+    checker = FormatChecker()
+    checker.checkers = {**FormatChecker.checkers, **Draft202012Validator.FORMAT_CHECKER.checkers}
+
+    @checker.checks("regex", raises=InvalidPatternError)
+    def is_pattern(value: object) -> bool:
+        return not isinstance(value, str) or compile_pattern(value) is not None
+
+    return checker
 
 
 def _check_references(root: Resource[Any], file_name: str) -> None:

@@ -11,6 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.mappings.patterns import compile_pattern
 from dynaurora.mappings.reasons import wrong_format
 
 if TYPE_CHECKING:
@@ -67,6 +68,15 @@ def is_of_format(value: Any, expected: str) -> bool:
     return bool(conforms(value, expected))
 
 
+def find_extras(value: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
+    """Yield the names that neither `properties` nor `patternProperties` of a schema has."""
+    declared = schema.get("properties", {})
+    searches = [compile_pattern(pattern) for pattern in schema.get("patternProperties", {})]
+    for name in value:
+        if name not in declared and not any(search(name) for search in searches):
+            yield name
+
+
 def encode_iri(text: str) -> str:
     """Return a URI that holds if the IRI does: one escape for each character that only IRIs may have."""
     address, hash_sign, fragment = text.partition("#")
@@ -95,6 +105,32 @@ def make_validator() -> type[Draft202012Validator]:
         if not is_of_format(instance, expected):
             yield ValidationError(describe_format(expected))
 
-    keywords = {"uniqueItems": unique_items, "format": of_format}
+    def of_pattern(validator: Any, expected: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        if validator.is_type(instance, "string") and not compile_pattern(expected)(instance):
+            yield ValidationError("does not match the pattern")
+
+    def pattern_properties(validator: Any, expected: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        for pattern, inner in expected.items() if validator.is_type(instance, "object") else ():
+            for name, member in instance.items():
+                if compile_pattern(pattern)(name):
+                    yield from validator.descend(member, inner, path=name, schema_path=pattern)
+
+    def additional_properties(validator: Any, expected: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        if not validator.is_type(instance, "object"):
+            return
+        extras = set(find_extras(instance, schema))
+        if validator.is_type(expected, "object"):
+            for name in extras:
+                yield from validator.descend(instance[name], expected, path=name)
+        elif not expected and extras:
+            yield ValidationError("has properties that the schema does not name")
+
+    keywords = {
+        "additionalProperties": additional_properties,
+        "format": of_format,
+        "pattern": of_pattern,
+        "patternProperties": pattern_properties,
+        "uniqueItems": unique_items,
+    }
     extended: type[Draft202012Validator] = extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]
     return extended

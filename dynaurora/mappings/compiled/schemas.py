@@ -12,7 +12,6 @@ that Python's own recursion limit would decide.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dynaurora.dynamodb.attributes import Binary
 from dynaurora.errors import Reason
-from dynaurora.mappings.keywords import describe_format, has_unique_items, is_of_format, make_validator
+from dynaurora.mappings.keywords import describe_format, find_extras, has_unique_items, is_of_format, make_validator
+from dynaurora.mappings.patterns import compile_pattern
 from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_type
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def _length(keyword: str, is_outside: Callable[[Any, Any], bool], types: frozens
 
 
 def _pattern(_compiler: _Compiler, expected: str, _schema: Any, _place: str) -> Check:
-    message, search = breaks("pattern", expected), re.compile(expected).search
+    message, search = breaks("pattern", expected), compile_pattern(expected)
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
         if type(value) in STRINGS and not search(value):
@@ -443,7 +443,7 @@ def types_taken(schema: Any) -> frozenset[type]:
 
 def _pattern_properties(compiler: _Compiler, expected: dict[str, Any], _schema: Any, place: str) -> Check:
     checks = [
-        (re.compile(pattern).search, compiler.member(schema, f"{place}.{pattern}"))
+        (compile_pattern(pattern), compiler.member(schema, f"{place}.{pattern}"))
         for pattern, schema in expected.items()
     ]
 
@@ -460,23 +460,15 @@ def _pattern_properties(compiler: _Compiler, expected: dict[str, Any], _schema: 
 def _additional_properties(compiler: _Compiler, expected: Any, schema: Any, place: str) -> Check:
     if expected is True:
         return _nothing
-    declared, message = schema.get("properties", {}), breaks("additionalProperties", expected)
-    patterns = "|".join(schema.get("patternProperties", {}))
-    search = re.compile(patterns).search if patterns else None
-    each = compiler.compile(expected, place)
-
-    def extras(value: dict[str, Any]) -> Iterator[str]:
-        for name in value:
-            if name not in declared and not (search and search(name)):
-                yield name
+    message, each = breaks("additionalProperties", expected), compiler.compile(expected, place)
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
         if type(value) is dict:
-            for name in set(extras(value)):  # a set, whose order jsonschema's errors have
+            for name in set(find_extras(value, schema)):  # a set, whose order jsonschema's errors have
                 each(value[name], (*path, name), verdict)
 
     def check_none(value: Any, path: Path, verdict: Verdict) -> None:
-        if type(value) is dict and next(extras(value), None) is not None:
+        if type(value) is dict and next(find_extras(value, schema), None) is not None:
             verdict.add("additionalProperties", path, message)
 
     return check_none if expected is False else check

@@ -40,8 +40,8 @@ ANNOTATIONS = frozenset(
     }
 )
 """Keywords that say nothing about a value."""
-STRING_LIMITS = {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
-"""Keywords that msgspec's types can say, in the same words: code points, `re.search`."""
+STRING_LIMITS = {"minLength": "min_length", "maxLength": "max_length"}
+"""Keywords that msgspec's types can say, in the same words: code points. Its patterns are Python's."""
 ARRAY_LIMITS = {"minItems": "min_length", "maxItems": "max_length"}
 MAX_NAME = 1_000
 """Characters of a name; JSON columns take 65,535 bytes."""
@@ -127,7 +127,7 @@ def _shape_of_kind(root: Any, schema: dict[str, Any], kind: str, rest: set[str])
 
 def say_limits(schema: Any, words: dict[str, str], keywords: set[str]) -> tuple[dict[str, Any], set[str]]:
     """Return what of some keywords msgspec's `Meta` can say, in its words, and the keywords that it cannot."""
-    said = {name for name in keywords & words.keys() if type(schema[name]) is str or _is_length(schema[name])}
+    said = {name for name in keywords & words.keys() if _is_length(schema[name])}
     return {words[name]: schema[name] for name in said}, keywords - said
 
 
