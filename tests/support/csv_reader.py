@@ -2,7 +2,7 @@
 
 import re
 
-UNESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+UNESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "Z": "\x1a"}
 
 
 def read_line(line: bytes) -> list[str | None]:
