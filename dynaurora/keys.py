@@ -3,7 +3,8 @@
     processed/mapping=<m>/                          streamed CSV batches, by Firehose
     transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
                                                     those too large for it, and below unforwardable/, those that
-                                                    are none or cannot be sent, by forward_changes
+                                                    are none or cannot be sent, by forward_changes; below refused/,
+                                                    single changes that transform_changes refused
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
     reports/run=<m>-<run>/                          what a backfill did
@@ -98,6 +99,16 @@ def oversize_record(mapping: str, sequence_number: str) -> str:
 def unforwardable_records(mapping: str, name: str) -> str:
     """Return the key of stream records that can never be forwarded, by the name of the first of them."""
     return f"{failed_records_prefix(mapping)}unforwardable/{name}.json"
+
+
+def refused_changes_prefix(mapping: str) -> str:
+    """Return the prefix of single changes that a mapping refused."""
+    return f"{failed_records_prefix(mapping)}refused/"
+
+
+def refused_change(mapping: str, refused_id: str) -> str:
+    """Return the key of a single change that a mapping refused."""
+    return f"{refused_changes_prefix(mapping)}{refused_id}.json"
 
 
 def _run(mapping: str, run: str) -> str:
@@ -217,6 +228,11 @@ def reprocess_plan(mapping: str, run: str) -> str:
 def remainder(mapping: str, run: str, number: int, index: int) -> str:
     """Return the key of the records of an object that were refused again, before they take its place."""
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/remainder-{number:06}-{index:03}.json"
+
+
+def refused_remainder(mapping: str, run: str, number: int, index: int) -> str:
+    """Return the key of the single changes of an object's packs that were refused, before each has its own place."""
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/refused-{number:06}-{index:03}.json"
 
 
 def parked_remainder(mapping: str, run: str, number: int, index: int) -> str:

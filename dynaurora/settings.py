@@ -62,6 +62,9 @@ class ForwardChangesSettings(Settings):
 class TransformChangesSettings(Settings):
     """Settings of transform_changes."""
 
+    landing_bucket: str
+    """The bucket of the registry, and of what is refused."""
+
 
 @dataclass(frozen=True)
 class DatabaseSettings(Settings):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import ClientError
 
 from dynaurora.aws import sdk
-from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError
+from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ class ObjectStore(Protocol):
         ...
 
     def create(self, bucket: str, key: str, body: bytes) -> bool:
-        """Put an object where there is none; return False where there is one."""
+        """Put an object where there is none; return False where there is one. Raises ThrottledError."""
         ...
 
     def copy(self, bucket: str, source: str, target: str) -> None:
@@ -170,12 +170,18 @@ class S3Objects:
                 yield Listed(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
 
     def create(self, bucket: str, key: str, body: bytes) -> bool:
-        """Put an object where there is none; return False where there is one, or another is being put."""
+        """Put an object where there is none; return False where there is one.
+
+        Raises ThrottledError where another is being put, which may fail (Amazon S3 User Guide, "Conditional writes").
+        """
         try:
             with naming(bucket, key):
                 sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}:
+            code = error.response["Error"]["Code"]
+            if code == "ConditionalRequestConflict":
+                raise ThrottledError(f"s3://{bucket}/{key}: another is being put there.") from error
+            if code == "PreconditionFailed":
                 return False
             raise
         return True

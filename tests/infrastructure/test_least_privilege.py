@@ -192,6 +192,10 @@ KEYS = [
     keys.report(MAPPING, "r"),
     keys.oversize_record(MAPPING, "1"),
     keys.unforwardable_records(MAPPING, "1"),
+    keys.refused_change(MAPPING, "1"),
+    keys.refused_remainder(MAPPING, "r", 1, 1),
+    keys.mapping_document(MAPPING, "d"),
+    keys.mapping_pointer(MAPPING),
     keys.notice(MAPPING, "c", 1),
     f"{keys.processed_prefix(MAPPING)}x",
     f"{keys.unforwarded_prefix()}x",
@@ -232,9 +236,9 @@ def test_every_template_with_roles_is_looked_at() -> None:
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        ("transform_changes", set()),
+        ("transform_changes", {"s3:GetObject", "s3:PutObject"}),
         ("describe_runs", {"secretsmanager:GetSecretValue"}),
-        ("forward_changes", {"firehose:PutRecordBatch", "s3:PutObject"}),
+        ("forward_changes", {"firehose:PutRecordBatch", "s3:GetObject", "s3:PutObject"}),
         ("settle_failures", {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"}),
     ],
 )

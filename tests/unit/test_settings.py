@@ -112,7 +112,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
 @pytest.mark.parametrize(
     ("cls", "variables"),
     [
-        (TransformChangesSettings, ["MAPPING"]),
+        (TransformChangesSettings, ["MAPPING", "LANDING_BUCKET"]),
         (ForwardChangesSettings, ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"]),
         (ImportBatchSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),

@@ -201,3 +201,19 @@ def test_a_version_that_stays_is_told(s3):
     s3.add_response("delete_objects", refused, {"Bucket": "b", "Delete": erased})
     with pytest.raises(AccessDeniedError, match="s3://b/k stays: AccessDenied"):
         S3Objects().erase("b", "k")
+
+
+@pytest.mark.parametrize(("code", "status"), [("PreconditionFailed", 412), (None, 200)], ids=["taken", "free"])
+def test_an_object_is_created_where_there_is_none(s3, code, status):
+    expected = {**PLACE, "Body": b"a", "IfNoneMatch": "*"}
+    if code:
+        s3.add_client_error("put_object", code, http_status_code=status, expected_params=expected)
+    else:
+        s3.add_response("put_object", {"ETag": '"e1"'}, expected)
+    assert S3Objects().create(PLACE["Bucket"], PLACE["Key"], b"a") is (code is None)
+
+
+def test_an_object_that_another_is_creating_is_tried_again_later(s3):
+    s3.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    with pytest.raises(ThrottledError, match="another is being put there"):
+        S3Objects().create(PLACE["Bucket"], PLACE["Key"], b"a")
