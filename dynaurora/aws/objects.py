@@ -6,6 +6,7 @@ import io
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
@@ -60,6 +61,10 @@ class ObjectStore(Protocol):
 
     def write(self, bucket: str, key: str, body: bytes) -> str:
         """Put an object and return its ETag."""
+        ...
+
+    def write_tagged(self, bucket: str, key: str, body: bytes, tags: dict[str, str]) -> str:
+        """Put an object with these tags, at once, and return its ETag."""
         ...
 
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
@@ -143,6 +148,12 @@ class S3Objects:
         """Put an object and return its ETag."""
         with naming(bucket, key):
             answer = sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        return str(answer["ETag"]).strip('"')
+
+    def write_tagged(self, bucket: str, key: str, body: bytes, tags: dict[str, str]) -> str:
+        """Put an object with these tags, at once, and return its ETag."""
+        with naming(bucket, key):
+            answer = sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Tagging=urlencode(tags))
         return str(answer["ETag"]).strip('"')
 
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:

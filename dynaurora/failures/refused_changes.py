@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.dynamodb.attributes import respell_numbers
-from dynaurora.failures.failed_records import encode_failed_record
+from dynaurora.failures.failed_records import decode_failed_record, encode_failed_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.aws.objects import Listed, ObjectStore
     from dynaurora.dynamodb.changes import Change
     from dynaurora.failures.failed_records import FailedRecord
 
@@ -41,6 +41,16 @@ class RefusedChange:
     id: str
     record: FailedRecord
     """Its data is the one change, as `encode_change` wrote it."""
+
+    def encode(self) -> bytes:
+        """Return it as a line of those that are to be kept once their batch is imported, its newline included."""
+        return self.id.encode() + b" " + encode_failed_record(self.record)
+
+    @classmethod
+    def decode(cls, line: bytes) -> RefusedChange:
+        """Return the refused change that `encode` wrote."""
+        identity, _, envelope = line.partition(b" ")
+        return cls(identity.decode(), decode_failed_record(envelope))
 
 
 def refused_id(target: str, change: Change | None, data: bytes) -> str:
@@ -65,3 +75,21 @@ def keep_refused(store: ObjectStore, bucket: str, mapping: str, refused: Collect
 
     with ThreadPoolExecutor(min(MAX_WRITERS, len(refused))) as writers:
         return sum(writers.map(keep, refused))
+
+
+def is_refused_change(mapping: str, key: str) -> bool:
+    """Tell whether a key is that of a single refused change."""
+    return key.startswith(keys.refused_changes_prefix(mapping))
+
+
+def is_settled(mapping: str, listed: Listed) -> bool:
+    """Tell whether an object is what a settled change leaves behind."""
+    return listed.size == 0 and is_refused_change(mapping, listed.key)
+
+
+def remove_failed(store: ObjectStore, bucket: str, mapping: str, key: str) -> None:
+    """Remove a failed object that is settled; a single refused change leaves an empty one, which expires."""
+    if is_refused_change(mapping, key):
+        store.write_tagged(bucket, key, b"", REFUSED_SETTLED)
+    else:
+        store.delete(bucket, key)

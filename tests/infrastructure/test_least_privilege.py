@@ -239,7 +239,10 @@ def test_every_template_with_roles_is_looked_at() -> None:
         ("transform_changes", {"s3:GetObject", "s3:PutObject"}),
         ("describe_runs", {"secretsmanager:GetSecretValue"}),
         ("forward_changes", {"firehose:PutRecordBatch", "s3:GetObject", "s3:PutObject"}),
-        ("settle_failures", {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"}),
+        (
+            "settle_failures",
+            {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+        ),
     ],
 )
 def test_calls_are_found_through_methods_protocols_and_modules(function: str, expected: set[str]) -> None:

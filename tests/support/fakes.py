@@ -40,6 +40,11 @@ class InMemoryObjects:
         self.tags.pop((bucket, key), None)
         return etag_of(body)
 
+    def write_tagged(self, bucket: str, key: str, body: bytes, tags: dict[str, str]) -> str:
+        etag = self.write(bucket, key, body)
+        self.tags[bucket, key] = tags
+        return etag
+
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
         self.read(bucket, key)
         self.tags[bucket, key] = tags

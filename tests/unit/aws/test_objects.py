@@ -217,3 +217,9 @@ def test_an_object_that_another_is_creating_is_tried_again_later(s3):
     s3.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
     with pytest.raises(ThrottledError, match="another is being put there"):
         S3Objects().create(PLACE["Bucket"], PLACE["Key"], b"a")
+
+
+def test_an_object_is_put_and_tagged_at_once(s3):
+    tagged = {**PLACE, "Body": b"", "Tagging": "dynaurora=settled+%26+done"}
+    s3.add_response("put_object", {"ETag": '"e0"'}, tagged)
+    assert S3Objects().write_tagged(PLACE["Bucket"], PLACE["Key"], b"", {"dynaurora": "settled & done"}) == "e0"

@@ -28,6 +28,7 @@ from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
 from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import logger
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from tests.support.export_factory import BUCKET, Export
@@ -44,6 +45,7 @@ from tests.support.factories import (
 from tests.support.failure_factories import BAD, CONVERSION, FIREHOSE_KEY, GOOD, failed_lines, failed_record
 from tests.support.fakes import InMemoryExecutions, InMemoryObjects
 from tests.support.functions import ENVIRONMENT, Context, check_ids, metrics_of
+from tests.support.registries import make_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
@@ -486,7 +488,8 @@ def test_failures_are_listed_converted_and_settled(function):
     assert function.counted() == {"FailuresListed": [1.0]}
     (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
 
-    converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry})
+    mappers = RowMappers(make_registry())
+    converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry}, mappers=mappers)
     batch = Batch.from_event(converted)
     assert (batch.run, batch.source, batch.rows, batch.rejected.keys()) == (
         REPROCESS,
