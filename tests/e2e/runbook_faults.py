@@ -81,13 +81,17 @@ class Site:
     # What is kept, and said
 
     def list_kept(self, *prefixes: str) -> list[str]:
-        """Return the objects under prefixes of the landing bucket; by default those of everything that failed."""
+        """Return the objects under prefixes of the landing bucket; by default those of everything that failed.
+
+        Empty ones are what settled changes leave behind.
+        """
         pages = self.aws.api.s3.get_paginator("list_objects_v2")
         return [
             entry["Key"]
             for prefix in prefixes or (keys.FAILED_RECORDS, keys.FAILED_BATCHES, keys.UNFORWARDED, keys.PARKED)
             for page in pages.paginate(Bucket=self.aws.deployment.bucket, Prefix=f"{prefix}/")
             for entry in page.get("Contents", [])
+            if entry["Size"]
         ]
 
     def wait_for_message(self, text: str) -> None:

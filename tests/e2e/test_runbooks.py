@@ -163,4 +163,4 @@ def test_a_backfill(reader: Reader, site: Site) -> None:
         site.leave_a_row_without_an_item()
         assert "1 row in 1 batch" in walk.through("Remove rows whose items are gone")
     site.wait_until_equal(1)
-    assert all("backfill/run=" in key or "processing-failed" in key for key in site.list_kept()), "of /pricing, all"
+    assert all("backfill/run=" in key or "refused/" in key for key in site.list_kept()), "of /pricing, all"
