@@ -13,11 +13,13 @@ from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from infra.build_package import Target, build_package
 from local.deployment import ARTIFACTS_BUCKET
 from tests.drills.drill import Drill
+from tests.drills.test_deaths import prepare_target
 from tests.integration.backfill.deployed import MAPPING, Document, make_run_id
 
 FILE = f"dynaurora/tables/{MAPPING}.json"
 MOST_HITS = 4
-MAPPING_FUNCTIONS = ("TransformChangesFunctionName", "ConvertFailuresFunctionName", "ConvertExportFunctionName")
+MAPPING_FUNCTIONS = ("ForwardChanges", "TransformChanges", "ConvertFailures", "ConvertExport", "ImportBatch")
+"""They look for the current mapping once a minute, and when they start."""
 
 
 def test_a_mapping_is_deployed_with_a_bug_then_fixed_and_what_it_did_is_mended(drill: Drill) -> None:
@@ -85,8 +87,11 @@ def change_mapping(package: bytes, change: Callable[[Document], None]) -> bytes:
 
 
 def deploy_package(drill: Drill, package: bytes) -> None:
-    """Update the code of the functions that map."""
+    """Update the code of what activates mappings, and start those that work by them anew."""
     code: dict[str, Any] = {"S3Bucket": ARTIFACTS_BUCKET, "S3Key": "drills/functions.zip"}
     drill.deployed.client("s3").put_object(Bucket=code["S3Bucket"], Key=code["S3Key"], Body=package)
-    for output in MAPPING_FUNCTIONS:
-        drill.deployed.client("lambda").update_function_code(FunctionName=drill.deployed.outputs[output], **code)
+    for function in ("PrepareTarget", *MAPPING_FUNCTIONS):
+        name = drill.deployed.outputs[f"{function}FunctionName"]
+        drill.deployed.client("lambda").update_function_code(FunctionName=name, **code)
+        if function == "PrepareTarget":
+            prepare_target(drill, drill.name, f"answers/{drill.name}.json")
