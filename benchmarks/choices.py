@@ -53,9 +53,9 @@ def number_rows(mapping: Mapping, collation: str) -> str:
         return CREATE(mapping, collation)
 
 
-def merge_unsorted(mapping: Mapping) -> str:
+def merge_unsorted(*staged: Any) -> str:
     """Return the merge without its order."""
-    return re.sub(r" ORDER BY [^\n]*", "", MERGE(mapping))
+    return re.sub(r" ORDER BY [^\n]*", "", MERGE(*staged))
 
 
 CREATE, MERGE = sql.create_staged, sql.merge_staged

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
-from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
+from dynaurora.aurora.generations import activate
+from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
 from dynaurora.aurora.sql import quote
 from dynaurora.aws import sdk
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
 from dynaurora.dynamodb.versions import make_version
+from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.rows import Row
@@ -65,11 +67,12 @@ class Database:
 
     def empty(self) -> None:
         """Make the mapping's tables anew, without a row."""
-        tables = (self.mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE)
+        tables = (self.mapping.replica, IMPORTS, RUNS, GENERATIONS, MIGRATIONS_TABLE)
         names = ", ".join(f"{quote(self.mapping.database)}.{quote(table)}" for table in tables)
         with connect(self.endpoint, self.administrator) as aurora:
             aurora.execute(f"DROP TABLE IF EXISTS {names}")
             prepare_target(aurora, self.mapping)
+            activate(aurora, self.mapping)
 
     def redo_bytes(self) -> int:
         """Return how much InnoDB has ever written to its redo log."""
@@ -88,7 +91,8 @@ class Database:
     def import_batch(self, batch: Batch) -> ImportResult:
         """Import a batch as the function does: over a connection of its own."""
         with self.connect() as aurora:
-            return import_batch(batch, self.mapping, aurora, S3Objects(), BUCKET)
+            store = S3Objects()
+            return import_batch(batch, self.mapping, aurora, store, BUCKET, RefusedRows(store, BUCKET, "benchmark"))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import cpu_seconds, interleave, median_ratio
 from dynaurora.aurora.sql import STAGED, load_staged, quote
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.import_batch import write_manifest
+from dynaurora.batches.loading import write_manifest
 from dynaurora.errors import DeadlockError
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from local.aurora.engine import DatabaseServerError
@@ -163,8 +163,9 @@ def guarded_insert(mapping: Mapping) -> str:
 def load_bare(database: Database, batch: Batch) -> None:
     """Load a batch's object into a table, unguarded."""
     statement = load_staged(database.mapping).replace(" REPLACE ", " ").replace(quote(STAGED), quote(BARE))
+    uri = write_manifest(batch.mapping, batch.id, batch.objects, S3Objects(), BUCKET)
     with database.connect() as aurora, aurora.transaction():
-        aurora.execute(statement, (write_manifest(batch, S3Objects(), BUCKET),))
+        aurora.execute(statement, (uri,))
 
 
 def count_deadlocks(database: Database, rows: int, rounds: int) -> int:

@@ -36,6 +36,7 @@
     │   ├── ReconciliationError
     │   ├── RotationError
     │   ├── RowCountError
+    │   ├── RowsRefusedError
     │   ├── RunConflictError
     │   ├── ServerSettingsError
     │   ├── StagingError
@@ -261,6 +262,15 @@ class RowCountError(TerminalError):
     """A load gave another number of rows than the batch was written with."""
 
     remedy = "Nothing of it was applied. The object is incomplete: write the batch again and import it."
+
+
+class RowsRefusedError(TerminalError):
+    """Aurora refuses more rows of a batch than are set aside one by one: its mapping does not fit its table."""
+
+    remedy = (
+        "Nothing of it was applied. Compare the mapping with the table, `dynaurora mapping check FILE`, or take away"
+        " the constraint or trigger that refuses them, then import the batch again."
+    )
 
 
 class RunConflictError(TerminalError):

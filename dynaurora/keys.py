@@ -3,11 +3,13 @@
     processed/mapping=<m>/                          streamed CSV batches, by Firehose
     transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
                                                     those too large for it, and below unforwardable/, those that
-                                                    are none or cannot be sent, by forward_changes
+                                                    are none or cannot be sent, by forward_changes; below rows/, rows
+                                                    that Aurora refuses, by import_batch
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
     reports/run=<m>-<run>/                          what a backfill did
-    batches/mapping=<m>/                            load manifests, by import_batch, and check_target's
+    batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; and lines of
+                                                    objects of several kinds, one kind apart from the other
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
     notices/mapping=<m>/                            of what people were told, and when
@@ -108,6 +110,16 @@ def _run(mapping: str, run: str) -> str:
 def manifest(mapping: str, batch_id: str) -> str:
     """Return the key of the load manifest of a batch."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
+
+
+def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:
+    """Return the key of the lines of one kind of a batch's object that has lines of several."""
+    return f"{BATCHES}/mapping={mapping}/{batch_id}-{number:03}-{kind}.csv"
+
+
+def refused_rows(mapping: str, ledger_id: str) -> str:
+    """Return the key of the rows of a part of a batch that Aurora refuses."""
+    return f"{failed_records_prefix(mapping)}rows/{ledger_id}.json"
 
 
 def probe(mapping: str) -> str:

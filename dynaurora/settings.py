@@ -210,6 +210,8 @@ class ConvertFailuresSettings(Settings):
     """How often a record is mapped again before it is parked."""
     ttl_deletes: Literal["replicate", "ignore"]
     """What becomes of deletes by Time to Live, as forward_changes has it."""
+    source_table: str
+    """The name of the replicated table, which rows that Aurora refused are read from again."""
 
 
 @dataclass(frozen=True)

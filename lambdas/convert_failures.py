@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.items import TableItems
 from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.list_failures import FailedObject
 from dynaurora.mappings.mapping import load_mapping
@@ -37,6 +38,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         max_attempts=settings.max_attempts,
         ignore_expiries=settings.ttl_deletes == "ignore",
         function_arn=context.invoked_function_arn,
+        items=TableItems(settings.source_table),
     )
     remade = remaker.remake(entry["number"], [FailedObject(**item) for item in entry["objects"]])
     rejected = sum(remade.batch["rejected"].values())

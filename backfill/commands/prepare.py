@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dynaurora.aurora import migrations, sql
+from dynaurora.aurora import migrations, raw_rows, sql
 from dynaurora.aurora.connection import Endpoint, connect
 from dynaurora.aurora.secrets import read_credentials
 from dynaurora.aurora.staging import Staging, make_tables, read_staging, record_staging
@@ -74,6 +74,8 @@ def prepare(
                 for slot in range(1, (staging_tables or 0) + 1):
                     table = sql.name_staged(wanted, slot)
                     click.echo(f"{sql.drop_table(wanted, table)};\n{sql.create_permanent(wanted, table, collation)};")
+                    raw = raw_rows.name_raw(wanted, slot)
+                    click.echo(f"{sql.drop_table(wanted, raw)};\n{raw_rows.create_raw(wanted, raw)};")
                 return
             applied = migrations.prepare_target(aurora, wanted)
             if staging_tables is not None:

@@ -131,6 +131,12 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
     PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }
 """S3's error codes and words, as Aurora repeats them; sorted in this order."""
+ROW_ERRORS = frozenset(
+    {1048, 1118, 1216, 1264, 1265, 1292, 1366, 1406, 1411, 1416, 1452, 1526, 1644, 1690, 1713, 1748}
+) | {3140, 3141, 3149, 3150, 3151, 3156, 3819, 4025}
+"""What a server says of one row, as it is, and not of the table or the statement: a value that its column does not
+take, a row too large for a page (1118) or for the undo log (1713), one that a CHECK (3819, 4025), a foreign key
+(1216, 1452), a partition (1526, 1748) or a trigger's SIGNAL (1644) refuses."""
 DUPLICATE_KEY = 1062
 COUNTED = re.compile(rb": (\d+)")
 """A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
@@ -285,6 +291,13 @@ def is_of_s3(error: DynauroraError) -> bool:
     """Tell whether an error of a load came from S3, or the way there, and not from the database."""
     cause = error.__cause__
     return isinstance(cause, pymysql.MySQLError) and _number_and_message(cause)[0] in S3_ERRORS
+
+
+def find_row_error(error: BaseException) -> int | None:
+    """Return the number of what a server says of a row of a statement; None where it says it of something else."""
+    cause = error.__cause__
+    number = _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
+    return number if number in ROW_ERRORS else None
 
 
 _regions_of = cache(find_regions)

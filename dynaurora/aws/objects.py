@@ -58,6 +58,10 @@ class ObjectStore(Protocol):
         """Return an object's bytes as a stream, for what may be large. Raises ObjectMissingError."""
         ...
 
+    def fetch(self, bucket: str, key: str) -> tuple[str, BinaryIO]:
+        """Return an object's ETag and, as a stream, the bytes that it names. Raises ObjectMissingError."""
+        ...
+
     def write(self, bucket: str, key: str, body: bytes) -> str:
         """Put an object and return its ETag."""
         ...
@@ -135,9 +139,13 @@ class S3Objects:
 
     def open(self, bucket: str, key: str) -> BinaryIO:
         """Return an object's bytes as a stream, for what may be large. Raises ObjectMissingError."""
+        return self.fetch(bucket, key)[1]
+
+    def fetch(self, bucket: str, key: str) -> tuple[str, BinaryIO]:
+        """Return an object's ETag and, as a stream, the bytes that it names. Raises ObjectMissingError."""
         with naming(bucket, key):
-            body = sdk.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
-        return io.BufferedReader(S3Stream(body, bucket, key), READ_BYTES)
+            answer = sdk.client("s3").get_object(Bucket=bucket, Key=key)
+        return answer["ETag"].strip('"'), io.BufferedReader(S3Stream(answer["Body"], bucket, key), READ_BYTES)
 
     def write(self, bucket: str, key: str, body: bytes) -> str:
         """Put an object and return its ETag."""

@@ -143,7 +143,8 @@ class Converter:
                     rejects.complete()
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected)
+        digest = self.mapper.mapping.digest
+        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest)
 
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
         place = f"s3://{self.export_bucket}/{file.key}"

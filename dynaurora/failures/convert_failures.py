@@ -18,13 +18,16 @@ from dynaurora.aws.objects import aborting, is_there
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.errors import RejectedChange
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, read_change, read_records
+from dynaurora.failures.refused_rows import TOO_OFTEN, RefusedRowReader, decode_refused_row
 from dynaurora.mappings.reasons import count_apart, name_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dynaurora.aws.objects import ObjectStore, Upload
+    from dynaurora.dynamodb.changes import Change
     from dynaurora.failures.list_failures import FailedObject
+    from dynaurora.failures.refused_rows import ItemReader
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.rows import Row
 
@@ -56,6 +59,8 @@ class Counts:
     parked: int = 0
     ignored: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    failures: int = 0
+    """How often those rows that Aurora refused were refused, at most."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Remaker:
     max_attempts: int
     ignore_expiries: bool
     function_arn: str
+    items: ItemReader | None = None
+    """What reads items again whose rows Aurora refused."""
 
     def remake(self, number: int, sources: Iterable[FailedObject]) -> Remade:
         """Write the rows of the records that the mapping takes now, and aside what it still refuses.
@@ -89,7 +96,10 @@ class Remaker:
                 settlements.append(self._remake_object(number, index, source, csv, counts))
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
-        batch = Batch(name, "reprocess", self.run, counts.rows, (item,), count_apart(counts.reasons))
+        digest = self.mapper.mapping.digest
+        batch = Batch(
+            name, "reprocess", self.run, counts.rows, (item,), count_apart(counts.reasons), digest, counts.failures
+        )
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
 
     def _digest(self, sources: Iterable[FailedObject]) -> str:
@@ -110,7 +120,7 @@ class Remaker:
             remainder = stack.enter_context(aborting(self.store.upload(self.bucket, remainder_key)))
             parked = stack.enter_context(aborting(self.store.upload(self.bucket, parked_key)))
             for records in batched(read_records(self.store, self.bucket, source.key), RECORDS_TOGETHER):
-                for refused in self._remake_records(records, csv, counts):
+                for refused in self._remake_records(records, csv, counts, is_parked=is_parked):
                     is_given_up = refused.failures >= self.max_attempts and not is_parked
                     counts.parked += is_given_up
                     (parked if is_given_up else remainder).write(encode_failed_record(refused))
@@ -125,13 +135,23 @@ class Remaker:
                     upload.complete()
         return settlement
 
-    def _remake_records(self, records: list[FailedRecord], csv: Upload, counts: Counts) -> list[FailedRecord]:
+    def _remake_records(
+        self, records: list[FailedRecord], csv: Upload, counts: Counts, *, is_parked: bool
+    ) -> list[FailedRecord]:
         """Write the rows of records; return those that are refused, as they are to be kept."""
         refused: list[FailedRecord] = []
+        reader = RefusedRowReader(self.mapper.mapping, self.items)
 
         def map_plainly(index: int) -> Row | None:
             try:
-                change = read_change(records[index].data, ignore_expiries=self.ignore_expiries)
+                refused_row = decode_refused_row(records[index].data)
+                if refused_row:
+                    if records[index].failures >= self.max_attempts and not is_parked:
+                        raise RejectedChange(TOO_OFTEN)
+                    change: Change | None = reader.read_change(refused_row)
+                    counts.failures = max(counts.failures, records[index].failures)
+                else:
+                    change = read_change(records[index].data, ignore_expiries=self.ignore_expiries)
                 if change is not None:
                     return self.mapper.row(change)
                 counts.ignored += 1

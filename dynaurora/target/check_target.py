@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dynaurora.aurora import sql
+from dynaurora.aurora import raw_rows, sql
 from dynaurora.aurora.migrations import check_replica, find_pending_migrations
 from dynaurora.aurora.staging import Staging, read_staging
 from dynaurora.errors import (
@@ -240,7 +240,8 @@ def try_loading(aurora: Aurora, target: Target) -> str:
     aurora.activate_load_role()
     if staging.tables:
         for slot in range(1, staging.tables + 1):
-            aurora.query(sql.select_row_count(mapping, sql.name_staged(mapping, slot)))
+            for table in (sql.name_staged(mapping, slot), raw_rows.name_raw(mapping, slot)):
+                aurora.query(sql.select_row_count(mapping, table))
         load_into_permanent(aurora, mapping, uri)
     else:
         load_into_temporary(aurora, mapping, uri)

@@ -106,6 +106,8 @@ def implied_actions(function: Resource) -> set[str]:
         actions |= {"kms:Decrypt"}  # of a secret that has a key of its own
     if "secretsmanager:PutSecretValue" in called:
         actions |= {"kms:GenerateDataKey"}
+    if "dynamodb:GetItem" in called:
+        actions |= {"kms:Decrypt"}  # of a table that has a key of its own
     if "s3:GetObject" in called:
         actions |= {"s3:ListBucket"}  # without it S3 says of an object that is missing that it is forbidden
     if reads_a_stream(function):

@@ -35,6 +35,10 @@ class InMemoryObjects:
     def open(self, bucket: str, key: str) -> BytesIO:
         return BytesIO(self.read(bucket, key))
 
+    def fetch(self, bucket: str, key: str) -> tuple[str, BytesIO]:
+        body = self.read(bucket, key)
+        return etag_of(body), BytesIO(body)
+
     def write(self, bucket: str, key: str, body: bytes) -> str:
         self.objects[bucket, key] = body
         self.tags.pop((bucket, key), None)

@@ -92,7 +92,11 @@ def test_settings_of_reprocesses_are_read_from_the_environment(environment):
     environment(**ENVIRONMENT)
     assert ListFailuresSettings.from_environment() == ListFailuresSettings("web_analytics", "landing", "web_analytics")
     assert ConvertFailuresSettings.from_environment() == ConvertFailuresSettings(
-        mapping="web_analytics", landing_bucket="landing", max_attempts=5, ttl_deletes="ignore"
+        mapping="web_analytics",
+        landing_bucket="landing",
+        max_attempts=5,
+        ttl_deletes="ignore",
+        source_table="web_analytics",
     )
     assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
         mapping="web_analytics", landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
@@ -129,7 +133,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
             ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
         ),
         (ListFailuresSettings, ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"]),
-        (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"]),
+        (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"]),
         (SettleFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (DescribeRunsSettings, DATABASE),

@@ -189,12 +189,12 @@ def round_trip(
     mapper = RowMapper(target.mapping)
     changes = [Change(version, 0, {"id": text(key)}, make_item(kinds, key, row)) for key, row in rows.items()]
     batch = target.write([mapper.row(change) for change in changes], len(rows))
-    result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket)
+    result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused)
     assert result.rows_changed == len(rows)
     with aurora.transaction():
         found = aurora.query("SELECT r.* FROM Demo.RoundTrip__replica r WHERE _version = %s", (version,))
-    assert {key: values for _, _, key, *values in found}.keys() == rows.keys()
-    for _, _, key, *values in found:
+    assert {key: values for _, _, _, key, *values in found}.keys() == rows.keys()
+    for _, _, _, key, *values in found:
         for kind, expected, value in zip(kinds, rows[key], values, strict=True):
             if kind.sql == "JSON":
                 assert (value and json.loads(value, parse_float=Decimal)) == expected

@@ -41,7 +41,7 @@ def cut(target: Target, batch: Batch, death: Death) -> bool:
     """Import a batch and die; tell whether the import was cut, and not at its end already."""
     with target.connect() as aurora, dying(aurora, death):
         try:
-            import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, slots=1)
+            import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused, slots=1)
         except ConnectionLostError:
             return True
         return not aurora._connection.open  # what is after the commit is no error of the import
@@ -69,7 +69,9 @@ def import_until_done(target: Target, batch: Batch) -> Any:
     for _ in range(200):
         try:
             with target.connect() as aurora:
-                return import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, slots=1)
+                return import_batch(
+                    batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused, slots=1
+                )
         except RetryableError:
             time.sleep(0.02)
     raise AssertionError("the batch was not imported")
@@ -120,7 +122,13 @@ class Importer:
             try:
                 with self.target.connect() as aurora, self.pause.of(aurora) if self.pause else no_pause():
                     found = import_batch(
-                        self.batch, self.target.mapping, aurora, S3Objects(), self.target.bucket, slots=self.slots
+                        self.batch,
+                        self.target.mapping,
+                        aurora,
+                        S3Objects(),
+                        self.target.bucket,
+                        self.target.keep_refused,
+                        slots=self.slots,
                     )
                     self.statuses.append(found.status)
                     return

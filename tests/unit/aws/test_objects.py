@@ -103,8 +103,9 @@ def body_of(data, said=None):
 
 
 def test_an_object_is_read_as_it_comes(s3):
-    s3.add_response("get_object", {"Body": body_of(b"abcdef")}, PLACE)
-    stream = S3Objects().open(**place_of())
+    s3.add_response("get_object", {"Body": body_of(b"abcdef"), "ETag": '"e1"'}, PLACE)
+    etag, stream = S3Objects().fetch(**place_of())
+    assert etag == "e1"
     assert (stream.read(2), stream.read(3), stream.read(), stream.read()) == (b"ab", b"cde", b"f", b"")
 
 
@@ -113,7 +114,7 @@ def place_of():
 
 
 def test_a_download_that_breaks_off_is_retried_by_name(s3):
-    s3.add_response("get_object", {"Body": body_of(b"abc", said=10)}, PLACE)
+    s3.add_response("get_object", {"Body": body_of(b"abc", said=10), "ETag": '"e1"'}, PLACE)
     stream = S3Objects().open(**place_of())
     with pytest.raises(ThrottledError, match=r"s3://landing/batch\.csv"):
         stream.read()

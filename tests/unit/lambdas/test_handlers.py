@@ -24,6 +24,8 @@ from dynaurora.errors import (
     MalformedBatchError,
     UnknownMappingError,
 )
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
 from dynaurora.observability import logger
 from dynaurora.target.check_target import CONNECTION, NO, SECRET, YES, Finding
 from tests.events import load_event
@@ -47,7 +49,7 @@ FUNCTIONS = {
     "plan_sweep": [*DATABASE, "LANDING_BUCKET"],
     "report_run": ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
     "list_failures": ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"],
-    "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"],
+    "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"],
     "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
     "measure_health": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET", "IMPORT_BATCH_ARN"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],
@@ -75,7 +77,7 @@ def test_a_function_without_its_environment_names_every_variable(load, name, var
     assert caught.value.problem == "; ".join(f"{variable} is not set" for variable in variables) + "."
 
 
-@pytest.mark.parametrize("name", ["transform_changes", "import_batch"])
+@pytest.mark.parametrize("name", ["transform_changes"])
 def test_a_function_of_an_unknown_mapping_does_not_start(load, name):
     with pytest.raises(UnknownMappingError):
         load(name, MAPPING="nothing")
@@ -285,6 +287,10 @@ class Importer:
         self.oldest_second = None
         self.source = "stream"
         self.of_run = None
+        mapping = load_mapping("web_analytics")
+        publish_document(self.store, "dynaurora-landing", mapping)
+        point_at(self.store, "dynaurora-landing", mapping.name, Pointer(mapping.digest, 1))
+        monkeypatch.setattr(function, "registry", Registry(self.store, "dynaurora-landing", mapping.name))
         monkeypatch.setattr(function, "S3Objects", lambda: self.store)
         monkeypatch.setattr(function, "connect_loader", lambda *_, **__: nullcontext())
         monkeypatch.setattr(function, "import_batch", self.answer)
