@@ -137,6 +137,7 @@ ROW_ERRORS = frozenset(
 """What a server says of one row, as it is, and not of the table or the statement: a value that its column does not
 take, a row too large for a page (1118) or for the undo log (1713), one that a CHECK (3819, 4025), a foreign key
 (1216, 1452), a partition (1526, 1748) or a trigger's SIGNAL (1644) refuses."""
+COLUMN_ERRORS = frozenset({1054, 1136})
 DUPLICATE_KEY = 1062
 COUNTED = re.compile(rb": (\d+)")
 """A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
@@ -295,9 +296,18 @@ def is_of_s3(error: DynauroraError) -> bool:
 
 def find_row_error(error: BaseException) -> int | None:
     """Return the number of what a server says of a row of a statement; None where it says it of something else."""
-    cause = error.__cause__
-    number = _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
+    number = _find_number(error)
     return number if number in ROW_ERRORS else None
+
+
+def is_of_columns(error: BaseException) -> bool:
+    """Tell whether a table has other columns than a statement names."""
+    return _find_number(error) in COLUMN_ERRORS
+
+
+def _find_number(error: BaseException) -> int | None:
+    cause = error.__cause__
+    return _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
 
 
 _regions_of = cache(find_regions)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora import sql
-from dynaurora.aurora.connection import find_row_error
+from dynaurora.aurora.connection import find_row_error, is_of_columns
 from dynaurora.aurora.staging import claim_slot
 from dynaurora.batches.batch import IMPORTED
 from dynaurora.batches.isolating import Isolation
@@ -44,7 +44,6 @@ from dynaurora.errors import (
     ObjectChangedError,
     ObjectMissingError,
     RowCountError,
-    TargetMismatchError,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ class PartImport:
 
     def _stage_apart(self, table: str, error: DynauroraError) -> Staged:
         """Stage what a load has refused: for one of its rows, or because the slot's table is another mapping's."""
-        is_of_others = isinstance(error, TargetMismatchError) and table != sql.STAGED
+        is_of_others = is_of_columns(error) and table != sql.STAGED
         if find_row_error(error) is None and not is_of_others:
             raise error
         try:
