@@ -39,8 +39,6 @@ MARK_OF_REFUSED: Final = b'{"Refused": '
 """What such a record begins with, and no change does."""
 TOO_OFTEN: Final = Reason("row", "", "Aurora has refused it too often")
 """Why a refused row is not read once more."""
-CHANGED_ON_THE_WAY: Final = frozenset({"DATETIME", "TIMESTAMP", "BOOLEAN", "DOUBLE", "JSON"})
-"""Kinds of key columns whose text is not the key's."""
 
 
 class ItemReader(Protocol):
@@ -121,7 +119,7 @@ class RefusedRowReader:
     def read_change(self, row: KeptRow) -> Change:
         """Return what the item of a refused row is now, as a change.
 
-        Raises RejectedChange where the row does not tell the item's key, and what reading the table raises.
+        Raises RejectedChange where the row's key is another than the table's, and what reading the table raises.
         """
         if self.items is None:
             raise InvalidSettingsError("Nothing says how to read the source table, which a refused row needs.")
@@ -144,9 +142,6 @@ class RefusedRowReader:
 
     def _value(self, name: str, text: str, column: Column) -> str:
         """Return a key attribute's value as DynamoDB's JSON writes it."""
-        if column.type.kind in CHANGED_ON_THE_WAY:
-            message = f"its column {column.name} {column.type.kind} does not tell the key; a backfill brings the item"
-            raise RejectedChange(Reason("key", name, message))
         if not column.type.is_binary or self._types[name] == "B":
             return text
         return base64.b64decode(text).decode()
