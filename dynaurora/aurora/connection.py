@@ -233,6 +233,12 @@ class Aurora:
         self.execute(LOAD_ROLE)
 
     @property
+    def has_warned(self) -> bool:
+        """Whether the server has warned of the last statement, or noted something."""
+        connection: Any = self._connection
+        return connection._result is not None and connection._result.warning_count > 0
+
+    @property
     def server_version(self) -> str:
         """The server's own name for its version, as `8.0.mysql_aurora.3.08.0` or `10.11.6-MariaDB`."""
         return str(self._connection.get_server_info())  # type: ignore[no-untyped-call]

@@ -39,9 +39,11 @@ def name_raw_beside(table: str) -> str:
 
 
 def create_raw(mapping: Mapping, table: str = RAW) -> str:
-    """Return the statement that creates a raw table, which fits every mapping; the temporary one unless named."""
-    kind = "TEMPORARY TABLE" if table == RAW else "TABLE"
-    columns = ", ".join(f"`f{number}` LONGTEXT NULL" for number in range(RAW_COLUMNS))
+    """Return the statement that creates a raw table: the temporary one, or one that is named and fits every mapping."""
+    kind, count = "TABLE", RAW_COLUMNS
+    if table == RAW:
+        kind, count = "TEMPORARY TABLE", min(count_fields(mapping), RAW_COLUMNS)
+    columns = ", ".join(f"`f{number}` LONGTEXT NULL" for number in range(count))
     return (
         f"CREATE {kind} {_name(mapping, table)} (`_row` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, {columns})"
         " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"

@@ -142,7 +142,8 @@ class Isolation:
     def _type_rows(self, raw: str) -> Callable[[range], int]:
         def type_rows(rows: range) -> int:
             typed = self.aurora.execute(raw_rows.type_rows(self.origin.mapping, raw, rows))
-            check_warnings(self.source.ledger_id, self.aurora)
+            if self.aurora.has_warned:
+                check_warnings(self.source.ledger_id, self.aurora)
             return typed
 
         return type_rows
@@ -150,19 +151,20 @@ class Isolation:
     def _bring(
         self, numbers: range, work: Callable[[range], int], describe: Callable[[int, Column | None], str]
     ) -> int:
-        """Do the work for ranges of rows, halving those that are refused; return what the others came to."""
+        """Do the work for ranges of rows, halving those that are refused; return what the others came to.
+
+        What is refused leaves nothing behind: it is one statement, or undone to a savepoint.
+        """
         done = 0
         pending = [numbers[start : start + RANGE_ROWS] for start in range(0, len(numbers), RANGE_ROWS)][::-1]
         while pending:
             rows = pending.pop()
-            self.aurora.execute("SAVEPOINT bringing")
             try:
                 done += work(rows)
             except DynauroraError as error:
                 number = find_row_error(error)
                 if number is None:
                     raise
-                self.aurora.execute("ROLLBACK TO SAVEPOINT bringing")
                 if len(rows) > 1:
                     middle = len(rows) // 2
                     pending += [rows[middle:], rows[:middle]]

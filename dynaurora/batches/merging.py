@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora import sql
-from dynaurora.aurora.connection import DuplicateRow
+from dynaurora.aurora.connection import DuplicateRow, find_row_error
 from dynaurora.dynamodb.versions import second_of
-from dynaurora.errors import DatabaseUnavailableError, TargetMismatchError
+from dynaurora.errors import DatabaseUnavailableError, DynauroraError, TargetMismatchError
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
@@ -42,6 +42,10 @@ def merge(origin: Origin, aurora: Aurora, table: str = sql.STAGED, rows: range |
     try:
         changed = aurora.write_rows(sql.merge_staged(origin, table, rows))
         return merge_in_parts(origin, aurora, table, rows) if changed is None else changed
+    except DynauroraError as error:
+        if find_row_error(error) is not None:
+            aurora.execute("ROLLBACK TO SAVEPOINT merging")
+        raise
     except DuplicateRow as error:
         replica = f"{origin.mapping.database}.{origin.mapping.replica}"
         problem = f"{replica} does not take what mapping {origin.mapping.name} writes"
