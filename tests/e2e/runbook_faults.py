@@ -189,13 +189,14 @@ class Site:
             restart_database(self.aws.directory)
 
     @contextmanager
-    def shrunken_column(self) -> Iterator[None]:
-        """Have a column of the replica that does not hold what its mapping lets pass."""
-        self.aws.query("ALTER TABLE Demo.WebAnalytics__replica MODIFY hits SMALLINT")
+    def renamed_column(self) -> Iterator[None]:
+        """Have a column of the replica under another name than its mapping's."""
+        self.aws.query("ALTER TABLE Demo.WebAnalytics__replica RENAME COLUMN hits TO hit")
         try:
             yield
         finally:
-            self.aws.query("ALTER TABLE Demo.WebAnalytics__replica MODIFY hits INT")
+            if self.aws.query("SHOW COLUMNS FROM Demo.WebAnalytics__replica LIKE 'hit'"):
+                self.aws.query("ALTER TABLE Demo.WebAnalytics__replica RENAME COLUMN hit TO hits")
 
     @contextmanager
     def revoked_grants(self) -> Iterator[str]:
