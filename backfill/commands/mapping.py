@@ -55,6 +55,7 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
     from dynaurora.mappings.compiled.describing import describe_mapping
 
     found = load(mapping)
+    fit_page(found)
     description = describe_mapping(found)
     if as_json:
         print_json(as_document(found, description))
@@ -80,6 +81,16 @@ def load(mapping: str) -> Mapping:
         return load_mapping_file(Path(mapping))
     except UnknownMappingError as error:
         raise WrongUseError(f"{error.problem} A file is named by its path, as ./{mapping}.json.") from error
+    except InvalidMappingError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def fit_page(mapping: Mapping) -> None:
+    """Fail where the server could refuse a mapping's tables, or a row in them."""
+    from dynaurora.mappings.page_sizes import check_page
+
+    try:
+        check_page(mapping)
     except InvalidMappingError as error:
         raise click.ClickException(str(error)) from error
 
