@@ -18,6 +18,7 @@
     │   ├── BatchesFailedError
     │   ├── CertificateError
     │   ├── ChecksumMismatchError
+    │   ├── ColumnsRefusedError
     │   ├── DatabaseError
     │   ├── ExportFailedError
     │   ├── FailuresNotSettledError
@@ -153,6 +154,15 @@ class ChecksumMismatchError(TerminalError):
     """An object's MD5 is not the one that its manifest gives."""
 
     remedy = "Nothing of it was applied. Restore the object, or export the table again."
+
+
+class ColumnsRefusedError(TerminalError):
+    """A mapping asks its replica for what could lose something, or keep imports waiting: nothing was changed."""
+
+    remedy = (
+        "Nothing was changed. Let the mapping have what is there, or put the new columns into another mapping with a"
+        " table of its own, backfill it, and have people read its view: docs/runbooks/add-a-column.md."
+    )
 
 
 class DatabaseError(TerminalError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
-from dynaurora.aurora.migrations import check_replica
+from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, identify, logger, observe_mapping, observed

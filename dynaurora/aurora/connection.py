@@ -281,10 +281,15 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
         raise CertificateError(f"DATABASE_CA is not a certificate in PEM: {error}.") from error
 
 
+def find_number(error: DynauroraError) -> int | None:
+    """Return MySQL's number of an error; None of one that is not the server's."""
+    cause = error.__cause__
+    return _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
+
+
 def is_of_s3(error: DynauroraError) -> bool:
     """Tell whether an error of a load came from S3, or the way there, and not from the database."""
-    cause = error.__cause__
-    return isinstance(cause, pymysql.MySQLError) and _number_and_message(cause)[0] in S3_ERRORS
+    return find_number(error) in S3_ERRORS
 
 
 _regions_of = cache(find_regions)

@@ -72,11 +72,6 @@ def create_expected(mapping: Mapping, collation: str) -> str:
     return _create_temporary(mapping, _replica_definitions(mapping, collation))
 
 
-def add_generation_column(mapping: Mapping) -> str:
-    """Return the statement that gives a replica the column of generations, where a new one has it."""
-    return f"ALTER TABLE {_table(mapping, mapping.replica)} ADD COLUMN {GENERATION} AFTER `_version`"
-
-
 def show_columns(mapping: Mapping, table: str) -> str:
     """Return the statement that tells a table's columns in order: name, type, collation, whether it takes NULL."""
     return f"SHOW FULL COLUMNS FROM {_table(mapping, table)}"

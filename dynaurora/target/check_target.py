@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
-from dynaurora.aurora.migrations import check_replica, find_pending_migrations
+from dynaurora.aurora.migrations import find_pending_migrations
+from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.staging import Staging, read_staging
 from dynaurora.errors import (
     AccountLockedError,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.generations import activate
-from dynaurora.aurora.migrations import check_replica, prepare_target
+from dynaurora.aurora.migrations import prepare_target
+from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.users import admit_loader, set_password, unlock
 from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
