@@ -234,6 +234,11 @@ def notice(mapping: str, cause: str, interval: int) -> str:
     return f"{NOTICES}/mapping={mapping}/{cause}/{interval}.json"
 
 
+def mapping_prefix(mapping: str) -> str:
+    """Return what the keys of a mapping's registry begin with."""
+    return f"{MAPPINGS}/mapping={mapping}/"
+
+
 def mapping_document(mapping: str, digest: str) -> str:
     """Return the key of a document of a mapping in the registry."""
     return f"{MAPPINGS}/mapping={mapping}/{digest}.json"

@@ -89,6 +89,21 @@ class PrepareTargetSettings(DatabaseSettings):
 
 
 @dataclass(frozen=True)
+class ChangeMappingSettings(Settings):
+    """Settings of change_mapping."""
+
+    database_host: str
+    """The cluster's writer endpoint."""
+    database_port: int
+    database_admin_secret_arn: str
+    """The secret with a user who may create tables."""
+    database_ca: str
+    """The certificate authority of the database, PEM; empty for Amazon RDS's own."""
+    landing_bucket: str
+    """The bucket of the registry."""
+
+
+@dataclass(frozen=True)
 class RotateLoaderSecretSettings(DatabaseSettings):
     """Settings of rotate_loader_secret."""
 

@@ -176,7 +176,7 @@ def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
     assert fnmatch.fnmatchcase(key, f"{begin}*")
 
 
-def test_nothing_but_what_is_settled_and_the_probe_can_be_deleted():
+def test_nothing_but_what_is_settled_the_probe_and_an_unused_registry_can_be_deleted():
     deleting = [
         (role.id, resource)
         for role, statement in (entry.values for entry in STATEMENTS)
@@ -185,7 +185,8 @@ def test_nothing_but_what_is_settled_and_the_probe_can_be_deleted():
     ]
     deleted = {
         "SettleFailuresRole": (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED),
-        "PrepareTargetRole": (f"{keys.BATCHES}/mapping={MAPPING}/probe.",),  # a line of its own
+        # a line of its own, and the registry of a stack that never had a change
+        "PrepareTargetRole": (f"{keys.BATCHES}/mapping={MAPPING}/probe.", keys.mapping_prefix(MAPPING)),
     }
     assert {role for role, _ in deleting} == deleted.keys()
     assert all(resource.partition("}/")[2].startswith(deleted[role]) for role, resource in deleting)

@@ -4,6 +4,7 @@ import pytest
 
 from dynaurora.errors import InvalidSettingsError
 from dynaurora.settings import (
+    ChangeMappingSettings,
     CheckReadinessSettings,
     CheckTargetSettings,
     CloseRunSettings,
@@ -46,6 +47,7 @@ ENVIRONMENT = {
     "MAX_ATTEMPTS": "5",
 }
 DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
+ADMINISTRATORS = DATABASE[:3]
 
 
 @pytest.fixture
@@ -115,6 +117,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (TransformChangesSettings, ["MAPPING"]),
         (ForwardChangesSettings, ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"]),
         (ImportBatchSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
+        (ChangeMappingSettings, [*ADMINISTRATORS, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET"]),
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),

@@ -1,6 +1,7 @@
 """Examining the real target: each thing that an import needs is missed by its name, and by no other."""
 
 import dataclasses
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -118,7 +119,7 @@ def test_a_kind_of_table_that_is_not_loaded_is_named(
         pytest.param("REVOKE DELETE ON Demo.* FROM {loader}", RIGHTS, "DELETE command denied", id="delete"),
         pytest.param("DROP VIEW Demo.WebAnalytics", TABLES, "TargetMismatchError: Aurora said 1146", id="no view"),
         pytest.param(f"DROP TABLE {REPLICA}", TABLES, "TargetMismatchError", id="no replica"),
-        pytest.param(f"ALTER TABLE {REPLICA} ADD COLUMN more INT", TABLES, "It has: more int", id="another replica"),
+        pytest.param(f"ALTER TABLE {REPLICA} DROP hits", TABLES, "hits int.* is missing", id="another replica"),
         pytest.param(
             "DELETE FROM Demo._dynaurora_migrations WHERE name = '0002_runs'",
             TABLES,
@@ -136,7 +137,7 @@ def test_what_is_missing_is_named(
         aurora.execute(statement.format(loader=f"{loader.username}@'%'"))
     found = examine(target, loader)
     assert [name for name, finding in found.items() if finding.state == NO] == [check]
-    assert says in found[check].detail
+    assert re.search(says, found[check].detail)
     assert found[check].remedy
     assert loader.password not in str(found)
     if check in {TABLES, CONNECTION}:

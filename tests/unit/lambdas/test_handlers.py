@@ -52,6 +52,11 @@ FUNCTIONS = {
     "measure_health": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET", "IMPORT_BATCH_ARN"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],
     "describe_runs": DATABASE,
+    "change_mapping": [
+        *(name for name in DATABASE if name != "DATABASE_SECRET_ARN"),
+        "DATABASE_ADMIN_SECRET_ARN",
+        "LANDING_BUCKET",
+    ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "rotate_loader_secret": DATABASE,
