@@ -55,7 +55,8 @@ SUPPORTED: Final = ((3, 5), (8, 4))
 what is encrypted with a key of the account's own (Aurora User Guide, "Loading data ... from text files in an Amazon S3
 bucket"), as the landing bucket is. Version 2 has no roles."""
 
-PREPARE: Final = "deploy the stack again with DatabaseAdminSecretArn, or run `dynaurora prepare MAPPING`"
+BY_HAND: Final = "dynaurora prepare MAPPING --host HOST --secret-arn ARN --ca-file CA"
+PREPARE: Final = f"deploy the stack again with DatabaseAdminSecretArn, or run `{BY_HAND}`"
 REMEDIES: Final = {
     SECRET: "Give the stack's DatabaseSecretArn a secret with username and password, which its key lets it read.",
     CONNECTION: (
@@ -65,12 +66,12 @@ REMEDIES: Final = {
     SERVER_VERSION: "Upgrade the cluster to 3.05 or later of Aurora MySQL 3, or to 8.4: docs/deploy.md has the table.",
     TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
     SETTINGS: f"{ServerSettingsError.remedy.partition(' Then ')[0]} Sessions that begin then have it.",
-    TABLES_AND_VIEW: f"To create or complete them, {PREPARE}.",
+    TABLES_AND_VIEW: f"See what would be done by `dynaurora mapping plan MAPPING`; to have it done, {PREPARE}.",
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
     LOADING: (
         "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
         " aws_default_s3_role, and give the cluster a route to S3. Where Aurora says that it loads into no temporary"
-        " table, run `dynaurora prepare MAPPING --staging-tables 5`; the deployment of a new package finds that out."
+        f" table, run `{BY_HAND} --staging-tables 5`; the deployment of a new package finds that out."
     ),
 }
 PASSWORD: Final = "Give the user the secret's password again: deploy the stack with DatabaseAdminSecretArn."  # noqa: S105
