@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from dynaurora import keys
@@ -23,6 +24,7 @@ from tests.e2e.conftest import PROJECT, LocalAws
 from tests.reader import Reader
 
 WAIT_SECONDS = 120
+VISIT_SECONDS = 0.3
 TIME = "2026-11-24 03:07:12"
 COPIED = ("backfill", "dynaurora", "infra", "lambdas", "local", "requirements", "statemachines")
 """What a deployment is made from."""
@@ -40,6 +42,26 @@ def make_payload(hits: Any) -> dict[str, Any]:
         "device": {"make": "Acme", "platform": platform, "location": location},
         "session": session,
     }
+
+
+class Visits:
+    """Items that are written all the time, until it is stopped."""
+
+    def __init__(self, site: "Site") -> None:
+        self.site = site
+        self.count = 0
+        self.thread = Thread(target=self._write)
+        self._stopped = Event()
+
+    def _write(self) -> None:
+        while not self._stopped.wait(VISIT_SECONDS):
+            self.site.put(f"/visit/{self.count}")
+            self.count += 1
+
+    def stop(self) -> None:
+        """Return once the last one is written."""
+        self._stopped.set()
+        self.thread.join()
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,16 @@ class Site:
         """Write an item."""
         item = {"page_id": {"S": page}, "activity_dt": {"S": TIME}, "payload": {"S": json.dumps(make_payload(hits))}}
         self.aws.api.dynamodb.put_item(TableName=self.aws.deployment.table, Item=item)
+
+    @contextmanager
+    def visited(self) -> Iterator["Visits"]:
+        """Have items be written all the time, one after the other."""
+        visits = Visits(self)
+        visits.thread.start()
+        try:
+            yield visits
+        finally:
+            visits.stop()
 
     def delete(self, page: str) -> None:
         """Delete an item."""

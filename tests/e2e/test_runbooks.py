@@ -12,6 +12,7 @@ from tests.reader import Block, Reader
 MAPPING_FILE = "dynaurora/tables/web_analytics.json"
 HITS = '"Hits": {"type": "integer"'
 COUNTRY = '"from": "payload.device.location.country"'
+DEVICE_MAKE = '{"name": "device_make", "type": "VARCHAR(60)", "from": "payload.device.make"}'
 MAKE = '"from": "payload.device.make"'
 
 
@@ -138,6 +139,32 @@ def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path
         site.aws.run("up")
     site.wait_until_equal(2)
     assert site.list_kept() == []
+
+
+def test_a_column_is_added(reader: Reader, site: Site, tmp_path: Path) -> None:
+    """While items are written, from before the change until it is applied."""
+    checkout = check_out(tmp_path / "checkout")
+    equip_with_editor(reader, f'/"country_code"/s/$/,{DEVICE_MAKE}/')
+    reader.export(PYTHONPATH=str(checkout))
+    reader.go_to(checkout)
+    try:
+        site.put("/before")
+        with site.visited() as visits, reader.follow("docs/runbooks/add-a-column.md") as walk:
+            walk.through("Diagnose")
+            walk.through("Apply it")
+            visits.stop()
+            site.wait_until_equal(visits.count + 1)
+            walk.through("Deploy it")
+            site.put("/after")
+            site.wait_until(lambda: ("/after", "Acme") in site.rows("page_id", "device_make"))
+            site.pass_minutes(5)
+            walk.through("Fill the rows that are there")
+            walk.through("Let a column go")
+            walk.through("Verify")
+        assert set(site.rows("device_make")) == {("Acme",)}
+        assert site.list_kept() == []
+    finally:
+        site.aws.run("up")
 
 
 def test_a_backfill(reader: Reader, site: Site) -> None:
