@@ -81,7 +81,7 @@ def find_way(
         if deployment.change_mapping:
             return ByFunction(deployment.change_mapping)
         raise WrongUseError(
-            f"The stack {deployment.stack} has no function change-mapping, since it was deployed without"
+            f"The stack {deployment.stack} has no function change-mapping: it was deployed without"
             " DatabaseAdminSecretArn. Give --host, --secret-arn and --ca-file, where the database can be reached."
         )
     if not (secret_arn and ca_file):

@@ -83,7 +83,7 @@ def prepare(
         with connect(endpoint, read_credentials(secret_arn)) as aurora:
             if dry_run:
                 collation = sql.key_collation(aurora.server_version)
-                plan = plan_columns(aurora, wanted, migrations.read_earlier(aurora, wanted))
+                plan = plan_columns(aurora, wanted, *migrations.read_earlier(aurora, wanted))
                 plan.require_allowed()
                 click.echo("\n".join(f"{statement};" for statement in plan.statements))
                 for slot in range(1, (staging_tables or 0) + 1):

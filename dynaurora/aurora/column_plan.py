@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora import sql
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 CHARACTER_BYTES: Final = {"latin1": 1, "ascii": 1, "utf8": 3, "utf8mb3": 3}
 INTEGER_WIDTH = re.compile(r"\(\d+\)")
+DROP_SECONDS: Final = 1800
+"""From the last activation until columns may go that it does not write: Firehose keeps changes for up to 15 minutes,
+and imports are retried."""
 ROW_VERSIONS: Final = 64
 """Instant changes of a table before it has to be written anew (MySQL 8.0 Reference Manual, "Online DDL Operations")."""
 ROW_VERSIONS_SINCE_9_1: Final = 255
@@ -146,12 +150,12 @@ class ColumnPlan:
 
 
 def plan_columns(
-    aurora: Aurora, mapping: Mapping, earlier: Sequence[Mapping] = (), *, drop: bool = False
+    aurora: Aurora, mapping: Mapping, earlier: Sequence[Mapping] = (), age_seconds: float = inf, *, drop: bool = False
 ) -> ColumnPlan:
     """Return what a mapping asks of its replica. Nothing is changed.
 
-    `earlier` are the mappings that were active before, the newest last; `drop` asks for kept columns to go. Raises
-    InvalidMappingError where InnoDB could not hold the rows.
+    `earlier` are the mappings that were active before, the newest last, for so long by now; `drop` asks for kept
+    columns to go. Raises InvalidMappingError where InnoDB could not hold the rows.
     """
     collation = sql.key_collation(aurora.server_version)
     if not has_table(aurora, mapping.database, mapping.replica):
@@ -180,6 +184,7 @@ def plan_columns(
         refusals=(
             *list_refusals(mapping, differences, earlier, adds),
             *([] if returns else map(refuse_narrower, narrower)),
+            *(refuse_drops(mapping, keeps, earlier, age_seconds) if drop else []),
         ),
         rows=rows,
         octets=octets,
@@ -239,6 +244,20 @@ def refuse_renames(mapping: Mapping, earlier: Sequence[Mapping], adds: Sequence[
         for column in adds
         if column.source in gone
     ]
+
+
+def refuse_drops(mapping: Mapping, keeps: Sequence[str], earlier: Sequence[Mapping], age_seconds: float) -> list[str]:
+    """Return the kept columns that cannot go yet: batches that write them may be on their way."""
+    if not keeps or not earlier:
+        return []
+    if earlier[-1].digest != mapping.digest:
+        return [f"{', '.join(keeps)} can go once a mapping without is the active one for {DROP_SECONDS // 60} minutes"]
+    if age_seconds < DROP_SECONDS:
+        left = (DROP_SECONDS - age_seconds) / 60
+        return [
+            f"{', '.join(keeps)} can go in {left:.0f} minutes: batches that write what is there may be on their way"
+        ]
+    return []
 
 
 def find_kept(differences: Differences, earlier: Sequence[Mapping]) -> list[Column]:

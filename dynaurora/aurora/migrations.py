@@ -8,6 +8,7 @@ in `_dynaurora_migrations`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
@@ -145,23 +146,29 @@ def prepare_target(
     with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
         applied = migrate(aurora, mapping.database)
         with naming_widest(mapping):
-            plan = plan_columns(aurora, mapping, read_earlier(aurora, mapping), drop=drop)
+            earlier, age_seconds = read_earlier(aurora, mapping)
+            plan = plan_columns(aurora, mapping, earlier, age_seconds, drop=drop)
         plan.require_allowed()
         change_columns(aurora, plan, patience or Patience())
         check_replica(aurora, mapping)
     return applied
 
 
-def read_earlier(aurora: Aurora, mapping: Mapping) -> list[Mapping]:
-    """Return the mappings of its name that were active before, in the order of their generations."""
+def read_earlier(aurora: Aurora, mapping: Mapping) -> tuple[list[Mapping], float]:
+    """Return the mappings of its name that were active before, in the order of their generations.
+
+    And for how many seconds the last one has been.
+    """
     if not has_table(aurora, mapping.database, GENERATIONS):
-        return []
+        return [], inf
     rows = aurora.query(
-        f"SELECT document, digest FROM {sql.quote(mapping.database)}.{sql.quote(GENERATIONS)}"
+        "SELECT document, digest, TIMESTAMPDIFF(SECOND, activated_at, UTC_TIMESTAMP(6))"
+        f" FROM {sql.quote(mapping.database)}.{sql.quote(GENERATIONS)}"
         " WHERE mapping = %s AND generation > 0 ORDER BY generation",
         (mapping.name,),
     )
-    return [load_document(mapping.name, document, digest) for document, digest in rows]
+    earlier = [load_document(mapping.name, document, digest) for document, digest, _ in rows]
+    return earlier, float(rows[-1][2]) if rows else inf
 
 
 def migrate(aurora: Aurora, database: str) -> list[str]:

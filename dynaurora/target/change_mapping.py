@@ -26,8 +26,8 @@ def plan_change(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> dict
 
     Raises InvalidMappingError where InnoDB could not hold its rows.
     """
-    earlier = read_earlier(aurora, mapping)
-    plan = plan_columns(aurora, mapping, earlier, drop=drop)
+    earlier, age_seconds = read_earlier(aurora, mapping)
+    plan = plan_columns(aurora, mapping, earlier, age_seconds, drop=drop)
     return plan.as_document() | {"active": earlier[-1].digest if earlier else None, "alters": plan.alters}
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +20,11 @@ from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target, read_earlier
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.errors import ColumnsRefusedError, InvalidMappingError, LockWaitError
-from dynaurora.mappings.mapping import Mapping, build_mapping
+from dynaurora.mappings.mapping import Mapping, build_mapping, load_mapping
 from dynaurora.mappings.rows import Row
+from tests.infrastructure.deployment import PROJECT
 from tests.integration.servers import needs_mysql, server_version
-from tests.integration.targets import Target, TargetFor
+from tests.integration.targets import Target, TargetFor, row
 from tests.support.factories import column, mapping_document
 
 pytestmark = pytest.mark.integration
@@ -45,7 +47,7 @@ def prepare(target: Target, mapping: Mapping, **options: Any) -> Target:
 
 def plan(target: Target, mapping: Mapping, **options: Any) -> ColumnPlan:
     with connect(target.endpoint, target.administrator) as aurora:
-        return plan_columns(aurora, mapping, read_earlier(aurora, mapping), **options)
+        return plan_columns(aurora, mapping, *read_earlier(aurora, mapping), **options)
 
 
 def write(target: Target, key: str, version: int = 1) -> None:
@@ -87,9 +89,20 @@ def test_a_dropped_column_is_kept_and_written_no_longer_until_it_is_asked_to_go(
     assert first.query(f"SELECT id, phone FROM {REPLICA} ORDER BY id") == [("new", None), ("old", "phone of old")]
     found = plan(first, things(EMAIL))
     assert (found.keeps, found.others, found.alters) == (("phone",), ("theirs",), False)
+    with pytest.raises(ColumnsRefusedError, match="phone can go in 30 minutes: batches"):
+        prepare(first, things(EMAIL), drop=True)
+    let_time_pass(first)
+    with pytest.raises(ColumnsRefusedError, match="phone can go once a mapping without is the active one"):
+        prepare(first, things(EMAIL, column("city", "INT")), drop=True)
     assert plan(first, things(EMAIL), drop=True).drops == ("phone",)
     prepare(first, things(EMAIL), drop=True)
     assert [name for name, *_ in first.query(f"SHOW COLUMNS FROM {REPLICA}")][-2:] == ["email", "theirs"]
+
+
+def let_time_pass(target: Target) -> None:
+    """Have the active mapping be so for an hour."""
+    with connect(target.endpoint, target.administrator) as aurora, aurora.transaction():
+        aurora.execute("UPDATE Demo._dynaurora_mappings SET activated_at = activated_at - INTERVAL 1 HOUR")
 
 
 def test_a_column_that_comes_back_is_the_one_that_was_kept(first: Target) -> None:
@@ -180,6 +193,9 @@ def test_what_died_between_two_statements_is_found_done_as_far_as_it_came(
     first: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mapping = things(column("city", "VARCHAR(60)"), column("email", "VARCHAR(63)"))
+    with connect(first.endpoint, first.administrator) as aurora:
+        activate(aurora, mapping)
+    let_time_pass(first)
     for life, statements in enumerate([0, 1, 1, 1]):
         die_after(statements, monkeypatch, lambda: prepare(first, mapping, drop=True))
         write(first, f"between {life}")
@@ -188,6 +204,21 @@ def test_what_died_between_two_statements_is_found_done_as_far_as_it_came(
     assert plan(first, mapping, drop=True).drops == ("phone",)
     write(prepare(first, mapping, drop=True), "after")
     assert shown(first) == ["id", "city", "email"]
+
+
+GOING_BACK = re.compile(r"ALTER TABLE Demo\.WebAnalytics__replica [^']+")
+
+
+def test_the_documented_statement_makes_a_replica_what_the_release_before_had(target_for: TargetFor) -> None:
+    """0.1.0 compares columns by their places, and refuses any other."""
+    target = target_for(load_mapping("web_analytics"))
+    (statement,) = GOING_BACK.findall((PROJECT / "docs/deploy.md").read_text("utf-8"))
+    target.query(statement)
+    columns = [name for name, *_ in target.query("SHOW COLUMNS FROM Demo.WebAnalytics__replica")]
+    assert columns == ["_deleted", "_version", *(each.name for each in target.mapping.columns)]
+    with connect(target.endpoint, target.administrator) as aurora:
+        assert prepare_target(aurora, target.mapping) == [], "and it is upgraded again"
+    assert target.import_rows([row("a", 1)]).status == "applied"
 
 
 @contextmanager
