@@ -326,5 +326,5 @@ def count_row_versions(aurora: Aurora, mapping: Mapping) -> int | None:
 
 def limit_row_versions(server_version: str) -> int:
     """Return how many there may be."""
-    major, minor = (int(part) for part in server_version.split(".")[:2] if part.isdigit())
+    major, minor = (int(part) for part in re.findall("[0-9]+", server_version)[:2])
     return ROW_VERSIONS_SINCE_9_1 if (major, minor) >= (9, 1) else ROW_VERSIONS
