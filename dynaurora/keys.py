@@ -234,11 +234,16 @@ def notice(mapping: str, cause: str, interval: int) -> str:
     return f"{NOTICES}/mapping={mapping}/{cause}/{interval}.json"
 
 
+def mapping_documents(mapping: str) -> str:
+    """Return the prefix of a mapping's registry."""
+    return f"{MAPPINGS}/mapping={mapping}/"
+
+
 def mapping_document(mapping: str, digest: str) -> str:
     """Return the key of a document of a mapping in the registry."""
-    return f"{MAPPINGS}/mapping={mapping}/{digest}.json"
+    return f"{mapping_documents(mapping)}{digest}.json"
 
 
 def mapping_pointer(mapping: str) -> str:
     """Return the key of what says which document of a mapping is the current one."""
-    return f"{MAPPINGS}/mapping={mapping}/current.json"
+    return f"{mapping_documents(mapping)}current.json"

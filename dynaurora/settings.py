@@ -98,7 +98,7 @@ class CheckTargetSettings(DatabaseSettings):
     """Settings of check_target."""
 
     landing_bucket: str
-    """The bucket that the database loads from."""
+    """The bucket of the registry, which the database loads from."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class RecordFailedBatchSettings(Settings):
 class OpenRunSettings(DatabaseSettings):
     """Settings of open_run."""
 
+    landing_bucket: str
+    """The bucket of the registry."""
     import_concurrency: int
     """Most batches that are imported at the same time, 0 for unbounded."""
     backfill_concurrency: int
@@ -166,6 +168,9 @@ class ConvertExportSettings(Settings):
 @dataclass(frozen=True)
 class ReconcileRunSettings(DatabaseSettings):
     """Settings of reconcile_run."""
+
+    landing_bucket: str
+    """The bucket of the registry."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +254,9 @@ class CloseRunSettings(DatabaseSettings):
 @dataclass(frozen=True)
 class DescribeRunsSettings(DatabaseSettings):
     """Settings of describe_runs."""
+
+    landing_bucket: str
+    """The bucket of the registry."""
 
 
 def _read(text: str, kind: Any) -> Any:

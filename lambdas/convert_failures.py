@@ -9,8 +9,8 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.list_failures import FailedObject
-from dynaurora.mappings.mapping import load_mapping
-from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ConvertFailuresSettings
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 settings = ConvertFailuresSettings.from_environment()
 observe_mapping(settings.mapping)
-mapper = RowMapper(load_mapping(settings.mapping))
-if mapper.writer.why_plain:
-    logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
+mappers = RowMappers(Registry(S3Objects(), settings.landing_bucket, settings.mapping))
 
 
 @observed
@@ -30,7 +28,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     entry = event["entry"]
     identify(run=event["run"], entry=entry["number"])
     remaker = Remaker(
-        mapper=mapper,
+        mapper=mappers.find_recorded(event["digest"]) if "digest" in event else mappers.find_current(),
         store=S3Objects(),
         bucket=settings.landing_bucket,
         run=event["run"],

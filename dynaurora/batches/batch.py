@@ -6,7 +6,8 @@ The import_batch state machine is started with a descriptor:
      "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}], "rejected": {"payload (json)": 3}}
 
 `rows` is how many rows the batch was written with, where its writer knows; `size` is in bytes. `rejected`, which may
-be left out, counts by reason what the writer refused and kept elsewhere. The same objects with the same contents are
+be left out, counts by reason what the writer refused and kept elsewhere; so may `digest`, which names the mapping that
+wrote the rows. The same objects with the same contents are
 the same batch, however often and in whatever order they are delivered.
 
 A batch of an export that is not converted yet has no descriptor: `conversion` says what stands in its place.
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 from dynaurora.errors import InvalidBatchError
 from dynaurora.keys import is_object_key
+from dynaurora.mappings.registry import DIGEST
 
 IMPORTED = {"dynaurora": "imported"}
 """Tag of an object whose rows are in Aurora; the landing bucket's lifecycle expires no other batch."""
@@ -58,6 +60,8 @@ class Batch:
     objects: tuple[BatchObject, ...]
     rejected: dict[str, int] = field(default_factory=dict)
     """Records that are not in the batch, for what it was made of has them refused, by reason."""
+    digest: str | None = None
+    """The digest of the mapping that wrote the rows; None where the objects say so themselves, or nobody does."""
 
     @property
     def id(self) -> str:
@@ -79,7 +83,10 @@ class Batch:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the descriptor, as the state machine takes it."""
-        return {**asdict(self), "objects": self.objects_as_dicts}
+        document = {**asdict(self), "objects": self.objects_as_dicts}
+        if self.digest is None:
+            del document["digest"]
+        return document
 
     @classmethod
     def from_event(cls, event: Any) -> Batch:
@@ -105,6 +112,7 @@ class Batch:
             rows=rows,
             objects=tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(objects)),
             rejected=_counts(document.get("rejected") or {}, "batch.rejected"),
+            digest=read_digest(document, "batch"),
         )
         if not batch.objects:
             raise InvalidBatchError("batch.objects is empty.")
@@ -131,6 +139,14 @@ def _counts(document: Any, path: str) -> dict[str, int]:
     if not isinstance(document, dict) or any(type(count) is not int or count < 0 for count in document.values()):
         raise InvalidBatchError(f"{path} does not count by reason.")
     return dict(document)
+
+
+def read_digest(document: dict[str, Any], path: str) -> str | None:
+    """Return the digest of a mapping that a document has, if any. Raises InvalidBatchError where it is none."""
+    digest = document.get("digest")
+    if digest is not None and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
+        raise InvalidBatchError(f"{path}.digest is neither the digest of a mapping, 64 hexadecimal digits, nor null.")
+    return digest
 
 
 def read_field(document: Any, name: str, kind: type, path: str) -> Any:

@@ -15,7 +15,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
@@ -118,7 +118,7 @@ class Converter:
         document = json.loads(read_or_none(self.store, self.bucket, key) or b"{}")
         if document.get("fingerprint") != fingerprint:
             return None
-        batch = Batch.from_event(document)
+        batch = replace(Batch.from_event(document), digest=self.mapper.mapping.digest)  # one of before names none
         try:
             whole = all(self.store.tail(item.bucket, item.key).etag == item.etag for item in batch.objects)
         except ObjectMissingError:
@@ -143,7 +143,9 @@ class Converter:
                     rejects.complete()
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected)
+        return Batch(
+            name, "backfill", self.run, converted.rows, (item,), converted.rejected, self.mapper.mapping.digest
+        )
 
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
         place = f"s3://{self.export_bucket}/{file.key}"

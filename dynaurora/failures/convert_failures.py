@@ -89,7 +89,8 @@ class Remaker:
                 settlements.append(self._remake_object(number, index, source, csv, counts))
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
-        batch = Batch(name, "reprocess", self.run, counts.rows, (item,), count_apart(counts.reasons))
+        rejected, mapping_digest = count_apart(counts.reasons), self.mapper.mapping.digest
+        batch = Batch(name, "reprocess", self.run, counts.rows, (item,), rejected, mapping_digest)
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
 
     def _digest(self, sources: Iterable[FailedObject]) -> str:

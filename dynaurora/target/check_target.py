@@ -139,7 +139,8 @@ class Examination:
 class Target:
     """What is examined, and the ways to it."""
 
-    mapping: Mapping
+    read_mapping: Callable[[], Mapping]
+    """Reads the current mapping from the registry."""
     store: ObjectStore
     bucket: str
     read_credentials: Callable[[], Credentials]
@@ -171,13 +172,14 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
     if not examination.has_passed(SETTINGS):
         return
     with examination.checking(TABLES_AND_VIEW):
-        check_tables(aurora, target.mapping)
+        mapping = target.read_mapping()
+        check_tables(aurora, mapping)
     if not examination.has_passed(TABLES_AND_VIEW):
         return
     with examination.checking(RIGHTS):
-        check_rights(aurora, target.mapping)
+        check_rights(aurora, mapping)
     with examination.checking(LOADING):
-        examination.note(LOADING, try_loading(aurora, target))
+        examination.note(LOADING, try_loading(aurora, mapping, Landing(target.store, target.bucket)))
 
 
 def read_aurora_version(aurora: Aurora) -> str | None:
@@ -228,15 +230,14 @@ def check_rights(aurora: Aurora, mapping: Mapping) -> None:
             aurora.execute(statement)
 
 
-def try_loading(aurora: Aurora, target: Target) -> str:
+def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:
     """Load one line by a manifest into the kind of table that batches are staged in; return which that is.
 
     Raises what Aurora says of it, or TargetMismatchError where a slot's table is missing.
     """
-    mapping = target.mapping
     recorded = read_staging(aurora, mapping)
     staging = recorded or Staging()
-    uri = write_line(mapping, Landing(target.store, target.bucket))
+    uri = write_line(mapping, landing)
     aurora.activate_load_role()
     if staging.tables:
         for slot in range(1, staging.tables + 1):

@@ -193,6 +193,8 @@ KEYS = [
     keys.oversize_record(MAPPING, "1"),
     keys.unforwardable_records(MAPPING, "1"),
     keys.notice(MAPPING, "c", 1),
+    keys.mapping_document(MAPPING, "d"),
+    keys.mapping_pointer(MAPPING),
     f"{keys.processed_prefix(MAPPING)}x",
     f"{keys.unforwarded_prefix()}x",
 ]
@@ -233,7 +235,7 @@ def test_every_template_with_roles_is_looked_at() -> None:
     ("function", "expected"),
     [
         ("transform_changes", set()),
-        ("describe_runs", {"secretsmanager:GetSecretValue"}),
+        ("describe_runs", {"s3:GetObject", "secretsmanager:GetSecretValue"}),
         ("forward_changes", {"firehose:PutRecordBatch", "s3:PutObject"}),
         ("settle_failures", {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"}),
     ],

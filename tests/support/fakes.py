@@ -20,7 +20,8 @@ class InMemoryObjects:
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
     tags: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     written_at: datetime = WRITTEN_AT
-    """When all of them were last written."""
+    """When all of them were last written, but for those of `times`."""
+    times: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def tail(self, bucket: str, key: str) -> Tail:
         body = self.read(bucket, key)
@@ -53,7 +54,7 @@ class InMemoryObjects:
             if key <= after:
                 continue
             body = self.objects[bucket, key]
-            yield Listed(key, etag_of(body), len(body), self.written_at)
+            yield Listed(key, etag_of(body), len(body), self.times.get((bucket, key), self.written_at))
 
     def create(self, bucket: str, key: str, body: bytes) -> bool:
         if (bucket, key) in self.objects:

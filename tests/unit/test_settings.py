@@ -118,11 +118,11 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
-        (OpenRunSettings, [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
+        (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
         (CheckReadinessSettings, ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),
         (PlanBackfillSettings, ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"]),
         (ConvertExportSettings, ["MAPPING", "LANDING_BUCKET"]),
-        (ReconcileRunSettings, DATABASE),
+        (ReconcileRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PlanSweepSettings, [*DATABASE, "LANDING_BUCKET"]),
         (
             ReportRunSettings,
@@ -132,7 +132,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"]),
         (SettleFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
-        (DescribeRunsSettings, DATABASE),
+        (DescribeRunsSettings, [*DATABASE, "LANDING_BUCKET"]),
     ],
 )
 def test_every_missing_variable_is_named_at_once(environment, cls, variables):

@@ -62,7 +62,7 @@ def execute(target: Target, loader: Credentials) -> Execute:
 
 def examine(target: Target, loader: Credentials, **changed: Any) -> dict[str, Finding]:
     examined = check_target.Target(
-        mapping=target.mapping,
+        read_mapping=lambda: target.mapping,
         store=S3Objects(),
         bucket=target.bucket,
         read_credentials=lambda: loader,
