@@ -246,9 +246,9 @@ class PrivilegeError(TerminalError):
 
 
 class ReconciliationError(TerminalError):
-    """The items that a run exported are not those that it accounts for."""
+    """The items that a run exported are not those that it accounts for, or rows did not become what they had to."""
 
-    remedy = "Compare the run's report with its batches in `_dynaurora_imports`, then start the run again."
+    remedy = "What was imported stays. Compare the run's batches in `_dynaurora_imports`, then start a new run."
 
 
 class RotationError(TerminalError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import Plan
-from dynaurora.exports.reconcile_run import reconcile_run
+from dynaurora.exports.reconcile_run import MappingChange, reconcile_run
 from dynaurora.mappings.registry import Registry
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ReconcileRunSettings
@@ -25,10 +25,12 @@ registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return what the run came to, by the ledger, or fail it where items have no account."""
     state = event["input"]
-    run, plan, mapping = state["run"], Plan.from_dict(state["plan"]), registry.find_recorded(state.get("digest"))
+    run, plan = state["run"], Plan.from_dict(state["plan"])
     identify(run=run)
+    mapping = registry.find_recorded(state.get("digest"))
+    change = MappingChange(state.get("generation", 1), (state.get("readiness") or {}).get("complete_from"))
     with connect_loader(settings) as aurora:
-        totals = reconcile_run(aurora, mapping, run, plan, S3Objects())
+        totals = reconcile_run(aurora, mapping, run, plan, S3Objects(), change)
     count("ItemsExported", totals.exported)
     logger.info("Run reconciled", extra=asdict(totals))
     return asdict(totals)

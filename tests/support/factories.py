@@ -164,5 +164,7 @@ def make_totals(**changed: Any) -> Totals:
         "batches_failed": 0,
         "retries": 0,
         "import_seconds": 1.5,
+        "older_rows": None,
+        "complete": True,
     }
     return Totals(**counts | changed)

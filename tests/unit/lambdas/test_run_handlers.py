@@ -25,8 +25,9 @@ from dynaurora.errors import (
     SweepRefusedError,
     UnregisteredMappingError,
 )
+from dynaurora.exports.check_readiness import SETTLED_SECONDS
 from dynaurora.exports.plan import Plan
-from dynaurora.exports.reconcile_run import Totals
+from dynaurora.exports.reconcile_run import MappingChange, Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
 from dynaurora.mappings.mapping import build_mapping, load_mapping
@@ -242,6 +243,33 @@ def test_check_readiness_asks_no_point_in_time_recovery_of_a_run_with_an_export(
     assert function.run("check_readiness", given, source=source)["ready"]
 
 
+def test_check_readiness_waits_until_a_changed_mapping_is_everywhere(function):
+    assert function.run("check_readiness", OPENED, source=KnownSource(READY))["complete_from"] is None
+    changed = change_mapping()
+    function.register(changed, 2)
+    now = datetime.now(UTC)
+    function.store.written_at = now - timedelta(seconds=100)
+    opened = OPENED | {"digest": changed.digest, "generation": 2}
+    answer = function.run("check_readiness", opened, source=KnownSource(READY))
+    assert (answer["ready"], answer["export"]) == (False, None)
+    assert answer["wait_seconds"] == pytest.approx(SETTLED_SECONDS - 100, abs=3)
+    assert answer["complete_from"] == pytest.approx((now - timedelta(seconds=100 - SETTLED_SECONDS)).timestamp(), abs=3)
+    function.store.written_at = now - timedelta(seconds=SETTLED_SECONDS + 5)
+    assert function.run("check_readiness", opened, source=KnownSource(READY))["ready"]
+
+
+def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_exported(function):
+    function.register(change_mapping(), 2)
+    function.store.written_at = LONG_AGO
+    with pytest.raises(RunConflictError, match="was changed since run r1 was opened; nothing was exported"):
+        function.run("check_readiness", OPENED, source=KnownSource(READY))
+    assert (LANDING, keys.export_request("web_analytics", "r1")) not in function.store.objects
+    plan = json.dumps(asdict(make_plan())).encode()
+    function.store.write(LANDING, keys.planned("web_analytics", "r1"), plan)
+    answer = function.run("check_readiness", OPENED, source=KnownSource(READY))
+    assert (answer["planned"], answer["complete_from"]) == (True, LONG_AGO.timestamp() + SETTLED_SECONDS + 1)
+
+
 def test_measure_health_measures_nothing_as_nothing(function):
     assert function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions()) == {
         "failures_kept": 0,
@@ -342,8 +370,22 @@ def test_reconcile_run_returns_the_totals(function):
 
     answer = function.run("reconcile_run", OPENED | {"plan": asdict(make_plan())}, reconcile_run=reconcile)
     assert Totals(**answer) == make_totals()
-    assert asked == [("aurora", IsClicks(), "r1", make_plan(), function.store)]
+    assert asked == [("aurora", IsClicks(), "r1", make_plan(), function.store, MappingChange())]
     assert function.counted() == {"ItemsExported": [10.0]}
+
+
+def test_reconcile_run_is_told_what_the_run_was_opened_with_and_since_when_that_is_everywhere(function):
+    asked = []
+
+    def reconcile(*arguments):
+        asked.append(arguments[-1])
+        return make_totals()
+
+    opened = OPENED | {"generation": 3, "readiness": {"complete_from": 1_700_000_000.0}}
+    before = {name: value for name, value in OPENED.items() if name not in {"digest", "generation"}}
+    for state in (opened, before | {"readiness": {"ready": True}}, before):
+        function.run("reconcile_run", state | {"plan": asdict(make_plan())}, reconcile_run=reconcile)
+    assert asked == [MappingChange(3, 1_700_000_000.0), MappingChange(), MappingChange()]
 
 
 class EmptyAurora:
