@@ -46,6 +46,9 @@ Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be c
 MAX_KEY_BYTES = 1024
 """Of any object's key (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
 
+UNMAPPED_ENDING = ".unmapped.json"
+"""Of the keys of what no column took."""
+
 LANDED = re.compile(r"(?P<prefix>[a-z_]+)/mapping=(?P<mapping>[a-z][a-z0-9_]*)/(?P<rest>.+)", re.DOTALL)
 
 
@@ -148,6 +151,16 @@ def backfill_batch(mapping: str, run: str, number: int) -> str:
 def backfill_descriptor(mapping: str, run: str, number: int) -> str:
     """Return the key of a converted batch's descriptor; it is there once the batch is whole."""
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
+
+
+def backfill_unmapped(mapping: str, run: str, number: int) -> str:
+    """Return the key of what no column took of a converted batch; it is there where there was anything."""
+    return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{UNMAPPED_ENDING}"
+
+
+def backfill_batches_prefix(mapping: str, run: str) -> str:
+    """Return what the keys of a run's converted batches begin with, and of what is kept beside them."""
+    return f"{BATCHES}/{_run(mapping, run)}/batch-"
 
 
 def sweep_plan(mapping: str, run: str) -> str:

@@ -39,6 +39,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     batch = converter.convert_once(planned)
     count("ItemsConverted", planned.items)
     count("ItemsRejected", batch.rows_rejected)
+    count("AttributesIgnored", converter.unmapped.total)
     identify(batch=batch.id)
+    if converter.unmapped.total:
+        logger.info("Attributes were ignored", extra=converter.unmapped.log_fields())
     logger.info("Export converted", extra={"rows": batch.rows, "rejected": batch.rejected})
     return {"batch": batch.as_dict()}

@@ -31,6 +31,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     count("ChangesTransformed", result.transformed)
     count("ChangesRejected", len(result.rejections))
     count("ChangesOverflowed", result.overflowed)
+    unmapped = mapper.unmapped.take()
+    count("AttributesIgnored", unmapped.total)
+    if unmapped.total:
+        logger.info("Attributes were ignored", extra=unmapped.log_fields())
     for rejection in result.rejections[:MAX_LOGGED]:
         logger.warning("Change rejected", extra=rejection.log_fields())
     if result.rejections:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+MAX_SHOWN = 10
+"""Ignored attributes that people are shown; `dynaurora mapping diff` has them all."""
 SHORT_DIGEST = 16
 """Characters of a digest that people are shown."""
 
@@ -40,6 +42,7 @@ def describe_report(report: Report) -> Iterator[Pair]:
     yield from _describe_mapping(report)
     yield from _describe_export(report)
     yield from _describe_totals(report)
+    yield from _describe_ignored(report)
     yield from _name_first("warnings", report.get("warnings", []))
     yield from _describe_failures(report)
     yield from _name_first("phases", format_table(_list_phases(report), numeric=frozenset({1})))
@@ -107,6 +110,17 @@ def _describe_older_rows(totals: dict[str, Any]) -> Iterator[Pair]:
     yield "older mapping", f"{format_count(older['changed_since'], 'row')} changed since the export"
     yield "", f"{format_count(older['not_imported'], 'row')} of items that are gone, rejected or in failed batches"
     yield "", format_count(older["tombstones"], "tombstone")
+
+
+def _describe_ignored(report: Report) -> Iterator[Pair]:
+    """Yield the attributes that no column takes; a report of the release before has none."""
+    if ignored := report.get("ignored"):
+        lines = [(each["name"], f"{each['items']:,}", each["type"]) for each in ignored["attributes"][:MAX_SHOWN]]
+        further = sum(each["items"] for each in ignored["attributes"][MAX_SHOWN:]) + ignored["others"]
+        if further:
+            lines.append(("others", f"{further:,}", ""))
+        yield from _name_first("ignored", format_table(lines, numeric=frozenset({1})))
+        yield "", "attributes, the items that have them, and the type that a column would need"
 
 
 def _describe_failures(report: Report) -> Iterator[Pair]:

@@ -41,9 +41,14 @@ class Memory:
 
 
 def build_backfill_report(
-    state: dict[str, Any], execution: str, steps: Iterable[Step], failures: list[dict[str, Any]], memory: Memory
+    state: dict[str, Any],
+    execution: str,
+    steps: Iterable[Step],
+    failures: list[dict[str, Any]],
+    memory: Memory,
+    ignored: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the report of a run, as its schema describes it."""
+    """Return the report of a run, as its schema describes it; `ignored` is what `read_ignored` found."""
     taken = list(steps)
     now = datetime.now(UTC)
     started = taken[0].entered_at if taken else now
@@ -65,6 +70,7 @@ def build_backfill_report(
         "export": describe_export(plan) if plan else None,
         "totals": done.get("totals"),
         "sweep": done.get("sweep"),
+        "ignored": ignored,
         "failures": failures,
         "failure": {name: failure[name] for name in ("error", "reason", "remedy")} if failure else None,
         "phases": [{"name": name, "seconds": round(seconds, 1)} for name, seconds in phases.items()],

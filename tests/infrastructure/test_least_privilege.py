@@ -179,6 +179,7 @@ KEYS = [
     keys.planned(MAPPING, "r"),
     keys.backfill_batch(MAPPING, "r", 1),
     keys.backfill_descriptor(MAPPING, "r", 1),
+    keys.backfill_unmapped(MAPPING, "r", 1),
     keys.backfill_rejects(MAPPING, "r", 1),
     keys.sweep_plan(MAPPING, "r"),
     keys.sweep_batch(MAPPING, "r", 1),

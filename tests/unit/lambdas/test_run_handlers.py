@@ -675,3 +675,25 @@ def test_functions_of_runs_fail_to_be_tried_again_where_the_registry_cannot_be_r
     ):
         with pytest.raises(RegistryUnavailableError, match="no mapping was ever activated"):
             function.invoke(name, event, Runs=RecordingRuns())
+
+
+def test_convert_export_counts_and_logs_what_no_column_takes_and_the_report_names_it(function):
+    item = click_item(page_id="a") | {"phone": {"S": "secret"}}
+    export = Export(store=function.store).add("a", [item, click_item(page_id="b")]).write()
+    plan = function.run("plan_backfill", exported(export))
+    (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
+    event = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "batch": entry}
+    event |= {name: plan[name] for name in ("export_second", "bucket", "export_bucket")}
+    function.counted()
+    function.invoke("convert_export", event)
+    assert function.counted()["AttributesIgnored"] == [1.0]
+    line = next(line for line in function.logged() if line["message"] == "Attributes were ignored")
+    assert line["items"] == {"phone": 1, "other names": 0}
+    assert line["keys"] == {"phone": [{"page_id": {"S": "a"}, "activity_dt": {"S": "2026-01-01"}}]}
+    assert "secret" not in json.dumps(function.logged())
+    answer = function.run("report_run", OPENED | {"plan": plan}, ExecutionHistory=KnownHistory)
+    report = json.loads(function.store.read(LANDING, answer["key"]))
+    assert [(each["name"], each["items"], each["type"]) for each in report["ignored"]["attributes"]] == [
+        ("phone", 1, "VARCHAR(16)")
+    ]
+    assert "secret" not in json.dumps(report)

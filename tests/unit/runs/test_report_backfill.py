@@ -60,6 +60,7 @@ def test_the_report_of_a_run_that_succeeded():
         },
         "totals": asdict(make_totals()),
         "sweep": None,
+        "ignored": None,
         "failures": [],
         "failure": None,
         "warnings": [],
@@ -82,6 +83,14 @@ def test_the_report_of_a_run_that_the_release_before_began_names_no_mapping():
     before = {name: value for name, value in RECONCILED.items() if name not in {"digest", "generation"}}
     report = report_of(before)
     assert (report["state"], report["digest"], report["generation"]) == ("SUCCEEDED", None, None)
+
+
+def test_the_report_names_what_no_column_takes():
+    found = {"name": "phone", "items": 3, "type": "VARCHAR(16)", "values_seen": 2, "keys": [{"id": {"S": "a"}}]}
+    ignored = {"attributes": [found], "others": 0, "exact": True}
+    report = build_backfill_report(RECONCILED, EXECUTION, (), [], MEMORY, ignored)
+    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(report)))
+    assert report["ignored"] == ignored
 
 
 def test_the_report_of_a_run_that_swept():

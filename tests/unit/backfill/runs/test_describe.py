@@ -154,6 +154,16 @@ def test_a_report_of_the_release_before_is_shown_without_its_mapping():
     assert "mapping" not in text
 
 
+def test_a_report_shows_the_most_frequent_attributes_that_no_column_takes():
+    named = [
+        {"name": f"n{count}", "items": count, "type": "INT", "values_seen": 1, "keys": []} for count in range(12, 0, -1)
+    ]
+    text = as_text(describe_report(REPORT | {"ignored": {"attributes": named, "others": 100, "exact": True}}))
+    assert "ignored: n12      12  INT\n  n11 " in text
+    assert "  others  103\n" in text
+    assert "n2 " not in text
+
+
 def test_a_report_of_a_run_that_came_to_nothing():
     nothing = {"export": None, "totals": None, "sweep": None, "failures": [], "phases": [], "warnings": []}
     pairs = list(describe_report(REPORT | nothing))
