@@ -178,6 +178,16 @@ def report(mapping: str, run: str) -> str:
     return f"{REPORTS}/{_run(mapping, run)}/report.json"
 
 
+def reports_prefix(mapping: str) -> str:
+    """Return what the keys of all reports of a mapping's runs begin with, and of what is kept beside them."""
+    return f"{REPORTS}/{_run(mapping, '')}"
+
+
+def is_report(key: str) -> bool:
+    """Tell whether a key under `reports_prefix` is that of a report."""
+    return key.count("/") == 2 and key.endswith("/report.json")
+
+
 def backfill_rejects(mapping: str, run: str, number: int) -> str:
     """Return the key of the records of a planned batch that the mapping refused."""
     return f"{failed_records_prefix(mapping)}backfill/run={run}/batch-{number:06}.json"

@@ -27,8 +27,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Map the records of some failed objects again; return the batch and how to settle the objects."""
     entry = event["entry"]
     identify(run=event["run"], entry=entry["number"])
+    mapper = mappers.find_recorded(event["digest"]) if "digest" in event else mappers.find_current()
     remaker = Remaker(
-        mapper=mappers.find_recorded(event["digest"]) if "digest" in event else mappers.find_current(),
+        mapper=mapper,
         store=S3Objects(),
         bucket=settings.landing_bucket,
         run=event["run"],
@@ -40,6 +41,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     rejected = sum(remade.batch["rejected"].values())
     count("RecordsReprocessed", remade.records)
     count("RecordsRejectedAgain", rejected)
+    count("AttributesIgnored", mapper.unmapped.take().total)
     identify(batch=Batch.from_event({"batch": remade.batch}).id)
     logger.info("Failures converted", extra={"records": remade.records, "rejected": remade.batch["rejected"]})
     return {**entry, **asdict(remade)}

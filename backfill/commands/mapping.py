@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backfill.commands.mapping_diff import diff
 from backfill.commands.options import json_option
 from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs
 from backfill.terminal.formatting import format_table
@@ -24,13 +25,17 @@ NO_NUMBERS: frozenset[int] = frozenset()
     epilog="""\b
 Example:
   dynaurora mapping check web_analytics
+  dynaurora mapping diff web_analytics
 """,
 )
 def mapping_group() -> None:
-    """Check mappings, before they are deployed.
+    """Check mappings before they are deployed, and see what they leave.
 
-    Nothing is asked of AWS. Exit status 0 done, 1 the mapping does not hold, 2 wrong use.
+    Exit status 0 done, 1 the mapping does not hold or what is asked for is not known, 2 wrong use.
     """
+
+
+mapping_group.add_command(diff)
 
 
 @mapping_group.command(

@@ -249,6 +249,10 @@ class Untaken:
             taken, schema = taken.get(parent, {}), _properties(schema).get(parent)
         return [(*parents, *inner) for inner, _ in walk({name: value}, taken, schema)]
 
+    def list_declared(self) -> list[NamePath]:
+        """Return the paths that the schema names and no column takes: they were left out by decision."""
+        return list(_list_declared(self._taken, self._schema))
+
     def is_left(self, path: NamePath) -> bool:
         """Return whether all that is at a path is left."""
         *parents, name = path
@@ -284,6 +288,17 @@ def walk(item: dict[str, Any], taken: Tree, schema: Any) -> Iterator[tuple[NameP
             yield from (((name, *path), found) for path, found in inner)
         elif name not in declared:
             yield (name,), value
+
+
+def _list_declared(taken: Tree, schema: Any) -> Iterator[NamePath]:
+    for name, inner in _properties(schema).items():
+        below = taken.get(name)
+        if below == {}:
+            continue
+        if _properties(inner):
+            yield from ((name, *path) for path in _list_declared(below or {}, inner))
+        elif below is None:
+            yield (name,)
 
 
 def _properties(schema: Any) -> dict[str, Any]:
