@@ -303,7 +303,8 @@ class _Writer:
             brackets = f"{value}.count('[') + {value}.count('{{')"
             lines.append(f"if len({value}) > {MAX_COMPILED_DEPTH} and {brackets} > {MAX_COMPILED_DEPTH}: raise Unsure")
         lines.append(f"p{number} = decode{number}({value})")
-        self.finds.add_shape(shape, f"p{number}", (attribute.name,))
+        certain = attribute.required and not shape.nullable
+        self.finds.add_shape(shape, f"p{number}", (attribute.name,), certain=certain)
         if not attribute.required:
             lines = [f"p{number} = None", f"if {value} is not None:", *_indent(lines)]
         return lines + self._shape_lines(shape, f"p{number}", attribute.required and not shape.nullable)

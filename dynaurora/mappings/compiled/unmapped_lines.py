@@ -45,11 +45,10 @@ class Finds:
         if self._untaken:
             self.lines += self._count((name,), value, "" if required else f"if {value} is not UNSET: ")
 
-    def add_shape(self, shape: Shape, place: str, path: NamePath) -> None:
+    def add_shape(self, shape: Shape, place: str, path: NamePath, *, certain: bool) -> None:
         """Count in an object of embedded JSON, which is None where it is not there."""
         below = self._shape_lines(shape, place, path) if self._untaken else []
-        if below:
-            self.lines += [f"if {place} is not None:", *(f"    {line}" for line in below)]
+        self.lines += _unless_none(place, below, certain=certain)
 
     def _shape_lines(self, shape: Shape, place: str, path: NamePath) -> list[str]:
         lines = list[str]()
@@ -59,8 +58,8 @@ class Finds:
                 variable = f"{place}_{member.name}_"
                 below = self._shape_lines(member.shape, variable, inner)
                 if below:
-                    lines += [f"{variable} = {found}", f"if {variable} is not None:"]
-                    lines += [f"    {line}" for line in below]
+                    certain = member.required and not member.shape.nullable
+                    lines += [f"{variable} = {found}", *_unless_none(variable, below, certain=certain)]
             elif member.shape.kind == "any":
                 lines += self._count(inner, found, f"if {found} is not UNSET: ")
         return lines
@@ -74,6 +73,11 @@ class Finds:
             look = self._names.give(partial(self._untaken.walk_part, path))
             return [f"{condition}seen += {look}({value})"]
         return []
+
+
+def _unless_none(place: str, lines: list[str], *, certain: bool) -> list[str]:
+    """Return the lines for where something is there."""
+    return lines if certain or not lines else [f"if {place} is not None:", *(f"    {line}" for line in lines)]
 
 
 def add_up(paths: list[NamePath], counts: list[int], seen: list[NamePath]) -> dict[NamePath, int]:
