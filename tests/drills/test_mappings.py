@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
+from dynaurora.exports.check_readiness import SETTLED_SECONDS
+from dynaurora.mappings.mapping import build_mapping
 from infra.build_package import Target, build_package
 from local.deployment import ARTIFACTS_BUCKET
 from tests.drills.drill import Drill
@@ -37,6 +39,7 @@ def test_a_mapping_is_deployed_with_a_bug_then_fixed_and_what_it_did_is_mended(d
         mend_wrong_rows(drill, len(items) // 2)
     drill.check_equal()
     drill.check_nothing_failed()
+    drill.deployed.forget_mappings()
 
 
 def break_mapping(*, maps_wrongly: bool) -> Callable[[Document], None]:
@@ -55,18 +58,23 @@ def mend_wrong_rows(drill: Drill, wrong: int) -> None:
     """Backfill over rows that are wrong: they are older than an export once its margin has passed."""
     assert drill.deployed.compare().differing == wrong
     time.sleep(SNAPSHOT_MARGIN_SECONDS + 2)
+    drill.deployed.set_faults(age_mappings_seconds=SETTLED_SECONDS)  # the functions were made anew, and have it
     assert drill.deployed.backfill(make_run_id())["state"] == "SUCCEEDED"
     drill.tell(f"{wrong:,} rows had been mapped wrongly, and were mended by a backfill")
 
 
 @contextmanager
 def deployed_mapping(drill: Drill, change: Callable[[Document], None]) -> Iterator[None]:
-    """Deploy the functions with another mapping for a while."""
+    """Deploy another mapping for a while. The functions are made anew, so that they take it up at once."""
     package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")).archive.read_bytes()
+    document = json.loads(drill.deployed.mapping.text)
+    change(document)
+    drill.deployed.switch_mapping(build_mapping(MAPPING, document))
     deploy_package(drill, change_mapping(package, change))
     try:
         yield
     finally:
+        drill.deployed.switch_mapping(drill.deployed.mapping)
         deploy_package(drill, package)
 
 

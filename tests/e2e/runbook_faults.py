@@ -230,7 +230,8 @@ class Site:
             self.aws.api.s3.put_object(**place, Body="".join(f"{json.dumps(record)}\n" for record in records).encode())
 
     def pass_minutes(self, minutes: int) -> None:
-        """Make all rows, so all changes that they come from, so much older."""
+        """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""
+        self.set_faults(age_mappings_seconds=minutes * 60)
         age = minutes * 60 * 10**40
         self.aws.query(f"UPDATE Demo.WebAnalytics__replica SET _version = _version - {age}")
 

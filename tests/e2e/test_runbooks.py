@@ -131,7 +131,7 @@ def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path
             walk.through("Take up what was refused")
             assert mapping.read_text("utf-8") == right
             assert site.rows("country_code") == [("Acme",), ("DE",)]
-            site.pass_minutes(3)
+            site.pass_minutes(5)
             walk.through("Write wrong rows again")
             walk.through("Verify")
     finally:

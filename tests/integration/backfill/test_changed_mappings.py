@@ -8,12 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
-from dynaurora import keys
-from dynaurora.aurora.generations import activate
-from dynaurora.aurora.migrations import GENERATIONS
-from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.mapping import Mapping, build_mapping
-from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_item, make_items
 
 pytestmark = pytest.mark.integration
@@ -26,16 +21,6 @@ def diff(*arguments: str) -> dict[str, Any]:
     return dict(json.loads(answer.stdout))
 
 
-def switch(deployed: Deployed, mapping: Mapping) -> Pointer:
-    """Make a mapping the current one, as a deployment does."""
-    publish_document(S3Objects(), deployed.bucket, mapping)
-    with deployed.connect() as aurora:
-        generation = activate(aurora, mapping)
-    pointer = Pointer(generation.digest, generation.number)
-    point_at(S3Objects(), deployed.bucket, MAPPING, pointer)
-    return pointer
-
-
 @pytest.fixture
 def changed(deployed: Deployed) -> Iterator[Mapping]:
     """Another mapping into the same columns; in the end the first one is the only one that there ever was."""
@@ -43,10 +28,7 @@ def changed(deployed: Deployed) -> Iterator[Mapping]:
     document["target"]["columns"][-1]["from"] = "payload.device.make"
     changed = build_mapping(MAPPING, document)
     yield changed
-    with deployed.connect() as aurora, aurora.transaction():
-        aurora.execute(f"DELETE FROM {deployed.name_table(GENERATIONS)} WHERE generation > 1")
-    point_at(S3Objects(), deployed.bucket, MAPPING, Pointer(deployed.mapping.digest, 1))
-    S3Objects().delete(deployed.bucket, keys.mapping_document(MAPPING, changed.digest))
+    deployed.forget_mappings()
 
 
 def test_attributes_that_no_column_takes_are_counted_in_the_report_and_told_by_the_diff(
@@ -79,7 +61,7 @@ def test_a_run_has_one_mapping_and_is_not_gone_on_with_under_another(
 ) -> None:
     deployed.put(make_items(2))
     deployed.backfill(run)
-    switch(deployed, changed)
+    deployed.switch_mapping(changed)
     refused = deployed.ask("start", MAPPING, "--run", run, "--watch", "--every", "0.2", status=1)
     assert refused["failure"]["error"] == "RunConflictError"
     assert f"as {deployed.mapping.digest[:16]}, and the current one is {changed.digest[:16]}" in str(refused)
@@ -91,7 +73,7 @@ def test_a_run_waits_for_a_changed_mapping_unless_it_is_given_an_export(
     deployed.put(make_items(3))
     export = deployed.export()
     deployed.backfill(run)
-    pointer = switch(deployed, changed)
+    pointer = deployed.switch_mapping(changed)
 
     waiting = deployed.start(f"{run}-own")
     deployed.wait_for_state(waiting["execution"], "Wait for margin")

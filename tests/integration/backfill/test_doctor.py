@@ -196,12 +196,12 @@ def test_a_warning_is_no_failure(deployed: Deployed, ask: Callable[..., tuple[in
 def test_a_function_that_fails_leaves_the_target_unknown(
     deployed: Deployed, ask: Callable[..., tuple[int, Any]]
 ) -> None:
-    with deployed.variables("CheckTargetFunctionName", MAPPING="unknown"):
+    with deployed.variables("CheckTargetFunctionName", DATABASE_PORT="none"):
         status, document = ask()
     found = missing(document)
     assert (status, found.keys()) == (1, set(CHECKS[-8:]))
     assert {finding["state"] for finding in found.values()} == {"unknown"}
-    assert "UnknownMappingError" in found["loading from S3"]["detail"]
+    assert "InvalidSettingsError" in found["loading from S3"]["detail"]
 
 
 def test_what_may_not_be_seen_is_unknown(

@@ -13,6 +13,7 @@ from dynaurora.aurora.staging import Staging, make_tables, record_staging
 from dynaurora.aurora.users import admit_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import MissingSecretError
+from dynaurora.mappings.registry import Registry
 from dynaurora.target import check_target
 from dynaurora.target.check_target import (
     CHECKS,
@@ -21,6 +22,7 @@ from dynaurora.target.check_target import (
     NO,
     RIGHTS,
     SECRET,
+    SETTINGS,
     TRANSPORT,
     UNKNOWN,
     WARNING,
@@ -84,6 +86,15 @@ def test_a_prepared_target_has_everything(target: Target, loader: Credentials) -
     for _ in range(2):
         assert states(examine(target, loader)) == ALL_WELL
     assert target.query(f"CHECKSUM TABLE {REPLICA}") == before
+
+
+def test_a_registry_without_a_mapping_is_named_with_what_fills_it(target: Target, loader: Credentials) -> None:
+    registry = Registry(S3Objects(), target.bucket, target.mapping.name)
+    found = examine(target, loader, read_mapping=registry.find_current)
+    assert found[TABLES].state == NO
+    assert "no mapping was ever activated" in found[TABLES].detail
+    assert "dynaurora prepare MAPPING" in found[TABLES].remedy
+    assert [found[check].state for check in (SETTINGS, RIGHTS, LOADING)] == [YES, UNKNOWN, UNKNOWN]
 
 
 def test_it_says_how_batches_are_staged(target: Target, loader: Credentials) -> None:
