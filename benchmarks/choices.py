@@ -22,14 +22,11 @@ from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.documents import to_table
 from benchmarks.growth import Growth, convert, run, write_data_file
 from benchmarks.imports import count_deadlocks
-from benchmarks.items import CLICKS
 from benchmarks.results import is_quick
 from benchmarks.timing import cpu_seconds, interleave, medians
-from benchmarks.transform_changes import make_records
+from benchmarks.transform_changes import make_changes, make_records, make_transformer, pack_changes
 from dynaurora.aurora import sql
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
-from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.stream.transform_changes import transform_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,9 +50,9 @@ def number_rows(mapping: Mapping, collation: str) -> str:
         return CREATE(mapping, collation)
 
 
-def merge_unsorted(mapping: Mapping) -> str:
+def merge_unsorted(*staged: Any) -> str:
     """Return the merge without its order."""
-    return re.sub(r" ORDER BY [^\n]*", "", MERGE(mapping))
+    return re.sub(r" ORDER BY [^\n]*", "", MERGE(*staged))
 
 
 CREATE, MERGE = sql.create_staged, sql.merge_staged
@@ -113,9 +110,10 @@ def compare_staging(database: Database) -> Iterator[tuple[str, ...]]:
 
 def compare_hints() -> Iterator[tuple[str, ...]]:
     """Yield, for each size of what is transformed at once, its changes, time and the size of the answer."""
-    records, mapper = make_records(round(max(HINTS_MB) * 1e6 / CHANGE_BYTES)), RowMapper(CLICKS)
-    batches = {f"{hint} MB": records[: round(hint * 1e6 / CHANGE_BYTES)] for hint in HINTS_MB}
-    works = {hint: partial(transform_records, batch, mapper) for hint, batch in batches.items()}
+    changes = make_changes(round(max(HINTS_MB) * 1e6 / CHANGE_BYTES))
+    batches = {f"{hint} MB": changes[: round(hint * 1e6 / CHANGE_BYTES)] for hint in HINTS_MB}
+    transformer = make_transformer()
+    works = {hint: partial(transformer.transform, make_records(pack_changes(each))) for hint, each in batches.items()}
     seconds = medians(works, ROUNDS * 3)
     for hint, batch in batches.items():
         answer = json.dumps({"records": works[hint]().records})

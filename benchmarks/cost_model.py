@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
 from benchmarks.plots import draw_lines
+from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import LOOKED_BACK, MOST_LOOKED_AT, OVERDUE
 from dynaurora.runs.costs import (
@@ -37,8 +38,6 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 MILLION = 1_000_000
 RATES = (1, 10, 100, 1_000, 10_000)
 """Changes per second that the tables and the plot have."""
-FIREHOSE_STEP = 5 * 1024
-"""Firehose rounds each record up to 5 KB (Amazon Data Firehose Developer Guide, "Quota")."""
 FIREHOSE_GB = 1024**3
 AURORA_WRITE = 4096
 """Bytes of log that Aurora counts as one write (Amazon Aurora FAQs, "How are I/Os calculated?")."""
@@ -105,7 +104,7 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
     import_seconds = batches * assumed.import_calls * assumed.call_seconds
     import_seconds += MILLION / figures.import_existing_rows_per_second
     return {
-        "Firehose": MILLION * ceil(figures.change_bytes / FIREHOSE_STEP) * FIREHOSE_STEP / FIREHOSE_GB,
+        "Firehose": forwards * count_billed(MILLION / forwards, figures.change_bytes) / FIREHOSE_GB,
         "Lambda compute": gigabytes(assumed.forward_memory_mb) * forward_seconds
         + gigabytes(assumed.transform_memory_mb) * transform_seconds
         + gigabytes(assumed.import_memory_mb) * import_seconds,
@@ -119,6 +118,13 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
         "CloudWatch Logs": invocations * assumed.log_bytes / 1e9,
         "X-Ray": invocations * assumed.traced_share,
     }
+
+
+def count_billed(changes: float, change_bytes: float) -> float:
+    """Return the bytes that Firehose bills for changes that are forwarded together: of each pack, rounded up."""
+    whole = max(1, round(changes))
+    sizes = (HEADER_BYTES + count * (change_bytes + 1) for count in fill_packs([ceil(change_bytes)] * whole))
+    return changes / whole * sum(ceil(size / BILLED_BYTES) * BILLED_BYTES for size in sizes)
 
 
 def count_looks(batches_of_an_hour: float, assumed: Assumptions) -> float:

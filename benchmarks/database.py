@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
-from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
+from dynaurora.aurora.generations import activate
+from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
 from dynaurora.aurora.sql import quote
 from dynaurora.aws import sdk
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
 from dynaurora.dynamodb.versions import make_version
-from dynaurora.mappings.csv_format import encode_row
+from dynaurora.failures.refused_rows import RefusedRows
+from dynaurora.mappings.csv_format import encode_row, row_label
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.rows import Row
 from local.aurora.engines import find_engine
@@ -65,11 +67,12 @@ class Database:
 
     def empty(self) -> None:
         """Make the mapping's tables anew, without a row."""
-        tables = (self.mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE)
+        tables = (self.mapping.replica, IMPORTS, RUNS, GENERATIONS, MIGRATIONS_TABLE)
         names = ", ".join(f"{quote(self.mapping.database)}.{quote(table)}" for table in tables)
         with connect(self.endpoint, self.administrator) as aurora:
             aurora.execute(f"DROP TABLE IF EXISTS {names}")
             prepare_target(aurora, self.mapping)
+            activate(aurora, self.mapping)
 
     def redo_bytes(self) -> int:
         """Return how much InnoDB has ever written to its redo log."""
@@ -78,17 +81,25 @@ class Database:
         return int(written)
 
     def write(self, rows: Iterable[Row]) -> Batch:
-        """Write rows as a batch of the stream."""
-        lines = list(map(encode_row, rows))
+        """Write rows as a batch that says once which mapping wrote them all, as a converted one does."""
+        return self._write(list(map(encode_row, rows)), self.mapping.digest)
+
+    def write_labelled(self, rows: Iterable[Row]) -> Batch:
+        """Write rows as a batch of the stream, each of which says which mapping wrote it."""
+        label = row_label(self.mapping)
+        return self._write([label + encode_row(row) for row in rows], None)
+
+    def _write(self, lines: list[bytes], digest: str | None) -> Batch:
         body = b"".join(lines)
         key = f"processed/mapping={self.mapping.name}/{next(self._written)}"
-        etag = S3Objects().write(BUCKET, key, body)
-        return Batch(self.mapping.name, "stream", None, len(lines), (BatchObject(BUCKET, key, etag, len(body)),))
+        item = BatchObject(BUCKET, key, S3Objects().write(BUCKET, key, body), len(body))
+        return Batch(self.mapping.name, "stream", None, len(lines), (item,), digest=digest)
 
     def import_batch(self, batch: Batch) -> ImportResult:
         """Import a batch as the function does: over a connection of its own."""
         with self.connect() as aurora:
-            return import_batch(batch, self.mapping, aurora, S3Objects(), BUCKET)
+            store = S3Objects()
+            return import_batch(batch, self.mapping, aurora, store, BUCKET, RefusedRows(store, BUCKET, "benchmark"))
 
 
 @contextmanager
@@ -108,6 +119,7 @@ def local_database(engine: Engine | None = None) -> Iterator[Database]:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
         }
+        sdk.client.cache_clear()  # of another server's
         sdk.client("s3").create_bucket(Bucket=BUCKET)
         users = stack.server.users
         database = Database(
@@ -127,7 +139,7 @@ def local_database(engine: Engine | None = None) -> Iterator[Database]:
 
 def make_rows(numbers: Iterable[int], version: int) -> Iterator[Row]:
     """Yield a row of web_analytics for each number, in the order given: its key is the number's, and stays so."""
-    full_version = make_version(1_763_900_000 + version, 0)
+    full_version = make_version(1_763_900_000 + version, 10**20)
     for number in numbers:
         key = f"/articles/{number}/how-to-count", f"2026-{number % 12 + 1:02}-{number % 28 + 1:02}T08:15:00.000Z"
         times = f"2026-11-23T{number % 24:02}:00:00Z", f"2026-11-23T{number % 24:02}:10:00Z"

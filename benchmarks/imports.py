@@ -16,25 +16,30 @@ import csv
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from statistics import median
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from benchmarks.database import BUCKET, Database, local_database, make_rows, shuffled
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import cpu_seconds, interleave, median_ratio
+from dynaurora.aurora import sql
 from dynaurora.aurora.sql import STAGED, load_staged, quote
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.import_batch import write_manifest
+from dynaurora.batches.loading import write_manifest
 from dynaurora.errors import DeadlockError
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
+from dynaurora.mappings.rows import Row
 from local.aurora.engine import DatabaseServerError
 from local.aurora.engines import ENGINES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from dynaurora.aurora.origins import Origin
     from dynaurora.batches.batch import Batch
     from dynaurora.mappings.mapping import Mapping
     from local.aurora.engine import Engine
@@ -42,8 +47,13 @@ if TYPE_CHECKING:
     Clock = Callable[[], float]
     Prepare = Callable[[], Callable[[], object]]
 
-LEAST_COLD, LEAST_EXISTING, LEAST_BARE = 2.5, 2.0, 0.75
+LEAST_COLD, LEAST_EXISTING, LEAST_BARE, LEAST_BEFORE = 2.5, 2.0, 0.75, 0.95
+MOST_REFUSED = 2.0
+"""Times that an import may take with rows that are refused, of one without."""
+FEW = "CONSTRAINT few CHECK (hits < 20000)"
+"""Of the replica; the benchmark's rows have fewer."""
 BARE = "bare"
+MERGE = sql.merge_staged
 IMPORTERS = 4
 BATCHES_OF_AN_IMPORTER = 5
 
@@ -67,6 +77,7 @@ def measure_on(engine: Engine) -> list[Result]:
         cold = interleave(prepare_cold(database, rows), rounds, **clocks)
         existing = interleave(prepare_existing(database, rows), rounds, **clocks)
         deadlocks = count_deadlocks(database, rows // 10, deadlock_rounds)
+        refused = interleave(prepare_refused(database, rows), rounds, **clocks)
     server = f"{engine.title} {version.partition('-')[0]}"
     path = f"{server}: import a batch of {rows:,} rows"
     imports = IMPORTERS * BATCHES_OF_AN_IMPORTER * deadlock_rounds
@@ -74,6 +85,9 @@ def measure_on(engine: Engine) -> list[Result]:
         compare(f"{path}, new keys", "guarded executemany", cold, "executemany", rows, LEAST_COLD),
         compare(f"{path}, existing keys", "guarded executemany", existing, "executemany", rows, LEAST_EXISTING),
         compare(f"{path}, new keys", "bare LOAD DATA into an empty table", cold, "bare", rows, LEAST_BARE),
+        compare(f"{path}, new keys", "one that knows no mappings", cold, "before", rows, LEAST_BEFORE),
+        compare(f"{path}, existing keys", "one that knows no mappings", existing, "before", rows, LEAST_BEFORE),
+        *(compare_refused(path, name, refused) for name in refused["wall"] if name != "clean"),
         Result(
             f"{server}: {IMPORTERS} importers of the same keys",
             "–",
@@ -94,13 +108,76 @@ def compare(
     return Result(path, f"{beat}, wall", f"≥ {least} ×", measured, wall >= least)
 
 
+def compare_refused(path: str, name: str, seconds: dict[str, dict[str, list[float]]]) -> Result:
+    """Return how many times as long an import takes with some rows that are refused."""
+    wall, cpu = (median_ratio(seconds[clock][name], seconds[clock]["clean"]) for clock in ("wall", "cpu"))
+    measured = f"{wall:.2f} × (CPU {cpu:.2f} ×)"
+    return Result(
+        f"{path}, new keys, {name}", "none refused, wall", f"≤ {MOST_REFUSED} ×", measured, wall <= MOST_REFUSED
+    )
+
+
+def prepare_refused(database: Database, rows: int) -> dict[str, Prepare]:
+    """Return imports into an empty table of rows of which some are refused, by the load or by the merge, or none."""
+
+    def prepare(bad: int, hits: str) -> Callable[[], object]:
+        database.empty()
+        replica = _table(database.mapping, database.mapping.replica)
+        database.execute(f"ALTER TABLE {replica} ADD {FEW}")
+        made = list(make_rows(shuffled(range(rows)), 1))
+        for number in range(bad):
+            place = (2 * number + 1) * rows // (2 * bad)
+            key = made[place].fields
+            made[place] = Row(False, made[place].version, (*key[:3], hits, *key[4:]))
+        batch = database.write_labelled(made)
+
+        def run() -> None:
+            if database.import_batch(batch).rows_refused != bad:
+                raise AssertionError(f"not {bad} rows were refused")
+
+        return run
+
+    ways = {"clean": (0, ""), "1 refused by the load": (1, "many"), "10 refused by the load": (10, "many")}
+    ways |= {"1 refused by the merge": (1, "30000"), "10 refused by the merge": (10, "30000")}
+    return {name: partial(prepare, *way) for name, way in ways.items()}
+
+
+@contextmanager
+def before() -> Iterator[None]:
+    """Merge as one that knows no mappings does: by versions alone."""
+
+    def merge_by_version(origin: Origin, table: str = STAGED, rows: range | None = None) -> str:
+        head = MERGE(origin, table, rows).partition("\nON DUPLICATE KEY UPDATE")[0]
+        staged, replica, keys = quote(STAGED), quote(origin.mapping.replica), set(origin.mapping.key_columns)
+        names = ["_deleted", *(column.name for column in origin.mapping.columns if column not in keys), "_version"]
+        updates = ", ".join(
+            f"{replica}.{name} = IF({staged}.`_version` > {replica}.`_version`, {staged}.{name}, {replica}.{name})"
+            for name in map(quote, names)
+        )
+        return f"{head}\nON DUPLICATE KEY UPDATE {updates}"
+
+    with patch.object(sql, "merge_staged", merge_by_version):
+        yield
+
+
+def import_before(database: Database, batch: Batch) -> None:
+    """Import a batch whose rows say nothing of their mapping, as before they did."""
+    with before():
+        database.import_batch(batch)
+
+
 def prepare_cold(database: Database, rows: int) -> dict[str, Prepare]:
     """Return the ways of importing rows into an empty table."""
 
     def prepare_import() -> Callable[[], object]:
         database.empty()
-        batch = database.write(make_rows(shuffled(range(rows)), 1))
+        batch = database.write_labelled(make_rows(shuffled(range(rows)), 1))
         return lambda: database.import_batch(batch)
+
+    def prepare_before() -> Callable[[], object]:
+        database.empty()
+        batch = database.write(make_rows(shuffled(range(rows)), 1))
+        return lambda: import_before(database, batch)
 
     def prepare_executemany() -> Callable[[], object]:
         database.empty()
@@ -113,7 +190,8 @@ def prepare_cold(database: Database, rows: int) -> dict[str, Prepare]:
         batch = database.write(make_rows(shuffled(range(rows)), 1))
         return lambda: load_bare(database, batch)
 
-    return {"import": prepare_import, "executemany": prepare_executemany, "bare": prepare_bare}
+    ways = {"import": prepare_import, "before": prepare_before}
+    return {**ways, "executemany": prepare_executemany, "bare": prepare_bare}
 
 
 def prepare_existing(database: Database, rows: int) -> dict[str, Prepare]:
@@ -124,15 +202,20 @@ def prepare_existing(database: Database, rows: int) -> dict[str, Prepare]:
 
     def prepare_import() -> Callable[[], object]:
         version = next(versions)
-        batch = database.write(make_rows(shuffled(range(rows), version), version))
+        batch = database.write_labelled(make_rows(shuffled(range(rows), version), version))
         return lambda: database.import_batch(batch)
+
+    def prepare_before() -> Callable[[], object]:
+        version = next(versions)
+        batch = database.write(make_rows(shuffled(range(rows), version), version))
+        return lambda: import_before(database, batch)
 
     def prepare_executemany() -> Callable[[], object]:
         version = next(versions)
         batch = database.write(make_rows(shuffled(range(rows), version), version))
         return lambda: execute_many(database, batch)
 
-    return {"import": prepare_import, "executemany": prepare_executemany}
+    return {"import": prepare_import, "before": prepare_before, "executemany": prepare_executemany}
 
 
 def execute_many(database: Database, batch: Batch) -> None:
@@ -163,8 +246,9 @@ def guarded_insert(mapping: Mapping) -> str:
 def load_bare(database: Database, batch: Batch) -> None:
     """Load a batch's object into a table, unguarded."""
     statement = load_staged(database.mapping).replace(" REPLACE ", " ").replace(quote(STAGED), quote(BARE))
+    uri = write_manifest(batch.mapping, batch.id, batch.objects, S3Objects(), BUCKET)
     with database.connect() as aurora, aurora.transaction():
-        aurora.execute(statement, (write_manifest(batch, S3Objects(), BUCKET),))
+        aurora.execute(statement, (uri,))
 
 
 def count_deadlocks(database: Database, rows: int, rounds: int) -> int:

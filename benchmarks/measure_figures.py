@@ -7,7 +7,6 @@ python -m benchmarks.measure_figures --write    and keeps them
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import tempfile
 import time
@@ -19,15 +18,15 @@ from typing import Any, cast
 from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.figures import FILE, Figures
 from benchmarks.growth import convert, run, write_data_file
+from benchmarks.items import CLICKS
 from benchmarks.results import describe_machine
+from benchmarks.sink import TakingStream
 from benchmarks.timing import seconds_of
+from benchmarks.transform_changes import make_records, make_transformer, pack_changes
 from dynaurora.dynamodb.changes import encode_change, from_stream_record
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.mapping import load_mapping
-from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.stream.forward_changes import Forwarder
-from dynaurora.stream.transform_changes import transform_records
 from local.clicks import tell_seeded
 
 RECORDS = 500
@@ -78,25 +77,17 @@ def to_stream_record(item: Any, number: int) -> dict[str, Any]:
 
 def measure_forwarding(records: list[dict[str, Any]]) -> float:
     """Return the microseconds for a change."""
-    forwarder = Forwarder("web_analytics", TakingStream(), cast("Any", None), "landing", False, "arn")
+    forwarder = Forwarder(
+        CLICKS.name, CLICKS.digest, TakingStream(), cast("Any", None), "landing", ignore_expiries=False, function_arn=""
+    )
     return median(seconds_of(lambda: forwarder.forward(records)) for _ in range(4 * ROUNDS)) / len(records) * 1e6
-
-
-class TakingStream:
-    """A delivery stream that takes everything."""
-
-    def put(self, records: list[bytes]) -> list[str | None]:
-        """Take a batch, and refuse nothing."""
-        return [None] * len(records)
 
 
 def measure_transforming(changes: list[bytes]) -> float:
     """Return the microseconds for a change."""
-    mapper = RowMapper(load_mapping("web_analytics"))
-    records = [{"recordId": str(n), "data": base64.b64encode(data).decode()} for n, data in enumerate(changes)]
-    return (
-        median(seconds_of(lambda: transform_records(records, mapper)) for _ in range(4 * ROUNDS)) / len(records) * 1e6
-    )
+    transformer, records = make_transformer(), make_records(pack_changes(changes))
+    taken = median(seconds_of(lambda: transformer.transform(records)) for _ in range(4 * ROUNDS))
+    return taken / len(changes) * 1e6
 
 
 def measure_imports(database: Database) -> dict[str, float]:

@@ -18,6 +18,7 @@
     │   ├── BatchesFailedError
     │   ├── CertificateError
     │   ├── ChecksumMismatchError
+    │   ├── ColumnsRefusedError
     │   ├── DatabaseError
     │   ├── ExportFailedError
     │   ├── FailuresNotSettledError
@@ -36,6 +37,7 @@
     │   ├── ReconciliationError
     │   ├── RotationError
     │   ├── RowCountError
+    │   ├── RowsRefusedError
     │   ├── RunConflictError
     │   ├── ServerSettingsError
     │   ├── StagingError
@@ -111,6 +113,11 @@ class ReadOnlyError(RetryableError):
 class RegistryUnavailableError(RetryableError):
     """The registry cannot be read now, so nobody can tell which mapping is the current one."""
 
+    remedy = (
+        "It is retried by itself; where no mapping was ever activated, deploy the stack with DatabaseAdminSecretArn, or"
+        " run `dynaurora mapping apply MAPPING`."
+    )
+
 
 class SecretRotatedError(RetryableError):
     """Aurora refused the newest password that Secrets Manager has: a rotation is under way."""
@@ -166,6 +173,15 @@ class ChecksumMismatchError(TerminalError):
     remedy = "Nothing of it was applied. Restore the object, or export the table again."
 
 
+class ColumnsRefusedError(TerminalError):
+    """A mapping asks its replica for what could lose something, or keep imports waiting: nothing was changed."""
+
+    remedy = (
+        "Nothing was changed. Let the mapping have what is there, or put the new columns into another mapping with a"
+        " table of its own, backfill it, and have people read its view: docs/runbooks/add-a-column.md."
+    )
+
+
 class DatabaseError(TerminalError):
     """Aurora refused a statement for a reason that has no class of its own."""
 
@@ -199,13 +215,15 @@ class InvalidExportError(TerminalError):
 class InvalidMappingError(TerminalError):
     """A mapping file does not fit `mapping.schema.json`, or contradicts itself."""
 
-    remedy = "Correct the mapping file and deploy again."
+    remedy = "Correct the mapping file and deploy again; `dynaurora mapping check MAPPING` says whether it holds."
 
 
 class InvalidRunError(TerminalError):
     """The input of a run does not have the documented fields."""
 
-    remedy = "Start it with `dynaurora backfill start`, or with the input that `dynaurora.runs.requests` documents."
+    remedy = (
+        "Start it with `dynaurora backfill start MAPPING`, or with the input that `dynaurora.runs.requests` documents."
+    )
 
 
 class InvalidSettingsError(TerminalError):
@@ -217,7 +235,10 @@ class InvalidSettingsError(TerminalError):
 class MalformedBatchError(TerminalError):
     """A batch's CSV is empty, truncated, or not what its mapping writes."""
 
-    remedy = "Nothing of it was applied. Find out who wrote the object, put a whole one in its place and import it."
+    remedy = (
+        "Nothing of it was applied. Where somebody replaced the object, bring its earlier version back, then import the"
+        " batch again; else `dynaurora backfill start MAPPING` writes the rows that it lacks."
+    )
 
 
 class MissingSecretError(TerminalError):
@@ -257,9 +278,9 @@ class PrivilegeError(TerminalError):
 
 
 class ReconciliationError(TerminalError):
-    """The items that a run exported are not those that it accounts for."""
+    """The items that a run exported are not those that it accounts for, or rows did not become what they had to."""
 
-    remedy = "Compare the run's report with its batches in `_dynaurora_imports`, then start the run again."
+    remedy = "What was imported stays. Compare the run's batches in `_dynaurora_imports`, then start a new run."
 
 
 class RotationError(TerminalError):
@@ -271,7 +292,19 @@ class RotationError(TerminalError):
 class RowCountError(TerminalError):
     """A load gave another number of rows than the batch was written with."""
 
-    remedy = "Nothing of it was applied. The object is incomplete: write the batch again and import it."
+    remedy = (
+        "Nothing of it was applied. The object is not the one that was written: bring its earlier version back, then"
+        " import the batch again; a batch of a run is written again by `dynaurora backfill start MAPPING --run RUN`."
+    )
+
+
+class RowsRefusedError(TerminalError):
+    """Aurora refuses more rows of a batch than are set aside one by one: its mapping does not fit its table."""
+
+    remedy = (
+        "Nothing of it was applied. Compare the mapping with the table, `dynaurora mapping check FILE`, or take away"
+        " the constraint or trigger that refuses them, then import the batch again."
+    )
 
 
 class RunConflictError(TerminalError):
@@ -304,13 +337,16 @@ class SweepRefusedError(TerminalError):
 class TargetMismatchError(TerminalError):
     """The target's tables are missing, or their columns are not the mapping's."""
 
-    remedy = "Run `dynaurora prepare MAPPING` against this database, then import the batch again."
+    remedy = (
+        "See what is missing by `dynaurora mapping plan MAPPING`, prepare it by `dynaurora mapping apply MAPPING` or a"
+        " deployment, then import the batch again."
+    )
 
 
 class UnknownMappingError(TerminalError):
     """No mapping of that name is in the package."""
 
-    remedy = "Add dynaurora/tables/<name>.json, or correct the name."
+    remedy = "Correct the name, or add dynaurora/tables/<name>.json and deploy again."
 
 
 class UnregisteredMappingError(TerminalError):
@@ -326,8 +362,9 @@ class ViewInvalidError(TerminalError):
     """The view cannot be read: the user who made it, its definer, is gone or has lost rights to what it shows."""
 
     remedy = (
-        "Run `dynaurora prepare MAPPING` as a user who stays and may SELECT from the replica by a grant of their own:"
-        " it makes the view anew, as theirs."
+        "Deploy again with DatabaseAdminSecretArn of a user who stays and may SELECT from the replica by a grant of"
+        " their own, or run `dynaurora prepare MAPPING --host HOST --secret-arn ARN --ca-file CA` as one: it makes the"
+        " view anew, as theirs."
     )
 
 

@@ -3,11 +3,14 @@
     processed/mapping=<m>/                          streamed CSV batches, by Firehose
     transformation_failed_data_backup/mapping=<m>/  records that no mapping accepted, by Firehose; below oversize/,
                                                     those too large for it, and below unforwardable/, those that
-                                                    are none or cannot be sent, by forward_changes
+                                                    are none or cannot be sent, by forward_changes; below refused/,
+                                                    single changes that transform_changes refused; below rows/,
+                                                    rows that Aurora refuses, by import_batch
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
     reports/run=<m>-<run>/                          what a backfill did
-    batches/mapping=<m>/                            load manifests, by import_batch, and check_target's
+    batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; and lines of
+                                                    objects of several kinds, one kind apart from the other
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
     notices/mapping=<m>/                            of what people were told, and when
@@ -45,6 +48,9 @@ Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be c
 
 MAX_KEY_BYTES = 1024
 """Of any object's key (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
+
+UNMAPPED_ENDING = ".unmapped.json"
+"""Of the keys of what no column took."""
 
 LANDED = re.compile(r"(?P<prefix>[a-z_]+)/mapping=(?P<mapping>[a-z][a-z0-9_]*)/(?P<rest>.+)", re.DOTALL)
 
@@ -100,6 +106,16 @@ def unforwardable_records(mapping: str, name: str) -> str:
     return f"{failed_records_prefix(mapping)}unforwardable/{name}.json"
 
 
+def refused_changes_prefix(mapping: str) -> str:
+    """Return the prefix of single changes that a mapping refused."""
+    return f"{failed_records_prefix(mapping)}refused/"
+
+
+def refused_change(mapping: str, refused_id: str) -> str:
+    """Return the key of a single change that a mapping refused."""
+    return f"{refused_changes_prefix(mapping)}{refused_id}.json"
+
+
 def _run(mapping: str, run: str) -> str:
     """Return the folder of a run: its id is one of its mapping's only."""
     return f"run={mapping}-{run}"
@@ -108,6 +124,16 @@ def _run(mapping: str, run: str) -> str:
 def manifest(mapping: str, batch_id: str) -> str:
     """Return the key of the load manifest of a batch."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
+
+
+def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:
+    """Return the key of the lines of one kind of a batch's object that has lines of several."""
+    return f"{BATCHES}/mapping={mapping}/{batch_id}-{number:03}-{kind}.csv"
+
+
+def refused_rows(mapping: str, ledger_id: str) -> str:
+    """Return the key of the rows of a part of a batch that Aurora refuses."""
+    return f"{failed_records_prefix(mapping)}rows/{ledger_id}.json"
 
 
 def probe(mapping: str) -> str:
@@ -150,6 +176,16 @@ def backfill_descriptor(mapping: str, run: str, number: int) -> str:
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
 
 
+def backfill_unmapped(mapping: str, run: str, number: int) -> str:
+    """Return the key of what no column took of a converted batch; it is there where there was anything."""
+    return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{UNMAPPED_ENDING}"
+
+
+def backfill_batches_prefix(mapping: str, run: str) -> str:
+    """Return what the keys of a run's converted batches begin with, and of what is kept beside them."""
+    return f"{BATCHES}/{_run(mapping, run)}/batch-"
+
+
 def sweep_plan(mapping: str, run: str) -> str:
     """Return the key of the plan of a run's sweep: its batches' descriptors."""
     return f"{BATCHES}/{_run(mapping, run)}/sweep.json"
@@ -163,6 +199,16 @@ def sweep_batch(mapping: str, run: str, number: int) -> str:
 def report(mapping: str, run: str) -> str:
     """Return the key of the report of a run."""
     return f"{REPORTS}/{_run(mapping, run)}/report.json"
+
+
+def reports_prefix(mapping: str) -> str:
+    """Return what the keys of all reports of a mapping's runs begin with, and of what is kept beside them."""
+    return f"{REPORTS}/{_run(mapping, '')}"
+
+
+def is_report(key: str) -> bool:
+    """Tell whether a key under `reports_prefix` is that of a report."""
+    return key.count("/") == 2 and key.endswith("/report.json")
 
 
 def backfill_rejects(mapping: str, run: str, number: int) -> str:
@@ -219,6 +265,11 @@ def remainder(mapping: str, run: str, number: int, index: int) -> str:
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/remainder-{number:06}-{index:03}.json"
 
 
+def refused_remainder(mapping: str, run: str, number: int, index: int) -> str:
+    """Return the key of the single changes of an object's packs that were refused, before each has its own place."""
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/refused-{number:06}-{index:03}.json"
+
+
 def parked_remainder(mapping: str, run: str, number: int, index: int) -> str:
     """Return the key of the records of an object that were refused too often, before they are parked."""
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/parked-{number:06}-{index:03}.json"
@@ -234,11 +285,16 @@ def notice(mapping: str, cause: str, interval: int) -> str:
     return f"{NOTICES}/mapping={mapping}/{cause}/{interval}.json"
 
 
+def mapping_documents(mapping: str) -> str:
+    """Return the prefix of a mapping's registry."""
+    return f"{MAPPINGS}/mapping={mapping}/"
+
+
 def mapping_document(mapping: str, digest: str) -> str:
     """Return the key of a document of a mapping in the registry."""
-    return f"{MAPPINGS}/mapping={mapping}/{digest}.json"
+    return f"{mapping_documents(mapping)}{digest}.json"
 
 
 def mapping_pointer(mapping: str) -> str:
     """Return the key of what says which document of a mapping is the current one."""
-    return f"{MAPPINGS}/mapping={mapping}/current.json"
+    return f"{mapping_documents(mapping)}current.json"

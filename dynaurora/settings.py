@@ -62,6 +62,9 @@ class ForwardChangesSettings(Settings):
 class TransformChangesSettings(Settings):
     """Settings of transform_changes."""
 
+    landing_bucket: str
+    """The bucket of the registry, and of what is refused."""
+
 
 @dataclass(frozen=True)
 class DatabaseSettings(Settings):
@@ -89,6 +92,21 @@ class PrepareTargetSettings(DatabaseSettings):
 
 
 @dataclass(frozen=True)
+class ChangeMappingSettings(Settings):
+    """Settings of change_mapping."""
+
+    database_host: str
+    """The cluster's writer endpoint."""
+    database_port: int
+    database_admin_secret_arn: str
+    """The secret with a user who may create tables."""
+    database_ca: str
+    """The certificate authority of the database, PEM; empty for Amazon RDS's own."""
+    landing_bucket: str
+    """The bucket of the registry."""
+
+
+@dataclass(frozen=True)
 class RotateLoaderSecretSettings(DatabaseSettings):
     """Settings of rotate_loader_secret."""
 
@@ -98,7 +116,7 @@ class CheckTargetSettings(DatabaseSettings):
     """Settings of check_target."""
 
     landing_bucket: str
-    """The bucket that the database loads from."""
+    """The bucket of the registry, which the database loads from."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,8 @@ class RecordFailedBatchSettings(Settings):
 class OpenRunSettings(DatabaseSettings):
     """Settings of open_run."""
 
+    landing_bucket: str
+    """The bucket of the registry."""
     import_concurrency: int
     """Most batches that are imported at the same time, 0 for unbounded."""
     backfill_concurrency: int
@@ -166,6 +186,9 @@ class ConvertExportSettings(Settings):
 @dataclass(frozen=True)
 class ReconcileRunSettings(DatabaseSettings):
     """Settings of reconcile_run."""
+
+    landing_bucket: str
+    """The bucket of the registry."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +233,8 @@ class ConvertFailuresSettings(Settings):
     """How often a record is mapped again before it is parked."""
     ttl_deletes: Literal["replicate", "ignore"]
     """What becomes of deletes by Time to Live, as forward_changes has it."""
+    source_table: str
+    """The name of the replicated table, which rows that Aurora refused are read from again."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +274,9 @@ class CloseRunSettings(DatabaseSettings):
 @dataclass(frozen=True)
 class DescribeRunsSettings(DatabaseSettings):
     """Settings of describe_runs."""
+
+    landing_bucket: str
+    """The bucket of the registry."""
 
 
 def _read(text: str, kind: Any) -> Any:

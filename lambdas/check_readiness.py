@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.source import AwsSource
-from dynaurora.exports.check_readiness import check_readiness
+from dynaurora.exports.check_readiness import check_readiness, find_complete_from
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.settings import CheckReadinessSettings
 
@@ -23,11 +24,19 @@ source = AwsSource(settings.source_table, settings.event_source_mapping_id)
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return whether the run may start, after how long to ask again, and which export to make."""
-    run, export_arn = event["input"]["run"], event["input"]["options"]["export_arn"]
-    identify(run=run)
-    now = datetime.now(UTC)
+    state, store = event["input"], S3Objects()
+    identify(run=state["run"])
+    registry = Registry(store, settings.landing_bucket, settings.mapping)  # as it is now: no copy of before
     readiness = check_readiness(
-        source, S3Objects(), settings.landing_bucket, settings.mapping, run, export_arn=export_arn, now=now
+        source,
+        store,
+        settings.landing_bucket,
+        settings.mapping,
+        state["run"],
+        export_arn=state["options"]["export_arn"],
+        now=datetime.now(UTC),
+        complete_from=find_complete_from(registry),
+        is_current=state.get("digest") in {None, registry.find_pointer().digest},
     )
     logger.info("Readiness checked", extra=asdict(readiness))
     return asdict(readiness)

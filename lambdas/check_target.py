@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora.loader import connect_rotated, find_endpoint
 from dynaurora.aurora.secrets import read_credentials
 from dynaurora.aws.objects import S3Objects
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import CheckTargetSettings
 from dynaurora.target.check_target import NO, Target, examine_target
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 settings = CheckTargetSettings.from_environment()
 observe_mapping(settings.mapping)
-mapping = load_mapping(settings.mapping)
 endpoint = find_endpoint(settings)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return one finding for each thing that an import needs."""
+    store = S3Objects()
     target = Target(
-        mapping=mapping,
-        store=S3Objects(),
+        read_mapping=Registry(store, settings.landing_bucket, settings.mapping).find_current,  # as it is now
+        store=store,
         bucket=settings.landing_bucket,
         read_credentials=lambda: read_credentials(settings.database_secret_arn),
         connect=lambda credentials: connect_rotated(endpoint, credentials, settings.database_secret_arn),

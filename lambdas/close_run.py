@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import read_plan
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.runs.close_run import close_run, read_ending
 from dynaurora.runs.requests import is_run_id
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 settings = CloseRunSettings.from_environment()
 observe_mapping(settings.mapping)
-database = load_mapping(settings.mapping).database
+registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 
 
 @observed
@@ -32,6 +32,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         plan = read_plan(S3Objects(), settings.landing_bucket, settings.mapping, ending.run)
         ending = replace(ending, plan=asdict(plan) if plan else None)
     with connect_loader(settings) as aurora:
-        closed = close_run(Runs(aurora, database), ending)
+        closed = close_run(Runs(aurora, registry.find_current().database), ending)
     logger.info("Run closed" if closed else "Run was closed before", extra={"state": ending.state})
     return {"run": ending.run, "state": ending.state, "closed": closed}

@@ -8,8 +8,8 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.conversion import check_conversion
 from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.plan import PlannedBatch
-from dynaurora.mappings.mapping import load_mapping
-from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ConvertExportSettings
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 settings = ConvertExportSettings.from_environment()
 observe_mapping(settings.mapping)
-mapper = RowMapper(load_mapping(settings.mapping))
-if mapper.writer.why_plain:
-    logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
+mappers = RowMappers(Registry(S3Objects(), settings.landing_bucket, settings.mapping))
 
 
 @observed
@@ -30,7 +28,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     planned = PlannedBatch.from_dict(event["batch"])
     identify(run=event["run"], planned=planned.number)
     converter = Converter(
-        mapper=mapper,
+        mapper=mappers.find_recorded(event.get("digest")),
         store=S3Objects(),
         bucket=settings.landing_bucket,
         export_bucket=event["export_bucket"],
@@ -41,6 +39,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     batch = converter.convert_once(planned)
     count("ItemsConverted", planned.items)
     count("ItemsRejected", batch.rows_rejected)
+    count("AttributesIgnored", converter.unmapped.total)
     identify(batch=batch.id)
+    if converter.unmapped.total:
+        logger.info("Attributes were ignored", extra=converter.unmapped.log_fields())
     logger.info("Export converted", extra={"rows": batch.rows, "rejected": batch.rejected})
     return {"batch": batch.as_dict()}

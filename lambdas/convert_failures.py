@@ -1,4 +1,4 @@
-"""Convert failures: failed records → one CSV batch, by the mapping as it is now."""
+"""Convert failures: failed records → one CSV batch, by the mapping that is the current one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.items import TableItems
 from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.list_failures import FailedObject
-from dynaurora.mappings.mapping import load_mapping
-from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ConvertFailuresSettings
 
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 settings = ConvertFailuresSettings.from_environment()
 observe_mapping(settings.mapping)
-mapper = RowMapper(load_mapping(settings.mapping))
-if mapper.writer.why_plain:
-    logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
+mappers = RowMappers(Registry(S3Objects(), settings.landing_bucket, settings.mapping))
 
 
 @observed
@@ -29,6 +28,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Map the records of some failed objects again; return the batch and how to settle the objects."""
     entry = event["entry"]
     identify(run=event["run"], entry=entry["number"])
+    mapper = mappers.find_recorded(event["digest"]) if "digest" in event else mappers.find_current()
     remaker = Remaker(
         mapper=mapper,
         store=S3Objects(),
@@ -37,11 +37,13 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         max_attempts=settings.max_attempts,
         ignore_expiries=settings.ttl_deletes == "ignore",
         function_arn=context.invoked_function_arn,
+        items=TableItems(settings.source_table),
     )
     remade = remaker.remake(entry["number"], [FailedObject(**item) for item in entry["objects"]])
     rejected = sum(remade.batch["rejected"].values())
     count("RecordsReprocessed", remade.records)
     count("RecordsRejectedAgain", rejected)
+    count("AttributesIgnored", mapper.unmapped.take().total)
     identify(batch=Batch.from_event({"batch": remade.batch}).id)
     logger.info("Failures converted", extra={"records": remade.records, "rejected": remade.batch["rejected"]})
     return {**entry, **asdict(remade)}

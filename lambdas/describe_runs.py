@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.aws.objects import S3Objects
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import identify, observe_mapping, observed
 from dynaurora.runs.runs import Runs
 from dynaurora.settings import DescribeRunsSettings
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 settings = DescribeRunsSettings.from_environment()
 observe_mapping(settings.mapping)
-database = load_mapping(settings.mapping).database
+registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return one run, or the newest ones, with their progress."""
     identify(run=event.get("run"))
+    database = registry.find_current().database
     with connect_loader(settings) as aurora:
         return {"runs": Runs(aurora, database).describe(settings.mapping, event.get("run"), event.get("kind"))}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.delivery_stream import FirehoseStream
 from dynaurora.aws.objects import S3Objects
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import ForwardChangesSettings
 from dynaurora.stream.forward_changes import Forwarder
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
 
 settings = ForwardChangesSettings.from_environment()
 observe_mapping(settings.mapping)
+registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Send a batch of stream records to Firehose; name those to be delivered again."""
+    """Send a batch of stream records to Firehose; name those to be delivered again.
+
+    Raises RegistryUnavailableError where nobody knows by which mapping: then all of them are.
+    """
     forwarder = Forwarder(
         mapping=settings.mapping,
+        digest=registry.find_pointer().digest,
         stream=FirehoseStream(settings.delivery_stream),
         store=S3Objects(),
         landing_bucket=settings.landing_bucket,

@@ -10,7 +10,8 @@ from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import import_batch, mark_imported
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.failures.refused_rows import RefusedRows
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 settings = ImportBatchSettings.from_environment()
 observe_mapping(settings.mapping)
-mapping = load_mapping(settings.mapping)
+registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 
 
 @observed
-def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Apply one batch to Aurora, or say that it was applied before.
 
     The state machine sends `{"input": {"batch": …}, "retries": 0}`; whoever calls it directly sends `{"batch": …}`.
@@ -33,15 +34,16 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:  # noq
     given = event if isinstance(event, dict) else {"input": event}  # who calls it directly may send anything
     batch = Batch.from_event(given.get("input", given))
     identify(batch=batch.id, run=batch.run)
-    store, retries = S3Objects(), int(given.get("retries", 0))
+    store, retries, mapping = S3Objects(), int(given.get("retries", 0)), registry.find_current()
+    bucket, slots = settings.landing_bucket, settings.import_concurrency
+    keep_refused = RefusedRows(store, bucket, context.invoked_function_arn)
     with connect_loader(settings, load_from_s3=True) as aurora:
-        result = import_batch(
-            batch, mapping, aurora, store, settings.landing_bucket, retries, settings.import_concurrency
-        )
+        result = import_batch(batch, mapping, aurora, store, bucket, keep_refused, retries, slots)
     metrics.add_dimension("source", batch.source)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")
     count("RowsChanged", result.rows_changed if result.status == "applied" else 0)
+    count("RowsRefused", result.rows_refused)
     if result.oldest_second is not None:
         measure("ReplicationLag", max(0.0, time.time() - result.oldest_second), unit="Seconds")
     logger.info("Batch imported", extra=asdict(result))

@@ -10,7 +10,7 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import Plan
 from dynaurora.exports.plan_sweep import Sweeper
 from dynaurora.exports.reconcile_run import Totals
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import PlanSweepSettings
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 settings = PlanSweepSettings.from_environment()
 observe_mapping(settings.mapping)
-mapping = load_mapping(settings.mapping)
+registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 
 
 @observed
@@ -28,6 +28,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     state = event["input"]
     identify(run=state["run"])
     plan, totals = Plan.from_dict(state["plan"]), Totals(**state["totals"])
+    mapping = registry.find_recorded(state.get("digest"))
     with connect_loader(settings) as aurora:
         sweeper = Sweeper(mapping, aurora, S3Objects(), settings.landing_bucket, state["run"], plan.export_second)
         sweep = sweeper.plan(totals)

@@ -8,10 +8,11 @@ from dynaurora.aurora.loader import find_endpoint
 from dynaurora.aurora.secrets import read_candidates, read_credentials
 from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.aws.objects import S3Objects
+from dynaurora.errors import DynauroraError
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import PrepareTargetSettings
-from dynaurora.target.prepare_target import prepare_database
+from dynaurora.target.prepare_target import forget_unused, prepare_database
 from dynaurora.target.probe import Landing
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def prepare() -> dict[str, str]:
 
 
 def keep() -> dict[str, str]:
-    """Do nothing: what was replicated outlives the stack, and a stack that is created again finds it."""
-    logger.info("Target kept")
+    """Leave what was replicated, which outlives the stack; erase a registry that nothing was ever replicated by."""
+    landing = Landing(S3Objects(), settings.landing_bucket)
+    try:
+        erased = forget_unused(landing, settings.mapping)
+    except DynauroraError as error:  # a stack can be deleted without it
+        logger.warning("Registry kept", extra={"reason": error.problem})
+    else:
+        logger.info("Target kept", extra={"registry_erased": erased})
     return {}

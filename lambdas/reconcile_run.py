@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import Plan
-from dynaurora.exports.reconcile_run import reconcile_run
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.exports.reconcile_run import MappingChange, reconcile_run
+from dynaurora.mappings.registry import Registry
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ReconcileRunSettings
 
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 
 settings = ReconcileRunSettings.from_environment()
 observe_mapping(settings.mapping)
-mapping = load_mapping(settings.mapping)
+registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return what the run came to, by the ledger, or fail it where items have no account."""
-    run, plan = event["input"]["run"], Plan.from_dict(event["input"]["plan"])
+    state = event["input"]
+    run, plan = state["run"], Plan.from_dict(state["plan"])
     identify(run=run)
+    mapping = registry.find_recorded(state.get("digest"))
+    change = MappingChange(state.get("generation", 1), (state.get("readiness") or {}).get("complete_from"))
     with connect_loader(settings) as aurora:
-        totals = reconcile_run(aurora, mapping, run, plan, S3Objects())
+        totals = reconcile_run(aurora, mapping, run, plan, S3Objects(), change)
     count("ItemsExported", totals.exported)
     logger.info("Run reconciled", extra=asdict(totals))
     return asdict(totals)

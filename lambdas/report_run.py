@@ -13,6 +13,7 @@ from dynaurora.batches.batch import REPROCESS
 from dynaurora.failures.notices import Notices
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs.ends import find_failure, is_own, name_run
+from dynaurora.runs.ignored_attributes import read_ignored
 from dynaurora.runs.report_backfill import Memory, build_backfill_report, list_failed_batches
 from dynaurora.runs.report_reprocess import report_reprocess
 from dynaurora.runs.requests import name_reprocess
@@ -56,7 +57,8 @@ def report_backfill(
     if not is_own(failure):
         return None, failure
     failures = list_failed_batches(store, settings.landing_bucket, settings.mapping, run, execution["started"])
-    return build_backfill_report(state, arn, ExecutionHistory().steps(arn), failures, memory), failure
+    ignored = read_ignored(store, settings.landing_bucket, settings.mapping, run)
+    return build_backfill_report(state, arn, ExecutionHistory().steps(arn), failures, memory, ignored), failure
 
 
 def claim_notice(error: str, execution: str, store: ObjectStore) -> bool:

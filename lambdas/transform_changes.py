@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.reasons import count_reasons
-from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import TransformChangesSettings
-from dynaurora.stream.transform_changes import transform_records
+from dynaurora.stream.transform_changes import Transformer
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -19,18 +20,27 @@ MAX_LOGGED = 20
 
 settings = TransformChangesSettings.from_environment()
 observe_mapping(settings.mapping)
-mapper = RowMapper(load_mapping(settings.mapping))
-if mapper.writer.why_plain:
-    logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
+mappers = RowMappers(Registry(S3Objects(), settings.landing_bucket, settings.mapping))
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Answer Firehose with each record's row, or with its refusal."""
-    result = transform_records(event["records"], mapper)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer Firehose with the rows of each record, once what is refused of it is kept."""
+    transformer = Transformer(
+        mapping=settings.mapping,
+        mappers=mappers,
+        store=S3Objects(),
+        landing_bucket=settings.landing_bucket,
+        function_arn=context.invoked_function_arn,
+    )
+    result = transformer.transform(event["records"])
     count("ChangesTransformed", result.transformed)
     count("ChangesRejected", len(result.rejections))
     count("ChangesOverflowed", result.overflowed)
+    unmapped = mappers.take_unmapped()
+    count("AttributesIgnored", unmapped.total)
+    if unmapped.total:
+        logger.info("Attributes were ignored", extra=unmapped.log_fields())
     for rejection in result.rejections[:MAX_LOGGED]:
         logger.warning("Change rejected", extra=rejection.log_fields())
     if result.rejections:

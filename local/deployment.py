@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
-from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS_TABLE, RUNS
+from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS
 from dynaurora.mappings.mapping import load_mapping
 from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
 from local.packaging import Packager
@@ -142,7 +142,7 @@ def _drop_target(database: Database, mapping: Mapping) -> None:
     schema = sql.quote(mapping.database)
     with connect(database.endpoint, database.administrator) as aurora:
         aurora.execute(f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)}")
-        for table in (mapping.replica, IMPORTS, RUNS, MIGRATIONS_TABLE):
+        for table in (mapping.replica, IMPORTS, RUNS, GENERATIONS, MIGRATIONS_TABLE):
             aurora.execute(f"DROP TABLE IF EXISTS {schema}.{sql.quote(table)}")
         for (user,) in aurora.query("SELECT User FROM mysql.user WHERE User LIKE %s", (LOADERS,)):
             aurora.execute("DROP USER %s@'%%'", (user,))

@@ -19,7 +19,7 @@ from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.errors import RejectedChange
-from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.failures.failed_records import decode_failed_record, split_record
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
@@ -100,7 +100,8 @@ class Pipeline:
         """Add to `failures` what has been kept since it was last read."""
         for key in self._unseen(keys.failed_records_prefix(self.mapping.name), failures):
             for line in self._lines(key):
-                self._add_rejection(line, failures)
+                for record in split_record(decode_failed_record(line)):
+                    self._add_rejection(record.data, failures)
         for key in self._unseen(self._failed_batches, failures):
             record = json.loads(b"".join(self._lines(key)))
             failures.parked_batches.append(record)
@@ -111,7 +112,10 @@ class Pipeline:
             failures.unforwarded += int(invocation["DDBStreamBatchInfo"]["batchSize"])
 
     def count_objects(self, prefix: str) -> int:
-        """Return how many objects of the landing bucket have keys with a prefix."""
+        """Return how many objects of the landing bucket have keys with a prefix.
+
+        An empty one is what a settled change has left behind, and does not count.
+        """
         return sum(1 for _ in self._keys(prefix))
 
     def count_failed_batches(self, source: str) -> int:
@@ -160,9 +164,8 @@ class Pipeline:
     def _mapper(self) -> RowMapper:
         return RowMapper(self.mapping)
 
-    def _add_rejection(self, line: bytes, failures: Failures) -> None:
+    def _add_rejection(self, data: bytes, failures: Failures) -> None:
         """Count a refused change once, with the reasons that the mapping gives for it now."""
-        data = decode_failed_record(line).data
         try:
             change = decode_change(data)
         except RejectedChange as error:
@@ -203,7 +206,8 @@ class Pipeline:
         paginator = self.api.s3.get_paginator("list_objects_v2")
         for page in paginator.paginate(Bucket=self.deployment.bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
-                yield entry["Key"]
+                if entry["Size"]:
+                    yield entry["Key"]
 
     def _lines(self, key: str) -> Iterator[bytes]:
         body = self.api.s3.get_object(Bucket=self.deployment.bucket, Key=key)["Body"]

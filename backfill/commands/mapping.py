@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from backfill.commands.mapping_change import mapping_change_commands
+from backfill.commands.mapping_diff import diff
+from backfill.commands.mapping_files import bound_patterns, fit_page, load
 from backfill.commands.options import json_option
-from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs
+from backfill.terminal.console import print_json, print_line, print_pairs
 from backfill.terminal.formatting import format_table
-from dynaurora.errors import InvalidMappingError, UnknownMappingError
 
 if TYPE_CHECKING:
     from dynaurora.mappings.compiled.describing import Description
@@ -22,15 +23,22 @@ NO_NUMBERS: frozenset[int] = frozenset()
 @click.group(
     "mapping",
     epilog="""\b
-Example:
+Examples:
   dynaurora mapping check web_analytics
+  dynaurora mapping plan web_analytics
+  dynaurora mapping apply web_analytics
+  dynaurora mapping diff web_analytics
 """,
 )
 def mapping_group() -> None:
-    """Check mappings, before they are deployed.
+    """Check mappings, see what they leave, and change the tables that they are replicated into.
 
-    Nothing is asked of AWS. Exit status 0 done, 1 the mapping does not hold, 2 wrong use.
+    Exit status 0 done, 1 the mapping does not hold or is refused, or what is asked for is not known, 2 wrong use.
     """
+
+
+for command in (*mapping_change_commands, diff):
+    mapping_group.add_command(command)
 
 
 @mapping_group.command(
@@ -55,6 +63,8 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
     from dynaurora.mappings.compiled.describing import describe_mapping
 
     found = load(mapping)
+    fit_page(found)
+    bound_patterns(found)
     description = describe_mapping(found)
     if as_json:
         print_json(as_document(found, description))
@@ -65,23 +75,6 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
             f"Records of {found.name} are not mapped by compiled code: {description.why_plain}."
             " Say it in the schema of an attribute, or leave --compiled out."
         )
-
-
-def load(mapping: str) -> Mapping:
-    """Return the mapping of a name, or of a file."""
-    from dynaurora.mappings.mapping import load_mapping, load_mapping_file
-
-    is_file = mapping.endswith(".json") or "/" in mapping
-    try:
-        if not is_file:
-            return load_mapping(mapping)
-        if not Path(mapping).is_file():
-            raise WrongUseError(f"There is no file {mapping}; give the path of a mapping's file, or a mapping's name.")
-        return load_mapping_file(Path(mapping))
-    except UnknownMappingError as error:
-        raise WrongUseError(f"{error.problem} A file is named by its path, as ./{mapping}.json.") from error
-    except InvalidMappingError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def as_document(mapping: Mapping, description: Description) -> dict[str, object]:

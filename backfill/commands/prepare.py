@@ -8,17 +8,22 @@ from pathlib import Path
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dynaurora.aurora import migrations, sql
+from backfill.deployment.clients import connect_objects
+from dynaurora.aurora import migrations, raw_rows, sql
+from dynaurora.aurora.column_changes import Patience
+from dynaurora.aurora.column_plan import plan_columns
 from dynaurora.aurora.connection import Endpoint, connect
 from dynaurora.aurora.secrets import read_credentials
 from dynaurora.aurora.staging import Staging, make_tables, read_staging, record_staging
 from dynaurora.errors import DynauroraError
+from dynaurora.target.change_mapping import apply_change
 
 EPILOG = """
 \b
 Examples:
   dynaurora prepare web_analytics --host HOST --secret-arn ARN --ca-file CA --dry-run
   dynaurora prepare web_analytics --host HOST --secret-arn ARN --ca-file CA
+  dynaurora prepare web_analytics --host HOST --secret-arn ARN --ca-file CA --bucket BUCKET
 
 \b
 CA is Amazon RDS's bundle: `make package` puts it at build/certificates/rds-global-bundle.pem.
@@ -49,6 +54,10 @@ The loader, whose secret the stack gets, needs only these, granted directly and 
     help="For a server that does not load from S3 into temporary tables, which `dynaurora doctor` finds: make so many"
     " permanent ones for batches to be staged in, as many as ImportConcurrency. 0 stages in temporary ones again.",
 )
+@click.option(
+    "--bucket",
+    help="The landing bucket: have the mapping be the active one too, which the stack's functions read there.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the statements, and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 def prepare(
@@ -58,10 +67,14 @@ def prepare(
     secret_arn: str,
     ca_file: Path,
     staging_tables: int | None,
+    bucket: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Create the tables and the view of MAPPING in Aurora, and the system tables. Safe to repeat."""
+    """Create or complete the tables and the view of MAPPING in Aurora, and the system tables. Safe to repeat.
+
+    Columns that the mapping has more are added, longer ones widened; `dynaurora mapping plan` shows what would be done.
+    """
     from dynaurora.mappings.mapping import load_mapping  # takes a second, which no other command needs
 
     try:
@@ -70,14 +83,20 @@ def prepare(
         with connect(endpoint, read_credentials(secret_arn)) as aurora:
             if dry_run:
                 collation = sql.key_collation(aurora.server_version)
-                click.echo(f"{sql.create_replica(wanted, collation)};\n{sql.create_view(wanted)};")
+                plan = plan_columns(aurora, wanted, *migrations.read_earlier(aurora, wanted))
+                plan.require_allowed()
+                click.echo("\n".join(f"{statement};" for statement in plan.statements))
                 for slot in range(1, (staging_tables or 0) + 1):
                     table = sql.name_staged(wanted, slot)
                     click.echo(f"{sql.drop_table(wanted, table)};\n{sql.create_permanent(wanted, table, collation)};")
+                    raw = raw_rows.name_raw(wanted, slot)
+                    click.echo(f"{sql.drop_table(wanted, raw)};\n{raw_rows.create_raw(wanted, raw)};")
                 return
             applied = migrations.prepare_target(aurora, wanted)
             if staging_tables is not None:
                 record_staging(aurora, wanted, make_tables(aurora, wanted, staging_tables))
+            if bucket:
+                apply_change(aurora, wanted, connect_objects(), bucket, Patience())
             staging = read_staging(aurora, wanted) or Staging()
     except (DynauroraError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error

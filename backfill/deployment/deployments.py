@@ -53,6 +53,8 @@ class Deployment:
     """Id of what reads the table's stream."""
     failures_topic: str
     """The ARN of the topic that people are told on."""
+    change_mapping: str = ""
+    """The function's name; empty where the stack has no administrator's secret."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -105,6 +107,7 @@ def read_stack(description: Mapping[str, Any]) -> Deployment | None:
     return Deployment(
         stack=description["StackName"],
         mapping=parameters["Mapping"],
+        change_mapping=outputs.get("ChangeMappingFunctionName", ""),
         cluster=outputs.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in OUTPUTS.items()},

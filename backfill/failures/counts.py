@@ -65,4 +65,5 @@ class Tally:
     @property
     def groups(self) -> list[tuple[str, int]]:
         """The groups: hours in their order, others by how many are in them."""
-        return sorted(self.counts.items()) if self._by == HOUR else self.counts.most_common()
+        by_name = sorted(self.counts.items())  # of those that are as many, too
+        return by_name if self._by == HOUR else sorted(by_name, key=lambda counted: -counted[1])

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from backfill.failures.reader import RECORD
-from backfill.failures.verdicts import IGNORED, LABELS, PASSES, REFUSED
+from backfill.failures.verdicts import IGNORED, LABELS, PASSES, READ_AGAIN, REFUSED
 from backfill.terminal.formatting import format_count, format_time
 from dynaurora.errors import remedy_for
 from dynaurora.failures.list_failures import CONVERSION
@@ -50,6 +50,8 @@ def _explain_briefly(failure: Failure) -> tuple[str, str, str]:
         return make_printable(failure.error), "", make_printable(failure.masked_message)
     if failure.import_error:
         return "import", "", make_printable(f"{failure.import_error}: {failure.masked_message}")
+    if verdict.outcome == READ_AGAIN:
+        return "SQL", "", make_printable(failure.masked_message)
     if verdict.outcome != REFUSED:
         return "", "", LABELS[verdict.outcome]
     first, *others = verdict.reasons
@@ -80,7 +82,8 @@ def describe_failure(failure: Failure, again: str, mapping: str, *, reveal: bool
 def _describe_record(failure: Failure) -> Iterator[Pair]:
     yield "item", name_subject(failure)
     if failure.verdict and failure.verdict.version is not None:
-        yield "change", f"{'delete' if failure.verdict.is_delete else 'put'}, version {failure.verdict.version}"
+        kind = "refused" if failure.verdict.is_delete is None else "delete" if failure.verdict.is_delete else "put"
+        yield "change", f"{kind}, version {failure.verdict.version}"
     yield "size", format_count(len(failure.data), "byte")
 
 
@@ -129,6 +132,8 @@ def _describe_next(failure: Failure, mapping: str) -> Iterator[Pair]:
         yield "next", make_printable(str(remedy)) if remedy else "Mend the cause, then take it up again."
     elif failure.import_error:
         yield "next", remedy_for(failure.import_error)
+    elif outcome == READ_AGAIN:
+        yield "next", "Mend the column, constraint or trigger that refuses the row; then take it up again."
     elif outcome in {PASSES, IGNORED}:
         yield "next", "Nothing has to be mended if the deployed mapping is this one; take it up again."
     else:

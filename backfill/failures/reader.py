@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from backfill.failures.verdicts import PASSES
@@ -22,7 +23,7 @@ from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
-from dynaurora.failures.failed_records import IMPORT, UNFORWARDED_CODE, UNREADABLE_CODE, read_records
+from dynaurora.failures.failed_records import IMPORT, UNFORWARDED_CODE, UNREADABLE_CODE, read_records, split_record
 from dynaurora.failures.list_failures import BATCH, UNSTARTED, Place, kind_of_batch, list_failures, unstarted_batch
 from dynaurora.failures.settle_failures import DAMAGED
 
@@ -80,7 +81,7 @@ class Failure:
     key: str
     """Of the object."""
     number: int
-    """Of the record in the object, from 1."""
+    """Of the record in the object, from 1; the changes of a pack are counted one by one."""
     first_seen_at: datetime
     last_tried_at: datetime
     attempts: int
@@ -200,7 +201,8 @@ class FailureReader:
             if kind == BATCH:
                 yield self._make_batch(listed, self.store.read(self.place.bucket, listed.key))
                 return
-            for number, record in enumerate(read_records(self.store, self.place.bucket, listed.key), 1):
+            records = read_records(self.store, self.place.bucket, listed.key)
+            for number, record in enumerate(chain.from_iterable(map(split_record, records)), 1):
                 yield self._make_record(listed, number, record)
 
     def _make_record(self, listed: Listed, number: int, record: FailedRecord) -> Failure:

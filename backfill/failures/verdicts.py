@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backfill.terminal.console import say
 from dynaurora.errors import RejectedChange, UnknownMappingError
 from dynaurora.failures.failed_records import read_change
+from dynaurora.failures.refused_rows import decode_refused_row
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.stream.transform_changes import reasons_of
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 PASSES: Final = "passes"
 IGNORED: Final = "ignored"
 REFUSED: Final = "refused"
-LABELS: Final = {PASSES: "passes now", IGNORED: "ignored: deleted by Time to Live"}
+READ_AGAIN: Final = "read again"
+LABELS: Final = {
+    PASSES: "passes now",
+    IGNORED: "ignored: deleted by Time to Live",
+    READ_AGAIN: "a row that Aurora refused: its item is read again",
+}
 """What a record that is not refused is counted as."""
 
 
@@ -29,7 +35,7 @@ class Verdict:
     """What becomes of a record now, and what it is."""
 
     outcome: str
-    """PASSES, IGNORED or REFUSED."""
+    """PASSES, IGNORED, REFUSED or, of a row that Aurora refused, READ_AGAIN."""
     reasons: tuple[Reason, ...] = ()
     key: TypedItem | None = None
     """The item's key attributes; None where the record is no change."""
@@ -59,6 +65,10 @@ class Judge:
         """Return what becomes of a record."""
         change = None
         try:
+            row = decode_refused_row(data)
+            if row is not None:
+                key = {name: {"S": text} for name, text in row.keys.items()}  # of which type, only the table knows
+                return Verdict(READ_AGAIN, key=key, version=row.version)
             change = read_change(data, ignore_expiries=self.ignores_expiries)
             if change is None:
                 return Verdict(IGNORED)

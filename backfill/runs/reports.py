@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+MAX_SHOWN = 10
+"""Ignored attributes that people are shown; `dynaurora mapping diff` has them all."""
+SHORT_DIGEST = 16
+"""Characters of a digest that people are shown."""
+
 Report = dict[str, Any]
 Pair = tuple[str, str]
 
@@ -34,8 +39,10 @@ def read_report(s3: S3Client, bucket: str, mapping: str, run: str) -> Report | N
 
 def describe_report(report: Report) -> Iterator[Pair]:
     """Yield what a report says, as names and values; a pair without a name goes on with the one before."""
+    yield from _describe_mapping(report)
     yield from _describe_export(report)
     yield from _describe_totals(report)
+    yield from _describe_ignored(report)
     yield from _name_first("warnings", report.get("warnings", []))
     yield from _describe_failures(report)
     yield from _name_first("phases", format_table(_list_phases(report), numeric=frozenset({1})))
@@ -44,6 +51,7 @@ def describe_report(report: Report) -> Iterator[Pair]:
 
 def describe_reprocess_report(report: Report) -> Iterator[Pair]:
     """Yield what the report of a reprocess says, in the same way."""
+    yield from _describe_mapping(report)
     yield "taken up", format_count(report.get("objects"), "object")
     if totals := report.get("totals"):
         yield "records", f"{format_count(totals['records'])} mapped again"
@@ -57,6 +65,11 @@ def describe_reprocess_report(report: Report) -> Iterator[Pair]:
         yield "entries", f"{format_count(totals['entries'])}, {totals['entries_failed']:,} not settled"
     yield from _describe_failures(report)
     yield from _name_first("phases", format_table(_list_phases(report), numeric=frozenset({1})))
+
+
+def _describe_mapping(report: Report) -> Iterator[Pair]:
+    if digest := report.get("digest"):
+        yield "mapping", f"{digest[:SHORT_DIGEST]}, generation {report['generation']}"
 
 
 def _describe_export(report: Report) -> Iterator[Pair]:
@@ -80,12 +93,34 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
     yield "rejected", format_count(totals["rejected"], "record")
     yield from (("", f"{format_count(count)} {reason}") for reason, count in totals["rejected_reasons"].items())
     yield "unaccounted", format_count(totals["unaccounted"], "item")
+    yield from _describe_older_rows(totals)
     yield "retries", format_count(totals.get("retries"))
     if sweep := report.get("sweep"):
         yield (
             "swept",
             f"{format_count(sweep['rows'], 'row')} in {format_count(sweep['batches'], 'batch', 'batches')}",
         )
+
+
+def _describe_older_rows(totals: dict[str, Any]) -> Iterator[Pair]:
+    """Yield the rows of an older mapping; a report of the release before has none."""
+    older = totals.get("older_rows")
+    if older is None:
+        return
+    yield "older mapping", f"{format_count(older['changed_since'], 'row')} changed since the export"
+    yield "", f"{format_count(older['not_imported'], 'row')} of items that are gone, rejected or in failed batches"
+    yield "", format_count(older["tombstones"], "tombstone")
+
+
+def _describe_ignored(report: Report) -> Iterator[Pair]:
+    """Yield the attributes that no column takes; a report of the release before has none."""
+    if ignored := report.get("ignored"):
+        lines = [(each["name"], f"{each['items']:,}", each["type"]) for each in ignored["attributes"][:MAX_SHOWN]]
+        further = sum(each["items"] for each in ignored["attributes"][MAX_SHOWN:]) + ignored["others"]
+        if further:
+            lines.append(("others", f"{further:,}", ""))
+        yield from _name_first("ignored", format_table(lines, numeric=frozenset({1})))
+        yield "", "attributes, the items that have them, and the type that a column would need"
 
 
 def _describe_failures(report: Report) -> Iterator[Pair]:

@@ -131,6 +131,13 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
     PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }
 """S3's error codes and words, as Aurora repeats them; sorted in this order."""
+ROW_ERRORS = frozenset(
+    {1048, 1118, 1216, 1264, 1265, 1292, 1366, 1406, 1411, 1416, 1452, 1526, 1644, 1690, 1713, 1748}
+) | {3140, 3141, 3149, 3150, 3151, 3156, 3819, 4025}
+"""What a server says of one row, as it is, and not of the table or the statement: a value that its column does not
+take, a row too large for a page (1118) or for the undo log (1713), one that a CHECK (3819, 4025), a foreign key
+(1216, 1452), a partition (1526, 1748) or a trigger's SIGNAL (1644) refuses."""
+COLUMN_ERRORS = frozenset({1054, 1136})
 DUPLICATE_KEY = 1062
 WITHOUT_TLS = 2026
 """What the driver says of a server that offers no TLS, before it sends anything of a user (PyMySQL 1.2.0 and later)."""
@@ -138,12 +145,15 @@ COUNTED = re.compile(rb": (\d+)")
 """A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
 SIGNALLED = 1644
 """What a trigger or a procedure says with SIGNAL."""
+OF_STATEMENTS = frozenset({1193, 1231, 1235, 1238, 1290, 1396})
+"""Numbers of what a server says of a statement, its version, its variables and its users."""
 SPEAKING: frozenset[int] = frozenset().union(
-    *(numbers for cls, numbers in ERRORS.items() if cls is not MalformedBatchError), S3_ERRORS
+    *(numbers for cls, numbers in ERRORS.items() if cls is not MalformedBatchError), S3_ERRORS, OF_STATEMENTS
 )
 """Numbers of messages that have no value of a row in them: names, addresses and settings at most."""
 NAMING = re.compile(r"Column '[\w$]{1,64}' cannot be null|Check constraint '[\w$]{1,64}' is violated")
 """Messages about a row that quote nothing but a name."""
+NOT_NULL = re.compile(r"Column '(?P<name>[\w$]{1,64})' cannot be null")
 QUOTED = re.compile(r"(?<!\w)['\"].*['\"]|(?<=\bvalue )[^\s…]+\Z", re.DOTALL)
 """All that a message quotes: a value may have quotes of its own, so it is from the first one to the last."""
 PLACE = re.compile(r"(?:for (?:column|key) ['`](?P<name>[\w.`$]{1,200})['`])?(?: at row (?P<row>\d+))?\Z")
@@ -242,6 +252,12 @@ class Aurora:
         self.execute(LOAD_ROLE)
 
     @property
+    def has_warned(self) -> bool:
+        """Whether the server has warned of the last statement, or noted something."""
+        connection: Any = self._connection
+        return connection._result is not None and connection._result.warning_count > 0
+
+    @property
     def server_version(self) -> str:
         """The server's own name for its version, as `8.0.mysql_aurora.3.08.0` or `10.11.6-MariaDB`."""
         return str(self._connection.get_server_info())  # type: ignore[no-untyped-call]
@@ -297,10 +313,40 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
         raise CertificateError(f"DATABASE_CA is not a certificate in PEM: {error}.") from error
 
 
+def find_number(error: DynauroraError) -> int | None:
+    """Return MySQL's number of an error; None of one that is not the server's."""
+    cause = error.__cause__
+    return _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
+
+
 def is_of_s3(error: DynauroraError) -> bool:
     """Tell whether an error of a load came from S3, or the way there, and not from the database."""
+    return find_number(error) in S3_ERRORS
+
+
+def find_row_error(error: BaseException) -> int | None:
+    """Return the number of what a server says of a row of a statement; None where it says it of something else."""
+    number = _find_number(error)
+    return number if number in ROW_ERRORS else None
+
+
+def find_named_column(error: BaseException) -> str | None:
+    """Return the name that a server's message ends with, of a column or a key; a value is never taken for it."""
     cause = error.__cause__
-    return isinstance(cause, pymysql.MySQLError) and _number_and_message(cause)[0] in S3_ERRORS
+    text = _number_and_message(cause)[1].rstrip(".") if isinstance(cause, pymysql.MySQLError) else ""
+    found = PLACE.search(text) or NOT_NULL.fullmatch(text)
+    name = (found["name"] or "") if found else ""
+    return re.split("[`.]+", name)[-1] or None
+
+
+def is_of_columns(error: BaseException) -> bool:
+    """Tell whether a table has other columns than a statement names."""
+    return _find_number(error) in COLUMN_ERRORS
+
+
+def _find_number(error: BaseException) -> int | None:
+    cause = error.__cause__
+    return _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
 
 
 _regions_of = cache(find_regions)

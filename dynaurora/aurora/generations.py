@@ -9,8 +9,9 @@ read what it once wrote has the generation 0: at the same version, every other o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.migrations import GENERATIONS
 from dynaurora.aurora.sql import quote
 from dynaurora.errors import UnregisteredMappingError
@@ -19,6 +20,9 @@ from dynaurora.mappings.registry import load_document
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.mappings.mapping import Mapping
+
+ACTIVATION_WAIT_SECONDS: Final = 60
+"""For another activation in the same database: two at once would count the same number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,16 @@ class Generations:
 
 
 def activate(aurora: Aurora, mapping: Mapping) -> Generation:
-    """Make a mapping the latest generation; where it is so already, nothing changes. Return it."""
-    found = Generations(aurora, mapping.database, mapping.name)
-    if found.current and found.current.digest == mapping.digest:
-        return found.current
-    number = found.current.number + 1 if found.current else 1
-    _insert(aurora, mapping, number)
+    """Make a mapping the latest generation; where it is so already, nothing changes. Return it.
+
+    Raises LockWaitError where another deployment keeps on doing the same.
+    """
+    with holding(aurora, name_lock(mapping.database, "generations"), ACTIVATION_WAIT_SECONDS):
+        found = Generations(aurora, mapping.database, mapping.name)
+        if found.current and found.current.digest == mapping.digest:
+            return found.current
+        number = found.current.number + 1 if found.current else 1
+        _insert(aurora, mapping, number)
     return Generation(number, mapping.digest)
 
 

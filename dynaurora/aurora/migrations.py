@@ -8,11 +8,15 @@ in `_dynaurora_migrations`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
+from dynaurora.aurora.column_changes import Patience, change_columns, naming_widest
+from dynaurora.aurora.column_plan import has_table, plan_columns
 from dynaurora.aurora.locks import holding, name_lock
-from dynaurora.errors import TargetMismatchError
+from dynaurora.aurora.replica_columns import check_replica
+from dynaurora.mappings.registry import load_document
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
@@ -130,19 +134,41 @@ CREATE_MIGRATIONS = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{MIGRATIONS_TAB
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"""
 
 
-def prepare_target(aurora: Aurora, mapping: Mapping) -> list[str]:
+def prepare_target(
+    aurora: Aurora, mapping: Mapping, patience: Patience | None = None, *, drop: bool = False
+) -> list[str]:
     """Create or complete the system tables, the replica and the view of a mapping; return the migrations applied.
 
-    Safe to repeat. Raises TargetMismatchError where a replica is there that the mapping would make otherwise: it is
-    not altered, and LockWaitError where another deployment prepares the same database for too long.
+    What only adds or widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
+    TargetMismatchError where the mapping asks for anything else, before the replica is changed, and LockWaitError where
+    another deployment prepares the same database, or somebody keeps the replica, for too long.
     """
     with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
         applied = migrate(aurora, mapping.database)
-        aurora.execute(sql.create_replica(mapping, sql.key_collation(aurora.server_version)))
-        ensure_generation_column(aurora, mapping)
+        with naming_widest(mapping):
+            earlier, age_seconds = read_earlier(aurora, mapping)
+            plan = plan_columns(aurora, mapping, earlier, age_seconds, drop=drop)
+        plan.require_allowed()
+        change_columns(aurora, plan, patience or Patience())
         check_replica(aurora, mapping)
-        aurora.execute(sql.create_view(mapping))
     return applied
+
+
+def read_earlier(aurora: Aurora, mapping: Mapping) -> tuple[list[Mapping], float]:
+    """Return the mappings of its name that were active before, in the order of their generations.
+
+    And for how many seconds the last one has been.
+    """
+    if not has_table(aurora, mapping.database, GENERATIONS):
+        return [], inf
+    rows = aurora.query(
+        "SELECT document, digest, TIMESTAMPDIFF(SECOND, activated_at, UTC_TIMESTAMP(6))"
+        f" FROM {sql.quote(mapping.database)}.{sql.quote(GENERATIONS)}"
+        " WHERE mapping = %s AND generation > 0 ORDER BY generation",
+        (mapping.name,),
+    )
+    earlier = [load_document(mapping.name, document, digest) for document, digest, _ in rows]
+    return earlier, float(rows[-1][2]) if rows else inf
 
 
 def migrate(aurora: Aurora, database: str) -> list[str]:
@@ -176,55 +202,3 @@ def add_columns(aurora: Aurora, table: str, columns: tuple[tuple[str, str], ...]
     for name, definition in columns:
         if name not in there:
             aurora.execute(f"ALTER TABLE {table} ADD COLUMN {sql.quote(name)} {definition}")
-
-
-def ensure_generation_column(aurora: Aurora, mapping: Mapping) -> None:
-    """Give a replica that an earlier release made the column of generations: its rows are of generation 0."""
-    if "_mapping" not in {name for name, *_ in aurora.query(sql.show_columns(mapping, mapping.replica))}:
-        aurora.execute(sql.add_generation_column(mapping))
-
-
-def check_replica(aurora: Aurora, mapping: Mapping) -> None:
-    """Raise TargetMismatchError where the replica is not as the mapping would create it, and say what differs.
-
-    The server tells both in its own spelling: of the replica, and of a temporary table made by the same statement.
-    """
-    aurora.execute(sql.drop_staged(mapping))
-    aurora.execute(sql.create_expected(mapping, sql.key_collation(aurora.server_version)))
-    expected = _columns(aurora, mapping, sql.STAGED), _unique_keys(aurora, mapping, sql.STAGED)
-    aurora.execute(sql.drop_staged(mapping))
-    found = _columns(aurora, mapping, mapping.replica), _unique_keys(aurora, mapping, mapping.replica)
-    for has, wants in zip(found, expected, strict=True):
-        if has != wants:
-            surplus = "; ".join(part for part in has if part not in wants)
-            missing = "; ".join(part for part in wants if part not in has)
-            raise TargetMismatchError(
-                f"{mapping.database}.{mapping.replica} is not as mapping {mapping.name} makes it."
-                f" It has: {surplus or 'the same in another order'}. The mapping has: {missing or 'the same'}."
-                " It is never altered here: change it by hand, or let the mapping name another table."
-            )
-
-
-def _columns(aurora: Aurora, mapping: Mapping, table: str) -> list[str]:
-    """Return a table's columns in order, each as `name type collation`.
-
-    Of text that is no key only the character set counts: its collation is the server's choice, and no row depends
-    on it.
-    """
-    keys = {column.name for column in mapping.key_columns}
-    described = []
-    for name, kind, collation, nullable, *_ in aurora.query(sql.show_columns(mapping, table)):
-        compared = collation if name in keys else (collation or "").partition("_")[0]
-        described.append(" ".join(filter(None, [name, kind, compared, "NULL" if nullable == "YES" else "NOT NULL"])))
-    return described
-
-
-def _unique_keys(aurora: Aurora, mapping: Mapping, table: str) -> list[str]:
-    """Return a table's unique keys, each as `PRIMARY KEY (page_id, day)`, a prefix of a column as `day(10)`.
-
-    One besides the primary key would make the merge change the row of another key.
-    """
-    keys: dict[str, list[str]] = {}
-    for _, _, key, _, column, _, _, prefix, *_ in aurora.query(sql.show_unique_keys(mapping, table)):
-        keys.setdefault(key, []).append(f"{column}({prefix})" if prefix else column)
-    return [f"{key} KEY ({', '.join(columns)})" for key, columns in keys.items()]

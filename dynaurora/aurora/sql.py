@@ -11,10 +11,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import is_mariadb
+from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.mappings.csv_format import FORMAT_SQL
-from dynaurora.mappings.mapping import INDEX_BYTES
+from dynaurora.mappings.mapping import CHANGED_AT_MS, INDEX_BYTES
 
 if TYPE_CHECKING:
+    from dynaurora.aurora.origins import Origin
     from dynaurora.mappings.mapping import Column, Mapping
 
 STAGED = "_dynaurora_staged"
@@ -70,11 +72,6 @@ def create_expected(mapping: Mapping, collation: str) -> str:
     The server itself then says how it spells them: `INT` or `int(11)`, JSON as `longtext`.
     """
     return _create_temporary(mapping, _replica_definitions(mapping, collation))
-
-
-def add_generation_column(mapping: Mapping) -> str:
-    """Return the statement that gives a replica the column of generations, where a new one has it."""
-    return f"ALTER TABLE {_table(mapping, mapping.replica)} ADD COLUMN {GENERATION} AFTER `_version`"
 
 
 def show_columns(mapping: Mapping, table: str) -> str:
@@ -136,9 +133,10 @@ def drop_table(mapping: Mapping, table: str) -> str:
     return f"DROP TABLE IF EXISTS {_table(mapping, table)}"
 
 
-def load_staged(mapping: Mapping, table: str = STAGED) -> str:
+def load_staged(mapping: Mapping, table: str = STAGED, label: str = "") -> str:
     """Return the statement that loads a batch's objects; its one parameter is the URI of their manifest.
 
+    Of objects whose lines have labels, `<target>.<short digest>`, it loads those of one and passes over the others.
     Without IGNORE, and in strict SQL mode, a line that does not fit fails the load. REPLACE is for a change that was
     delivered twice: two lines with the same key and version.
     """
@@ -152,34 +150,81 @@ def load_staged(mapping: Mapping, table: str = STAGED) -> str:
             fields.append(quote(column.name))
     return (
         f"LOAD DATA FROM S3 MANIFEST %s REPLACE INTO TABLE {_table(mapping, table)} CHARACTER SET utf8mb4"
-        f" {FORMAT_SQL} ({', '.join(fields)})" + (f" SET {', '.join(decoded)}" if decoded else "")
+        f" {format_of(label)} ({', '.join(fields)})" + (f" SET {', '.join(decoded)}" if decoded else "")
     )
 
 
-def merge_staged(mapping: Mapping, table: str = STAGED) -> str:
+def format_of(label: str) -> str:
+    """Return the format of a batch as a load says it: of all lines, or of those that begin with a label."""
+    return FORMAT_SQL.replace(" LINES ", rf" LINES STARTING BY '\Z{label},' ") if label else FORMAT_SQL
+
+
+def merge_staged(origin: Origin, table: str = STAGED, rows: range | None = None) -> str:
     """Return the statement that brings the staged rows into the replica, the highest version of a key winning.
 
-    Sorted by key, concurrent merges take their row locks in one order and do not deadlock; sorted by version, the
-    newest first, each row is written once at most. `_version` is assigned last, since each assignment sees the ones
-    before it (MySQL 8.0 Reference Manual, "INSERT ... ON DUPLICATE KEY UPDATE Statement").
+    At the same version the newer generation wins. `rows` are the numbers of those to bring, where not all are. Sorted
+    by key, concurrent merges take their row locks in one order and do not deadlock; sorted by version, the newest
+    first, each row is written once at most. `_version` is assigned last and `_mapping` before it, since each
+    assignment sees the ones before it (MySQL 8.0 Reference Manual, "INSERT ... ON DUPLICATE KEY UPDATE Statement").
     """
-    keys = set(mapping.key_columns)
-    changing = ["_deleted", *(column.name for column in mapping.columns if column not in keys), "_version"]
+    mapping = origin.mapping
     replica, staged = quote(mapping.replica), quote(STAGED)
-    updates = ",\n  ".join(
-        f"{replica}.{name} = IF({staged}.`_version` > {replica}.`_version`, {staged}.{name}, {replica}.{name})"
-        for name in map(quote, changing)
+    others = [column for column in mapping.columns if column not in set(mapping.key_columns)]
+    # What the time of the change depends on is assigned after it.
+    others.sort(key=lambda column: column.source != CHANGED_AT_MS)
+    values = {quote(column.name): _new_value(origin, column) for column in others}
+    values |= {"`_deleted`": f"{staged}.`_deleted`"}
+    values |= dict.fromkeys(map(quote, origin.later), "NULL")
+    values |= {"`_mapping`": str(origin.generation)}
+    wins = (
+        f"{staged}.`_version` > {replica}.`_version`"
+        f" OR {staged}.`_version` = {replica}.`_version` AND {replica}.`_mapping` < {origin.generation}"
     )
-    return f"{_insert_staged(mapping, table)}\nON DUPLICATE KEY UPDATE\n  {updates}"
+    updates = [f"{replica}.{name} = IF({wins}, {value}, {replica}.{name})" for name, value in values.items()]
+    updates.append(f"{replica}.`_version` = GREATEST({staged}.`_version`, {replica}.`_version`)")
+    return f"{_insert_staged(origin, table, rows)}\nON DUPLICATE KEY UPDATE\n  " + ",\n  ".join(updates)
 
 
-def insert_staged(mapping: Mapping, table: str = STAGED) -> str:
+def _new_value(origin: Origin, column: Column) -> str:
+    """Return what a column gets of a row that wins.
+
+    That is what was staged. A time of the change stays what it was where a view of the table brings nothing else that
+    is new: the row is only completed, or seen again. (Versions of views are whole seconds, of sequence 0.)
+    """
+    staged, replica = quote(STAGED), quote(origin.mapping.replica)
+    name = quote(column.name)
+    if column.source != CHANGED_AT_MS:
+        return f"{staged}.{name}"
+    conditions = [
+        f"MOD({staged}.`_version`, {SEQUENCE_RANGE}) = 0",
+        f"{replica}.`_mapping` BETWEEN {origin.since.get(column.name, 0)} AND {origin.generation}",
+        f"NOT ({staged}.`_deleted` OR {replica}.`_deleted`)",
+        *(
+            _is_the_same(origin, other)
+            for other in origin.mapping.columns
+            if other.source != CHANGED_AT_MS and other not in set(origin.mapping.key_columns)
+        ),
+    ]
+    return f"IF({' AND '.join(conditions)}, {replica}.{name}, {staged}.{name})"
+
+
+def _is_the_same(origin: Origin, column: Column) -> str:
+    """Return whether a column has what was staged, byte by byte; or was not written yet when the row was."""
+    one, other = (f"{quote(table)}.{quote(column.name)}" for table in (origin.mapping.replica, STAGED))
+    if column.type.is_text:
+        one, other = f"CAST({one} AS BINARY)", f"CAST({other} AS BINARY)"
+    since = origin.since.get(column.name, 0)
+    unwritten = f"{quote(origin.mapping.replica)}.`_mapping` < {since} OR " if since else ""
+    return f"({unwritten}{one} <=> {other})"
+
+
+def insert_staged(origin: Origin, table: str = STAGED, rows: range | None = None) -> str:
     """Return the statement that brings those staged rows into the replica whose keys it does not have.
 
     It affects each of them once, and no other row: so it counts them.
     """
-    version = f"{quote(mapping.replica)}.`_version`"
-    return f"{_insert_staged(mapping, table)}\nON DUPLICATE KEY UPDATE\n  {version} = {version}"
+    version = f"{quote(origin.mapping.replica)}.`_version`"
+    return f"{_insert_staged(origin, table, rows)}\nON DUPLICATE KEY UPDATE\n  {version} = {version}"
 
 
 def select_row_count(mapping: Mapping, table: str = STAGED) -> str:
@@ -252,13 +297,14 @@ def load_probe(mapping: Mapping, table: str = PROBE) -> str:
     return f"LOAD DATA FROM S3 MANIFEST %s INTO TABLE {_table(mapping, table)} {FORMAT_SQL} (`value`)"
 
 
-def _insert_staged(mapping: Mapping, table: str) -> str:
-    staged = quote(STAGED)
+def _insert_staged(origin: Origin, table: str, rows: range | None) -> str:
+    mapping, staged = origin.mapping, quote(STAGED)
     order = "".join(f"{staged}.{quote(column.name)}, " for column in mapping.key_columns) + f"{staged}.`_version` DESC"
     fields = ", ".join(f"{staged}.{quote(name)}" for name in _field_names(mapping))
+    numbers = f" WHERE {staged}.`_row` BETWEEN {rows[0]} AND {rows[-1]}" if rows else ""
     return (
-        f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, _field_names(mapping)))})\n"
-        f"SELECT {fields} FROM {_table(mapping, table)} AS {staged} ORDER BY {order}"
+        f"INSERT INTO {_table(mapping, mapping.replica)} ({', '.join(map(quote, _field_names(mapping)))}, `_mapping`)\n"
+        f"SELECT {fields}, {origin.generation} FROM {_table(mapping, table)} AS {staged}{numbers} ORDER BY {order}"
     )
 
 

@@ -5,7 +5,8 @@ permanent  a table for each target and slot, made when the target is prepared, f
            temporary ones. Whoever holds the slot has it, from emptying it to the commit. (Named by its batch, a repeat
            would empty it under an import that had counted it.)
 
-Which of them is recorded for each target, in `_dynaurora_targets`. Where nothing is recorded, it is temporary.
+Beside each permanent one stands another, for lines as they are (`dynaurora.aurora.raw_rows`). Which of them is
+recorded for each target, in `_dynaurora_targets`. Where nothing is recorded, it is temporary.
 
 Slots bound the imports of a target, whatever starts them: each is a named lock, and an import that gets none is tried
 again.
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dynaurora.aurora import sql
+from dynaurora.aurora import raw_rows, sql
 from dynaurora.aurora.locks import holding, holding_one, name_lock
 from dynaurora.aurora.migrations import TARGETS
 from dynaurora.errors import SlotsTakenError
@@ -79,9 +80,12 @@ def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
     collation = sql.key_collation(aurora.server_version)
     for slot in range(1, count + 1):
         table = sql.name_staged(mapping, slot)
+        raw = raw_rows.name_raw(mapping, slot)
         with holding(aurora, name_slot(mapping, slot), SLOT_WAIT_SECONDS):
-            aurora.execute(sql.drop_table(mapping, table))
+            for name in (table, raw):
+                aurora.execute(sql.drop_table(mapping, name))
             aurora.execute(sql.create_permanent(mapping, table, collation))
+            aurora.execute(raw_rows.create_raw(mapping, raw))
     return Staging(count)
 
 

@@ -6,11 +6,12 @@ import io
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
 from dynaurora.aws import sdk
-from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError
+from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError, ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +59,16 @@ class ObjectStore(Protocol):
         """Return an object's bytes as a stream, for what may be large. Raises ObjectMissingError."""
         ...
 
+    def fetch(self, bucket: str, key: str) -> tuple[str, BinaryIO]:
+        """Return an object's ETag and, as a stream, the bytes that it names. Raises ObjectMissingError."""
+        ...
+
     def write(self, bucket: str, key: str, body: bytes) -> str:
         """Put an object and return its ETag."""
+        ...
+
+    def write_tagged(self, bucket: str, key: str, body: bytes, tags: dict[str, str]) -> str:
+        """Put an object with these tags, at once, and return its ETag."""
         ...
 
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
@@ -75,7 +84,7 @@ class ObjectStore(Protocol):
         ...
 
     def create(self, bucket: str, key: str, body: bytes) -> bool:
-        """Put an object where there is none; return False where there is one."""
+        """Put an object where there is none; return False where there is one. Raises ThrottledError."""
         ...
 
     def copy(self, bucket: str, source: str, target: str) -> None:
@@ -135,14 +144,24 @@ class S3Objects:
 
     def open(self, bucket: str, key: str) -> BinaryIO:
         """Return an object's bytes as a stream, for what may be large. Raises ObjectMissingError."""
+        return self.fetch(bucket, key)[1]
+
+    def fetch(self, bucket: str, key: str) -> tuple[str, BinaryIO]:
+        """Return an object's ETag and, as a stream, the bytes that it names. Raises ObjectMissingError."""
         with naming(bucket, key):
-            body = sdk.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
-        return io.BufferedReader(S3Stream(body, bucket, key), READ_BYTES)
+            answer = sdk.client("s3").get_object(Bucket=bucket, Key=key)
+        return answer["ETag"].strip('"'), io.BufferedReader(S3Stream(answer["Body"], bucket, key), READ_BYTES)
 
     def write(self, bucket: str, key: str, body: bytes) -> str:
         """Put an object and return its ETag."""
         with naming(bucket, key):
             answer = sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        return str(answer["ETag"]).strip('"')
+
+    def write_tagged(self, bucket: str, key: str, body: bytes, tags: dict[str, str]) -> str:
+        """Put an object with these tags, at once, and return its ETag."""
+        with naming(bucket, key):
+            answer = sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Tagging=urlencode(tags))
         return str(answer["ETag"]).strip('"')
 
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
@@ -170,12 +189,18 @@ class S3Objects:
                 yield Listed(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
 
     def create(self, bucket: str, key: str, body: bytes) -> bool:
-        """Put an object where there is none; return False where there is one, or another is being put."""
+        """Put an object where there is none; return False where there is one.
+
+        Raises ThrottledError where another is being put, which may fail (Amazon S3 User Guide, "Conditional writes").
+        """
         try:
             with naming(bucket, key):
                 sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}:
+            code = error.response["Error"]["Code"]
+            if code == "ConditionalRequestConflict":
+                raise ThrottledError(f"s3://{bucket}/{key}: another is being put there.") from error
+            if code == "PreconditionFailed":
                 return False
             raise
         return True

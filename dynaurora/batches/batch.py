@@ -3,11 +3,14 @@
 The import_batch state machine is started with a descriptor:
 
     {"mapping": "web_analytics", "source": "stream", "run": null, "rows": null,
-     "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}], "rejected": {"payload (json)": 3}}
+     "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}], "rejected": {"payload (json)": 3},
+     "digest": "<64 hexadecimal digits>"}
 
-`rows` is how many rows the batch was written with, where its writer knows; `size` is in bytes. `rejected`, which may
-be left out, counts by reason what the writer refused and kept elsewhere. The same objects with the same contents are
-the same batch, however often and in whatever order they are delivered.
+`digest`, which a batch of a stream and older descriptors do not have, is of the mapping that wrote the rows;
+`failures`, which may be left out, is how often rows of it were refused before. `rows` is how many rows the batch was
+written with, where its writer knows; `size` is in bytes. `rejected`, which may be left out, counts by reason what the
+writer refused and kept elsewhere. The same objects with the same contents are the same batch, however often and in
+whatever order they are delivered.
 
 A batch of an export that is not converted yet has no descriptor: `conversion` says what stands in its place.
 """
@@ -21,6 +24,7 @@ from typing import Any, Final
 
 from dynaurora.errors import InvalidBatchError
 from dynaurora.keys import is_object_key
+from dynaurora.mappings.registry import DIGEST
 
 IMPORTED = {"dynaurora": "imported"}
 """Tag of an object whose rows are in Aurora; the landing bucket's lifecycle expires no other batch."""
@@ -58,6 +62,10 @@ class Batch:
     objects: tuple[BatchObject, ...]
     rejected: dict[str, int] = field(default_factory=dict)
     """Records that are not in the batch, for what it was made of has them refused, by reason."""
+    digest: str | None = None
+    """Of the mapping that wrote all rows; None where lines say it, or the first mapping wrote them."""
+    failures: int = 0
+    """How often rows of it were refused before, at most: what was refused, and is read and imported again."""
 
     @property
     def id(self) -> str:
@@ -66,6 +74,10 @@ class Batch:
         for part in sorted(f"{item.bucket}\0{item.key}\0{item.etag}" for item in self.objects):
             digest.update(b"\0\0" + part.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:40]
+
+    def part_id(self, label: str) -> str:
+        """Return the ledger's key of the rows of one label, `<target>.<short digest>`."""
+        return hashlib.sha256(f"{self.id}\0{label}".encode()).hexdigest()[:40]
 
     @property
     def objects_as_dicts(self) -> list[dict[str, Any]]:
@@ -79,7 +91,10 @@ class Batch:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the descriptor, as the state machine takes it."""
-        return {**asdict(self), "objects": self.objects_as_dicts}
+        document = {**asdict(self), "objects": self.objects_as_dicts}
+        if self.digest is None:
+            del document["digest"]
+        return document
 
     @classmethod
     def from_event(cls, event: Any) -> Batch:
@@ -97,6 +112,9 @@ class Batch:
         run = document.get("run")
         if run is not None and not isinstance(run, str):
             raise InvalidBatchError("batch.run is neither a run id nor null.")
+        failures = document.get("failures", 0)
+        if type(failures) is not int or failures < 0:
+            raise InvalidBatchError("batch.failures is no count.")
         objects = read_field(document, "objects", list, "batch")
         batch = cls(
             mapping=read_field(document, "mapping", str, "batch"),
@@ -105,6 +123,8 @@ class Batch:
             rows=rows,
             objects=tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(objects)),
             rejected=_counts(document.get("rejected") or {}, "batch.rejected"),
+            digest=read_digest(document, "batch"),
+            failures=failures,
         )
         if not batch.objects:
             raise InvalidBatchError("batch.objects is empty.")
@@ -131,6 +151,14 @@ def _counts(document: Any, path: str) -> dict[str, int]:
     if not isinstance(document, dict) or any(type(count) is not int or count < 0 for count in document.values()):
         raise InvalidBatchError(f"{path} does not count by reason.")
     return dict(document)
+
+
+def read_digest(document: dict[str, Any], path: str) -> str | None:
+    """Return the digest of a mapping that a document has, if any. Raises InvalidBatchError where it is none."""
+    digest = document.get("digest")
+    if digest is not None and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
+        raise InvalidBatchError(f"{path}.digest is neither the digest of a mapping, 64 hexadecimal digits, nor null.")
+    return digest
 
 
 def read_field(document: Any, name: str, kind: type, path: str) -> Any:

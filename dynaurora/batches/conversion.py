@@ -3,10 +3,12 @@
 A batch of an export that is not converted yet has no descriptor. The state machine takes instead what convert_export
 is asked with, which answers the descriptor:
 
-    {"mapping": "web_analytics", "run": "20261123T081500Z", "export_second": 1795421700, "bucket": "…",
-     "export_bucket": "…", "batch": {"number": 1, "items": 18, "files": [{"key": "…", "items": 9, "md5": "…"}]}}
+    {"mapping": "web_analytics", "run": "20261123T081500Z", "digest": "…", "export_second": 1795421700,
+     "bucket": "…", "export_bucket": "…",
+     "batch": {"number": 1, "items": 18, "files": [{"key": "…", "items": 9, "md5": "…"}]}}
 
-`batch` is the entry of the run's plan.
+`batch` is the entry of the run's plan. `digest` names the mapping that the run works by; one that was recorded by the
+release before has none.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
-from dynaurora.batches.batch import Batch, read_field
+from dynaurora.batches.batch import Batch, read_digest, read_field
 
 if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
@@ -31,12 +33,20 @@ CONVERSION_FIELDS = {
     "batch": dict,
 }
 """Of what convert_export is asked with, each field and its type."""
+DIGEST_FIELD = "digest"
+"""The one that it may be asked without."""
 
 
 def check_conversion(event: Any) -> None:
     """Raise InvalidBatchError, naming the field, where an event is not what convert_export is asked with."""
     for name, kind in CONVERSION_FIELDS.items():
         read_field(event, name, kind, "batch")
+    read_digest(event, "batch")
+
+
+def take_fields(conversion: dict[str, Any]) -> dict[str, Any]:
+    """Return what is asked of convert_export, and nothing that came with it."""
+    return {name: conversion[name] for name in (*CONVERSION_FIELDS, DIGEST_FIELD) if name in conversion}
 
 
 def read_converted(store: ObjectStore, bucket: str, mapping: str, run: str, number: int) -> Batch | None:

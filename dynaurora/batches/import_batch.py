@@ -1,54 +1,60 @@
-"""Importing a batch: staged first, then one guarded merge in one transaction with its ledger row.
+"""Importing a batch: staged first, then one guarded merge in one transaction with its ledger row, part by part.
 
-    look into the ledger                 its row is there: applied before, stop
-    take a slot                          and with it a table to stage in
-    load its CSV into that table         strict, nothing ignored
-    count the rows                       against the batch's own count, where it has one
-    begin
-      enter the batch into the ledger    its row is there now: another import was faster, stop
-      count the staged rows again        they are those that were counted
-      merge into the replica             a row changes only where the staged version is higher
-      close the ledger row with its counts
-    commit
-    empty the table, leave the slot
+    read which mappings there were       with their generations
+    look into the ledger                 the batch is there: applied before, stop
+    read which parts it has              of a stream's batch, from the labels of its lines; others are of one mapping
+    for each part, by the columns of the mapping that wrote it
+      take a slot                        and with it a table to stage in
+      load its CSV into that table       strict, nothing ignored
+      count the rows                     against the number of its lines
+      begin
+        enter the part into the ledger   its row is there now: another import was faster, stop
+        count the staged rows again      they are those that were counted
+        merge into the replica           a row changes only where the staged one is newer
+        close the ledger row with its counts
+      commit
+      empty the table, leave the slot
 
-The load is outside the transaction, so it does not matter whether it ends one: nobody documents that Aurora's does not.
-A crash anywhere leaves all of a batch or nothing, and a repeat is recognised. Afterwards the batch's objects are
-marked: only what is marked may expire, so what Aurora has not taken keeps its only copy.
+The load is outside the transaction, so it does not matter whether it ends one: nobody documents that Aurora's does
+not. A crash anywhere leaves all of a part or nothing, and a repeat is recognised. Afterwards, when all parts are in,
+the batch's objects are marked: only what is marked may expire, so what Aurora has not taken keeps its only copy. Rows
+that SQL refuses are set aside (`dynaurora.batches.isolating`), and kept before the commit.
 """
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from dynaurora import keys
 from dynaurora.aurora import sql
-from dynaurora.aurora.connection import ERRORS, DuplicateRow
+from dynaurora.aurora.connection import find_row_error, is_of_columns
 from dynaurora.aurora.staging import claim_slot
 from dynaurora.batches.batch import IMPORTED
+from dynaurora.batches.isolating import Isolation
 from dynaurora.batches.ledger import Ledger
-from dynaurora.dynamodb.versions import second_of
+from dynaurora.batches.loading import PartSource, Staged, stage, write_manifest
+from dynaurora.batches.merging import check_staged, merge
+from dynaurora.batches.parts import UNLABELLED, Part, read_parts, total_lines
+from dynaurora.batches.writers import Writers
 from dynaurora.errors import (
-    DatabaseUnavailableError,
     DynauroraError,
     InvalidBatchError,
     MalformedBatchError,
     ObjectChangedError,
+    ObjectMissingError,
     RowCountError,
-    TargetMismatchError,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dynaurora.aurora.connection import Aurora
+    from dynaurora.aurora.origins import Origin
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.batches.batch import Batch
+    from dynaurora.batches.isolating import KeepRefused
     from dynaurora.mappings.mapping import Mapping
-
-CHANGED_VALUES: Final = ERRORS[MalformedBatchError]
-"""Numbers of what a server may merely note of a value that it changes: MySQL notes digits cut off a DECIMAL (1265)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,76 @@ class ImportResult:
     """`applied` or `already_applied`."""
     batch_id: str
     rows_staged: int
-    """Rows in the batch."""
+    """Rows in the batch, but for those that Aurora refuses."""
     rows_changed: int
     """Rows of the replica that this batch has inserted or updated; the others were as new already, or newer."""
     oldest_second: int | None = None
     """Unix time of the oldest of a stream's changes that this import brought: the longest that any of them was late."""
+    rows_refused: int = 0
+    """Rows that Aurora refuses; they are kept as failed."""
+
+
+@dataclass(frozen=True)
+class Importer:
+    """What imports of batches need, whatever the batch."""
+
+    mapping: Mapping
+    """The current one."""
+    aurora: Aurora
+    store: ObjectStore
+    landing_bucket: str
+    keep_refused: KeepRefused
+    retries: int = 0
+    slots: int = 0
+
+    def apply(self, batch: Batch, part: Part, origin: Origin) -> ImportResult:
+        """Apply one part of a batch, once."""
+        ledger_id = batch.part_id(part.label) if part.label else batch.id
+        with claim_slot(self.aurora, origin.mapping, self.slots) as table:
+            staged, source = Staged(table, 0), PartSource(ledger_id, "", part.label, part.rows)
+            if part.rows != 0:  # of a batch whose every record was refused, the ledger says so
+                uri = write_manifest(batch.mapping, ledger_id, part.objects, self.store, self.landing_bucket)
+                source = PartSource(ledger_id, uri, part.label, part.rows)
+            work = PartImport(self, batch, origin, Isolation(origin, self.aurora, source))
+            result = work.run(staged)
+            clear(origin.mapping, self.aurora, table)
+        return result
+
+
+@dataclass(frozen=True)
+class PartImport:
+    """The import of one part of a batch."""
+
+    importer: Importer
+    batch: Batch
+    origin: Origin
+    isolation: Isolation
+
+    def run(self, staged: Staged) -> ImportResult:
+        """Stage and apply; where SQL refuses a row, set it aside."""
+        table, aurora = staged.table, self.importer.aurora
+        if self.isolation.source.manifest_uri:
+            try:
+                staged = stage(self.origin.mapping, aurora, self.isolation.source, table)
+            except DynauroraError as error:
+                staged = self._stage_apart(table, error)
+        try:
+            return apply(self, staged, lambda: merge(self.origin, aurora, staged.table))
+        except DynauroraError as error:
+            if find_row_error(error) is None:
+                raise
+        ordered = self.isolation.sort(staged)
+        return apply(self, ordered, lambda: self.isolation.merge(ordered))
+
+    def _stage_apart(self, table: str, error: DynauroraError) -> Staged:
+        """Stage what a load has refused: for one of its rows, or because the slot's table is another mapping's."""
+        is_of_others = is_of_columns(error) and table != sql.STAGED
+        if find_row_error(error) is None and not is_of_others:
+            raise error
+        try:
+            return self.isolation.stage(table)
+        except MalformedBatchError:
+            raise error from None
 
 
 def import_batch(
@@ -72,29 +143,65 @@ def import_batch(
     aurora: Aurora,
     store: ObjectStore,
     landing_bucket: str,
+    keep_refused: KeepRefused,
     retries: int = 0,
     slots: int = 0,
 ) -> ImportResult:
     """Apply a batch once, whatever was applied before and however often it is asked for.
 
-    `retries` is how often it was tried before, for the ledger; `slots` is how many imports of its target there may be
-    at once, 0 for any number. Raises SlotsTakenError where there are as many, or another error of `dynaurora.errors`;
-    what was done is then undone.
+    `mapping` is the current one, `keep_refused` what keeps the rows that Aurora refuses. `retries` is how often it
+    was tried before, for the ledger; `slots` is how many imports of its target there may be at once, 0 for any
+    number. Raises SlotsTakenError where there are as many, UnregisteredMappingError where nobody knows what wrote the
+    batch, or another error of `dynaurora.errors`; what was done of a part is then undone.
     """
     if batch.mapping != mapping.name:
         raise InvalidBatchError(f"The batch is for mapping {batch.mapping}, and this function imports {mapping.name}.")
-    applied = Ledger(aurora, mapping.database).find(batch)
-    if applied:
-        return ImportResult("already_applied", batch.id, *applied)
-    with claim_slot(aurora, mapping, slots) as table:
+    importer = Importer(mapping, aurora, store, landing_bucket, keep_refused, retries, slots)
+    writers = Writers(aurora, mapping)
+    labels = writers.list_labels()
+    applied = Ledger(aurora, mapping.database).find([batch.id, *map(batch.part_id, labels)])
+    if batch.id in applied:  # it is the last of a batch's parts
+        return add_results(batch, [ImportResult("already_applied", batch.id, *applied[batch.id])])
+    try:
+        parts = find_parts(batch, writers, store, landing_bucket)
+    except (ObjectMissingError, ObjectChangedError):
+        if not applied:
+            raise
+        # Objects may expire once all is in.
+        return add_results(batch, [ImportResult("already_applied", batch.id, *counts) for counts in applied.values()])
+    # All of them are known before any is applied.
+    origins = [writers.find_origin(part.label, batch.digest) for part in parts]
+    results = []
+    for part, origin in zip(parts, origins, strict=True):
+        found = applied.get(batch.part_id(part.label)) if part.label else None
+        known = ImportResult("already_applied", batch.id, *found) if found else None
+        results.append(known or importer.apply(batch, part, origin))
+    return add_results(batch, results)
+
+
+def find_parts(batch: Batch, writers: Writers, store: ObjectStore, landing_bucket: str) -> list[Part]:
+    """Return the parts of a batch: lines of a stream's say what they are of, all others are of one mapping."""
+    if batch.source != "stream" or batch.digest or batch.rows == 0:
         check_objects(batch, store)
-        staged = Staged(table, 0)
-        if batch.rows != 0:  # of a batch whose every record was refused, the ledger says so
-            manifest_uri = write_manifest(batch, store, landing_bucket)
-            staged = stage(batch, mapping, aurora, manifest_uri, table)
-        result = apply(batch, mapping, aurora, staged, retries)
-        clear(mapping, aurora, staged)
-    return result
+        return [Part(UNLABELLED, batch.rows, batch.objects)]
+    parts = read_parts(batch, writers.current_label, store, landing_bucket)
+    lines = total_lines(parts)
+    if batch.rows is not None and lines != batch.rows:
+        raise RowCountError(f"Batch {batch.id} has {lines} lines, and was written with {batch.rows}.")
+    return parts
+
+
+def add_results(batch: Batch, results: list[ImportResult]) -> ImportResult:
+    """Return what an import of all parts did: it was applied where any of them was."""
+    seconds = [result.oldest_second for result in results if result.oldest_second is not None]
+    return ImportResult(
+        status="applied" if any(result.status == "applied" for result in results) else "already_applied",
+        batch_id=batch.id,
+        rows_staged=sum(result.rows_staged for result in results),
+        rows_changed=sum(result.rows_changed for result in results),
+        oldest_second=min(seconds, default=None) if batch.source == "stream" else None,
+        rows_refused=sum(result.rows_refused for result in results),
+    )
 
 
 def mark_imported(batch: Batch, store: ObjectStore) -> None:
@@ -121,144 +228,38 @@ def check_objects(batch: Batch, store: ObjectStore) -> None:
             raise MalformedBatchError(f"{item.uri} ends within a line: it is truncated.")
 
 
-def write_manifest(batch: Batch, store: ObjectStore, landing_bucket: str) -> str:
-    """Write the manifest that names the batch's objects and return its URI.
+def apply(work: PartImport, staged: Staged, merge_rows: Callable[[], int]) -> ImportResult:
+    """Merge what is staged, in one transaction with the ledger; or say that another import has done so meanwhile.
 
-    Every entry is mandatory: by default Aurora would pass over a missing object in silence.
+    `merge_rows` merges it and returns how many rows changed. What it refuses, and what was refused before, is kept
+    before the commit: a repeat would not find it any more.
     """
-    document = {"entries": [{"url": item.uri, "mandatory": True} for item in batch.objects]}
-    key = keys.manifest(batch.mapping, batch.id)
-    store.write(landing_bucket, key, json.dumps(document).encode())
-    return f"s3://{landing_bucket}/{key}"
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """What was loaded, and where it is."""
-
-    table: str
-    rows: int
-    """As many as the batch has lines."""
-
-
-def stage(batch: Batch, mapping: Mapping, aurora: Aurora, manifest_uri: str, table: str = sql.STAGED) -> Staged:
-    """Load the batch into an empty table and count its rows.
-
-    They are counted, and not taken from the server's answer. Where lines have the same key and version, fewer are left
-    than the load has affected: the batch is then loaded once more, each line a row.
-    """
-    with aurora.transaction():
-        loaded, rows = load(batch, mapping, aurora, manifest_uri, table)
-        if loaded != rows and table == sql.STAGED:
-            loaded, rows = load(batch, mapping, aurora, manifest_uri, table, numbered=True)
-    if loaded != rows:
-        raise RowCountError(f"Batch {batch.id} loaded {loaded} rows, and {rows} are there.")
-    if batch.rows is not None and rows != batch.rows:
-        raise RowCountError(f"Batch {batch.id} loaded {rows} rows, and was written with {batch.rows}.")
-    return Staged(table, rows)
-
-
-def load(
-    batch: Batch, mapping: Mapping, aurora: Aurora, manifest_uri: str, table: str, *, numbered: bool = False
-) -> tuple[int, int]:
-    """Load the batch into a table made or emptied for it; return the rows affected, and those that are there."""
-    if table == sql.STAGED:
-        aurora.execute(sql.drop_staged(mapping))
-        aurora.execute(sql.create_staged(mapping, sql.key_collation(aurora.server_version), numbered=numbered))
-    else:
-        aurora.execute(sql.empty_staged(mapping, table))
-    try:
-        affected = aurora.execute(sql.load_staged(mapping, table), (manifest_uri,))
-    except DuplicateRow as error:  # it replaces what it has twice: only a server that we do not know says so
-        raise MalformedBatchError(str(error)) from error
-    check_warnings(batch, aurora)
-    return affected, count_staged(mapping, aurora, table)
-
-
-def check_warnings(batch: Batch, aurora: Aurora) -> None:
-    """Refuse a batch whose load warned, or noted that a value is another one now (a fraction that was cut off).
-
-    Other notes say nothing of the rows.
-    """
-    ((count,),) = aurora.query("SHOW COUNT(*) WARNINGS")  # a server tells `max_error_count` of them, and counts all
-    if not int(count):
-        return
-    found = aurora.query("SHOW WARNINGS")
-    minded = [message for level, number, message in found if level != "Note" or number in CHANGED_VALUES]
-    if minded:
-        raise MalformedBatchError(f"Loading batch {batch.id} warned: {'; '.join(map(str, minded[:3]))}.")
-    if int(count) > len(found):
-        raise MalformedBatchError(f"Loading batch {batch.id} gave {count} warnings, and {len(found)} can be read.")
-
-
-def count_staged(mapping: Mapping, aurora: Aurora, table: str) -> int:
-    """Return how many rows are staged."""
-    ((rows,),) = aurora.query(sql.select_row_count(mapping, table))
-    return int(rows)
-
-
-def apply(batch: Batch, mapping: Mapping, aurora: Aurora, staged: Staged, retries: int) -> ImportResult:
-    """Merge what is staged, in one transaction with the ledger; or say that another import has done so meanwhile."""
-    ledger, changed, oldest_second = Ledger(aurora, mapping.database), 0, None
-    with aurora.transaction():
-        if not ledger.enter(batch, retries):
-            return ImportResult("already_applied", batch.id, *(ledger.find(batch) or (0, 0)))
+    batch, isolation = work.batch, work.isolation
+    importer, mapping, ledger_id = work.importer, work.origin.mapping, isolation.source.ledger_id
+    ledger, changed, oldest_second = Ledger(importer.aurora, mapping.database), 0, None
+    with importer.aurora.transaction():
+        if not ledger.enter(batch, ledger_id, mapping.digest, importer.retries):
+            counts = ledger.find([ledger_id]).get(ledger_id, (0, 0))
+            return ImportResult("already_applied", batch.id, *counts)
+        kept, before = staged.rows, len(isolation.refused)
         if staged.rows:
-            oldest_second = check_staged(batch, mapping, aurora, staged)
-            changed = merge(mapping, aurora, staged.table)
-        ledger.close(batch, staged.rows, changed)
-    return ImportResult("applied", batch.id, staged.rows, changed, oldest_second if batch.source == "stream" else None)
+            oldest_second = check_staged(ledger_id, mapping, importer.aurora, staged)
+            changed = merge_rows()
+            kept -= len(isolation.refused) - before
+        if isolation.refused:
+            importer.keep_refused(batch.mapping, ledger_id, isolation.refused, batch.failures)
+        ledger.close(batch, ledger_id, kept, changed, isolation.reasons)
+    return ImportResult("applied", batch.id, kept, changed, oldest_second, len(isolation.refused))
 
 
-def check_staged(batch: Batch, mapping: Mapping, aurora: Aurora, staged: Staged) -> int:
-    """Return when the oldest staged change was made, in Unix time.
-
-    Of all changes, and not only of those that are the newest of their items: until now people saw what was before them.
-    Raises DatabaseUnavailableError where the rows that were counted are not there any more.
-    """
-    ((rows, version),) = aurora.query(sql.select_count_and_oldest_version(mapping, staged.table))
-    if rows != staged.rows:
-        raise DatabaseUnavailableError(
-            f"Of {staged.rows} rows of batch {batch.id} that were staged, {rows} are there: {staged.table} was changed."
-        )
-    return second_of(int(version))
-
-
-def merge(mapping: Mapping, aurora: Aurora, table: str = sql.STAGED) -> int:
-    """Merge the staged rows into the replica and return how many of its rows were inserted or updated.
-
-    Several versions of a key are one row, and counted once. Raises TargetMismatchError where the replica does not take
-    what was staged: the staged table is the mapping's, so the replica is another.
-    """
-    try:
-        aurora.execute("SAVEPOINT merging")
-        changed = aurora.write_rows(sql.merge_staged(mapping, table))
-        return merge_in_parts(mapping, aurora, table) if changed is None else changed
-    except (DuplicateRow, MalformedBatchError) as error:
-        problem = f"{mapping.database}.{mapping.replica} does not take what mapping {mapping.name} writes"
-        raise TargetMismatchError(
-            f"{problem}: {str(error) if isinstance(error, DuplicateRow) else error.problem}"
-        ) from error
-
-
-def merge_in_parts(mapping: Mapping, aurora: Aurora, table: str) -> int:
-    """Merge again, so that rows are counted where the server adds no counts to its answers.
-
-    What it always says is how many rows are affected: an inserted one once, an updated one twice.
-    """
-    aurora.execute("ROLLBACK TO SAVEPOINT merging")
-    inserted = aurora.execute(sql.insert_staged(mapping, table))
-    return inserted + aurora.execute(sql.merge_staged(mapping, table)) // 2
-
-
-def clear(mapping: Mapping, aurora: Aurora, staged: Staged) -> None:
+def clear(mapping: Mapping, aurora: Aurora, table: str) -> None:
     """Drop or empty the staged table: rows are not kept where nobody needs them.
 
     The batch is committed: what goes wrong here is no error of its import, and the next one empties the table anyway.
     """
     with suppress(DynauroraError):
-        if staged.table == sql.STAGED:
+        if table == sql.STAGED:
             aurora.execute(sql.drop_staged(mapping))
         else:
             with aurora.transaction():
-                aurora.execute(sql.empty_staged(mapping, staged.table))
+                aurora.execute(sql.empty_staged(mapping, table))

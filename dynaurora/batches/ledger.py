@@ -1,11 +1,13 @@
-"""The ledger: one row for each batch that was applied, written in the transaction that applied it.
+"""The ledger: one row for each part of a batch that was applied, written in the transaction that applied it.
 
-A batch whose row is there was applied, whole; one whose row is not there was not, at all.
+A part whose row is there was applied, whole; one whose row is not there was not, at all. Most batches are one part,
+whose row has the batch's id or, where its lines have labels, `Batch.part_id`.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import DuplicateRow
@@ -13,6 +15,8 @@ from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.sql import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dynaurora.aurora.connection import Aurora
     from dynaurora.batches.batch import Batch
 
@@ -24,35 +28,39 @@ class Ledger:
         self._aurora = aurora
         self._table = f"{quote(database)}.{quote(IMPORTS)}"
 
-    def enter(self, batch: Batch, retries: int) -> bool:
-        """Insert the batch's row; return False where it is there already: the batch was applied before.
+    def enter(self, batch: Batch, ledger_id: str, digest: str, retries: int) -> bool:
+        """Insert the row of a part of a batch; return False where it is there already: it was applied before.
 
-        A second import of the same batch waits here until the first one has ended.
+        `digest` is of the mapping that wrote it. A second import of the same batch waits here until the first one has
+        ended.
         """
         statement = (
             f"INSERT INTO {self._table}"
-            " (batch_id, mapping, source, run, objects, rows_rejected, rejected, retries, started_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"
+            " (batch_id, mapping, source, run, objects, digest, rows_rejected, rejected, retries, started_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"
         )
         objects = json.dumps(batch.objects_as_dicts)
         rejected = json.dumps(batch.rejected) if batch.rejected else None
-        values = (batch.id, batch.mapping, batch.source, batch.run, objects, batch.rows_rejected, rejected, retries)
+        values = (ledger_id, batch.mapping, batch.source, batch.run, objects, digest, batch.rows_rejected, rejected)
         try:
-            self._aurora.execute(statement, values)
+            self._aurora.execute(statement, (*values, retries))
         except DuplicateRow:
             return False
         return True
 
-    def close(self, batch: Batch, rows_staged: int, rows_changed: int) -> None:
-        """Put the counts into the batch's row."""
+    def close(self, batch: Batch, ledger_id: str, rows_staged: int, rows_changed: int, refused: Counter[str]) -> None:
+        """Put the counts into a row; what Aurora refuses, by reason, counts as rejected too."""
         statement = (
-            f"UPDATE {self._table} SET rows_staged = %s, rows_changed = %s, finished_at = UTC_TIMESTAMP(6)"
-            " WHERE batch_id = %s"
+            f"UPDATE {self._table} SET rows_staged = %s, rows_changed = %s, rows_refused = %s, rows_rejected = %s,"
+            " rejected = %s, finished_at = UTC_TIMESTAMP(6) WHERE batch_id = %s"
         )
-        self._aurora.execute(statement, (rows_staged, rows_changed, batch.id))
+        reasons = refused + Counter(batch.rejected)
+        rejected = json.dumps(reasons) if reasons else None
+        counts = rows_staged, rows_changed, refused.total(), batch.rows_rejected + refused.total()
+        self._aurora.execute(statement, (*counts, rejected, ledger_id))
 
-    def find(self, batch: Batch) -> tuple[int, int] | None:
-        """Return the rows staged and changed by a batch that was applied; None where it was not."""
-        statement = f"SELECT rows_staged, rows_changed FROM {self._table} WHERE batch_id = %s"
-        rows = self._aurora.query(statement, (batch.id,))
-        return (int(rows[0][0]), int(rows[0][1])) if rows else None
+    def find(self, ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return the rows staged and changed by those of the parts of batches that were applied, by id."""
+        places = ", ".join(["%s"] * len(ids))
+        statement = f"SELECT batch_id, rows_staged, rows_changed FROM {self._table} WHERE batch_id IN ({places})"
+        return {found: (int(staged), int(changed)) for found, staged, changed in self._aurora.query(statement, (*ids,))}

@@ -1,7 +1,8 @@
 """Converting an export's data files into one CSV batch, as a stream: memory does not grow with the files.
 
     object → gunzip → lines → rows → CSV, uploaded in parts
-                                └──▶ records that the mapping refuses → the failed prefix
+                         │      └──▶ records that the mapping refuses → the failed prefix
+                         └──▶ what no column takes, counted by name → beside the batch
 
 A file counts only if its MD5 and its number of items are the manifest's; otherwise nothing of the batch is left
 behind, and nothing of it is imported. A batch is converted once: its descriptor is written beside it when it is
@@ -15,7 +16,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
@@ -29,6 +30,7 @@ from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
 from dynaurora.mappings.reasons import count_apart, name_reason
+from dynaurora.mappings.unmapped import Unmapped
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -96,6 +98,8 @@ class Converter:
     run: str
     export_second: int
     function_arn: str
+    unmapped: Unmapped = field(default_factory=Unmapped)
+    """What no column took of what was converted here."""
 
     def convert_once(self, planned: PlannedBatch) -> Batch:
         """Return the batch of a planned one, as it was converted before or is converted now.
@@ -121,7 +125,7 @@ class Converter:
         document = json.loads(read_or_none(self.store, self.bucket, key) or b"{}")
         if document.get("fingerprint") != fingerprint:
             return None
-        batch = Batch.from_event(document)
+        batch = replace(Batch.from_event(document), digest=self.mapper.mapping.digest)  # one of before names none
         try:
             whole = all(self.store.tail(item.bucket, item.key).etag == item.etag for item in batch.objects)
         except ObjectMissingError:
@@ -135,6 +139,7 @@ class Converter:
         ObjectMissingError, naming the file.
         """
         converted = Converted()
+        self.mapper.unmapped.take()  # what is left of a batch that failed
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
@@ -145,8 +150,17 @@ class Converter:
                 if converted.reasons:
                     rejects.complete()
             etag = csv.complete()
+        self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected)
+        digest = self.mapper.mapping.digest
+        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest)
+
+    def _keep_unmapped(self, key: str) -> None:
+        """Write what no column took beside the batch, where there is anything: for the report of its run."""
+        unmapped = self.mapper.unmapped.take()
+        if unmapped.total:
+            self.store.write(self.bucket, key, json.dumps(unmapped.as_dict()).encode())
+        self.unmapped.merge(unmapped)
 
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
         place = f"s3://{self.export_bucket}/{file.key}"

@@ -85,7 +85,8 @@ class Sweeper:
                 csv.write(encode_row(tombstone))
                 rows += 1
             etag = csv.complete()
-        return Batch(self.mapping.name, "sweep", self.run, rows, (BatchObject(self.bucket, key, etag, csv.size),))
+        item = BatchObject(self.bucket, key, etag, csv.size)
+        return Batch(self.mapping.name, "sweep", self.run, rows, (item,), digest=self.mapping.digest)
 
     def _tombstones(self) -> Iterator[Row]:
         """Yield a tombstone for each row that exists and is older than the snapshot, in the order of the keys."""

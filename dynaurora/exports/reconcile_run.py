@@ -5,19 +5,26 @@
 *Imported* items are rows that the snapshot brought into the replica; *already newer* are those of which the replica had
 this version already, or a later one; *rejected* are kept under the failed prefix with their reasons. Where batches
 failed, their items are left over, and nothing else may be.
+
+Where the mapping is not the first one, rows that an older one wrote are counted too, by why they are still there. An
+export that is late enough (`find_complete_from`) leaves none that is not older than itself; one that is there all the
+same has no explanation, and fails the run.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dynaurora import keys
+from dynaurora.aurora.generations import Generations
 from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.sql import quote
 from dynaurora.batches.batch import BACKFILL
+from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ReconciliationError
 from dynaurora.exports.plan import PlannedBatch
 from dynaurora.mappings.reasons import count_apart
@@ -52,14 +59,60 @@ class Totals:
     """How often imports were tried again before they succeeded."""
     import_seconds: float
     """The imports' durations together."""
+    older_rows: dict[str, int] | None = None
+    """Rows of the replica that an older mapping wrote, as OlderRows has them; None where there was no older one."""
+    complete: bool = True
+    """Whether the export is late enough to bring every row to the run's mapping."""
 
 
-def reconcile_run(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> Totals:
+@dataclass(frozen=True)
+class OlderRows:
+    """Rows of a replica that an older mapping than the run's wrote, by why they are still there."""
+
+    tombstones: int
+    """Of items that were deleted: nobody sees them."""
+    not_imported: int
+    """Rows that exist and are older than the export: their items are gone, or were rejected or in a failed batch."""
+    changed_since: int
+    """Rows that exist and are no older than the export: changes that were mapped before the mapping was taken up."""
+
+
+@dataclass(frozen=True)
+class MappingChange:
+    """The change of mapping that a run may have to bring rows up to date for."""
+
+    generation: int = 1
+    """Of the run's mapping when the run was opened."""
+    complete_from: float | None = None
+    """Second of Unix time from which on an export brings every row to that mapping; None where it is the first one."""
+
+
+def reconcile_run(
+    aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore, change: MappingChange | None = None
+) -> Totals:
     """Return what a run came to.
 
-    Raises ReconciliationError where the items without an account are not, to the item, those of failed batches, or
-    where there are more batches than were planned.
+    Raises ReconciliationError where the items without an account are not, to the item, those of failed batches, where
+    there are more batches than were planned, or where rows of an older mapping are there that the run had to reach.
     """
+    totals = account(aurora, mapping, run, plan, store)
+    change = change or MappingChange()
+    if change.generation <= 1:
+        return totals
+    complete = change.complete_from is None or plan.export_second >= change.complete_from
+    older = count_older_rows(aurora, mapping, change.generation, plan.export_second)
+    if older.changed_since and complete:
+        exported_at = datetime.fromtimestamp(plan.export_second, UTC).isoformat()
+        raise ReconciliationError(
+            f"Run {run} was to bring every row to generation {change.generation} of mapping {mapping.name}, and"
+            f" {older.changed_since} that an older mapping wrote are no older than its export of {exported_at}."
+            " A reprocess that began before the mapping was changed may have brought them."
+        )
+    return replace(totals, older_rows=asdict(older), complete=complete)
+
+
+def account(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> Totals:
+    """Return what the ledger says of a run. Raises ReconciliationError where items have no account."""
     totals = read_totals(aurora, mapping, run, plan)
     missing = count_missing(aurora, mapping, run, plan, store) if totals.batches_failed else 0
     if totals.unaccounted != missing or totals.batches_failed < 0:
@@ -70,6 +123,24 @@ def reconcile_run(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store:
             f" that failed have {missing}."
         )
     return totals
+
+
+def count_older_rows(aurora: Aurora, mapping: Mapping, generation: int, export_second: int) -> OlderRows:
+    """Count the rows that an older mapping wrote, in one scan of the replica.
+
+    A mapping that came back wrote the same rows in its earlier generations: they are not older.
+    """
+    generations = Generations(aurora, mapping.database, mapping.name)
+    same = [one.number for one in generations.all if one.digest == mapping.digest and one.number]
+    not_same = f" AND `_mapping` NOT IN ({', '.join(map(str, same))})" if same else ""
+    version = snapshot_version(export_second)
+    ((tombstones, not_imported, changed_since),) = aurora.query(
+        "SELECT COALESCE(SUM(`_deleted`), 0), COALESCE(SUM(NOT `_deleted` AND `_version` < %s), 0),"
+        " COALESCE(SUM(NOT `_deleted` AND `_version` >= %s), 0)"
+        f" FROM {quote(mapping.database)}.{quote(mapping.replica)} WHERE `_mapping` < %s{not_same}",
+        (version, version, generation),
+    )
+    return OlderRows(int(tombstones), int(not_imported), int(changed_since))
 
 
 def count_missing(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import Batch
-from dynaurora.batches.conversion import CONVERSION_FIELDS, is_conversion
+from dynaurora.batches.conversion import is_conversion, take_fields
 from dynaurora.errors import InvalidBatchError, remedy_for
 from dynaurora.escaping import escape_text
 from dynaurora.failures.runbooks import runbook_for
@@ -169,4 +169,4 @@ def run_of(event: dict[str, Any]) -> str | None:
 def conversion_of(event: dict[str, Any]) -> dict[str, Any] | None:
     """Return what convert_export was asked for, where that is what failed."""
     asked: Any = event.get("batch")
-    return {name: asked[name] for name in CONVERSION_FIELDS} if is_conversion(asked) else None
+    return take_fields(asked) if is_conversion(asked) else None

@@ -8,6 +8,8 @@ Timestamps are milliseconds of Unix time. Firehose's own documentation shows num
 sources differ in the case of names, so each is read. (Amazon Data Firehose Developer Guide, "Handle failure in data
 transformation".) `reprocessed`, which Firehose does not write, counts how often the record was taken up again in vain:
 refused again, or in a batch that Aurora did not take.
+
+A record may be a pack of changes, which Firehose kept whole (`dynaurora.dynamodb.packs`): each of its changes failed.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import base64
 import json
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.dynamodb.changes import Change, decode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.packs import decode_pack
+from dynaurora.errors import RejectedChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +139,15 @@ def read_records(store: ObjectStore, bucket: str, key: str) -> Iterator[FailedRe
         text = line.strip()
         if text:
             yield read_line(text)
+
+
+def split_record(record: FailedRecord) -> list[FailedRecord]:
+    """Return the failed records of each change of a pack; a record that is no pack is its own."""
+    try:
+        changes = decode_pack(record.data).changes
+    except RejectedChange:  # what is no pack, but says so, is one record that nothing maps
+        return [record]
+    return [record] if changes == (record.data,) else [replace(record, data=change) for change in changes]
 
 
 def read_line(line: bytes) -> FailedRecord:

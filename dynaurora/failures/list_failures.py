@@ -27,6 +27,7 @@ from dynaurora.batches.batch import IMPORTED, Batch, BatchObject
 from dynaurora.batches.conversion import is_conversion
 from dynaurora.errors import InvalidRunError, ObjectMissingError
 from dynaurora.failures.failed_batches import read_record
+from dynaurora.failures.refused_changes import is_refused_change, is_settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import Listed, ObjectStore
 
 MAX_ENTRY_OBJECTS: Final = 50
+"""An entry names each of its objects three times, and has to fit into a state's 256 KB."""
+REFUSED_AS_ONE: Final = 4
+"""Single refused changes that count as one object: their keys are short, and there may be many."""
 MAX_ENTRY_BYTES: Final = 64 * 1024 * 1024
 """Of the failed objects that are converted together: one CSV, one import."""
 RECORDS: Final = "records"
@@ -109,10 +113,13 @@ def list_failures(
 
 
 def list_kept(place: Place, store: ObjectStore, prefix: str) -> Iterable[Listed]:
-    """Return what this stack keeps as failed under a prefix, which is one of the place's or within it."""
+    """Return what this stack keeps as failed under a prefix, which is one of the place's or within it.
+
+    What a settled change left behind is passed over.
+    """
     if prefix.startswith(keys.unforwarded_prefix()):
         return list_unforwarded(place, store, prefix)
-    return store.list(place.bucket, prefix)
+    return (listed for listed in store.list(place.bucket, prefix) if not is_settled(place.mapping, listed))
 
 
 def list_unforwarded(place: Place, store: ObjectStore, prefix: str) -> Iterator[Listed]:
@@ -184,7 +191,7 @@ def unstarted_batch(place: Place, listed: Listed) -> Batch:
 
 def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, parked: bool) -> Iterator[dict[str, Any]]:
     """Yield what a run takes up, entry by entry, numbered from 1."""
-    group, size, number = list[FailedObject](), 0, 0
+    group, size, weight, number = list[FailedObject](), 0, 0, 0
     for kind, listed in list_failures(place, store, prefix=prefix, parked=parked):
         source = FailedObject(listed.key, listed.etag, listed.size)
         if kind == UNSTARTED:
@@ -197,12 +204,15 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
                 number += 1
                 yield {"number": number, **batch_entry(read_record(body), source)}
             continue
-        if group and (len(group) == MAX_ENTRY_OBJECTS or size + source.size > MAX_ENTRY_BYTES):
+        own = 1 if is_refused_change(place.mapping, source.key) else REFUSED_AS_ONE
+        is_full = weight + own > MAX_ENTRY_OBJECTS * REFUSED_AS_ONE or size + source.size > MAX_ENTRY_BYTES
+        if group and is_full:
             number += 1
             yield {"number": number, "kind": RECORDS, "objects": [asdict(item) for item in group]}
-            group, size = [], 0
+            group, size, weight = [], 0, 0
         group.append(source)
         size += source.size
+        weight += own
     if group:
         number += 1
         yield {"number": number, "kind": RECORDS, "objects": [asdict(item) for item in group]}

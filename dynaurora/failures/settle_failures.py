@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, is_there, read_or_none
 from dynaurora.batches.conversion import read_converted
+from dynaurora.dynamodb.packs import is_pack
 from dynaurora.errors import ObjectMissingError
 from dynaurora.escaping import escape_text
 from dynaurora.failures.failed_batches import attempts_of, find_import, read_import_error, read_record
-from dynaurora.failures.failed_records import IMPORT, FailedRecord, encode_failed_record, read_records
+from dynaurora.failures.failed_records import IMPORT, FailedRecord, encode_failed_record, read_records, split_record
 from dynaurora.failures.list_failures import BATCH, CONVERSION, RECORDS, SUPERSEDED, FailedObject
+from dynaurora.failures.refused_changes import RefusedChange, keep_refused, remove_failed
 from dynaurora.failures.runbooks import FAILED_BATCHES_RUNBOOK, FAILED_RECORDS_RUNBOOK
 
 if TYPE_CHECKING:
@@ -99,8 +101,8 @@ class Settler:
                     if upload.size:
                         upload.complete()
             if not kept.size or place != key:
-                self.store.delete(self.bucket, key)
-        return count_lines(self.store, self.bucket, parked_key)
+                remove_failed(self.store, self.bucket, mapping, key)
+        return count_failed(self.store, self.bucket, parked_key)
 
     def _settle_batch(self, entry: dict[str, Any], *, imported: bool) -> str:
         source = FailedObject(**entry["objects"][0])
@@ -142,7 +144,8 @@ def describe_reason(entry: dict[str, Any]) -> str:
 def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: Iterable[dict[str, Any]]) -> int:
     """Put what was refused again into the place of each object, once its rows are committed; return how many.
 
-    What was refused too often is parked first. An object that was replaced meanwhile is left for the next run.
+    What was refused too often is parked first. Single changes of packs each get a place of their own, where they are
+    not kept there already. An object that was replaced meanwhile is left for the next run.
     """
     settled = 0
     for settlement in settlements:
@@ -152,10 +155,13 @@ def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: I
             continue
         if settlement["parked"]:
             store.copy(bucket, settlement["parked"], parked_place(mapping, settlement))
+        if settlement.get("refused"):  # a run that began under the release before has none
+            lines = store.read(bucket, settlement["refused"]).splitlines()
+            keep_refused(store, bucket, mapping, list(map(RefusedChange.decode, lines)))
         if settlement["remainder"]:
             store.copy(bucket, settlement["remainder"], place)
         if not settlement["remainder"] or place != key:
-            store.delete(bucket, key)
+            remove_failed(store, bucket, mapping, key)
         settled += 1
     return settled
 
@@ -166,11 +172,13 @@ def fail_records(
     """Yield the records of an object whose import failed, each with one more attempt on it.
 
     Those that the mapping refused were not part of the batch: they are told from the others by their bytes, and have
-    its reason.
+    its reason. A pack, which may have been refused in part, stays whole.
     """
     refused = set[bytes]()
     for key in filter(None, (settlement["remainder"], settlement["parked"])):
         for record in read_records(store, bucket, key):
+            if is_pack(record.data):
+                continue
             refused.add(hashlib.sha256(record.data).digest())
             yield record
     for record in read_records(store, bucket, settlement["key"]):
@@ -178,10 +186,10 @@ def fail_records(
             yield record.again(code, reason, record.function_arn)
 
 
-def count_lines(store: ObjectStore, bucket: str, key: str) -> int:
-    """Return how many lines an object has; none where there is no such object."""
+def count_failed(store: ObjectStore, bucket: str, key: str) -> int:
+    """Return how many failed changes an object has; none where there is no such object."""
     try:
-        return sum(1 for _ in store.open(bucket, key))
+        return sum(len(split_record(record)) for record in read_records(store, bucket, key))
     except ObjectMissingError:
         return 0
 

@@ -38,6 +38,15 @@ JSON_FRACTION = 22
 """Both bound what MySQL's JSON parser reads without rounding: a product or quotient of two exact doubles, digits below
 2^53 and a power of ten up to 10^22."""
 
+OFF_PAGE_BYTES = 256
+"""InnoDB stores no value of a shorter type off its page."""
+INLINE_BYTES = 40
+"""The longest value of a longer type that it keeps in the page: of what is stored elsewhere, 20 bytes stay."""
+FIXED_BYTES = {"BOOLEAN": 1, "DATE": 3, "DOUBLE": 8}
+DECIMAL_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4)
+"""Of so many digits that are left over of groups of nine, which take four."""
+SIZES = re.compile(r"^[A-Z]+(?:\(([0-9]+)(?:, ?([0-9]+))?\))?")
+
 TYPE = re.compile(r"(?P<kind>[A-Z]+)(?:\((?P<size>[0-9]{1,9})(?:, ?(?P<scale>[0-9]{1,9}))?\))?(?P<unsigned> UNSIGNED)?")
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 ISO_DATETIME = re.compile(
@@ -70,10 +79,34 @@ class ColumnType:
 
     @property
     def row_bytes(self) -> int:
-        """The most bytes that it takes in a row: of TEXT, BLOB and JSON, what points to the contents."""
+        """The most bytes that it takes of the 65,535 of a row: of TEXT, BLOB and JSON, what points to the contents."""
         if self.kind in {"VARCHAR", "VARBINARY"}:
-            return (self.key_bytes or 0) + 2
-        return 12 if self.is_text or self.is_binary or self.kind == "JSON" else self.key_bytes or 8
+            octets = self.key_bytes or 0
+            return octets + (1 if octets < OFF_PAGE_BYTES else 2)
+        length = 2**32 - 1 if self.kind == "JSON" else (TEXT_BYTES | BLOB_BYTES).get(self.kind)
+        return self.fixed_bytes if length is None else 8 + (length.bit_length() + 7) // 8
+
+    @property
+    def page_bytes(self) -> int:
+        """The most bytes that a column that is no key takes of InnoDB's page.
+
+        What may have 256 bytes or more is stored off the page once it has more than 40; anything else never is.
+        """
+        octets = self.key_bytes or 0
+        if self.kind in {"VARCHAR", "VARBINARY"}:
+            return 1 + (octets if octets < OFF_PAGE_BYTES else INLINE_BYTES)
+        return 1 + INLINE_BYTES if self.is_text or self.is_binary or self.kind == "JSON" else self.fixed_bytes
+
+    @property
+    def fixed_bytes(self) -> int:
+        """The bytes of a value, of types that do not vary (MySQL 8.0 Reference Manual, "Data Type Storage")."""
+        size, scale = (int(number or 0) for number in SIZES.findall(self.sql)[0])
+        if self.kind == "DECIMAL":
+            digits = size or 10
+            return sum(part // 9 * 4 + DECIMAL_BYTES[part % 9] for part in (digits - scale, scale))
+        if self.kind in {"DATETIME", "TIMESTAMP"}:
+            return (5 if self.kind == "DATETIME" else 4) + (size + 1) // 2
+        return INTEGER_BITS[self.kind] // 8 if self.kind in INTEGER_BITS else FIXED_BYTES.get(self.kind, 0)
 
     @property
     def is_binary(self) -> bool:

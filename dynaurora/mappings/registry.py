@@ -95,6 +95,13 @@ class Registry:
             self._mappings[digest] = self._read_mapping(digest)
         return self._mappings[digest]
 
+    def find_recorded(self, digest: str | None) -> Mapping:
+        """Return the mapping that something was recorded with; what names none is of the release before digests.
+
+        That worked by the first mapping that was activated. Raises what `find` does.
+        """
+        return self.find(digest or self._find_first_digest())
+
     def find_switch(self) -> datetime:
         """Return when the pointer was written. Raises RegistryUnavailableError."""
         key = keys.mapping_pointer(self.name)
@@ -105,6 +112,21 @@ class Registry:
         if found is None:
             raise RegistryUnavailableError(f"s3://{self._bucket}/{key} is not there: no mapping was ever activated.")
         return found.modified_at.astimezone(UTC) + timedelta(seconds=1)  # S3 tells whole seconds
+
+    def _find_first_digest(self) -> str:
+        """Return the digest of the document that was registered first: each is written once, before its activation."""
+        folder = keys.mapping_documents(self.name)
+        try:
+            documents = [
+                listed
+                for listed in self._store.list(self._bucket, folder)
+                if DIGEST.fullmatch(_digest_of_key(folder, listed.key))
+            ]
+        except DynauroraError as error:
+            raise RegistryUnavailableError(error.problem) from error
+        if not documents:
+            raise RegistryUnavailableError(f"s3://{self._bucket}/{folder} has no document: no mapping was registered.")
+        return _digest_of_key(folder, min(documents, key=lambda listed: listed.modified_at).key)
 
     def _read_pointer(self) -> Pointer:
         key = keys.mapping_pointer(self.name)
@@ -128,6 +150,10 @@ class Registry:
         if body is None:
             raise UnregisteredMappingError(f"No mapping {self.name} of digest {digest} is in s3://{self._bucket}.")
         return load_document(self.name, body.decode(), digest)
+
+
+def _digest_of_key(folder: str, key: str) -> str:
+    return key.removeprefix(folder).removesuffix(".json")
 
 
 def load_document(name: str, text: str, digest: str) -> Mapping:

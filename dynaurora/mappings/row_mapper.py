@@ -19,6 +19,7 @@ from dynaurora.mappings.paths import find_untaken, taken_paths, undeclared_paths
 from dynaurora.mappings.reasons import unforeseen
 from dynaurora.mappings.rows import MISSING, Row, find_by_expression, find_by_names
 from dynaurora.mappings.schema_judge import MAX_REASONS, make_judge
+from dynaurora.mappings.unmapped import UnmappedCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ class RowMapper:
         self._judge = judge or make_judge(mapping)
         self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != UNMAPPED]
         self._taken = taken_paths(column.source for column, _ in self._finders if column.source != CHANGED_AT_MS)
+        self.unmapped = UnmappedCounter(mapping)
+        """What no column took of the items that became rows, by this mapper and its writer."""
         self._key_positions = [mapping.columns.index(column) for column in mapping.key_columns]
 
     @cached_property
@@ -45,7 +48,7 @@ class RowMapper:
         """What writes the rows of many records at once, by code that is compiled for the mapping."""
         from dynaurora.mappings.compiled.row_writer import RowWriter  # which needs this module
 
-        return RowWriter(self.mapping)
+        return RowWriter(self.mapping, self.unmapped)
 
     def row(self, change: Change) -> Row:
         """Return the row of a change.
@@ -67,7 +70,9 @@ class RowMapper:
         self._check_keys(item)
         self._check_same_key(item, change.keys)
         self._check_schema(item)
-        return self._fields(item, change.changed_at_ms)
+        fields = self._fields(item, change.changed_at_ms)
+        self.unmapped.look(item, change.keys)
+        return fields
 
     def _check_schema(self, item: dict[str, Any]) -> None:
         try:

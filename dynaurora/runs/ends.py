@@ -14,7 +14,7 @@ NAMES: Final = {"States.ExceedToleratedFailureThreshold": BatchesFailedError.__n
 States Language specification, "Errors")."""
 NOT_MENDED_BY_REPEATING: Final = frozenset(
     {
-        *("ExportFailedError", "InvalidRunError", "RunConflictError", "SweepRefusedError"),
+        *("ExportFailedError", "InvalidRunError", "ReconciliationError", "RunConflictError", "SweepRefusedError"),
         *("DynamoDb.ExportConflictException", "DynamoDb.InvalidExportTimeException"),
     }
 )

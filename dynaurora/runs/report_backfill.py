@@ -41,9 +41,14 @@ class Memory:
 
 
 def build_backfill_report(
-    state: dict[str, Any], execution: str, steps: Iterable[Step], failures: list[dict[str, Any]], memory: Memory
+    state: dict[str, Any],
+    execution: str,
+    steps: Iterable[Step],
+    failures: list[dict[str, Any]],
+    memory: Memory,
+    ignored: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the report of a run, as its schema describes it."""
+    """Return the report of a run, as its schema describes it; `ignored` is what `read_ignored` found."""
     taken = list(steps)
     now = datetime.now(UTC)
     started = taken[0].entered_at if taken else now
@@ -59,16 +64,33 @@ def build_backfill_report(
         "started_at": _iso(started),
         "ended_at": _iso(now),
         "seconds": round((now - started).total_seconds(), 1),
+        "digest": done.get("digest"),
+        "generation": done.get("generation"),
         "options": done.get("options"),
         "export": describe_export(plan) if plan else None,
         "totals": done.get("totals"),
         "sweep": done.get("sweep"),
+        "ignored": ignored,
         "failures": failures,
         "failure": {name: failure[name] for name in ("error", "reason", "remedy")} if failure else None,
         "phases": [{"name": name, "seconds": round(seconds, 1)} for name, seconds in phases.items()],
         "cost": estimate_cost(plan, _usage(done, plan, phases, memory)),
-        "warnings": plan.warnings if plan else [],
+        "warnings": [*(plan.warnings if plan else []), *describe_incomplete(done)],
     }
+
+
+def describe_incomplete(done: dict[str, Any]) -> list[str]:
+    """Say of a run whose export is of before its mapping was taken up that rows stay older, and how many."""
+    totals, since = done.get("totals") or {}, (done.get("readiness") or {}).get("complete_from")
+    older = totals.get("older_rows")
+    if older is None or since is None or totals.get("complete", True):
+        return []
+    rows = older["changed_since"] + older["not_imported"]
+    problem = (
+        f"The export is of before {_iso(datetime.fromtimestamp(since, UTC))}, from when on one brings every row to"
+        f" generation {done.get('generation')} of the mapping: {rows} rows stay as an older one wrote them."
+    )
+    return [f"{problem} A backfill without --export-arn brings them up to date."]
 
 
 def describe_export(plan: Plan) -> dict[str, Any]:

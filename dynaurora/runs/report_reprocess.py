@@ -134,6 +134,8 @@ def build_reprocess_report(
         "started_at": _iso(started),
         "ended_at": _iso(now),
         "seconds": round((now - started).total_seconds(), 1),
+        "digest": state.get("digest"),
+        "generation": state.get("generation"),
         "options": state.get("options"),
         "objects": (state.get("plan") or {}).get("objects"),
         "totals": totals,

@@ -109,7 +109,11 @@ class RunRequest:
         Until it is planned it may still take another export.
         """
         if its_digest != mapping.digest:
-            raise RunConflictError(f"The mapping {mapping.name} is not the one that run {self.run} was begun with.")
+            raise RunConflictError(
+                f"Run {self.run} was begun with mapping {mapping.name} as {its_digest[:16]}, and the current one is"
+                f" {mapping.digest[:16]}: a run has one mapping, from its export to its report. What it has imported"
+                " stays; a run of the current mapping brings its rows up to date."
+            )
         if is_planned and its_options.get("export_arn") != self.options.export_arn:
             raise RunConflictError(f"Run {self.run} was begun with another export.")
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from dynaurora.aurora.migrations import IMPORTS, RUNS
+from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, RUNS
 from dynaurora.aurora.sql import quote
 from dynaurora.batches.batch import REPROCESS
 from dynaurora.errors import AccessDeniedError, LockWaitError, RetryableError, RunConflictError
@@ -49,6 +49,7 @@ class Runs:
         self._aurora = aurora
         self._table = f"{quote(database)}.{quote(RUNS)}"
         self._ledger = f"{quote(database)}.{quote(IMPORTS)}"
+        self._generations = f"{quote(database)}.{quote(GENERATIONS)}"
 
     def count_batches_of_others(self, request: Request, executions: Executions) -> int:
         """Return how many batches the other runs that are under way may work on at the same time.
@@ -88,9 +89,9 @@ class Runs:
             )
             self._check_repeat(request, mapping, execution, executions, *found)
             self._aurora.execute(
-                f"UPDATE {self._table} SET state = %s, execution = %s, options = %s, reason = NULL, ended_at = NULL"
-                " WHERE run = %s AND mapping = %s",
-                (RUNNING, execution, options, request.run, mapping.name),
+                f"UPDATE {self._table} SET state = %s, execution = %s, options = %s, mapping_digest = %s,"
+                " reason = NULL, ended_at = NULL WHERE run = %s AND mapping = %s",
+                (RUNNING, execution, options, mapping.digest, request.run, mapping.name),
             )
         with suppress(RetryableError, AccessDeniedError):  # where nobody answers, the run goes on
             if not executions.is_running(execution):
@@ -167,7 +168,8 @@ class Runs:
             return []
         rows = self._aurora.query(
             f"SELECT {', '.join(ROW)}, {', '.join(PROGRESS.values())}"
-            f" FROM (SELECT * FROM {self._table} WHERE mapping = %s"
+            f" FROM (SELECT *, (SELECT MAX(g.generation) FROM {self._generations} AS g WHERE g.mapping = s.mapping"
+            f" AND g.digest = s.mapping_digest) AS generation FROM {self._table} AS s WHERE mapping = %s"
             " AND (%s IS NULL OR run = %s) AND (%s IS NULL OR kind = %s)"
             f" ORDER BY started_at DESC LIMIT {MAX_LISTED}) AS r"
             f" LEFT JOIN {self._ledger} AS i ON i.run = r.run AND i.mapping = r.mapping AND i.source = r.kind"
@@ -180,6 +182,7 @@ class Runs:
 ROW = (
     *("r.run", "r.kind", "r.mapping", "r.state", "r.execution", "r.options", "r.reason", "r.started_at", "r.ended_at"),
     *("r.export_arn", "r.export_time", "r.items", "r.rows_imported", "r.rows_rejected"),
+    *("r.mapping_digest", "r.generation"),
 )
 PROGRESS = {
     "batches_imported": "COUNT(i.batch_id)",

@@ -1,8 +1,10 @@
 """Forwarding: stream records become changes in Firehose, and what could not be sent is named.
 
-Lambda retries a stream's batch from the first record that is named as failed, so a record may be sent twice; the
-version makes that harmless. Named is only what may be sent later. What Firehose would never take, or what is no
-change at all, is set aside under the failed prefix at once: its shard stands for nothing that does not pass.
+Changes travel in packs, each stamped with the mapping that is the current one when their invocation begins. A pack is
+taken whole or not at all. Lambda retries a stream's batch from the first record that is named as failed, so a change
+may be sent twice, in another pack; the version makes that harmless. Named is only what may be sent later. What Firehose
+would never take, or what is no change at all, is set aside under the failed prefix at once: its shard stands for
+nothing that does not pass.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import random
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dynaurora import keys
 from dynaurora.dynamodb.changes import encode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.packs import MAX_CHANGE_BYTES, encode_pack, fill_packs
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE, second_of
 from dynaurora.errors import RejectedChange, ThrottledError
 from dynaurora.failures.failed_records import UNFORWARDABLE_CODE, FailedRecord, encode_failed_record, now_ms
@@ -27,8 +31,6 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.dynamodb.changes import Change
 
-MAX_RECORD_BYTES = 1000 * 1024
-"""Of one record before base64 (Amazon Data Firehose Developer Guide, "Quota")."""
 MAX_CALL_RECORDS = 500
 MAX_CALL_BYTES = 2 * 1024 * 1024
 """Of one call's records after base64. The quota is 4 MiB; calls near it have been refused, so half of it is left."""
@@ -48,10 +50,18 @@ class DeliveryStream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One record on its way: its encoded change and the number that the stream knows it by."""
+class Numbered:
+    """A change on its way: encoded, and the number that the stream knows it by."""
 
     sequence_number: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of Firehose on its way: a pack, and the numbers of its changes."""
+
+    sequence_numbers: tuple[str, ...]
     data: bytes
 
     @property
@@ -65,6 +75,9 @@ class ForwardResult:
     """What became of a batch of stream records."""
 
     forwarded: int = 0
+    """Changes that Firehose has taken."""
+    packs: int = 0
+    """Firehose's records that they went in."""
     expiries_ignored: int = 0
     oversize: int = 0
     unforwardable: int = 0
@@ -90,6 +103,8 @@ class Forwarder:
     """Forwards the records of one table's stream."""
 
     mapping: str
+    digest: str
+    """Of the mapping that the changes are stamped with."""
     stream: DeliveryStream
     store: ObjectStore
     landing_bucket: str
@@ -98,17 +113,18 @@ class Forwarder:
     pause: Callable[[float], None] = time.sleep
 
     def forward(self, records: Iterable[dict[str, Any]]) -> ForwardResult:
-        """Send the records' changes to Firehose, in as few calls as its limits allow."""
+        """Send the records' changes to Firehose, in as few packs and calls as the limits allow."""
         result, unforwardable = ForwardResult(), list[FailedRecord]()
-        for batch in pack(self._entries(records, result, unforwardable)):
+        changes = list(self._changes(records, result, unforwardable))
+        for batch in split_calls(self._pack(changes)):
             self._send(batch, result)
         if unforwardable:
             self._keep(unforwardable)
         return result
 
-    def _entries(
+    def _changes(
         self, records: Iterable[dict[str, Any]], result: ForwardResult, unforwardable: list[FailedRecord]
-    ) -> Iterator[Entry]:
+    ) -> Iterator[Numbered]:
         """Yield what goes to Firehose; set the rest aside, and collect what is unforwardable."""
         stamps = Stamps()
         for record in records:
@@ -118,7 +134,7 @@ class Forwarder:
                 continue
             try:
                 change = from_stream_record(record)
-                entry = Entry(sequence_number, encode_change(change))
+                numbered = Numbered(sequence_number, encode_change(change))
             except RejectedChange as error:
                 unforwardable.append(self._describe_unforwardable(record, error))
                 result.unforwardable += 1
@@ -127,11 +143,19 @@ class Forwarder:
                 continue
             if stamps.go_back(change):
                 result.reversed_stamps.append(sequence_number)
-            if len(entry.data) > MAX_RECORD_BYTES:
-                self._set_aside(entry)
+            if len(numbered.data) > MAX_CHANGE_BYTES:
+                self._set_aside(numbered)
                 result.oversize += 1
             else:
-                yield entry
+                yield numbered
+
+    def _pack(self, changes: list[Numbered]) -> Iterator[Entry]:
+        """Yield the changes as packs, in their order."""
+        left = iter(changes)
+        for count in fill_packs([len(change.data) for change in changes]):
+            packed = list(islice(left, count))
+            data = encode_pack(self.digest, (change.data for change in packed))
+            yield Entry(tuple(change.sequence_number for change in packed), data)
 
     def _send(self, batch: list[Entry], result: ForwardResult) -> None:
         """Send a batch, then again what of it was not taken, with longer and longer pauses."""
@@ -145,12 +169,13 @@ class Forwarder:
                 reason = error.problem
                 continue
             left = [(entry, code) for entry, code in zip(batch, codes, strict=True) if code]
-            result.forwarded += len(batch) - len(left)
+            result.forwarded += count_changes(batch) - count_changes(entry for entry, _ in left)
+            result.packs += len(batch) - len(left)
             if not left:
                 return
             batch = [entry for entry, _ in left]
             reason = f"Firehose answered {left[0][1]}."
-        result.fail((entry.sequence_number for entry in batch), reason)
+        result.fail((number for entry in batch for number in entry.sequence_numbers), reason)
 
     def _describe_unforwardable(self, record: dict[str, Any], error: RejectedChange) -> FailedRecord:
         """Return a stream record as it is kept: whole, for whoever reads why it was no change."""
@@ -172,17 +197,17 @@ class Forwarder:
         key = keys.unforwardable_records(self.mapping, name)
         self.store.write(self.landing_bucket, key, b"".join(map(encode_failed_record, records)))
 
-    def _set_aside(self, entry: Entry) -> None:
+    def _set_aside(self, change: Numbered) -> None:
         """Put a change that is too large for Firehose under the failed prefix, whole."""
         record = FailedRecord(
-            data=entry.data,
+            data=change.data,
             error_code="dynaurora.RecordTooLarge",
-            error_message=f"The change has {len(entry.data)} bytes, and Firehose takes {MAX_RECORD_BYTES}",
+            error_message=f"The change has {len(change.data)} bytes, and Firehose takes {MAX_CHANGE_BYTES}",
             attempts=0,
             failed_at_ms=now_ms(),
             function_arn=self.function_arn,
         )
-        key = keys.oversize_record(self.mapping, entry.sequence_number)
+        key = keys.oversize_record(self.mapping, change.sequence_number)
         self.store.write(self.landing_bucket, key, encode_failed_record(record))
 
 
@@ -225,7 +250,12 @@ def write_json(document: Any) -> bytes:
     return "".join(written).encode()
 
 
-def pack(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def count_changes(entries: Iterable[Entry]) -> int:
+    """Return how many changes are on their way in entries."""
+    return sum(len(entry.sequence_numbers) for entry in entries)
+
+
+def split_calls(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     """Yield the entries in batches within the limits of one call."""
     batch: list[Entry] = []
     size = 0

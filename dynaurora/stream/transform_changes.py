@@ -1,8 +1,14 @@
 """Transforming: Firehose's records become CSV rows, under the contract of its transformation Lambda.
 
-Every recordId comes back exactly once, as `Ok` with its row or as `ProcessingFailed`: then Firehose keeps the
-original record under the failed prefix. Firehose adds no delimiter, so each row brings its newline. (Amazon Data
-Firehose Developer Guide, "Transform source data".)
+A record is a pack of changes, each mapped by the document that the pack is stamped with; one of the release before is a
+single change, mapped by the current one. Every recordId comes back exactly once: `Ok` with the rows of its changes, or
+`Dropped` where all of them are refused. Firehose adds no delimiter, so each row brings its label and its newline.
+(Amazon Data Firehose Developer Guide, "Transform source data".)
+
+A refused change is kept as an object of its own, written before the answer: killed in between, Firehose asks again, and
+what is kept stays as it is. Where one cannot be written, the invocation fails. A record is `ProcessingFailed`, and so
+kept whole by Firehose, where it is neither pack nor change, where its rows exceed the answer, and where its refused
+changes are too many for one invocation.
 """
 
 from __future__ import annotations
@@ -10,36 +16,46 @@ from __future__ import annotations
 import binascii
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pybase64 import b64decode, b64encode_as_string
 
 from dynaurora.dynamodb.changes import decode_change
+from dynaurora.dynamodb.packs import decode_pack
 from dynaurora.errors import Reason, RejectedChange, tell_reasons
+from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
+from dynaurora.failures.refused_changes import RefusedChange, keep_refused, refused_id
+from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dynaurora.aws.objects import ObjectStore
     from dynaurora.dynamodb.changes import Change, TypedItem
     from dynaurora.mappings.row_mapper import RowMapper
+    from dynaurora.mappings.row_mappers import RowMappers
     from dynaurora.mappings.rows import Row
 
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 64 * 1024
 """Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
 ANSWER_ENTRY_BYTES = 64
 """What an entry's JSON adds to its id and data."""
+MAX_REFUSALS: Final = 200
+"""Refused changes that an invocation writes: in half a second, ten at a time. Where more are refused the mapping is
+wrong, and Firehose keeps their packs in a few objects."""
 NOT_BASE64 = (binascii.Error, ValueError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A refused record: the id that Firehose gave it, its key and version where it has them, and why; no contents."""
+    """A refused change: its record's id, its key and version where it has them, and why; no contents in a log."""
 
     record_id: str
+    """That Firehose gave the record which it came in."""
     reasons: tuple[Reason, ...]
     key: TypedItem | None = None
-    """The table's key attributes, as DynamoDB writes them; None where the record is no change."""
+    """The table's key attributes, as DynamoDB writes them; None where it is no change."""
     version: int | None = None
 
     def log_fields(self) -> dict[str, Any]:
@@ -49,7 +65,7 @@ class Rejection:
         """
         return {
             "record": self.record_id,
-            "key": None if self.key is None else json.dumps(self.key),
+            "key": None if self.key is None else json.dumps(self.key, default=str),
             "version": None if self.version is None else str(self.version),
             "reasons": tell_reasons(self.reasons),
         }
@@ -60,72 +76,156 @@ class TransformResult:
     """The answer to Firehose, and what was refused in it."""
 
     records: list[dict[str, str]] = field(default_factory=list)
+    transformed: int = 0
+    """Changes that became rows of the answer."""
     rejections: list[Rejection] = field(default_factory=list)
+    """Changes that are refused, wherever they are kept."""
     overflowed: int = 0
-    """Records failed only because the answer was full."""
-
-    @property
-    def transformed(self) -> int:
-        """How many records became rows."""
-        return len(self.records) - len(self.rejections) - self.overflowed
+    """Changes that are not refused, and are kept with their whole record."""
 
 
-def transform_records(
-    records: Iterable[dict[str, Any]], mapper: RowMapper, max_answer_bytes: int = MAX_RESPONSE_BYTES
-) -> TransformResult:
-    """Return the answer for a batch of Firehose records.
+@dataclass(slots=True)
+class Delivery:
+    """One record of Firehose, and what becomes of it."""
 
-    Where the rows would not fit into one answer, the tail is failed and so kept for reprocessing: a Lambda answer
-    that is too large would fail all of it.
-    """
-    result = TransformResult()
-    batch = list(records)
-    ids = [record["recordId"] for record in batch]
-    size = sum(map(len, ids)) + ANSWER_ENTRY_BYTES * len(ids)
-    for record_id, row in zip(ids, write_rows(batch, mapper, result.rejections), strict=True):
-        if row is None:
-            result.records.append(processing_failed(record_id))
-            continue
-        data = b64encode_as_string(row)
-        size += len(data)
-        if size > max_answer_bytes:
-            result.overflowed += 1
-            result.records.append(processing_failed(record_id))
+    record_id: str
+    arrived_at_ms: int | None
+    digest: str | None = None
+    changes: tuple[bytes, ...] = ()
+    rows: int = 0
+    data: bytes = b""
+    """Its rows, labelled."""
+    rejections: list[Rejection] = field(default_factory=list)
+    refused: list[RefusedChange] = field(default_factory=list)
+    is_known: bool = True
+    """Whether it is a pack, or a change."""
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """Transforms the records of one delivery stream."""
+
+    mapping: str
+    mappers: RowMappers
+    store: ObjectStore
+    landing_bucket: str
+    function_arn: str
+    max_answer_bytes: int = MAX_RESPONSE_BYTES
+    max_refusals: int = MAX_REFUSALS
+
+    def transform(self, records: Iterable[dict[str, Any]]) -> TransformResult:
+        """Return the answer for a batch of Firehose's records, once what is refused of it is kept.
+
+        Raises UnregisteredMappingError and RegistryUnavailableError where a mapping is not to be had, and what
+        writing a refused change does.
+        """
+        deliveries = read_deliveries(list(records))
+        for digest in dict.fromkeys(delivery.digest for delivery in deliveries if delivery.changes):
+            mapper = self.mappers.find_current() if digest is None else self.mappers.find(digest)
+            self._map([each for each in deliveries if each.changes and each.digest == digest], mapper)
+        result, refused = self._answer(deliveries)
+        keep_refused(self.store, self.landing_bucket, self.mapping, refused)
+        return result
+
+    def _map(self, deliveries: list[Delivery], mapper: RowMapper) -> None:
+        """Map the changes of records of one mapping, all at once."""
+        changes = [change for delivery in deliveries for change in delivery.changes]
+        refusals: dict[int, tuple[Change | None, tuple[Reason, ...]]] = {}
+        rows = write_rows(changes, mapper, refusals)
+        label, end = row_label(mapper.mapping), 0
+        for delivery in deliveries:
+            start, end = end, end + len(delivery.changes)
+            written = [row for row in rows[start:end] if row is not None]
+            delivery.rows, delivery.data = len(written), label.join((b"", *written))
+            if len(written) < end - start:
+                for index in (index for index in range(start, end) if index in refusals):
+                    self._refuse(delivery, changes[index], *refusals[index], mapper)
+
+    def _refuse(
+        self, delivery: Delivery, data: bytes, change: Change | None, reasons: tuple[Reason, ...], mapper: RowMapper
+    ) -> None:
+        """Note a refused change: of its keys, only what the mapping knows for a key is logged."""
+        delivery.is_known = change is not None or delivery.digest is not None
+        key = None if change is None else change.key(mapper.mapping.key_attributes)
+        delivery.rejections.append(
+            Rejection(delivery.record_id, reasons, key, None if change is None else change.version)
+        )
+        record = FailedRecord(
+            data=data,
+            error_code=REJECTED,
+            error_message=RejectedChange(*reasons).problem,
+            attempts=1,
+            failed_at_ms=now_ms(),
+            function_arn=self.function_arn,
+            arrived_at_ms=delivery.arrived_at_ms,
+        )
+        delivery.refused.append(RefusedChange(refused_id(mapper.mapping.table, change, data), record))
+
+    def _answer(self, deliveries: list[Delivery]) -> tuple[TransformResult, list[RefusedChange]]:
+        """Return the answer, and the refused changes that are not kept with their whole record.
+
+        Where rows would not fit into one answer, the tail is failed: a Lambda answer that is too large fails all of it.
+        """
+        result, refused = TransformResult(), dict[str, RefusedChange]()
+        size = sum(len(delivery.record_id) + ANSWER_ENTRY_BYTES for delivery in deliveries)
+        for delivery in deliveries:
+            data = b64encode_as_string(delivery.data)
+            size += len(data)
+            result.rejections += delivery.rejections
+            is_kept_whole = not delivery.is_known or (data and size > self.max_answer_bytes)
+            if is_kept_whole or len(refused) + len(delivery.refused) > self.max_refusals:
+                result.overflowed += delivery.rows
+                result.records.append(answer_with("ProcessingFailed", delivery))
+                continue
+            for change in delivery.refused:
+                refused.setdefault(change.id, change)
+            result.transformed += delivery.rows
+            result.records.append(answer_with("Ok" if data else "Dropped", delivery, data))
+        return result, list(refused.values())
+
+
+def read_deliveries(records: list[dict[str, Any]]) -> list[Delivery]:
+    """Return the records with their changes; one that is no pack, and cannot be a change, has none."""
+    deliveries = [Delivery(record["recordId"], _read_arrival(record)) for record in records]
+    for delivery, record, data in zip(deliveries, records, decode_batch(records), strict=True):
+        try:
+            pack = decode_pack(decode_data(record) if data is None else data)
+        except RejectedChange as error:
+            delivery.is_known = False
+            delivery.rejections.append(Rejection(delivery.record_id, error.reasons))
         else:
-            result.records.append({"recordId": record_id, "result": "Ok", "data": data})
-    return result
+            delivery.digest, delivery.changes = pack.digest, pack.changes
+    return deliveries
 
 
-def write_rows(batch: list[dict[str, Any]], mapper: RowMapper, rejections: list[Rejection]) -> list[bytes | None]:
-    """Return the row of each record, or None for one that is refused, and add why to the rejections."""
-    changes = decode_batch(batch)
+def _read_arrival(record: dict[str, Any]) -> int | None:
+    arrived = record.get("approximateArrivalTimestamp")
+    return arrived if type(arrived) is int else None
+
+
+def write_rows(
+    changes: list[bytes], mapper: RowMapper, refusals: dict[int, tuple[Change | None, tuple[Reason, ...]]]
+) -> list[bytes | None]:
+    """Return the row of each change, or None for one that is refused; why, and what it is, goes into the refusals."""
 
     def map_plainly(index: int) -> Row | None:
         change = None
         try:
-            change = decode_change(changes[index] or decode_data(batch[index]))
+            change = decode_change(changes[index])
             return mapper.row(change)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others go on)
-            rejections.append(rejection_of(batch[index]["recordId"], error, change, mapper))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this change's: the others go on)
+            refusals[index] = change, reasons_of(error)
             return None
 
     return mapper.writer.write_changes(changes, map_plainly)
 
 
-def decode_batch(batch: list[dict[str, Any]]) -> list[bytes]:
-    """Return the data of each record: none, which is no change, where it is not base64."""
+def decode_batch(batch: list[dict[str, Any]]) -> list[bytes] | list[None]:
+    """Return the data of each record; of none, where any of them is not base64."""
     try:
         return [b64decode(record["data"], validate=True) for record in batch]  # in one go, as all of them should be
     except (KeyError, *NOT_BASE64):
-        return [decode_or_none(record) for record in batch]
-
-
-def decode_or_none(record: dict[str, Any]) -> bytes:
-    """Return the data of a record, none where it is not base64."""
-    try:
-        return decode_data(record)
-    except RejectedChange:
-        return b""
+        return [None] * len(batch)
 
 
 def decode_data(record: dict[str, Any]) -> bytes:
@@ -136,14 +236,6 @@ def decode_data(record: dict[str, Any]) -> bytes:
         raise RejectedChange(Reason("record", "", "is not base64")) from error
 
 
-def rejection_of(record_id: str, error: Exception, change: Change | None, mapper: RowMapper) -> Rejection:
-    """Return the rejection of a record; of its keys, only what the mapping knows for a key."""
-    if change is None:
-        return Rejection(record_id, reasons_of(error))
-    key = change.key(mapper.mapping.key_attributes)
-    return Rejection(record_id, reasons_of(error), key, change.version)
-
-
 def reasons_of(error: Exception) -> tuple[Reason, ...]:
     """Return why a record failed; an error that nobody foresaw is named by its type."""
     if isinstance(error, RejectedChange):
@@ -151,9 +243,9 @@ def reasons_of(error: Exception) -> tuple[Reason, ...]:
     return (unforeseen(error),)
 
 
-def processing_failed(record_id: str) -> dict[str, str]:
-    """Return the answer for a record that is to be kept.
+def answer_with(result: str, delivery: Delivery, data: str = "") -> dict[str, str]:
+    """Return the answer for a record.
 
-    `data` must be there, and is empty: Firehose keeps the record as it came, whatever is sent back.
+    `data` must be there, and is empty where a record is failed: Firehose keeps it as it came, whatever is sent back.
     """
-    return {"recordId": record_id, "result": "ProcessingFailed", "data": ""}
+    return {"recordId": delivery.record_id, "result": result, "data": data}

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dynaurora.aurora import sql
-from dynaurora.aurora.migrations import check_replica, find_pending_migrations
+from dynaurora.aurora import raw_rows, sql
+from dynaurora.aurora.migrations import find_pending_migrations
+from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.staging import Staging, read_staging
 from dynaurora.errors import (
     AccountLockedError,
@@ -54,7 +55,8 @@ SUPPORTED: Final = ((3, 5), (8, 4))
 what is encrypted with a key of the account's own (Aurora User Guide, "Loading data ... from text files in an Amazon S3
 bucket"), as the landing bucket is. Version 2 has no roles."""
 
-PREPARE: Final = "deploy the stack again with DatabaseAdminSecretArn, or run `dynaurora prepare MAPPING`"
+BY_HAND: Final = "dynaurora prepare MAPPING --host HOST --secret-arn ARN --ca-file CA"
+PREPARE: Final = f"deploy the stack again with DatabaseAdminSecretArn, or run `{BY_HAND}`"
 REMEDIES: Final = {
     SECRET: "Give the stack's DatabaseSecretArn a secret with username and password, which its key lets it read.",
     CONNECTION: (
@@ -64,12 +66,12 @@ REMEDIES: Final = {
     SERVER_VERSION: "Upgrade the cluster to 3.05 or later of Aurora MySQL 3, or to 8.4: docs/deploy.md has the table.",
     TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
     SETTINGS: f"{ServerSettingsError.remedy.partition(' Then ')[0]} Sessions that begin then have it.",
-    TABLES_AND_VIEW: f"To create or complete them, {PREPARE}.",
+    TABLES_AND_VIEW: f"See what would be done by `dynaurora mapping plan MAPPING`; to have it done, {PREPARE}.",
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
     LOADING: (
         "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
         " aws_default_s3_role, and give the cluster a route to S3. Where Aurora says that it loads into no temporary"
-        " table, run `dynaurora prepare MAPPING --staging-tables 5`; the deployment of a new package finds that out."
+        f" table, run `{BY_HAND} --staging-tables 5`; the deployment of a new package finds that out."
     ),
 }
 PASSWORD: Final = "Give the user the secret's password again: deploy the stack with DatabaseAdminSecretArn."  # noqa: S105
@@ -139,7 +141,8 @@ class Examination:
 class Target:
     """What is examined, and the ways to it."""
 
-    mapping: Mapping
+    read_mapping: Callable[[], Mapping]
+    """Reads the current mapping from the registry."""
     store: ObjectStore
     bucket: str
     read_credentials: Callable[[], Credentials]
@@ -171,13 +174,14 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
     if not examination.has_passed(SETTINGS):
         return
     with examination.checking(TABLES_AND_VIEW):
-        check_tables(aurora, target.mapping)
+        mapping = target.read_mapping()
+        check_tables(aurora, mapping)
     if not examination.has_passed(TABLES_AND_VIEW):
         return
     with examination.checking(RIGHTS):
-        check_rights(aurora, target.mapping)
+        check_rights(aurora, mapping)
     with examination.checking(LOADING):
-        examination.note(LOADING, try_loading(aurora, target))
+        examination.note(LOADING, try_loading(aurora, mapping, Landing(target.store, target.bucket)))
 
 
 def read_aurora_version(aurora: Aurora) -> str | None:
@@ -228,19 +232,19 @@ def check_rights(aurora: Aurora, mapping: Mapping) -> None:
             aurora.execute(statement)
 
 
-def try_loading(aurora: Aurora, target: Target) -> str:
+def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:
     """Load one line by a manifest into the kind of table that batches are staged in; return which that is.
 
     Raises what Aurora says of it, or TargetMismatchError where a slot's table is missing.
     """
-    mapping = target.mapping
     recorded = read_staging(aurora, mapping)
     staging = recorded or Staging()
-    uri = write_line(mapping, Landing(target.store, target.bucket))
+    uri = write_line(mapping, landing)
     aurora.activate_load_role()
     if staging.tables:
         for slot in range(1, staging.tables + 1):
-            aurora.query(sql.select_row_count(mapping, sql.name_staged(mapping, slot)))
+            for table in (sql.name_staged(mapping, slot), raw_rows.name_raw(mapping, slot)):
+                aurora.query(sql.select_row_count(mapping, table))
         load_into_permanent(aurora, mapping, uri)
     else:
         load_into_temporary(aurora, mapping, uri)

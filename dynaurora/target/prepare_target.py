@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.generations import activate
-from dynaurora.aurora.migrations import check_replica, prepare_target
+from dynaurora.aurora.migrations import prepare_target
+from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.users import admit_loader, set_password, unlock
 from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
@@ -27,6 +30,8 @@ DATABASE_WAIT_SECONDS: Final = 120.0
 """For a database that comes back from a pause, which takes half a minute at most (Amazon Aurora User Guide, "Scaling to
 Zero ACUs with automatic pause and resume"), one that fails over, and a secret that is being rotated."""
 PAUSE_SECONDS: Final = 5.0
+MOST_UNUSED: Final = 100
+"""Documents that a registry can have, and be of a stack that never had a change."""
 
 
 class Prepared(NamedTuple):
@@ -52,8 +57,9 @@ def prepare_database(
 
     `slots` is how many imports there may be at once, 0 for any number. `loaders` reads what the loader may log in with:
     its secret, and what a rotation that is under way makes of it. One that it does log in with stays. Safe to repeat.
-    Nothing that is there is altered or dropped, but for staging tables, which are made anew. Raises TargetMismatchError
-    where a replica is there that the mapping would make otherwise, StagingError where the server loads into no table,
+    Columns are added and widened; nothing is dropped, but for staging tables, which are made anew. Raises
+    ColumnsRefusedError where a replica is there that cannot become the mapping's so, InvalidMappingError where InnoDB
+    could not hold its rows, LockWaitError where somebody keeps it, StagingError where the server loads into no table,
     ViewInvalidError where the loader, like others, cannot read the view, PrivilegeError, PasswordPolicyError, or what
     connecting raises.
     """
@@ -73,6 +79,22 @@ def prepare_database(
         staging = choose_staging(aurora, partial(connect, endpoint, administrator), mapping, landing, slots)
     point_at(landing.store, landing.bucket, mapping.name, Pointer(generation.digest, generation.number))
     return Prepared(applied, staging)
+
+
+def forget_unused(landing: Landing, name: str) -> bool:
+    """Erase a mapping's registry where its bucket has nothing else; tell whether it was.
+
+    A first deployment that is rolled back deletes its bucket, which has to be empty. Documents of a stack that had
+    changes stay: something of them is in the bucket, and the database has the documents in any case.
+    """
+    prefix = keys.mapping_documents(name)
+    found = islice(landing.store.list(landing.bucket, ""), MOST_UNUSED + 1)
+    listed = [each.key for each in found]
+    if len(listed) > MOST_UNUSED or any(not key.startswith(prefix) for key in listed):
+        return False
+    for key in listed:
+        landing.store.erase(landing.bucket, key)
+    return True
 
 
 def let_in(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]]) -> Credentials:

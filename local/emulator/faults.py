@@ -30,6 +30,9 @@ And settings, which stay until they are set again:
   AWS a backfill must wait until the mapping has been reading for some minutes, as an export may miss by a minute what
   was written around its time. Here an export's cut is exact, so a demonstration that pretends to an older mapping
   loses nothing by not waiting. It starts as DYNAURORA_STREAM_AGE_SECONDS, or 0.
+- ``age_mappings_seconds``, 0 or more, dates LastModified of the registry's objects, below ``mappings/``, back by so
+  much where S3 lists them. On AWS a backfill must wait for some minutes after a mapping was changed, until functions
+  have taken it up everywhere; who knows that they have need not.
 - ``hold_exports``, 0 or 1, keeps table exports IN_PROGRESS for as long as it is 1: what AWS takes minutes for can be
   looked at, and interrupted, without waiting for minutes.
 """
@@ -60,10 +63,11 @@ EXPORT_SHIFT = "shift_export_cut_seconds"
 EXPORT_SHIFT_LIMIT = 60
 MAPPING_AGE = "age_stream_mappings_seconds"
 MAPPING_AGE_VARIABLE = "DYNAURORA_STREAM_AGE_SECONDS"
+REGISTRY_AGE = "age_mappings_seconds"
 EXPORT_HOLD = "hold_exports"
 
 _lock = threading.Lock()
-_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT, MAPPING_AGE, EXPORT_HOLD), 0)
+_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT, MAPPING_AGE, REGISTRY_AGE, EXPORT_HOLD), 0)
 
 
 def take(counter: str, wanted: int = 1) -> int:
@@ -84,6 +88,12 @@ def read_mapping_age() -> int:
     """Return the seconds by which stream mappings are said to be older than they are."""
     with _lock:
         return _left[MAPPING_AGE]
+
+
+def read_registry_age() -> int:
+    """Return the seconds by which the registry's objects are said to be older than they are."""
+    with _lock:
+        return _left[REGISTRY_AGE]
 
 
 def holds_exports() -> bool:
@@ -120,7 +130,8 @@ def _set(counters: dict[str, Any]) -> None:
     values = {name: int(count) for name, count in counters.items()}
     if abs(values.get(EXPORT_SHIFT, 0)) > EXPORT_SHIFT_LIMIT:
         raise ValueError(f"{EXPORT_SHIFT} is at most {EXPORT_SHIFT_LIMIT}, to either side")
-    if values.get(MAPPING_AGE, 0) < 0:
-        raise ValueError(f"{MAPPING_AGE} is at least 0")
+    for age in (MAPPING_AGE, REGISTRY_AGE):
+        if values.get(age, 0) < 0:
+            raise ValueError(f"{age} is at least 0")
     with _lock:
         _left.update(values)

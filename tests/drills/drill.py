@@ -18,6 +18,7 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items
 from tests.integration.reprocess.reprocesses import Reprocesses
+from tests.support.csv_reader import cut_label
 
 T = TypeVar("T")
 Size = TypeVar("Size", int, float)
@@ -35,7 +36,7 @@ PROCESSED = keys.processed_prefix(MAPPING)
 
 def is_put(row: bytes) -> bool:
     """Whether a row of a batch is no tombstone."""
-    return row.startswith(b"0,")
+    return cut_label(row).startswith(b"0,")
 
 
 @dataclass
@@ -113,7 +114,8 @@ class Drill:
 
     def count_failed_records(self) -> int:
         """How many records are kept as failed, and not parked."""
-        return self.count_lines(self.list_objects(keys.failed_records_prefix(MAPPING)))
+        prefix = keys.failed_records_prefix(MAPPING)
+        return sum(len(self.reprocesses.read_records(key)) for key in self.list_objects(prefix))
 
     def count_failed_rows(self) -> int:
         """How many puts are in the streamed batches that are kept as failed."""

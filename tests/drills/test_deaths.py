@@ -123,6 +123,17 @@ def rotate(drill: Drill, _name: str, dying: Dying) -> None:
 def ask(drill: Drill, name: str, dying: Dying) -> None:
     """Ask what answers to people, to a clock or to a deployment, and again for as long as no answer comes."""
     answered = f"answers/{name}.json"
+    with dying():
+        prepare_target(drill, name, answered)
+        assert {found["state"] for found in invoke(drill, "CheckTarget", {})["findings"]} == {"yes"}
+        assert invoke(drill, "DescribeRuns", {})["runs"]
+        assert invoke(drill, "MeasureHealth", {})["failures_kept"] == 0
+    answer = drill.deployed.client("s3").get_object(Bucket=EXPORTS_BUCKET, Key=answered)["Body"].read()
+    assert json.loads(answer)["Status"] == "SUCCESS"
+
+
+def prepare_target(drill: Drill, name: str, answered: str) -> None:
+    """Prepare the target as an update of the stack does, which is told of it under a key."""
     request = {
         **dict.fromkeys(("StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"), name),
         "RequestType": "Update",
@@ -130,13 +141,7 @@ def ask(drill: Drill, name: str, dying: Dying) -> None:
             "put_object", Params={"Bucket": EXPORTS_BUCKET, "Key": answered}
         ),
     }
-    with dying():
-        assert invoke(drill, "PrepareTarget", request) == {"request": "Update", "done": True}
-        assert {found["state"] for found in invoke(drill, "CheckTarget", {})["findings"]} == {"yes"}
-        assert invoke(drill, "DescribeRuns", {})["runs"]
-        assert invoke(drill, "MeasureHealth", {})["failures_kept"] == 0
-    answer = drill.deployed.client("s3").get_object(Bucket=EXPORTS_BUCKET, Key=answered)["Body"].read()
-    assert json.loads(answer)["Status"] == "SUCCESS"
+    assert invoke(drill, "PrepareTarget", request) == {"request": "Update", "done": True}
 
 
 def invoke(drill: Drill, function: str, event: Document) -> Any:

@@ -10,14 +10,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
+from dynaurora.exports.check_readiness import SETTLED_SECONDS
+from dynaurora.mappings.mapping import build_mapping
 from infra.build_package import Target, build_package
 from local.deployment import ARTIFACTS_BUCKET
 from tests.drills.drill import Drill
+from tests.drills.test_deaths import prepare_target
 from tests.integration.backfill.deployed import MAPPING, Document, make_run_id
 
 FILE = f"dynaurora/tables/{MAPPING}.json"
 MOST_HITS = 4
-MAPPING_FUNCTIONS = ("TransformChangesFunctionName", "ConvertFailuresFunctionName", "ConvertExportFunctionName")
+MAPPING_FUNCTIONS = ("ForwardChanges", "TransformChanges", "ConvertFailures", "ConvertExport", "ImportBatch")
+"""They look for the current mapping once a minute, and when they start."""
 
 
 def test_a_mapping_is_deployed_with_a_bug_then_fixed_and_what_it_did_is_mended(drill: Drill) -> None:
@@ -37,6 +41,7 @@ def test_a_mapping_is_deployed_with_a_bug_then_fixed_and_what_it_did_is_mended(d
         mend_wrong_rows(drill, len(items) // 2)
     drill.check_equal()
     drill.check_nothing_failed()
+    drill.deployed.forget_mappings()
 
 
 def break_mapping(*, maps_wrongly: bool) -> Callable[[Document], None]:
@@ -55,18 +60,23 @@ def mend_wrong_rows(drill: Drill, wrong: int) -> None:
     """Backfill over rows that are wrong: they are older than an export once its margin has passed."""
     assert drill.deployed.compare().differing == wrong
     time.sleep(SNAPSHOT_MARGIN_SECONDS + 2)
+    drill.deployed.set_faults(age_mappings_seconds=SETTLED_SECONDS)  # the functions were made anew, and have it
     assert drill.deployed.backfill(make_run_id())["state"] == "SUCCEEDED"
     drill.tell(f"{wrong:,} rows had been mapped wrongly, and were mended by a backfill")
 
 
 @contextmanager
 def deployed_mapping(drill: Drill, change: Callable[[Document], None]) -> Iterator[None]:
-    """Deploy the functions with another mapping for a while."""
+    """Deploy another mapping for a while. The functions are made anew, so that they take it up at once."""
     package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")).archive.read_bytes()
+    document = json.loads(drill.deployed.mapping.text)
+    change(document)
+    drill.deployed.switch_mapping(build_mapping(MAPPING, document))
     deploy_package(drill, change_mapping(package, change))
     try:
         yield
     finally:
+        drill.deployed.switch_mapping(drill.deployed.mapping)
         deploy_package(drill, package)
 
 
@@ -85,8 +95,11 @@ def change_mapping(package: bytes, change: Callable[[Document], None]) -> bytes:
 
 
 def deploy_package(drill: Drill, package: bytes) -> None:
-    """Update the code of the functions that map."""
+    """Update the code of what activates mappings, and start those that work by them anew."""
     code: dict[str, Any] = {"S3Bucket": ARTIFACTS_BUCKET, "S3Key": "drills/functions.zip"}
     drill.deployed.client("s3").put_object(Bucket=code["S3Bucket"], Key=code["S3Key"], Body=package)
-    for output in MAPPING_FUNCTIONS:
-        drill.deployed.client("lambda").update_function_code(FunctionName=drill.deployed.outputs[output], **code)
+    for function in ("PrepareTarget", *MAPPING_FUNCTIONS):
+        name = drill.deployed.outputs[f"{function}FunctionName"]
+        drill.deployed.client("lambda").update_function_code(FunctionName=name, **code)
+        if function == "PrepareTarget":
+            prepare_target(drill, drill.name, f"answers/{drill.name}.json")

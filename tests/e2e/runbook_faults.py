@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from dynaurora import keys
@@ -23,6 +24,7 @@ from tests.e2e.conftest import PROJECT, LocalAws
 from tests.reader import Reader
 
 WAIT_SECONDS = 120
+VISIT_SECONDS = 0.3
 TIME = "2026-11-24 03:07:12"
 COPIED = ("backfill", "dynaurora", "infra", "lambdas", "local", "requirements", "statemachines")
 """What a deployment is made from."""
@@ -40,6 +42,26 @@ def make_payload(hits: Any) -> dict[str, Any]:
         "device": {"make": "Acme", "platform": platform, "location": location},
         "session": session,
     }
+
+
+class Visits:
+    """Items that are written all the time, until it is stopped."""
+
+    def __init__(self, site: "Site") -> None:
+        self.site = site
+        self.count = 0
+        self.thread = Thread(target=self._write)
+        self._stopped = Event()
+
+    def _write(self) -> None:
+        while not self._stopped.wait(VISIT_SECONDS):
+            self.site.put(f"/visit/{self.count}")
+            self.count += 1
+
+    def stop(self) -> None:
+        """Return once the last one is written."""
+        self._stopped.set()
+        self.thread.join()
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,16 @@ class Site:
         item = {"page_id": {"S": page}, "activity_dt": {"S": TIME}, "payload": {"S": json.dumps(make_payload(hits))}}
         self.aws.api.dynamodb.put_item(TableName=self.aws.deployment.table, Item=item)
 
+    @contextmanager
+    def visited(self) -> Iterator["Visits"]:
+        """Have items be written all the time, one after the other."""
+        visits = Visits(self)
+        visits.thread.start()
+        try:
+            yield visits
+        finally:
+            visits.stop()
+
     def delete(self, page: str) -> None:
         """Delete an item."""
         key = {"page_id": {"S": page}, "activity_dt": {"S": TIME}}
@@ -81,13 +113,17 @@ class Site:
     # What is kept, and said
 
     def list_kept(self, *prefixes: str) -> list[str]:
-        """Return the objects under prefixes of the landing bucket; by default those of everything that failed."""
+        """Return the objects under prefixes of the landing bucket; by default those of everything that failed.
+
+        Empty ones are what settled changes leave behind.
+        """
         pages = self.aws.api.s3.get_paginator("list_objects_v2")
         return [
             entry["Key"]
             for prefix in prefixes or (keys.FAILED_RECORDS, keys.FAILED_BATCHES, keys.UNFORWARDED, keys.PARKED)
             for page in pages.paginate(Bucket=self.aws.deployment.bucket, Prefix=f"{prefix}/")
             for entry in page.get("Contents", [])
+            if entry["Size"]
         ]
 
     def wait_for_message(self, text: str) -> None:
@@ -189,13 +225,14 @@ class Site:
             restart_database(self.aws.directory)
 
     @contextmanager
-    def shrunken_column(self) -> Iterator[None]:
-        """Have a column of the replica that does not hold what its mapping lets pass."""
-        self.aws.query("ALTER TABLE Demo.WebAnalytics__replica MODIFY hits SMALLINT")
+    def renamed_column(self) -> Iterator[None]:
+        """Have a column of the replica under another name than its mapping's."""
+        self.aws.query("ALTER TABLE Demo.WebAnalytics__replica RENAME COLUMN hits TO hit")
         try:
             yield
         finally:
-            self.aws.query("ALTER TABLE Demo.WebAnalytics__replica MODIFY hits INT")
+            if self.aws.query("SHOW COLUMNS FROM Demo.WebAnalytics__replica LIKE 'hit'"):
+                self.aws.query("ALTER TABLE Demo.WebAnalytics__replica RENAME COLUMN hit TO hits")
 
     @contextmanager
     def revoked_grants(self) -> Iterator[str]:
@@ -230,7 +267,8 @@ class Site:
             self.aws.api.s3.put_object(**place, Body="".join(f"{json.dumps(record)}\n" for record in records).encode())
 
     def pass_minutes(self, minutes: int) -> None:
-        """Make all rows, so all changes that they come from, so much older."""
+        """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""
+        self.set_faults(age_mappings_seconds=minutes * 60)
         age = minutes * 60 * 10**40
         self.aws.query(f"UPDATE Demo.WebAnalytics__replica SET _version = _version - {age}")
 

@@ -12,6 +12,7 @@ from tests.reader import Block, Reader
 MAPPING_FILE = "dynaurora/tables/web_analytics.json"
 HITS = '"Hits": {"type": "integer"'
 COUNTRY = '"from": "payload.device.location.country"'
+DEVICE_MAKE = '{"name": "device_make", "type": "VARCHAR(60)", "from": "payload.device.make"}'
 MAKE = '"from": "payload.device.make"'
 
 
@@ -50,9 +51,9 @@ def test_failed_records_are_growing(reader: Reader, site: Site) -> None:
 
 
 def test_batches_are_failing(reader: Reader, site: Site) -> None:
-    """A column is made too small for a value, then the loader loses a grant, then an event gets lost."""
-    with site.shrunken_column():
-        site.put("/pricing", hits=40_000)
+    """A column gets another name, then the loader loses a grant, then an event gets lost."""
+    with site.renamed_column():
+        site.put("/pricing")
         site.wait_until(lambda: len(site.list_kept()) == 1)
         with site.revoked_grants() as loader:
             reader.export(LOADER=loader)
@@ -131,13 +132,39 @@ def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path
             walk.through("Take up what was refused")
             assert mapping.read_text("utf-8") == right
             assert site.rows("country_code") == [("Acme",), ("DE",)]
-            site.pass_minutes(3)
+            site.pass_minutes(5)
             walk.through("Write wrong rows again")
             walk.through("Verify")
     finally:
         site.aws.run("up")
     site.wait_until_equal(2)
     assert site.list_kept() == []
+
+
+def test_a_column_is_added(reader: Reader, site: Site, tmp_path: Path) -> None:
+    """While items are written, from before the change until it is deployed."""
+    checkout = check_out(tmp_path / "checkout")
+    equip_with_editor(reader, f'/"country_code"/s/$/,{DEVICE_MAKE}/')
+    reader.export(PYTHONPATH=str(checkout))
+    reader.go_to(checkout)
+    try:
+        site.put("/before")
+        with site.visited() as visits, reader.follow("docs/runbooks/add-a-column.md") as walk:
+            walk.through("Diagnose")
+            walk.through("Apply it")
+            walk.through("Deploy it")
+            visits.stop()
+            site.wait_until_equal(visits.count + 1)
+            site.put("/after")
+            site.wait_until(lambda: ("/after", "Acme") in site.rows("page_id", "device_make"))
+            site.pass_minutes(5)
+            walk.through("Fill the rows that are there")
+            walk.through("Let a column go")
+            walk.through("Verify")
+        assert set(site.rows("device_make")) == {("Acme",)}
+        assert site.list_kept() == []
+    finally:
+        site.aws.run("up")
 
 
 def test_a_backfill(reader: Reader, site: Site) -> None:
@@ -163,4 +190,4 @@ def test_a_backfill(reader: Reader, site: Site) -> None:
         site.leave_a_row_without_an_item()
         assert "1 row in 1 batch" in walk.through("Remove rows whose items are gone")
     site.wait_until_equal(1)
-    assert all("backfill/run=" in key or "processing-failed" in key for key in site.list_kept()), "of /pricing, all"
+    assert all("backfill/run=" in key or "refused/" in key for key in site.list_kept()), "of /pricing, all"

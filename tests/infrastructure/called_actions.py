@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CLIENT: Final = "dynaurora.aws.sdk.client"
 PACKAGES: Final = ("dynaurora", "lambdas")
 PAGINATOR: Final = "get_paginator"
+TAGGING: Final = "Tagging"
+"""The argument with which an object is put and tagged at once, for which both have to be allowed."""
 HANDLER: Final = "lambda_handler"
 WITH_METHODS: Final = ("__enter__", "__exit__")
 CONSTRUCTORS: Final = ("__init__", "__post_init__")
@@ -93,6 +95,7 @@ class _Reader:
             self._mention(node.node, scope)
         elif isinstance(node, nodes.CallExpr):
             self._read_paginator(node, scope)
+            self._read_tagging(node, scope)
         elif isinstance(node, nodes.WithStmt):
             for info in (info for expression in node.expr for info in self._infos(expression)):
                 for name in WITH_METHODS:
@@ -111,6 +114,10 @@ class _Reader:
             (call,) = node.args
             assert isinstance(call, nodes.StrExpr), "a call is named where it is made"
             self._ask(node.callee.expr, call.value, scope)
+
+    def _read_tagging(self, node: nodes.CallExpr, scope: str) -> None:
+        if isinstance(node.callee, nodes.MemberExpr) and node.callee.name == "put_object" and TAGGING in node.arg_names:
+            self._ask(node.callee.expr, "put_object_tagging", scope)
 
     def _ask(self, client: nodes.Expression, call: str, scope: str) -> None:
         """Note what is asked for by `sdk.client("service").call`."""

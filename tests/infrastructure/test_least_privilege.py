@@ -106,6 +106,8 @@ def implied_actions(function: Resource) -> set[str]:
         actions |= {"kms:Decrypt"}  # of a secret that has a key of its own
     if "secretsmanager:PutSecretValue" in called:
         actions |= {"kms:GenerateDataKey"}
+    if "dynamodb:GetItem" in called:
+        actions |= {"kms:Decrypt"}  # of a table that has a key of its own
     if "s3:GetObject" in called:
         actions |= {"s3:ListBucket"}  # without it S3 says of an object that is missing that it is forbidden
     if reads_a_stream(function):
@@ -179,6 +181,7 @@ KEYS = [
     keys.planned(MAPPING, "r"),
     keys.backfill_batch(MAPPING, "r", 1),
     keys.backfill_descriptor(MAPPING, "r", 1),
+    keys.backfill_unmapped(MAPPING, "r", 1),
     keys.backfill_rejects(MAPPING, "r", 1),
     keys.sweep_plan(MAPPING, "r"),
     keys.sweep_batch(MAPPING, "r", 1),
@@ -192,6 +195,10 @@ KEYS = [
     keys.report(MAPPING, "r"),
     keys.oversize_record(MAPPING, "1"),
     keys.unforwardable_records(MAPPING, "1"),
+    keys.refused_change(MAPPING, "1"),
+    keys.refused_remainder(MAPPING, "r", 1, 1),
+    keys.mapping_document(MAPPING, "d"),
+    keys.mapping_pointer(MAPPING),
     keys.notice(MAPPING, "c", 1),
     f"{keys.processed_prefix(MAPPING)}x",
     f"{keys.unforwarded_prefix()}x",
@@ -232,10 +239,13 @@ def test_every_template_with_roles_is_looked_at() -> None:
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        ("transform_changes", set()),
-        ("describe_runs", {"secretsmanager:GetSecretValue"}),
-        ("forward_changes", {"firehose:PutRecordBatch", "s3:PutObject"}),
-        ("settle_failures", {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"}),
+        ("transform_changes", {"s3:GetObject", "s3:PutObject"}),
+        ("describe_runs", {"s3:GetObject", "secretsmanager:GetSecretValue"}),
+        ("forward_changes", {"firehose:PutRecordBatch", "s3:GetObject", "s3:PutObject"}),
+        (
+            "settle_failures",
+            {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+        ),
     ],
 )
 def test_calls_are_found_through_methods_protocols_and_modules(function: str, expected: set[str]) -> None:

@@ -122,7 +122,7 @@ def run_from(package, directory, statement):
     for module in (directory / "dynaurora").rglob("*.py"):
         module.write_text("raise AssertionError('it was compiled again')")
     command = [str(venvs.ensure("runtime")), "-c", statement]
-    environment = {"MAPPING": "web_analytics", "POWERTOOLS_SERVICE_NAME": "service"}
+    environment = {"MAPPING": "web_analytics", "POWERTOOLS_SERVICE_NAME": "service", "LANDING_BUCKET": "landing"}
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
 
 

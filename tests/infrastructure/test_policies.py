@@ -52,6 +52,7 @@ OWNERS_OF_RUN_KEYS = {
     "exports/run=web_analytics-*": {"BackfillTableStateMachineRole"},
     "batches/run=web_analytics-*/*.json": {"CheckReadinessRole", "PlanBackfillRole"},
     "batches/run=web_analytics-*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
+    "batches/run=web_analytics-*/batch-*.unmapped.json": {"ReportRunRole"},
     "batches/run=web_analytics-*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=web_analytics-*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
     "batches/run=web_analytics-*/planned.json": {"CloseRunRole"},
@@ -161,6 +162,7 @@ def is_of_a_run(key, role):
         ("batches/run=web_analytics-*/planned.json", keys.planned(MAPPING, "r")),
         ("batches/run=web_analytics-*/batch-", keys.backfill_batch(MAPPING, "r", 1)),
         ("batches/run=web_analytics-*/batch-", keys.backfill_descriptor(MAPPING, "r", 1)),
+        ("batches/run=web_analytics-*/batch-*.unmapped.json", keys.backfill_unmapped(MAPPING, "r", 1)),
         ("batches/run=web_analytics-*/sweep", keys.sweep_plan(MAPPING, "r")),
         ("batches/run=web_analytics-*/sweep", keys.sweep_batch(MAPPING, "r", 1)),
         ("batches/run=web_analytics-*/*.csv", keys.backfill_batch(MAPPING, "r", 1)),
@@ -176,7 +178,7 @@ def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
     assert fnmatch.fnmatchcase(key, f"{begin}*")
 
 
-def test_nothing_but_what_is_settled_and_the_probe_can_be_deleted():
+def test_nothing_but_what_is_settled_the_probe_and_an_unused_registry_can_be_deleted():
     deleting = [
         (role.id, resource)
         for role, statement in (entry.values for entry in STATEMENTS)
@@ -185,7 +187,8 @@ def test_nothing_but_what_is_settled_and_the_probe_can_be_deleted():
     ]
     deleted = {
         "SettleFailuresRole": (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED),
-        "PrepareTargetRole": (f"{keys.BATCHES}/mapping={MAPPING}/probe.",),  # a line of its own
+        # a line of its own, and the registry of a stack that never had a change
+        "PrepareTargetRole": (f"{keys.BATCHES}/mapping={MAPPING}/probe.", keys.mapping_documents(MAPPING)),
     }
     assert {role for role, _ in deleting} == deleted.keys()
     assert all(resource.partition("}/")[2].startswith(deleted[role]) for role, resource in deleting)

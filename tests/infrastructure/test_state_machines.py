@@ -12,6 +12,7 @@ from dynaurora import errors, keys
 from dynaurora.batches import batch, conversion
 from dynaurora.exports import check_readiness, plan, plan_sweep, reconcile_run
 from dynaurora.failures import convert_failures
+from dynaurora.mappings import registry
 from dynaurora.runs import phases, report_reprocess, requests
 from tests.infrastructure.deployment import (
     FUNCTION,
@@ -321,7 +322,6 @@ def test_a_map_is_distributed_bounded_and_labelled(name, label, state):
 
 
 SELECTED = {
-    "Open run": requests.RunRequest,
     "Check readiness": check_readiness.Readiness,
     "Plan backfill": plan.Plan,
     "Reconcile run": reconcile_run.Totals,
@@ -336,6 +336,15 @@ def test_a_state_keeps_all_that_its_function_answers(label):
     assert selector == select("$.Payload", SELECTED[label])
 
 
+@pytest.mark.parametrize(
+    ("name", "request_kind"),
+    [("backfill_table", requests.RunRequest), ("reprocess_failures", requests.ReprocessRequest)],
+)
+def test_a_run_keeps_what_it_was_asked_for_and_the_mapping_it_was_opened_with(name, request_kind):
+    selector = read_definition(name)["States"]["Open run"]["ResultSelector"]
+    assert selector == select("$.Payload", request_kind) | select("$.Payload", registry.Pointer)
+
+
 def select(path, answer):
     return {f"{field.name}.$": f"{path}.{field.name}" for field in dataclasses.fields(answer)}
 
@@ -343,7 +352,6 @@ def select(path, answer):
 def test_a_reprocess_keeps_all_that_its_functions_answer():
     states = dict(list_states("reprocess_failures"))
     entry = {f"{name}.$": f"$.Payload.{name}" for name in ("number", "kind", "objects")}
-    assert states["Open run"]["ResultSelector"] == select("$.Payload", requests.ReprocessRequest)
     assert states["Convert failures"]["ResultSelector"] == entry | select("$.Payload", convert_failures.Remade)
     settled = {**dict.fromkeys(report_reprocess.COUNTS, 0), "kind": "records", "rejected": {}, "notice": None}
     assert states["Settle failures"]["ResultSelector"] == {f"{name}.$": f"$.Payload.{name}" for name in settled}
@@ -366,7 +374,7 @@ def test_a_backfill_hands_an_import_all_that_it_takes_to_convert():
     states = dict(list_states("backfill_table"))
     given = {name.removesuffix(".$") for name in states["Backfill batches"]["ItemSelector"]}
     assert states["Import batch"]["Parameters"]["Input"]["batch.$"] == "$"
-    assert given == conversion.CONVERSION_FIELDS.keys()
+    assert given == {*conversion.CONVERSION_FIELDS, conversion.DIGEST_FIELD}
 
 
 def test_the_reports_know_every_state_before_them():

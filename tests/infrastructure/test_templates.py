@@ -7,6 +7,7 @@ import pytest
 
 from dynaurora import keys, settings
 from dynaurora.batches.batch import IMPORTED, Batch
+from dynaurora.failures.refused_changes import REFUSED_SETTLED
 from dynaurora.mappings.mapping import NAME, load_mapping
 from dynaurora.runs.close_run import STATES_OF_STATUSES
 from dynaurora.runs.requests import Limits, ReprocessOptions, ReprocessRequest
@@ -250,6 +251,7 @@ def test_only_what_is_imported_or_can_be_had_again_expires():
         f"{keys.EXPORTS}/run=": {},
         f"{keys.REPROCESSED_BATCHES}/run=": {},
         f"{keys.NOTICES}/": {},
+        f"{keys.FAILED_RECORDS}/": REFUSED_SETTLED,
     }
 
 
@@ -262,6 +264,7 @@ def test_what_expires_by_age_alone_is_manifests_exports_lists_copies_and_notices
         keys.reprocess_plan(MAPPING, "r"),
         keys.remainder(MAPPING, "r", 1, 1),
         keys.parked_remainder(MAPPING, "r", 1, 1),
+        keys.refused_remainder(MAPPING, "r", 1, 1),
     ):
         assert key.startswith(f"{keys.REPROCESSED_BATCHES}/run=")
     assert keys.notice(MAPPING, "parked", 1).startswith(f"{keys.NOTICES}/")
@@ -274,7 +277,18 @@ def test_what_failed_never_expires():
         keys.parked_prefix(MAPPING),
         keys.unforwarded_prefix(),
     )
-    assert not any(key.startswith(tuple(list_expiries())) for key in kept)
+    untagged = tuple(prefix for prefix, tags in list_expiries().items() if not tags)
+    assert not any(key.startswith(untagged) for key in kept)
+
+
+def test_what_is_settled_is_known_for_longer_than_it_is_delivered_again():
+    (rule,) = (
+        rule
+        for rule in get_resource("LandingBucket").properties["LifecycleConfiguration"]["Rules"]
+        if rule.get("Prefix") == f"{keys.FAILED_RECORDS}/"
+    )
+    mapping = get_resource("ForwardChangesEventSourceMapping").properties
+    assert rule["ExpirationInDays"] * 86400 > mapping["MaximumRecordAgeInSeconds"] + 2 * 86400
 
 
 def test_a_notice_is_kept_for_longer_than_the_longest_interval():

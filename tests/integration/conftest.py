@@ -25,6 +25,7 @@ import pymysql
 import pytest
 
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
+from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.staging import Staging, make_tables, record_staging
 from dynaurora.aws import sdk
@@ -132,6 +133,7 @@ def target_for(
         with connect(endpoint, administrator) as database:
             empty(database, mapping)
             prepare_target(database, mapping)
+            activate(database, mapping)
             if staging:
                 record_staging(database, mapping, make_tables(database, mapping, staging.tables))
         return Target(mapping, endpoint, loader, administrator, s3, bucket)

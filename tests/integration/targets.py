@@ -10,6 +10,7 @@ from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
+from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.rows import Row
@@ -54,7 +55,13 @@ class Target:
 
     def import_batch(self, batch: Batch, retries: int = 0) -> ImportResult:
         with self.connect() as aurora:
-            return import_batch(batch, self.mapping, aurora, S3Objects(), self.bucket, retries, self.slots)
+            return import_batch(
+                batch, self.mapping, aurora, S3Objects(), self.bucket, self.keep_refused, retries, self.slots
+            )
+
+    @property
+    def keep_refused(self) -> RefusedRows:
+        return RefusedRows(S3Objects(), self.bucket, "arn:import_batch")
 
     def import_rows(self, rows: Iterable[Row]) -> ImportResult:
         return self.import_batch(self.write(rows))
@@ -62,6 +69,11 @@ class Target:
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         with connect(self.endpoint, self.administrator) as aurora:
             return aurora.query(statement)
+
+    def execute(self, statement: str) -> None:
+        """Change something as the administrator, and commit it."""
+        with connect(self.endpoint, self.administrator) as aurora, aurora.transaction():
+            aurora.execute(statement)
 
     def hits(self) -> dict[str, int | None]:
         """What people see: page → hits."""

@@ -80,6 +80,7 @@ STRINGS = (
     "back\\slash",
     r"\N",
     "\x1d\x1e\x1f",
+    "\x1aThings.0123456789abcdef,",
     "\x1dN",
     "\x7f\x85\u2028",
 )
@@ -248,7 +249,7 @@ TIMES = ("2026-01-02", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05.123", "1999-
 
 
 GOOD_TEXT = texts(
-    "", "a", "ab", "abc", "b", "é🦊", "a,b", "tab\there", r"\N", "\x1d\x1e\x1f", "\x1dN", "x" * 40, "é" * 200
+    "", "a", "ab", "abc", "b", "é🦊", "a,b", "tab\there", r"\N", "\x1d\x1e\x1f", "\x1dN", "\x1a", "x" * 40, "é" * 200
 )
 NULL = st.just(one("NULL", True))
 BOOLEANS = st.booleans().map(lambda value: one("BOOL", value))

@@ -2,7 +2,15 @@
 
 import re
 
-UNESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+UNESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "Z": "\x1a"}
+
+
+LABEL = re.compile(rb"\x1a\w+\.[0-9a-f]{16},")
+
+
+def cut_label(line: bytes) -> bytes:
+    """Return a line without the label that those of the stream begin with."""
+    return LABEL.sub(b"", line, count=1) if line.startswith(b"\x1a") else line
 
 
 def read_line(line: bytes) -> list[str | None]:

@@ -71,7 +71,9 @@ EXPIRED = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 """The user identity of a delete by Time to Live."""
 
 
-def mapping_document(*columns: Document, schema: Any = True, unmapped: Any = "ignore", **source: Any) -> Document:
+def mapping_document(
+    *columns: Document, schema: Any = True, unmapped: Any = "ignore", key_type: str = "VARCHAR(20)", **source: Any
+) -> Document:
     """Return a mapping of a table keyed by `id`, with these columns behind the key's."""
     return {
         "source": {"table": "things", "partition_key": "id", **source},
@@ -79,7 +81,7 @@ def mapping_document(*columns: Document, schema: Any = True, unmapped: Any = "ig
         "target": {
             "database": "Demo",
             "table": "Things",
-            "columns": [{"name": "id", "type": "VARCHAR(20)", "from": "id"}, *columns],
+            "columns": [{"name": "id", "type": key_type, "from": "id"}, *columns],
             "unmapped": unmapped,
         },
     }
@@ -164,5 +166,7 @@ def make_totals(**changed: Any) -> Totals:
         "batches_failed": 0,
         "retries": 0,
         "import_seconds": 1.5,
+        "older_rows": None,
+        "complete": True,
     }
     return Totals(**counts | changed)

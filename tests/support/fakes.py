@@ -20,7 +20,8 @@ class InMemoryObjects:
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
     tags: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     written_at: datetime = WRITTEN_AT
-    """When all of them were last written."""
+    """When all of them were last written, but for those of `times`."""
+    times: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def tail(self, bucket: str, key: str) -> Tail:
         body = self.read(bucket, key)
@@ -35,10 +36,19 @@ class InMemoryObjects:
     def open(self, bucket: str, key: str) -> BytesIO:
         return BytesIO(self.read(bucket, key))
 
+    def fetch(self, bucket: str, key: str) -> tuple[str, BytesIO]:
+        body = self.read(bucket, key)
+        return etag_of(body), BytesIO(body)
+
     def write(self, bucket: str, key: str, body: bytes) -> str:
         self.objects[bucket, key] = body
         self.tags.pop((bucket, key), None)
         return etag_of(body)
+
+    def write_tagged(self, bucket: str, key: str, body: bytes, tags: dict[str, str]) -> str:
+        etag = self.write(bucket, key, body)
+        self.tags[bucket, key] = tags
+        return etag
 
     def tag(self, bucket: str, key: str, tags: dict[str, str]) -> None:
         self.read(bucket, key)
@@ -53,7 +63,7 @@ class InMemoryObjects:
             if key <= after:
                 continue
             body = self.objects[bucket, key]
-            yield Listed(key, etag_of(body), len(body), self.written_at)
+            yield Listed(key, etag_of(body), len(body), self.times.get((bucket, key), self.written_at))
 
     def create(self, bucket: str, key: str, body: bytes) -> bool:
         if (bucket, key) in self.objects:

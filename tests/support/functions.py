@@ -61,6 +61,7 @@ IDS = {
     "record_failed_batch": {"batch"},
     "prepare_target": set(),
     "rotate_loader_secret": set(),
+    "change_mapping": set(),
     "check_target": set(),
     "forward_changes": set(),
     "transform_changes": set(),

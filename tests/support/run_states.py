@@ -33,6 +33,6 @@ def caught(error, message="It happened."):
     return {"Error": error, "Cause": json.dumps(cause)}
 
 
-OPENED = run_request().as_dict()
+OPENED = run_request().as_dict() | {"digest": "0123456789abcdef" * 4, "generation": 1}
 PLANNED = OPENED | {"plan": asdict(make_plan())}
 RECONCILED = PLANNED | {"totals": asdict(make_totals())}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dynaurora.batches.batch import Batch
 from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.packs import decode_pack, encode_pack
 from dynaurora.errors import (
     ChecksumMismatchError,
     DynauroraError,
@@ -50,7 +51,6 @@ from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.runs.close_run import read_ending
 from dynaurora.runs.requests import Limits, ReprocessRequest, RunRequest
 from dynaurora.stream.forward_changes import Forwarder
-from dynaurora.stream.transform_changes import transform_records
 from tests.events import load_event
 from tests.examples import examples
 from tests.support.csv_reader import read_line as read_csv
@@ -67,6 +67,7 @@ from tests.support.factories import (
     stream_record,
 )
 from tests.support.fakes import InMemoryObjects, InMemoryStream, Pauses
+from tests.support.transforming import CLICKS, make_transformer
 
 EXAMPLES = examples(100)
 MAPPER = RowMapper(load_mapping("web_analytics"))
@@ -225,12 +226,14 @@ def test_stream_records(record):
 )
 def test_stream_events_lose_no_record(records):
     stream = InMemoryStream()
-    forwarder = Forwarder("web_analytics", stream, InMemoryObjects(), "landing", True, "arn", pause=Pauses())
+    forwarder = Forwarder(
+        "web_analytics", CLICKS.digest, stream, InMemoryObjects(), "landing", True, "arn", pause=Pauses()
+    )
     result = forwarder.forward(records)
     set_aside = result.oversize + result.unforwardable
     assert result.forwarded + result.expiries_ignored + set_aside + len(result.failed) == len(records)
     assert result.failed == [], "what is broken is not delivered again"
-    assert result.forwarded == len(stream.taken)
+    assert result.forwarded == sum(len(decode_pack(data).changes) for data in stream.taken)
 
 
 @EXAMPLES
@@ -253,12 +256,25 @@ def test_changes(data):
 @EXAMPLES
 @given(st.lists(as_json(broken(json.loads(encode_change(click_change())))), max_size=4), st.data())
 def test_firehose_events_answer_every_record(bodies, data):
-    records = [firehose_record(body, str(number)) for number, body in enumerate(bodies)]
+    packs = [encode_pack(CLICKS.digest, [body, body]) if data.draw(st.booleans()) else body for body in bodies]
+    records = [firehose_record(body, str(number)) for number, body in enumerate(packs)]
     for record in records:
         record["data"] = data.draw(st.just(record["data"]) | st.text(max_size=5) | st.none(), label="data")
-    answer = transform_records(records, MAPPER).records
+    answer = make_transformer().transform(records).records
     assert [record["recordId"] for record in answer] == [str(number) for number in range(len(bodies))]
-    assert {record["result"] for record in answer} <= {"Ok", "ProcessingFailed"}
+    assert {record["result"] for record in answer} <= {"Ok", "Dropped", "ProcessingFailed"}
+
+
+@EXAMPLES
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda data: encode_pack(CLICKS.digest, [data])))
+def test_packs(data):
+    for start in range(0, len(data), 40):
+        try:
+            pack = decode_pack(data[start:])
+        except RejectedChange as error:
+            check_reason(error)
+        else:
+            assert pack.changes
 
 
 @EXAMPLES
@@ -541,5 +557,5 @@ def test_what_is_nested_too_deep(body):
         read_item(body, "s3://b/k line 1")
     assert [record.data for record in read_invocation(body)] == [body]
     assert read_line(body).data == body
-    (answer,) = transform_records([firehose_record(body)], MAPPER).records
+    (answer,) = make_transformer().transform([firehose_record(body)]).records
     assert answer["result"] == "ProcessingFailed"

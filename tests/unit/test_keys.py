@@ -33,6 +33,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
         (keys.backfill_batch("clicks", "r1", 1), "batches/run=clicks-r1/batch-000001.csv"),
         (keys.backfill_batch("clicks", "r1", 1_234_567), "batches/run=clicks-r1/batch-1234567.csv"),
         (keys.backfill_descriptor("clicks", "r1", 12), "batches/run=clicks-r1/batch-000012.json"),
+        (keys.backfill_unmapped("clicks", "r1", 12), "batches/run=clicks-r1/batch-000012.unmapped.json"),
         (keys.sweep_plan("clicks", "r1"), "batches/run=clicks-r1/sweep.json"),
         (keys.sweep_batch("clicks", "r1", 3), "batches/run=clicks-r1/sweep-000003.csv"),
         (keys.report("clicks", "r1"), "reports/run=clicks-r1/report.json"),

@@ -61,6 +61,13 @@ def test_changes_of_another_table_that_were_not_forwarded_are_kept_for_its_own_s
     assert measure(store=store).failures_kept == 1
 
 
+def test_what_a_settled_change_left_behind_is_not_kept():
+    store = InMemoryObjects()
+    for number, body in enumerate((b"", b"x", b"")):
+        store.write(BUCKET, keys.refused_change(MAPPING, str(number)), body)
+    assert measure(store=store).failures_kept == 1
+
+
 def test_what_is_parked_is_counted_by_itself():
     assert measure(FIREHOSE_KEY, *(keys.parked(MAPPING, key) for key in (FIREHOSE_KEY, BATCH_KEY))) == Health(
         1, 2, (), 0

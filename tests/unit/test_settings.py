@@ -4,6 +4,7 @@ import pytest
 
 from dynaurora.errors import InvalidSettingsError
 from dynaurora.settings import (
+    ChangeMappingSettings,
     CheckReadinessSettings,
     CheckTargetSettings,
     CloseRunSettings,
@@ -46,6 +47,7 @@ ENVIRONMENT = {
     "MAX_ATTEMPTS": "5",
 }
 DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
+ADMINISTRATORS = DATABASE[:3]
 
 
 @pytest.fixture
@@ -92,7 +94,11 @@ def test_settings_of_reprocesses_are_read_from_the_environment(environment):
     environment(**ENVIRONMENT)
     assert ListFailuresSettings.from_environment() == ListFailuresSettings("web_analytics", "landing", "web_analytics")
     assert ConvertFailuresSettings.from_environment() == ConvertFailuresSettings(
-        mapping="web_analytics", landing_bucket="landing", max_attempts=5, ttl_deletes="ignore"
+        mapping="web_analytics",
+        landing_bucket="landing",
+        max_attempts=5,
+        ttl_deletes="ignore",
+        source_table="web_analytics",
     )
     assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
         mapping="web_analytics", landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
@@ -112,27 +118,28 @@ def test_an_empty_certificate_authority_is_amazons(environment):
 @pytest.mark.parametrize(
     ("cls", "variables"),
     [
-        (TransformChangesSettings, ["MAPPING"]),
+        (TransformChangesSettings, ["MAPPING", "LANDING_BUCKET"]),
         (ForwardChangesSettings, ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"]),
         (ImportBatchSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
+        (ChangeMappingSettings, [*ADMINISTRATORS, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET"]),
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
-        (OpenRunSettings, [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
+        (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
         (CheckReadinessSettings, ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),
         (PlanBackfillSettings, ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"]),
         (ConvertExportSettings, ["MAPPING", "LANDING_BUCKET"]),
-        (ReconcileRunSettings, DATABASE),
+        (ReconcileRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PlanSweepSettings, [*DATABASE, "LANDING_BUCKET"]),
         (
             ReportRunSettings,
             ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
         ),
         (ListFailuresSettings, ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"]),
-        (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"]),
+        (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"]),
         (SettleFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
-        (DescribeRunsSettings, DATABASE),
+        (DescribeRunsSettings, [*DATABASE, "LANDING_BUCKET"]),
     ],
 )
 def test_every_missing_variable_is_named_at_once(environment, cls, variables):

@@ -24,7 +24,6 @@ import sys
 import time
 from collections import Counter, defaultdict
 from datetime import datetime
-from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +36,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.error_name import
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval import (
     resource_eval_s3 as reader_of_s3,
 )
@@ -60,8 +60,6 @@ from moto.stepfunctions.parser.mocking import mock_config
 
 ROLE = "arn:aws:iam::123456789012:role/anything"
 PATIENCE_SECONDS = 60.0
-CASES_TOGETHER = 40
-"""Executions at a time, each a few threads: with all of them at once, a task of one was seen tried once too often."""
 
 children = defaultdict(list)
 """What the children of maps did, by the execution that started them."""
@@ -75,6 +73,9 @@ def main() -> None:
     mock_eval_utils.CustomErrorName = name_error
     execution.ExecutionWorker = functools.partial(make_worker, execution.ExecutionWorker, request["mocks"])
     AmazonStateLanguageParser.parse = functools.cache(AmazonStateLanguageParser.parse)  # most of an execution's time
+    # So executions share what was parsed. Its own name for where tries are counted is made when first asked for, by two
+    # executions at once twice: then one of them begins to count anew.
+    EvalComponent.heap_key = property(id)
     reader_of_s3.boto_client_for = writer_of_s3.boto_client_for = connect_for_map
     Environment.get_current_mocked_response = next_mocked_response
     wait_interval = WaitFunction._wait_interval
@@ -207,18 +208,15 @@ def run_cases(definitions: dict[str, str], cases: dict[str, dict[str, str]]) -> 
         name: client.create_state_machine(name=name, definition=definition, roleArn=ROLE)["stateMachineArn"]
         for name, definition in definitions.items()
     }
-    waiting, answers = iter(cases.items()), dict[str, Any]()
-    while together := list(islice(waiting, CASES_TOGETHER)):
-        started = {}
-        for name, entry in together:
-            machine, _, case = name.partition("#")
-            asked = {"stateMachineArn": machines[machine], "name": case, "input": entry["input"]}
-            arn = client.start_execution(**asked)["executionArn"]
-            started[name] = arn
-            if entry["stopped_in"]:
-                stop_in(client, arn, entry["stopped_in"])
-        answers |= {name: wait_for(client, arn) for name, arn in started.items()}
-    return answers
+    started = {}
+    for name, entry in cases.items():
+        machine, _, case = name.partition("#")
+        asked = {"stateMachineArn": machines[machine], "name": case, "input": entry["input"]}
+        arn = client.start_execution(**asked)["executionArn"]
+        started[name] = arn
+        if entry["stopped_in"]:
+            stop_in(client, arn, entry["stopped_in"])
+    return {name: wait_for(client, arn) for name, arn in started.items()}
 
 
 def stop_in(client: Any, arn: str, state: str) -> None:

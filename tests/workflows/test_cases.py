@@ -19,6 +19,9 @@ from tests.workflows.executions import (
 
 CASES = list_cases()
 
+DIGEST = "5b0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f405162738495a6b7c8d9ea"
+"""Of the mapping that the runs of the cases are opened with."""
+
 MOST_ATTEMPTS_OF_A_CASE = 101
 """More would take Step Functions Local, which waits a second after each, longer than anyone waits for it."""
 
@@ -60,7 +63,7 @@ def test_children_are_given_their_entry_of_the_plan_and_what_it_takes_to_convert
     outcome = request.getfixturevalue(f"outcomes_on_{engine}")[Case("backfill_table", "Swept")]
     plan, sweep = read_cases()["backfill_table"]["objects"].values()
     run = read_cases()["backfill_table"]["input"]
-    common = {**run, "export_second": 1795421700, "bucket": "landing", "export_bucket": "landing"}
+    common = {**run, "digest": DIGEST, "export_second": 1795421700, "bucket": "landing", "export_bucket": "landing"}
     assert [child["input"] for child in outcome["children"]] == [
         *({**common, "batch": batch} for batch in plan),
         *({"batch": batch} for batch in sweep),
@@ -72,7 +75,7 @@ def test_children_are_given_their_entry_of_the_plan_and_what_it_takes_to_convert
 def test_children_are_given_what_failed_and_the_run_that_takes_it_up(engine, request):
     outcome = request.getfixturevalue(f"outcomes_on_{engine}")[Case("reprocess_failures", "Reprocessed")]
     entries, _ = read_cases()["reprocess_failures"]["objects"].values()
-    common = {"mapping": "web_analytics", "run": "reprocess-20261123T081500Z"}
+    common = {"mapping": "web_analytics", "run": "reprocess-20261123T081500Z", "digest": DIGEST}
     assert [child["input"] for child in outcome["children"]] == [{**common, "entry": entry} for entry in entries]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta
 
-from dynaurora.dynamodb.attributes import NUMBER, exact_number, parse_json, plain_value
+from dynaurora.dynamodb.attributes import NUMBER, exact_number, plain_value
 from dynaurora.dynamodb.versions import MAX_VERSION
 from dynaurora.mappings import csv_format
 from dynaurora.mappings.columns import Misfit
@@ -26,14 +26,16 @@ from dynaurora.mappings.compiled.fields import (
     digits_field,
     encoded_field,
     integer_field,
+    parse_embedded,
     text_field,
     time_field,
     written_field,
 )
 from dynaurora.mappings.compiled.plans import is_searched, taken_by
 from dynaurora.mappings.compiled.row_text import NULL_TEXT
-from dynaurora.mappings.compiled.schemas import FIRST, MAX_COMPILED_DEPTH, is_deep
+from dynaurora.mappings.compiled.schemas import FIRST, MAX_COMPILED_DEPTH
 from dynaurora.mappings.compiled.shapes import has_any, make_struct, make_type
+from dynaurora.mappings.compiled.unmapped_lines import Finds
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.paths import find_untaken, undeclared_paths
 from dynaurora.mappings.rows import MISSING, find_by_expression, find_by_names
@@ -126,19 +128,22 @@ class _Writer:
             parse_embedded=parse_embedded,
             plain_value=plain_value,
         )
+        self.finds = Finds(plan.mapping, self.names)
         self.variables: dict[int, tuple[str, bool]] = {}
         """Where the value of each shape is, and whether it is always there."""
 
     def compile(self, body: list[str]) -> Any:
         """Return the function that runs a body for each source.
 
-        From a list of bytes, and what returns the text of a row that is mapped plainly, it makes a list of rows and
-        counts the NULLs in those of its own.
+        From a list of bytes, and what returns the text of a row that is mapped plainly, it makes a list of rows,
+        counts the NULLs in those of its own, and what of their items no column takes: of each of its `paths`, and in a
+        list of further ones.
         """
         parameters = ", ".join(f"{name}={name}" for name in sorted(self.names))
         lines = [
             f"def rows(sources, exactly, {parameters}):",
             "    made, nulls = [], 0",
+            f"    {self.finds.start}",
             "    add = made.append",
             "    for index, source in enumerate(sources):",
             "        try:",
@@ -146,10 +151,11 @@ class _Writer:
             *(f"            {line}" for line in body),
             "        except REFUSALS:",
             "            add(exactly(index))",
-            "    return made, nulls",
+            f"    return made, nulls, {self.finds.counts}, seen",
         ]
         namespace = dict(self.names)
         exec(compile("\n".join(lines), f"<{self.plan.mapping.name}>", "exec"), namespace)  # noqa: S102 (from a checked mapping; names in it are quoted)
+        namespace["rows"].paths = self.finds.paths
         return namespace["rows"]
 
     def _row_lines(self, fields: list[str]) -> list[str]:
@@ -185,7 +191,7 @@ class _Writer:
             before, field = self._column_code(number, source)
             lines += before
             fields.append(field)
-        return [*lines, *self._row_lines([*prefix, *fields])]
+        return [*lines, *self._row_lines([*prefix, *fields]), *self.finds.lines]
 
     def delete_lines(self, *prefix: str) -> list[str]:
         """Return the code that makes the row of `change`, a delete."""
@@ -275,6 +281,7 @@ class _Writer:
         if attribute.check is not None:
             self.names[f"check{number}"] = attribute.check
             lines.append(f"check{number}({value}, (), FIRST)")
+        self.finds.add_attribute(attribute.name, value, required=attribute.required)
         if not attribute.required:
             lines = [f"if {value} is not UNSET:", *_indent(lines)]
         return [f"{value} = item.a{number}", *lines]
@@ -296,6 +303,8 @@ class _Writer:
             brackets = f"{value}.count('[') + {value}.count('{{')"
             lines.append(f"if len({value}) > {MAX_COMPILED_DEPTH} and {brackets} > {MAX_COMPILED_DEPTH}: raise Unsure")
         lines.append(f"p{number} = decode{number}({value})")
+        certain = attribute.required and not shape.nullable
+        self.finds.add_shape(shape, f"p{number}", (attribute.name,), certain=certain)
         if not attribute.required:
             lines = [f"p{number} = None", f"if {value} is not None:", *_indent(lines)]
         return lines + self._shape_lines(shape, f"p{number}", attribute.required and not shape.nullable)
@@ -434,11 +443,3 @@ class _Writer:
 
     def _whole_names(self) -> tuple[str, ...]:
         return tuple(each.name for each in self.plan.attributes.values() if each.how == "whole")
-
-
-def parse_embedded(text: str, name: str) -> Any:
-    """Return what an embedded JSON text holds. Raises RejectedChange, or Unsure where it is nested deep."""
-    value = parse_json(text, name)
-    if len(text) > MAX_COMPILED_DEPTH and (type(value) is dict or type(value) is list) and is_deep(value):
-        raise Unsure
-    return value

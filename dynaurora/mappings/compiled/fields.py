@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from jmespath.exceptions import JMESPathError
 
+from dynaurora.dynamodb.attributes import parse_json
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS, TEXT_BYTES
-from dynaurora.mappings.compiled.schemas import BrokenError
+from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH, BrokenError, is_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,3 +193,11 @@ def encoded_field(column: Column, value: str, number: int) -> Code:
     """Return the code for any plain value: the column's own encoder."""
     name = f"encode{number}"
     return Code([], f"{name}({value})", {name: column.type.encode}, "by its column's encoder")
+
+
+def parse_embedded(text: str, name: str) -> Any:
+    """Return what an embedded JSON text holds. Raises RejectedChange, or Unsure where it is nested deep."""
+    value = parse_json(text, name)
+    if len(text) > MAX_COMPILED_DEPTH and (type(value) is dict or type(value) is list) and is_deep(value):
+        raise Unsure
+    return value

@@ -10,6 +10,7 @@ from dynaurora.mappings.compiled.codegen import compile_changes, compile_items
 from dynaurora.mappings.compiled.plans import make_plan
 from dynaurora.mappings.compiled.row_text import finish_rows, mark_row
 from dynaurora.mappings.compiled.schemas import NotCompilableError
+from dynaurora.mappings.compiled.unmapped_lines import add_up
 from dynaurora.mappings.csv_format import encode_row
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dynaurora.mappings.compiled.plans import RowPlan
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.rows import Row
+    from dynaurora.mappings.unmapped import UnmappedCounter
 
 Exactly = Callable[[int], "Row | None"]
 """Maps a record plainly, by its position; None where it has no row. It is asked once for each."""
@@ -29,8 +31,10 @@ MAX_VAIN_LESSONS = 100
 class RowWriter:
     """Writes the rows of one mapping; make it once and use it for every record."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: Mapping, unmapped: UnmappedCounter | None = None) -> None:
         self._columns = len(mapping.columns)
+        self._unmapped = unmapped
+        """Is told what no column takes of what is mapped here; what is mapped plainly is told it there."""
         self._vain_lessons = 0
         self._made: dict[Any, Any] = {}
         """Compiled code, by what it is for."""
@@ -70,7 +74,10 @@ class RowWriter:
             row = plain[index] = exactly(index)
             return "" if row is None else mark_row(row)
 
-        marked, nulls = self._function(purpose, escaped=False)(records, map_plainly)
+        function = self._function(purpose, escaped=False)
+        marked, nulls, counts, seen = function(records, map_plainly)
+        if self._unmapped is not None and (counts or seen):
+            self._unmapped.add_counts(add_up(function.paths, counts, seen), records, purpose[0])
         rows = [row for row in plain.values() if row is not None]
         nulls += sum(row.fields.count(None) for row in rows)
         csv = finish_rows("".join(marked), len(records) - len(plain) + len(rows), self._columns, nulls)
@@ -91,7 +98,7 @@ class RowWriter:
             row = plain[index]
             return "" if row is None else encode_row(row).decode()
 
-        written, _ = self._function(purpose, escaped=True)(records, remember)
+        written, *_ = self._function(purpose, escaped=True)(records, remember)
         return "".join(written).encode()
 
     def _function(self, purpose: Any, *, escaped: bool) -> Any:

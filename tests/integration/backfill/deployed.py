@@ -28,10 +28,12 @@ from dynaurora import __file__ as a_core_file
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, connect
-from dynaurora.aurora.migrations import IMPORTS, RUNS
+from dynaurora.aurora.generations import activate
+from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, RUNS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports import plan_backfill
 from dynaurora.mappings.mapping import Mapping, load_mapping
+from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from dynaurora.target.verification import Comparison, compare
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Database, Deployment
@@ -296,6 +298,28 @@ class Deployed:
     def wait_for_end(self, arn: str) -> Document:
         """Return an execution once it has ended."""
         return wait_until(lambda: (found := self.describe_execution(arn))["status"] != "RUNNING" and found)
+
+    # The registry
+
+    def switch_mapping(self, mapping: Mapping) -> Pointer:
+        """Make a mapping the current one, as a deployment does."""
+        store = S3Objects()
+        publish_document(store, self.bucket, mapping)
+        with self.connect() as aurora:
+            generation = activate(aurora, mapping)
+        pointer = Pointer(generation.digest, generation.number)
+        point_at(store, self.bucket, MAPPING, pointer)
+        return pointer
+
+    def forget_mappings(self) -> None:
+        """Have the first mapping be the only one that there ever was."""
+        with self.connect() as aurora, aurora.transaction():
+            aurora.execute(f"DELETE FROM {self.name_table(GENERATIONS)} WHERE generation > 1")
+        point_at(S3Objects(), self.bucket, MAPPING, Pointer(self.mapping.digest, 1))
+        first = keys.mapping_document(MAPPING, self.mapping.digest)
+        for key in self.list_keys(keys.mapping_documents(MAPPING)):
+            if key not in {first, keys.mapping_pointer(MAPPING)}:
+                self.client("s3").delete_object(Bucket=self.bucket, Key=key)
 
     # The database
 

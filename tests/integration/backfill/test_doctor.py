@@ -138,7 +138,7 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
         (versions, {"the bucket's versions"}, "keeps no versions", "put-bucket-versioning"),
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
         (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
-        (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics`"),
+        (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics --host"),
         (secret, set(CHECKS[-8:]), "MissingSecretError", "DatabaseSecretArn"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -196,12 +196,12 @@ def test_a_warning_is_no_failure(deployed: Deployed, ask: Callable[..., tuple[in
 def test_a_function_that_fails_leaves_the_target_unknown(
     deployed: Deployed, ask: Callable[..., tuple[int, Any]]
 ) -> None:
-    with deployed.variables("CheckTargetFunctionName", MAPPING="unknown"):
+    with deployed.variables("CheckTargetFunctionName", DATABASE_PORT="none"):
         status, document = ask()
     found = missing(document)
     assert (status, found.keys()) == (1, set(CHECKS[-8:]))
     assert {finding["state"] for finding in found.values()} == {"unknown"}
-    assert "UnknownMappingError" in found["loading from S3"]["detail"]
+    assert "InvalidSettingsError" in found["loading from S3"]["detail"]
 
 
 def test_what_may_not_be_seen_is_unknown(

@@ -19,11 +19,13 @@ from queue import SimpleQueue
 from typing import Final
 
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
+from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches import import_batch
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.errors import RetryableError
+from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.integration.convergence.dying import Death, draw_death, dying
@@ -70,6 +72,11 @@ class Place:
         with connect(self.endpoint, self.administrator) as aurora:
             empty(aurora, mapping)
             prepare_target(aurora, mapping)
+            activate(aurora, mapping)
+
+    @property
+    def keep_refused(self) -> RefusedRows:
+        return RefusedRows(S3Objects(), self.bucket, "arn:import_batch")
 
 
 @dataclass(frozen=True)
@@ -253,7 +260,9 @@ class Cohort:
                 aurora = stack.enter_context(pool.connection())
                 if death:
                     stack.enter_context(dying(aurora, death))
-                result = import_batch.import_batch(work.batch, self._mapping, aurora, self._store, bucket, retries)
+                result = import_batch.import_batch(
+                    work.batch, self._mapping, aurora, self._store, bucket, self._place.keep_refused, retries
+                )
         except Exception as error:  # noqa: BLE001 (sorted by who called)
             return error
         work.statuses.append(result.status)

@@ -39,8 +39,9 @@ from dynaurora.failures.list_failures import Place as ReprocessPlace
 from dynaurora.failures.settle_failures import settle_records
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.stream.forward_changes import Forwarder
-from dynaurora.stream.transform_changes import transform_records
+from dynaurora.stream.transform_changes import Transformer
 from tests.integration.convergence.dying import DyingStore, WriterDied
 from tests.integration.convergence.dynamodb import SECOND, Table, Write, stream_record
 from tests.integration.convergence.gaps import MARGIN, MIN_WINDOW, Filling, Gap, draw_gap, earliest_view
@@ -96,6 +97,19 @@ class Mappers:
 
     mended: RowMapper
     strict: RowMapper
+
+
+class OneMapper(RowMappers):
+    """The row mapper of a step, whatever changes are stamped with."""
+
+    def __init__(self, mapper: RowMapper) -> None:
+        self._mapper = mapper
+
+    def find_current(self) -> RowMapper:
+        return self._mapper
+
+    def find(self, _digest: str) -> RowMapper:
+        return self._mapper
 
 
 @dataclass
@@ -295,7 +309,8 @@ class History:
     def _forward(self, records: list[dict[str, Any]]) -> list[bytes]:
         """Return what forwarding sends to Firehose, which does not take it at once every time."""
         stream = InMemoryStream(deque([THROTTLED] if self._draw.random() < 0.2 else []))
-        forwarder = Forwarder(NAME, stream, self._store, BUCKET, False, "", pause=lambda _seconds: None)
+        digest = self._mapper.mapping.digest
+        forwarder = Forwarder(NAME, digest, stream, self._store, BUCKET, False, "", pause=lambda _seconds: None)
         result = forwarder.forward(records)
         assert not result.failed, result.reasons
         return stream.taken
@@ -303,11 +318,12 @@ class History:
     def _transform(self, sent: list[bytes]) -> Iterator[Parcel]:
         """Transform changes as Firehose has them transformed."""
         records = [firehose_record(data, str(index)) for index, data in enumerate(sent)]
-        answer = transform_records(records, self._mapper).records
+        answer = Transformer(NAME, OneMapper(self._mapper), self._store, BUCKET, "").transform(records).records
         for data, record in zip(sent, answer, strict=True):
             if record["result"] == "Ok":
-                yield Parcel([base64.b64decode(record["data"])], "stream")
-            else:
+                rows = base64.b64decode(record["data"]).splitlines(keepends=True)
+                yield Parcel([row.partition(b",")[2] for row in rows], "stream")  # without labels: there is one part
+            elif record["result"] != "Dropped":
                 self._keep(data)
 
     def _keep(self, data: bytes) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora
+from dynaurora.aurora.origins import Origin
 from dynaurora.batches import import_batch
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.ledger import Ledger
@@ -24,7 +25,6 @@ from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures import convert_failures, failed_records
 from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.rows import Row
 from dynaurora.stream import forward_changes
@@ -60,7 +60,8 @@ def remove_guard_from_merge(set_attribute: SetAttribute) -> None:
 
 
 def remove_guard(statement: str) -> str:
-    return re.sub(r"IF\(\S+ > \S+, (\S+), \S+\)", r"\1", statement)
+    guarded = re.sub(r"\S+ > \S+ OR \S+ = \S+ AND \S+ < \d+", "TRUE", statement)
+    return re.sub(r"GREATEST\((\S+), \S+\)", r"\1", guarded)
 
 
 def assign_version_first(statement: str) -> str:
@@ -88,14 +89,14 @@ def merge_the_oldest_version_of_a_key(statement: str) -> str:
 
 
 def compare_as_doubles(statement: str) -> str:
-    return re.sub(r"IF\((\S+) > (\S+),", r"IF(\1 + 0e0 > \2 + 0e0,", statement)
+    return re.sub(r"IF\((\S+) > (\S+) OR", r"IF(\1 + 0e0 > \2 + 0e0 OR", statement)
 
 
 def drop_tombstones(set_attribute: SetAttribute) -> None:
     original = import_batch.merge
 
-    def merge(mapping: Mapping, aurora: Aurora, table: str) -> int:
-        changed = original(mapping, aurora, table)
+    def merge(origin: Origin, aurora: Aurora, table: str) -> int:
+        mapping, changed = origin.mapping, original(origin, aurora, table)
         aurora.execute(f"DELETE FROM {sql.quote(mapping.database)}.{sql.quote(mapping.replica)} WHERE _deleted")
         return changed
 
@@ -160,10 +161,11 @@ def forget_repetitions(set_attribute: SetAttribute) -> None:
     """Apply a batch that is in the ledger once more."""
     original = Ledger.enter
 
-    def enter(self: Ledger, batch: Any, retries: int) -> bool:
-        original(self, batch, retries)
+    def enter(self: Ledger, *part: Any) -> bool:
+        original(self, *part)
         return True
 
+    set_attribute(Ledger, "find", lambda _self, _ids: {})
     set_attribute(Ledger, "enter", enter)
 
 
@@ -179,8 +181,8 @@ def forget_contents(set_attribute: SetAttribute) -> None:
 def count_every_row_as_changed(set_attribute: SetAttribute) -> None:
     original = Ledger.close
 
-    def close(self: Ledger, batch: Any, rows_staged: int, _rows_changed: int) -> None:
-        original(self, batch, rows_staged, rows_staged)
+    def close(self: Ledger, batch: Any, ledger_id: str, rows_staged: int, _rows_changed: int, refused: Any) -> None:
+        original(self, batch, ledger_id, rows_staged, rows_staged, refused)
 
     set_attribute(Ledger, "close", close)
 
@@ -225,8 +227,8 @@ def forget_the_change_of_time(set_attribute: SetAttribute) -> None:
 def commit_ledger_first(set_attribute: SetAttribute) -> None:
     original = Ledger.enter
 
-    def enter(self: Ledger, batch: Any, retries: int) -> bool:
-        is_new = original(self, batch, retries)
+    def enter(self: Ledger, *part: Any) -> bool:
+        is_new = original(self, *part)
         self._aurora.execute("COMMIT")
         self._aurora.execute("BEGIN")
         return is_new
@@ -238,8 +240,8 @@ def merge_before_ledger(set_attribute: SetAttribute) -> None:
     """Commit the rows, and then the ledger's counts."""
     original = import_batch.merge
 
-    def merge(mapping: Mapping, aurora: Aurora, table: str) -> int:
-        changed = original(mapping, aurora, table)
+    def merge(origin: Origin, aurora: Aurora, table: str) -> int:
+        changed = original(origin, aurora, table)
         aurora.execute("COMMIT")
         aurora.execute("BEGIN")
         return changed

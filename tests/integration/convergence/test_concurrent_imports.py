@@ -59,7 +59,8 @@ class Importer:
         for attempt in range(MAX_ATTEMPTS):
             try:
                 with connect(self.place.endpoint, self.place.loader, load_from_s3=True) as aurora:
-                    return import_batch(batch, mapping, aurora, S3Objects(), self.place.bucket, attempt).status
+                    bucket, keep_refused = self.place.bucket, self.place.keep_refused
+                    return import_batch(batch, mapping, aurora, S3Objects(), bucket, keep_refused, attempt).status
             except RetryableError as error:
                 self.errors[type(error).__name__] += 1
                 time.sleep(random.random() * PAUSE_SECONDS)

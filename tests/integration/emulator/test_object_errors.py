@@ -19,6 +19,20 @@ def test_requests_for_objects_are_turned_away_on_demand(emulator, error_of):
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"a"
 
 
+def test_the_objects_of_a_registry_are_listed_as_older_on_demand(emulator):
+    s3, bucket = emulator.client("s3"), emulator.create_bucket()
+    for key in ("mappings/mapping=a/current.json", "batches/mappings/b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"a")
+    before = {found["Key"]: found["LastModified"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    emulator.set_faults(age_mappings_seconds=3600)
+    after = {found["Key"]: found["LastModified"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    emulator.set_faults(age_mappings_seconds=0)
+    assert {key: round((before[key] - after[key]).total_seconds()) for key in before} == {
+        "mappings/mapping=a/current.json": 3600,
+        "batches/mappings/b": 0,
+    }
+
+
 def test_parts_of_uploads_are_turned_away_too(emulator, error_of):
     s3, bucket = emulator.client("s3"), emulator.create_bucket()
     emulator.set_faults(fail_puts=1)

@@ -15,6 +15,7 @@ from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import import_batch
+from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.mapping import load_mapping
 
 
@@ -40,7 +41,12 @@ def main() -> None:
     die_at(when, int(number))
     with connect(Endpoint(**order["endpoint"]), Credentials(**order["credentials"]), load_from_s3=True) as aurora:
         result = import_batch(
-            Batch.from_event(order), load_mapping("web_analytics"), aurora, S3Objects(), order["bucket"]
+            Batch.from_event(order),
+            load_mapping("web_analytics"),
+            aurora,
+            S3Objects(),
+            order["bucket"],
+            RefusedRows(S3Objects(), order["bucket"], "dying"),
         )
     print(result.status)  # noqa: T201 (the test reads it)
 

@@ -30,7 +30,10 @@ pytestmark = pytest.mark.integration
 SYNTAX = st.text("\\,\n\r\t\0\x1aN0nrtZb'\"{}[] ", max_size=20)
 """Text of what means something to CSV, SQL or JSON."""
 EDGES = st.sampled_from(
-    ["", " ", "\\", "\\N", "NULL", "\\\\", ",", "\n", "\r\n", "a ", "\ufeff", "\uffff", "\U0010ffff", "🦄é漢"]
+    [
+        *("", " ", "\\", "\\N", "NULL", "\\\\", ",", "\n", "\r\n", "a ", "\ufeff", "\uffff", "\U0010ffff", "🦄é漢"),
+        *("\x1a", "\\Z", "\\\x1a", "\x1aRoundTrip.0123456789abcdef,0,1,a"),  # the last is how a labelled row begins
+    ]
 )
 TEXTS = st.one_of(st.text(max_size=40), SYNTAX, EDGES)
 BINARIES = st.one_of(st.binary(max_size=60), st.sampled_from([b"", b"\0", b"\xff" * 60, b"\\N", b"\n,\\"]))
@@ -189,12 +192,12 @@ def round_trip(
     mapper = RowMapper(target.mapping)
     changes = [Change(version, 0, {"id": text(key)}, make_item(kinds, key, row)) for key, row in rows.items()]
     batch = target.write([mapper.row(change) for change in changes], len(rows))
-    result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket)
+    result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused)
     assert result.rows_changed == len(rows)
     with aurora.transaction():
         found = aurora.query("SELECT r.* FROM Demo.RoundTrip__replica r WHERE _version = %s", (version,))
-    assert {key: values for _, _, key, *values in found}.keys() == rows.keys()
-    for _, _, key, *values in found:
+    assert {key: values for _, _, _, key, *values in found}.keys() == rows.keys()
+    for _, _, _, key, *values in found:
         for kind, expected, value in zip(kinds, rows[key], values, strict=True):
             if kind.sql == "JSON":
                 assert (value and json.loads(value, parse_float=Decimal)) == expected

@@ -3,6 +3,8 @@
 Batches are staged in either way, in an Aurora whose loads end the transaction that they are in.
 """
 
+import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,20 +15,26 @@ from typing import Any
 import pymysql
 import pytest
 
+from dynaurora import keys
 from dynaurora.aurora.connection import Aurora
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import import_batch
 from dynaurora.errors import ConnectionLostError, RetryableError
+from dynaurora.failures.failed_records import read_records
+from dynaurora.mappings.csv_format import encode_row, make_label
 from local.aurora.variant import Variant
 from tests.integration.convergence.dying import CONNECTION_LOST, Death, dying
 from tests.integration.imports.conftest import VariantOf
 from tests.integration.targets import Target, row
+from tests.support.labelled_rows import encode_labelled
 
 pytestmark = pytest.mark.integration
 
 MAX_STATEMENTS = 40
 LEAST_STATEMENTS = 12
+STRIDE = 1 if os.environ.get("DRILLS") == "long" else 9
+"""Of an import of many statements, one in so many is cut, and with DRILLS=long each."""
 PAUSE_SECONDS = 0.1
 """For the other import to end, or to come to where it has to wait."""
 COMMITS_LOADS = Variant(commits_loads=True)
@@ -41,7 +49,7 @@ def cut(target: Target, batch: Batch, death: Death) -> bool:
     """Import a batch and die; tell whether the import was cut, and not at its end already."""
     with target.connect() as aurora, dying(aurora, death):
         try:
-            import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, slots=1)
+            import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused, slots=1)
         except ConnectionLostError:
             return True
         return not aurora._connection.open  # what is after the commit is no error of the import
@@ -69,7 +77,9 @@ def import_until_done(target: Target, batch: Batch) -> Any:
     for _ in range(200):
         try:
             with target.connect() as aurora:
-                return import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, slots=1)
+                return import_batch(
+                    batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused, slots=1
+                )
         except RetryableError:
             time.sleep(0.02)
     raise AssertionError("the batch was not imported")
@@ -120,7 +130,13 @@ class Importer:
             try:
                 with self.target.connect() as aurora, self.pause.of(aurora) if self.pause else no_pause():
                     found = import_batch(
-                        self.batch, self.target.mapping, aurora, S3Objects(), self.target.bucket, slots=self.slots
+                        self.batch,
+                        self.target.mapping,
+                        aurora,
+                        S3Objects(),
+                        self.target.bucket,
+                        self.target.keep_refused,
+                        slots=self.slots,
                     )
                     self.statuses.append(found.status)
                     return
@@ -170,3 +186,42 @@ def test_two_imports_of_one_batch_lose_nothing_wherever_one_is_cut(
     else:
         pytest.fail(f"the import has more than {MAX_STATEMENTS} statements, or never ended")
     assert number > LEAST_STATEMENTS
+
+
+def write_parts(target: Target, number: int) -> Batch:
+    """A batch of two parts, of each of which a row is refused: by the load of one, by the merge of the other."""
+    labelled = [row("a", number + 1, number + 1), row("b", 2, 2), row(f"wide{number}", 1, 99_999_999_999)]
+    plain = [row(f"new{number}", 1, 1), row(f"much{number}", 1, 5000)]
+    body = encode_labelled(target.mapping, labelled) + b"".join(map(encode_row, plain))
+    return target.write_bytes(body)
+
+
+def read_refused(target: Target, batch: Batch) -> set[str]:
+    """The keys of the rows that are kept, each of which is kept once."""
+    label = make_label(target.mapping.table, target.mapping.digest)
+    places = [keys.refused_rows(batch.mapping, ledger_id) for ledger_id in (batch.id, batch.part_id(label))]
+    records = [record for place in places for record in read_records(S3Objects(), target.bucket, place)]
+    found = [json.loads(record.data)["Refused"]["Keys"]["page_id"] for record in records]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def test_an_import_of_parts_with_refused_rows_that_dies_at_a_statement_loses_nothing(
+    target: Target, variant_of: VariantOf
+) -> None:
+    target = variant_of(target, COMMITS_LOADS)
+    target.query(f"ALTER TABLE {target.mapping.database}.WebAnalytics__replica ADD CONSTRAINT few CHECK (hits < 1000)")
+    target.import_rows([row("a", 1, 1), row("b", 9, 9)])
+    for number in range(1, 3 * MAX_STATEMENTS, STRIDE):
+        batch, before = write_parts(target, number), target.hits()
+        if not cut(target, batch, Death(("before", "after")[number % 2], number)):
+            break
+        import_until_done(target, batch)
+        label = make_label(target.mapping.table, target.mapping.digest)
+        ledger = target.ledger()
+        assert (ledger[batch.part_id(label)], ledger[batch.id]) == ((2, 1), (1, 1))
+        assert target.hits() == {**before, "a": number + 1, f"new{number}": 1}
+        assert read_refused(target, batch) == {f"wide{number}", f"much{number}"}
+    else:
+        pytest.fail(f"the import has more than {3 * MAX_STATEMENTS} statements, or never ended")
+    assert number > 2 * LEAST_STATEMENTS

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from dynaurora.aurora.connection import Aurora, Credentials, connect
+from dynaurora.aurora.origins import Origin
 from dynaurora.aurora.staging import claim_slot
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.import_batch import check_staged, merge, stage, write_manifest
 from dynaurora.batches.ledger import Ledger
+from dynaurora.batches.loading import PartSource, stage, write_manifest
+from dynaurora.batches.merging import check_staged, merge
 from dynaurora.errors import CertificateError, ConnectionLostError, SecretRotatedError
 from local.aurora.server import DatabaseServer
 from local.certificates import ensure_certificates
@@ -36,13 +38,14 @@ def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Ta
 
     def lose_the_database(aurora: Aurora) -> None:
         with claim_slot(aurora, target.mapping, slots=0) as table:
-            staged = stage(batch, target.mapping, aurora, write_manifest(batch, store, target.bucket), table)
+            uri = write_manifest(batch.mapping, batch.id, batch.objects, store, target.bucket)
+            staged = stage(target.mapping, aurora, PartSource(batch.id, uri, "", 1), table)
             with aurora.transaction():
-                assert Ledger(aurora, target.mapping.database).enter(batch, retries=0)
-                check_staged(batch, target.mapping, aurora, staged)
+                assert Ledger(aurora, target.mapping.database).enter(batch, batch.id, target.mapping.digest, retries=0)
+                check_staged(batch.id, target.mapping, aurora, staged)
                 server.kill()
                 server.start()
-                merge(target.mapping, aurora, table)
+                merge(Origin(target.mapping), aurora, table)
 
     with target.connect() as aurora, pytest.raises(ConnectionLostError):
         lose_the_database(aurora)

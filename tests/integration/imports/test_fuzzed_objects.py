@@ -46,11 +46,11 @@ def test_any_contents(target: Target, one_client: None) -> None:
             before = target.ledger()
             batch = target.write_bytes(body)
             try:
-                result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket)
+                result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused)
             except TerminalError:
                 assert target.ledger() == before
             else:
-                assert 0 < result.rows_staged <= body.count(b"\n")
+                assert 0 < result.rows_staged + result.rows_refused <= body.count(b"\n")
 
         check()
 
@@ -69,7 +69,7 @@ def test_any_name(target: Target, one_client: None) -> None:
         @given(NAMES)
         def check(name: str) -> None:
             batch = target.write_bytes(LINE, key=f"processed/mapping=web_analytics/{name}")
-            result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket)
+            result = import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused)
             assert result.rows_staged == 1
 
         check()

@@ -198,9 +198,6 @@ GOOD = b"0,1,a,b,1,2,start,end,NL\n"
         pytest.param(GOOD + GOOD[:-1], id="cut off before the last newline"),
         pytest.param(GOOD + b"0,1,a,b,1\n", id="too few columns"),
         pytest.param(GOOD + GOOD[:-1] + b",more\n", id="too many columns"),
-        pytest.param(GOOD.replace(b"2,start", b"two,start"), id="text in an INT"),
-        pytest.param(GOOD.replace(b"2,start", b"99999999999,start"), id="number out of range"),
-        pytest.param(GOOD.replace(b"NL", b"x" * 65), id="text too long"),
         pytest.param(GOOD.replace(b"0,1,a", rb"0,1,\N"), id="key is null"),
         pytest.param(GOOD.replace(b"0,1,a", rb"0,\N,a"), id="version is null"),
         pytest.param(GOOD.replace(b"0,1,a", b"0,1.5,a"), id="version is no integer"),
@@ -219,7 +216,7 @@ def test_a_malformed_batch_is_refused_whole(target: Target, body: bytes) -> None
 
 
 def test_a_batch_with_another_row_count_than_its_own_is_refused(target: Target) -> None:
-    with pytest.raises(RowCountError, match=r"loaded 2 rows, and was written with 3"):
+    with pytest.raises(RowCountError, match=r"has 2 lines, and was written with 3"):
         target.import_batch(target.write([row("a", 1), row("b", 1)], count=3))
     assert target.ledger() == {}
 
@@ -321,17 +318,9 @@ def test_any_object_key_is_loaded(target: Target, name: str) -> None:
 
 
 def test_a_missing_replica_is_named(target: Target) -> None:
-    nowhere = dataclasses.replace(target, mapping=dataclasses.replace(target.mapping, table="Nowhere"))
+    target.query(f"DROP TABLE {target.mapping.database}.{sql.quote(target.mapping.replica)}")
     with pytest.raises(TargetMismatchError, match="prepare"):
-        nowhere.import_batch(target.write([row("a", 1)]))
-
-
-def test_a_replica_narrower_than_the_mapping_is_told_from_a_malformed_batch(target: Target) -> None:
-    replica = f"{target.mapping.database}.{sql.quote(target.mapping.replica)}"
-    target.query(f"ALTER TABLE {replica} MODIFY country_code VARCHAR(1) NULL")
-    with pytest.raises(TargetMismatchError, match="country_code"):
-        target.import_rows([row("a", 1, 10)])
-    assert target.ledger() == {}
+        target.import_batch(target.write([row("a", 1)]))
 
 
 def test_a_batch_of_another_mapping_is_refused(target: Target) -> None:
@@ -341,7 +330,9 @@ def test_a_batch_of_another_mapping_is_refused(target: Target) -> None:
 
 def test_a_loader_without_the_role_is_told_so(target: Target) -> None:
     with connect(target.endpoint, target.loader) as aurora, pytest.raises(PrivilegeError):
-        import_batch(target.write([row("a", 1)]), target.mapping, aurora, S3Objects(), target.bucket)
+        import_batch(
+            target.write([row("a", 1)]), target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused
+        )
 
 
 def test_text_comes_back_byte_for_byte(target: Target) -> None:

@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from backfill.cli import main
 from dynaurora.aurora.connection import connect
+from dynaurora.aws.objects import S3Objects
+from dynaurora.mappings.registry import Registry
 from local.stack import Stack
 from tests.integration.targets import Target, empty, row
 
@@ -54,7 +56,27 @@ def test_it_makes_tables_to_stage_batches_in_and_keeps_to_them(prepare: Any, tar
     assert "staged in temporary tables" in prepare("web_analytics", staging_tables="0").output
 
 
-def test_a_dry_run_prints_the_statements(prepare: Any) -> None:
+def test_with_the_bucket_the_mapping_is_the_active_one(prepare: Any, target: Target) -> None:
+    assert prepare("web_analytics", bucket=target.bucket).exit_code == 0
+    current = Registry(S3Objects(), target.bucket, "web_analytics").find_current()
+    assert current.digest == target.mapping.digest
+
+
+def test_a_dry_run_prints_the_statements_that_are_needed(prepare: Any, target: Target) -> None:
+    target.query(f"ALTER TABLE Demo.{target.mapping.replica} DROP COLUMN hits")
+    shown = prepare("web_analytics", "--dry-run").output
+    assert "ADD COLUMN `hits` INT NULL, ALGORITHM=INSTANT;" in shown
+    assert "CREATE TABLE" not in shown
+    assert "CREATE OR REPLACE VIEW `Demo`.`WebAnalytics`" in shown
+    target.query(f"ALTER TABLE Demo.{target.mapping.replica} ADD COLUMN hits DATE NULL")
+    refused = prepare("web_analytics", "--dry-run")
+    assert refused.exit_code == 1
+    assert "hits is date NULL, and the mapping has int" in refused.output
+
+
+def test_a_dry_run_prints_the_statements(prepare: Any, target: Target) -> None:
+    with connect(target.endpoint, target.administrator) as aurora:
+        empty(aurora, target.mapping)
     shown = prepare("web_analytics", "--dry-run").output
     assert "CREATE TABLE IF NOT EXISTS `Demo`.`WebAnalytics__replica`" in shown
     assert "CREATE OR REPLACE VIEW `Demo`.`WebAnalytics`" in shown

@@ -46,7 +46,7 @@ def execute(target: Target, statement: str, *arguments: str) -> None:
 
 def examine(target: Target) -> dict[str, Finding]:
     examined = check_target.Target(
-        mapping=target.mapping,
+        read_mapping=lambda: target.mapping,
         store=S3Objects(),
         bucket=target.bucket,
         read_credentials=lambda: target.loader,

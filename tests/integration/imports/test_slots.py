@@ -81,8 +81,8 @@ def test_a_transaction_is_undone_before_its_slot_is_free(target: Target, monkeyp
     connections: list[int] = []
     original = importing.merge
 
-    def merge_and_wait(mapping, aurora, table):  # type: ignore[no-untyped-def]
-        changed = original(mapping, aurora, table)
+    def merge_and_wait(origin, aurora, table):  # type: ignore[no-untyped-def]
+        changed = original(origin, aurora, table)
         connections.append(aurora.query("SELECT CONNECTION_ID()")[0][0])
         merged.set()
         resumed.wait(30)
@@ -94,7 +94,9 @@ def test_a_transaction_is_undone_before_its_slot_is_free(target: Target, monkeyp
     def import_and_be_killed() -> None:
         with target.connect() as aurora:
             try:
-                importing.import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, slots=1)
+                importing.import_batch(
+                    batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused, slots=1
+                )
             except ConnectionLostError as error:
                 lost.append(error)
 

@@ -57,10 +57,10 @@ def test_staged_rows_that_change_before_the_merge_fail_the_import(
 ) -> None:
     original = importing.apply
 
-    def change_and_apply(batch, mapping, aurora, staged, retries):  # type: ignore[no-untyped-def]
-        with aurora.transaction():
-            aurora.execute(f"{sql.empty_staged(mapping, staged.table)} LIMIT 1")
-        return original(batch, mapping, aurora, staged, retries)
+    def change_and_apply(work, staged, merge_rows):  # type: ignore[no-untyped-def]
+        with work.importer.aurora.transaction():
+            work.importer.aurora.execute(f"{sql.empty_staged(target.mapping, staged.table)} LIMIT 1")
+        return original(work, staged, merge_rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(importing, "apply", change_and_apply)
@@ -74,7 +74,7 @@ def test_staged_rows_that_change_before_the_merge_fail_the_import(
 def test_no_rows_are_left_where_they_were_staged(target: Target, staging: Staging | None) -> None:
     batch = target.write([row("a", 1, 1)])
     with target.connect() as aurora:
-        importing.import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket)
+        importing.import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused)
         if staging is None:
             with pytest.raises(TargetMismatchError, match="1146"):
                 aurora.query(sql.select_row_count(target.mapping))

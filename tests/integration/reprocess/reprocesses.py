@@ -14,7 +14,8 @@ from dynaurora import __file__ as a_core_file
 from dynaurora import keys
 from dynaurora.aurora.migrations import RUNS
 from dynaurora.dynamodb.changes import Change, decode_change, encode_change
-from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record
+from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record, split_record
+from dynaurora.failures.refused_changes import is_refused_change
 from tests.integration.backfill import deployed as looking
 from tests.integration.backfill.deployed import MAPPING, PATIENCE_SECONDS, Deployed, Document, make_run_id
 
@@ -89,13 +90,20 @@ class Reprocesses:
     # Failures
 
     def list_failures(self) -> list[str]:
-        """The keys of everything that is kept as failed, parked or not."""
-        prefixes = (RECORDS, BATCHES, f"{keys.UNFORWARDED}/", PARKED)
-        return [key for prefix in prefixes for key in self.deployed.list_keys(prefix)]
+        """The keys of everything that is kept as failed, parked or not; what settled changes left behind is empty."""
+        pages = self.deployed.client("s3").get_paginator("list_objects_v2")
+        return [
+            found["Key"]
+            for prefix in (RECORDS, BATCHES, f"{keys.UNFORWARDED}/", PARKED)
+            for page in pages.paginate(Bucket=self.deployed.bucket, Prefix=prefix)
+            for found in page.get("Contents", [])
+            if found["Size"] or not is_refused_change(MAPPING, found["Key"])
+        ]
 
     def read_records(self, key: str) -> list[FailedRecord]:
-        """The records of a failed object."""
-        return [decode_failed_record(line) for line in self.deployed.read(key).splitlines()]
+        """The records of a failed object; of a pack, its changes."""
+        lines = self.deployed.read(key).splitlines()
+        return [single for line in lines for single in split_record(decode_failed_record(line))]
 
     def write(self, key: str, *lines: bytes) -> str:
         """Put an object and return its ETag."""
@@ -109,8 +117,9 @@ class Reprocesses:
         self.write(key, encode_failed_record(replace(record, data=encode_change(change))))
 
     def forget_failures(self) -> None:
-        """Begin with nothing that is kept as failed, and nobody told of anything."""
-        for key in (*self.list_failures(), *self.deployed.list_keys(f"{keys.NOTICES}/")):
+        """Begin with nothing that is kept as failed, or was, and nobody told of anything."""
+        settled = self.deployed.list_keys(keys.refused_changes_prefix(MAPPING))
+        for key in {*self.list_failures(), *settled, *self.deployed.list_keys(f"{keys.NOTICES}/")}:
             self.deployed.client("s3").delete_object(Bucket=self.deployed.bucket, Key=key)
 
     def wait_until_imported(self, seconds: float = PATIENCE_SECONDS) -> None:

@@ -9,8 +9,10 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from dynaurora import keys
+from dynaurora.failures.failed_records import FailedRecord
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items
 from tests.integration.reprocess.reprocesses import PARKED, RECORDS, Reprocesses, wait_until
+from tests.support.csv_reader import cut_label
 from tests.support.factories import stream_record
 
 pytestmark = pytest.mark.integration
@@ -70,7 +72,7 @@ def test_batches_that_no_import_was_started_for_are_imported(streaming: Reproces
 
 def count_puts(deployed: Deployed, found: set[str]) -> int:
     """How many rows of some batches are no tombstones."""
-    return sum(line.startswith(b"0,") for key in found for line in deployed.read(key).splitlines())
+    return sum(cut_label(line).startswith(b"0,") for key in found for line in deployed.read(key).splitlines())
 
 
 def test_a_change_too_large_for_the_delivery_stream_arrives_too(streaming: Reprocesses) -> None:
@@ -105,6 +107,32 @@ def test_a_record_that_can_never_be_forwarded_is_kept_listed_and_parked_in_the_e
     (record,) = streaming.read_records(kept)
     assert json.loads(record.data) == poison
     wait_until(lambda: deployed.hits() == {"good": 1})
+
+
+def test_rows_that_aurora_refuses_are_read_again_until_it_takes_them(streaming: Reprocesses) -> None:
+    deployed = streaming.deployed
+    table, prefix = deployed.name_table(deployed.mapping.replica), f"{RECORDS}rows/"
+
+    def read_kept() -> list[FailedRecord]:
+        return [record for key in deployed.list_keys(prefix) for record in streaming.read_records(key)]
+
+    deployed.query(f"ALTER TABLE {table} ADD CONSTRAINT few CHECK (hits < 50)")
+    try:
+        deployed.put([make_item("good"), make_item("much", 70), make_item("gone", 80)])
+        wait_until(lambda: len(read_kept()) == 2)
+        assert deployed.hits() == {"good": 1}
+        listed = CliRunner().invoke(main, ["failures", "list", "--json"])
+        shown = [(one["error"]["code"], one["verdict"]["outcome"]) for one in json.loads(listed.stdout)]
+        assert shown == [("dynaurora.RowRefused", "read again")] * 2
+        deployed.delete([make_item("gone")])
+        ended = streaming.do()
+        assert (ended.totals["records"], ended.totals["batches_failed"]) == (2, 0)
+        assert [record.failures for record in read_kept()] == [2], "of one the item is gone, the other is refused again"
+    finally:
+        deployed.query(f"ALTER TABLE {table} DROP CONSTRAINT few")
+    assert streaming.do().totals["rows_changed"] == 1
+    assert streaming.list_failures() == []
+    assert deployed.hits() == {"good": 1, "much": 70}
 
 
 def read_with_few_retries(deployed: Deployed) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dynaurora.aurora import migrations
 from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aurora.generations import activate
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS, RUNS, Migration, migrate, prepare_target
 from dynaurora.errors import LockWaitError
@@ -47,6 +48,7 @@ def test_a_ledger_with_rows_gets_the_columns_of_runs(aurora: Aurora, target: Tar
         f"SELECT batch_id, rows_staged, rows_changed, rows_rejected, rejected, retries FROM {LEDGER}"
     ) == [("b1", 5, 4, 0, None, 0)]
     assert aurora.query(f"SELECT COUNT(*) FROM Demo.{RUNS}") == [(0,)]
+    activate(aurora, target.mapping)
     target.import_rows([row("a", 1)])
     assert migrate(aurora, "Demo") == []
 

@@ -7,15 +7,17 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ReconciliationError
 from dynaurora.exports.plan import PlannedBatch
-from dynaurora.exports.reconcile_run import Totals, reconcile_run
+from dynaurora.exports.reconcile_run import MappingChange, Totals, reconcile_run
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS
 from tests.integration.targets import Target, row
-from tests.support.factories import make_plan
+from tests.support.factories import CREATED_AT, make_plan
 from tests.support.fakes import InMemoryObjects
 
 pytestmark = pytest.mark.integration
@@ -32,13 +34,13 @@ def import_rows(target: Target, *pages: str, number: int = 0, retries: int = 0, 
     return batch
 
 
-def reconcile(target: Target, *planned: int) -> Totals:
+def reconcile(target: Target, *planned: int, change: MappingChange | None = None) -> Totals:
     """Reconcile the run r1, which planned batches of so many items each."""
     batches = [PlannedBatch(number, items, ()) for number, items in enumerate(planned, 1)]
     store, plan = InMemoryObjects(), make_plan(items=sum(planned), batches=len(planned))
     store.write(plan.bucket, plan.key, json.dumps(list(map(dataclasses.asdict, batches))).encode())
     with target.connect() as aurora:
-        return reconcile_run(aurora, target.mapping, "r1", plan, store)
+        return reconcile_run(aurora, target.mapping, "r1", plan, store, change)
 
 
 def test_every_item_is_imported_or_already_newer_or_rejected(target: Target) -> None:
@@ -119,3 +121,72 @@ def test_reasons_are_bounded_and_each_rejected_item_is_counted(target: Target) -
     assert len(totals.rejected_reasons) <= MAX_COUNTED_REASONS + 1
     assert (totals.rejected, sum(totals.rejected_reasons.values())) == (240, 240)
     assert totals.rejected_reasons[OTHER_REASONS] >= 90
+
+
+SNAPSHOT = snapshot_version(CREATED_AT)
+"""The version of the rows of the export that `reconcile` plans."""
+SECOND = MappingChange(3, CREATED_AT)
+
+
+@pytest.fixture
+def changed(target: Target) -> Target:
+    """A target whose mapping is active for the second time, with rows of another one: of each cause, and of none."""
+    other = dataclasses.replace(target.mapping, unmapped="reject")
+    target.import_rows(
+        [
+            *(row(f"deleted {number}", 5, deleted=True) for number in range(3)),
+            row("deleted since", SNAPSHOT + 1, deleted=True),
+            *(row(f"gone {number}", SNAPSHOT - 1) for number in range(2)),
+            row("as exported", SNAPSHOT),
+            *(row(f"changed since {number}", SNAPSHOT + number) for number in range(1, 5)),
+        ]
+    )
+    with connect(target.endpoint, target.administrator) as aurora:
+        activate(aurora, other)
+        activate(aurora, target.mapping)
+    set_generation(target, 2)
+    return target
+
+
+def set_generation(target: Target, generation: int, of: str = "%") -> None:
+    """Have rows look as if the mapping of a generation had written them."""
+    with connect(target.endpoint, target.administrator) as aurora, aurora.transaction():
+        table = f"{target.mapping.database}.`{target.mapping.replica}`"
+        aurora.execute(f"UPDATE {table} SET `_mapping` = %s WHERE page_id LIKE %s", (generation, of))
+
+
+def test_rows_of_an_older_mapping_are_counted_by_why_they_are_there(changed: Target) -> None:
+    totals = reconcile(changed, change=MappingChange(3, CREATED_AT + 1))
+    assert totals.older_rows == {"tombstones": 4, "not_imported": 2, "changed_since": 5}
+    assert not totals.complete
+    set_generation(changed, 3, "%1")
+    totals = reconcile(changed, change=MappingChange(3, CREATED_AT + 1))
+    assert totals.older_rows == {"tombstones": 3, "not_imported": 1, "changed_since": 4}
+
+
+def test_a_run_that_was_to_reach_every_row_fails_where_one_has_no_explanation(changed: Target) -> None:
+    for pattern in ("as exported", "changed since %"):
+        with pytest.raises(ReconciliationError, match=r"no older than its export of 2023-11-14T22:13:20.*new run"):
+            reconcile(changed, change=SECOND)
+        set_generation(changed, 3, pattern)
+    totals = reconcile(changed, change=SECOND)
+    assert totals.older_rows == {"tombstones": 4, "not_imported": 2, "changed_since": 0}
+    assert totals.complete
+
+
+def test_rows_of_the_same_mapping_before_it_came_back_are_not_older(changed: Target) -> None:
+    other = dataclasses.replace(changed.mapping, unmapped="column")
+    with connect(changed.endpoint, changed.administrator) as aurora:
+        numbers = [activate(aurora, mapping).number for mapping in (other, changed.mapping)]
+    assert numbers == [4, 5]
+    set_generation(changed, 3, "changed since %")
+    set_generation(changed, 3, "as exported")
+    set_generation(changed, 0, "gone 1")
+    totals = reconcile(changed, change=MappingChange(5, CREATED_AT))
+    assert totals.older_rows == {"tombstones": 4, "not_imported": 2, "changed_since": 0}
+
+
+@pytest.mark.parametrize("change", [None, MappingChange(), MappingChange(1, None)])
+def test_where_there_was_no_older_mapping_nothing_is_counted(changed: Target, change: MappingChange | None) -> None:
+    totals = reconcile(changed, change=change)
+    assert (totals.older_rows, totals.complete) == (None, True)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from dynaurora.aurora.connection import connect
+from dynaurora.aurora.generations import activate
 from dynaurora.batches.batch import Batch
 from dynaurora.errors import AccessDeniedError, RunConflictError, ThrottledError
 from dynaurora.runs.runs import FAILED, MAX_LISTED, MAX_RUN_REASON, RUNNING, STOPPED, SUCCEEDED, Runs
@@ -76,6 +78,8 @@ def test_an_open_run_is_running_and_has_nothing_yet(runs: RunsOfTarget) -> None:
         "items": None,
         "rows_imported": None,
         "rows_rejected": None,
+        "mapping_digest": runs.target.mapping.digest,
+        "generation": 1,
         "progress": {
             "batches_imported": 0,
             "rows_staged": 0,
@@ -85,6 +89,15 @@ def test_an_open_run_is_running_and_has_nothing_yet(runs: RunsOfTarget) -> None:
             "last_import_at": None,
         },
     }
+
+
+def test_a_run_is_told_with_the_latest_generation_of_its_mapping(runs: RunsOfTarget) -> None:
+    runs.open()
+    mapping = runs.target.mapping
+    with connect(runs.target.endpoint, runs.target.administrator) as aurora:
+        for one in (mapping, dataclasses.replace(mapping, unmapped="reject"), mapping):
+            activate(aurora, one)
+    assert (runs.one()["mapping_digest"], runs.one()["generation"]) == (mapping.digest, 3)
 
 
 def test_of_executions_that_open_a_run_at_once_one_has_it(runs: RunsOfTarget) -> None:
@@ -217,7 +230,9 @@ def test_a_run_is_not_repeated_as_another_one(runs: RunsOfTarget) -> None:
     before, mapping = runs.one(), runs.target.mapping
     for problem, changed in {
         "begun with another export": {"export_arn": EXPORT_ARN},
-        "is not the one that run r1 was begun with": {"mapping": dataclasses.replace(mapping, unmapped="reject")},
+        "and the current one is [0-9a-f]{16}: a run has one mapping.*start a run with an id of its own": {
+            "mapping": dataclasses.replace(mapping, unmapped="reject")
+        },
     }.items():
         with pytest.raises(RunConflictError, match=problem):
             runs.open(execution=OTHER, **changed)

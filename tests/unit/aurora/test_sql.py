@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from dynaurora.aurora import sql
+from dynaurora.aurora.origins import Origin
 from tests.support.factories import column, make_mapping
 
 THINGS = make_mapping(
@@ -52,6 +53,7 @@ def test_the_replica_has_system_columns_keys_and_nullable_rest():
         == """CREATE TABLE IF NOT EXISTS `Demo`.`Things__replica` (
   `_deleted` BOOLEAN NOT NULL,
   `_version` DECIMAL(50,0) NOT NULL,
+  `_mapping` INT UNSIGNED NOT NULL DEFAULT 0,
   `id` VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL,
   `day` DATETIME(3) NULL,
   `order` INT NULL,
@@ -75,7 +77,9 @@ def test_the_view_shows_the_mappings_columns_of_rows_that_exist():
 
 
 def columns_of(statement):
-    return [line.strip(" ,") for line in statement.splitlines() if line.startswith("  `")]
+    """Return the definitions of a table's columns, but for the generation, which only the replica has."""
+    lines = [line.strip(" ,") for line in statement.splitlines() if line.startswith("  `")]
+    return [line for line in lines if line != sql.GENERATION]
 
 
 def test_the_staged_table_has_the_replicas_columns_in_the_order_of_the_merge():
@@ -113,14 +117,16 @@ def test_a_permanent_table_is_named_by_its_target_and_slot_within_64_characters(
 def test_a_permanent_table_is_merged_and_emptied_as_the_temporary_one_is():
     table = sql.name_staged(THINGS, 1)
     named = f"`Demo`.`{table}`"
-    assert sql.merge_staged(THINGS, table).replace(named, "`Demo`.`_dynaurora_staged`") == sql.merge_staged(THINGS)
+    assert sql.merge_staged(Origin(THINGS), table).replace(named, "`Demo`.`_dynaurora_staged`") == sql.merge_staged(
+        Origin(THINGS)
+    )
     assert sql.load_staged(THINGS, table).replace(named, "`Demo`.`_dynaurora_staged`") == sql.load_staged(THINGS)
     assert sql.empty_staged(THINGS, table) == f"DELETE FROM {named}"
 
 
 def test_rows_of_new_keys_are_inserted_and_no_other_touched():
-    head, _, updates = sql.insert_staged(THINGS).partition("\nON DUPLICATE KEY UPDATE\n")
-    assert sql.merge_staged(THINGS).startswith(head)
+    head, _, updates = sql.insert_staged(Origin(THINGS)).partition("\nON DUPLICATE KEY UPDATE\n")
+    assert sql.merge_staged(Origin(THINGS)).startswith(head)
     assert updates == "  `Things__replica`.`_version` = `Things__replica`.`_version`"
 
 
@@ -143,18 +149,53 @@ def test_a_load_never_ignores():
     assert not {"IGNORE", "LOCAL"} & set(words)
 
 
-def test_a_merge_updates_each_column_only_from_a_higher_version_and_the_version_last():
-    updates = sql.merge_staged(TWO_KEYS).partition("ON DUPLICATE KEY UPDATE\n  ")[2].split(",\n  ")
+WINS = (
+    "`_dynaurora_staged`.`_version` > `Things__replica`.`_version`"
+    " OR `_dynaurora_staged`.`_version` = `Things__replica`.`_version` AND `Things__replica`.`_mapping` < 3"
+)
+
+
+def updates_of(origin):
+    return sql.merge_staged(origin).partition("ON DUPLICATE KEY UPDATE\n  ")[2].split(",\n  ")
+
+
+def test_a_merge_updates_each_column_only_from_a_newer_row_and_the_version_last():
+    values = {
+        "n": "`_dynaurora_staged`.`n`",
+        "_deleted": "`_dynaurora_staged`.`_deleted`",
+        "gone": "NULL",
+        "_mapping": "3",
+    }
+    *updates, version = updates_of(Origin(TWO_KEYS, 3, later=("gone",)))
     assert updates == [
-        f"`Things__replica`.`{name}` = IF(`_dynaurora_staged`.`_version` > `Things__replica`.`_version`,"
-        f" `_dynaurora_staged`.`{name}`, `Things__replica`.`{name}`)"
-        for name in ("_deleted", "n", "_version")
+        f"`Things__replica`.`{name}` = IF({WINS}, {value}, `Things__replica`.`{name}`)"
+        for name, value in values.items()
     ]
+    assert version == (
+        "`Things__replica`.`_version` = GREATEST(`_dynaurora_staged`.`_version`, `Things__replica`.`_version`)"
+    )
+
+
+def test_the_time_of_a_change_is_assigned_before_what_it_depends_on():
+    timed = make_mapping(column("n", "INT"), column("at", "BIGINT", "@changed_at_ms"), column("note", "VARCHAR(9)"))
+    updates = updates_of(Origin(timed, 3, {"at": 1, "n": 2, "note": 0}))
+    assert [update.partition(" = ")[0].split("`")[3] for update in updates] == [
+        *("at", "n", "note", "_deleted", "_mapping", "_version")
+    ]
+    assert "`_mapping` BETWEEN 1 AND 3 AND" in updates[0]
+    assert "(`Things__replica`.`_mapping` < 2 OR `Things__replica`.`n` <=> `_dynaurora_staged`.`n`)" in updates[0]
+    assert "(CAST(`Things__replica`.`note` AS BINARY) <=> CAST(" in updates[0]
+
+
+def test_a_load_of_a_part_names_its_label():
+    assert r" LINES STARTING BY '\ZThings.0123456789abcdef,' TERMINATED BY '\n'" in sql.load_staged(
+        THINGS, label="Things.0123456789abcdef"
+    )
 
 
 def test_a_merge_takes_its_locks_in_the_order_of_keys_and_the_newest_version_of_each_first():
     order = ", ".join(f"`_dynaurora_staged`.{name}" for name in ("`id`", "`day`", "`_version` DESC"))
-    assert f"ORDER BY {order}\n" in sql.merge_staged(TWO_KEYS)
+    assert f"ORDER BY {order}\n" in sql.merge_staged(Origin(TWO_KEYS))
 
 
 def test_the_staged_table_is_dropped_without_ending_the_transaction():

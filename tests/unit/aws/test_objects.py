@@ -103,8 +103,9 @@ def body_of(data, said=None):
 
 
 def test_an_object_is_read_as_it_comes(s3):
-    s3.add_response("get_object", {"Body": body_of(b"abcdef")}, PLACE)
-    stream = S3Objects().open(**place_of())
+    s3.add_response("get_object", {"Body": body_of(b"abcdef"), "ETag": '"e1"'}, PLACE)
+    etag, stream = S3Objects().fetch(**place_of())
+    assert etag == "e1"
     assert (stream.read(2), stream.read(3), stream.read(), stream.read()) == (b"ab", b"cde", b"f", b"")
 
 
@@ -113,7 +114,7 @@ def place_of():
 
 
 def test_a_download_that_breaks_off_is_retried_by_name(s3):
-    s3.add_response("get_object", {"Body": body_of(b"abc", said=10)}, PLACE)
+    s3.add_response("get_object", {"Body": body_of(b"abc", said=10), "ETag": '"e1"'}, PLACE)
     stream = S3Objects().open(**place_of())
     with pytest.raises(ThrottledError, match=r"s3://landing/batch\.csv"):
         stream.read()
@@ -201,3 +202,25 @@ def test_a_version_that_stays_is_told(s3):
     s3.add_response("delete_objects", refused, {"Bucket": "b", "Delete": erased})
     with pytest.raises(AccessDeniedError, match="s3://b/k stays: AccessDenied"):
         S3Objects().erase("b", "k")
+
+
+@pytest.mark.parametrize(("code", "status"), [("PreconditionFailed", 412), (None, 200)], ids=["taken", "free"])
+def test_an_object_is_created_where_there_is_none(s3, code, status):
+    expected = {**PLACE, "Body": b"a", "IfNoneMatch": "*"}
+    if code:
+        s3.add_client_error("put_object", code, http_status_code=status, expected_params=expected)
+    else:
+        s3.add_response("put_object", {"ETag": '"e1"'}, expected)
+    assert S3Objects().create(PLACE["Bucket"], PLACE["Key"], b"a") is (code is None)
+
+
+def test_an_object_that_another_is_creating_is_tried_again_later(s3):
+    s3.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    with pytest.raises(ThrottledError, match="another is being put there"):
+        S3Objects().create(PLACE["Bucket"], PLACE["Key"], b"a")
+
+
+def test_an_object_is_put_and_tagged_at_once(s3):
+    tagged = {**PLACE, "Body": b"", "Tagging": "dynaurora=settled+%26+done"}
+    s3.add_response("put_object", {"ETag": '"e0"'}, tagged)
+    assert S3Objects().write_tagged(PLACE["Bucket"], PLACE["Key"], b"", {"dynaurora": "settled & done"}) == "e0"

@@ -27,6 +27,22 @@ def test_the_descriptor_of_the_state_machine_is_read():
     assert batch.objects_as_dicts == load_event("import_batch_input")["batch"]["objects"]
 
 
+def test_the_digest_of_its_mapping_is_in_the_descriptor_where_there_is_one():
+    digest = "0123456789abcdef" * 4
+    assert Batch.from_event(event()).digest is None
+    assert "digest" not in Batch.from_event(event()).as_dict()
+    batch = Batch.from_event(event(digest=digest))
+    assert (batch.digest, batch.as_dict()["digest"]) == (digest, digest)
+    assert batch.id == Batch.from_event(event()).id
+    assert Batch.from_event({"batch": batch.as_dict()}) == batch
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "G" * 64, 1, ["0" * 64]])
+def test_a_digest_that_is_none_is_refused(digest):
+    with pytest.raises(InvalidBatchError, match=r"^batch\.digest is neither the digest of a mapping"):
+        Batch.from_event(event(digest=digest))
+
+
 def test_an_id_is_stable_and_fits_the_ledger_and_a_key():
     batch = Batch.from_event(event(objects=[an_object()]))
     assert batch.id == "e3eaf82f6035ec8ded905552da0fc181c3657c38"

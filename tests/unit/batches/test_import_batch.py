@@ -3,7 +3,8 @@ import json
 import pytest
 
 from dynaurora.batches.batch import Batch, BatchObject
-from dynaurora.batches.import_batch import check_objects, mark_imported, write_manifest
+from dynaurora.batches.import_batch import check_objects, mark_imported
+from dynaurora.batches.loading import write_manifest
 from dynaurora.errors import MalformedBatchError, ObjectChangedError, ObjectMissingError
 from tests.support.fakes import InMemoryObjects, etag_of
 
@@ -48,7 +49,7 @@ def test_an_object_that_is_gone_is_refused():
 
 def test_the_manifest_names_every_object_as_mandatory():
     store, batch = stored_batch(b"0,1,a\n", b"0,2,b\n")
-    uri = write_manifest(batch, store, "manifests")
+    uri = write_manifest(batch.mapping, batch.id, batch.objects, store, "manifests")
     key = f"batches/mapping=web_analytics/{batch.id}.manifest"
     assert uri == f"s3://manifests/{key}"
     assert json.loads(store.objects["manifests", key]) == {

@@ -12,12 +12,14 @@ from benchmarks.cost_model import (
     cost_backfill,
     cost_changes,
     cost_rest,
+    count_billed,
     count_looks,
     plot,
     tables,
     total,
 )
 from benchmarks.documents import read_marked, to_table, write_marked
+from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from dynaurora.runs.costs import PRICES
 from tests.infrastructure.deployment import get_resource, read_template
 from tests.workflows.executions import read_cases
@@ -42,14 +44,23 @@ def test_faster_tables_pay_less_for_each_change_and_larger_ones_for_each_item():
 
 
 def test_firehose_bills_five_kilobytes_at_a_time():
-    def gigabytes(change_bytes):
+    def gigabytes(change_bytes, rate=1):
         assumed = Assumptions()
-        return cost_changes(100, replace(assumed, figures=replace(assumed.figures, change_bytes=change_bytes)))[
+        return cost_changes(rate, replace(assumed, figures=replace(assumed.figures, change_bytes=change_bytes)))[
             "Firehose"
         ]
 
-    assert gigabytes(100) == gigabytes(5120) == pytest.approx(4.768, abs=0.001)
-    assert gigabytes(5121) == pytest.approx(2 * gigabytes(5120))
+    alone = BILLED_BYTES - HEADER_BYTES - 1
+    assert gigabytes(100) == gigabytes(alone) == pytest.approx(4.768, abs=0.001)
+    assert gigabytes(alone + 1) == pytest.approx(2 * gigabytes(alone))
+    assert gigabytes(681, rate=1000) < gigabytes(681) / 7
+
+
+def test_packs_are_billed_as_forwarding_makes_them():
+    sizes = [681] * 500
+    packs = fill_packs(sizes)
+    billed = sum(-(-(HEADER_BYTES + 682 * count) // BILLED_BYTES) * BILLED_BYTES for count in packs)
+    assert count_billed(500, 681) == billed
 
 
 def test_batches_are_looked_at_each_hour_for_three_days_or_while_they_are_among_the_newest():

@@ -16,17 +16,23 @@ from dynaurora.dynamodb.source import (
 )
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from dynaurora.errors import NotReadyError, RunConflictError
-from dynaurora.exports.check_readiness import TOKEN_LIFETIME, Readiness, check_readiness
+from dynaurora.exports.check_readiness import (
+    SETTLED_SECONDS,
+    TOKEN_LIFETIME,
+    Readiness,
+    check_readiness,
+    find_complete_from,
+)
+from dynaurora.mappings.registry import Pointer, Registry, point_at
 from tests.support.factories import EXPORT_ARN, TABLE_ARN, make_plan
 from tests.support.fakes import InMemoryObjects
 from tests.support.sources import BUCKET, GIVEN, MAPPING_ID, NOW, READY, STREAM_ARN, KnownSource
 
 
-def check(store=None, run="r1", *, export_arn=None, now=NOW, key="arn:key", **changed):
-    source = KnownSource(replace(READY, **changed), key)
-    return check_readiness(
-        source, store or InMemoryObjects(), BUCKET, "web_analytics", run, export_arn=export_arn, now=now
-    )
+def check(store=None, run="r1", *, export_arn=None, now=NOW, key="arn:key", complete_from=None, **changed):
+    source, asked = KnownSource(replace(READY, **changed), key), {"export_arn": export_arn, "now": now}
+    store = store or InMemoryObjects()
+    return check_readiness(source, store, BUCKET, "web_analytics", run, **asked, complete_from=complete_from)
 
 
 def test_a_table_that_is_ready_is_exported_as_it_is_now():
@@ -149,6 +155,56 @@ def test_a_mapping_is_enabled_for_longer_than_a_snapshot_is_dated_back(enabled_f
     readiness = check(store, mapping_changed_at=changed_at)
     assert (readiness.ready, readiness.wait_seconds, readiness.export is None) == (wait == 0, wait, wait > 0)
     assert bool(store.objects) is (wait == 0)
+
+
+@pytest.mark.parametrize(
+    ("complete_from", "wait"),
+    [
+        pytest.param(NOW + timedelta(seconds=180), 180, id="long to come"),
+        pytest.param(NOW + timedelta(seconds=0.5), 1, id="nearly there"),
+        pytest.param(NOW, 0, id="now"),
+        pytest.param(NOW - timedelta(days=1), 0, id="a day ago"),
+    ],
+)
+def test_an_export_waits_until_no_row_of_an_older_mapping_can_beat_it(complete_from, wait):
+    store = InMemoryObjects()
+    readiness = check(store, complete_from=complete_from)
+    assert (readiness.ready, readiness.wait_seconds) == (wait == 0, wait)
+    assert readiness.complete_from == complete_from.timestamp()
+    assert bool(store.objects) is (wait == 0)
+
+
+def test_of_two_waits_the_longer_is_waited_for():
+    changed = {"mapping_changed_at": NOW - timedelta(seconds=20)}
+    assert check(complete_from=NOW + timedelta(seconds=10), **changed).wait_seconds == 100
+    assert check(complete_from=NOW + timedelta(seconds=110), **changed).wait_seconds == 110
+
+
+def test_a_given_export_does_not_wait_for_a_mapping_to_be_everywhere():
+    readiness = check(export_arn=GIVEN, complete_from=NOW + timedelta(seconds=180))
+    assert (readiness.ready, readiness.complete_from) == (True, (NOW + timedelta(seconds=180)).timestamp())
+
+
+def test_what_was_asked_for_before_the_mapping_was_changed_is_asked_for_anew():
+    store, later = InMemoryObjects(), NOW + timedelta(hours=1)
+    first = check(store).export
+    assert check(store, now=later, complete_from=NOW).export == first
+    assert check(store, now=later, complete_from=NOW + timedelta(seconds=1)).export != first
+
+
+@pytest.mark.parametrize(
+    ("generation", "written_at", "expected"),
+    [
+        pytest.param(1, NOW, None, id="the first"),
+        pytest.param(2, NOW, NOW + timedelta(seconds=241), id="the second"),
+        pytest.param(3, NOW + timedelta(milliseconds=1), NOW + timedelta(seconds=242), id="within a second"),
+    ],
+)
+def test_an_export_is_complete_from_when_the_switch_is_settled(generation, written_at, expected):
+    store = InMemoryObjects(written_at=written_at)
+    point_at(store, BUCKET, "web_analytics", Pointer("0" * 64, generation))
+    assert SETTLED_SECONDS == 60 + 180
+    assert find_complete_from(Registry(store, BUCKET, "web_analytics")) == expected
 
 
 def test_a_mapping_of_unknown_age_is_not_waited_for():

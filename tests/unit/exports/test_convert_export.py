@@ -1,6 +1,7 @@
 import gzip
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -15,9 +16,10 @@ from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS, count_apart
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.unmapped import Unmapped
 from tests.support.csv_reader import read_line
 from tests.support.export_factory import BUCKET, Export, md5_of
-from tests.support.factories import TABLE_ARN, click_item
+from tests.support.factories import TABLE_ARN, click, click_item
 
 SECOND = 1_700_000_000
 CSV_KEY = keys.backfill_batch("web_analytics", "r1", 1)
@@ -180,3 +182,41 @@ def test_a_missing_file_is_named():
     del export.store.objects[BUCKET, export.key("a")]
     with pytest.raises(ObjectMissingError, match="data/a"):
         convert(export)
+
+
+UNMAPPED_KEY = keys.backfill_unmapped("web_analytics", "r1", 1)
+
+
+def test_what_no_column_takes_is_kept_beside_the_batch_where_there_is_anything():
+    plain, more = click_item(page_id="a"), click_item(click(referrer="x"), page_id="b") | {"phone": {"S": "1"}}
+    export = Export().add("a", [plain]).write()
+    convert(export)
+    assert (BUCKET, UNMAPPED_KEY) not in export.store.objects
+    export = Export().add("a", [plain, more, click_item("{", page_id="bad") | {"phone": {"S": "2"}}]).write()
+    planned, converter = plan_and_converter(export)
+    converter.convert_once(planned)
+    kept = Unmapped.from_dict(json.loads(export.store.read(BUCKET, UNMAPPED_KEY)))
+    assert {name: found.items for name, found in kept.attributes.items()} == {"payload.referrer": 1, "phone": 1}
+    assert kept.attributes["phone"].keys == [{"page_id": {"S": "b"}, "activity_dt": {"S": "2026-01-01"}}]
+    assert converter.unmapped == kept
+
+
+def test_a_batch_that_was_converted_before_counts_nothing_again():
+    export = Export().add("a", [click_item() | {"phone": {"S": "1"}}]).write()
+    planned, converter = plan_and_converter(export)
+    converter.convert_once(planned)
+    again = replace(converter, unmapped=Unmapped())
+    again.convert_once(planned)
+    assert (converter.unmapped.total, again.unmapped.total) == (1, 0)
+
+
+def test_what_a_batch_that_failed_had_is_not_the_next_ones():
+    broken = Export().add("a", [click_item() | {"phone": {"S": "1"}}]).write()
+    planned, converter = plan_and_converter(broken)
+    planned = replace(planned, files=tuple(replace(file, md5="other") for file in planned.files))
+    with pytest.raises(ChecksumMismatchError):
+        converter.convert(planned)
+    good = Export().add("a", [click_item() | {"fax": {"S": "1"}}]).write()
+    planned, other = plan_and_converter(good)
+    replace(other, mapper=converter.mapper, unmapped=other.unmapped).convert(planned)
+    assert other.unmapped.attributes.keys() == {"fax"}

@@ -5,7 +5,9 @@ import io
 import json
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from unittest.mock import ANY
 
 import pytest
@@ -16,14 +18,19 @@ from dynaurora.aws import sdk
 from dynaurora.batches.batch import IMPORTED
 from dynaurora.batches.import_batch import ImportResult
 from dynaurora.dynamodb.changes import encode_change, from_stream_record
+from dynaurora.dynamodb.packs import encode_pack
 from dynaurora.errors import (
     AccessDeniedError,
     DeadlockError,
     InvalidBatchError,
     InvalidSettingsError,
     MalformedBatchError,
-    UnknownMappingError,
+    RegistryUnavailableError,
 )
+from dynaurora.mappings.csv_format import row_label
+from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import logger
 from dynaurora.target.check_target import CONNECTION, NO, SECRET, YES, Finding
 from tests.events import load_event
@@ -32,26 +39,32 @@ from tests.support.factories import click, click_change, firehose_record
 from tests.support.failure_factories import CONVERSION
 from tests.support.fakes import InMemoryObjects, etag_of
 from tests.support.functions import IDS, Context, check_ids, metrics_of
+from tests.support.registries import make_registry
 
 DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
 FUNCTIONS = {
     "forward_changes": ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"],
-    "transform_changes": ["MAPPING"],
+    "transform_changes": ["MAPPING", "LANDING_BUCKET"],
     "import_batch": [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "record_failed_batch": ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"],
-    "open_run": [*DATABASE, "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"],
+    "open_run": [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"],
     "check_readiness": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"],
     "plan_backfill": ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"],
     "convert_export": ["MAPPING", "LANDING_BUCKET"],
-    "reconcile_run": DATABASE,
+    "reconcile_run": [*DATABASE, "LANDING_BUCKET"],
     "plan_sweep": [*DATABASE, "LANDING_BUCKET"],
     "report_run": ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
     "list_failures": ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"],
-    "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES"],
+    "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"],
     "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
     "measure_health": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET", "IMPORT_BATCH_ARN"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],
-    "describe_runs": DATABASE,
+    "describe_runs": [*DATABASE, "LANDING_BUCKET"],
+    "change_mapping": [
+        *(name for name in DATABASE if name != "DATABASE_SECRET_ARN"),
+        "DATABASE_ADMIN_SECRET_ARN",
+        "LANDING_BUCKET",
+    ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "rotate_loader_secret": DATABASE,
@@ -75,18 +88,37 @@ def test_a_function_without_its_environment_names_every_variable(load, name, var
     assert caught.value.problem == "; ".join(f"{variable} is not set" for variable in variables) + "."
 
 
-@pytest.mark.parametrize("name", ["transform_changes", "import_batch"])
-def test_a_function_of_an_unknown_mapping_does_not_start(load, name):
-    with pytest.raises(UnknownMappingError):
-        load(name, MAPPING="nothing")
+@pytest.fixture
+def transforming(load, monkeypatch):
+    """Return transform_changes, with a registry and objects in memory."""
+    function, store = load("transform_changes"), InMemoryObjects()
+    monkeypatch.setattr(function, "mappers", RowMappers(make_registry()))
+    monkeypatch.setattr(function, "S3Objects", lambda: store)
+    return Transforming(function, store)
 
 
-def test_transform_changes_answers_firehose(load, capsys):
+@dataclass(frozen=True)
+class Transforming:
+    function: ModuleType
+    store: InMemoryObjects
+
+
+LABEL = row_label(load_mapping("web_analytics"))
+
+
+def read_labelled(data):
+    """Return the fields of the one row of an answer."""
+    line = base64.b64decode(data)
+    assert line.startswith(LABEL)
+    return read_line(line.removeprefix(LABEL))
+
+
+def test_transform_changes_answers_firehose(transforming, capsys):
     event = load_event("firehose_transform")
-    answer = load("transform_changes").lambda_handler(event, Context())
+    answer = transforming.function.lambda_handler(event, Context())
     assert [record["recordId"] for record in answer["records"]] == [record["recordId"] for record in event["records"]]
-    assert [record["result"] for record in answer["records"]] == ["Ok", "ProcessingFailed", "Ok", "ProcessingFailed"]
-    put, delete = (read_line(base64.b64decode(answer["records"][position]["data"])) for position in (0, 2))
+    assert [record["result"] for record in answer["records"]] == ["Ok", "Dropped", "Ok", "ProcessingFailed"]
+    put, delete = (read_labelled(answer["records"][position]["data"]) for position in (0, 2))
     assert put[0] == "0"
     assert put[2:] == [
         "home",
@@ -102,11 +134,13 @@ def test_transform_changes_answers_firehose(load, capsys):
     counted, lines = metrics_of(capsys)
     assert counted == {"ChangesTransformed": [2.0], "ChangesRejected": [2.0]}
     assert all(line["mapping"] == "web_analytics" for line in lines)
+    ((_, key),) = transforming.store.objects
+    assert key.startswith("transformation_failed_data_backup/mapping=web_analytics/refused/")
 
 
-def test_transform_changes_logs_reasons_and_no_contents(load, monkeypatch):
+def test_transform_changes_logs_reasons_and_no_contents(transforming, monkeypatch):
     monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
-    load("transform_changes").lambda_handler(load_event("firehose_transform"), Context())
+    transforming.function.lambda_handler(load_event("firehose_transform"), Context())
     text = logger.registered_handler.stream.getvalue()
     *rejected, total = map(json.loads, text.splitlines())
     check_ids("transform_changes", [*rejected, total])
@@ -120,9 +154,9 @@ def test_transform_changes_logs_reasons_and_no_contents(load, monkeypatch):
     assert "hello" not in text
 
 
-def test_transform_changes_logs_so_many_rejections_and_counts_all(load, monkeypatch):
+def test_transform_changes_logs_so_many_rejections_and_counts_all(transforming, monkeypatch):
     monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
-    function = load("transform_changes")
+    function = transforming.function
     secret = click(Hits="secret-hits", session={"session_id": "secret-session"})
     change = click_change(secret, version=7, page_id="\ud800 page")
     records = [firehose_record(change, str(number)) for number in range(function.MAX_LOGGED + 5)]
@@ -153,46 +187,73 @@ def changes_of(event):
     return [encode_change(from_stream_record(record)) for record in event["Records"]]
 
 
+WEB_ANALYTICS = load_mapping("web_analytics").digest
+
+
+def pack_of(event):
+    """Return the record of Firehose that the changes of an event go in."""
+    return encode_pack(WEB_ANALYTICS, changes_of(event))
+
+
+@pytest.fixture
+def load_forward(load, monkeypatch):
+    """Return what loads forward_changes, with a registry in memory."""
+
+    def load_function(**changed):
+        function = load("forward_changes", **changed)
+        monkeypatch.setattr(function, "registry", make_registry())
+        return function
+
+    return load_function
+
+
 @pytest.fixture
 def no_pauses(monkeypatch):
     monkeypatch.setattr("dynaurora.stream.forward_changes.backoff", lambda _attempt: 0.0)
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_forward_changes_sends_again_what_firehose_refused(load, capsys):
-    function, event = load("forward_changes"), load_event("dynamodb_stream")
-    first, second, third = changes_of(event)
-    refused = "ServiceUnavailableException"
-    with stub_firehose(([first, second, third], [None, refused, None]), ([second], [None])) as stubber:
+def test_forward_changes_sends_again_what_firehose_refused(load_forward, capsys):
+    function, event = load_forward(), load_event("dynamodb_stream")
+    pack, refused = pack_of(event), "ServiceUnavailableException"
+    with stub_firehose(([pack], [refused]), ([pack], [None])) as stubber:
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
         stubber.assert_no_pending_responses()
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [3.0]}
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_forward_changes_names_what_it_could_not_send(load, capsys):
-    function, event = load("forward_changes"), load_event("dynamodb_stream")
-    first, second, third = changes_of(event)
-    refused = "ServiceUnavailableException"
-    with stub_firehose(([first, second, third], [None, refused, None]), *[([second], [refused])] * 5):
+def test_forward_changes_names_what_it_could_not_send(load_forward, capsys):
+    function, event = load_forward(), load_event("dynamodb_stream")
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in event["Records"]]
+    with stub_firehose(*[([pack_of(event)], ["ServiceUnavailableException"])] * 6):
         answer = function.lambda_handler(event, Context())
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "4421584500000000017450439092"}]}
-    assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesUnsent": [1.0]}
+    assert answer == {"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}
+    assert metrics_of(capsys)[0] == {"ChangesUnsent": [3.0]}
 
 
-def test_forward_changes_leaves_expiries_out_where_told(load, capsys):
-    function, event = load("forward_changes", TTL_DELETES="ignore"), load_event("dynamodb_stream")
-    with stub_firehose((changes_of(event)[:2], [None, None])) as stubber:
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_forward_changes_sends_nothing_where_nobody_knows_by_which_mapping(load_forward, monkeypatch):
+    function = load_forward()
+    monkeypatch.setattr(function, "registry", Registry(InMemoryObjects(), "dynaurora-landing", "web_analytics"))
+    with stub_firehose(), pytest.raises(RegistryUnavailableError, match="no mapping was ever activated"):
+        function.lambda_handler(load_event("dynamodb_stream"), Context())
+
+
+def test_forward_changes_leaves_expiries_out_where_told(load_forward, capsys):
+    function, event = load_forward(TTL_DELETES="ignore"), load_event("dynamodb_stream")
+    sent = {"Records": event["Records"][:2]}
+    with stub_firehose(([pack_of(sent)], [None])) as stubber:
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
         stubber.assert_no_pending_responses()
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ExpiriesIgnored": [1.0]}
 
 
-def test_forward_changes_diverts_what_is_too_large_for_firehose(load, capsys):
-    function, event = load("forward_changes"), load_event("dynamodb_stream")
+def test_forward_changes_diverts_what_is_too_large_for_firehose(load_forward, capsys):
+    function, event = load_forward(), load_event("dynamodb_stream")
     event["Records"][0]["dynamodb"]["NewImage"]["payload"] = {"S": "x" * 1_024_000}
     with (
-        stub_firehose((changes_of(event)[1:], [None, None])) as firehose,
+        stub_firehose(([pack_of({"Records": event["Records"][1:]})], [None])) as firehose,
         Stubber(sdk.client("s3")) as s3,
     ):
         s3.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
@@ -202,11 +263,11 @@ def test_forward_changes_diverts_what_is_too_large_for_firehose(load, capsys):
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesDiverted": [1.0]}
 
 
-def test_forward_changes_sets_aside_what_can_never_be_sent(load, capsys):
-    function, event = load("forward_changes"), load_event("dynamodb_stream")
+def test_forward_changes_sets_aside_what_can_never_be_sent(load_forward, capsys):
+    function, event = load_forward(), load_event("dynamodb_stream")
     del event["Records"][0]["dynamodb"]["NewImage"]
     rest = {"Records": event["Records"][1:]}
-    with stub_firehose((changes_of(rest), [None, None])) as firehose, Stubber(sdk.client("s3")) as s3:
+    with stub_firehose(([pack_of(rest)], [None])) as firehose, Stubber(sdk.client("s3")) as s3:
         s3.add_response("put_object", {"ETag": '"e1"'}, {"Bucket": "dynaurora-landing", "Key": ANY, "Body": ANY})
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
         s3.assert_no_pending_responses()
@@ -214,12 +275,12 @@ def test_forward_changes_sets_aside_what_can_never_be_sent(load, capsys):
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ChangesDiverted": [1.0]}
 
 
-def test_forward_changes_tells_of_a_stamp_that_goes_back(load, capsys):
-    function, event = load("forward_changes"), load_event("dynamodb_stream")
+def test_forward_changes_tells_of_a_stamp_that_goes_back(load_forward, capsys):
+    function, event = load_forward(), load_event("dynamodb_stream")
     first, second, _ = event["Records"]
     second["dynamodb"]["Keys"] = first["dynamodb"]["Keys"]
     second["dynamodb"]["ApproximateCreationDateTime"] = first["dynamodb"]["ApproximateCreationDateTime"] - 1
-    with stub_firehose((changes_of(event), [None, None, None])):
+    with stub_firehose(([pack_of(event)], [None])):
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [3.0], "StampsReversed": [1.0]}
 
@@ -285,6 +346,10 @@ class Importer:
         self.oldest_second = None
         self.source = "stream"
         self.of_run = None
+        mapping = load_mapping("web_analytics")
+        publish_document(self.store, "dynaurora-landing", mapping)
+        point_at(self.store, "dynaurora-landing", mapping.name, Pointer(mapping.digest, 1))
+        monkeypatch.setattr(function, "registry", Registry(self.store, "dynaurora-landing", mapping.name))
         monkeypatch.setattr(function, "S3Objects", lambda: self.store)
         monkeypatch.setattr(function, "connect_loader", lambda *_, **__: nullcontext())
         monkeypatch.setattr(function, "import_batch", self.answer)

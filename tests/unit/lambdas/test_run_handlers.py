@@ -20,14 +20,19 @@ from dynaurora.errors import (
     InvalidExportError,
     InvalidRunError,
     NotReadyError,
+    RegistryUnavailableError,
     RunConflictError,
     SweepRefusedError,
+    UnregisteredMappingError,
 )
+from dynaurora.exports.check_readiness import SETTLED_SECONDS
 from dynaurora.exports.plan import Plan
-from dynaurora.exports.reconcile_run import Totals
+from dynaurora.exports.reconcile_run import MappingChange, Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
+from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import logger
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from tests.support.export_factory import BUCKET, Export
@@ -44,13 +49,24 @@ from tests.support.factories import (
 from tests.support.failure_factories import BAD, CONVERSION, FIREHOSE_KEY, GOOD, failed_lines, failed_record
 from tests.support.fakes import InMemoryExecutions, InMemoryObjects
 from tests.support.functions import ENVIRONMENT, Context, check_ids, metrics_of
+from tests.support.registries import make_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
 LANDING = ENVIRONMENT["LANDING_BUCKET"]
 EXECUTION = {"id": "arn:execution:r1", "name": "web_analytics-r1", "started": "2026-11-23T08:15:00Z"}
-OPENED = run_request().as_dict()
+CLICKS = load_mapping("web_analytics")
+OPENED = run_request().as_dict() | {"digest": CLICKS.digest, "generation": 1}
 OF_HEALTH = ("FailuresKept", "FailuresParked", "StreamsUnread", "BatchesWaiting")
+
+
+class IsClicks:
+    """Equals the mapping of clicks, which is read from the registry anew."""
+
+    def __eq__(self, mapping):
+        return mapping.digest == CLICKS.digest
+
+    __hash__ = None
 
 
 class Function:
@@ -61,11 +77,19 @@ class Function:
         self.monkeypatch = monkeypatch
         self.capsys = capsys
         self.store = InMemoryObjects()
+        self.register(CLICKS)
         self.connections = []
+
+    def register(self, mapping, generation=1):
+        """Make a mapping the current one, as a deployment does."""
+        publish_document(self.store, LANDING, mapping)
+        point_at(self.store, LANDING, mapping.name, Pointer(mapping.digest, generation))
 
     def invoke(self, name, event, **gateways):
         function = self.load(name)
-        for gateway, fake in {"S3Objects": lambda: self.store, "connect_loader": self.connect, **gateways}.items():
+        registry = Registry(self.store, LANDING, "web_analytics")
+        fakes = {"S3Objects": lambda: self.store, "connect_loader": self.connect}
+        for gateway, fake in {**fakes, "registry": registry, "mappers": RowMappers(registry), **gateways}.items():
             if hasattr(function, gateway):
                 self.monkeypatch.setattr(function, gateway, fake)
         self.monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
@@ -131,13 +155,13 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         check_replica=lambda *arguments: checked.append(arguments),
     )
     options = {"export_arn": None, "max_concurrency": 4, "tolerated_failure_percentage": 0, "sweep": False}
-    assert answer == {"mapping": "web_analytics", "run": "r1", "options": options}
-    mapping = load_mapping("web_analytics")
+    ids = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "generation": 1}
+    assert answer == {**ids, "options": options}
     assert runs.calls == [
         ("aurora", "Demo"),
-        (run_request(max_concurrency=4), mapping, EXECUTION["id"], ANY),
+        (run_request(max_concurrency=4), IsClicks(), EXECUTION["id"], ANY),
     ]
-    assert checked == [("aurora", mapping)]
+    assert checked == [("aurora", IsClicks())]
     assert function.connections == [("db.example", True)]
     assert function.counted() == {"RunsOpened": [1.0]}
     assert function.logged()[-1]["run"] == "r1"
@@ -218,6 +242,33 @@ def test_check_readiness_asks_no_point_in_time_recovery_of_a_run_with_an_export(
         function.run("check_readiness", OPENED, source=source)
     given = run_request(export_arn=EXPORT_ARN).as_dict()
     assert function.run("check_readiness", given, source=source)["ready"]
+
+
+def test_check_readiness_waits_until_a_changed_mapping_is_everywhere(function):
+    assert function.run("check_readiness", OPENED, source=KnownSource(READY))["complete_from"] is None
+    changed = change_mapping()
+    function.register(changed, 2)
+    now = datetime.now(UTC)
+    function.store.written_at = now - timedelta(seconds=100)
+    opened = OPENED | {"digest": changed.digest, "generation": 2}
+    answer = function.run("check_readiness", opened, source=KnownSource(READY))
+    assert (answer["ready"], answer["export"]) == (False, None)
+    assert answer["wait_seconds"] == pytest.approx(SETTLED_SECONDS - 100, abs=3)
+    assert answer["complete_from"] == pytest.approx((now - timedelta(seconds=100 - SETTLED_SECONDS)).timestamp(), abs=3)
+    function.store.written_at = now - timedelta(seconds=SETTLED_SECONDS + 5)
+    assert function.run("check_readiness", opened, source=KnownSource(READY))["ready"]
+
+
+def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_exported(function):
+    function.register(change_mapping(), 2)
+    function.store.written_at = LONG_AGO
+    with pytest.raises(RunConflictError, match="was changed since run r1 was opened; nothing was exported"):
+        function.run("check_readiness", OPENED, source=KnownSource(READY))
+    assert (LANDING, keys.export_request("web_analytics", "r1")) not in function.store.objects
+    plan = json.dumps(asdict(make_plan())).encode()
+    function.store.write(LANDING, keys.planned("web_analytics", "r1"), plan)
+    answer = function.run("check_readiness", OPENED, source=KnownSource(READY))
+    assert (answer["planned"], answer["complete_from"]) == (True, LONG_AGO.timestamp() + SETTLED_SECONDS + 1)
 
 
 def test_measure_health_measures_nothing_as_nothing(function):
@@ -320,8 +371,22 @@ def test_reconcile_run_returns_the_totals(function):
 
     answer = function.run("reconcile_run", OPENED | {"plan": asdict(make_plan())}, reconcile_run=reconcile)
     assert Totals(**answer) == make_totals()
-    assert asked == [("aurora", load_mapping("web_analytics"), "r1", make_plan(), function.store)]
+    assert asked == [("aurora", IsClicks(), "r1", make_plan(), function.store, MappingChange())]
     assert function.counted() == {"ItemsExported": [10.0]}
+
+
+def test_reconcile_run_is_told_what_the_run_was_opened_with_and_since_when_that_is_everywhere(function):
+    asked = []
+
+    def reconcile(*arguments):
+        asked.append(arguments[-1])
+        return make_totals()
+
+    opened = OPENED | {"generation": 3, "readiness": {"complete_from": 1_700_000_000.0}}
+    before = {name: value for name, value in OPENED.items() if name not in {"digest", "generation"}}
+    for state in (opened, before | {"readiness": {"ready": True}}, before):
+        function.run("reconcile_run", state | {"plan": asdict(make_plan())}, reconcile_run=reconcile)
+    assert asked == [MappingChange(3, 1_700_000_000.0), MappingChange(), MappingChange()]
 
 
 class EmptyAurora:
@@ -386,7 +451,7 @@ def test_report_run_leaves_the_report_of_a_run_that_is_anothers(function):
     state = run_input() | {"error": {"Error": "RunConflictError", "Cause": "It is worked on."}}
     answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
     assert (answer["key"], answer["failure"]["error"], answer["notify"]) == (None, "RunConflictError", True)
-    assert all(key.startswith("notices/") for _, key in function.store.objects)
+    assert all(key.startswith(("notices/", "mappings/")) for _, key in function.store.objects)
 
 
 def test_report_run_tells_of_a_cause_once_and_of_no_batchs(function):
@@ -475,8 +540,8 @@ REOPENED = ReprocessRequest("web_analytics", REPROCESS, ReprocessOptions(None, i
 def test_open_run_opens_a_reprocess_by_when_it_was_started(function):
     runs = RecordingRuns()
     answer = function.reprocess("open_run", {"mapping": "web_analytics"}, Runs=runs, check_replica=lambda *_: None)
-    assert answer == REOPENED.as_dict()
-    assert runs.calls[-1] == (REOPENED, load_mapping("web_analytics"), EXECUTION["id"], ANY)
+    assert answer == REOPENED.as_dict() | {"digest": CLICKS.digest, "generation": 1}
+    assert runs.calls[-1] == (REOPENED, IsClicks(), EXECUTION["id"], ANY)
 
 
 def test_failures_are_listed_converted_and_settled(function):
@@ -486,7 +551,8 @@ def test_failures_are_listed_converted_and_settled(function):
     assert function.counted() == {"FailuresListed": [1.0]}
     (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
 
-    converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry})
+    mappers = RowMappers(make_registry())
+    converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry}, mappers=mappers)
     batch = Batch.from_event(converted)
     assert (batch.run, batch.source, batch.rows, batch.rejected.keys()) == (
         REPROCESS,
@@ -520,3 +586,116 @@ def test_close_run_closes_a_reprocess_by_when_it_was_started(function):
     state = {"mapping": "web_analytics", "error": {"Error": "PrivilegeError", "Cause": "It may not."}}
     answer = function.reprocess("close_run", state, Runs=runs)
     assert answer == {"run": REPROCESS, "state": "FAILED", "closed": True}
+
+
+def change_mapping(mapping=CLICKS):
+    """Return the mapping as a later document has it: one column takes something else."""
+    document = json.loads(mapping.text)
+    document["target"]["columns"][-1]["from"] = "payload.device.make"
+    return build_mapping(mapping.name, document)
+
+
+def test_open_run_takes_the_mapping_that_is_the_current_one_when_it_is_invoked(function):
+    changed = change_mapping()
+    for mapping, generation in ((CLICKS, 1), (changed, 2)):
+        function.register(mapping, generation)
+        answer = function.run("open_run", run_input(), Runs=RecordingRuns(), check_replica=lambda *_: None)
+        assert (answer["digest"], answer["generation"]) == (mapping.digest, generation)
+        assert function.logged()[-1].items() >= {"digest": mapping.digest, "generation": generation}.items()
+
+
+def convert(function, **changed):
+    """Convert a batch of one item and return its descriptor, and the last column of its row."""
+    export = Export(store=function.store).add("a", [click_item()]).write()
+    plan = function.run("plan_backfill", exported(export))
+    (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
+    event = {
+        "mapping": "web_analytics",
+        "run": "r1",
+        "batch": entry,
+        **{name: plan[name] for name in ("export_second", "bucket", "export_bucket")},
+        **changed,
+    }
+    batch = function.invoke("convert_export", event)["batch"]
+    row = function.store.read(LANDING, batch["objects"][0]["key"])
+    return batch, row.rstrip(b"\n").split(b",")[-1]
+
+
+def test_convert_export_maps_by_the_mapping_of_its_run_and_says_which(function):
+    changed = change_mapping()
+    function.register(changed, 2)
+    for mapping, column in ((CLICKS, b"DE"), (changed, b"Firefox")):
+        batch, last = convert(function, digest=mapping.digest)
+        assert (batch["digest"], last) == (mapping.digest, column)
+
+
+def test_convert_export_maps_what_the_release_before_recorded_by_the_first_mapping(function):
+    first = keys.mapping_document(CLICKS.name, CLICKS.digest)
+    function.store.times[LANDING, first] = function.store.written_at - timedelta(hours=1)
+    function.register(change_mapping(), 2)
+    batch, last = convert(function)
+    assert (batch["digest"], last) == (CLICKS.digest, b"DE")
+
+
+def test_convert_export_takes_what_the_release_before_converted_as_its_mappings(function):
+    batch, _ = convert(function, digest=CLICKS.digest)
+    key = keys.backfill_descriptor("web_analytics", "r1", 1)
+    document = json.loads(function.store.read(LANDING, key))
+    del document["batch"]["digest"]
+    function.store.write(LANDING, key, json.dumps(document).encode())
+    assert convert(function, digest=CLICKS.digest)[0] == batch
+
+
+@pytest.mark.parametrize("digest", ["", "current", "0" * 63, "g" * 64, 5, {}])
+def test_convert_export_refuses_what_is_no_digest(function, digest):
+    with pytest.raises(InvalidBatchError, match=r"^batch\.digest is neither"):
+        function.invoke("convert_export", CONVERSION | {"digest": digest})
+
+
+def test_convert_export_names_a_digest_that_nobody_registered(function):
+    with pytest.raises(UnregisteredMappingError, match="0000 is in s3://dynaurora-landing"):
+        function.invoke("convert_export", CONVERSION | {"digest": "0" * 64})
+
+
+def test_failures_are_converted_by_the_mapping_of_the_run(function):
+    function.store.write(LANDING, FIREHOSE_KEY, failed_lines(failed_record(GOOD)))
+    plan = function.reprocess("list_failures", REOPENED.as_dict())
+    (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
+    changed = change_mapping()
+    function.register(changed, 2)
+    for digest, wanted in (({"digest": CLICKS.digest}, CLICKS), ({}, changed)):
+        converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry, **digest})
+        assert converted["batch"]["digest"] == wanted.digest
+
+
+def test_functions_of_runs_fail_to_be_tried_again_where_the_registry_cannot_be_read(function):
+    function.store.delete(LANDING, keys.mapping_pointer("web_analytics"))
+    for name, event in (
+        ("open_run", {"input": run_input(), "execution": EXECUTION}),
+        ("describe_runs", {}),
+        ("close_run", {"input": OPENED | {"report": {"failure": None}}, "execution": EXECUTION}),
+    ):
+        with pytest.raises(RegistryUnavailableError, match="no mapping was ever activated"):
+            function.invoke(name, event, Runs=RecordingRuns())
+
+
+def test_convert_export_counts_and_logs_what_no_column_takes_and_the_report_names_it(function):
+    item = click_item(page_id="a") | {"phone": {"S": "secret"}}
+    export = Export(store=function.store).add("a", [item, click_item(page_id="b")]).write()
+    plan = function.run("plan_backfill", exported(export))
+    (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
+    event = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "batch": entry}
+    event |= {name: plan[name] for name in ("export_second", "bucket", "export_bucket")}
+    function.counted()
+    function.invoke("convert_export", event)
+    assert function.counted()["AttributesIgnored"] == [1.0]
+    line = next(line for line in function.logged() if line["message"] == "Attributes were ignored")
+    assert line["items"] == {"phone": 1, "other names": 0}
+    assert line["keys"] == {"phone": [{"page_id": {"S": "a"}, "activity_dt": {"S": "2026-01-01"}}]}
+    assert "secret" not in json.dumps(function.logged())
+    answer = function.run("report_run", OPENED | {"plan": plan}, ExecutionHistory=KnownHistory)
+    report = json.loads(function.store.read(LANDING, answer["key"]))
+    assert [(each["name"], each["items"], each["type"]) for each in report["ignored"]["attributes"]] == [
+        ("phone", 1, "VARCHAR(16)")
+    ]
+    assert "secret" not in json.dumps(report)

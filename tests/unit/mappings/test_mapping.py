@@ -249,7 +249,7 @@ def test_an_expression_that_has_a_value_for_no_record_is_refused(expression, pro
 
 def test_a_row_that_no_table_can_have_is_refused_with_its_widest_column():
     assert make_mapping(column("note", "VARCHAR(16354)"))
-    with pytest.raises(InvalidMappingError, match=r"at \$\.target\.columns: .* 65537 bytes, .* make note a TEXT"):
+    with pytest.raises(InvalidMappingError, match=r"at \$\.target\.columns: .* 65536 bytes, .* make note a TEXT"):
         make_mapping(column("note", "VARCHAR(16355)"))
 
 

@@ -1,4 +1,5 @@
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -9,9 +10,9 @@ from dynaurora.errors import (
     ThrottledError,
     UnregisteredMappingError,
 )
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.mapping import build_mapping, load_mapping
 from dynaurora.mappings.registry import TAKE_UP_SECONDS, Pointer, Registry, point_at, publish_document
-from tests.support.fakes import InMemoryObjects
+from tests.support.fakes import WRITTEN_AT, InMemoryObjects
 
 BUCKET = "landing"
 MAPPING = load_mapping("web_analytics")
@@ -52,6 +53,24 @@ def clock():
 @pytest.fixture
 def registry(store, clock):
     return Registry(store, BUCKET, MAPPING.name, clock)
+
+
+def test_what_names_no_digest_was_recorded_with_the_first_mapping(store, registry):
+    assert registry.find_recorded(MAPPING.digest).digest == MAPPING.digest
+    document = json.loads(MAPPING.text)
+    document["target"]["columns"][-1]["from"] = "payload.Hits"
+    changed = build_mapping(MAPPING.name, document)
+    publish_document(store, BUCKET, changed)
+    point_at(store, BUCKET, MAPPING.name, Pointer(changed.digest, 2))
+    for first, second in ((MAPPING, changed), (changed, MAPPING)):
+        store.times = {(BUCKET, keys.mapping_document(first.name, first.digest)): WRITTEN_AT - timedelta(hours=1)}
+        assert registry.find_recorded(None).digest == first.digest
+        assert registry.find_recorded(second.digest).digest == second.digest
+
+
+def test_a_registry_without_a_document_knows_no_first_mapping():
+    with pytest.raises(RegistryUnavailableError, match="no mapping was registered"):
+        Registry(InMemoryObjects(), BUCKET, MAPPING.name).find_recorded(None)
 
 
 def test_the_current_mapping_is_the_one_that_is_pointed_at(registry):

@@ -46,6 +46,8 @@ def test_the_report_of_a_run_that_succeeded():
         "mapping": "web_analytics",
         "execution": EXECUTION,
         "state": "SUCCEEDED",
+        "digest": OPENED["digest"],
+        "generation": 1,
         "options": OPENED["options"],
         "export": {
             "arn": EXPORT_ARN,
@@ -58,10 +60,37 @@ def test_the_report_of_a_run_that_succeeded():
         },
         "totals": asdict(make_totals()),
         "sweep": None,
+        "ignored": None,
         "failures": [],
         "failure": None,
         "warnings": [],
     }
+
+
+def test_the_report_of_a_run_of_an_earlier_export_says_what_stays_older():
+    older = {"tombstones": 3, "not_imported": 20, "changed_since": 400}
+    totals = asdict(make_totals(older_rows=older, complete=False))
+    state = RECONCILED | {"generation": 2, "readiness": {"complete_from": 1_700_000_240.0}, "totals": totals}
+    report = report_of(state)
+    assert (report["totals"]["older_rows"], report["totals"]["complete"]) == (older, False)
+    (warning,) = report["warnings"]
+    assert "of before 2023-11-14T22:17:20Z, from when on one brings every row to generation 2" in warning
+    assert "420 rows stay as an older one wrote them. A backfill without --export-arn brings" in warning
+    assert report_of(state | {"totals": totals | {"complete": True}})["warnings"] == []
+
+
+def test_the_report_of_a_run_that_the_release_before_began_names_no_mapping():
+    before = {name: value for name, value in RECONCILED.items() if name not in {"digest", "generation"}}
+    report = report_of(before)
+    assert (report["state"], report["digest"], report["generation"]) == ("SUCCEEDED", None, None)
+
+
+def test_the_report_names_what_no_column_takes():
+    found = {"name": "phone", "items": 3, "type": "VARCHAR(16)", "values_seen": 2, "keys": [{"id": {"S": "a"}}]}
+    ignored = {"attributes": [found], "others": 0, "exact": True}
+    report = build_backfill_report(RECONCILED, EXECUTION, (), [], MEMORY, ignored)
+    Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(report)))
+    assert report["ignored"] == ignored
 
 
 def test_the_report_of_a_run_that_swept():

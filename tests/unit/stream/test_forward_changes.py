@@ -8,6 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream_record
+from dynaurora.dynamodb.packs import (
+    HEADER_BYTES,
+    MAX_CHANGE_BYTES,
+    MAX_PACK_BYTES,
+    MAX_RECORD_BYTES,
+    decode_pack,
+    encode_pack,
+)
 from dynaurora.errors import RejectedChange
 from dynaurora.failures.failed_records import decode_failed_record, read_change
 from dynaurora.stream.forward_changes import (
@@ -16,11 +24,10 @@ from dynaurora.stream.forward_changes import (
     LONGEST_CALL_PAUSE_SECONDS,
     MAX_CALL_BYTES,
     MAX_CALL_RECORDS,
-    MAX_RECORD_BYTES,
     Entry,
     Forwarder,
     backoff,
-    pack,
+    split_calls,
     write_json,
 )
 from tests.support.factories import CREATED_AT, EXPIRED, click_item, stream_record
@@ -29,9 +36,13 @@ from tests.support.fakes import THROTTLED, InMemoryObjects, InMemoryStream, Paus
 ITEMS = st.dictionaries(st.text(), st.dictionaries(st.text(), st.lists(st.text()), max_size=3), max_size=3)
 
 
+DIGEST = "0123456789abcdef" * 4
+
+
 def make_forwarder(stream, **options):
     defaults = {
         "mapping": "web_analytics",
+        "digest": DIGEST,
         "store": InMemoryObjects(),
         "landing_bucket": "landing",
         "ignore_expiries": False,
@@ -53,11 +64,34 @@ def number_of(record):
     return record["dynamodb"]["SequenceNumber"]
 
 
-def test_changes_are_sent_in_their_order():
+def large_record(number, size=MAX_PACK_BYTES):
+    """Return a record whose change leaves no room in its pack for another one."""
+    return stream_record(item=click_item("x" * size), sequence_number=str(10**21 + number))
+
+
+def pack_of(*records):
+    return encode_pack(DIGEST, map(data_of, records))
+
+
+def changes_in(packs):
+    return [change for data in packs for change in decode_pack(data).changes]
+
+
+def test_changes_are_sent_in_their_order_in_one_pack_with_the_mappings_digest():
     records, stream = records_of(3), InMemoryStream()
     result = make_forwarder(stream).forward(records)
-    assert stream.taken == [data_of(record) for record in records]
-    assert (result.forwarded, result.failed) == (3, [])
+    assert stream.taken == [pack_of(*records)]
+    assert (result.forwarded, result.packs, result.failed) == (3, 1, [])
+    assert decode_pack(stream.taken[0]).digest == DIGEST
+
+
+def test_many_changes_are_sent_in_few_packs_in_their_order():
+    records, stream = records_of(500), InMemoryStream()
+    result = make_forwarder(stream).forward(records)
+    assert changes_in(stream.taken) == [data_of(record) for record in records]
+    assert (result.forwarded, result.packs) == (500, len(stream.taken))
+    assert all(len(data) <= MAX_PACK_BYTES for data in stream.taken)
+    assert len(stream.taken) <= sum(map(len, stream.taken)) // (MAX_PACK_BYTES - 1000) + 1
 
 
 def kept_in(store):
@@ -113,25 +147,36 @@ def test_no_records_make_no_call():
     assert stream.calls == []
 
 
-def test_only_the_refused_entries_are_sent_again():
-    records = records_of(4)
-    data = [data_of(record) for record in records]
+def test_only_the_refused_packs_are_sent_again():
+    records = [large_record(number) for number in range(4)]
+    packs = [pack_of(record) for record in records]
     pauses = Pauses()
-    stream = InMemoryStream(deque([{data[1], data[3]}, {data[3]}]))
+    stream = InMemoryStream(deque([{packs[1], packs[3]}, {packs[3]}]))
     result = make_forwarder(stream, pause=pauses).forward(records)
-    assert stream.calls == [data, [data[1], data[3]], [data[3]]]
-    assert (result.forwarded, result.failed) == (4, [])
+    assert stream.calls == [packs, [packs[1], packs[3]], [packs[3]]]
+    assert (result.forwarded, result.packs, result.failed) == (4, 4, [])
     assert len(pauses.seconds) == 2
 
 
-def test_what_is_refused_to_the_end_is_named_and_nothing_else():
-    records = records_of(3)
+def test_all_changes_of_a_pack_that_is_refused_to_the_end_are_named_and_nothing_else():
+    first, second = [large_record(1)], [*records_of(3), large_record(4, MAX_PACK_BYTES // 2)]
+    third = [large_record(5)]
     pauses = Pauses()
-    stream = InMemoryStream(always={data_of(records[1])})
-    result = make_forwarder(stream, pause=pauses).forward(records)
-    assert (result.forwarded, result.failed) == (2, [number_of(records[1])])
+    stream = InMemoryStream(always={pack_of(*second)})
+    result = make_forwarder(stream, pause=pauses).forward([*first, *second, *third])
+    assert (result.forwarded, result.packs) == (2, 2)
+    assert result.failed == [number_of(record) for record in second]
     assert result.reasons == ["Firehose answered ServiceUnavailableException."]
     assert (len(stream.calls), len(pauses.seconds)) == (CALL_ATTEMPTS, CALL_ATTEMPTS - 1)
+
+
+def test_what_was_not_sent_is_packed_otherwise_when_it_is_delivered_again():
+    records = [*records_of(3), large_record(3), *records_of(2)]
+    stream = InMemoryStream(always={pack_of(records[3])})
+    assert make_forwarder(stream).forward(records).failed == [number_of(records[3])]
+    again = InMemoryStream()
+    assert make_forwarder(again).forward(records[3:]).failed == []  # Lambda delivers from the first that is named
+    assert {*changes_in(stream.taken), *changes_in(again.taken)} == {data_of(record) for record in records}
 
 
 def test_a_throttled_call_is_made_again_whole():
@@ -142,11 +187,12 @@ def test_a_throttled_call_is_made_again_whole():
 
 
 def test_a_stream_that_stays_throttled_fails_its_batch_and_the_next_is_tried():
-    records = records_of(MAX_CALL_RECORDS + 1)
+    fitting = MAX_CALL_BYTES // Entry((), pack_of(large_record(0))).encoded_bytes
+    records = [large_record(number) for number in range(fitting + 1)]
     stream = InMemoryStream(deque([THROTTLED] * CALL_ATTEMPTS))
     result = make_forwarder(stream).forward(records)
-    assert result.failed == [number_of(record) for record in records[:MAX_CALL_RECORDS]]
-    assert stream.taken == [data_of(records[-1])]
+    assert result.failed == [number_of(record) for record in records[:fitting]]
+    assert changes_in(stream.taken) == [data_of(records[-1])]
     assert len(result.reasons) == 1
 
 
@@ -164,7 +210,7 @@ def test_a_record_that_is_none_is_set_aside_alone():
     stream, store = InMemoryStream(), InMemoryObjects()
     result = make_forwarder(stream, store=store).forward(records)
     assert (result.failed, result.unforwardable) == ([], 1)
-    assert stream.taken == [data_of(records[1])]
+    assert stream.taken == [pack_of(records[1])]
     assert [json.loads(kept.data) for kept in kept_in(store)] == [records[0]]
 
 
@@ -209,13 +255,13 @@ def test_expiries_are_replicated_or_ignored(ignore, sent, ignored):
     deleted = stream_record("REMOVE")
     stream = InMemoryStream()
     result = make_forwarder(stream, ignore_expiries=ignore).forward([deleted, deleted | {"userIdentity": EXPIRED}])
-    assert (len(stream.taken), result.forwarded, result.expiries_ignored) == (sent, sent, ignored)
+    assert (len(changes_in(stream.taken)), result.forwarded, result.expiries_ignored) == (sent, sent, ignored)
 
 
 def oversize(letter, spare):
-    """Return a record whose change has `spare` bytes fewer than Firehose takes, in letters of UTF-8."""
+    """Return a record whose change, in its pack, has `spare` bytes fewer than Firehose takes, in letters of UTF-8."""
     item = click_item("")
-    empty = len(data_of(stream_record(item=item)))
+    empty = HEADER_BYTES + 1 + len(data_of(stream_record(item=item)))
     letters, rest = divmod(MAX_RECORD_BYTES - empty - spare, len(letter.encode()))
     return stream_record(item=click_item(letter * letters + "x" * rest))
 
@@ -237,6 +283,7 @@ def test_a_change_too_large_for_firehose_is_kept_whole_under_the_failed_prefix(l
     kept = decode_failed_record(store.objects["landing", key])
     assert decode_change(kept.data) == from_stream_record(record)
     assert kept.error_code == "dynaurora.RecordTooLarge"
+    assert kept.error_message == f"The change has {MAX_CHANGE_BYTES + 1} bytes, and Firehose takes {MAX_CHANGE_BYTES}"
     assert kept.function_arn == "arn:forward"
 
 
@@ -244,10 +291,10 @@ SIZES = st.lists(st.integers(0, MAX_RECORD_BYTES), max_size=30) | st.lists(st.ju
 
 
 @given(SIZES)
-def test_packing_keeps_order_and_limits(sizes):
+def test_calls_keep_order_and_limits(sizes):
     blob = bytes(MAX_RECORD_BYTES)
-    entries = [Entry(str(number), memoryview(blob)[:size]) for number, size in enumerate(sizes)]
-    batches = list(pack(entries))
+    entries = [Entry((str(number),), memoryview(blob)[:size]) for number, size in enumerate(sizes)]
+    batches = list(split_calls(entries))
     assert [entry for batch in batches for entry in batch] == entries
     assert all(batch for batch in batches)
     assert all(len(batch) <= MAX_CALL_RECORDS for batch in batches)
@@ -255,16 +302,16 @@ def test_packing_keeps_order_and_limits(sizes):
 
 
 @given(SIZES)
-def test_packing_makes_no_call_too_many(sizes):
+def test_no_call_is_made_too_many(sizes):
     blob = bytes(MAX_RECORD_BYTES)
-    batches = list(pack(Entry("1", memoryview(blob)[:size]) for size in sizes))
+    batches = list(split_calls(Entry(("1",), memoryview(blob)[:size]) for size in sizes))
     for batch, following in pairwise(batches):
         size = sum(entry.encoded_bytes for entry in batch) + following[0].encoded_bytes
         assert len(batch) == MAX_CALL_RECORDS or size > MAX_CALL_BYTES
 
 
 def test_an_entrys_size_is_that_of_its_base64():
-    assert Entry("1", b"x" * 3000).encoded_bytes >= 4000 + len('{"Data":""},')
+    assert Entry(("1",), b"x" * 3000).encoded_bytes >= 4000 + len('{"Data":""},')
 
 
 def test_a_batch_stays_well_under_four_mebibytes():

@@ -93,3 +93,18 @@ def test_what_is_not_there_is_wrong_use(name):
     answer = check(name)
     assert answer.exit_code == 2
     assert "nope" in answer.stderr
+
+
+def test_a_table_that_cannot_be_created_is_refused(tmp_path):
+    document = mapping_document(*(column(f"f{index:02}", "VARCHAR(60)") for index in range(40)))
+    answer = check(write_mapping(tmp_path, document))
+    assert answer.exit_code == 1
+    assert "a row may take" in answer.output
+    assert "f00 VARCHAR(60)" in answer.output
+
+
+def test_a_pattern_that_an_item_could_make_slow_is_refused_by_its_place(tmp_path):
+    schema = {"properties": {"n": {"type": "string", "pattern": "^(?=.*[0-9]).+$"}}}
+    answer = check(write_mapping(tmp_path, mapping_document(column("n", "VARCHAR(9)"), schema=schema)))
+    assert answer.exit_code == 1
+    assert "^(?=.*[0-9]).+$ at $.schema.properties.n.pattern" in answer.output

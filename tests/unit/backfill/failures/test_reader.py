@@ -9,6 +9,8 @@ from backfill.failures.preview import preview_reprocess
 from backfill.failures.reader import Selection, name_prefix, read_iso, read_time
 from backfill.terminal.console import WrongUseError
 from dynaurora import keys
+from dynaurora.dynamodb.packs import encode_pack
+from dynaurora.failures.refused_changes import REFUSED_SETTLED
 from tests.support import failure_factories as made
 from tests.support.factories import stream_record
 from tests.support.fakes import WRITTEN_AT, InMemoryObjects
@@ -97,6 +99,29 @@ def test_a_records_id_stays_when_it_is_tried_again_moved_or_parked():
     parked = read(store, Selection(only_parked=True))[1]
     assert first.id == again.id == parked.id
     assert parked.is_parked
+
+
+def test_each_change_of_a_pack_is_a_failure_of_its_own_with_the_id_that_it_has_by_itself():
+    pack = encode_pack("0" * 64, [made.BAD, made.GOOD])
+    refused = keys.refused_change(made.MAPPING, "0" * 64)
+    store = made.make_store(FIREHOSE_KEY=made.failed_lines(made.failed_record(pack), made.failed_record(made.GOOD)))
+    store.write(made.BUCKET, refused, made.failed_lines(made.failed_record(made.BAD, reprocessed=1)))
+    packed, good, again, single = read(store)
+    assert [failure.number for failure in (packed, good, again)] == [1, 2, 3]
+    assert (packed.id, good.id) == (single.id, again.id)
+    assert (packed.data, packed.attempts, packed.key, single.key) == (made.BAD, 4, made.FIREHOSE_KEY, refused)
+    assert "payload.Hits" in str(summarize_failure(packed))
+    assert name_prefix(made.PLACE, refused) == f"{made.FAILED}refused/"
+    assert read(store, Selection(prefix=f"{made.FAILED}refused/"))[0].id == single.id
+    preview = preview_reprocess(made.make_reader(store), Selection()).as_dict()
+    assert (preview["objects"], preview["records"]["all"], preview["records"]["passes"]) == (2, 4, 2)
+
+
+def test_a_settled_change_is_no_failure():
+    store = InMemoryObjects()
+    store.write_tagged(made.BUCKET, keys.refused_change(made.MAPPING, "0" * 64), b"", REFUSED_SETTLED)
+    for selection in (Selection(), Selection(include_parked=True), Selection(prefix=made.FAILED)):
+        assert read(store, selection) == []
 
 
 def test_ids_are_short_and_differ():

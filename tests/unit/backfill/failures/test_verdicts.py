@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from backfill.failures.describe import summarize_failure
 from backfill.failures.reader import mask_values
-from backfill.failures.verdicts import IGNORED, PASSES, REFUSED, Judge
+from backfill.failures.verdicts import IGNORED, PASSES, READ_AGAIN, REFUSED, Judge
+from dynaurora.failures.failed_records import FailedRecord, encode_failed_record
+from dynaurora.failures.refused_rows import ROW_REFUSED
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.support import failure_factories as made
@@ -34,6 +36,41 @@ def test_a_refused_record_tells_the_rule_and_where():
 def test_what_is_no_change_is_refused_without_a_key():
     assert judge(b"nothing").labels == ("record (record)",)
     assert judge(b"nothing").key is None
+
+
+REFUSED_ROW = json.dumps(
+    {
+        "Refused": {
+            "Target": "WebAnalytics",
+            "Keys": {"page_id": "home"},
+            "Version": "7",
+            "Error": 1406,
+            "Column": "hits",
+        }
+    }
+).encode()
+
+
+def test_a_row_that_aurora_refused_is_to_be_read_again():
+    verdict = judge(REFUSED_ROW)
+    assert (verdict.outcome, verdict.version, verdict.is_delete) == (READ_AGAIN, 7, None)
+    assert verdict.key == {"page_id": {"S": "home"}}
+    assert verdict.labels == ("a row that Aurora refused: its item is read again",)
+
+
+def test_a_row_that_aurora_refused_is_explained():
+    message = "Aurora refuses the row: error 1406, column hits, a value of 70 bytes."
+    record = FailedRecord(REFUSED_ROW, ROW_REFUSED, message, 1, 1_795_421_700_000, "arn:f")
+    failure = read(made.make_store(FIREHOSE_KEY=encode_failed_record(record)))[0]
+    assert summarize_failure(failure)[5:] == ("page_id=home", "SQL", "", message)
+    text = explain(failure)
+    for line in (
+        "change: refused, version 7",
+        f"error then: dynaurora.RowRefused: {message}",
+        "mapping now: a row that Aurora refused: its item is read again",
+        "next: Mend the column, constraint or trigger that refuses the row; then take it up again.",
+    ):
+        assert line in text
 
 
 def test_an_expiry_is_ignored_where_the_stack_ignores_them():

@@ -30,6 +30,8 @@ REPORT = {
     "started_at": "2026-11-23T08:15:00Z",
     "ended_at": "2026-11-23T08:17:00Z",
     "seconds": 120.0,
+    "digest": "0123456789abcdef" * 4,
+    "generation": 2,
     "options": None,
     "export": {
         "arn": "arn:export",
@@ -50,6 +52,8 @@ REPORT = {
         "batches_planned": 2,
         "batches_imported": 1,
         "batches_failed": 1,
+        "older_rows": {"tombstones": 1, "not_imported": 2000, "changed_since": 0},
+        "complete": True,
     },
     "sweep": {"bucket": "landing", "key": "sweep.json", "rows": 7, "batches": 1},
     "failures": [
@@ -125,6 +129,10 @@ def test_a_report_is_shown_whole():
         "rejected: 9 records",
         "  7 type payload",
         "unaccounted: 500 items",
+        "mapping: 0123456789abcdef, generation 2",
+        "older mapping: 0 rows changed since the export",
+        "  2,000 rows of items that are gone, rejected or in failed batches",
+        "  1 tombstone",
         "swept: 7 rows in 1 batch",
         "warnings: The export is 2 days old.",
         "failure: States.ExceedToleratedFailureThreshold: 1 of 2",
@@ -137,10 +145,29 @@ def test_a_report_is_shown_whole():
         assert line in text
 
 
+def test_a_report_of_the_release_before_is_shown_without_its_mapping():
+    names = ("digest", "generation")
+    totals = {name: value for name, value in REPORT["totals"].items() if name not in {"older_rows", "complete"}}
+    before = {name: value for name, value in REPORT.items() if name not in names} | {"totals": totals}
+    text = as_text(describe_report(before))
+    assert "imported: 480 rows" in text
+    assert "mapping" not in text
+
+
+def test_a_report_shows_the_most_frequent_attributes_that_no_column_takes():
+    named = [
+        {"name": f"n{count}", "items": count, "type": "INT", "values_seen": 1, "keys": []} for count in range(12, 0, -1)
+    ]
+    text = as_text(describe_report(REPORT | {"ignored": {"attributes": named, "others": 100, "exact": True}}))
+    assert "ignored: n12      12  INT\n  n11 " in text
+    assert "  others  103\n" in text
+    assert "n2 " not in text
+
+
 def test_a_report_of_a_run_that_came_to_nothing():
     nothing = {"export": None, "totals": None, "sweep": None, "failures": [], "phases": [], "warnings": []}
     pairs = list(describe_report(REPORT | nothing))
-    assert [name for name, _ in pairs][:2] == ["failure", ""]
+    assert [name for name, _ in pairs][:3] == ["mapping", "failure", ""]
 
 
 def test_a_run_with_a_report_shows_where_it_is():

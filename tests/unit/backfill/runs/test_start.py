@@ -1,7 +1,8 @@
 import pytest
 from click.testing import CliRunner
 
-from backfill.commands.backfill_start import DEFAULTS, read_options, start
+from backfill.cli import main
+from backfill.commands.backfill_start import DEFAULTS, read_options
 from backfill.commands.reprocess_start import DEFAULTS as REPROCESS_DEFAULTS
 from backfill.runs.start import find_free_name, make_input
 from backfill.terminal.console import WrongUseError
@@ -98,7 +99,7 @@ def test_an_export_is_either_given_or_made():
 @pytest.mark.parametrize("option", ["--tolerated-failure-percentage", "--every"])
 @pytest.mark.parametrize("value", ["nan", "NaN", "inf", "-1", "much"])
 def test_what_is_not_a_number_in_its_range_is_wrong_use(option, value):
-    answer = CliRunner().invoke(start, ["web_analytics", option, value])
+    answer = CliRunner().invoke(main, ["backfill", "start", "web_analytics", option, value])
     assert (answer.exit_code, option in answer.stderr) == (2, True)
 
 

@@ -1,0 +1,95 @@
+"""Refused changes: what a mapping refuses of the stream, each kept as an object of its own.
+
+    transformation_failed_data_backup/mapping=<m>/refused/<id>.json     one failed record, in Firehose's error envelope
+
+The id is a digest of the target, the item's key and the version, so a change is kept once, whatever pack it came in and
+however often. It is written only where nothing is: a repeat neither doubles it nor takes its attempts back. What is
+settled leaves an empty object behind, so that a repeat does not revive it; all that reads failures passes over those,
+and the bucket's lifecycle expires them by their tag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dynaurora import keys
+from dynaurora.dynamodb.attributes import respell_numbers
+from dynaurora.failures.failed_records import decode_failed_record, encode_failed_record
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from dynaurora.aws.objects import Listed, ObjectStore
+    from dynaurora.dynamodb.changes import Change
+    from dynaurora.failures.failed_records import FailedRecord
+
+REFUSED_SETTLED: Final = {"dynaurora": "settled"}
+"""Tag of the empty object that a settled change leaves; the landing bucket's lifecycle expires no other of its kind."""
+MAX_WRITERS: Final = 10
+"""Objects that are written at the same time: as many connections as the SDK keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedChange:
+    """A change that a mapping refuses."""
+
+    id: str
+    record: FailedRecord
+    """Its data is the one change, as `encode_change` wrote it."""
+
+    def encode(self) -> bytes:
+        """Return it as a line of those that are to be kept once their batch is imported, its newline included."""
+        return self.id.encode() + b" " + encode_failed_record(self.record)
+
+    @classmethod
+    def decode(cls, line: bytes) -> RefusedChange:
+        """Return the refused change that `encode` wrote."""
+        identity, _, envelope = line.partition(b" ")
+        return cls(identity.decode(), decode_failed_record(envelope))
+
+
+def refused_id(target: str, change: Change | None, data: bytes) -> str:
+    """Return what a refused change is kept under: the same for each delivery; by its bytes, where it is no change."""
+    if change is not None:
+        with suppress(RecursionError):  # a key that is none may be nested as deep as anything
+            named = [target, respell_numbers(change.keys), str(change.version)]
+            return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(b"\0".join((target.encode(), data))).hexdigest()
+
+
+def keep_refused(store: ObjectStore, bucket: str, mapping: str, refused: Collection[RefusedChange]) -> int:
+    """Write each change that is not kept yet, several at a time; return how many that were.
+
+    Raises what writing any of them does. Those that were written stay, and are passed over the next time.
+    """
+    if not refused:
+        return 0
+
+    def keep(change: RefusedChange) -> bool:
+        return store.create(bucket, keys.refused_change(mapping, change.id), encode_failed_record(change.record))
+
+    with ThreadPoolExecutor(min(MAX_WRITERS, len(refused))) as writers:
+        return sum(writers.map(keep, refused))
+
+
+def is_refused_change(mapping: str, key: str) -> bool:
+    """Tell whether a key is that of a single refused change."""
+    return key.startswith(keys.refused_changes_prefix(mapping))
+
+
+def is_settled(mapping: str, listed: Listed) -> bool:
+    """Tell whether an object is what a settled change leaves behind."""
+    return listed.size == 0 and is_refused_change(mapping, listed.key)
+
+
+def remove_failed(store: ObjectStore, bucket: str, mapping: str, key: str) -> None:
+    """Remove a failed object that is settled; a single refused change leaves an empty one, which expires."""
+    if is_refused_change(mapping, key):
+        store.write_tagged(bucket, key, b"", REFUSED_SETTLED)
+    else:
+        store.delete(bucket, key)

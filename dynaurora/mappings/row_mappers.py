@@ -1,0 +1,63 @@
+"""Row mappers of a function: one for each mapping that it works by, made when it is first asked for.
+
+The mappings come from the registry, so a function that runs on goes over to a newer one by itself, and maps what was
+read under an older one by that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.unmapped import Unmapped
+from dynaurora.observability import logger
+
+if TYPE_CHECKING:
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.registry import Registry
+
+MAX_ROW_MAPPERS: Final = 8
+"""Kept at the same time; each is compiled code. What is on its way was read under two or three mappings at most."""
+
+
+class RowMappers:
+    """The row mappers of one mapping's documents; made once in a process."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._made: dict[str, RowMapper] = {}
+        """By digest, the one that was used last behind all others."""
+
+    def find_current(self) -> RowMapper:
+        """Return what maps by the current mapping. Raises what the registry's `find_current` does."""
+        return self._find(self._registry.find_current())
+
+    def find(self, digest: str) -> RowMapper:
+        """Return what maps by the mapping of a digest. Raises what the registry's `find` does."""
+        return self._find(self._registry.find(digest))
+
+    def find_recorded(self, digest: str | None) -> RowMapper:
+        """Return what maps by the mapping that was recorded. Raises what the registry's `find_recorded` does."""
+        return self._find(self._registry.find_recorded(digest))
+
+    def take_unmapped(self) -> Unmapped:
+        """Return what no column took since it was asked for last, by any of the mappings."""
+        found = Unmapped()
+        for mapper in self._made.values():
+            found.merge(mapper.unmapped.take())
+        return found
+
+    def _find(self, mapping: Mapping) -> RowMapper:
+        mapper = self._made.pop(mapping.digest, None) or make_row_mapper(mapping)
+        self._made[mapping.digest] = mapper
+        while len(self._made) > MAX_ROW_MAPPERS:
+            del self._made[next(iter(self._made))]
+        return mapper
+
+
+def make_row_mapper(mapping: Mapping) -> RowMapper:
+    """Return what maps by a mapping, and tell where it does so plainly, which is slower."""
+    mapper = RowMapper(mapping)
+    if mapper.writer.why_plain:
+        logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
+    return mapper
