@@ -11,7 +11,7 @@ import pymysql
 from dynaurora.aurora.connection import Aurora
 from tests.support.fakes import InMemoryObjects
 
-STATEMENTS: Final = 28
+STATEMENTS: Final = 32
 """More than an import has: a death planned behind the last one does not happen."""
 LOCK_WAIT_TIMEOUT: Final = 1205
 CONNECTION_LOST: Final = 2013
