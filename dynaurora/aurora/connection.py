@@ -313,7 +313,7 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
         raise CertificateError(f"DATABASE_CA is not a certificate in PEM: {error}.") from error
 
 
-def find_number(error: DynauroraError) -> int | None:
+def find_number(error: BaseException) -> int | None:
     """Return MySQL's number of an error; None of one that is not the server's."""
     cause = error.__cause__
     return _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
@@ -326,7 +326,7 @@ def is_of_s3(error: DynauroraError) -> bool:
 
 def find_row_error(error: BaseException) -> int | None:
     """Return the number of what a server says of a row of a statement; None where it says it of something else."""
-    number = _find_number(error)
+    number = find_number(error)
     return number if number in ROW_ERRORS else None
 
 
@@ -341,12 +341,7 @@ def find_named_column(error: BaseException) -> str | None:
 
 def is_of_columns(error: BaseException) -> bool:
     """Tell whether a table has other columns than a statement names."""
-    return _find_number(error) in COLUMN_ERRORS
-
-
-def _find_number(error: BaseException) -> int | None:
-    cause = error.__cause__
-    return _number_and_message(cause)[0] if isinstance(cause, pymysql.MySQLError) else None
+    return find_number(error) in COLUMN_ERRORS
 
 
 _regions_of = cache(find_regions)

@@ -121,11 +121,6 @@ class Isolation:
             lambda *row: raw_rows.describe_typed_row(self.origin.mapping, staged.table, *row),
         )
 
-    def clear(self) -> None:
-        """Drop the tables that it has made."""
-        for table in (raw_rows.TYPED, raw_rows.SORTED):
-            self.aurora.execute(raw_rows.drop_temporary(self.origin.mapping, table))
-
     def _load_raw(self, raw: str) -> None:
         mapping = self.origin.mapping
         if raw == raw_rows.RAW:
