@@ -9,6 +9,7 @@ import click
 from backfill.commands.mapping_change import mapping_change_commands
 from backfill.commands.mapping_diff import diff
 from backfill.commands.mapping_files import bound_patterns, fit_page, load
+from backfill.commands.mapping_infer import infer
 from backfill.commands.options import json_option
 from backfill.terminal.console import print_json, print_line, print_pairs
 from backfill.terminal.formatting import format_table
@@ -37,7 +38,7 @@ def mapping_group() -> None:
     """
 
 
-for command in (*mapping_change_commands, diff):
+for command in (*mapping_change_commands, diff, infer):
     mapping_group.add_command(command)
 
 
