@@ -28,7 +28,7 @@ from backfill.terminal.formatting import format_bytes, format_count, format_tabl
 from dynaurora.errors import DynauroraError, InvalidMappingError
 
 if TYPE_CHECKING:
-    from dynaurora.inference.proposals import Proposal, ProposedColumn, Source
+    from dynaurora.inference.proposals import Proposal, ProposedColumn, TableSource
     from dynaurora.inference.table_profiles import TableProfile
     from dynaurora.mappings.mapping import Mapping
 
@@ -50,7 +50,7 @@ class Given:
     partition_key: str | None
     sort_key: str | None
 
-    def open(self) -> tuple[Source, Sample]:
+    def open(self) -> tuple[TableSource, Sample]:
         """Return what is known of the table, and the items to look at. Raises WrongUseError."""
         if self.items and self.export:
             raise WrongUseError("Give one of --table, --export and --items.")
@@ -70,20 +70,20 @@ class Given:
         source = self.describe(self.table)
         return source, sample_table(self.table, self.sample or TABLE_SAMPLE, self.rate)
 
-    def name_source(self, table: str) -> Source:
+    def name_source(self, table: str) -> TableSource:
         """Return the source with the key that was given."""
-        from dynaurora.inference.proposals import Source
+        from dynaurora.inference.proposals import TableSource
 
-        return Source(table, self.partition_key or "", self.sort_key)
+        return TableSource(table, self.partition_key or "", self.sort_key)
 
     @staticmethod
-    def describe(table: str) -> Source:
+    def describe(table: str) -> TableSource:
         """Return the source as DynamoDB describes its table."""
-        from dynaurora.inference.proposals import Source
+        from dynaurora.inference.proposals import TableSource
 
         facts = describe_table(table)
         names = list(facts.key_types)
-        return Source(table, names[0], names[1] if len(names) > 1 else None, facts.ttl_attribute)
+        return TableSource(table, names[0], names[1] if len(names) > 1 else None, facts.ttl_attribute)
 
 
 @click.command(
@@ -211,7 +211,7 @@ def check_output(output: Path | None, *, force: bool) -> str | None:
     return output.stem
 
 
-def check_items(profile: TableProfile, source: Source, sample: Sample) -> None:
+def check_items(profile: TableProfile, source: TableSource, sample: Sample) -> None:
     """Raise an error where the items do not do to make a mapping of."""
     if not profile.items:
         raise click.ClickException(f"{sample.where} has no items to infer a mapping from.")

@@ -143,7 +143,8 @@ def give_room(longest: int, values: int) -> int:
 
 def choose_text(texts: TextProfile, schema: dict[str, Any]) -> Choice:
     """Return the column for text: a time or JSON where every value is one."""
-    if texts.times == texts.values and not (texts.instants and texts.local_times):
+    forms = [count for count in (texts.days, texts.local_times, texts.instants) if count]
+    if texts.times == texts.values and len(forms) == 1:
         return choose_time(texts, schema)
     if texts.documents == texts.values:
         types = [name for name, count in (("object", texts.objects), ("array", texts.arrays)) if count]
@@ -173,7 +174,8 @@ def choose_time(texts: TextProfile, schema: dict[str, Any]) -> Choice:
 def find_text_doubt(texts: TextProfile) -> tuple[str, str]:
     """Return what contradicts itself in text that is mostly of a form, and under what its keys are."""
     if texts.times == texts.values:
-        return f"times, {texts.instants:,} with an offset and {texts.local_times:,} without: kept as text", ""
+        forms = (texts.days, "days"), (texts.local_times, "times without an offset"), (texts.instants, "with one")
+        return f"{', '.join(f'{count:,} {noun}' for count, noun in forms if count)}: kept as text", ""
     for what, count, noun in (("time", texts.times, "times"), ("json", texts.documents, "JSON")):
         if count * 2 > texts.values:
             return (

@@ -66,7 +66,7 @@ class Discriminator:
 
     def find_group(self, item: TypedItem) -> Group:
         """Return the group of an item; OTHERS where it is of none that is known."""
-        group = tuple(find_label(item.get(name), by_prefix=self.by_prefix) for name in self.attributes)
+        group = tuple(find_type_label(item.get(name), by_prefix=self.by_prefix) for name in self.attributes)
         return group if group in self.groups else OTHERS
 
 
@@ -81,7 +81,7 @@ class EntityType:
     items: int
 
 
-def find_label(attribute: Any, *, by_prefix: bool) -> str:
+def find_type_label(attribute: Any, *, by_prefix: bool) -> str:
     """Return what an attribute says of its item's type; "" where it says nothing."""
     text = attribute.get("S") if isinstance(attribute, dict) else None
     if type(text) is not str:
@@ -113,7 +113,7 @@ def key_subsets(key_attributes: Sequence[str]) -> list[tuple[str, ...]]:
 def find_groups(items: Sequence[TypedItem], candidate: Discriminator) -> frozenset[Group]:
     """Return the groups that a candidate tells apart; none where it tells no types."""
     labels = [
-        tuple(find_label(item.get(name), by_prefix=candidate.by_prefix) for name in candidate.attributes)
+        tuple(find_type_label(item.get(name), by_prefix=candidate.by_prefix) for name in candidate.attributes)
         for item in items
     ]
     counted = Counter(label for label in labels if any(label))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SCHEMA_URI: Final = "https://raw.githubusercontent.com/dynaurora/dynaurora/main/dynaurora/mapping.schema.json"
 MOST_NAME: Final = 64
 MOST_TABLE_NAME: Final = 55
-MOST_COLUMNS: Final = 500
+MOST_PROPOSED: Final = 500
 """Columns that are proposed, the most frequent attributes first."""
 MOST_ATTRIBUTE_NAME: Final = 255
 REST: Final = "rest"
@@ -55,7 +55,7 @@ class ProposedColumn:
 
 
 @dataclass(frozen=True)
-class Source:
+class TableSource:
     """What a mapping's file says of the table it reads."""
 
     table: str
@@ -82,7 +82,7 @@ class Proposal:
     by_type: dict[str, list[ProposedColumn]] = field(default_factory=dict)
 
 
-def propose(profile: TableProfile, source: Source, database: str, table: str) -> Proposal:
+def propose(profile: TableProfile, source: TableSource, database: str, table: str) -> Proposal:
     """Return the mapping for a table, and what would be the targets of its entity types."""
     total = profile.total()
     columns = choose_columns(total, source)
@@ -109,7 +109,7 @@ def propose(profile: TableProfile, source: Source, database: str, table: str) ->
     return Proposal(document, columns, targets, types, by_type)
 
 
-def write_source(source: Source, columns: Sequence[ProposedColumn]) -> dict[str, Any]:
+def write_source(source: TableSource, columns: Sequence[ProposedColumn]) -> dict[str, Any]:
     """Return the source as a mapping file has it."""
     unwrapped = [each.path[0] for each in columns if each.choice.is_json_text and each.column]
     document: dict[str, Any] = {"table": source.table, "partition_key": source.partition_key}
@@ -120,7 +120,7 @@ def write_source(source: Source, columns: Sequence[ProposedColumn]) -> dict[str,
     return document
 
 
-def write_target(columns: Sequence[ProposedColumn], source: Source) -> dict[str, Any]:
+def write_target(columns: Sequence[ProposedColumn], source: TableSource) -> dict[str, Any]:
     """Return the schema, the columns and the column of the rest."""
     written = [each for each in columns if each.column]
     names = [each.column for each in written]
@@ -145,7 +145,7 @@ def write_schema(columns: Sequence[ProposedColumn], required: Sequence[str]) -> 
 # Columns
 
 
-def choose_columns(bounds: Bounds, source: Source) -> list[ProposedColumn]:
+def choose_columns(bounds: Bounds, source: TableSource) -> list[ProposedColumn]:
     """Return the columns for the attributes of items: the key's, then the others, the most frequent ones first."""
     empty = AttributeProfile()
     keys = [bounds.get(name, empty) for name in source.key_attributes]
@@ -161,7 +161,7 @@ def choose_columns(bounds: Bounds, source: Source) -> list[ProposedColumn]:
     names: list[str] = []
     columns: list[ProposedColumn] = []
     for path, choice, profile in [*chosen, *others]:
-        is_written = len(columns) < MOST_COLUMNS and all(can_be_named(name) for name in path)
+        is_written = len(columns) < MOST_PROPOSED and all(can_be_named(name) for name in path)
         name = next_name("_".join(path), [*names, REST]) if is_written else ""
         names += [name] if name else []
         columns.append(ProposedColumn(path, name, choice, profile))
@@ -185,7 +185,8 @@ def can_be_named(name: str) -> bool:
 def fit_row(columns: list[ProposedColumn], keys: int) -> list[ProposedColumn]:
     """Return the columns so that their row fits a page and a table: long text as TEXT, and what is left in the rest."""
     octets = SYSTEM_BYTES + 8 + row_bytes("JSON") + sum(row_bytes(each.choice.type) for each in columns if each.column)
-    page = ROW_HEADER_BYTES + SYSTEM_PAGE_BYTES + LONG_TYPE_BYTES + 3072 + MOST_COLUMNS // 8 + 1
+    page = ROW_HEADER_BYTES + SYSTEM_PAGE_BYTES + LONG_TYPE_BYTES + MOST_PROPOSED // 8 + 1
+    page += sum(2 + (parse_type(each.choice.type).key_bytes or 0) for each in columns[:keys])
     fitted = []
     for place, each in enumerate(columns):
         type_ = parse_type(each.choice.type) if each.column else None

@@ -31,6 +31,8 @@ KINDS: Final = ("S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS")
 """DynamoDB's type descriptors."""
 WHOLE_NUMBERS: Final = re.compile(r"-?[0-9]+(?:,-?[0-9]+)*")
 """Of many values at once, joined by commas."""
+SHORT_FRACTION: Final = re.compile(r"-?(?P<before>[0-9]{1,7})\.(?P<behind>[0-9]{0,7}[1-9])")
+"""Of so few digits that a double keeps them."""
 DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 TIME: Final = re.compile(
     r"(?:\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2})?|\d{8}[Tt]\d{4}(?:\d{2})?)(?:[.,](?P<fraction>\d+))?"
@@ -67,14 +69,20 @@ class NumberProfile:
         if WHOLE_NUMBERS.fullmatch(",".join(texts)):
             self._add_whole([int(text) if len(text) < 4000 else exact_number(text) for text in texts])
             return
+        whole = list[Any]()
         for text in texts:
+            short = SHORT_FRACTION.fullmatch(text)
+            if short:  # most of them, told from their text alone
+                self._count(len(short["before"]), len(short["behind"]), len(short["before"]) + len(short["behind"]))
+                continue
             if not NUMBER.fullmatch(text):
                 raise ValueError("a number is none")
             number = exact_number(text)
             if isinstance(number, int):
-                self._add_whole([number])
+                whole.append(number)
             else:
                 self._add_fraction(number)
+        self._add_whole(whole)
 
     def _add_whole(self, numbers: Sequence[Any]) -> None:
         self.whole += len(numbers)
@@ -94,11 +102,15 @@ class NumberProfile:
         self.all_survive_double &= max(abs(low), abs(high)) < 2**53
 
     def _add_fraction(self, number: Decimal) -> None:
-        scale = significant_scale(number)
-        self.scales[scale] += 1
-        self.digits = max(self.digits, number.adjusted() + 1, 1)
-        self.significant = max(self.significant, len(number.as_tuple().digits))
+        self._count(max(number.adjusted() + 1, 1), significant_scale(number), len(number.as_tuple().digits))
         self.all_survive_double = self.all_survive_double and survives_double(number)
+
+    def _count(self, digits: int, scale: int, significant: int) -> None:
+        self.scales[scale] += 1
+        if digits > self.digits:
+            self.digits = digits
+        if significant > self.significant:
+            self.significant = significant
 
     @property
     def scale(self) -> int:
@@ -276,8 +288,8 @@ class AttributeProfile:
         for name, member in other.members.items():
             self.members.setdefault(name, AttributeProfile()).merge(member)
         for kind, keys in other.keys.items():
-            self.keys[kind] = [*self.keys.get(kind, []), *keys][:MAX_EXAMPLES]
+            self.keys[kind] = [*self.keys.get(kind, []), *keys][:MOST_EXAMPLES]
 
 
-MAX_EXAMPLES: Final = 3
+MOST_EXAMPLES: Final = 3
 """Keys of items that are told for each thing."""
