@@ -16,7 +16,8 @@ from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
 
 from dynaurora.dynamodb.attributes import NUMBER, exact_number
-from dynaurora.mappings.columns import encode_json, to_text
+from dynaurora.mappings.columns import to_text
+from dynaurora.mappings.json_fields import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,8 +13,8 @@ from jmespath.exceptions import JMESPathError
 
 from dynaurora.dynamodb.attributes import is_same_key, plain_item
 from dynaurora.errors import Reason, RejectedChange
-from dynaurora.mappings.columns import Misfit
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.mappings.misfits import Misfit
 from dynaurora.mappings.paths import find_untaken, taken_paths, undeclared_paths
 from dynaurora.mappings.reasons import unforeseen
 from dynaurora.mappings.rows import MISSING, Row, find_by_expression, find_by_names

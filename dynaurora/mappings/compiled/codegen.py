@@ -14,7 +14,6 @@ from msgspec import UNSET, Meta
 from dynaurora.dynamodb.attributes import NUMBER, exact_number, plain_value
 from dynaurora.dynamodb.versions import MAX_VERSION
 from dynaurora.mappings import csv_format
-from dynaurora.mappings.columns import Misfit
 from dynaurora.mappings.compiled import attribute_plans as planned
 from dynaurora.mappings.compiled.documents import Names
 from dynaurora.mappings.compiled.fields import (
@@ -37,6 +36,7 @@ from dynaurora.mappings.compiled.schemas import FIRST, MAX_COMPILED_DEPTH
 from dynaurora.mappings.compiled.shapes import has_any, make_struct, make_type
 from dynaurora.mappings.compiled.unmapped_lines import Finds
 from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.mappings.misfits import Misfit
 from dynaurora.mappings.paths import find_untaken, undeclared_paths
 from dynaurora.mappings.rows import MISSING, find_by_expression, find_by_names
 
