@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EXACT_ARITHMETIC = Context(prec=1000, traps=[Inexact, InvalidOperation, Overflow])
 """For functions that calculate: enough digits for the exact sum of any numbers that DynamoDB holds, 38 digits and 255
 orders of magnitude apart. Embedded JSON may have others, and what would then be rounded has no value."""
-PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ODD_NAMES = re.compile(r"[^\[\]()|&!'\"`*@{},<>=]+")
 """What may be meant as names with points between them."""
 
@@ -68,9 +68,9 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
 def _suggest(expression: str) -> str:
     """Return how an expression is written that may be meant as names, quoted where they have to be."""
     names = expression.split(".")
-    if not ODD_NAMES.fullmatch(expression) or not all(names) or all(map(PLAIN_NAME.fullmatch, names)):
+    if not ODD_NAMES.fullmatch(expression) or not all(names) or all(map(UNQUOTED.fullmatch, names)):
         return ""
-    quoted = ".".join(name if PLAIN_NAME.fullmatch(name) else f'"{name}"' for name in names)
+    quoted = ".".join(name if UNQUOTED.fullmatch(name) else f'"{name}"' for name in names)
     return f". A name of other characters is quoted: {quoted}, in JSON {json.dumps(quoted)}"
 
 

@@ -42,8 +42,8 @@ CLOCK: Final = (
 )
 CALENDAR: Final = r"(?P<year>\d{4})(?P<hyphen>-?)(?P<month>\d{2})(?P=hyphen)(?P<day>\d{2})"
 OFFSET: Final = r"(?P<offset>[Zz]| ?(?P<sign>[+-])(?P<hours>\d{2})(?::?(?P<minutes>\d{2}))?)?"
-NAMES: Final = r"(?P<names>(?:\[[A-Za-z0-9_.+/=-]+\])*)"
-MOMENT: Final = re.compile(rf"{CALENDAR}(?:[Tt ]{CLOCK}{OFFSET}{NAMES})?", re.ASCII)
+ZONES: Final = r"(?P<names>(?:\[[A-Za-z0-9_.+/=-]+\])*)"
+MOMENT: Final = re.compile(rf"{CALENDAR}(?:[Tt ]{CLOCK}{OFFSET}{ZONES})?", re.ASCII)
 TIME_OF_DAY: Final = re.compile(rf"[Tt]?{CLOCK}", re.ASCII)
 ONLY_DIGITS: Final = re.compile(r"-?\d{9,19}(?:\.\d+)?", re.ASCII)
 WEEK: Final = re.compile(r"\d{4}-?W\d{2}", re.ASCII)
@@ -98,11 +98,11 @@ def read_instant(value: Any, wanted: str, epoch: str | None, digits: str) -> Ins
         return read_epoch(value, epoch)
     match = MOMENT.fullmatch(value) if type(value) is str else None
     if not match:
-        misfit("format", f"{explain(value)}, and the column takes {wanted}")
+        misfit("format", f"{explain_text(value)}, and the column takes {wanted}")
     return read_moment(match, digits)
 
 
-def explain(value: Any) -> str:
+def explain_text(value: Any) -> str:
     """Return what is wrong with a value that is in no form of a time; never the value."""
     if type(value) is not str:
         hint = ' without an "epoch" that says its unit' if describe(value) == "a number" else ""
@@ -129,13 +129,13 @@ def read_moment(match: re.Match[str], digits: str) -> Instant:
         misfit("format", "names a day that no calendar has")
     if match["hour"] is None:
         return day, ""
-    check_names(match)
+    check_zone(match)
     seconds, figures = read_clock(match)
     moment = shift(day, timedelta(seconds=seconds) - read_offset(match))
     return add_leap_second(moment, figures, digits) if match["second"] == "60" else (moment, figures)
 
 
-def check_names(match: re.Match[str]) -> None:
+def check_zone(match: re.Match[str]) -> None:
     """Refuse the name of a zone that would decide: only the offset does."""
     if match["names"] and match["offset"] is None:
         misfit("format", "has the name of a zone and no offset, so it may name two instants")
