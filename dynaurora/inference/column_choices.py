@@ -6,21 +6,15 @@ is given room, a number more digits. A time is one only where every value is.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
-
-from dynaurora.mappings.files import SCHEMA_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dynaurora.inference.value_profiles import AttributeProfile, NumberProfile, TextProfile
 
-COLUMN_OPTIONS: Final = frozenset(
-    json.loads(SCHEMA_FILE.read_bytes())["properties"]["target"]["properties"]["columns"]["items"]["properties"]
-)
 FEW: Final = 20
 """Values, below which more is left open."""
 MANY: Final = 100
@@ -43,6 +37,7 @@ NUMBER_AS_TEXT: Final = "VARCHAR(255)"
 """Takes any number of DynamoDB's, written out."""
 
 EPOCH_UNITS: Final = (("s", 1, "DATETIME"), ("ms", 10**3, "DATETIME(3)"), ("us", 10**6, "DATETIME(6)"))
+"""Units of time since 1970, how many make a second, and the column that takes them exactly."""
 HINTED_SECONDS: Final = (10**8, 10**10)
 """From 1973 to 2286: where a name speaks of time."""
 PLAIN_SECONDS: Final = (1_100_000_000, 2_200_000_000)
@@ -99,8 +94,8 @@ class Choice:
     """What contradicts itself, and what was chosen; empty where nothing does."""
     doubt_keys: str = ""
     """Under what the profile has the keys of items that show the doubt."""
-    is_json_text: bool = False
-    """Whether the attribute is text that holds JSON, to be unwrapped."""
+    encoding: str = ""
+    """How the attribute's text holds JSON, to be unwrapped; "" where it does not."""
 
 
 def choose_column(name: str, profile: AttributeProfile, *, is_ttl: bool = False) -> Choice:
@@ -149,7 +144,8 @@ def choose_text(texts: TextProfile, schema: dict[str, Any]) -> Choice:
     if texts.documents == texts.values:
         types = [name for name, count in (("object", texts.objects), ("array", texts.arrays)) if count]
         seen = f"text holding JSON {' or '.join(f'{name}s' for name in types)}, up to {texts.longest:,} characters"
-        return Choice("JSON", {"type": [*types, "null"]}, seen=seen, is_json_text=True)
+        encoding = "json_twice" if texts.twice else "json"
+        return Choice("JSON", {"type": [*types, "null"]}, seen=seen, encoding=encoding)
     need = give_room(texts.longest, texts.values)
     type_ = next((sql for most, sql in TEXT_WIDTHS if need <= most), "MEDIUMTEXT")
     doubt, keys = find_text_doubt(texts)
@@ -162,8 +158,6 @@ def choose_time(texts: TextProfile, schema: dict[str, Any]) -> Choice:
         return Choice("DATE", schema, seen="text naming a day")
     where = "with an offset" if texts.instants else "without an offset, read as UTC"
     seen = f"text naming a time {where}" + (f", {texts.fraction} digits of a second" if texts.fraction else "")
-    if texts.fraction > 6 and "digits" not in COLUMN_OPTIONS:
-        return Choice("VARCHAR(255)", schema, seen=seen, doubt=f"{texts.fraction} digits of a second: kept as text")
     if texts.fraction > 6:
         doubt = f"up to {texts.fraction} digits of a second: a DATETIME keeps 6, those after are cut off (digits)"
         return Choice("DATETIME(6)", schema, {"digits": "truncate"}, seen, doubt)
@@ -195,8 +189,6 @@ def choose_number(name: str, numbers: NumberProfile, *, is_ttl: bool = False) ->
     seen = f"whole numbers, up to {numbers.digits} digits"
     schema = {"type": ["integer", "null"]}
     unit, doubt = find_epoch(name, numbers, is_ttl=is_ttl)
-    if unit and not doubt and "epoch" not in COLUMN_OPTIONS:
-        doubt = f"counts {unit} since 1970: kept as numbers"
     if unit and not doubt:
         type_ = next(sql for each, _, sql in EPOCH_UNITS if each == unit)
         what = "time to live, " if is_ttl else ""

@@ -111,7 +111,11 @@ def propose(profile: TableProfile, source: TableSource, database: str, table: st
 
 def write_source(source: TableSource, columns: Sequence[ProposedColumn]) -> dict[str, Any]:
     """Return the source as a mapping file has it."""
-    unwrapped = [each.path[0] for each in columns if each.choice.is_json_text and each.column]
+    unwrapped = [
+        each.path[0] if each.choice.encoding == "json" else {"name": each.path[0], "encoding": each.choice.encoding}
+        for each in columns
+        if each.choice.encoding and each.column
+    ]
     document: dict[str, Any] = {"table": source.table, "partition_key": source.partition_key}
     if source.sort_key:
         document["sort_key"] = source.sort_key

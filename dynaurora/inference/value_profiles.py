@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.dynamodb.attributes import NUMBER, exact_number, parse_json
 from dynaurora.errors import RejectedChange
-from dynaurora.mappings.columns import (
-    JSON_DEPTH,
-    JSON_NAME_BYTES,
-    Misfit,
-    encode_json,
-    parse_type,
-    significant_scale,
-    survives_double,
-)
+from dynaurora.mappings.columns import parse_type, survives_double
+from dynaurora.mappings.json_fields import JSON_DEPTH, JSON_NAME_BYTES, encode_json, significant_scale
+from dynaurora.mappings.misfits import Misfit
+from dynaurora.mappings.times import MOMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,16 +28,8 @@ WHOLE_NUMBERS: Final = re.compile(r"-?[0-9]+(?:,-?[0-9]+)*")
 """Of many values at once, joined by commas."""
 SHORT_FRACTION: Final = re.compile(r"-?(?P<before>[0-9]{1,7})\.(?P<behind>[0-9]{0,7}[1-9])")
 """Of so few digits that a double keeps them."""
-DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-TIME: Final = re.compile(
-    r"(?:\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2})?|\d{8}[Tt]\d{4}(?:\d{2})?)(?:[.,](?P<fraction>\d+))?"
-    r"(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)?(?:\[[A-Za-z0-9_/+-]+\])?",
-    re.ASCII,
-)
-"""Of what may be a time; the column's own encoder decides."""
 HOPELESS: Final = 100
 """A text is no more held against times or JSON once fewer than one in so many was one."""
-MICROSECOND_DIGITS: Final = 6
 
 
 @dataclass(slots=True)
@@ -150,6 +137,8 @@ class TextProfile:
     objects: int = 0
     """Texts that are JSON objects."""
     arrays: int = 0
+    twice: int = 0
+    """Of these objects and arrays, those that are in a text of JSON again."""
     odd_time: str | None = None
     """A text that is no time, until its item is looked up; never told."""
     odd_json: str | None = None
@@ -177,15 +166,15 @@ class TextProfile:
 
     def _add_times(self, texts: Iterable[str]) -> None:
         for text in texts:
-            if DAY.fullmatch(text) and is_taken(ENCODE_DATE, text):
-                self.days += 1
-                continue
-            found = TIME.fullmatch(text)
-            if not found or not is_taken(ENCODE_TIME, cut_fraction(text, found)):
+            found = MOMENT.fullmatch(text)
+            if not found or not is_taken(ENCODE_TIME, text) or text.isdigit():  # digits alone may be anything
                 self.odd_time = text
                 continue
+            if not found["hour"]:
+                self.days += 1
+                continue
             self.fraction = max(self.fraction, len((found["fraction"] or "").rstrip("0")))
-            if found["zone"]:
+            if found["offset"]:
                 self.instants += 1
             else:
                 self.local_times += 1
@@ -193,6 +182,9 @@ class TextProfile:
     def _add_documents(self, texts: Iterable[str]) -> None:
         for text in texts:
             start = text.lstrip()[:1]
+            if start == '"' and (inner := read_text(text)):
+                self.twice += 1
+                text, start = inner, inner.lstrip()[:1]
             if start not in {"{", "["} or not is_document(text):
                 self.odd_json = text
             elif start == "{":
@@ -202,20 +194,13 @@ class TextProfile:
 
     def merge(self, other: TextProfile) -> None:
         """Take what another profile knows into account."""
-        for name in ("values", "empty", "days", "local_times", "instants", "objects", "arrays"):
+        for name in ("values", "empty", "days", "local_times", "instants", "objects", "arrays", "twice"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.longest = max(self.longest, other.longest)
         self.fraction = max(self.fraction, other.fraction)
 
 
-ENCODE_DATE: Final = parse_type("DATE").encode
-ENCODE_TIME: Final = parse_type("DATETIME(6)").encode
-
-
-def cut_fraction(text: str, found: re.Match[str]) -> str:
-    """Return a time with at most as many digits of a second as a column has."""
-    first, end = found.span("fraction")
-    return text if end - first <= MICROSECOND_DIGITS else text[: first + MICROSECOND_DIGITS] + text[end:]
+ENCODE_TIME: Final = parse_type("DATETIME(6)", digits="truncate").encode
 
 
 def is_taken(encode: Any, value: Any) -> bool:
@@ -225,6 +210,15 @@ def is_taken(encode: Any, value: Any) -> bool:
     except Misfit:
         return False
     return True
+
+
+def read_text(text: str) -> str:
+    """Return the text that JSON holds; "" where it holds none."""
+    try:
+        inner = parse_json(text, "")
+    except RejectedChange:
+        return ""
+    return inner if isinstance(inner, str) else ""
 
 
 def is_document(text: str) -> bool:

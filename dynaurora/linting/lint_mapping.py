@@ -18,10 +18,11 @@ from jsonschema.exceptions import ValidationError
 from dynaurora.errors import InvalidMappingError
 from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding, point, point_to, read_problem, sort_findings
 from dynaurora.linting.value_types import NOTHING, WHATEVER, ExpressionTypes, SchemaView, Types, as_path
-from dynaurora.mappings.columns import Misfit, parse_type
+from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
 from dynaurora.mappings.files import SCHEMA_FILE
 from dynaurora.mappings.mapping import CHANGED_AT_MS, build_mapping
+from dynaurora.mappings.misfits import Misfit
 from dynaurora.mappings.page_sizes import check_page
 from dynaurora.mappings.patterns import find_unbounded
 
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 
 CLOSE: Final = 0.75
 """How alike two names are that one may stand for the other (difflib's ratio)."""
-NUMERIC: Final[Types] = frozenset({"number", "integer"})
-TEXTUAL: Final[Types] = frozenset({"string", *NUMERIC})
+NUMERIC_TYPES: Final[Types] = frozenset({"number", "integer"})
+TEXTUAL: Final[Types] = frozenset({"string", *NUMERIC_TYPES})
 TAKEN: Final[dict[str, Types]] = {
-    **dict.fromkeys(("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT"), NUMERIC),
-    **dict.fromkeys(("DECIMAL", "DOUBLE"), NUMERIC),
+    **dict.fromkeys(("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT"), NUMERIC_TYPES),
+    **dict.fromkeys(("DECIMAL", "DOUBLE"), NUMERIC_TYPES),
     **dict.fromkeys(("CHAR", "VARCHAR", "TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT"), TEXTUAL),
     **dict.fromkeys(("VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"), frozenset({"string"})),
     **dict.fromkeys(("DATE", "DATETIME", "TIMESTAMP", "TIME", "ENUM"), frozenset({"string"})),
@@ -162,7 +163,7 @@ def find_column(column: Document, place: str, view: SchemaView, sources: list[st
     """Yield what is wrong with one column."""
     type_: ColumnType | None = None
     try:
-        type_ = parse_type(column["type"])
+        type_ = parse_type(column["type"], digits=column.get("digits"), epoch=column.get("epoch"))
     except ValueError as error:
         yield LintFinding(ERROR, "type", f"{place}/type", str(error))
     source = column["from"]
@@ -210,7 +211,7 @@ def find_values(
     if any(each.severity == ERROR for each in names) or any(always for _, always, _ in found.fails):
         return
     if types == {NOTHING}:
-        yield LintFinding(ERROR, "null", f"{place}/from", "it can only give NULL", advise_null(column["from"]))
+        yield LintFinding(ERROR, "null", f"{place}/from", "it can never have a value", advise_null(column["from"]))
     elif type_ is not None:
         declared = view.types_of(view.at(found.paths[0])) != WHATEVER if as_path(tree) else False
         wrong = list(compare_with_schema(column, place, types, type_, is_declared=declared))
@@ -254,9 +255,9 @@ def name_taken(taken: Types) -> str:
 
 def advise_type(column: Document, given: Types, type_: ColumnType) -> str:
     """Return what would fit."""
-    if given <= NUMERIC and type_.kind in {"DATE", "DATETIME", "TIMESTAMP"}:
+    if given <= NUMERIC_TYPES and type_.kind in {"DATE", "DATETIME", "TIMESTAMP"}:
         return 'Give the column its unit, as "epoch": "s" or "ms", or make it BIGINT.'
-    if given == {"string"} and TAKEN.get(type_.kind) == NUMERIC:
+    if given == {"string"} and TAKEN.get(type_.kind) == NUMERIC_TYPES:
         return f"Take to_number({column['from']}), or make it VARCHAR."
     return "Make it JSON, or another type that takes it." if given & {"array", "object"} else "Make it another type."
 
@@ -342,7 +343,7 @@ def find_key_problems(document: Document, key_types: dict[str, str]) -> Iterator
             message = f"the table's key {name} is {what}, which a {column['type']} does not take"
             yield LintFinding(ERROR, "key", place, message, f"Make it one of {', '.join(sorted(kinds))}.")
         types = schema.types_at((name,))
-        wanted = NUMERIC if key_types[name] == "N" else frozenset({"string"})
+        wanted = NUMERIC_TYPES if key_types[name] == "N" else frozenset({"string"})
         if not types & wanted:
             allowed = " or ".join(sorted(types - {NOTHING})) or "nothing"
             message = f"the table's key {name} is {what}, and the schema allows {allowed}: every item is refused"

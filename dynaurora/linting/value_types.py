@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dynaurora.mappings.expressions import ExactFunctions
+from dynaurora.mappings.functions import ExactFunctions
 
 Types = frozenset[str]
 SyntaxNode = dict[str, Any]

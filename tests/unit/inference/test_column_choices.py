@@ -56,6 +56,12 @@ def choose(*values, name="thing", count=200, **options):
         ([("S", "[1]")], "JSON"),
         ([("S", "17")], "VARCHAR(255)"),
         ([("S", '"text"')], "VARCHAR(255)"),
+        ([("S", '"{}"')], "JSON"),
+        ([("S", "2026-11-28T10:15+0100")], "DATETIME"),
+        ([("S", "2026-11-28t10:15:30,1234567z")], "DATETIME(6)"),
+        ([("N", "1700000000"), ("N", "1800000000")], "DATETIME"),
+        ([("N", "1700000000000"), ("N", "1800000000000")], "DATETIME(3)"),
+        ([("N", "1700000000000000"), ("N", "1800000000000000")], "DATETIME(6)"),
         ([("S", "{}"), ("S", "{")], "VARCHAR(255)"),
         ([("S", '{"a": "\\ud800"}')], "VARCHAR(255)"),
         ([("S", "[" * 101 + "]" * 101)], "VARCHAR(1024)"),
@@ -84,7 +90,7 @@ def test_numbers_behind_the_point_that_vary_get_room():
 
 def test_embedded_json_is_unwrapped_and_typed_by_what_it_is():
     found = choose(("S", '{"a": 1}'), ("S", "[1]"))
-    assert found.is_json_text
+    assert found.encoding == "json"
     assert found.schema == {"type": ["object", "array", "null"]}
 
 
@@ -100,12 +106,13 @@ def test_what_contradicts_itself_is_told_with_counts():
 @pytest.mark.parametrize(
     ("name", "values", "told"),
     [
-        ("order_id", ["1700000000", "1800000000"], "look like s since 1970, but its name"),
         ("number", ["1700000000", "1700000100"], "look like s since 1970, but its name"),
+        ("order_id", ["1700000000", "1800000000"], "look like s since 1970, but its name"),
         ("created_at", ["0", "1700000000"], "are 0: kept as numbers"),
         ("created_at", ["5", "1700000000"], ""),
         ("created_at", ["-1700000000", "1700000000"], ""),
         ("thing", ["17000000000", "18000000000"], ""),
+        ("created_at", ["1700000000", "1700000000000"], ""),
     ],
 )
 def test_numbers_that_may_be_times_are_told_of_and_stay_numbers(name, values, told):
@@ -113,6 +120,37 @@ def test_numbers_that_may_be_times_are_told_of_and_stay_numbers(name, values, to
     assert found.type == "BIGINT"
     assert told in found.doubt
     assert bool(told) == bool(found.doubt)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "type_", "unit"),
+    [
+        ("created_at", "1700000000", "DATETIME", "s"),
+        ("createdAt", "1700000000123", "DATETIME(3)", "ms"),
+        ("TTL", "1700000000", "DATETIME", "s"),
+        ("lastSeenTimestamp", "1700000000123456", "DATETIME(6)", "us"),
+        ("expiryDate", "4000000000", "DATETIME", "s"),
+    ],
+)
+def test_numbers_whose_name_speaks_of_time_become_times(name, value, type_, unit):
+    found = choose(("N", value), name=name, count=1)
+    assert (found.type, found.options, found.doubt) == (type_, {"epoch": unit}, "")
+
+
+def test_the_tables_time_to_live_is_a_time_whatever_its_name():
+    assert choose(("N", "1700000000"), name="x", count=1).type == "BIGINT"
+    assert choose(("N", "1700000000"), name="x", count=1, is_ttl=True).options == {"epoch": "s"}
+
+
+def test_digits_of_a_second_that_no_column_keeps_are_told_of():
+    found = choose(("S", "2026-11-28T01:02:03.123456789Z"))
+    assert (found.type, found.options) == ("DATETIME(6)", {"digits": "truncate"})
+    assert "up to 9 digits of a second" in found.doubt
+
+
+def test_json_that_is_encoded_twice_is_unwrapped_twice():
+    assert choose(("S", json.dumps(json.dumps({"a": 1})))).encoding == "json_twice"
+    assert choose(("S", json.dumps("{"))).type == "VARCHAR(255)"
 
 
 def key_types(*profiles):

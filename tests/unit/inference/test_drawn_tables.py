@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backfill.trials import Trial
-from dynaurora.inference.column_choices import COLUMN_OPTIONS
 from dynaurora.inference.proposals import TableSource, propose
 from dynaurora.inference.table_profiles import profile_items
 from dynaurora.mappings.compiled.describing import describe_mapping
@@ -14,7 +13,6 @@ from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.page_sizes import check_page
 from tests.support.drawn_tables import MIXED, UNIFORM, DrawnTable
 
-EPOCHS = {"expires_at", "updatedAt", "x_us"}
 SOURCE = TableSource("things", "pk", "sk")
 TABLES = st.builds(
     DrawnTable,
@@ -63,8 +61,7 @@ def test_others_are_hardly_ever_refused_and_uniform_columns_are_typed_as_they_we
         refused += trial.items - trial.taken
         others += 800
         chosen = {each.path[0].removeprefix("the-"): each.choice.type for each in proposal.columns}
-        typed = [name for name in columns if name in UNIFORM and ("epoch" in COLUMN_OPTIONS or name not in EPOCHS)]
-        found = [family(chosen[name]) & UNIFORM[name][1] for name in typed]
+        found = [family(chosen[name]) & UNIFORM[name][1] for name in columns if name in UNIFORM]
         right += sum(map(bool, found))
         uniform += len(found)
     assert refused <= others / 1000
