@@ -20,6 +20,7 @@ import msgspec
 
 from backfill.deployment.clients import connect_objects, connect_to
 from backfill.terminal.console import WrongUseError, say
+from backfill.terminal.formatting import format_bytes, format_usd
 from dynaurora.dynamodb.items import to_json
 from dynaurora.errors import InvalidExportError
 from dynaurora.exports.convert_export import read_item
@@ -94,6 +95,14 @@ def decode_lines(lines: Sequence[bytes], place: str, first: int) -> list[Any]:
             if line.strip():
                 items.append(read_item(line, f"{place} line {number}"))
     return items
+
+
+def say_cost(sample: Sample) -> str:
+    """Say what reading came to."""
+    if "read_units" in sample.cost:
+        usd = format_usd(sample.cost["usd"])
+        return f"{sample.cost['read_units']:,.1f} read units, {usd} on demand in us-east-1"
+    return f"{format_bytes(sample.cost['bytes'])} of text read"
 
 
 # Tables

@@ -10,6 +10,7 @@ from backfill.commands.mapping_change import mapping_change_commands
 from backfill.commands.mapping_diff import diff
 from backfill.commands.mapping_files import load, read_document
 from backfill.commands.mapping_infer import infer
+from backfill.commands.mapping_try import try_command
 from backfill.commands.options import json_option
 from backfill.deployment.aws_errors import explained_errors
 from backfill.terminal.console import print_json, print_line, print_pairs
@@ -28,20 +29,22 @@ NO_NUMBERS: frozenset[int] = frozenset()
     "mapping",
     epilog="""\b
 Examples:
+  dynaurora mapping infer --table orders -o mappings/orders.json
   dynaurora mapping check web_analytics
+  dynaurora mapping try web_analytics
   dynaurora mapping plan web_analytics
   dynaurora mapping apply web_analytics
   dynaurora mapping diff web_analytics
 """,
 )
 def mapping_group() -> None:
-    """Check mappings, see what they leave, and change the tables that they are replicated into.
+    """Make and check mappings, see what they take and leave, and change the tables that they are replicated into.
 
     Exit status 0 done, 1 the mapping does not hold or is refused, or what is asked for is not known, 2 wrong use.
     """
 
 
-for command in (*mapping_change_commands, diff, infer):
+for command in (*mapping_change_commands, diff, infer, try_command):
     mapping_group.add_command(command)
 
 
@@ -98,6 +101,19 @@ def check(mapping: str, table: str | None, explain: bool, compiled: bool, as_jso
             f"Records of {name} are not mapped by compiled code: {description.why_plain}."
             " Say it in the schema of an attribute, or leave --compiled out."
         )
+
+
+@mapping_group.command(
+    epilog="""\b
+Examples:
+  dynaurora mapping schema > mapping.schema.json
+"""
+)
+def schema() -> None:
+    """Print the JSON Schema of mapping files, for editors: what `$schema` of a mapping may name."""
+    from dynaurora.mappings.files import SCHEMA_FILE
+
+    click.echo(SCHEMA_FILE.read_text("utf-8"), nl=False)
 
 
 def find_all(name: str, document: Any, table: str | None) -> list[LintFinding]:

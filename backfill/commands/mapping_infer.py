@@ -22,9 +22,10 @@ from backfill.samples import (
     sample_export,
     sample_file,
     sample_table,
+    say_cost,
 )
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
-from backfill.terminal.formatting import format_bytes, format_count, format_table, format_usd
+from backfill.terminal.formatting import format_count, format_table
 from dynaurora.errors import DynauroraError, InvalidMappingError
 
 if TYPE_CHECKING:
@@ -248,9 +249,14 @@ def try_out(mapping: Mapping, profile: TableProfile) -> dict[str, Any]:
 
 
 def write(output: Path, document: dict[str, Any]) -> None:
-    """Write the mapping's file. Raises ClickException where it cannot be."""
+    """Write the mapping's file, and the schema that it names. Raises ClickException where they cannot be."""
+    from dynaurora.inference.proposals import SCHEMA_COPY
+    from dynaurora.mappings.files import SCHEMA_FILE
+
+    schema = output.parent / SCHEMA_COPY
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        schema.parent.mkdir(parents=True, exist_ok=True)
+        schema.write_bytes(SCHEMA_FILE.read_bytes())
         output.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
         raise click.ClickException(f"{output} cannot be written: {error.strerror}.") from error
@@ -336,16 +342,8 @@ def print_proposal(
         print_types(proposal)
     print_line()
     print_line(f"Tried on {format_count(tried['items'], 'item')} of them: {tried['taken']:,} taken.")
-    for reason, count in tried["reasons"].items():
-        print_line(f"  {count:,} refused: {reason}")
-
-
-def say_cost(sample: Sample) -> str:
-    """Say what reading came to."""
-    if "read_units" in sample.cost:
-        usd = format_usd(sample.cost["usd"])
-        return f"{sample.cost['read_units']:,.1f} read units, {usd} on demand in us-east-1"
-    return f"{format_bytes(sample.cost['bytes'])} of text read"
+    for each in tried["reasons"]:
+        print_line(f"  {each['items']:,} refused: {each['reason']} {each['message']}")
 
 
 def say_share(each: ProposedColumn, items: int) -> str:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from dynaurora.inference.table_profiles import Bounds, TableProfile
     from dynaurora.mappings.columns import ColumnType
 
-SCHEMA_URI: Final = "https://raw.githubusercontent.com/dynaurora/dynaurora/main/dynaurora/mapping.schema.json"
+SCHEMA_COPY: Final = ".schema/mapping.schema.json"
+"""Where an editor finds the JSON Schema of a mapping's file: a copy beside it, which needs no network."""
 MOST_NAME: Final = 64
 MOST_TABLE_NAME: Final = 55
 MOST_PROPOSED: Final = 500
@@ -100,7 +101,7 @@ def propose(profile: TableProfile, source: TableSource, database: str, table: st
     body = write_target(columns, source)
     schema = body.pop("schema")
     document = {
-        "$schema": SCHEMA_URI,
+        "$schema": f"./{SCHEMA_COPY}",
         "description": f"Inferred from {profile.items:,} items of {source.table}.",
         "source": write_source(source, columns),
         "schema": schema,

@@ -53,8 +53,8 @@ COMMANDS_LAYERS = (
     ("terminal", "kinds"),
     ("deployment",),
     ("runs", "samples"),
-    ("trials",),
     ("failures",),
+    ("trials",),
     ("commands",),
     ("cli",),
 )

@@ -112,7 +112,7 @@ def test_members_of_maps_get_columns_where_that_is_asked_for():
         trial = Trial(build_mapping("things", proposal.document))
         for row in [*rows, item(address={"M": {"more": {"S": "m"}}}), item(address={"NULL": True}), item()]:
             trial.add(row)
-        assert trial.as_dict()["reasons"] == {}
+        assert trial.as_dict()["reasons"] == []
         assert trial.filled["rest"] == 2  # the member that was not seen, and the null
 
 
