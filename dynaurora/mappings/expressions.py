@@ -50,7 +50,12 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
     for node in _nodes(tree):
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]))
-    compiled = ParsedResult(expression, _exact_tree(tree))
+    return compile_tree(tree)
+
+
+def compile_tree(tree: Node) -> Callable[[Any], Any]:
+    """Return what finds the value of an expression, or of a part of one, by its syntax tree, which was checked."""
+    compiled = ParsedResult("", _exact_tree(tree))
     options = jmespath.Options(custom_functions=ExactFunctions())
 
     def find(value: Any) -> Any:
