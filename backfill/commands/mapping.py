@@ -63,16 +63,20 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
     from dynaurora.mappings.compiled.describing import describe_mapping
 
     found = load(mapping)
-    fit_page(found)
-    bound_patterns(found)
-    description = describe_mapping(found)
+    for target in found.targets:
+        fit_page(target)
+        bound_patterns(target)
+    descriptions = [describe_mapping(target) for target in found.targets]
+    documents = list(map(as_document, found.targets, descriptions))
     if as_json:
-        print_json(as_document(found, description))
+        print_json(documents[0] if not found.routes else {"mapping": found.name, "targets": documents})
     else:
-        print_description(found, description)
-    if compiled and description.why_plain:
+        for target, description in zip(found.targets, descriptions, strict=True):
+            print_description(target, description)
+    why_plain = next((each.why_plain for each in descriptions if each.why_plain), "")
+    if compiled and why_plain:
         raise click.ClickException(
-            f"Records of {found.name} are not mapped by compiled code: {description.why_plain}."
+            f"Records of {found.name} are not mapped by compiled code: {why_plain}."
             " Say it in the schema of an attribute, or leave --compiled out."
         )
 
@@ -83,6 +87,7 @@ def as_document(mapping: Mapping, description: Description) -> dict[str, object]
         "mapping": mapping.name,
         "table": mapping.source_table,
         "target": f"{mapping.database}.{mapping.table}",
+        **({"when": mapping.when} if mapping.when else {}),
         "path": "plain" if description.why_plain else "compiled",
         "why_plain": description.why_plain or None,
         "refusals": "jsonschema" if description.why_jsonschema else "compiled",
@@ -101,7 +106,8 @@ def print_description(mapping: Mapping, description: Description) -> None:
     judged = f"by jsonschema: {description.why_jsonschema}" if description.why_jsonschema else "by the compiled schema"
     names = [("mapping", mapping.name), ("table", mapping.source_table)]
     target = ("target", f"{mapping.database}.{mapping.table}")
-    print_pairs([*names, target, ("rows", path), ("refusals", judged)])
+    when = [("when", mapping.when)] if mapping.when else []
+    print_pairs([*names, target, *when, ("rows", path), ("refusals", judged)])
     if description.attributes:
         print_line()
         print_table([("attribute", "decoded"), *description.attributes])
