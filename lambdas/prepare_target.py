@@ -47,7 +47,7 @@ def prepare() -> dict[str, str]:
         Landing(S3Objects(), settings.landing_bucket),
         settings.import_concurrency,
     )
-    view = f"{mapping.database}.{mapping.table}"
+    view = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
     facts = {"view": view, "loader": loader.username, "migrations": applied, "staging": staging and str(staging)}
     logger.info("Target prepared", extra=facts)
     if staging is None:

@@ -37,6 +37,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     count("ChangesTransformed", result.transformed)
     count("ChangesRejected", len(result.rejections))
     count("ChangesOverflowed", result.overflowed)
+    count("ChangesSkipped", result.skipped)
     unmapped = mappers.take_unmapped()
     count("AttributesIgnored", unmapped.total)
     if unmapped.total:

@@ -241,6 +241,9 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
         start = name_command("backfill", "start", plan["mapping"], stack=stack)
         cost = plan["backfill"]["usd"]
         steps.append(("backfill", f"{', '.join(plan['fill'])} of rows that are there: {start}, about ${cost:.2f}"))
+    start = name_command("backfill", "start", plan["mapping"], "--sweep", stack=stack)
+    steps += [("complete", f"{table} once a backfill with a sweep has run: {start}") for table in plan.get("sweep", ())]
+    steps += [("tombstones", tell_tombstones(table)) for table in plan.get("undecided", ())]
     if plan["rebuild"]:
         used = f"{plan['row_versions']} of {plan['row_versions_limit']} changes at once are used up"
         steps.append(("rebuild", f"{used}; when it suits: {plan['rebuild']};"))
@@ -249,6 +252,11 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
     if plan["active"] == plan["digest"]:
         steps.append(("active", "it is the active mapping already"))
     return steps
+
+
+def tell_tombstones(table: str) -> str:
+    """Return what a condition costs that keys alone do not decide."""
+    return f"{table} gets one for each item that its keys do not exclude and that it does not take, and for its delete"
 
 
 mapping_change_commands: Final = (plan_command, apply_command, register_command)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,15 +62,38 @@ TABLE_KINDS: Final[dict[str, tuple[str, frozenset[str]]]] = {
 
 def lint_mapping(name: str, document: Any, key_types: dict[str, str] | None = None) -> list[LintFinding]:
     """Return all that is wrong or doubtful; `key_types` are the type descriptors of the table's keys, where known."""
-    shape = list(find_shape(document))
-    if any(each.severity == ERROR for each in shape) and not is_readable(document):
+    shape, views = list(find_shape(document)), view_targets(document)
+    if any(each.severity == ERROR for each in shape) and not all(map(is_readable, views)):
         return sort_findings(shape)
-    found = [*shape, *find_schema_problems(document), *find_columns(document)]
+    found = shape
+    for index, view in enumerate(views):
+        own = [*find_schema_problems(view), *find_columns(view)]
+        if key_types is not None:
+            own += find_key_problems(view, key_types)
+        found += own if view is document else [move_into_target(each, index) for each in own]
     if not any(each.severity == ERROR for each in found):
         found += find_whole(name, document)
-    if key_types is not None:
-        found += find_key_problems(document, key_types)
     return sort_findings(found)
+
+
+def view_targets(document: Any) -> list[Any]:
+    """Return what each target of a document would be as a document of its own."""
+    targets = document.get("targets") if isinstance(document, dict) else None
+    if not isinstance(targets, list):
+        return [document]
+    return [
+        {"source": document.get("source"), "schema": target.get("schema"), "target": target}
+        for target in targets
+        if isinstance(target, dict)
+    ]
+
+
+def move_into_target(finding: LintFinding, index: int) -> LintFinding:
+    """Return a finding in one target's view with its place in the whole document."""
+    base, place = point("targets", index), finding.place
+    if place.startswith("/target/"):
+        return replace(finding, place=base + place.removeprefix("/target"))
+    return replace(finding, place=base + place) if place.startswith("/schema") else finding
 
 
 def is_readable(document: Any) -> bool:
@@ -318,7 +342,8 @@ def find_closed_names(path: tuple[str, ...], view: SchemaView, place: str, sourc
 def find_whole(name: str, document: Document) -> Iterator[LintFinding]:
     """Yield what the loader says of a document whose parts hold, and InnoDB of its rows."""
     try:
-        check_page(build_mapping(name, document))
+        for target in build_mapping(name, document).targets:
+            check_page(target)
     except InvalidMappingError as error:
         place, problem = read_problem(error)
         yield LintFinding(ERROR, "mapping", place, problem.rstrip("."))

@@ -51,6 +51,11 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
     for node in _nodes(tree):
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]))
+    return compile_tree(tree)
+
+
+def compile_tree(tree: Node) -> Callable[[Any], Any]:
+    """Return what finds the value of an expression, or of a part of one, by its syntax tree, which was checked."""
     exact, functions = _exact_tree(tree), ExactFunctions()
     options = jmespath.Options(custom_functions=functions)
 

@@ -44,7 +44,8 @@ class RowMappers:
         """Return what no column took since it was asked for last, by any of the mappings."""
         found = Unmapped()
         for mapper in self._made.values():
-            found.merge(mapper.unmapped.take())
+            for target in mapper.targets:
+                found.merge(target.unmapped.take())
         return found
 
     def _find(self, mapping: Mapping) -> RowMapper:

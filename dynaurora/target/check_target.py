@@ -221,15 +221,17 @@ def check_tables(aurora: Aurora, mapping: Mapping) -> None:
     pending = find_pending_migrations(aurora, mapping.database)
     if pending:
         raise TargetMismatchError(f"The database {mapping.database} lacks the migrations {', '.join(pending)}.")
-    check_replica(aurora, mapping)
-    aurora.query(sql.select_nothing(mapping))
+    for target in mapping.targets:
+        check_replica(aurora, target)
+        aurora.query(sql.select_nothing(target))
 
 
 def check_rights(aurora: Aurora, mapping: Mapping) -> None:
     """Raise PrivilegeError where the loader may not do what an import does; no row changes."""
     with aurora.transaction():
-        for statement in sql.change_nothing(mapping):
-            aurora.execute(statement)
+        for target in mapping.targets:
+            for statement in sql.change_nothing(target):
+                aurora.execute(statement)
 
 
 def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:

@@ -12,7 +12,6 @@ target_for what makes the `Target` of a mapping: its tables in the real database
 target     the `Target` of web_analytics
 """
 
-import dataclasses
 import os
 import uuid
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ from dynaurora.mappings.mapping import Mapping, load_mapping
 from local.aurora.server import DatabaseServer, User
 from local.stack import REGION, Stack
 from tests.integration.served_database import find_served_database
-from tests.integration.targets import Target, TargetFor, empty
+from tests.integration.targets import Target, TargetFor, empty, in_database
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -129,13 +128,13 @@ def target_for(
     loader = Credentials(users.loader.username, users.loader.password)
 
     def make(mapping: Mapping) -> Target:
-        mapping = dataclasses.replace(mapping, database=stack.server.database)
+        mapping = in_database(mapping, stack.server.database)
         with connect(endpoint, administrator) as database:
             empty(database, mapping)
             prepare_target(database, mapping)
             activate(database, mapping)
-            if staging:
-                record_staging(database, mapping, make_tables(database, mapping, staging.tables))
+            for each in mapping.targets if staging else ():
+                record_staging(database, each, make_tables(database, each, staging.tables))
         return Target(mapping, endpoint, loader, administrator, s3, bucket)
 
     return make
