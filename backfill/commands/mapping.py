@@ -45,7 +45,7 @@ for command in (*mapping_change_commands, diff):
     epilog="""\b
 Examples:
   dynaurora mapping check web_analytics
-  dynaurora mapping check ./dynaurora/tables/orders.json
+  dynaurora mapping check ./mappings/orders.json
   dynaurora mapping check web_analytics --compiled && echo as fast as it gets
   dynaurora mapping check web_analytics --json
 """

@@ -49,7 +49,15 @@ LAYERS = (
 )
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 
-COMMANDS_LAYERS = (("terminal", "kinds"), ("deployment",), ("runs",), ("failures",), ("commands",), ("cli",))
+COMMANDS_LAYERS = (
+    ("terminal", "kinds"),
+    ("project",),
+    ("deployment",),
+    ("runs",),
+    ("failures",),
+    ("commands",),
+    ("cli",),
+)
 """The same of the command line."""
 
 WITHOUT_A_CORE_FILE = {

@@ -28,13 +28,13 @@ from dynaurora.errors import (
     RegistryUnavailableError,
 )
 from dynaurora.mappings.csv_format import row_label
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
 from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import logger
 from dynaurora.target.check_target import CONNECTION, NO, SECRET, YES, Finding
 from tests.events import load_event
 from tests.support.csv_reader import read_line
+from tests.support.example import load_example
 from tests.support.factories import click, click_change, firehose_record
 from tests.support.failure_factories import CONVERSION
 from tests.support.fakes import InMemoryObjects, etag_of
@@ -103,7 +103,7 @@ class Transforming:
     store: InMemoryObjects
 
 
-LABEL = row_label(load_mapping("web_analytics"))
+LABEL = row_label(load_example())
 
 
 def read_labelled(data):
@@ -187,7 +187,7 @@ def changes_of(event):
     return [encode_change(from_stream_record(record)) for record in event["Records"]]
 
 
-WEB_ANALYTICS = load_mapping("web_analytics").digest
+WEB_ANALYTICS = load_example().digest
 
 
 def pack_of(event):
@@ -346,7 +346,7 @@ class Importer:
         self.oldest_second = None
         self.source = "stream"
         self.of_run = None
-        mapping = load_mapping("web_analytics")
+        mapping = load_example()
         publish_document(self.store, "dynaurora-landing", mapping)
         point_at(self.store, "dynaurora-landing", mapping.name, Pointer(mapping.digest, 1))
         monkeypatch.setattr(function, "registry", Registry(self.store, "dynaurora-landing", mapping.name))

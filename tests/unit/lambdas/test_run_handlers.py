@@ -30,11 +30,12 @@ from dynaurora.exports.plan import Plan
 from dynaurora.exports.reconcile_run import MappingChange, Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
 from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import logger
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
+from tests.support.example import load_example
 from tests.support.export_factory import BUCKET, Export
 from tests.support.factories import (
     CREATED_AT,
@@ -55,7 +56,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
 LANDING = ENVIRONMENT["LANDING_BUCKET"]
 EXECUTION = {"id": "arn:execution:r1", "name": "web_analytics-r1", "started": "2026-11-23T08:15:00Z"}
-CLICKS = load_mapping("web_analytics")
+CLICKS = load_example()
 OPENED = run_request().as_dict() | {"digest": CLICKS.digest, "generation": 1}
 OF_HEALTH = ("FailuresKept", "FailuresParked", "StreamsUnread", "BatchesWaiting")
 
