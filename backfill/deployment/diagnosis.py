@@ -230,8 +230,9 @@ def diagnose_cluster(rds: Any, cluster: str) -> Iterator[Finding]:
 
 def diagnose_target(functions: LambdaClient, deployment: Deployment) -> Iterator[Finding]:
     """Yield what the stack's own function finds of the database, from within its network."""
+    asked = json.dumps({"mapping": deployment.mapping}).encode()
     try:
-        answer = functions.invoke(FunctionName=deployment.check_target, Payload=b"{}")
+        answer = functions.invoke(FunctionName=deployment.check_target, Payload=asked)
         document = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise ValueError(f"{document.get('errorType')}: {document.get('errorMessage')}")

@@ -364,7 +364,7 @@ def test_the_clock_starts_a_reprocess_of_everything():
     target = schedule.properties["Target"]
     assert target["Arn"] == {"Ref": machine.id}
     document = json.loads(substitute(target["Input"], Mapping=MAPPING))
-    request = ReprocessRequest.from_input(document, MAPPING, Limits(2, 5), "2026-11-23T08:15:00.123Z")
+    request = ReprocessRequest.from_input(document, Limits(2, 5), "2026-11-23T08:15:00.123Z")
     assert (request.run, request.options) == ("reprocess-20261123T081500Z", ReprocessOptions(None, False, 2))
     assert read_template("reprocess")["Conditions"][schedule.attributes["Condition"]] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "ReprocessSchedule"}, ""]}]

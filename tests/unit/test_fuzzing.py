@@ -404,8 +404,8 @@ def test_records_of_failed_batches(failed, parked, imported):
 @given(broken(run_input(), {"mapping": "web_analytics", "run": "r", "prefix": None, "include_parked": False}))
 def test_inputs_of_runs(document):
     for read in (
-        lambda: RunRequest.from_input(document, "web_analytics", Limits(2, 0)),
-        lambda: ReprocessRequest.from_input(document, "web_analytics", Limits(2, 0), "2026-11-23T08:15:00.000Z"),
+        lambda: RunRequest.from_input(document, Limits(2, 0)),
+        lambda: ReprocessRequest.from_input(document, Limits(2, 0), "2026-11-23T08:15:00.000Z"),
     ):
         try:
             made = read()
