@@ -346,7 +346,7 @@ class TargetMismatchError(TerminalError):
 class UnknownMappingError(TerminalError):
     """No mapping of that name is in the package."""
 
-    remedy = "Correct the name, or add dynaurora/tables/<name>.json and deploy again."
+    remedy = "Correct the name, or add mappings/<name>.json to the project and deploy again."
 
 
 class UnregisteredMappingError(TerminalError):

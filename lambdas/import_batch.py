@@ -11,7 +11,7 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import import_batch, mark_imported
 from dynaurora.failures.refused_rows import RefusedRows
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
 
 settings = ImportBatchSettings.from_environment()
-observe_mapping(settings.mapping)
-registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
+registries = Registries(S3Objects(), settings.landing_bucket)
 
 
 @observed
@@ -33,8 +32,10 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """
     given = event if isinstance(event, dict) else {"input": event}  # who calls it directly may send anything
     batch = Batch.from_event(given.get("input", given))
+    observe_mapping(batch.mapping)
     identify(batch=batch.id, run=batch.run)
-    store, retries, mapping = S3Objects(), int(given.get("retries", 0)), registry.find_current()
+    mapping = registries.find(batch.mapping).find_current()
+    store, retries = S3Objects(), int(given.get("retries", 0))
     bucket, slots = settings.landing_bucket, settings.import_concurrency
     keep_refused = RefusedRows(store, bucket, context.invoked_function_arn)
     with connect_loader(settings, load_from_s3=True) as aurora:

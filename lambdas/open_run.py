@@ -10,7 +10,7 @@ from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import InvalidMappingError
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs.requests import Limits, read_request
 from dynaurora.runs.runs import Runs
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = OpenRunSettings.from_environment()
-observe_mapping(settings.mapping)
+registries = Registries(S3Objects(), settings.landing_bucket)
 limits = Limits(settings.backfill_concurrency, settings.import_concurrency, settings.ttl_deletes == "ignore")
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Check what is asked for, open the run, and check that the target can take it."""
-    request = read_request(event, settings.mapping, limits)
+    request = read_request(event, limits)
+    observe_mapping(request.mapping)
     identify(run=request.run)
-    registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)  # as it is now: no copy of before
+    registry = registries.renew(request.mapping)  # as it is now: no copy of before
     pointer, mapping = registry.find_pointer(), registry.find_current()
     with connect_loader(settings, load_from_s3=True) as aurora:
         if mapping.routes:
             raise InvalidMappingError(f"{mapping.name} has targets with conditions, which runs do not serve yet.")
         runs, executions = Runs(aurora, mapping.database), StepFunctionsExecutions()
-        request = read_request(event, mapping.name, limits.beside(runs.count_batches_of_others(request, executions)))
+        request = read_request(event, limits.beside(runs.count_batches_of_others(request, executions)))
         runs.open(request, mapping, event["execution"]["id"], executions)
         for target in mapping.targets:
             check_replica(aurora, target)

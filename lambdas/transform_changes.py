@@ -19,13 +19,13 @@ MAX_LOGGED = 20
 """Rejections that are logged one by one: enough to find what they have in common; the rest are counted."""
 
 settings = TransformChangesSettings.from_environment()
-observe_mapping(settings.mapping)
 mappers = RowMappers(Registry(S3Objects(), settings.landing_bucket, settings.mapping))
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer Firehose with the rows of each record, once what is refused of it is kept."""
+    observe_mapping(settings.mapping)
     transformer = Transformer(
         mapping=settings.mapping,
         mappers=mappers,

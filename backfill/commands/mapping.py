@@ -52,7 +52,7 @@ for command in (*mapping_change_commands, diff, infer, try_command):
     epilog="""\b
 Examples:
   dynaurora mapping check web_analytics
-  dynaurora mapping check ./dynaurora/tables/orders.json
+  dynaurora mapping check ./mappings/orders.json
   dynaurora mapping check web_analytics --table
   dynaurora mapping check web_analytics --explain
   dynaurora mapping check web_analytics --compiled && echo as fast as it gets

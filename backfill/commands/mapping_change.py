@@ -110,7 +110,7 @@ def plan_command(find_way: Callable[[str], Way], stack: str | None, name: str, d
 
     Columns that are missing are added and longer ones widened, while imports go on. Columns that the mapping has no
     more are kept. Whatever could lose something, or keep imports waiting, is refused, and named here. NAME is a mapping
-    of this checkout, dynaurora/tables/NAME.json, or the path of a file.
+    of the project, mappings/NAME.json, or the path of a file.
 
     Exit status 0 where it can be applied or nothing is to do, 1 where it is refused, 2 for wrong use.
     """
@@ -186,7 +186,7 @@ def apply_command(
     epilog=f"""\b
 Examples:
   dynaurora mapping register ./orders.json
-  git show v1.2.0:dynaurora/tables/orders.json > /tmp/orders.json && dynaurora mapping register /tmp/orders.json
+  git show v1.2.0:mappings/orders.json > /tmp/orders.json && dynaurora mapping register /tmp/orders.json
 {WAYS}""",
 )
 @click.argument("file")

@@ -9,6 +9,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.clients import connect_objects
+from backfill.project import load_mapping
 from dynaurora.aurora import migrations, raw_rows, sql
 from dynaurora.aurora.column_changes import Patience
 from dynaurora.aurora.column_plan import plan_columns
@@ -75,8 +76,6 @@ def prepare(
 
     Columns that the mapping has more are added, longer ones widened; `dynaurora mapping plan` shows what would be done.
     """
-    from dynaurora.mappings.mapping import load_mapping  # takes a second, which no other command needs
-
     try:
         wanted = load_mapping(mapping)
         endpoint = Endpoint(host, port, ca_file.read_text("ascii"))

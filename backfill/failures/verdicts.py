@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from backfill.project import load_mapping
 from backfill.terminal.console import say
 from dynaurora.errors import RejectedChange, UnknownMappingError
 from dynaurora.failures.failed_records import read_change
@@ -88,11 +89,10 @@ class Judge:
 
 def load_judge(deployment: Deployment) -> Judge | None:
     """Return a judge by this machine's mapping of a deployment; None, which is told, where it has none."""
-    from dynaurora.mappings.mapping import load_mapping  # takes a second, which most commands do not need
-    from dynaurora.mappings.row_mapper import RowMapper
+    from dynaurora.mappings.row_mapper import RowMapper  # takes a second, which most commands do not need
 
     try:
         return Judge(RowMapper(load_mapping(deployment.mapping)), deployment.ignores_expiries)
     except UnknownMappingError as error:
-        say(f"Records cannot be judged here: {error.problem} Run this from a checkout that has it.")
+        say(f"Records cannot be judged here: {error.problem} Run this in the project that has it.")
         return None

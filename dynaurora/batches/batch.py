@@ -6,9 +6,10 @@ The import_batch state machine is started with a descriptor:
      "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}], "rejected": {"payload (json)": 3},
      "digest": "<64 hexadecimal digits>"}
 
-`digest`, which a batch of a stream and older descriptors do not have, is of the mapping that wrote the rows;
-`failures`, which may be left out, is how often rows of it were refused before. `rows` is how many rows the batch was
-written with, where its writer knows; `size` is in bytes. `rejected`, which may be left out, counts by reason what the
+`mapping` may be left out where all objects are under `processed/`: their keys say it. `digest`, which a batch of a
+stream and older descriptors do not have, is of the mapping that wrote the rows; `failures`, which may be left out, is
+how often rows of it were refused before. `rows` is how many rows the batch was written with, where its writer knows;
+`size` is in bytes. `rejected`, which may be left out, counts by reason what the
 writer refused and kept elsewhere. The same objects with the same contents are the same batch, however often and in
 whatever order they are delivered.
 
@@ -23,7 +24,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from dynaurora.errors import InvalidBatchError
-from dynaurora.keys import is_object_key
+from dynaurora.keys import PROCESSED, LandingKey, is_object_key
+from dynaurora.mappings.mapping import NAME
 from dynaurora.mappings.registry import DIGEST
 
 IMPORTED = {"dynaurora": "imported"}
@@ -115,13 +117,14 @@ class Batch:
         failures = document.get("failures", 0)
         if type(failures) is not int or failures < 0:
             raise InvalidBatchError("batch.failures is no count.")
-        objects = read_field(document, "objects", list, "batch")
+        listed = read_field(document, "objects", list, "batch")
+        objects = tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(listed))
         batch = cls(
-            mapping=read_field(document, "mapping", str, "batch"),
+            mapping=_read_mapping(document, objects),
             source=source,
             run=run,
             rows=rows,
-            objects=tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(objects)),
+            objects=objects,
             rejected=_counts(document.get("rejected") or {}, "batch.rejected"),
             digest=read_digest(document, "batch"),
             failures=failures,
@@ -131,6 +134,20 @@ class Batch:
         if len({(item.bucket, item.key) for item in batch.objects}) < len(batch.objects):
             raise InvalidBatchError("batch.objects names an object twice.")
         return batch
+
+
+def _read_mapping(document: dict[str, Any], objects: tuple[BatchObject, ...]) -> str:
+    """Return the mapping that a batch is for; a streamed one's keys say so, and nothing else may say otherwise."""
+    keys = [item.key for item in objects if item.key.startswith(f"{PROCESSED}/")]
+    landed = {LandingKey.parse(key).mapping for key in keys}
+    if document.get("mapping") is None and len(landed) == 1 and len(keys) == len(objects):
+        return landed.pop()
+    named: str = read_field(document, "mapping", str, "batch")
+    if not NAME.fullmatch(named):
+        raise InvalidBatchError(f"batch.mapping is {named!r}, which no mapping can be named.")
+    if landed - {named}:
+        raise InvalidBatchError(f"batch.mapping is {named}, and the key of an object is of {min(landed - {named})}.")
+    return named
 
 
 def _object(item: Any, path: str) -> BatchObject:

@@ -1,6 +1,6 @@
 """Mappings: which DynamoDB table becomes which Aurora table, and how.
 
-A mapping is one JSON file, `dynaurora/tables/<name>.json`, checked against `mapping.schema.json` and against
+A mapping is one JSON file, `mappings/<name>.json` of a project, checked against `mapping.schema.json` and against
 itself when it is loaded; nothing is served from a mapping that does not hold. It is the only place that names of
 tables and columns come from.
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dynaurora.mappings.columns import Field
 
 TABLES = Path(__file__).parents[1] / "tables"
+"""In a package: the mappings of the project that it was built for. Nowhere else is there such a folder."""
 CHECKED_FILE = Path(__file__).parents[1] / "checked_mappings.json"
 """In a package: the SHA-256 of each mapping file that was checked when the package was built, by the mapping's name."""
 

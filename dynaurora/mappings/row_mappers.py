@@ -14,19 +14,21 @@ from dynaurora.observability import logger
 
 if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.mappings.registry import Registry
+    from dynaurora.mappings.registry import Registries, Registry
 
 MAX_ROW_MAPPERS: Final = 8
-"""Kept at the same time; each is compiled code. What is on its way was read under two or three mappings at most."""
+"""Kept at the same time; each is compiled code. What is on its way to a target was read under two or three documents
+at most, and a process that serves many mappings makes the others anew."""
 
 
 class RowMappers:
     """The row mappers of one mapping's documents; made once in a process."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, made: dict[tuple[str, str], RowMapper] | None = None) -> None:
+        """Take the registry of the mapping, and what was made for others where they share the room there is."""
         self._registry = registry
-        self._made: dict[str, RowMapper] = {}
-        """By digest, the one that was used last behind all others."""
+        self._made = {} if made is None else made
+        """By mapping and digest, the one that was used last behind all others."""
 
     def find_current(self) -> RowMapper:
         """Return what maps by the current mapping. Raises what the registry's `find_current` does."""
@@ -43,17 +45,31 @@ class RowMappers:
     def take_unmapped(self) -> Unmapped:
         """Return what no column took since it was asked for last, by any of the mappings."""
         found = Unmapped()
-        for mapper in self._made.values():
-            for target in mapper.targets:
-                found.merge(target.unmapped.take())
+        for (name, _), mapper in self._made.items():
+            if name == self._registry.name:
+                for target in mapper.targets:
+                    found.merge(target.unmapped.take())
         return found
 
     def _find(self, mapping: Mapping) -> RowMapper:
-        mapper = self._made.pop(mapping.digest, None) or make_row_mapper(mapping)
-        self._made[mapping.digest] = mapper
+        made_for = mapping.name, mapping.digest
+        mapper = self._made.pop(made_for, None) or make_row_mapper(mapping)
+        self._made[made_for] = mapper
         while len(self._made) > MAX_ROW_MAPPERS:
             del self._made[next(iter(self._made))]
         return mapper
+
+
+class SharedRowMappers:
+    """The row mappers of a function that works for all mappings; made once in a process."""
+
+    def __init__(self, registries: Registries) -> None:
+        self._registries = registries
+        self._made: dict[tuple[str, str], RowMapper] = {}
+
+    def of(self, name: str) -> RowMappers:
+        """Return the row mappers of a mapping. Raises UnknownMappingError where it cannot be the name of one."""
+        return RowMappers(self._registries.find(name), self._made)
 
 
 def make_row_mapper(mapping: Mapping) -> RowMapper:

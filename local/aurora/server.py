@@ -83,7 +83,7 @@ class DatabaseServer:
         self.database = database
         self.files = self.directory / "loads"
         """The only directory the server reads files from."""
-        self.socket = _place_socket(self.directory)
+        self.socket = place_socket(self.directory)
         self._data = self.directory / DATA
         self._log = log
         self._child: Child | None = None
@@ -240,7 +240,7 @@ class DatabaseServer:
             return probe.connect_ex(str(self.socket)) == 0
 
 
-def _place_socket(directory: Path) -> Path:
+def place_socket(directory: Path) -> Path:
     """Return a path for the socket that is short enough: in `directory`, else in a directory of its own."""
     beside_data = directory / "server.sock"
     if len(os.fsencode(beside_data)) <= _SOCKET_PATH_LIMIT:

@@ -28,11 +28,12 @@ from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.staging import Staging, make_tables, record_staging
 from dynaurora.aws import sdk
-from dynaurora.mappings.mapping import Mapping, load_mapping
+from dynaurora.mappings.mapping import Mapping
 from local.aurora.server import DatabaseServer, User
 from local.stack import REGION, Stack
 from tests.integration.served_database import find_served_database
 from tests.integration.targets import Target, TargetFor, empty, in_database
+from tests.support.example import load_example
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -142,4 +143,4 @@ def target_for(
 
 @pytest.fixture
 def target(target_for: TargetFor) -> Target:
-    return target_for(load_mapping("web_analytics"))
+    return target_for(load_example())

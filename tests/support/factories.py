@@ -87,9 +87,9 @@ def mapping_document(
     }
 
 
-def make_mapping(*columns: Document, **options: Any) -> Mapping:
+def make_mapping(*columns: Document, name: str = "things", **options: Any) -> Mapping:
     """Return the mapping of `mapping_document`."""
-    return build_mapping("things", mapping_document(*columns, **options))
+    return build_mapping(name, mapping_document(*columns, **options))
 
 
 def column(name: str, kind: str, source: str | None = None) -> Document:
@@ -132,7 +132,7 @@ def run_input(**changed: Any) -> Document:
 
 def run_request(run: str = "r1", **changed: Any) -> RunRequest:
     """Return what `run_input` asks for, of a deployment that allows everything."""
-    return RunRequest.from_input(run_input(run=run, **changed), "web_analytics", Limits(2, 0))
+    return RunRequest.from_input(run_input(run=run, **changed), Limits(2, 0))
 
 
 def make_plan(**changed: Any) -> Plan:
