@@ -27,6 +27,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     check_conversion(event)
     planned = PlannedBatch.from_dict(event["batch"])
     identify(run=event["run"], planned=planned.number)
+    mappers.begin(context.get_remaining_time_in_millis() / 1000)
     converter = Converter(
         mapper=mappers.find_recorded(event.get("digest")),
         store=S3Objects(),

@@ -28,6 +28,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Map the records of some failed objects again; return the batch and how to settle the objects."""
     entry = event["entry"]
     identify(run=event["run"], entry=entry["number"])
+    mappers.begin(context.get_remaining_time_in_millis() / 1000)
     mapper = mappers.find_recorded(event["digest"]) if "digest" in event else mappers.find_current()
     remaker = Remaker(
         mapper=mapper,

@@ -58,7 +58,8 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
 
     Rows are made by code that is compiled from the mapping, where its schema speaks of attributes one by one; else
     every record is mapped by the plain modules, with the same result, but several times slower. Either way a record
-    that compiled code is not sure of, as one that the mapping refuses, is mapped plainly.
+    that compiled code is not sure of, as one that the mapping refuses, is mapped plainly. What takes more than linear
+    time is named: a pattern that does is refused, for the rest records are mapped in a process of their own.
     """
     from dynaurora.mappings.compiled.describing import describe_mapping
 
@@ -79,6 +80,8 @@ def check(mapping: str, compiled: bool, as_json: bool) -> None:
 
 def as_document(mapping: Mapping, description: Description) -> dict[str, object]:
     """Return the result for machines."""
+    from dynaurora.mappings.bounds import find_costly
+
     return {
         "mapping": mapping.name,
         "table": mapping.source_table,
@@ -92,11 +95,14 @@ def as_document(mapping: Mapping, description: Description) -> dict[str, object]
             {"name": name, "type": kind, "from": source, "written": how}
             for name, kind, source, how in description.columns
         ],
+        "costly": [part._asdict() for part in find_costly(mapping)],
     }
 
 
 def print_description(mapping: Mapping, description: Description) -> None:
     """Print the result for people."""
+    from dynaurora.mappings.bounds import find_costly
+
     path = f"by the plain modules: {description.why_plain}" if description.why_plain else "by compiled code"
     judged = f"by jsonschema: {description.why_jsonschema}" if description.why_jsonschema else "by the compiled schema"
     names = [("mapping", mapping.name), ("table", mapping.source_table)]
@@ -107,6 +113,11 @@ def print_description(mapping: Mapping, description: Description) -> None:
         print_table([("attribute", "decoded"), *description.attributes])
     print_line()
     print_table([("column", "type", "from", "written"), *description.columns])
+    if costly := list(find_costly(mapping)):
+        print_line()
+        print_line("Records are mapped in a process of their own, since nothing bounds the work of:")
+        for part in costly:
+            print_line(f"  {part}")
 
 
 def print_table(rows: list[tuple[str, ...]]) -> None:

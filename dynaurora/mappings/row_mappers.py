@@ -6,9 +6,13 @@ read under an older one by that.
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Final
 
+from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.sandbox import SandboxedRowMapper
 from dynaurora.mappings.unmapped import Unmapped
 from dynaurora.observability import logger
 
@@ -25,8 +29,17 @@ class RowMappers:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._made: dict[str, RowMapper] = {}
-        """By digest, the one that was used last behind all others."""
+        self._made: dict[tuple[str, bool], RowMapper] = {}
+        """By digest, and whether in a sandbox whatever the mapping; the one that was used last behind all others."""
+        self._ends_at = math.inf
+        self._is_careful = False
+
+    def begin(self, seconds: float, *, is_careful: bool = False) -> None:
+        """Begin an invocation that has so many seconds left.
+
+        What maps carefully does so in a sandbox, whatever the mapping: for what ended its process before.
+        """
+        self._ends_at, self._is_careful = time.monotonic() + seconds, is_careful
 
     def find_current(self) -> RowMapper:
         """Return what maps by the current mapping. Raises what the registry's `find_current` does."""
@@ -48,16 +61,22 @@ class RowMappers:
         return found
 
     def _find(self, mapping: Mapping) -> RowMapper:
-        mapper = self._made.pop(mapping.digest, None) or make_row_mapper(mapping)
-        self._made[mapping.digest] = mapper
+        key = mapping.digest, self._is_careful
+        mapper = self._made.pop(key, None) or make_row_mapper(mapping, is_careful=self._is_careful)
+        self._made[key] = mapper
+        if isinstance(mapper, SandboxedRowMapper):
+            mapper.sandbox.allow(self._ends_at - time.monotonic())
         while len(self._made) > MAX_ROW_MAPPERS:
             del self._made[next(iter(self._made))]
         return mapper
 
 
-def make_row_mapper(mapping: Mapping) -> RowMapper:
-    """Return what maps by a mapping, and tell where it does so plainly, which is slower."""
-    mapper = RowMapper(mapping)
-    if mapper.writer.why_plain:
+def make_row_mapper(mapping: Mapping, *, is_careful: bool = False) -> RowMapper:
+    """Return what maps by a mapping, and tell where it does so in a sandbox, or plainly, which is slower."""
+    costly = list(find_costly(mapping))
+    mapper = SandboxedRowMapper(mapping) if costly or is_careful else RowMapper(mapping)
+    if costly:
+        logger.info("Records are mapped in a process of their own", extra={"why": list(map(str, costly))})
+    elif mapper.writer.why_plain:
         logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
     return mapper
