@@ -36,6 +36,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         run=event["run"],
         export_second=event["export_second"],
         function_arn=context.invoked_function_arn,
+        make_careful=mappers.find_careful,
     )
     batch = converter.convert_once(planned)
     count("ItemsConverted", planned.items)

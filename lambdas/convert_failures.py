@@ -39,12 +39,13 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         ignore_expiries=settings.ttl_deletes == "ignore",
         function_arn=context.invoked_function_arn,
         items=TableItems(settings.source_table),
+        make_careful=mappers.find_careful,
     )
     remade = remaker.remake(entry["number"], [FailedObject(**item) for item in entry["objects"]])
     rejected = sum(remade.batch["rejected"].values())
     count("RecordsReprocessed", remade.records)
     count("RecordsRejectedAgain", rejected)
-    count("AttributesIgnored", mapper.unmapped.take().total)
+    count("AttributesIgnored", mappers.take_unmapped().total)
     identify(batch=Batch.from_event({"batch": remade.batch}).id)
     logger.info("Failures converted", extra={"records": remade.records, "rejected": remade.batch["rejected"]})
     return {**entry, **asdict(remade)}

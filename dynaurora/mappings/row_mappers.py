@@ -32,14 +32,10 @@ class RowMappers:
         self._made: dict[tuple[str, bool], RowMapper] = {}
         """By digest, and whether in a sandbox whatever the mapping; the one that was used last behind all others."""
         self._ends_at = math.inf
-        self._is_careful = False
 
-    def begin(self, seconds: float, *, is_careful: bool = False) -> None:
-        """Begin an invocation that has so many seconds left.
-
-        What maps carefully does so in a sandbox, whatever the mapping: for what ended its process before.
-        """
-        self._ends_at, self._is_careful = time.monotonic() + seconds, is_careful
+    def begin(self, seconds: float) -> None:
+        """Begin an invocation that has so many seconds left."""
+        self._ends_at = time.monotonic() + seconds
 
     def find_current(self) -> RowMapper:
         """Return what maps by the current mapping. Raises what the registry's `find_current` does."""
@@ -53,6 +49,10 @@ class RowMappers:
         """Return what maps by the mapping that was recorded. Raises what the registry's `find_recorded` does."""
         return self._find(self._registry.find_recorded(digest))
 
+    def find_careful(self, mapping: Mapping) -> RowMapper:
+        """Return what maps by a mapping in a sandbox, whatever it is: for what ended its process before."""
+        return self._find(mapping, is_careful=True)
+
     def take_unmapped(self) -> Unmapped:
         """Return what no column took since it was asked for last, by any of the mappings."""
         found = Unmapped()
@@ -60,9 +60,9 @@ class RowMappers:
             found.merge(mapper.unmapped.take())
         return found
 
-    def _find(self, mapping: Mapping) -> RowMapper:
-        key = mapping.digest, self._is_careful
-        mapper = self._made.pop(key, None) or make_row_mapper(mapping, is_careful=self._is_careful)
+    def _find(self, mapping: Mapping, *, is_careful: bool = False) -> RowMapper:
+        key = mapping.digest, is_careful
+        mapper = self._made.pop(key, None) or make_row_mapper(mapping, is_careful=is_careful)
         self._made[key] = mapper
         if isinstance(mapper, SandboxedRowMapper):
             mapper.sandbox.allow(self._ends_at - time.monotonic())
