@@ -27,14 +27,17 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     observe_mapping(event["mapping"])
     planned = PlannedBatch.from_dict(event["batch"])
     identify(run=event["run"], planned=planned.number)
+    mappers.begin(context.get_remaining_time_in_millis() / 1000)
+    its_mappers = mappers.of(event["mapping"])
     converter = Converter(
-        mapper=mappers.of(event["mapping"]).find_recorded(event.get("digest")),
+        mapper=its_mappers.find_recorded(event.get("digest")),
         store=S3Objects(),
         bucket=settings.landing_bucket,
         export_bucket=event["export_bucket"],
         run=event["run"],
         export_second=event["export_second"],
         function_arn=context.invoked_function_arn,
+        make_careful=its_mappers.find_careful,
     )
     batch = converter.convert_once(planned)
     count("ItemsConverted", planned.items)

@@ -28,6 +28,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     entry = event["entry"]
     observe_mapping(event["mapping"])
     identify(run=event["run"], entry=entry["number"])
+    mappers.begin(context.get_remaining_time_in_millis() / 1000)
     its_mappers = mappers.of(event["mapping"])
     mapper = its_mappers.find_recorded(event["digest"]) if "digest" in event else its_mappers.find_current()
     remaker = Remaker(
@@ -39,12 +40,13 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         ignore_expiries=settings.ttl_deletes == "ignore",
         function_arn=context.invoked_function_arn,
         items=TableItems(settings.source_table),
+        make_careful=its_mappers.find_careful,
     )
     remade = remaker.remake(entry["number"], [FailedObject(**item) for item in entry["objects"]])
     rejected = sum(remade.batch["rejected"].values())
     count("RecordsReprocessed", remade.records)
     count("RecordsRejectedAgain", rejected)
-    count("AttributesIgnored", mapper.unmapped.take().total)
+    count("AttributesIgnored", its_mappers.take_unmapped().total)
     identify(batch=Batch.from_event({"batch": remade.batch}).id)
     logger.info("Failures converted", extra={"records": remade.records, "rejected": remade.batch["rejected"]})
     return {**entry, **asdict(remade)}

@@ -26,6 +26,7 @@ mappers = RowMappers(Registry(S3Objects(), settings.landing_bucket, settings.map
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer Firehose with the rows of each record, once what is refused of it is kept."""
     observe_mapping(settings.mapping)
+    mappers.begin(context.get_remaining_time_in_millis() / 1000)
     transformer = Transformer(
         mapping=settings.mapping,
         mappers=mappers,

@@ -24,6 +24,7 @@ import binascii
 import json
 import re
 import zlib
+from contextlib import contextmanager
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ import msgspec
 from dynaurora.errors import Reason, RejectedChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 TYPE_NAMES = {
     type(None): "null",
@@ -265,11 +266,22 @@ def _null(value: bool, _path: str) -> None:
 
 
 def _map(value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    return {name: plain_value(attribute, f"{path}.{name}") for name, attribute in value.items()}
+    with _under(f"{path}."):
+        return {name: plain_value(attribute, name) for name, attribute in value.items()}
 
 
 def _list(value: list[Any], path: str) -> list[Any]:
-    return [plain_value(attribute, f"{path}[{index}]") for index, attribute in enumerate(_array(value))]
+    with _under(path):
+        return [plain_value(attribute, f"[{index}]") for index, attribute in enumerate(_array(value))]
+
+
+@contextmanager
+def _under(place: str) -> Iterator[None]:
+    """Put where a value stands before the paths of what is wrong within it; made only then, for a name may be long."""
+    try:
+        yield
+    except RejectedChange as error:
+        raise RejectedChange(*(reason._replace(path=place + reason.path) for reason in error.reasons)) from None
 
 
 def _string_set(value: list[str], path: str) -> list[str]:

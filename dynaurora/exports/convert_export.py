@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
+from dynaurora.batches.attempts import DEADLY, Attempts, attempting
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
@@ -30,29 +31,44 @@ from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
 from dynaurora.mappings.reasons import count_apart, name_reason
+from dynaurora.mappings.sandbox import SandboxedRowMapper
 from dynaurora.mappings.unmapped import Unmapped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from dynaurora.aws.objects import ObjectStore, Upload
     from dynaurora.exports.manifests import DataFile
     from dynaurora.exports.plan import PlannedBatch
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.rows import Row
 
 BLANK_LINES = 1000
 """In a data file, besides its items: DynamoDB writes none, and a few are nobody's fault."""
+LINES_IN_HAND = 1000
+"""Of a data file, that are converted at a time after an attempt has died; each is noted before."""
 
 
 @dataclass(slots=True)
 class Converted:
     """What converting has done so far."""
 
+    attempts: Attempts = field(default_factory=Attempts)
+    lines: int = 0
+    """Lines of all files, blank ones too."""
     items: int = 0
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """Refused items, by the first reason of each."""
+
+    def take(self, lines: int) -> Iterator[tuple[range, bool]]:
+        """Yield which of the next lines to convert at a time, from 0, and whether that is one not to be touched."""
+        first = self.lines
+        self.lines += lines
+        for hand, is_condemned in self.attempts.divide(range(first, self.lines), LINES_IN_HAND):
+            yield range(hand.start - first, hand.stop - first), is_condemned
 
     @property
     def rejected(self) -> dict[str, int]:
@@ -100,6 +116,8 @@ class Converter:
     function_arn: str
     unmapped: Unmapped = field(default_factory=Unmapped)
     """What no column took of what was converted here."""
+    make_careful: Callable[[Mapping], RowMapper] = SandboxedRowMapper
+    """Makes what maps where an attempt at the same batch ended without a word."""
 
     def convert_once(self, planned: PlannedBatch) -> Batch:
         """Return the batch of a planned one, as it was converted before or is converted now.
@@ -138,7 +156,13 @@ class Converter:
         Converting again writes the same objects. Raises ChecksumMismatchError, InvalidExportError or
         ObjectMissingError, naming the file.
         """
-        converted = Converted()
+        name = self.mapper.mapping.name
+        with attempting(self.store, self.bucket, keys.backfill_attempts(name, self.run, planned.number)) as attempts:
+            mapper = self.make_careful(self.mapper.mapping) if attempts.is_careful else self.mapper
+            return replace(self, mapper=mapper)._convert(planned, attempts)
+
+    def _convert(self, planned: PlannedBatch, attempts: Attempts) -> Batch:
+        converted = Converted(attempts)
         self.mapper.unmapped.take()  # what is left of a batch that failed
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
@@ -170,7 +194,10 @@ class Converter:
             for lines in read_lines(source):
                 if read + len(lines) > file.items + BLANK_LINES:  # before more is read: its count is wrong in any case
                     raise InvalidExportError(f"{place} has more lines than the {file.items} items of its manifest.")
-                csv.write(self._convert_lines(lines, f"{place} line", read + 1, rejects, converted))
+                for hand, is_condemned in converted.take(len(lines)):
+                    part, number = lines[hand.start : hand.stop], read + hand.start + 1
+                    convert = self._refuse_unseen if is_condemned else self._convert_lines
+                    csv.write(convert(part, f"{place} line", number, rejects, converted))
                 read += len(lines)
         except (EOFError, gzip.BadGzipFile, GzipError) as error:
             raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
@@ -181,6 +208,16 @@ class Converter:
             raise ChecksumMismatchError(f"{place} has the MD5 {md5}, and its manifest says {file.md5}.")
         if items != file.items:
             raise InvalidExportError(f"{place} has {items} items, and its manifest says {file.items}.")
+
+    def _refuse_unseen(
+        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+    ) -> bytes:
+        """Refuse the item that attempts died of."""
+        converted.items += 1
+        self._reject(
+            self._read_change(read_item(lines[0], f"{place} {first}")), RejectedChange(DEADLY), rejects, converted
+        )
+        return b""
 
     def _convert_lines(
         self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
@@ -203,15 +240,21 @@ class Converter:
 
     def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
         """Return the row of an item, or None where the mapping refuses it, which is written down."""
-        names = self.mapper.mapping.key_attributes
-        version = snapshot_version(self.export_second)
-        change = Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+        change = self._read_change(item)
         try:
             return self.mapper.row(change)
         except RejectedChange as error:
-            converted.reasons[name_reason(error.reasons[0])] += 1
-            rejects.write(encode_failed_record(self._failed_record(change, error)))
+            self._reject(change, error, rejects, converted)
             return None
+
+    def _read_change(self, item: dict[str, Any]) -> Change:
+        names = self.mapper.mapping.key_attributes
+        version = snapshot_version(self.export_second)
+        return Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+
+    def _reject(self, change: Change, error: RejectedChange, rejects: Upload, converted: Converted) -> None:
+        converted.reasons[name_reason(error.reasons[0])] += 1
+        rejects.write(encode_failed_record(self._failed_record(change, error)))
 
     def _failed_record(self, change: Change, error: RejectedChange) -> FailedRecord:
         return FailedRecord(

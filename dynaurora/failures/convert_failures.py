@@ -11,11 +11,11 @@ import hashlib
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, is_there
+from dynaurora.batches.attempts import DEADLY, attempting
 from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.dynamodb.packs import decode_pack, encode_pack
 from dynaurora.errors import RejectedChange
@@ -30,19 +30,23 @@ from dynaurora.failures.failed_records import (
 from dynaurora.failures.refused_changes import RefusedChange, refused_id
 from dynaurora.failures.refused_rows import TOO_OFTEN, RefusedRowReader, decode_refused_row
 from dynaurora.mappings.reasons import count_apart, name_reason
+from dynaurora.mappings.sandbox import SandboxedRowMapper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dynaurora.aws.objects import ObjectStore, Upload
+    from dynaurora.batches.attempts import Attempts
     from dynaurora.dynamodb.changes import Change
     from dynaurora.failures.list_failures import FailedObject
     from dynaurora.failures.refused_rows import ItemReader
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.rows import Row
 
 RECORDS_TOGETHER: Final = 50
-"""Records that are mapped at a time: one may have 1,000 KiB."""
+"""Records that are mapped at a time, and take as many bytes at most, but for one that has more by itself."""
+BYTES_TOGETHER: Final = 1024 * 1024
 MAX_SPLIT: Final = 1000
 """Refused changes of packs that an entry puts back as objects of their own. Where more are refused the mapping is
 wrong, and they stay together, as packs."""
@@ -81,6 +85,8 @@ class Remade:
 class Counts:
     """What has been done so far."""
 
+    taken: int = 0
+    """Records that were read, packs whole."""
     records: int = 0
     rows: int = 0
     parked: int = 0
@@ -115,6 +121,8 @@ class Remaker:
     function_arn: str
     items: ItemReader | None = None
     """What reads items again whose rows Aurora refused."""
+    make_careful: Callable[[Mapping], RowMapper] = SandboxedRowMapper
+    """Makes what maps where an attempt at the same objects ended without a word."""
 
     def remake(self, number: int, sources: Iterable[FailedObject]) -> Remade:
         """Write the rows of the records that the mapping takes now, and aside what it still refuses.
@@ -128,11 +136,15 @@ class Remaker:
             for index, source in enumerate(sources, 1)
             if is_there(self.store, self.bucket, source.key, source.etag)
         }
-        name = self.mapper.mapping.name
-        csv_key = keys.reprocessed_batch(name, self._digest(there.values()))
-        with aborting(self.store.upload(self.bucket, csv_key)) as csv:
+        name, work = self.mapper.mapping.name, self._digest(there.values())
+        csv_key = keys.reprocessed_batch(name, work)
+        with (
+            attempting(self.store, self.bucket, keys.reprocess_attempts(name, work)) as attempts,
+            aborting(self.store.upload(self.bucket, csv_key)) as csv,
+        ):
+            remaker = replace(self, mapper=self.make_careful(self.mapper.mapping)) if attempts.is_careful else self
             for index, source in there.items():
-                settlements.append(self._remake_object(number, index, source, csv, counts))
+                settlements.append(remaker._remake_object(number, index, source, csv, counts, attempts))
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         digest = self.mapper.mapping.digest
@@ -148,7 +160,7 @@ class Remaker:
         return digest.hexdigest()[:40]
 
     def _remake_object(
-        self, number: int, index: int, source: FailedObject, csv: Upload, counts: Counts
+        self, number: int, index: int, source: FailedObject, csv: Upload, counts: Counts, attempts: Attempts
     ) -> dict[str, Any]:
         """Map the records of one object; return how it is to be settled."""
         name, places = self.mapper.mapping.name, dict[str, str]()
@@ -159,8 +171,8 @@ class Remaker:
             uploads = {
                 kind: stack.enter_context(aborting(self.store.upload(self.bucket, key))) for kind, key in places.items()
             }
-            for records in batched(read_records(self.store, self.bucket, source.key), RECORDS_TOGETHER):
-                for record, refusals in self._remake_records(records, csv, counts, is_parked=is_parked):
+            for records in batched(read_records(self.store, self.bucket, source.key)):
+                for record, refusals in self._remake_records(records, csv, counts, attempts, is_parked=is_parked):
                     for kind, line in self._put_back(record, refusals, counts, is_parked=is_parked):
                         uploads[kind].write(line)
             for upload in uploads.values():
@@ -194,9 +206,30 @@ class Remaker:
         yield GIVEN_UP if is_given_up else REMAINDER, encode_failed_record(kept)
 
     def _remake_records(
+        self, records: list[FailedRecord], csv: Upload, counts: Counts, attempts: Attempts, *, is_parked: bool
+    ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
+        """Write the rows of records; yield those of which something is refused, with that.
+
+        What earlier attempts died of, alone, is refused unseen.
+        """
+        first = counts.taken
+        counts.taken += len(records)
+        for hand, is_condemned in attempts.divide(range(first, counts.taken), RECORDS_TOGETHER):
+            part = records[hand.start - first : hand.stop - first]
+            if is_condemned:
+                yield part[0], self._refuse_unseen(part[0], counts)
+            else:
+                yield from self._map_records(part, csv, counts, is_parked=is_parked)
+
+    def _refuse_unseen(self, record: FailedRecord, counts: Counts) -> list[Refusal]:
+        refusals = [Refusal(single.data, None, str(DEADLY)) for single in split_record(record)]
+        counts.records += len(refusals)
+        counts.reasons[name_reason(DEADLY)] += len(refusals)
+        return refusals
+
+    def _map_records(
         self, records: list[FailedRecord], csv: Upload, counts: Counts, *, is_parked: bool
     ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
-        """Write the rows of records; yield those of which something is refused, with that."""
         singles = [(number, single.data) for number, record in enumerate(records) for single in split_record(record)]
         refused: dict[int, list[Refusal]] = {}
         reader = RefusedRowReader(self.mapper.mapping, self.items)
@@ -233,8 +266,14 @@ def describe_refusals(refusals: list[Refusal]) -> str:
     return refusals[0].problem + more
 
 
-def batched(records: Iterable[FailedRecord], size: int) -> Iterator[list[FailedRecord]]:
-    """Yield records so many at a time."""
-    iterator = iter(records)
-    while batch := list(islice(iterator, size)):
+def batched(records: Iterable[FailedRecord]) -> Iterator[list[FailedRecord]]:
+    """Yield records some at a time, as many as are mapped together."""
+    batch, size = list[FailedRecord](), 0
+    for record in records:
+        if batch and (len(batch) == RECORDS_TOGETHER or size + len(record.data) > BYTES_TOGETHER):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += len(record.data)
+    if batch:
         yield batch

@@ -19,6 +19,7 @@ from jsonschema.exceptions import ValidationError
 from dynaurora.errors import InvalidMappingError
 from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding, point, point_to, read_problem, sort_findings
 from dynaurora.linting.value_types import NOTHING, WHATEVER, ExpressionTypes, SchemaView, Types, as_path
+from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
 from dynaurora.mappings.files import SCHEMA_FILE
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dynaurora.mappings.columns import ColumnType
+    from dynaurora.mappings.mapping import Mapping
 
     Document = dict[str, Any]
 
@@ -344,9 +346,18 @@ def find_whole(name: str, document: Document) -> Iterator[LintFinding]:
     try:
         for target in build_mapping(name, document).targets:
             check_page(target)
+            yield from find_unbounded_work(target)
     except InvalidMappingError as error:
         place, problem = read_problem(error)
         yield LintFinding(ERROR, "mapping", place, problem.rstrip("."))
+
+
+def find_unbounded_work(target: Mapping) -> Iterator[LintFinding]:
+    """Yield what of a target keeps its records from being mapped in the function's own process."""
+    for part in find_costly(target):
+        message = f"{part.keyword} {part.why}: records are mapped in a process of their own, which is slower"
+        remedy = "Say it so that one look at each value is enough, or leave it as it is."
+        yield LintFinding(DOUBTFUL, "budget", point_to(part.place), message, remedy)
 
 
 def find_key_problems(document: Document, key_types: dict[str, str]) -> Iterator[LintFinding]:

@@ -25,7 +25,7 @@ import jmespath
 from dynaurora.dynamodb.attributes import JSON
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 from dynaurora.mappings.columns import ColumnType, parse_type
-from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
+from dynaurora.mappings.expressions import MAX_GROWTH, InvalidExpressionError, compile_expression, measure_growth
 from dynaurora.mappings.json_fields import exact_json_numbers
 from dynaurora.mappings.keywords import make_validator
 from dynaurora.mappings.misfits import Misfit
@@ -355,6 +355,9 @@ class _Checks:
                 compile_expression(mapping.when)
             except InvalidExpressionError as error:
                 self.fail(f"{mapping.place}.when", str(error))
+            growth = measure_growth(jmespath.compile(mapping.when).parsed)
+            if growth > MAX_GROWTH:
+                self.fail(f"{mapping.place}.when", f"it may make {growth} times the size of an item to judge it")
 
     def tables(self, mapping: Mapping) -> None:
         """Refuse targets that would share a table, a replica, or its name, and those of several databases."""
