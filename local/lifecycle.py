@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from local.aurora.engines import ENGINE_VARIABLE, EngineError, find_engine, refuse_foreign_data
 from local.aurora.server import DATA
+from local.files import make_private
 from local.processes import ProcessError, ProcessIdentity, identify_process, kill_process, quote_log, start_child
 from local.stack import DATABASE
 from local.state import State, read_state
@@ -58,6 +59,7 @@ def start(
         return state
     for name in ("emulator", "runtime"):
         ensure(name)
+    make_private(directory)
     chosen = find_engine(engine)
     refuse_foreign_data(directory / DATABASE / DATA, chosen)
     chosen.find_programs()

@@ -36,6 +36,8 @@ UNMAPPED = "@unmapped"
 """The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
+SYSTEM_SCHEMAS = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+"""What a server keeps about itself, in any case (MySQL 8.0 Reference Manual, "The mysql System Schema")."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
@@ -245,6 +247,8 @@ class _Checks:
                     self.fail(path, str(error))
 
     def names(self, mapping: Mapping) -> None:
+        if mapping.database.lower() in SYSTEM_SCHEMAS:
+            self.fail("$.target.database", f"{mapping.database} is a schema of the server's own; choose another name")
         if mapping.table.lower().startswith(RESERVED_PREFIX):
             self.fail("$.target.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
         seen: set[str] = set()
