@@ -14,6 +14,7 @@ from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
+from dynaurora.target.alterations import Lookout
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 settings = ImportBatchSettings.from_environment()
 registries = Registries(S3Objects(), settings.landing_bucket)
+lookout = Lookout()
 
 
 @observed
@@ -40,11 +42,16 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     keep_refused = RefusedRows(store, bucket, context.invoked_function_arn)
     with connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, bucket, keep_refused, retries, slots)
+        altered = lookout.look(aurora, mapping)
     metrics.add_dimension("source", batch.source)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")
     count("RowsChanged", result.rows_changed if result.status == "applied" else 0)
     count("RowsRefused", result.rows_refused)
+    if altered is not None:
+        measure("TargetsAltered", bool(altered))
+    if altered:
+        logger.warning("The target was altered", extra={"alterations": altered})
     if result.oldest_second is not None:
         measure("ReplicationLag", max(0.0, time.time() - result.oldest_second), unit="Seconds")
     logger.info("Batch imported", extra=asdict(result))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from infra.places import ROOT
 from local.aurora.engines import ENGINE_VARIABLE, EngineError, find_engine, refuse_foreign_data
 from local.aurora.server import DATA, place_socket
+from local.files import make_private
 from local.processes import ProcessError, ProcessIdentity, identify_process, kill_process, quote_log, start_child
 from local.stack import DATABASE, KEPT
 from local.state import State, read_state, remove_state
@@ -59,6 +60,7 @@ def start(
         return state
     for name in ("emulator", "runtime"):
         ensure(name)
+    make_private(directory)
     chosen = find_engine(engine)
     refuse_foreign_data(directory / DATABASE / DATA, chosen)
     chosen.find_programs()

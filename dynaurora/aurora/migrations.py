@@ -16,6 +16,7 @@ from dynaurora.aurora.column_changes import Patience, change_columns, naming_wid
 from dynaurora.aurora.column_plan import ColumnPlan, has_table, plan_columns
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.replica_columns import check_replica
+from dynaurora.aurora.triggers import leave_procedure
 from dynaurora.mappings.registry import load_document
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def prepare_target(
             plan.require_allowed()
         for plan in plans:
             change_columns(aurora, plan, patience or Patience())
+        leave_procedure(aurora, mapping.database)
+        for plan in plans:
             check_replica(aurora, plan.mapping)
     return applied
 

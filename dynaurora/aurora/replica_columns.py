@@ -87,6 +87,11 @@ class Difference:
 
     is_key: bool = False
 
+    @property
+    def holds_less(self) -> bool:
+        """Whether the replica's type does not hold all that the mapping's does."""
+        return self.change in {WIDER, COPIED}
+
     def __str__(self) -> str:
         """Say what differs."""
         ends = [column.describe(with_collation=self.is_key) for column in (self.found, self.expected)]
@@ -133,10 +138,10 @@ def check_replica(aurora: Aurora, mapping: Mapping) -> None:
 
 def compare_replica(aurora: Aurora, mapping: Mapping) -> Differences:
     """Return what differs between the replica, which has to be there, and what the mapping would create."""
-    aurora.execute(sql.drop_staged(mapping))
+    aurora.execute(sql.drop_expected(mapping))
     aurora.execute(sql.create_expected(mapping, sql.key_collation(aurora.server_version)))
-    expected, wanted_keys = read_columns(aurora, mapping, sql.STAGED), read_unique_keys(aurora, mapping, sql.STAGED)
-    aurora.execute(sql.drop_staged(mapping))
+    expected, wanted_keys = read_columns(aurora, mapping, sql.EXPECTED), read_unique_keys(aurora, mapping, sql.EXPECTED)
+    aurora.execute(sql.drop_expected(mapping))
     found, keys = read_columns(aurora, mapping, mapping.replica), read_unique_keys(aurora, mapping, mapping.replica)
     differences = Differences(
         missing=[column for name, column in expected.items() if name not in found],

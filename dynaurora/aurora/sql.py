@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 STAGED = "_dynaurora_staged"
 """The temporary table that a batch is loaded into; each connection has its own. Names of permanent ones begin so."""
+EXPECTED = "_dynaurora_expected"
+"""The one that the replica is compared with."""
 PROBE = "_dynaurora_probe"
 """The one that a line is loaded into, to see whether the server can."""
 PERMANENT_PROBE = "_dynaurora_permanent_probe"
@@ -71,7 +73,17 @@ def create_expected(mapping: Mapping, collation: str) -> str:
 
     The server itself then says how it spells them: `INT` or `int(11)`, JSON as `longtext`.
     """
-    return _create_temporary(mapping, _replica_definitions(mapping, collation))
+    return _create_temporary(mapping, _replica_definitions(mapping, collation), EXPECTED)
+
+
+def drop_expected(mapping: Mapping) -> str:
+    """Return the statement that drops it; like creating it, it does not end a transaction."""
+    return f"DROP TEMPORARY TABLE IF EXISTS {_table(mapping, EXPECTED)}"
+
+
+def show_create(mapping: Mapping, table: str) -> str:
+    """Return the statement that tells a table's whole definition."""
+    return f"SHOW CREATE TABLE {_table(mapping, table)}"
 
 
 def show_columns(mapping: Mapping, table: str) -> str:
@@ -308,8 +320,8 @@ def _insert_staged(origin: Origin, table: str, rows: range | None) -> str:
     )
 
 
-def _create_temporary(mapping: Mapping, definitions: list[str]) -> str:
-    return _create(f"TEMPORARY TABLE {_table(mapping, STAGED)}", definitions)
+def _create_temporary(mapping: Mapping, definitions: list[str], table: str = STAGED) -> str:
+    return _create(f"TEMPORARY TABLE {_table(mapping, table)}", definitions)
 
 
 def _create(what: str, definitions: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.triggers import admit_caller
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora, Credentials
@@ -26,6 +27,7 @@ def admit_loader(aurora: Aurora, loader: Credentials, database: str) -> None:
     )
     aurora.execute("ALTER USER %s@'%%' PASSWORD EXPIRE NEVER", (user,))
     aurora.execute(f"GRANT {LOADER_PRIVILEGES} ON {_schema(aurora, database)}.* TO %s@'%%'", (user,))
+    admit_caller(aurora, database, "%s@'%%'", user)
     aurora.execute("GRANT AWS_LOAD_S3_ACCESS TO %s@'%%'", (user,))
 
 

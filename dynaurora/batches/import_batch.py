@@ -11,6 +11,7 @@
         enter the part into the ledger   its row is there now: another import was faster, stop
         count the staged rows again      they are those that were counted
         merge into the replica           a row changes only where the staged one is newer
+        look at what the merge relies on no other unique key, no trigger that sets columns, …
         close the ledger row with its counts
       commit
       empty the table, leave the slot
@@ -29,6 +30,8 @@ from typing import TYPE_CHECKING
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_row_error, is_of_columns
+from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_failure
+from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.staging import claim_slot
 from dynaurora.batches.batch import IMPORTED
 from dynaurora.batches.isolating import Isolation
@@ -121,6 +124,7 @@ class PartImport:
         try:
             return apply(self, staged, lambda: merge(self.origin, aurora, staged.table))
         except DynauroraError as error:
+            explain_failure(error, aurora, self.origin.mapping, staged=staged.table, ledger=IMPORTS)
             if find_row_error(error) is None:
                 raise
         ordered = self.isolation.sort(staged)
@@ -244,7 +248,9 @@ def apply(work: PartImport, staged: Staged, merge_rows: Callable[[], int]) -> Im
         kept, before = staged.rows, len(isolation.refused)
         if staged.rows:
             oldest_second = check_staged(ledger_id, mapping, importer.aurora, staged)
+            check_engines(importer.aurora, mapping, IMPORTS)
             changed = merge_rows()
+            check_merging(importer.aurora, mapping, staged=staged.table, ledger=IMPORTS)
             kept -= len(isolation.refused) - before
         if isolation.refused:
             importer.keep_refused(batch.mapping, ledger_id, isolation.refused, batch.failures)

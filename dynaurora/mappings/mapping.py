@@ -49,6 +49,8 @@ UNMAPPED = "@unmapped"
 """The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
+SYSTEM_SCHEMAS = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+"""What a server keeps about itself, in any case (MySQL 8.0 Reference Manual, "The mysql System Schema")."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
@@ -355,7 +357,8 @@ class _Checks:
                 compile_expression(mapping.when)
             except InvalidExpressionError as error:
                 self.fail(f"{mapping.place}.when", str(error))
-            growth = measure_growth(jmespath.compile(mapping.when).parsed)
+            tree: Any = jmespath.compile(mapping.when).parsed
+            growth = measure_growth(tree)
             if growth > MAX_GROWTH:
                 self.fail(f"{mapping.place}.when", f"it may make {growth} times the size of an item to judge it")
 
@@ -386,6 +389,8 @@ class _Checks:
                     self.fail(path, str(error))
 
     def names(self, mapping: Mapping) -> None:
+        if mapping.database.lower() in SYSTEM_SCHEMAS:
+            self.fail("$.target.database", f"{mapping.database} is a schema of the server's own; choose another name")
         if mapping.table.lower().startswith(RESERVED_PREFIX):
             self.fail(f"{mapping.place}.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
         seen: set[str] = set()

@@ -92,6 +92,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     ],
     "import-batch-errors": [({"Errors": [0, 50, 50]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "import-batch-duration": [({"Duration": [239_999]}, QUIET), ({"Duration": [240_001]}, RINGS)],
+    "altered-target": [({}, QUIET), ({"TargetsAltered": [0]}, QUIET), ({"TargetsAltered": [1]}, RINGS)],
     "failed-batches": EXECUTIONS,
     "failed-reprocesses": EXECUTIONS,
     "failed-backfills": [*EXECUTIONS[:2], ({"ExecutionsTimedOut": [1]}, RINGS)],

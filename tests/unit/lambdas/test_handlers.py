@@ -355,6 +355,7 @@ class Importer:
         self.oldest_second = None
         self.source = "stream"
         self.of_run = None
+        self.altered = None
         mapping = load_example()
         publish_document(self.store, "dynaurora-landing", mapping)
         point_at(self.store, "dynaurora-landing", mapping.name, Pointer(mapping.digest, 1))
@@ -362,6 +363,7 @@ class Importer:
         monkeypatch.setattr(function, "S3Objects", lambda: self.store)
         monkeypatch.setattr(function, "connect_loader", lambda *_, **__: nullcontext())
         monkeypatch.setattr(function, "import_batch", self.answer)
+        monkeypatch.setattr(function.lookout, "look", lambda *_: self.altered)
 
     def answer(self, batch, *_):
         if isinstance(self.outcome, Exception):
@@ -395,6 +397,14 @@ def test_import_batch_counts_by_where_batches_come_from(importer, capsys, source
         "mapping",
         "source",
     }  # the service is the process's, whichever test is first
+
+
+@pytest.mark.parametrize(("altered", "measured"), [(None, None), ([], [0.0]), (["the trigger x may set"], [1.0])])
+def test_import_batch_measures_whether_somebody_altered_the_target(importer, capsys, altered, measured):
+    importer.altered = altered
+    importer.run()
+    counted, _ = metrics_of(capsys)
+    assert counted.get("TargetsAltered") == measured
 
 
 @pytest.mark.parametrize(("age", "lag"), [(90, 90), (-30, 0)], ids=["late", "of a clock that is ahead"])

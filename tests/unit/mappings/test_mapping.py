@@ -215,6 +215,14 @@ def test_references_within_the_schema_are_followed(schema):
     assert make_mapping(schema=schema).schema == schema
 
 
+@pytest.mark.parametrize("database", ["mysql", "SYS", "Information_Schema", "performance_schema"])
+def test_a_mapping_writes_to_no_schema_of_the_servers_own(database):
+    document = mapping_document()
+    document["target"]["database"] = database
+    with pytest.raises(InvalidMappingError, match=f"{database} is a schema of the server's own"):
+        build_mapping("things", document)
+
+
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
