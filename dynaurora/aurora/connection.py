@@ -28,6 +28,7 @@ from dynaurora.errors import (
     DeadlockError,
     DynauroraError,
     InvalidSettingsError,
+    KeyUnavailableError,
     LockWaitError,
     MalformedBatchError,
     ObjectMissingError,
@@ -127,6 +128,7 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
     ThrottledError: re.compile(
         r"(?i)slow ?down|internal ?error|time(d )?out|network connection|service ?unavailable|\b50[03]\b"
     ),
+    KeyUnavailableError: re.compile(r"KMS\.(?!\w*AccessDenied)"),
     ObjectMissingError: re.compile(r"(?i)no ?such ?(key|bucket)|not ?found|does not exist|\b404\b"),
     PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }
