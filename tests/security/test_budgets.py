@@ -10,7 +10,8 @@ import time
 import pytest
 
 from dynaurora.dynamodb.changes import Change, encode_change
-from dynaurora.errors import RejectedChange
+from dynaurora.errors import InvalidMappingError, RejectedChange
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.row_mappers import make_row_mapper
 from dynaurora.mappings.sandbox import Sandbox, SandboxedRowMapper, SandboxEndedError
@@ -91,6 +92,31 @@ def test_rows_and_reasons_are_those_of_the_mapping_without_a_sandbox():
     unmapped.new_image["other"] = {"S": "b"}
     assert tell(bounded, unmapped) == tell(plain, unmapped)
     assert bounded.unmapped.take() == plain.unmapped.take()
+
+
+def target(table, **options):
+    columns = [column("id", "VARCHAR(20)"), column("x", "JSON")]
+    return {"database": "Demo", "table": table, "schema": {}, "columns": columns} | options
+
+
+def make_targets(*targets):
+    source = {"table": "things", "partition_key": "id"}
+    return build_mapping("things", {"source": source, "targets": list(targets)})
+
+
+def test_several_targets_share_a_sandbox_where_one_of_them_needs_it():
+    mapping = make_targets(target("Every"), target("Slow", schema=OLD_PATTERN, when="id > '1'"))
+    every, slow = make_row_mapper(mapping).targets
+    assert every.sandbox is slow.sandbox
+    hard = change(2, {"S": "a" * 60 + "!"})
+    assert tell(every, hard).fields == ("2", json.dumps(hard.new_image["x"]["S"]))
+    assert [reason.rule for reason in tell(slow, hard)] == ["time"]
+    assert tell(slow, change(3, {"S": "a"})).fields == ("3", '"a"')
+
+
+def test_a_condition_that_could_fill_the_memory_is_refused_with_its_mapping():
+    with pytest.raises(InvalidMappingError, match=r"\$\.targets\[0\]\.when.*32 times"):
+        make_targets(target("Every", when="@ | [@, @] | [@, @] | [@, @] | [@, @] | [@, @]"))
 
 
 def tell(mapper, each):

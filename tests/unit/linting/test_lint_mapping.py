@@ -12,10 +12,11 @@ from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import InvalidMappingError, RejectedChange
 from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding, point_to, sort_findings
 from dynaurora.linting.lint_mapping import lint_mapping
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.cases import CASES
 from tests.support.compiled_strategies import COLUMN_TYPES, as_line, items
+from tests.support.example import load_example
 from tests.support.factories import column, mapping_document
 from tests.support.schema_strategies import SCHEMAS
 
@@ -177,7 +178,7 @@ def test_what_a_schema_does_not_plainly_say_gives_no_finding(schema):
 
 
 def known_documents():
-    yield "web_analytics", json.loads(load_mapping("web_analytics").text, parse_float=Decimal)
+    yield "web_analytics", json.loads(load_example().text, parse_float=Decimal)
     for path in sorted(CASES.glob("*/mapping.json")):
         yield path.parent.name, json.loads(path.read_text("utf-8"), parse_float=Decimal)
 
