@@ -16,7 +16,7 @@ from backfill.samples import read_stream
 from benchmarks.items import write_export
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import medians
-from dynaurora.inference.table_profiles import profile_items
+from dynaurora.inference.table_profiles import profile_items, uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,18 +25,20 @@ ITEMS, ROUNDS, MOST = 20_000, 9, 6.0
 FEW_ITEMS, MANY_ITEMS, MOST_MIB = 50_000, 500_000, 16
 KEYS: Final = {"web_analytics": ("page_id", "activity_dt"), "things": ("id",)}
 IN_A_PROCESS: Final = """
-import io, resource, sys
+import io, re, sys
+from pathlib import Path
 from benchmarks.infer_mapping import infer
 from benchmarks.items import write_export
-infer(write_export("web_analytics", int(sys.argv[1]) // 10), "web_analytics", times=10)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+infer(write_export("web_analytics", 1000), "web_analytics", times=int(sys.argv[1]) // 1000)
+print(int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
 def read(body: bytes) -> None:
     """Read the items of a data file."""
-    for _ in read_stream(io.BytesIO(body), "file", sys.maxsize, {}):
-        pass
+    with uncollected():
+        for _ in read_stream(io.BytesIO(body), "file", sys.maxsize, {}):
+            pass
 
 
 def infer(body: bytes, name: str, times: int = 1) -> None:
