@@ -20,6 +20,7 @@ from backfill.samples import (
     MOST_SAMPLE,
     TABLE_SAMPLE,
     Sample,
+    describe_table,
     open_export,
     sample_export,
     sample_file,
@@ -120,7 +121,11 @@ def open_sample(
         return sample_export(*open_export(export), sample or FILE_SAMPLE)
     if items:
         return sample_file(items, sample or FILE_SAMPLE)
-    return sample_table(table or mapping.source_table, sample or TABLE_SAMPLE, rate)
+    facts = describe_table(table or mapping.source_table)
+    if list(facts.key_types) != list(mapping.key_attributes):
+        own, named = " + ".join(facts.key_types), " + ".join(mapping.key_attributes)
+        raise click.ClickException(f"The key of the table {facts.table} is {own}, and that of {mapping.name} {named}.")
+    return sample_table(facts.table, sample or TABLE_SAMPLE, rate)
 
 
 def try_failed(trial: Trial, mapping: Mapping, stack: str | None, most: int) -> None:

@@ -121,8 +121,10 @@ class TableProfile:
         lists: Lists = defaultdict(list)
         for item in items:
             for name, attribute in item.items():
-                ((kind, value),) = attribute.items()
-                lists[name, kind].append(value)
+                if len(attribute) != 1:
+                    raise ValueError(f"{name!r} is not one type descriptor and its value")
+                for kind, value in attribute.items():
+                    lists[name, kind].append(value)
         for (name, kind), values in lists.items():
             profile = self._find(bounds, name)
             if profile is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.dynamodb.attributes import NUMBER, exact_number, parse_json
@@ -28,6 +29,10 @@ WHOLE_NUMBERS: Final = re.compile(r"-?[0-9]+(?:,-?[0-9]+)*")
 """Of many values at once, joined by commas."""
 SHORT_FRACTION: Final = re.compile(r"-?(?P<before>[0-9]{1,7})\.(?P<behind>[0-9]{0,7}[1-9])")
 """Of so few digits that a double keeps them."""
+PLAIN_TIME: Final = re.compile(
+    r"[1-9]\d{3}-\d\d-\d\d[T ](?P<hour>\d\d):\d\d:\d\d(?:\.(?P<fraction>\d+))?(?P<offset>Z)?", re.ASCII
+)
+"""The form of most times, of which the calendar alone decides."""
 HOPELESS: Final = 100
 """A text is no more held against times or JSON once fewer than one in so many was one."""
 
@@ -166,14 +171,18 @@ class TextProfile:
 
     def _add_times(self, texts: Iterable[str]) -> None:
         for text in texts:
-            found = MOMENT.fullmatch(text)
-            if not found or not is_taken(ENCODE_TIME, text) or text.isdigit():  # digits alone may be anything
-                self.odd_time = text
-                continue
+            found = PLAIN_TIME.fullmatch(text)
+            if not found or not is_calendar(text[:19]):
+                found = MOMENT.fullmatch(text)
+                if not found or not is_taken(ENCODE_TIME, text) or text.isdigit():  # digits alone may be anything
+                    self.odd_time = text
+                    continue
             if not found["hour"]:
                 self.days += 1
                 continue
-            self.fraction = max(self.fraction, len((found["fraction"] or "").rstrip("0")))
+            fraction = found["fraction"]
+            if fraction and (len(fraction) > self.fraction):
+                self.fraction = max(self.fraction, len(fraction.rstrip("0")))
             if found["offset"]:
                 self.instants += 1
             else:
@@ -201,6 +210,15 @@ class TextProfile:
 
 
 ENCODE_TIME: Final = parse_type("DATETIME(6)", digits="truncate").encode
+
+
+def is_calendar(text: str) -> bool:
+    """Tell whether a text as `2026-11-28T10:15:30` names a time of the calendar."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_taken(encode: Any, value: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,50 +64,50 @@ TABLE_KINDS: Final[dict[str, tuple[str, frozenset[str]]]] = {
 
 def lint_mapping(name: str, document: Any, key_types: dict[str, str] | None = None) -> list[LintFinding]:
     """Return all that is wrong or doubtful; `key_types` are the type descriptors of the table's keys, where known."""
-    shape, views = list(find_shape(document)), view_targets(document)
-    if any(each.severity == ERROR for each in shape) and not all(map(is_readable, views)):
+    shape = list(find_shape(document))
+    if any(each.severity == ERROR for each in shape) and not is_readable(document):
         return sort_findings(shape)
-    found = shape
-    for index, view in enumerate(views):
-        own = [*find_schema_problems(view), *find_columns(view)]
-        if key_types is not None:
-            own += find_key_problems(view, key_types)
-        found += own if view is document else [move_into_target(each, index) for each in own]
+    found = [*shape, *find_source_problems(document)]
+    for part in list_parts(document):
+        found += [*find_schema_problems(part), *find_columns(document, part)]
     if not any(each.severity == ERROR for each in found):
         found += find_whole(name, document)
+    if key_types is not None:
+        found += find_key_problems(document, key_types)
     return sort_findings(found)
 
 
-def view_targets(document: Any) -> list[Any]:
-    """Return what each target of a document would be as a document of its own."""
-    targets = document.get("targets") if isinstance(document, dict) else None
-    if not isinstance(targets, list):
-        return [document]
+@dataclass(frozen=True, slots=True)
+class TargetPart:
+    """What a file says of one target: its columns, and the schema of its items."""
+
+    schema: Any
+    columns: list[Document]
+    schema_steps: tuple[str | int, ...]
+    """To the schema, from the file's beginning."""
+    target_steps: tuple[str | int, ...]
+
+
+def list_parts(document: Document) -> list[TargetPart]:
+    """Return the targets of a file, one or several. Raises what a document of another shape raises."""
+    if "targets" not in document:
+        return [TargetPart(document["schema"], document["target"]["columns"], ("schema",), ("target",))]
     return [
-        {"source": document.get("source"), "schema": target.get("schema"), "target": target}
-        for target in targets
-        if isinstance(target, dict)
+        TargetPart(each["schema"], each["columns"], ("targets", index, "schema"), ("targets", index))
+        for index, each in enumerate(document["targets"])
     ]
-
-
-def move_into_target(finding: LintFinding, index: int) -> LintFinding:
-    """Return a finding in one target's view with its place in the whole document."""
-    base, place = point("targets", index), finding.place
-    if place.startswith("/target/"):
-        return replace(finding, place=base + place.removeprefix("/target"))
-    return replace(finding, place=base + place) if place.startswith("/schema") else finding
 
 
 def is_readable(document: Any) -> bool:
     """Tell whether the parts of a document that are looked at one by one are there, whatever else is wrong."""
     try:
-        columns = document["target"]["columns"]
-        texts = [each[name] for each in columns for name in ("name", "type", "from")]
+        parts = list_parts(document)
+        texts = [each[name] for part in parts for each in part.columns for name in ("name", "type", "from")]
         keys = [document["source"]["partition_key"], document["source"].get("sort_key", "")]
     except (KeyError, TypeError, AttributeError):
         return False
-    is_schema = isinstance(document.get("schema"), dict | bool)
-    return is_schema and all(isinstance(text, str) for text in (*texts, *keys))
+    are_schemas = all(isinstance(part.schema, dict | bool) for part in parts)
+    return are_schemas and all(isinstance(text, str) for text in (*texts, *keys))
 
 
 # The file's shape
@@ -139,23 +139,22 @@ def suggest(name: str, known: list[str], otherwise: str = "") -> str:
 # The schema of items
 
 
-def find_schema_problems(document: Document) -> Iterator[LintFinding]:
+def find_schema_problems(part: TargetPart) -> Iterator[LintFinding]:
     """Yield what is wrong with the schema of items: as a schema, and where an item could make it slow."""
-    schema = document["schema"]
     validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
     broken = False
-    for error in validator.iter_errors(schema):
+    for error in validator.iter_errors(part.schema):
         broken = True
         most: Any = error if not error.context else min(error.context, key=lambda each: -len(each.absolute_path))
         assert isinstance(most, ValidationError)  # noqa: S101
-        yield LintFinding(ERROR, "schema", point("schema", *most.absolute_path), most.message)
+        yield LintFinding(ERROR, "schema", point(*part.schema_steps, *most.absolute_path), most.message)
     if broken:
         return
-    for place, pattern in find_unbounded(schema):
+    for place, pattern in find_unbounded(part.schema):
         yield LintFinding(
             ERROR,
             "pattern",
-            point_to(f"$.{place}"),
+            point(*part.schema_steps[:-1]) + point_to(f"$.{place}"),
             f"the pattern {pattern} takes more than linear time",
             "Say it without look-around, references back, flags and counts above 1,000.",
         )
@@ -164,18 +163,29 @@ def find_schema_problems(document: Document) -> Iterator[LintFinding]:
 # Columns
 
 
-def find_columns(document: Document) -> Iterator[LintFinding]:
-    """Yield what is wrong with each column by itself."""
+def find_source_problems(document: Document) -> Iterator[LintFinding]:
+    """Yield attributes of the source that no closed schema has."""
+    keys, parts = list_keys(document), list_parts(document)
+    names = [((key,), "/source") for key in keys]
+    names += [((name,), "/source/json_attributes") for name in list_json_attributes(document["source"])]
+    for path, place in names:
+        found = [list(find_closed_names(path, SchemaView(part.schema, keys), place, [])) for part in parts]
+        if all(any(each.severity == ERROR for each in findings) for findings in found):
+            yield from found[0]
+
+
+def list_keys(document: Document) -> tuple[str, ...]:
+    """Return the attributes of the key."""
     source = document["source"]
-    keys = tuple(key for key in (source["partition_key"], source.get("sort_key")) if isinstance(key, str))
-    view = SchemaView(document["schema"], keys)
-    sources = [column["from"] for column in document["target"]["columns"]]
-    for key in dict.fromkeys(keys):
-        yield from find_closed_names((key,), view, "/source", sources)
-    for name in list_json_attributes(source):
-        yield from find_closed_names((name,), view, "/source/json_attributes", sources)
-    for index, column in enumerate(document["target"]["columns"]):
-        yield from find_column(column, point("target", "columns", index), view, sources)
+    return tuple(dict.fromkeys(key for key in (source["partition_key"], source.get("sort_key")) if key))
+
+
+def find_columns(document: Document, part: TargetPart) -> Iterator[LintFinding]:
+    """Yield what is wrong with each column by itself."""
+    view = SchemaView(part.schema, list_keys(document))
+    sources = [column["from"] for column in part.columns]
+    for index, column in enumerate(part.columns):
+        yield from find_column(column, point(*part.target_steps, "columns", index), view, sources)
 
 
 def list_json_attributes(source: Document) -> list[str]:
@@ -344,12 +354,27 @@ def find_closed_names(path: tuple[str, ...], view: SchemaView, place: str, sourc
 def find_whole(name: str, document: Document) -> Iterator[LintFinding]:
     """Yield what the loader says of a document whose parts hold, and InnoDB of its rows."""
     try:
-        for target in build_mapping(name, document).targets:
-            check_page(target)
-            yield from find_unbounded_work(target)
+        targets = build_mapping(name, document).targets
     except InvalidMappingError as error:
-        place, problem = read_problem(error)
-        yield LintFinding(ERROR, "mapping", place, problem.rstrip("."))
+        yield explain_refusal(error)
+        return
+    for target in targets:
+        yield from find_wide_rows(target)
+        yield from find_unbounded_work(target)
+
+
+def find_wide_rows(target: Mapping) -> Iterator[LintFinding]:
+    """Yield where InnoDB would refuse the rows of a target."""
+    try:
+        check_page(target)
+    except InvalidMappingError as error:
+        yield replace(explain_refusal(error), place=point_to(f"{target.place}.columns"))
+
+
+def explain_refusal(error: InvalidMappingError) -> LintFinding:
+    """Return the finding that the loader's refusal is."""
+    place, problem = read_problem(error)
+    return LintFinding(ERROR, "mapping", place, problem.rstrip("."))
 
 
 def find_unbounded_work(target: Mapping) -> Iterator[LintFinding]:
@@ -362,18 +387,24 @@ def find_unbounded_work(target: Mapping) -> Iterator[LintFinding]:
 
 def find_key_problems(document: Document, key_types: dict[str, str]) -> Iterator[LintFinding]:
     """Yield where the mapping's key is not the table's, by name or by type."""
-    source, schema = document["source"], SchemaView(document["schema"])
-    names = [source["partition_key"], *([source["sort_key"]] if "sort_key" in source else [])]
-    if names != list(key_types):
+    names = list_keys(document)
+    if names != tuple(key_types):
         message = f"the mapping's key is {' + '.join(names)}, and the table's {' + '.join(key_types)}"
         yield LintFinding(ERROR, "key", "/source", message, "Name the table's own key.")
         return
-    for index, column in enumerate(document["target"]["columns"]):
+    for part in list_parts(document):
+        yield from find_wrong_keys(part, key_types)
+
+
+def find_wrong_keys(part: TargetPart, key_types: dict[str, str]) -> Iterator[LintFinding]:
+    """Yield key columns, and schemas of keys, that do not take the keys of the table."""
+    schema = SchemaView(part.schema)
+    for index, column in enumerate(part.columns):
         name = column["from"].strip('"')
         if name not in key_types:
             continue
         what, kinds = TABLE_KINDS[key_types[name]]
-        place = point("target", "columns", index, "type")
+        place = point(*part.target_steps, "columns", index, "type")
         kind = re.match(r"[A-Z]*", column["type"])
         if kind and kind[0] not in kinds:
             message = f"the table's key {name} is {what}, which a {column['type']} does not take"
@@ -384,5 +415,5 @@ def find_key_problems(document: Document, key_types: dict[str, str]) -> Iterator
             allowed = " or ".join(sorted(types - {NOTHING})) or "nothing"
             message = f"the table's key {name} is {what}, and the schema allows {allowed}: every item is refused"
             yield LintFinding(
-                ERROR, "key", point("schema", "properties", name), message, "Have the schema say what it is."
+                ERROR, "key", point(*part.schema_steps, "properties", name), message, "Have the schema say what it is."
             )

@@ -177,6 +177,14 @@ def test_what_a_schema_does_not_plainly_say_gives_no_finding(schema):
     )
 
 
+def test_every_target_of_several_is_looked_at():
+    target = {"database": "Demo", "table": "Things", "schema": SCHEMA}
+    columns = [column("id", "VARCHAR(9)"), column("n", "INT", "email")]
+    document = {"source": {"table": "things", "partition_key": "id"}, "targets": [target | {"columns": columns}] * 2}
+    places = {each.place for each in lint_mapping("things", document) if each.rule == "type"}
+    assert places == {"/targets/0/columns/1/type", "/targets/1/columns/1/type"}
+
+
 def known_documents():
     yield "web_analytics", json.loads(load_example().text, parse_float=Decimal)
     for path in sorted(CASES.glob("*/mapping.json")):
