@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +173,9 @@ def _field_form(kind: ColumnType) -> Form | None:
         return _canonical_json
     if kind.kind in {"DATETIME", "TIMESTAMP"}:
         return lambda text: datetime.fromisoformat(text).isoformat()
-    return int if kind.kind in INTEGER_BITS or kind.kind == "BOOLEAN" else Decimal
+    if kind.kind == "TIME":
+        return _read_time
+    return int if kind.kind in INTEGER_BITS or kind.kind in {"BOOLEAN", "YEAR"} else Decimal
 
 
 def _value_form(kind: ColumnType) -> Form | None:
@@ -185,6 +187,13 @@ def _value_form(kind: ColumnType) -> Form | None:
     if kind.kind == "DOUBLE":
         return lambda value: Decimal(repr(value)) if isinstance(value, float) else value
     return None
+
+
+def _read_time(text: str) -> timedelta:
+    """Return a time of day as the driver has it."""
+    clock, _, figures = text.partition(".")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=int(figures.ljust(6, "0") or 0))
 
 
 def _canonical_json(text: str) -> str:

@@ -72,7 +72,12 @@ EXPIRED = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
 def mapping_document(
-    *columns: Document, schema: Any = True, unmapped: Any = "ignore", key_type: str = "VARCHAR(20)", **source: Any
+    *columns: Document,
+    schema: Any = True,
+    unmapped: Any = "ignore",
+    key_type: str = "VARCHAR(20)",
+    indexes: Any = (),
+    **source: Any,
 ) -> Document:
     """Return a mapping of a table keyed by `id`, with these columns behind the key's."""
     return {
@@ -83,6 +88,7 @@ def mapping_document(
             "table": "Things",
             "columns": [{"name": "id", "type": key_type, "from": "id"}, *columns],
             "unmapped": unmapped,
+            **({"indexes": indexes} if indexes else {}),
         },
     }
 
