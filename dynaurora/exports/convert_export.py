@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
-from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.batch import Batch, BatchObject, Share
 from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
@@ -29,7 +29,9 @@ from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMi
 from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
+from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
+from dynaurora.mappings.routing import Router
 from dynaurora.mappings.unmapped import Unmapped
 
 if TYPE_CHECKING:
@@ -46,13 +48,27 @@ BLANK_LINES = 1000
 
 
 @dataclass(slots=True)
+class RoutedShare:
+    """What one target has so far."""
+
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def close(self, items: int) -> Share:
+        """Return what it has of so many items; what is neither a row nor refused, it does not take."""
+        return Share(self.rows, count_apart(self.reasons), items - self.rows - self.reasons.total())
+
+
+@dataclass(slots=True)
 class Converted:
     """What converting has done so far."""
 
     items: int = 0
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    """Refused items, by the first reason of each."""
+    """Refused items, by the first reason of each; those that several targets refuse, for each."""
+    shares: dict[str, RoutedShare] = field(default_factory=dict)
+    """What each target has of the items, by table, where the mapping routes."""
 
     @property
     def rejected(self) -> dict[str, int]:
@@ -138,8 +154,10 @@ class Converter:
         Converting again writes the same objects. Raises ChecksumMismatchError, InvalidExportError or
         ObjectMissingError, naming the file.
         """
-        converted = Converted()
-        self.mapper.unmapped.take()  # what is left of a batch that failed
+        tables = [each.table for each in self.mapper.mapping.targets] if self.mapper.mapping.routes else []
+        converted = Converted(shares={table: RoutedShare() for table in tables})
+        for target in self.mapper.targets:
+            target.unmapped.take()  # what is left of a batch that failed
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
@@ -153,11 +171,14 @@ class Converter:
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         digest = self.mapper.mapping.digest
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest)
+        shares = {table: share.close(converted.items) for table, share in converted.shares.items()}
+        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest, targets=shares)
 
     def _keep_unmapped(self, key: str) -> None:
         """Write what no column took beside the batch, where there is anything: for the report of its run."""
-        unmapped = self.mapper.unmapped.take()
+        unmapped = Unmapped()
+        for target in self.mapper.targets:
+            unmapped.merge(target.unmapped.take())
         if unmapped.total:
             self.store.write(self.bucket, key, json.dumps(unmapped.as_dict()).encode())
         self.unmapped.merge(unmapped)
@@ -186,6 +207,8 @@ class Converter:
         self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
     ) -> bytes:
         """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
+        if self.mapper.mapping.routes:
+            return self._route_lines(lines, place, first, rejects, converted)
 
         def map_plainly(index: int) -> Row | None:
             if not lines[index].strip():
@@ -201,11 +224,39 @@ class Converter:
         version = snapshot_version(self.export_second)
         return self.mapper.writer.write_items(lines, version, self.export_second * 1000, map_plainly)
 
+    def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted) -> bytes:
+        """Return the labelled CSV of some lines of a data file, for each target of the mapping."""
+        changes = [
+            self._change(read_item(line, f"{place} {first + index}"))
+            for index, line in enumerate(lines)
+            if line.strip()
+        ]
+        converted.items += len(changes)
+        rows = list[bytes]()
+        for routed in Router(self.mapper).route_changes(changes).targets:
+            label, mapping = row_label(routed.mapper.mapping), routed.mapper.mapping
+            lines_or_none, refusals = routed.write()
+            written = [label + row for row in lines_or_none if row is not None]
+            rows += written
+            share = converted.shares[mapping.table]
+            share.rows += len(written)
+            converted.rows += len(written)
+            for index, (_, reasons) in sorted(refusals.items()):
+                error = RejectedChange(*reasons)
+                share.reasons[name_reason(reasons[0])] += 1
+                converted.reasons[name_reason(reasons[0])] += 1
+                record = replace(self._failed_record(changes[index], error), target=mapping.target_name)
+                rejects.write(encode_failed_record(record))
+        return b"".join(rows)
+
+    def _change(self, item: dict[str, Any]) -> Change:
+        """Return the change that an item of the export is."""
+        names, version = self.mapper.mapping.key_attributes, snapshot_version(self.export_second)
+        return Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+
     def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
         """Return the row of an item, or None where the mapping refuses it, which is written down."""
-        names = self.mapper.mapping.key_attributes
-        version = snapshot_version(self.export_second)
-        change = Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+        change = self._change(item)
         try:
             return self.mapper.row(change)
         except RejectedChange as error:
