@@ -9,7 +9,6 @@ from dynaurora.aurora.loader import connect_loader
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
-from dynaurora.errors import InvalidMappingError
 from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs.requests import Limits, read_request
@@ -33,8 +32,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     registry = registries.renew(request.mapping)  # as it is now: no copy of before
     pointer, mapping = registry.find_pointer(), registry.find_current()
     with connect_loader(settings, load_from_s3=True) as aurora:
-        if mapping.routes:
-            raise InvalidMappingError(f"{mapping.name} has targets with conditions, which runs do not serve yet.")
         runs, executions = Runs(aurora, mapping.database), StepFunctionsExecutions()
         request = read_request(event, limits.beside(runs.count_batches_of_others(request, executions)))
         runs.open(request, mapping, event["execution"]["id"], executions)

@@ -126,6 +126,14 @@ MIGRATIONS = (
             ("rows_refused", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
         ),
     ),
+    Migration(
+        "0006_targets_of_imports",
+        (),
+        ledger_columns=(
+            ("target", "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL"),
+            ("rows_skipped", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
+        ),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"

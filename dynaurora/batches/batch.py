@@ -13,6 +13,9 @@ how often rows of it were refused before. `rows` is how many rows the batch was 
 writer refused and kept elsewhere. The same objects with the same contents are the same batch, however often and in
 whatever order they are delivered.
 
+`targets`, of a mapping with several or with a condition, says of each what it has of the same records, and how many it
+does not take: `{"Users": {"rows": 10, "rejected": {}, "skipped": 3}}`. The lines then have labels.
+
 A batch of an export that is not converted yet has no descriptor: `conversion` says what stands in its place.
 """
 
@@ -54,6 +57,16 @@ class BatchObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one target has of what a batch was made of, which is all of these together."""
+
+    rows: int
+    rejected: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    """Records that the target does not take, and that leave no tombstone in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A batch descriptor."""
 
@@ -68,6 +81,8 @@ class Batch:
     """Of the mapping that wrote all rows; None where lines say it, or the first mapping wrote them."""
     failures: int = 0
     """How often rows of it were refused before, at most: what was refused, and is read and imported again."""
+    targets: dict[str, Share] = field(default_factory=dict)
+    """By table; empty where all rows are of one target, or nobody has counted them for each."""
 
     @property
     def id(self) -> str:
@@ -80,6 +95,10 @@ class Batch:
     def part_id(self, label: str) -> str:
         """Return the ledger's key of the rows of one label, `<target>.<short digest>`."""
         return hashlib.sha256(f"{self.id}\0{label}".encode()).hexdigest()[:40]
+
+    def share_of(self, target: str) -> Share:
+        """Return what a target has of it."""
+        return self.targets.get(target) or Share(self.rows or 0, self.rejected)
 
     @property
     def objects_as_dicts(self) -> list[dict[str, Any]]:
@@ -128,7 +147,10 @@ class Batch:
             rejected=_counts(document.get("rejected") or {}, "batch.rejected"),
             digest=read_digest(document, "batch"),
             failures=failures,
+            targets=_shares(document.get("targets") or {}, "batch.targets"),
         )
+        if batch.targets and (batch.digest is None or batch.rows != sum(each.rows for each in batch.targets.values())):
+            raise InvalidBatchError("batch.targets goes with batch.digest, and its rows are batch.rows together.")
         if not batch.objects:
             raise InvalidBatchError("batch.objects is empty.")
         if len({(item.bucket, item.key) for item in batch.objects}) < len(batch.objects):
@@ -162,6 +184,19 @@ def _object(item: Any, path: str) -> BatchObject:
         etag=read_field(item, "etag", str, path).strip('"'),
         size=read_field(item, "size", int, path),
     )
+
+
+def _shares(document: Any, path: str) -> dict[str, Share]:
+    if not isinstance(document, dict):
+        raise InvalidBatchError(f"{path} is not of type dict.")
+    return {
+        table: Share(
+            rows=read_field(share, "rows", int, f"{path}.{table}"),
+            rejected=_counts(share.get("rejected") or {}, f"{path}.{table}.rejected"),
+            skipped=read_field(share, "skipped", int, f"{path}.{table}"),
+        )
+        for table, share in document.items()
+    }
 
 
 def _counts(document: Any, path: str) -> dict[str, int]:

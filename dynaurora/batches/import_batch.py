@@ -48,6 +48,7 @@ from dynaurora.errors import (
     ObjectMissingError,
     RowCountError,
 )
+from dynaurora.mappings.csv_format import make_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +185,14 @@ def import_batch(
 
 
 def find_parts(batch: Batch, writers: Writers, store: ObjectStore, landing_bucket: str) -> list[Part]:
-    """Return the parts of a batch: lines of a stream's say what they are of, all others are of one mapping."""
+    """Return the parts of a batch: lines of a stream's say what they are of, all others are of one mapping.
+
+    Where that has several targets, each has a part, be it without rows: its ledger row has what it was spared.
+    """
+    if batch.targets:
+        check_objects(batch, store)
+        shares = batch.targets.items()
+        return [Part(make_label(table, batch.digest or ""), share.rows, batch.objects) for table, share in shares]
     if batch.source != "stream" or batch.digest or batch.rows == 0:
         check_objects(batch, store)
         return [Part(UNLABELLED, batch.rows, batch.objects)]
@@ -242,7 +250,7 @@ def apply(work: PartImport, staged: Staged, merge_rows: Callable[[], int]) -> Im
     importer, mapping, ledger_id = work.importer, work.origin.mapping, isolation.source.ledger_id
     ledger, changed, oldest_second = Ledger(importer.aurora, mapping.database), 0, None
     with importer.aurora.transaction():
-        if not ledger.enter(batch, ledger_id, mapping.digest, importer.retries):
+        if not ledger.enter(batch, ledger_id, mapping, importer.retries):
             counts = ledger.find([ledger_id]).get(ledger_id, (0, 0))
             return ImportResult("already_applied", batch.id, *counts)
         kept, before = staged.rows, len(isolation.refused)
@@ -254,7 +262,7 @@ def apply(work: PartImport, staged: Staged, merge_rows: Callable[[], int]) -> Im
             kept -= len(isolation.refused) - before
         if isolation.refused:
             importer.keep_refused(batch.mapping, ledger_id, isolation.refused, batch.failures)
-        ledger.close(batch, ledger_id, kept, changed, isolation.reasons)
+        ledger.close(batch.share_of(mapping.table), ledger_id, kept, changed, isolation.reasons)
     return ImportResult("applied", batch.id, kept, changed, oldest_second, len(isolation.refused))
 
 

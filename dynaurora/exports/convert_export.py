@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
 from dynaurora.batches.attempts import DEADLY, Attempts, attempting
-from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.batch import Batch, BatchObject, Share
 from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
@@ -30,7 +30,9 @@ from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMi
 from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
+from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
+from dynaurora.mappings.routing import Router
 from dynaurora.mappings.sandbox import SandboxedRowMapper
 from dynaurora.mappings.unmapped import Unmapped
 
@@ -52,6 +54,18 @@ LINES_IN_HAND = 1000
 
 
 @dataclass(slots=True)
+class RoutedShare:
+    """What one target has so far."""
+
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def close(self, items: int) -> Share:
+        """Return what it has of so many items; what is neither a row nor refused, it does not take."""
+        return Share(self.rows, count_apart(self.reasons), items - self.rows - self.reasons.total())
+
+
+@dataclass(slots=True)
 class Converted:
     """What converting has done so far."""
 
@@ -61,7 +75,9 @@ class Converted:
     items: int = 0
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    """Refused items, by the first reason of each."""
+    """Refused items, by the first reason of each; those that several targets refuse, for each."""
+    shares: dict[str, RoutedShare] = field(default_factory=dict)
+    """What each target has of the items, by table, where the mapping routes."""
 
     def take(self, lines: int) -> Iterator[tuple[range, bool]]:
         """Yield which of the next lines to convert at a time, from 0, and whether that is one not to be touched."""
@@ -162,8 +178,10 @@ class Converter:
             return replace(self, mapper=mapper)._convert(planned, attempts)
 
     def _convert(self, planned: PlannedBatch, attempts: Attempts) -> Batch:
-        converted = Converted(attempts)
-        self.mapper.unmapped.take()  # what is left of a batch that failed
+        tables = [each.table for each in self.mapper.mapping.targets] if self.mapper.mapping.routes else []
+        converted = Converted(attempts, shares={table: RoutedShare() for table in tables})
+        for target in self.mapper.targets:
+            target.unmapped.take()  # what is left of a batch that failed
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
@@ -177,11 +195,14 @@ class Converter:
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         digest = self.mapper.mapping.digest
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest)
+        shares = {table: share.close(converted.items) for table, share in converted.shares.items()}
+        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest, targets=shares)
 
     def _keep_unmapped(self, key: str) -> None:
         """Write what no column took beside the batch, where there is anything: for the report of its run."""
-        unmapped = self.mapper.unmapped.take()
+        unmapped = Unmapped()
+        for target in self.mapper.targets:
+            unmapped.merge(target.unmapped.take())
         if unmapped.total:
             self.store.write(self.bucket, key, json.dumps(unmapped.as_dict()).encode())
         self.unmapped.merge(unmapped)
@@ -212,17 +233,21 @@ class Converter:
     def _refuse_unseen(
         self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
     ) -> bytes:
-        """Refuse the item that attempts died of."""
+        """Refuse the item that attempts died of: for each target, since nobody knows whose it is."""
         converted.items += 1
-        self._reject(
-            self._read_change(read_item(lines[0], f"{place} {first}")), RejectedChange(DEADLY), rejects, converted
-        )
+        change, error = self._change(read_item(lines[0], f"{place} {first}")), RejectedChange(DEADLY)
+        if not self.mapper.mapping.routes:
+            self._reject(change, error, rejects, converted)
+        for target in self.mapper.mapping.targets if self.mapper.mapping.routes else ():
+            self._reject_routed(change, error, target, rejects, converted)
         return b""
 
     def _convert_lines(
         self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
     ) -> bytes:
         """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
+        if self.mapper.mapping.routes:
+            return self._route_lines(lines, place, first, rejects, converted)
 
         def map_plainly(index: int) -> Row | None:
             if not lines[index].strip():
@@ -238,23 +263,53 @@ class Converter:
         version = snapshot_version(self.export_second)
         return self.mapper.writer.write_items(lines, version, self.export_second * 1000, map_plainly)
 
+    def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted) -> bytes:
+        """Return the labelled CSV of some lines of a data file, for each target of the mapping."""
+        changes = [
+            self._change(read_item(line, f"{place} {first + index}"))
+            for index, line in enumerate(lines)
+            if line.strip()
+        ]
+        converted.items += len(changes)
+        rows = list[bytes]()
+        for routed in Router(self.mapper).route_changes(changes).targets:
+            label, mapping = row_label(routed.mapper.mapping), routed.mapper.mapping
+            lines_or_none, refusals = routed.write()
+            written = [label + row for row in lines_or_none if row is not None]
+            rows += written
+            converted.shares[mapping.table].rows += len(written)
+            converted.rows += len(written)
+            for index, (_, reasons) in sorted(refusals.items()):
+                self._reject_routed(changes[index], RejectedChange(*reasons), mapping, rejects, converted)
+        return b"".join(rows)
+
+    def _change(self, item: dict[str, Any]) -> Change:
+        """Return the change that an item of the export is."""
+        names, version = self.mapper.mapping.key_attributes, snapshot_version(self.export_second)
+        return Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+
     def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
         """Return the row of an item, or None where the mapping refuses it, which is written down."""
-        change = self._read_change(item)
+        change = self._change(item)
         try:
             return self.mapper.row(change)
         except RejectedChange as error:
             self._reject(change, error, rejects, converted)
             return None
 
-    def _read_change(self, item: dict[str, Any]) -> Change:
-        names = self.mapper.mapping.key_attributes
-        version = snapshot_version(self.export_second)
-        return Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
-
     def _reject(self, change: Change, error: RejectedChange, rejects: Upload, converted: Converted) -> None:
         converted.reasons[name_reason(error.reasons[0])] += 1
         rejects.write(encode_failed_record(self._failed_record(change, error)))
+
+    def _reject_routed(
+        self, change: Change, error: RejectedChange, target: Mapping, rejects: Upload, converted: Converted
+    ) -> None:
+        """Keep a change as refused by one target."""
+        reason = name_reason(error.reasons[0])
+        converted.shares[target.table].reasons[reason] += 1
+        converted.reasons[reason] += 1
+        record = replace(self._failed_record(change, error), target=target.target_name)
+        rejects.write(encode_failed_record(record))
 
     def _failed_record(self, change: Change, error: RejectedChange) -> FailedRecord:
         return FailedRecord(

@@ -25,14 +25,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pybase64 import b64decode, b64encode_as_string
 
-from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.packs import decode_pack
 from dynaurora.errors import Reason, RejectedChange, tell_reasons
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.failures.refused_changes import RefusedChange, keep_refused, refused_id
 from dynaurora.mappings.csv_format import row_label
-from dynaurora.mappings.reasons import unforeseen
-from dynaurora.mappings.routing import Refusals, Router
+from dynaurora.mappings.routing import Router
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     from dynaurora.mappings.routing import Routed
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.row_mappers import RowMappers
-    from dynaurora.mappings.rows import Row
 
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 64 * 1024
 """Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
@@ -149,11 +146,8 @@ class Transformer:
 
     def _map_routed(self, deliveries: list[Delivery], ends: list[int], changes: list[bytes], routed: Routed) -> None:
         """Map what one target gets of the changes of some records, which end at these positions."""
-        label, refusals = row_label(routed.mapper.mapping), dict(routed.refusals)
-        refused = Refusals()
-        rows = write_rows(routed.changes, routed.mapper, refused)
-        refusals |= {routed.indexes[position]: refusal for position, refusal in refused.items()}
-        start = 0
+        label, start = row_label(routed.mapper.mapping), 0
+        rows, refusals = routed.write()
         for delivery, end in zip(deliveries, ends, strict=True):
             stop = bisect_left(routed.indexes, end, start)
             written = [row for row in rows[start:stop] if row is not None]
@@ -228,21 +222,6 @@ def _read_arrival(record: dict[str, Any]) -> int | None:
     return arrived if type(arrived) is int else None
 
 
-def write_rows(changes: list[bytes], mapper: RowMapper, refusals: Refusals) -> list[bytes | None]:
-    """Return the row of each change, or None for one that is refused; why, and what it is, goes into the refusals."""
-
-    def map_plainly(index: int) -> Row | None:
-        change = None
-        try:
-            change = decode_change(changes[index])
-            return mapper.row(change)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this change's: the others go on)
-            refusals[index] = change, reasons_of(error)
-            return None
-
-    return mapper.writer.write_changes(changes, map_plainly)
-
-
 def decode_batch(batch: list[dict[str, Any]]) -> list[bytes] | list[None]:
     """Return the data of each record; of none, where any of them is not base64."""
     try:
@@ -257,13 +236,6 @@ def decode_data(record: dict[str, Any]) -> bytes:
         return b64decode(record.get("data", ""), validate=True)
     except NOT_BASE64 as error:
         raise RejectedChange(Reason("record", "", "is not base64")) from error
-
-
-def reasons_of(error: Exception) -> tuple[Reason, ...]:
-    """Return why a record failed; an error that nobody foresaw is named by its type."""
-    if isinstance(error, RejectedChange):
-        return error.reasons
-    return (unforeseen(error),)
 
 
 def answer_with(result: str, delivery: Delivery, data: str = "") -> dict[str, str]:

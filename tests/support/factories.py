@@ -174,5 +174,7 @@ def make_totals(**changed: Any) -> Totals:
         "import_seconds": 1.5,
         "older_rows": None,
         "complete": True,
+        "skipped": 0,
+        "targets": None,
     }
     return Totals(**counts | changed)

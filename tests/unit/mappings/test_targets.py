@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,9 @@ def test_rows_that_are_too_long_are_told_of_their_target():
 
 def test_a_mapping_in_another_place_is_another():
     assert replace(several(), database="Other").digest != several().digest
+
+
+def test_the_documented_mapping_holds():
+    text = (Path(__file__).parents[3] / "docs/targets.md").read_text("utf-8")
+    mapping = build_mapping("app", json.loads(text.partition("```json\n")[2].partition("```")[0]))
+    assert [each.table for each in mapping.targets] == ["Users", "OpenOrders"]

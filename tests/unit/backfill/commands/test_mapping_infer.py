@@ -11,7 +11,8 @@ from backfill.commands import mapping_try
 from backfill.failures.verdicts import PASSES, REFUSED, Verdict
 from backfill.trials import Trial
 from dynaurora.errors import Reason
-from dynaurora.mappings.mapping import load_mapping, load_mapping_file
+from dynaurora.mappings.mapping import load_mapping_file
+from tests.support.example import load_example
 
 KEY = ("--table", "orders", "--partition-key", "id")
 
