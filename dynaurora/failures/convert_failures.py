@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 RECORDS_TOGETHER: Final = 50
 """Records that are mapped at a time, and take as many bytes at most, but for one that has more by itself."""
 BYTES_TOGETHER: Final = 1024 * 1024
+CHANGES_IN_HAND: Final = 100
+"""That are mapped at a time after an attempt has died; each hundred is noted before."""
 MAX_SPLIT: Final = 1000
 """Refused changes of packs that an entry puts back as objects of their own. Where more are refused the mapping is
 wrong, and they stay together, as packs."""
@@ -85,8 +87,6 @@ class Remade:
 class Counts:
     """What has been done so far."""
 
-    taken: int = 0
-    """Records that were read, packs whole."""
     records: int = 0
     rows: int = 0
     parked: int = 0
@@ -208,30 +208,35 @@ class Remaker:
     def _remake_records(
         self, records: list[FailedRecord], csv: Upload, counts: Counts, attempts: Attempts, *, is_parked: bool
     ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
-        """Write the rows of records; yield those of which something is refused, with that.
+        """Write the rows of records; return those of which something is refused, with that.
 
         What earlier attempts died of, alone, is refused unseen.
         """
-        first = counts.taken
-        counts.taken += len(records)
-        for hand, is_condemned in attempts.divide(range(first, counts.taken), RECORDS_TOGETHER):
-            part = records[hand.start - first : hand.stop - first]
-            if is_condemned:
-                yield part[0], self._refuse_unseen(part[0], counts)
-            else:
-                yield from self._map_records(part, csv, counts, is_parked=is_parked)
-
-    def _refuse_unseen(self, record: FailedRecord, counts: Counts) -> list[Refusal]:
-        refusals = [Refusal(single.data, None, str(DEADLY)) for single in split_record(record)]
-        counts.records += len(refusals)
-        counts.reasons[name_reason(DEADLY)] += len(refusals)
-        return refusals
-
-    def _map_records(
-        self, records: list[FailedRecord], csv: Upload, counts: Counts, *, is_parked: bool
-    ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
         singles = [(number, single.data) for number, record in enumerate(records) for single in split_record(record)]
         refused: dict[int, list[Refusal]] = {}
+        first = counts.records
+        counts.records += len(singles)
+        for hand, is_condemned in attempts.divide(range(first, counts.records), CHANGES_IN_HAND):
+            part = singles[hand.start - first : hand.stop - first]
+            if is_condemned:
+                ((number, data),) = part
+                counts.reasons[name_reason(DEADLY)] += 1
+                refused.setdefault(number, []).append(Refusal(data, None, str(DEADLY)))
+            else:
+                self._map_changes(part, records, csv, counts, refused, is_parked=is_parked)
+        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
+
+    def _map_changes(
+        self,
+        singles: list[tuple[int, bytes]],
+        records: list[FailedRecord],
+        csv: Upload,
+        counts: Counts,
+        refused: dict[int, list[Refusal]],
+        *,
+        is_parked: bool,
+    ) -> None:
+        """Write the rows of changes, each with the number of its record; of those that are refused, tell why."""
         reader = RefusedRowReader(self.mapper.mapping, self.items)
 
         def map_plainly(index: int) -> Row | None:
@@ -255,9 +260,7 @@ class Remaker:
 
         rows = self.mapper.writer.write_changes([data for _, data in singles], map_plainly)
         csv.write(b"".join(row for row in rows if row is not None))
-        counts.records += len(singles)
         counts.rows += len(rows) - rows.count(None)
-        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
 
 
 def describe_refusals(refusals: list[Refusal]) -> str:
