@@ -24,7 +24,6 @@ import binascii
 import json
 import re
 import zlib
-from contextlib import contextmanager
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ import msgspec
 from dynaurora.errors import Reason, RejectedChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 TYPE_NAMES = {
     type(None): "null",
@@ -266,22 +265,22 @@ def _null(value: bool, _path: str) -> None:
 
 
 def _map(value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    with _under(f"{path}."):
+    try:
         return {name: plain_value(attribute, name) for name, attribute in value.items()}
+    except RejectedChange as error:
+        raise _within(f"{path}.", error) from None
 
 
 def _list(value: list[Any], path: str) -> list[Any]:
-    with _under(path):
-        return [plain_value(attribute, f"[{index}]") for index, attribute in enumerate(_array(value))]
-
-
-@contextmanager
-def _under(place: str) -> Iterator[None]:
-    """Put where a value stands before the paths of what is wrong within it; made only then, for a name may be long."""
     try:
-        yield
+        return [plain_value(attribute, f"[{index}]") for index, attribute in enumerate(_array(value))]
     except RejectedChange as error:
-        raise RejectedChange(*(reason._replace(path=place + reason.path) for reason in error.reasons)) from None
+        raise _within(path, error) from None
+
+
+def _within(place: str, error: RejectedChange) -> RejectedChange:
+    """Return an error with where its value stands before its paths; made only now, for names may be long, and many."""
+    return RejectedChange(*(reason._replace(path=place + reason.path) for reason in error.reasons))
 
 
 def _string_set(value: list[str], path: str) -> list[str]:

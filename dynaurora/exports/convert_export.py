@@ -27,7 +27,7 @@ from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
-from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
+from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
 from dynaurora.mappings.csv_format import row_label
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.rows import Row
 
+ITEM_BYTES = 8 * 1024 * 1024
+"""Of a data file's text for each item of its manifest, most: an item has 400 KB, and its JSON up to twelve times that,
+where it is attributes of one byte. A file as small as it may be has a thousand times its size in text (RFC 1951)."""
 BLANK_LINES = 1000
 """In a data file, besides its items: DynamoDB writes none, and a few are nobody's fault."""
 LINES_IN_HAND = 1000
@@ -212,7 +215,7 @@ class Converter:
         source = HashingReader(self.store.open(self.export_bucket, file.key))
         before, read = converted.items, 0
         try:
-            for lines in read_lines(source):
+            for lines in read_lines(source, MAX_LINE_BYTES + file.items * ITEM_BYTES):
                 if read + len(lines) > file.items + BLANK_LINES:  # before more is read: its count is wrong in any case
                     raise InvalidExportError(f"{place} has more lines than the {file.items} items of its manifest.")
                 for hand, is_condemned in converted.take(len(lines)):
@@ -222,7 +225,7 @@ class Converter:
                 read += len(lines)
         except (EOFError, gzip.BadGzipFile, GzipError) as error:
             raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
-        except LineTooLongError as error:
+        except TextTooLongError as error:
             raise InvalidExportError(f"{place} has no items after line {read}: {error}.") from error
         md5, items = source.finish(), converted.items - before
         if md5 != file.md5:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 RECORDS_TOGETHER: Final = 50
 """Records that are mapped at a time, and take as many bytes at most, but for one that has more by itself."""
 BYTES_TOGETHER: Final = 1024 * 1024
+CHANGES_IN_HAND: Final = 100
+"""That are mapped at a time after an attempt has died; each hundred is noted before."""
 MAX_SPLIT: Final = 1000
 """Refused changes of packs that an entry puts back as objects of their own. Where more are refused the mapping is
 wrong, and they stay together, as packs."""
@@ -96,8 +98,6 @@ class Counted:
 class Counts:
     """What has been done so far."""
 
-    taken: int = 0
-    """Records that were read, packs whole."""
     records: int = 0
     rows: int = 0
     parked: int = 0
@@ -231,46 +231,52 @@ class Remaker:
     def _remake_records(
         self, records: list[FailedRecord], csv: Upload, counts: Counts, attempts: Attempts, *, is_parked: bool
     ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
-        """Write the rows of records; yield those of which something is refused, with that.
+        """Write the rows of records; return those of which something is refused, with that.
 
         What earlier attempts died of, alone, is refused unseen.
         """
-        first = counts.taken
-        counts.taken += len(records)
-        for hand, is_condemned in attempts.divide(range(first, counts.taken), RECORDS_TOGETHER):
-            part = records[hand.start - first : hand.stop - first]
-            if is_condemned:
-                yield part[0], self._refuse_unseen(part[0], counts)
-            else:
-                yield from self._map_records(part, csv, counts, is_parked=is_parked)
-
-    def _refuse_unseen(self, record: FailedRecord, counts: Counts) -> list[Refusal]:
-        """Refuse what attempts died of: for each target that may have it, since nobody knows whose it is."""
-        refusals, singles, error = list[Refusal](), split_record(record), RejectedChange(DEADLY)
+        singles = [(number, single) for number, record in enumerate(records) for single in split_record(record)]
+        refused: dict[int, list[Refusal]] = {}
+        first = counts.records
         counts.records += len(singles)
+        write = self._route_changes if self.mapper.mapping.routes else self._map_changes
+        for hand, is_condemned in attempts.divide(range(first, counts.records), CHANGES_IN_HAND):
+            part = singles[hand.start - first : hand.stop - first]
+            if is_condemned:
+                ((number, single),) = part
+                refused.setdefault(number, []).extend(self._refuse_unseen(single, counts))
+            else:
+                write(part, csv, counts, refused, is_parked=is_parked)
+        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
+
+    def _refuse_unseen(self, single: FailedRecord, counts: Counts) -> list[Refusal]:
+        """Refuse the change that attempts died of: for each target that may have it, since nobody knows whose it is."""
         targets = self.mapper.mapping.targets
-        for single in singles:
-            for target in [each for each in targets if single.target == each.target_name] or targets:
-                self._refuse(counts, target, error)
-                refusals.append(Refusal(single.data, None, str(DEADLY), target.target_name))
+        refusals = list[Refusal]()
+        for target in [each for each in targets if single.target == each.target_name] or targets:
+            self._refuse(counts, target, RejectedChange(DEADLY))
+            refusals.append(Refusal(single.data, None, str(DEADLY), target.target_name))
         return refusals
 
-    def _map_records(
-        self, records: list[FailedRecord], csv: Upload, counts: Counts, *, is_parked: bool
-    ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
-        """Write the rows of records; yield those of which something is refused, with that."""
-        if self.mapper.mapping.routes:
-            return self._route_records(records, csv, counts, is_parked=is_parked)
-        singles = [(number, single.data) for number, record in enumerate(records) for single in split_record(record)]
-        refused: dict[int, list[Refusal]] = {}
+    def _map_changes(
+        self,
+        singles: list[tuple[int, FailedRecord]],
+        csv: Upload,
+        counts: Counts,
+        refused: dict[int, list[Refusal]],
+        *,
+        is_parked: bool,
+    ) -> None:
+        """Write the rows of changes, each with the number of its record; of those that are refused, tell why."""
         reader = RefusedRowReader(self.mapper.mapping, self.items)
 
         def map_plainly(index: int) -> Row | None:
-            (number, data), change = singles[index], None
+            (number, single), change = singles[index], None
+            data = single.data
             try:
                 refused_row = decode_refused_row(data)
                 if refused_row:
-                    change = self._read_again(refused_row, reader, records[number], counts, is_parked=is_parked)
+                    change = self._read_again(refused_row, reader, single, counts, is_parked=is_parked)
                 else:
                     change = read_change(data, ignore_expiries=self.ignore_expiries)
                 if change is not None:
@@ -281,11 +287,9 @@ class Remaker:
                 refused.setdefault(number, []).append(Refusal(data, change, error.problem))
             return None
 
-        rows = self.mapper.writer.write_changes([data for _, data in singles], map_plainly)
+        rows = self.mapper.writer.write_changes([single.data for _, single in singles], map_plainly)
         csv.write(b"".join(row for row in rows if row is not None))
-        counts.records += len(singles)
         counts.rows += len(rows) - rows.count(None)
-        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
 
     def _read_again(
         self, row: KeptRow, reader: RefusedRowReader, record: FailedRecord, counts: Counts, *, is_parked: bool
@@ -297,12 +301,16 @@ class Remaker:
         counts.failures = max(counts.failures, record.failures)
         return change
 
-    def _route_records(
-        self, records: list[FailedRecord], csv: Upload, counts: Counts, *, is_parked: bool
-    ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
-        """Write the rows of records in each target, or in the one that a record is missing in."""
-        singles = [(number, single) for number, record in enumerate(records) for single in split_record(record)]
-        refused: dict[int, list[Refusal]] = {}
+    def _route_changes(
+        self,
+        singles: list[tuple[int, FailedRecord]],
+        csv: Upload,
+        counts: Counts,
+        refused: dict[int, list[Refusal]],
+        *,
+        is_parked: bool,
+    ) -> None:
+        """Write the rows of changes in each target, or in the one that a change is missing in."""
         router = Router(self.mapper)
         routing = router.begin()
         for index, (number, single) in enumerate(singles):
@@ -326,8 +334,6 @@ class Remaker:
                 self._refuse(counts, mapping, rejection)
                 refusal = Refusal(single.data, change, rejection.problem, mapping.target_name)
                 refused.setdefault(number, []).append(refusal)
-        counts.records += len(singles)
-        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
 
     def _read_routed(
         self, record: FailedRecord, router: Router, counts: Counts, *, is_parked: bool

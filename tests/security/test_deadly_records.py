@@ -11,12 +11,14 @@ from dynaurora.dynamodb.changes import encode_change
 from dynaurora.dynamodb.packs import encode_pack
 from dynaurora.exports.convert_export import LINES_IN_HAND
 from dynaurora.failures.convert_failures import Remaker
+from dynaurora.failures.failed_records import decode_failed_record
+from dynaurora.failures.refused_changes import RefusedChange
 from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.support.csv_reader import read_line
 from tests.support.export_factory import BUCKET, Export
 from tests.support.factories import click_change, click_item
-from tests.support.failed_objects import ARN, FIREHOSE_KEY, MAPPING, failed, put, read_failed
+from tests.support.failed_objects import ARN, FIREHOSE_KEY, MAPPING, failed, put
 from tests.support.fakes import InMemoryObjects
 from tests.unit.exports.test_convert_export import CSV_KEY, REJECTS_KEY, plan_and_converter
 
@@ -70,17 +72,16 @@ def test_a_failed_record(packed):
     good = [failed(click_change(version=number, page_id=f"p{number}")) for number in range(1, 200)]
     deadly = encode_change(click_change(version=999, page_id=DEADLY))
     mapping = load_mapping(MAPPING)
-    bad = failed(encode_pack(mapping.digest, [deadly, deadly]) if packed else deadly)
+    neighbours = [encode_change(click_change(version=number, page_id=f"q{number}")) for number in range(40)]
+    bad = failed(encode_pack(mapping.digest, [*neighbours, deadly]) if packed else deadly)
     sources = [put(store, FIREHOSE_KEY, *good[:120], bad, *good[120:]), put(store, f"{FIREHOSE_KEY}-2", *good[:3])]
     remaker = Remaker(DeadlyRowMapper(mapping), store, BUCKET, "r1", 5, False, ARN, make_careful=DeadlyRowMapper)
     remade, deaths = repeat(lambda: remaker.remake(1, sources))
-    assert (remade.batch["rows"], deaths) == (202, 4)
-    assert remade.batch["rejected"] == {"record (killed)": 1 + packed}
+    assert (remade.batch["rows"], deaths) == (202 + 40 * packed, 4)
+    assert remade.batch["rejected"] == {"record (killed)": 1}
     first, second = remade.settlements
     kept = first["refused"] if packed else first["remainder"]
     assert second["remainder"] is None
-    lines = store.read(BUCKET, kept).splitlines()
-    assert len(lines) == 1 + packed
-    if not packed:
-        (record,) = read_failed(store, kept)
-        assert (record.data, record.reprocessed) == (deadly, 1)
+    (line,) = store.read(BUCKET, kept).splitlines()
+    record = RefusedChange.decode(line).record if packed else decode_failed_record(line)
+    assert (record.data, record.reprocessed) == (deadly, 1)

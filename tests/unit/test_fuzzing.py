@@ -489,7 +489,7 @@ def test_data_files(lines, garbage, cut):
     whole = gzip.compress(b"\n".join(lines), mtime=0)
     for body in (whole, whole[:cut], whole[:cut] + garbage, garbage):
         try:
-            for line in [line for lines in read_lines(HashingReader(BytesIO(body))) for line in lines]:
+            for line in [line for lines in read_lines(HashingReader(BytesIO(body)), 1 << 30) for line in lines]:
                 assert isinstance(read_item(line, "s3://b/k line 1"), dict)
         except (EOFError, gzip.BadGzipFile, GzipError):
             pass  # which converting names the file of
