@@ -1,4 +1,3 @@
-"""The real database and a deployed stack, for tests that attack them."""
+"""The real database, for tests that attack it."""
 
 from tests.integration.conftest import *  # noqa: F403  # its fixtures
-from tests.integration.reprocess.conftest import *  # noqa: F403  # the same
