@@ -15,7 +15,7 @@ ENGINE := $(DYNAURORA_ENGINE)
 export DYNAURORA_ENGINE = $(ENGINE)
 HISTORIES := 10000
 WORKERS := 2
-ON_DATABASE := $(addprefix tests/,e2e drills workflows/test_foundations.py) \
+ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations.py) \
 	$(addprefix tests/integration/,aurora backfill convergence imports monitoring reprocess runs)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

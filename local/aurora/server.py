@@ -22,6 +22,7 @@ import pymysql
 
 from local.aurora.engine import LOAD_ROLE, DatabaseServerError, Engine, Programs
 from local.aurora.engines import find_engine, refuse_foreign_data
+from local.certificates import ensure_certificates
 from local.files import write_private
 from local.processes import Child, ProcessIdentity, kill_child, quote_log, start_child, stop_child, wait_until_ready
 
@@ -200,6 +201,7 @@ class DatabaseServer:
 
     def _command(self, programs: Programs, declarations: Path) -> list[str]:
         """Return the server's command line."""
+        certificates = ensure_certificates(self.directory / "certificates")
         return [
             str(programs.server),
             "--no-defaults",
@@ -210,6 +212,9 @@ class DatabaseServer:
             f"--secure-file-priv={self.files}",
             f"--tmpdir={self.directory / 'tmp'}",
             f"--init-file={declarations}",
+            f"--ssl-ca={certificates.ca_file}",
+            f"--ssl-cert={certificates.certificate_file}",
+            f"--ssl-key={certificates.key_file}",
             *self.engine.list_options(),
         ]
 
@@ -220,6 +225,7 @@ class DatabaseServer:
         for user in (administrator, loader):
             yield f"CREATE USER IF NOT EXISTS {user.account}"
             yield f"ALTER USER {user.account} IDENTIFIED BY '{user.password}'"
+        yield f"ALTER USER {loader.account} REQUIRE SSL"  # as the deployment makes it
         yield f"GRANT ALL PRIVILEGES ON *.* TO {administrator.account} WITH GRANT OPTION"
         yield from self.engine.declare_role(administrator.account)
         yield f"GRANT FILE ON *.* TO {LOAD_ROLE}"

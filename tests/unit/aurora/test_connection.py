@@ -309,6 +309,8 @@ SECRET = "alice@example.com, IBAN 'DE00' for column 'fake' at row 9"
         (1644, SECRET, "a trigger or a procedure refused a row"),
         (1526, f"Table has no partition for value {SECRET[:5]}", "has no partition for value …"),
         (9999, f'An unknown thing: "{SECRET}"', "An unknown thing: …"),
+        (1366, f"Incorrect integer value: '{SECRET[:30]}", "Incorrect integer value: …"),
+        (1690, f"BIGINT value is out of range in '(1 + length('{SECRET[:30]}", "BIGINT value is out of range in …"),
     ],
 )
 def test_no_value_of_a_row_is_told(number, message, told):
