@@ -114,8 +114,9 @@ wheel: .venv/.dev ## Build the wheel alone, under dist/: all that `pipx install`
 	@rm -rf build/lib build/bdist.*
 
 .PHONY: docs
-docs: .venv/.dev ## Write docs/cli.md anew, from the help of the commands
+docs: .venv/.dev ## Write docs/cli.md and docs/mapping.md anew, from the help of the commands and the schema of mappings
 	@$(BIN)/python -m tools.cli_reference --write
+	@$(BIN)/python -m tools.mapping_reference --write
 
 .PHONY: clean
 clean: ## Stop the local AWS, and remove everything that is not in the repository

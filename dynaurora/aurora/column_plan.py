@@ -294,8 +294,8 @@ def find_unfilled(mapping: Mapping, adds: Sequence[Column], earlier: Sequence[Ma
     before = earlier[-1]
     if before.json_attributes != mapping.json_attributes:
         return tuple(column.name for column in mapping.columns if column not in mapping.key_columns)
-    sources = {column.name.lower(): column.source for column in before.columns}
-    changed = [column for column in mapping.columns if sources.get(column.name.lower()) != column.source]
+    before_it = {column.name.lower(): column.definition[1:] for column in before.columns}
+    changed = [column for column in mapping.columns if before_it.get(column.name.lower()) != column.definition[1:]]
     return tuple(column.name for column in mapping.columns if column in changed or column in adds)
 
 

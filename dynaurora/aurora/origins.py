@@ -75,6 +75,6 @@ def _find_start(mapping: Mapping, column: Column, generation: int, older: list[t
 def _definition(mapping: Mapping, column: Column) -> tuple[Any, ...]:
     """Return all that decides what an item's value in a column is."""
     if column.source == CHANGED_AT_MS:
-        return column.type.sql, column.source
+        return column.definition
     others = sorted(one.source for one in mapping.columns) if column.source == UNMAPPED else []
-    return column.type.sql, column.source, sorted(mapping.json_attributes), others
+    return *column.definition, sorted(mapping.json_attributes.items()), others

@@ -18,13 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import jmespath
 
+from dynaurora.dynamodb.attributes import JSON
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 from dynaurora.mappings.columns import ColumnType, parse_type
 from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
+from dynaurora.mappings.json_fields import exact_json_numbers
 from dynaurora.mappings.keywords import make_validator
+from dynaurora.mappings.misfits import Misfit
+from dynaurora.mappings.times import REFUSE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jsonschema import Draft202012Validator
+
+    from dynaurora.mappings.columns import Field
 
 TABLES = Path(__file__).parents[1] / "tables"
 """In a package: the mappings of the project that it was built for. Nowhere else is there such a folder."""
@@ -58,6 +66,17 @@ class Column:
     type: ColumnType
     source: str
     """A JMESPath expression, or `@changed_at_ms`."""
+    default: Field = None
+    """The field of a value that is not there; None is NULL."""
+    description: str = ""
+
+    @property
+    def definition(self) -> tuple[Any, ...]:
+        """All that decides what its field is: type, source, and those options that it has."""
+        options = {"default": self.default, "epoch": self.type.epoch}
+        given = {name: value for name, value in options.items() if value is not None}
+        given |= {"digits": self.type.digits} if self.type.digits != REFUSE else {}
+        return (self.type.sql, self.source, given) if given else (self.type.sql, self.source)
 
     @cached_property
     def path(self) -> tuple[str, ...] | None:
@@ -77,6 +96,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Index:
+    """An index of the replica that is no key, for queries of the view."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Mapping:
     """A checked mapping."""
 
@@ -84,7 +111,8 @@ class Mapping:
     source_table: str
     partition_key: str
     sort_key: str | None
-    json_attributes: frozenset[str]
+    json_attributes: dict[str, str]
+    """The attributes with embedded JSON, and how it is encoded in each."""
     schema: dict[str, Any] | bool
     database: str
     table: str
@@ -93,6 +121,8 @@ class Mapping:
     """In the file's order, then the column of unmapped attributes where there is one."""
     unmapped: str
     """`ignore`, `reject`, or `column`: then the last of `columns` takes them."""
+    indexes: tuple[Index, ...] = ()
+    """Of the replica, besides its primary key."""
     text: str = field(default="", compare=False, repr=False)
     """The file that it was built of."""
 
@@ -115,8 +145,9 @@ class Mapping:
     @cached_property
     def digest(self) -> str:
         """A digest of all that decides what becomes of an item: mappings that share it make the same rows."""
-        columns = [(column.name, column.type.sql, column.source) for column in self.columns]
-        source = self.source_table, self.key_attributes, sorted(self.json_attributes), self.schema
+        columns = [(column.name, *column.definition) for column in self.columns]
+        encoded = [name if how == JSON else (name, how) for name, how in sorted(self.json_attributes.items())]
+        source = self.source_table, self.key_attributes, encoded, self.schema
         target = self.database, self.table, columns, self.unmapped
         return hashlib.sha256(json.dumps([source, target], default=str, sort_keys=True).encode()).hexdigest()
 
@@ -191,10 +222,7 @@ def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool, text:
         check_document(document, checks.file_name)
     source, target = document["source"], document["target"]
     unmapped = target.get("unmapped", "ignore")
-    columns = [
-        Column(column["name"], checks.column_type(index, column["type"]), column["from"])
-        for index, column in enumerate(target["columns"])
-    ]
+    columns = [checks.column(index, column) for index, column in enumerate(target["columns"])]
     if isinstance(unmapped, dict):
         columns.append(Column(unmapped["column"], parse_type("JSON"), UNMAPPED))
     mapping = Mapping(
@@ -202,17 +230,19 @@ def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool, text:
         source_table=source["table"],
         partition_key=source["partition_key"],
         sort_key=source.get("sort_key"),
-        json_attributes=frozenset(source.get("json_attributes", ())),
+        json_attributes=checks.json_attributes(source.get("json_attributes", ())),
         schema=document["schema"],
         database=target["database"],
         table=target["table"],
         columns=tuple(columns),
         unmapped=unmapped if isinstance(unmapped, str) else "column",
+        indexes=tuple(Index(each["name"], tuple(each["columns"])) for each in target.get("indexes", ())),
         text=text or json.dumps(document, default=float, indent=2),
     )
     checks.sources(mapping, written=len(target["columns"]))
     checks.names(mapping)
     checks.keys(mapping)
+    checks.indexes(mapping)
     checks.row_size(mapping)
     return mapping
 
@@ -226,12 +256,38 @@ class _Checks:
     def fail(self, path: str, problem: str) -> None:
         raise InvalidMappingError(f"{self.file_name} at {path}: {problem}.")
 
-    def column_type(self, index: int, text: str) -> ColumnType:
+    def column(self, index: int, column: dict[str, Any]) -> Column:
+        path, epoch = f"$.target.columns[{index}]", column.get("epoch")
         try:
-            return parse_type(text)
+            kind = parse_type(column["type"], digits=column.get("digits"), epoch=epoch)
         except ValueError as error:
-            self.fail(f"$.target.columns[{index}].type", str(error))
+            self.fail(f"{path}.type", str(error))
             raise
+        if column["from"] == CHANGED_AT_MS and epoch not in {None, "ms"}:
+            self.fail(f"{path}.epoch", f"{CHANGED_AT_MS} counts ms, not {epoch}")
+        default = self.default(path, column, kind) if "default" in column else None
+        return Column(column["name"], kind, column["from"], default, column.get("description", ""))
+
+    def default(self, path: str, column: dict[str, Any], kind: ColumnType) -> Field:
+        value = column["default"]
+        if column["from"] == CHANGED_AT_MS:
+            self.fail(f"{path}.default", f"{CHANGED_AT_MS} is always there")
+        if value is None and kind.kind != "JSON":
+            return None
+        try:
+            return kind.encode(exact_json_numbers(value))
+        except Misfit as error:
+            self.fail(f"{path}.default", f"it {error}")
+            raise
+
+    def json_attributes(self, attributes: Sequence[Any]) -> dict[str, str]:
+        encodings: dict[str, str] = {}
+        for each in attributes:
+            name, how = (each, JSON) if isinstance(each, str) else (each["name"], each.get("encoding", JSON))
+            if name in encodings:
+                self.fail("$.source.json_attributes", f"{name} is there twice")
+            encodings[name] = how
+        return encodings
 
     def sources(self, mapping: Mapping, written: int) -> None:
         for index, column in enumerate(mapping.columns[:written]):
@@ -258,7 +314,7 @@ class _Checks:
             seen.add(folded)
         if len(set(mapping.key_attributes)) != len(mapping.key_attributes):
             self.fail("$.source.sort_key", "partition key and sort key are the same attribute")
-        in_json = mapping.json_attributes & set(mapping.key_attributes)
+        in_json = mapping.json_attributes.keys() & set(mapping.key_attributes)
         if in_json:
             self.fail("$.source.json_attributes", f"{min(in_json)} is a key, which is compared as it is")
 
@@ -272,10 +328,29 @@ class _Checks:
             key_bytes = takers[0].type.key_bytes
             if key_bytes is None:
                 self.fail("$.target.columns", f"{takers[0].name} {takers[0].type.sql} cannot be a key column")
+            if takers[0].default is not None:
+                self.fail("$.target.columns", f"{takers[0].name} is a key column, whose value is always there")
             octets += key_bytes or 0
         if octets > INDEX_BYTES:
             problem = f"the key columns take {octets} bytes, and an index {INDEX_BYTES}; VARBINARY takes fewer"
             self.fail("$.target.columns", problem)
+
+    def indexes(self, mapping: Mapping) -> None:
+        columns = {column.name.lower(): column for column in mapping.columns}
+        for number, index in enumerate(mapping.indexes):
+            path = f"$.target.indexes[{number}]"
+            if index.name.lower() in {other.name.lower() for other in mapping.indexes[:number]} | {"primary"}:
+                self.fail(path, f"another index is named {index.name}")
+            octets = 0
+            for name in index.columns:
+                if name.lower() not in columns:
+                    self.fail(path, f"there is no column {name} in the target")
+                column = columns[name.lower()]
+                if column.type.index_bytes is None:
+                    self.fail(path, f"{name} {column.type.sql} cannot be indexed; a VARCHAR, VARBINARY or CHAR can")
+                octets += column.type.index_bytes or 0
+            if octets > INDEX_BYTES:
+                self.fail(path, f"its columns take {octets} bytes, and an index {INDEX_BYTES}")
 
     def row_size(self, mapping: Mapping) -> None:
         nulls = (len(mapping.columns) + 7) // 8

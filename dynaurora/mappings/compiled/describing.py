@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynaurora.mappings.compiled.codegen import WRITERS
+from dynaurora.mappings.compiled.column_code import WRITERS
 from dynaurora.mappings.compiled.plans import is_searched, make_plan
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema
 from dynaurora.mappings.compiled.shapes import has_any

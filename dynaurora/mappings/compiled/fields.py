@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from jmespath.exceptions import JMESPathError
 
-from dynaurora.dynamodb.attributes import parse_json
+from dynaurora.dynamodb.attributes import parse_attribute, parse_json
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS, TEXT_BYTES
 from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH, BrokenError, is_deep
@@ -92,7 +92,7 @@ def text_field(column: Column, value: str, number: int) -> Code:
         return Code([line], value, {})
     if kind == "JSON":
         return Code([], f"quote({value})", {"quote": encode_basestring})
-    if kind in {"DATE", "DATETIME", "TIMESTAMP"}:
+    if kind in {"DATE", "DATETIME", "TIMESTAMP"} and column.type.epoch is None:
         names = {f"moment{number}": moment_pattern(column), f"encode{number}": column.type.encode}
         plain = value if kind == "DATE" else f"f\"{{{value}[:10]}} {{{value}[11:].rstrip('Z')}}\""
         return Code(
@@ -193,6 +193,14 @@ def encoded_field(column: Column, value: str, number: int) -> Code:
     """Return the code for any plain value: the column's own encoder."""
     name = f"encode{number}"
     return Code([], f"{name}({value})", {name: column.type.encode}, "by its column's encoder")
+
+
+def parse_encoded(value: Any, encoding: str, name: str) -> Any:
+    """Return what an attribute with embedded JSON holds in another encoding. Raises as `parse_embedded` does."""
+    value = parse_attribute(value, encoding, name)
+    if (type(value) is dict or type(value) is list) and is_deep(value):
+        raise Unsure
+    return value
 
 
 def parse_embedded(text: str, name: str) -> Any:

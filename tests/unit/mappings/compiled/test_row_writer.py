@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from dynaurora.dynamodb.attributes import plain_value
 from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.mappings.columns import encode_json
 from dynaurora.mappings.compiled import documents
 from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES, MAX_OPEN_DEPTH, write_any
 from dynaurora.mappings.compiled.fields import REFUSALS
 from dynaurora.mappings.compiled.plans import MAX_LEARNT
 from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
 from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.json_fields import encode_json
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.schema_judge import make_reference_judge
