@@ -41,14 +41,15 @@ What comes next, for a table `orders` of which `orders.jsonl` has some items, on
 exports them:
 
 ```console
-dynaurora mapping check orders
+dynaurora mapping infer --items orders.jsonl --table orders --partition-key order_id -o mappings/orders.json
 dynaurora local up --items orders.jsonl
 dynaurora local compare
 ```
 
-The first says whether `mappings/orders.json` holds. The second starts an AWS on this machine, deploys the mappings to
-it, creates their tables and writes the items; the third compares DynamoDB and Aurora key by key. `dynaurora local down`
-stops all of it and leaves nothing.
+The first makes `mappings/orders.json` of what the items are like, for the keys that the table has; without a file it
+reads some items of the table on AWS. The second starts an AWS on this machine, deploys the mappings to it, creates
+their tables and writes the items; the third compares DynamoDB and Aurora key by key. `dynaurora local down` stops all
+of it and leaves nothing.
 """
 
 
@@ -90,7 +91,7 @@ def init(directory: Path, stack: str, region: str | None, profile: str | None, a
         return
     print_line(f"{root} is a project: {', '.join([*files, 'mappings/'])}.")
     step = "" if root == Path.cwd() else f"cd {directory}, "
-    print_line(f"Next: {step}write mappings/NAME.json, then: {NAME} local up")
+    print_line(f"Next: {step}make a mapping, {NAME} mapping infer, then: {NAME} local up")
 
 
 def _set(key: str, value: str | None) -> str:
