@@ -234,11 +234,14 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
     steps += [("widen", f"{each['column']} {each['from']} to {each['to']}, at once") for each in plan["widen"]]
     steps += [("drop", f"{name}, with what is in it") for name in plan["drop"]]
     steps += [
-        ("index", f"{each['index']} of {', '.join(each['columns'])}, while imports go on") for each in plan["index"]
+        ("index", f"{each['index']} of {', '.join(each['columns'])}, while imports go on")
+        for each in plan.get("index", ())
     ]
-    steps += [("comment", f"{name}, at once") for name in plan["comment"]]
-    steps += [("drop", f"index {name}") for name in plan["drop_index"]]
-    steps += [("keep", f"index {name}: the mapping has it no more; --drop lets it go") for name in plan["keep_index"]]
+    steps += [("comment", f"{name}, at once") for name in plan.get("comment", ())]
+    steps += [("drop", f"index {name}") for name in plan.get("drop_index", ())]
+    steps += [
+        ("keep", f"index {name}: the mapping has it no more; --drop lets it go") for name in plan.get("keep_index", ())
+    ]
     steps += [("keep", f"{name}: the mapping does not write it; --drop lets it go") for name in plan["keep"]]
     steps += [("keep", f"{name} as wide as it is") for name in plan["wider"]]
     steps += [("leave", f"{name}: no mapping ever wrote it") for name in plan["others"]]
