@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from backfill.commands import mapping_try
+from backfill.commands.mapping_infer import takes_targets
 from backfill.failures.verdicts import PASSES, REFUSED, Verdict
 from backfill.samples import sample_export
 from backfill.trials import Trial
@@ -129,6 +130,12 @@ def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):
     assert "starts_with(id, 'USER#')" in shown
     assert "total" not in run("infer", "--items", path, *KEY, "--entity", "USER").stdout.partition("Entity")[0]
     assert "there are: ORDER, USER" in run("infer", "--items", path, *KEY, "--entity", "X", status=2).stderr
+    one_each = ("infer", "--items", path, *KEY, "--targets", "-o", tmp_path / "shop.json")
+    if takes_targets():
+        assert "a target for each" in run(*one_each).stdout
+        run("check", tmp_path / "shop.json")
+    else:
+        assert "has one target" in run(*one_each, status=2).stderr
     found = json.loads(run("infer", "--items", path, *KEY, "--json").stdout)
     assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER"]
 
