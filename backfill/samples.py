@@ -23,8 +23,8 @@ from backfill.terminal.console import WrongUseError, say
 from backfill.terminal.formatting import format_bytes, format_usd
 from dynaurora.dynamodb.items import to_json
 from dynaurora.errors import InvalidExportError
-from dynaurora.exports.convert_export import read_item
-from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
+from dynaurora.exports.convert_export import ITEM_BYTES, read_item
+from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
 from dynaurora.exports.manifests import ExportSummary, read_data_files, read_summary
 
 if TYPE_CHECKING:
@@ -199,10 +199,10 @@ def read_export(store: ObjectStore, summary: ExportSummary, most: int, cost: dic
 
 
 def read_stream(stream: Any, place: str, most: int, cost: dict[str, float]) -> Iterator[Batch]:
-    """Yield up to so many items of a gzip stream of lines. Raises InvalidExportError, naming the place."""
+    """Yield up to so many of a gzip stream's items, one a line. Raises InvalidExportError, naming the place."""
     read = first = 0
     try:
-        for lines in read_lines(stream):
+        for lines in read_lines(stream, MAX_LINE_BYTES + most * ITEM_BYTES):
             items = decode_lines(lines, place, first + 1)[: most - read]
             size = sum(map(len, lines))
             first += len(lines)
@@ -213,7 +213,7 @@ def read_stream(stream: Any, place: str, most: int, cost: dict[str, float]) -> I
                 return
     except (EOFError, gzip.BadGzipFile, GzipError) as error:
         raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {first}: {error}.") from error
-    except LineTooLongError as error:
+    except TextTooLongError as error:
         raise InvalidExportError(f"{place} has no items after line {first}: {error}.") from error
 
 

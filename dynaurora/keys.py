@@ -176,6 +176,11 @@ def backfill_descriptor(mapping: str, run: str, number: int) -> str:
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
 
 
+def backfill_attempts(mapping: str, run: str, number: int) -> str:
+    """Return the key of what tells of attempts to convert a batch that ended without a word."""
+    return f"{BATCHES}/{_run(mapping, run)}/attempts-{number:06}.json"
+
+
 def backfill_unmapped(mapping: str, run: str, number: int) -> str:
     """Return the key of what no column took of a converted batch; it is there where there was anything."""
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{UNMAPPED_ENDING}"
@@ -253,6 +258,11 @@ def parked(mapping: str, key: str) -> str:
 def reprocessed_batch(mapping: str, digest: str) -> str:
     """Return the key of the CSV of records that were mapped again, named by what it was made of."""
     return f"{REPROCESSED_BATCHES}/mapping={mapping}/{digest}.csv"
+
+
+def reprocess_attempts(mapping: str, digest: str) -> str:
+    """Return the key of what tells of attempts to map records again that ended without a word."""
+    return f"{REPROCESSED_BATCHES}/mapping={mapping}/{digest}.attempts.json"
 
 
 def reprocess_plan(mapping: str, run: str) -> str:

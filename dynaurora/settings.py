@@ -14,10 +14,7 @@ from dynaurora.errors import InvalidSettingsError
 
 @dataclass(frozen=True)
 class Settings:
-    """What every function knows. A field's environment variable is its name in capitals."""
-
-    mapping: str
-    """The mapping of the replicated table, `web_analytics`."""
+    """What functions know. A field's environment variable is its name in capitals."""
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -47,7 +44,15 @@ OPTIONAL = frozenset({"database_ca"})
 
 
 @dataclass(frozen=True)
-class ForwardChangesSettings(Settings):
+class ReplicationSettings(Settings):
+    """Settings of every function that works for one mapping; the others are told with each event which one it is of."""
+
+    mapping: str
+    """The mapping of the replicated table, `web_analytics`."""
+
+
+@dataclass(frozen=True)
+class ForwardChangesSettings(ReplicationSettings):
     """Settings of forward_changes."""
 
     delivery_stream: str
@@ -59,7 +64,7 @@ class ForwardChangesSettings(Settings):
 
 
 @dataclass(frozen=True)
-class TransformChangesSettings(Settings):
+class TransformChangesSettings(ReplicationSettings):
     """Settings of transform_changes."""
 
     landing_bucket: str

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = MeasureHealthSettings.from_environment()
-observe_mapping(settings.mapping)
-place = Place(settings.landing_bucket, settings.mapping, settings.source_table)
 source = AwsSource(settings.source_table, settings.event_source_mapping_id)
 executions = StepFunctionsExecutions()
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Measure, by the clock; what is measured is measured as nothing too."""
+    """Measure a mapping's replication, by the clock; what is measured is measured as nothing too."""
+    observe_mapping(event["mapping"])
+    place = Place(settings.landing_bucket, event["mapping"], settings.source_table)
     health = measure_health(place, S3Objects(), source, executions, settings.import_batch_arn, datetime.now(UTC))
     measure("FailuresKept", health.failures_kept)
     measure("FailuresParked", health.failures_parked)

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = PlanBackfillSettings.from_environment()
-observe_mapping(settings.mapping)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Write the plan of a run and return what it comes to; a run that has its plan keeps it."""
     state, store = event["input"], S3Objects()
+    observe_mapping(state["mapping"])
     identify(run=state["run"])
-    plan = read_plan(store, settings.landing_bucket, settings.mapping, state["run"])
+    plan = read_plan(store, settings.landing_bucket, state["mapping"], state["run"])
     if plan is None:
-        plan = plan_backfill(store, settings.landing_bucket, settings.mapping, state["run"], read_export(state))
+        plan = plan_backfill(store, settings.landing_bucket, state["mapping"], state["run"], read_export(state))
         count("BatchesPlanned", plan.batches)
     logger.info("Backfill planned", extra={"plan": asdict(plan)})
     return asdict(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import find_endpoint
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = PrepareTargetSettings.from_environment()
-observe_mapping(settings.mapping)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Prepare the target when CloudFormation creates or updates it; when it deletes it, leave what is there."""
-    kind = event["RequestType"]
+    kind, name = event["RequestType"], event["ResourceProperties"]["Mapping"]
+    observe_mapping(name)
     seconds = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     work = keep if kind == "Delete" else prepare
-    done = fulfil(event, f"target-of-{settings.mapping}", work, seconds=seconds)
+    done = fulfil(event, f"target-of-{name}", partial(work, name), seconds=seconds)
     count("TargetsPrepared" if done else "TargetsFailed", 1)
     return {"request": kind, "done": done}
 
 
-def prepare() -> dict[str, str]:
-    """Create or complete the target; return what the template may tell of it."""
-    mapping = load_mapping(settings.mapping)  # not when the function starts: that there is none is answered, too
+def prepare(name: str) -> dict[str, str]:
+    """Create or complete a mapping's target; return what the template may tell of it."""
+    mapping = load_mapping(name)  # not when the function starts: that there is none is answered, too
     endpoint = find_endpoint(settings)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
@@ -47,7 +48,7 @@ def prepare() -> dict[str, str]:
         Landing(S3Objects(), settings.landing_bucket),
         settings.import_concurrency,
     )
-    view = f"{mapping.database}.{mapping.table}"
+    view = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
     facts = {"view": view, "loader": loader.username, "migrations": applied, "staging": staging and str(staging)}
     logger.info("Target prepared", extra=facts)
     if staging is None:
@@ -55,11 +56,11 @@ def prepare() -> dict[str, str]:
     return {"View": view, "Loader": loader.username}
 
 
-def keep() -> dict[str, str]:
+def keep(name: str) -> dict[str, str]:
     """Leave what was replicated, which outlives the stack; erase a registry that nothing was ever replicated by."""
     landing = Landing(S3Objects(), settings.landing_bucket)
     try:
-        erased = forget_unused(landing, settings.mapping)
+        erased = forget_unused(landing, name)
     except DynauroraError as error:  # a stack can be deleted without it
         logger.warning("Registry kept", extra={"reason": error.problem})
     else:

@@ -21,12 +21,13 @@ from botocore.exceptions import ClientError, WaiterError
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS
-from dynaurora.mappings.mapping import load_mapping
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
+from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
+from infra.places import EXAMPLE, ROOT
 from local.packaging import Packager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
 
@@ -35,15 +36,14 @@ if TYPE_CHECKING:
     from local.api import Api
 
 STACK_NAME: Final = "dynaurora"
-MAPPING: Final = "web_analytics"
-"""The mapping that is deployed here."""
-TEMPLATE: Final = PROJECT / "infra" / "template.yaml"
+TEMPLATE: Final = ROOT / "infra" / "template.yaml"
 ARTIFACTS_BUCKET: Final = "dynaurora-artifacts"
 SECRET_NAME: Final = "dynaurora/administrator"  # noqa: S105  # a name, no secret
 LOADERS: Final = r"dynaurora\_" + "_" * 20
 """The names that infra/target.yaml gives to loaders, as LIKE takes them: twenty digits of a stack's id."""
 BUFFER_SECONDS: Final = "1"
 """Firehose's intervals on this machine: a person watches, and there is nobody to pay for small files."""
+ROOT_PARAMETERS: Final = {"Mapping", "SourceStreamArn", "DatabaseAdminSecretArn"}
 WAIT_SECONDS: Final = 1
 WAIT_ATTEMPTS: Final = 120
 
@@ -62,8 +62,9 @@ class Database:
 
 @dataclass(frozen=True)
 class Deployment:
-    """Names of what is deployed."""
+    """Names of what is deployed for a mapping."""
 
+    stack: str
     mapping: str
     table: str
     bucket: str
@@ -79,12 +80,16 @@ class Deployment:
 def deploy(
     api: Api,
     database: Database,
+    mapping: Mapping,
     *,
-    mapping_name: str = MAPPING,
+    mappings: Path = EXAMPLE / "mappings",
+    platform: str = STACK_NAME,
     source_stream_arn: str = "",
     report: Callable[[str], None] = print,
 ) -> Deployment:
-    """Deploy everything and return what it is called; `report` gets a line before each step that takes a while.
+    """Deploy a mapping of a folder of them and return what it is called; `report` gets a line before each long step.
+
+    The first mapping's stack is called as the platform, every other one's by its mapping too.
 
     A stack that is new begins with a target that is: nothing of its table was replicated yet. It creates the table, or
     adopts the one with the stream that is given, and stays with that one when it is deployed again.
@@ -92,33 +97,47 @@ def deploy(
     Raises DeploymentError, or what building the package and preparing the target raise.
     """
     report("Building the functions' package")
-    package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    package = build_package(Target(python, "local"), mappings=mappings)
     secret_arn = _put_secret(api, database.administrator)
-    mapping = load_mapping(mapping_name)
-    stack = _find_stack(api)
+    stacks = _find_stacks(api)
+    stack = stacks.get(mapping.name)
     if stack is None:
-        _drop_target(database, mapping)
-    report("Deploying infra/template.yaml")
+        _drop_target(database, mapping, others=bool(stacks))
+    name = stack["StackName"] if stack else _name_stack(platform, mapping, stacks)
+    report(f"Deploying infra/template.yaml as {name}")
     _ensure_bucket(api, ARTIFACTS_BUCKET)
-    packager = Packager(api.s3, ARTIFACTS_BUCKET, {PROJECT / "build" / TEMPLATES_PACKAGE: package.archive})
+    packager = Packager(api.s3, ARTIFACTS_BUCKET, {ROOT / "build" / TEMPLATES_PACKAGE: package.archive})
     stream_arn = source_stream_arn or (_read_parameters(stack)["SourceStreamArn"] if stack else "")
     parameters = _parameters(mapping, database.endpoint, secret_arn, stream_arn)
-    _create_or_update(api, packager.package(TEMPLATE), parameters, exists=stack is not None)
-    return read_deployment(api)
+    _create_or_update(api, name, packager.package(TEMPLATE), parameters, exists=stack is not None)
+    return read_deployment(api, mapping.name)
 
 
-def is_deployed(api: Api) -> bool:
-    """Tell whether there is a stack."""
-    return _find_stack(api) is not None
+def read_deployments(api: Api) -> list[Deployment]:
+    """Return what is deployed, by the names of mappings."""
+    stacks = _find_stacks(api)
+    return [_read_stack(stacks[name]) for name in sorted(stacks)]
 
 
-def read_deployment(api: Api) -> Deployment:
-    """Return what is deployed. Raises DeploymentError where nothing is."""
-    stack = _find_stack(api)
-    if stack is None:
-        raise DeploymentError(f"The stack {STACK_NAME} is not deployed")
+def find_deployment(api: Api, mapping: str) -> Deployment | None:
+    """Return what is deployed for a mapping, or None."""
+    stack = _find_stacks(api).get(mapping)
+    return _read_stack(stack) if stack else None
+
+
+def read_deployment(api: Api, mapping: str) -> Deployment:
+    """Return what is deployed for a mapping. Raises DeploymentError where nothing is."""
+    found = find_deployment(api, mapping)
+    if found is None:
+        raise DeploymentError(f"No stack replicates the mapping {mapping}")
+    return found
+
+
+def _read_stack(stack: StackTypeDef) -> Deployment:
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     return Deployment(
+        stack=stack["StackName"],
         mapping=_read_parameters(stack)["Mapping"],
         table=outputs["SourceTableName"],
         bucket=outputs["LandingBucketName"],
@@ -137,13 +156,16 @@ def _put_secret(api: Api, administrator: Credentials) -> str:
     return api.secretsmanager.put_secret_value(SecretId=SECRET_NAME, SecretString=text)["ARN"]
 
 
-def _drop_target(database: Database, mapping: Mapping) -> None:
-    """Drop what earlier stacks left in the database; the emulator has forgotten them."""
+def _drop_target(database: Database, mapping: Mapping, *, others: bool) -> None:
+    """Drop what earlier stacks left in the database; the emulator has forgotten them. `others` are deployed there."""
     schema = sql.quote(mapping.database)
+    system = () if others else (IMPORTS, RUNS, GENERATIONS, MIGRATIONS_TABLE)
     with connect(database.endpoint, database.administrator) as aurora:
         aurora.execute(f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)}")
-        for table in (mapping.replica, IMPORTS, RUNS, GENERATIONS, MIGRATIONS_TABLE):
+        for table in (mapping.replica, *system):
             aurora.execute(f"DROP TABLE IF EXISTS {schema}.{sql.quote(table)}")
+        if others:
+            return
         for (user,) in aurora.query("SELECT User FROM mysql.user WHERE User LIKE %s", (LOADERS,)):
             aurora.execute("DROP USER %s@'%%'", (user,))
 
@@ -172,21 +194,25 @@ def _ensure_bucket(api: Api, name: str) -> None:
         api.s3.create_bucket(Bucket=name)
 
 
-def _find_stack(api: Api) -> StackTypeDef | None:
-    try:
-        (stack,) = api.cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's answer for an unknown stack
-            return None
-        raise
-    return stack
+def _find_stacks(api: Api) -> dict[str, StackTypeDef]:
+    """Return the root stacks that replicate a mapping, by its name; they alone have all of these parameters."""
+    pages = api.cloudformation.get_paginator("describe_stacks").paginate()
+    stacks = [stack for page in pages for stack in page["Stacks"] if stack["StackStatus"] != "DELETE_COMPLETE"]
+    given = [(_read_parameters(stack), stack) for stack in stacks]
+    return {found["Mapping"]: stack for found, stack in given if found.keys() >= ROOT_PARAMETERS}
+
+
+def _name_stack(platform: str, mapping: Mapping, stacks: dict[str, StackTypeDef]) -> str:
+    """Return what a mapping's new stack is called."""
+    taken = {stack["StackName"] for stack in stacks.values()}
+    return f"{platform}-{mapping.name.replace('_', '-')}" if platform in taken else platform
 
 
 def _read_parameters(stack: StackTypeDef) -> dict[str, str]:
     return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
 
 
-def _create_or_update(api: Api, template: str, parameters: list[ParameterTypeDef], *, exists: bool) -> None:
+def _create_or_update(api: Api, stack: str, template: str, parameters: list[ParameterTypeDef], *, exists: bool) -> None:
     """Create the stack, or update it; return when CloudFormation has finished. Raises DeploymentError."""
     cloudformation = api.cloudformation
     change, waiter = (
@@ -196,27 +222,27 @@ def _create_or_update(api: Api, template: str, parameters: list[ParameterTypeDef
     )
     try:
         change(
-            StackName=STACK_NAME,
+            StackName=stack,
             TemplateBody=template,
             Parameters=parameters,
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
-        waiter.wait(StackName=STACK_NAME, WaiterConfig={"Delay": WAIT_SECONDS, "MaxAttempts": WAIT_ATTEMPTS})
+        waiter.wait(StackName=stack, WaiterConfig={"Delay": WAIT_SECONDS, "MaxAttempts": WAIT_ATTEMPTS})
     except ClientError as error:
         if "No updates are to be performed" not in str(error):
             raise DeploymentError(f"CloudFormation refused the templates: {error}") from error
     except WaiterError as error:
-        raise DeploymentError(_describe_failure(api)) from error
+        raise DeploymentError(_describe_failure(api, stack)) from error
 
 
-def _describe_failure(api: Api) -> str:
+def _describe_failure(api: Api, stack: str) -> str:
     """Return the reasons that CloudFormation gives for its newest failures, those of nested stacks included."""
-    stacks = [stack["StackName"] for stack in api.cloudformation.describe_stacks()["Stacks"]]
+    stacks = [found["StackName"] for found in api.cloudformation.describe_stacks()["Stacks"]]
     reasons = [
         f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}"
         for name in stacks
-        if name.startswith(STACK_NAME)
+        if name.startswith(stack)
         for event in api.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         if event.get("ResourceStatus", "").endswith("FAILED")
     ]
-    return "\n".join(["The stack could not be deployed.", *reasons])
+    return "\n".join([f"The stack {stack} could not be deployed.", *reasons])

@@ -20,7 +20,6 @@ from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.errors import RejectedChange
 from dynaurora.failures.failed_records import decode_failed_record, split_record
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
 
@@ -80,11 +79,8 @@ class Pipeline:
 
     api: Api
     deployment: Deployment
-
-    @cached_property
-    def mapping(self) -> Mapping:
-        """The mapping of the replicated table."""
-        return load_mapping(self.deployment.mapping)
+    mapping: Mapping
+    """Of the replicated table."""
 
     def read_imports(self, aurora: Aurora) -> Imports:
         """Return what the ledger says, as of now."""

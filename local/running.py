@@ -15,9 +15,10 @@ from local.aurora.engines import find_engine
 from local.deployment import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dynaurora.aurora.connection import Aurora
+    from dynaurora.mappings.mapping import Mapping
     from local.deployment import Deployment
     from local.state import State
 
@@ -52,25 +53,38 @@ def connect_administrator(state: State) -> Iterator[Aurora]:
         yield aurora
 
 
-def describe(state: State, deployment: Deployment) -> dict[str, Any]:
-    """Return where everything is, for machines."""
+def describe(state: State, deployments: Sequence[Deployment], mappings: Sequence[Mapping]) -> dict[str, Any]:
+    """Return where everything is, for machines.
+
+    What a deployment has of its own is told of each, under `replications`, and beside it where there is one.
+    """
     aurora = state.aurora
+    places = {deployment.mapping: describe_deployment(deployment) for deployment in deployments}
+    targets = {mapping.name: [{"database": mapping.database, "table": mapping.table}] for mapping in mappings}
     return {
         "endpoint_url": state.endpoint_url,
         "region": state.region,
-        "table": deployment.table,
-        "bucket": deployment.bucket,
-        "delivery_stream": deployment.delivery_stream,
-        "state_machines": {
-            "import_batch": deployment.import_batch_arn,
-            "backfill_table": deployment.backfill_table_arn,
-        },
+        **(next(iter(places.values())) if len(places) == 1 else {}),
+        "replications": {name: place | {"targets": targets.get(name, [])} for name, place in places.items()},
         "aurora": {
             "host": aurora.host,
             "port": aurora.port,
             "user": aurora.user,
             "password": aurora.password,
             "database": aurora.database,
+        },
+    }
+
+
+def describe_deployment(deployment: Deployment) -> dict[str, Any]:
+    """Return where the parts of a deployment are."""
+    return {
+        "table": deployment.table,
+        "bucket": deployment.bucket,
+        "delivery_stream": deployment.delivery_stream,
+        "state_machines": {
+            "import_batch": deployment.import_batch_arn,
+            "backfill_table": deployment.backfill_table_arn,
         },
     }
 

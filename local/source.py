@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeDefinitionTypeDef, KeySchemaElementTypeDef
+    from mypy_boto3_dynamodb.type_defs import KeySchemaElementTypeDef
 
-    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.mapping import Column, Mapping
+
+BINARY: Final = {"BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"}
+NUMBERS: Final = {"TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "DECIMAL", "DOUBLE"}
+"""Kinds of columns that take such keys."""
 
 
-def create_table(dynamodb: DynamoDBClient, mapping: Mapping) -> None:
-    """Create the table of a mapping, its keys being strings, if it is not there; it can be exported, and has no stream.
+def guess_key_types(mapping: Mapping) -> dict[str, str]:
+    """Return the type descriptor of each key attribute, by what the mapping says of it: S unless told."""
+    properties = mapping.schema.get("properties", {}) if isinstance(mapping.schema, dict) else {}
+    return {
+        attribute: _guess_type(properties.get(attribute), column)
+        for attribute, column in zip(mapping.key_attributes, mapping.key_columns, strict=True)
+    }
 
-    Raises the SDK's errors.
+
+def _guess_type(schema: Any, column: Column) -> str:
+    """Return a key's type by the schema that items are judged by, then by the column that takes it."""
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    if column.type.kind in BINARY:
+        return "B"
+    if kind in {"integer", "number"}:
+        return "N"
+    return "N" if kind is None and column.type.kind in NUMBERS else "S"
+
+
+def has_table(dynamodb: DynamoDBClient, name: str) -> bool:
+    """Tell whether there is a table of a name."""
+    try:
+        dynamodb.describe_table(TableName=name)
+    except dynamodb.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def create_table(dynamodb: DynamoDBClient, mapping: Mapping, key_types: dict[str, str]) -> None:
+    """Create the table of a mapping, if it is not there; it can be exported, and has no stream.
+
+    Keys are of the given types, or else strings. Raises the SDK's errors.
     """
     keys: list[KeySchemaElementTypeDef] = [{"AttributeName": mapping.partition_key, "KeyType": "HASH"}]
     if mapping.sort_key:
         keys.append({"AttributeName": mapping.sort_key, "KeyType": "RANGE"})
-    attributes: list[AttributeDefinitionTypeDef] = [
-        {"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in keys
+    attributes: Any = [
+        {"AttributeName": name, "AttributeType": key_types.get(name, "S")} for name in mapping.key_attributes
     ]
     with suppress(dynamodb.exceptions.ResourceInUseException):
         dynamodb.create_table(

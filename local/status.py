@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.errors import RetryableError
-from local.deployment import DeploymentError, read_deployment
-from local.lifecycle import DIRECTORY
+from local.deployment import read_deployments
 from local.pipeline import ENDED_BADLY, Pipeline
 from local.running import connect_administrator, describe, find_api
 from local.state import read_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from dynaurora.mappings.mapping import Mapping
     from local.state import State
 
 
-def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
-    """Return whether it is `running`, and then its places and processes and, once deployed, the pipeline's counts."""
+def read_status(directory: Path, mappings: Sequence[Mapping]) -> dict[str, Any]:
+    """Return whether it is `running`, and then its places and processes and, once deployed, the pipelines' counts.
+
+    The counts are of what replicates these mappings: those of all, and, where there is one, beside them.
+    """
     state = read_state(directory)
     if state is None:
         return {"running": False}
@@ -35,11 +38,15 @@ def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
             "database": state.server.pid if state.server else None,
         },
     }
-    with suppress(DeploymentError):
-        deployment = read_deployment(find_api(state))
-        status |= describe(state, deployment)
-        status["pipeline"] = count_pipeline(state, Pipeline(find_api(state), deployment))
-    return status
+    api, known = find_api(state), {mapping.name: mapping for mapping in mappings}
+    deployments = read_deployments(api)
+    if deployments:
+        status |= describe(state, deployments, mappings)
+    pipelines = [Pipeline(api, found, known[found.mapping]) for found in deployments if found.mapping in known]
+    counts = {pipeline.mapping.name: count_pipeline(state, pipeline) for pipeline in pipelines}
+    if len(counts) == 1:
+        status["pipeline"] = next(iter(counts.values()))
+    return status | {"pipelines": counts}
 
 
 def count_pipeline(state: State, pipeline: Pipeline) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def list_runs(clients: Clients, kind: Kind, deployment: Deployment, limit: int) 
 def read_rows(clients: Clients, kind: Kind, deployment: Deployment) -> list[Row] | None:
     """Return the rows of the newest runs of a deployment; None, which is told, where the database does not answer."""
     try:
-        return describe_runs(clients.functions, deployment.describe_runs, kind)
+        return describe_runs(clients.functions, deployment, kind)
     except RowsUnknownError as error:
         say(f"The rows of {deployment.stack} are missing: {error}")
         return None

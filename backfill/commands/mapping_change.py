@@ -110,7 +110,7 @@ def plan_command(find_way: Callable[[str], Way], stack: str | None, name: str, d
 
     Columns that are missing are added and longer ones widened, while imports go on. Columns that the mapping has no
     more are kept. Whatever could lose something, or keep imports waiting, is refused, and named here. NAME is a mapping
-    of this checkout, dynaurora/tables/NAME.json, or the path of a file.
+    of the project, mappings/NAME.json, or the path of a file.
 
     Exit status 0 where it can be applied or nothing is to do, 1 where it is refused, 2 for wrong use.
     """
@@ -186,7 +186,7 @@ def apply_command(
     epilog=f"""\b
 Examples:
   dynaurora mapping register ./orders.json
-  git show v1.2.0:dynaurora/tables/orders.json > /tmp/orders.json && dynaurora mapping register /tmp/orders.json
+  git show v1.2.0:mappings/orders.json > /tmp/orders.json && dynaurora mapping register /tmp/orders.json
 {WAYS}""",
 )
 @click.argument("file")
@@ -233,6 +233,12 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
     steps = [("add", f"{each['column']} {each['type']}, while imports go on") for each in plan["add"]]
     steps += [("widen", f"{each['column']} {each['from']} to {each['to']}, at once") for each in plan["widen"]]
     steps += [("drop", f"{name}, with what is in it") for name in plan["drop"]]
+    steps += [
+        ("index", f"{each['index']} of {', '.join(each['columns'])}, while imports go on") for each in plan["index"]
+    ]
+    steps += [("comment", f"{name}, at once") for name in plan["comment"]]
+    steps += [("drop", f"index {name}") for name in plan["drop_index"]]
+    steps += [("keep", f"index {name}: the mapping has it no more; --drop lets it go") for name in plan["keep_index"]]
     steps += [("keep", f"{name}: the mapping does not write it; --drop lets it go") for name in plan["keep"]]
     steps += [("keep", f"{name} as wide as it is") for name in plan["wider"]]
     steps += [("leave", f"{name}: no mapping ever wrote it") for name in plan["others"]]
@@ -241,6 +247,9 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
         start = name_command("backfill", "start", plan["mapping"], stack=stack)
         cost = plan["backfill"]["usd"]
         steps.append(("backfill", f"{', '.join(plan['fill'])} of rows that are there: {start}, about ${cost:.2f}"))
+    start = name_command("backfill", "start", plan["mapping"], "--sweep", stack=stack)
+    steps += [("complete", f"{table} once a backfill with a sweep has run: {start}") for table in plan.get("sweep", ())]
+    steps += [("tombstones", tell_tombstones(table)) for table in plan.get("undecided", ())]
     if plan["rebuild"]:
         used = f"{plan['row_versions']} of {plan['row_versions_limit']} changes at once are used up"
         steps.append(("rebuild", f"{used}; when it suits: {plan['rebuild']};"))
@@ -249,6 +258,11 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
     if plan["active"] == plan["digest"]:
         steps.append(("active", "it is the active mapping already"))
     return steps
+
+
+def tell_tombstones(table: str) -> str:
+    """Return what a condition costs that keys alone do not decide."""
+    return f"{table} gets one for each item that its keys do not exclude and that it does not take, and for its delete"
 
 
 mapping_change_commands: Final = (plan_command, apply_command, register_command)

@@ -1,4 +1,4 @@
-"""Mappings as commands are given them: by the name of one of the checkout, or the path of a file."""
+"""Mappings as commands are given them: by the name of one of the project, or the path of a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backfill.project import load_mapping
 from backfill.terminal.console import WrongUseError
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def load(mapping: str) -> Mapping:
     """Return the mapping of a name, or of a file."""
-    from dynaurora.mappings.mapping import load_mapping, load_mapping_file  # takes a second
+    from dynaurora.mappings.mapping import load_mapping_file  # takes a second
 
     try:
         if not is_path(mapping):

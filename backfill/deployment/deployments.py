@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from backfill.kinds import BACKFILL
+from backfill.project import own_stack
 from backfill.terminal.console import WrongUseError, name_command
 from dynaurora.failures.list_failures import Place
 
@@ -75,10 +76,14 @@ class Deployment:
 
 
 def find_deployments(cloudformation: CloudFormationClient, stack: str | None = None) -> list[Deployment]:
-    """Return the deployments, or the one of a stack. Raises WrongUseError where that has none."""
+    """Return the project's deployments, all where there is no project, or the one of a stack.
+
+    Raises WrongUseError where that has none.
+    """
     if stack is None:
         pages = cloudformation.get_paginator("describe_stacks").paginate()
-        return list(filter(None, (read_stack(found) for page in pages for found in page["Stacks"])))
+        deployments = filter(None, (read_stack(found) for page in pages for found in page["Stacks"]))
+        return [deployment for deployment in deployments if is_own(deployment.stack)]
     try:
         (description,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
@@ -94,6 +99,12 @@ def find_deployments(cloudformation: CloudFormationClient, stack: str | None = N
         f"The stack {stack} is not one of these commands': it lacks {_name_missing(description)}. Name the root "
         "stack, or update it from infra/."
     )
+
+
+def is_own(stack: str) -> bool:
+    """Tell whether a stack is the platform's of the project, or named after it; any is where there is no project."""
+    platform = own_stack()
+    return platform is None or stack == platform or stack.startswith(f"{platform}-")
 
 
 def read_stack(description: Mapping[str, Any]) -> Deployment | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.aws_errors import explain_any, explain_error
+from backfill.project import load_mapping
 from dynaurora import keys
 from dynaurora.dynamodb.source import find_mapping_problems, find_table_problems
 from dynaurora.errors import DynauroraError
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.target.check_target import CHECKS, NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def compare_keys(state: SourceState, name: str) -> Iterator[tuple[str, str]]:
     if state.keys and state.keys != wanted:
         yield (
             f"they are {' and '.join(state.keys)}, and the mapping {name} has {' and '.join(wanted)}",
-            f"Correct partition_key and sort_key in dynaurora/tables/{name}.json, then deploy again.",
+            f"Correct partition_key and sort_key in mappings/{name}.json, then deploy again.",
         )
     elif len(state.key_types) == len(state.keys):
         key_types = dict(zip(state.keys, state.key_types, strict=True))
@@ -245,8 +245,9 @@ def diagnose_cluster(rds: Any, cluster: str) -> Iterator[Finding]:
 
 def diagnose_target(functions: LambdaClient, deployment: Deployment) -> Iterator[Finding]:
     """Yield what the stack's own function finds of the database, from within its network."""
+    asked = json.dumps({"mapping": deployment.mapping}).encode()
     try:
-        answer = functions.invoke(FunctionName=deployment.check_target, Payload=b"{}")
+        answer = functions.invoke(FunctionName=deployment.check_target, Payload=asked)
         document = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise ValueError(f"{document.get('errorType')}: {document.get('errorMessage')}")

@@ -133,6 +133,6 @@ def describe_executions(clients: Clients, kind: Kind, deployment: Deployment, ru
 def read_row(clients: Clients, kind: Kind, deployment: Deployment, run: str) -> Row | None:
     """Return what the database keeps of a run; None where that is nothing, or it does not answer."""
     try:
-        return next(iter(describe_runs(clients.functions, deployment.describe_runs, kind, run)), None)
+        return next(iter(describe_runs(clients.functions, deployment, kind, run)), None)
     except RowsUnknownError:
         return None

@@ -265,11 +265,22 @@ def _null(value: bool, _path: str) -> None:
 
 
 def _map(value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    return {name: plain_value(attribute, f"{path}.{name}") for name, attribute in value.items()}
+    try:
+        return {name: plain_value(attribute, name) for name, attribute in value.items()}
+    except RejectedChange as error:
+        raise _within(f"{path}.", error) from None
 
 
 def _list(value: list[Any], path: str) -> list[Any]:
-    return [plain_value(attribute, f"{path}[{index}]") for index, attribute in enumerate(_array(value))]
+    try:
+        return [plain_value(attribute, f"[{index}]") for index, attribute in enumerate(_array(value))]
+    except RejectedChange as error:
+        raise _within(path, error) from None
+
+
+def _within(place: str, error: RejectedChange) -> RejectedChange:
+    """Return an error with where its value stands before its paths; made only now, for names may be long, and many."""
+    return RejectedChange(*(reason._replace(path=place + reason.path) for reason in error.reasons))
 
 
 def _string_set(value: list[str], path: str) -> list[str]:

@@ -90,6 +90,7 @@ class KeptRow:
 
     keys: dict[str, str]
     version: int
+    target: str = ""
 
 
 def decode_refused_row(data: bytes) -> KeptRow | None:
@@ -102,7 +103,7 @@ def decode_refused_row(data: bytes) -> KeptRow | None:
     try:
         refused: dict[str, Any] = json.loads(data)["Refused"]
         texts = {str(name): str(text) for name, text in refused["Keys"].items()}
-        return KeptRow(texts, int(refused["Version"]))
+        return KeptRow(texts, int(refused["Version"]), str(refused.get("Target") or ""))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RejectedChange(Reason("record", "", "it is no row that Aurora refused")) from error
 

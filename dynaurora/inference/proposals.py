@@ -100,7 +100,7 @@ def propose(profile: TableProfile, source: TableSource, database: str, table: st
     }
     names: list[str] = []
     for entity in types:
-        names.append(next_name(name_table(f"{table}_{entity.name}"), names, MOST_TABLE_NAME))
+        names.append(next_name(name_target_table(f"{table}_{entity.name}"), names, MOST_TABLE_NAME))
     targets = [
         {"database": database, "table": name, "when": entity.when, **write_target(by_type[entity.name], source)}
         for entity, name in zip(types, names, strict=True)
@@ -112,7 +112,7 @@ def propose(profile: TableProfile, source: TableSource, database: str, table: st
         "description": f"Inferred from {profile.items:,} items of {source.table}.",
         "source": write_source(source, columns),
         "schema": schema,
-        "target": {"database": database, "table": name_table(table), **body},
+        "target": {"database": database, "table": name_target_table(table), **body},
     }
     return Proposal(document, columns, targets, types, by_type)
 
@@ -257,7 +257,7 @@ def next_name(wanted: str, taken: Sequence[str], most: int = MOST_NAME) -> str:
     return unique
 
 
-def name_table(wanted: str) -> str:
+def name_target_table(wanted: str) -> str:
     """Return a table's name as near to a wanted one as can be."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", wanted)[:MOST_TABLE_NAME] or "_"
     name = name if not name[0].isdigit() else f"_{name}"[:MOST_TABLE_NAME]

@@ -17,9 +17,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from dynaurora.errors import InvalidMappingError
-from dynaurora.linting.findings import ERROR, LintFinding, point, point_to, read_problem, sort_findings
+from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding, point, point_to, read_problem, sort_findings
 from dynaurora.linting.lint_columns import NUMERIC_TYPES, WHOLE_KINDS, find_closed_names, find_column, suggest
 from dynaurora.linting.value_types import NOTHING, SchemaView
+from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.expressions import compile_expression
 from dynaurora.mappings.files import SCHEMA_FILE
@@ -29,6 +30,8 @@ from dynaurora.mappings.patterns import find_unbounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dynaurora.mappings.mapping import Mapping
 
     Document = dict[str, Any]
 
@@ -219,32 +222,35 @@ def as_name(source: str) -> bool:
 def find_whole(name: str, document: Document) -> Iterator[LintFinding]:
     """Yield what the loader says of a document whose parts hold, and InnoDB of its rows."""
     try:
-        build_mapping(name, document)
+        targets = build_mapping(name, document).targets
     except InvalidMappingError as error:
         yield explain_refusal(error)
         return
-    for target in document.get("targets", [None]):
-        yield from find_wide_rows(name, document, target)
+    for target in targets:
+        yield from find_wide_rows(target)
+        yield from find_unbounded_work(target)
 
 
-def find_wide_rows(name: str, document: Document, target: Document | None) -> Iterator[LintFinding]:
-    """Yield where InnoDB would refuse the rows of a target, which is one of several or the only one."""
-    alone = document
-    if target is not None:
-        rest = {each: target[each] for each in target.keys() - {"schema", "when", "description"}}
-        alone = {"source": document["source"], "schema": target["schema"], "target": rest}
+def find_wide_rows(target: Mapping) -> Iterator[LintFinding]:
+    """Yield where InnoDB would refuse the rows of a target."""
     try:
-        check_page(build_mapping(name, alone))
+        check_page(target)
     except InvalidMappingError as error:
-        found = explain_refusal(error)
-        place = point("targets", document["targets"].index(target), "columns") if target else found.place
-        yield replace(found, place=place)
+        yield replace(explain_refusal(error), place=point_to(f"{target.place}.columns"))
 
 
 def explain_refusal(error: InvalidMappingError) -> LintFinding:
     """Return the finding that the loader's refusal is."""
     place, problem = read_problem(error)
     return LintFinding(ERROR, "mapping", place, problem.rstrip("."))
+
+
+def find_unbounded_work(target: Mapping) -> Iterator[LintFinding]:
+    """Yield what of a target keeps its records from being mapped in the function's own process."""
+    for part in find_costly(target):
+        message = f"{part.keyword} {part.why}: records are mapped in a process of their own, which is slower"
+        remedy = "Say it so that one look at each value is enough, or leave it as it is."
+        yield LintFinding(DOUBTFUL, "budget", point_to(part.place), message, remedy)
 
 
 def find_key_problems(document: Document, key_types: dict[str, str]) -> Iterator[LintFinding]:

@@ -12,7 +12,8 @@ import math
 import re
 from decimal import Context, Inexact, InvalidOperation, Overflow, localcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
 
 import jmespath
 from jmespath.visitor import TreeInterpreter
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 EXACT_ARITHMETIC = Context(prec=1000, traps=[Inexact, InvalidOperation, Overflow])
 """For functions that calculate: enough digits for the exact sum of any numbers that DynamoDB holds, 38 digits and 255
 orders of magnitude apart. Embedded JSON may have others, and what would then be rounded has no value."""
+MAX_GROWTH: Final = 16
+"""How many times the size of an item an expression's value may have."""
+ESCAPED_GROWTH: Final = 2
+"""How many times the size of a text its JSON may have, which escapes quotes and backslashes."""
+FORKS: Final = {"multi_select_dict", "multi_select_list"}
+CHOICES: Final = {"or_expression", "and_expression", "comparator"}
+"""Kinds of JMESPath's nodes of whose children one is the value, or none."""
 UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ODD_NAMES = re.compile(r"[^\[\]()|&!'\"`*@{},<>=]+")
 """What may be meant as names with points between them."""
@@ -51,6 +59,11 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
     for node in _nodes(tree):
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]))
+    return compile_tree(tree)
+
+
+def compile_tree(tree: Node) -> Callable[[Any], Any]:
+    """Return what finds the value of an expression, or of a part of one, by its syntax tree, which was checked."""
     exact, functions = _exact_tree(tree), ExactFunctions()
     options = jmespath.Options(custom_functions=functions)
 
@@ -164,3 +177,12 @@ def _exact_literal(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _exact_literal(member) for name, member in value.items()}
     return value
+
+
+def measure_growth(node: dict[str, Any]) -> int:
+    """Return how many times the size of an item an expression's value may have, by its parsed tree."""
+    inner = [measure_growth(child) for child in node["children"] if isinstance(child, dict)]
+    kind = node["type"]
+    if kind in FORKS or kind == "function_expression":
+        return max(sum(inner), 1) * (ESCAPED_GROWTH if node.get("value") == "to_string" else 1)
+    return max(inner) if kind in CHOICES else prod(inner)

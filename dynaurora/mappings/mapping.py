@@ -1,8 +1,12 @@
 """Mappings: which DynamoDB table becomes which Aurora table, and how.
 
-A mapping is one JSON file, `dynaurora/tables/<name>.json`, checked against `mapping.schema.json` and against
+A mapping is one JSON file, `mappings/<name>.json` of a project, checked against `mapping.schema.json` and against
 itself when it is loaded; nothing is served from a mapping that does not hold. It is the only place that names of
 tables and columns come from.
+
+Most have one target. One with several has them in `targets`, each with a table, a schema and columns of its own, and
+with a condition, `when`, of the items that it takes (`dynaurora.mappings.conditions`): all share the source, the
+database, the name and the digest. Whatever works by one target is given the mapping of that target.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,7 +25,7 @@ import jmespath
 from dynaurora.dynamodb.attributes import JSON
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 from dynaurora.mappings.columns import ColumnType, parse_type
-from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
+from dynaurora.mappings.expressions import MAX_GROWTH, InvalidExpressionError, compile_expression, measure_growth
 from dynaurora.mappings.json_fields import exact_json_numbers
 from dynaurora.mappings.keywords import make_validator
 from dynaurora.mappings.misfits import Misfit
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from dynaurora.mappings.columns import Field
 
 TABLES = Path(__file__).parents[1] / "tables"
+"""In a package: the mappings of the project that it was built for. Nowhere else is there such a folder."""
 CHECKED_FILE = Path(__file__).parents[1] / "checked_mappings.json"
 """In a package: the SHA-256 of each mapping file that was checked when the package was built, by the mapping's name."""
 
@@ -44,6 +49,8 @@ UNMAPPED = "@unmapped"
 """The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
+SYSTEM_SCHEMAS = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+"""What a server keeps about itself, in any case (MySQL 8.0 Reference Manual, "The mysql System Schema")."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
@@ -104,7 +111,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A checked mapping."""
+    """A checked mapping, as one target needs it; of a file with several it is the first one's, and has the others'."""
 
     name: str
     source_table: str
@@ -124,6 +131,14 @@ class Mapping:
     """Of the replica, besides its primary key."""
     text: str = field(default="", compare=False, repr=False)
     """The file that it was built of."""
+    when: str = ""
+    """The JMESPath expression that is true of the items that the target takes; empty where it takes all."""
+    place: str = field(default="$.target", compare=False)
+    """Where the target is in the file."""
+    others: tuple[Mapping, ...] = ()
+    """Of the first target, the mappings of the file's others."""
+    shared_digest: str = ""
+    """Of the others, the file's digest, which is the first one's."""
 
     @property
     def replica(self) -> str:
@@ -141,14 +156,44 @@ class Mapping:
         takers = {column.attribute: column for column in self.columns}
         return tuple(takers[attribute] for attribute in self.key_attributes)
 
+    @property
+    def targets(self) -> tuple[Mapping, ...]:
+        """The mappings of all of the file's targets, in its order; asked of the first one."""
+        return (self, *self.others)
+
+    @property
+    def routes(self) -> bool:
+        """Whether not every item is a row of one target."""
+        return bool(self.when or self.others)
+
+    @property
+    def target_name(self) -> str | None:
+        """What tells the target from others of the file; None where it has no others."""
+        return self.table if self.others or self.shared_digest else None
+
+    def find_target(self, table: str) -> Mapping | None:
+        """Return the mapping of the target that is called so; None where there is none."""
+        return next((target for target in self.targets if target.table == table), None)
+
     @cached_property
     def digest(self) -> str:
         """A digest of all that decides what becomes of an item: mappings that share it make the same rows."""
+        decided = [target.decided for target in self.targets]
+        if self.routes:
+            decided = [[target.when, *each] for target, each in zip(self.targets, decided, strict=True)]
+        else:
+            (decided,) = decided
+        text = json.dumps(decided, default=str, sort_keys=True)
+        return self.shared_digest or hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def decided(self) -> list[Any]:
+        """All that decides what row an item becomes in this target."""
         columns = [(column.name, *column.definition) for column in self.columns]
         encoded = [name if how == JSON else (name, how) for name, how in sorted(self.json_attributes.items())]
         source = self.source_table, self.key_attributes, encoded, self.schema
         target = self.database, self.table, columns, self.unmapped
-        return hashlib.sha256(json.dumps([source, target], default=str, sort_keys=True).encode()).hexdigest()
+        return [source, target]
 
     @cached_property
     def validator(self) -> Draft202012Validator:
@@ -219,9 +264,24 @@ def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool, text:
         from dynaurora.mappings.files import check_document  # here, since it takes long
 
         check_document(document, checks.file_name)
-    source, target = document["source"], document["target"]
-    unmapped = target.get("unmapped", "ignore")
-    columns = [checks.column(index, column) for index, column in enumerate(target["columns"])]
+    text = text or json.dumps(document, default=float, indent=2)
+    if "targets" not in document:
+        return _build_target(name, document, document["schema"], document["target"], "$.target", checks, text)
+    first, *others = (
+        _build_target(name, document, target["schema"], target, f"$.targets[{index}]", checks, text)
+        for index, target in enumerate(document["targets"])
+    )
+    mapping = replace(first, others=tuple(others))
+    checks.tables(mapping)
+    return replace(mapping, others=tuple(replace(other, shared_digest=mapping.digest) for other in others))
+
+
+def _build_target(
+    name: str, document: Any, schema: Any, target: Any, place: str, checks: _Checks, text: str
+) -> Mapping:
+    """Return the mapping of one target of a parsed file."""
+    source, unmapped = document["source"], target.get("unmapped", "ignore")
+    columns = [checks.column(f"{place}.columns[{index}]", column) for index, column in enumerate(target["columns"])]
     if isinstance(unmapped, dict):
         columns.append(Column(unmapped["column"], parse_type("JSON"), UNMAPPED))
     mapping = Mapping(
@@ -230,14 +290,17 @@ def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool, text:
         partition_key=source["partition_key"],
         sort_key=source.get("sort_key"),
         json_attributes=checks.json_attributes(source.get("json_attributes", ())),
-        schema=document["schema"],
+        schema=schema,
         database=target["database"],
         table=target["table"],
         columns=tuple(columns),
         unmapped=unmapped if isinstance(unmapped, str) else "column",
         indexes=tuple(Index(each["name"], tuple(each["columns"])) for each in target.get("indexes", ())),
-        text=text or json.dumps(document, default=float, indent=2),
+        text=text,
+        when=target.get("when", ""),
+        place=place,
     )
+    checks.condition(mapping)
     checks.sources(mapping, written=len(target["columns"]))
     checks.names(mapping)
     checks.keys(mapping)
@@ -255,8 +318,8 @@ class _Checks:
     def fail(self, path: str, problem: str) -> None:
         raise InvalidMappingError(f"{self.file_name} at {path}: {problem}.")
 
-    def column(self, index: int, column: dict[str, Any]) -> Column:
-        path, epoch = f"$.target.columns[{index}]", column.get("epoch")
+    def column(self, path: str, column: dict[str, Any]) -> Column:
+        epoch = column.get("epoch")
         try:
             kind = parse_type(column["type"], digits=column.get("digits"), epoch=epoch)
         except ValueError as error:
@@ -288,9 +351,34 @@ class _Checks:
             encodings[name] = how
         return encodings
 
+    def condition(self, mapping: Mapping) -> None:
+        if mapping.when:
+            try:
+                compile_expression(mapping.when)
+            except InvalidExpressionError as error:
+                self.fail(f"{mapping.place}.when", str(error))
+            tree: Any = jmespath.compile(mapping.when).parsed
+            growth = measure_growth(tree)
+            if growth > MAX_GROWTH:
+                self.fail(f"{mapping.place}.when", f"it may make {growth} times the size of an item to judge it")
+
+    def tables(self, mapping: Mapping) -> None:
+        """Refuse targets that would share a table, a replica, or its name, and those of several databases."""
+        taken: dict[str, str] = {}
+        for target in mapping.targets:
+            if target.database != mapping.database:
+                problem = (
+                    f"{target.database} is another database than {mapping.database}: a mapping's targets share one"
+                )
+                self.fail(f"{target.place}.database", problem)
+            for name in (target.table, target.replica):
+                other = taken.setdefault(name.lower(), target.place)  # a server may know no case
+                if other != target.place:
+                    self.fail(f"{target.place}.table", f"{other} has {name} too, and a table is of one target only")
+
     def sources(self, mapping: Mapping, written: int) -> None:
         for index, column in enumerate(mapping.columns[:written]):
-            path = f"$.target.columns[{index}].from"
+            path = f"{mapping.place}.columns[{index}].from"
             if column.source.startswith("@") and not column.source.startswith("@."):
                 if column.source != CHANGED_AT_MS:
                     self.fail(path, f"{column.source!r} is not known; the one special value is {CHANGED_AT_MS}")
@@ -301,15 +389,19 @@ class _Checks:
                     self.fail(path, str(error))
 
     def names(self, mapping: Mapping) -> None:
+        if mapping.database.lower() in SYSTEM_SCHEMAS:
+            self.fail("$.target.database", f"{mapping.database} is a schema of the server's own; choose another name")
         if mapping.table.lower().startswith(RESERVED_PREFIX):
-            self.fail("$.target.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
+            self.fail(f"{mapping.place}.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
         seen: set[str] = set()
         for column in mapping.columns:
             folded = column.name.lower()  # MySQL's column names know no case
             if folded in seen:
-                self.fail("$.target.columns", f"two columns are named {column.name}")
+                self.fail(f"{mapping.place}.columns", f"two columns are named {column.name}")
             if folded in SYSTEM_COLUMNS:
-                self.fail("$.target.columns", f"{column.name} is a column of this project's own; choose another name")
+                self.fail(
+                    f"{mapping.place}.columns", f"{column.name} is a column of this project's own; choose another name"
+                )
             seen.add(folded)
         if len(set(mapping.key_attributes)) != len(mapping.key_attributes):
             self.fail("$.source.sort_key", "partition key and sort key are the same attribute")
@@ -323,21 +415,22 @@ class _Checks:
             takers = [column for column in mapping.columns if column.attribute == attribute]
             if len(takers) != 1:
                 problem = f"exactly one column must be from the key attribute {attribute!r}, not {len(takers)}"
-                self.fail("$.target.columns", problem)
+                self.fail(f"{mapping.place}.columns", problem)
             key_bytes = takers[0].type.key_bytes
             if key_bytes is None:
-                self.fail("$.target.columns", f"{takers[0].name} {takers[0].type.sql} cannot be a key column")
+                self.fail(f"{mapping.place}.columns", f"{takers[0].name} {takers[0].type.sql} cannot be a key column")
             if takers[0].default is not None:
-                self.fail("$.target.columns", f"{takers[0].name} is a key column, whose value is always there")
+                problem = f"{takers[0].name} is a key column, whose value is always there"
+                self.fail(f"{mapping.place}.columns", problem)
             octets += key_bytes or 0
         if octets > INDEX_BYTES:
             problem = f"the key columns take {octets} bytes, and an index {INDEX_BYTES}; VARBINARY takes fewer"
-            self.fail("$.target.columns", problem)
+            self.fail(f"{mapping.place}.columns", problem)
 
     def indexes(self, mapping: Mapping) -> None:
         columns = {column.name.lower(): column for column in mapping.columns}
         for number, index in enumerate(mapping.indexes):
-            path = f"$.target.indexes[{number}]"
+            path = f"{mapping.place}.indexes[{number}]"
             if index.name.lower() in {other.name.lower() for other in mapping.indexes[:number]} | {"primary"}:
                 self.fail(path, f"another index is named {index.name}")
             octets = 0
@@ -357,4 +450,4 @@ class _Checks:
         if octets > ROW_BYTES:
             widest = max(mapping.columns, key=lambda column: column.type.row_bytes)
             problem = f"the columns may take {octets} bytes, and a row {ROW_BYTES}; make {widest.name} a TEXT or BLOB"
-            self.fail("$.target.columns", problem)
+            self.fail(f"{mapping.place}.columns", problem)

@@ -41,12 +41,12 @@ def check_page(mapping: Mapping, kept: Sequence[Column] = ()) -> None:
     columns = [*mapping.columns, *kept]
     if len(columns) + SYSTEM_COUNT > MOST_COLUMNS:
         problem = f"there are {len(columns)} columns, and a table has room for {MOST_COLUMNS - SYSTEM_COUNT}"
-        raise InvalidMappingError(f"{mapping.name} at $.target.columns: {problem}.")
+        raise InvalidMappingError(f"{mapping.name} at {mapping.place}.columns: {problem}.")
     octets = count_page_bytes(mapping, kept)
     if octets > LONGEST_ROW:
         problem = f"a row may take {octets} bytes of InnoDB's page, which has room for {LONGEST_ROW}"
         advice = advise(mapping, columns)
-        raise InvalidMappingError(f"{mapping.name} at $.target.columns: {problem}. {advice}")
+        raise InvalidMappingError(f"{mapping.name} at {mapping.place}.columns: {problem}. {advice}")
 
 
 def count_page_bytes(mapping: Mapping, kept: Sequence[Column] = ()) -> int:

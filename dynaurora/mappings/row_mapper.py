@@ -51,6 +51,11 @@ class RowMapper:
 
         return RowWriter(self.mapping, self.unmapped)
 
+    @cached_property
+    def targets(self) -> tuple[RowMapper, ...]:
+        """What maps for each target of the mapping's file; asked of the first one's."""
+        return (self, *map(type(self), self.mapping.others))
+
     def row(self, change: Change) -> Row:
         """Return the row of a change.
 

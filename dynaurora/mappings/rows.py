@@ -41,15 +41,19 @@ def find_by_names(path: tuple[str, ...], allowed: Allowed = (), depth: int = 0) 
     It begins with what the first `depth` names lead to. It raises NoValueError where a value is there and the path
     cannot go into it, unless its type is `allowed`: NULL would hide it.
     """
-    names = path[depth:]
+    first, *rest = path[depth:]
+    if not rest and not depth:
+        return lambda item: item.get(first, MISSING)
 
     def find(start: Any) -> Any:
-        value = start
-        for name in names:
-            if type(value) is not dict or name not in value:
+        if type(start) is not dict:
+            return _explain(start, path, allowed, depth)
+        value = start.get(first, MISSING)
+        for name in rest:
+            if type(value) is not dict:
                 return _explain(start, path, allowed, depth)
-            value = value[name]
-        return value
+            value = value.get(name, MISSING)
+        return _explain(start, path, allowed, depth) if value is MISSING and rest else value
 
     return find
 

@@ -53,7 +53,7 @@ def prepare_database(
     *,
     wait_seconds: float = DATABASE_WAIT_SECONDS,
 ) -> Prepared:
-    """Create or complete a mapping's target and its loader, see that they fit, and find out how batches are staged.
+    """Create or complete a mapping's targets and its loader, see that they fit, and find out how batches are staged.
 
     `slots` is how many imports there may be at once, 0 for any number. `loaders` reads what the loader may log in with:
     its secret, and what a rotation that is under way makes of it. One that it does log in with stays. Safe to repeat.
@@ -74,9 +74,10 @@ def prepare_database(
         admit_loader(aurora, loader, mapping.database)
         accepted = let_in(aurora, endpoint, loaders)
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
-        check_replica(aurora, mapping)
-        aurora.query(sql.select_nothing(mapping))
-        staging = choose_staging(aurora, partial(connect, endpoint, administrator), mapping, landing, slots)
+        for target in mapping.targets:
+            check_replica(aurora, target)
+            aurora.query(sql.select_nothing(target))
+            staging = choose_staging(aurora, partial(connect, endpoint, administrator), target, landing, slots)
     point_at(landing.store, landing.bucket, mapping.name, Pointer(generation.digest, generation.number))
     return Prepared(applied, staging)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from dynaurora.aurora import sql
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS
+from dynaurora.mappings.conditions import Condition, Route
 from dynaurora.mappings.mapping import CHANGED_AT_MS
 from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
@@ -53,6 +54,8 @@ class Comparison:
     unmapped: int = 0
     """Items that the mapping refuses as they are now: their rows, where there are any, are older by right."""
     unmapped_reasons: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    """Items that the target does not take: they have no row in it."""
     examples: list[str] = field(default_factory=list)
     """Of keys that differ or are missing, up to ten: the columns' names, no values."""
 
@@ -68,17 +71,17 @@ class Comparison:
 
 
 def compare(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Comparison:
-    """Compare a table's items, in DynamoDB's typed form, with the view's rows.
+    """Compare a table's items, in DynamoDB's typed form, with the rows of one target's view.
 
     The view's rows are held in memory, by key; the items are not.
     """
     comparison, reader = Comparison(), _Reader(mapping)
     rows = {reader.value_key(row): reader.values(row) for row in aurora.stream(sql.select_rows(mapping))}
     comparison.rows = len(rows)
-    mapper = RowMapper(mapping)
+    mapper, condition = RowMapper(mapping), Condition(mapping) if mapping.when else None
     for item in items:
         comparison.items += 1
-        _compare_item(reader, mapper, item, rows, comparison)
+        _compare_item(reader, mapper, condition, item, rows, comparison)
     comparison.differing += len(rows)
     for _ in rows:
         comparison.example("a row has no item")
@@ -86,10 +89,18 @@ def compare(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Com
 
 
 def _compare_item(
-    reader: _Reader, mapper: RowMapper, item: TypedItem, rows: dict[Key, Key], comparison: Comparison
+    reader: _Reader,
+    mapper: RowMapper,
+    condition: Condition | None,
+    item: TypedItem,
+    rows: dict[Key, Key],
+    comparison: Comparison,
 ) -> None:
     keys = {name: item[name] for name in mapper.mapping.key_attributes}
     try:
+        if condition is not None and condition.find_route(Change(0, 0, keys, item)) is not Route.TAKEN:
+            comparison.skipped += 1
+            return
         fields = mapper.row(Change(0, 0, keys, item)).fields
     except RejectedChange as error:
         comparison.unmapped += 1
@@ -162,7 +173,9 @@ def _field_form(kind: ColumnType) -> Form | None:
         return _canonical_json
     if kind.kind in {"DATETIME", "TIMESTAMP"}:
         return lambda text: datetime.fromisoformat(text).isoformat()
-    return int if kind.kind in INTEGER_BITS or kind.kind == "BOOLEAN" else Decimal
+    if kind.kind == "TIME":
+        return _read_time
+    return int if kind.kind in INTEGER_BITS or kind.kind in {"BOOLEAN", "YEAR"} else Decimal
 
 
 def _value_form(kind: ColumnType) -> Form | None:
@@ -174,6 +187,13 @@ def _value_form(kind: ColumnType) -> Form | None:
     if kind.kind == "DOUBLE":
         return lambda value: Decimal(repr(value)) if isinstance(value, float) else value
     return None
+
+
+def _read_time(text: str) -> timedelta:
+    """Return a time of day as the driver has it."""
+    clock, _, figures = text.partition(".")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=int(figures.ljust(6, "0") or 0))
 
 
 def _canonical_json(text: str) -> str:

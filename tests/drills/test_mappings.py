@@ -12,13 +12,13 @@ from typing import Any
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from dynaurora.exports.check_readiness import SETTLED_SECONDS
 from dynaurora.mappings.mapping import build_mapping
-from infra.build_package import Target, build_package
+from infra.build_package import MAPPINGS_IN_PACKAGE, Target, build_package
 from local.deployment import ARTIFACTS_BUCKET
 from tests.drills.drill import Drill
 from tests.drills.test_deaths import prepare_target
 from tests.integration.backfill.deployed import MAPPING, Document, make_run_id
 
-FILE = f"dynaurora/tables/{MAPPING}.json"
+FILE = f"{MAPPINGS_IN_PACKAGE}/{MAPPING}.json"
 MOST_HITS = 4
 MAPPING_FUNCTIONS = ("ForwardChanges", "TransformChanges", "ConvertFailures", "ConvertExport", "ImportBatch")
 """They look for the current mapping once a minute, and when they start."""

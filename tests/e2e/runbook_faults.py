@@ -16,19 +16,19 @@ from typing import Any
 
 from dynaurora import keys
 from dynaurora.target.verification import compare
+from infra.places import EXAMPLE
 from local.aurora.faults import kill_database, restart_database
 from local.deployment import LOADERS, STACK_NAME
 from local.pipeline import Pipeline
 from local.running import connect_administrator
-from tests.e2e.conftest import PROJECT, LocalAws
+from tests.e2e.conftest import LocalAws
 from tests.reader import Reader
+from tests.support.example import load_example
 
 WAIT_SECONDS = 120
 VISIT_SECONDS = 0.3
 TIME = "2026-11-24 03:07:12"
-COPIED = ("backfill", "dynaurora", "infra", "lambdas", "local", "requirements", "statemachines")
 """What a deployment is made from."""
-DEPENDENCIES = "build/dependencies"
 EDITOR = '#!/bin/sh\nexec sed -i {} "$1"\n'
 
 
@@ -72,7 +72,7 @@ class Site:
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.aws.api, self.aws.deployment)
+        return Pipeline(self.aws.api, self.aws.deployment, load_example())
 
     @cached_property
     def queue(self) -> str:
@@ -285,22 +285,19 @@ def equip_with_editor(reader: Reader, *expressions: str) -> None:
     reader.export(EDITOR=str(editor))
 
 
-def check_out(directory: Path) -> Path:
-    """Make a checkout to work in, its first commit being what is here, and return it."""
-    for name in COPIED:
-        shutil.copytree(PROJECT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (directory / "build").mkdir()
-    (directory / DEPENDENCIES).symlink_to(PROJECT / DEPENDENCIES)
+def copy_project(directory: Path) -> Path:
+    """Make a copy of the example's project to work in, its first commit being what is here, and return it."""
+    shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns(".local"))
     run_git(directory, "init", "--quiet")
     commit(directory, "Begin")
     return directory
 
 
-def commit(checkout: Path, subject: str) -> None:
-    """Commit everything that has changed in a checkout."""
-    run_git(checkout, "add", "dynaurora")
-    run_git(checkout, "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "-m", subject)
+def commit(project: Path, subject: str) -> None:
+    """Commit everything that has changed in a project."""
+    run_git(project, "add", ".")
+    run_git(project, "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "-m", subject)
 
 
-def run_git(checkout: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", checkout, *arguments], check=True)
+def run_git(project: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", project, *arguments], check=True)

@@ -13,6 +13,7 @@ from local.running import find_database
 from tests.e2e.conftest import PROJECT, LocalAws, make_reader
 from tests.e2e.runbook_faults import make_payload
 from tests.reader import Reader
+from tests.support.example import load_example
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ def test_a_deployment_from_its_beginning_to_its_end(newcomer: Reader, idle_aws: 
         assert "5 taken, 1 refused" in walk.through("Write its mapping")
         walk.through("Switch stream and recovery on")
         stream = idle_aws.api.dynamodb.describe_table(TableName="web_analytics")["Table"]["LatestStreamArn"]
-        deploy(idle_aws.api, find_database(idle_aws.state), source_stream_arn=stream, report=lambda _: None)
+        database, mapping = find_database(idle_aws.state), load_example()
+        deploy(idle_aws.api, database, mapping, source_stream_arn=stream, report=lambda _: None)
         walk.through("Bring what is there")
         assert "1 record" in walk.through("Compare")
     assert idle_aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics") == [(5,)]

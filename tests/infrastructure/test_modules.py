@@ -51,6 +51,7 @@ LAYERS = (
 
 COMMANDS_LAYERS = (
     ("terminal", "kinds"),
+    ("project",),
     ("deployment",),
     ("runs", "samples"),
     ("failures",),

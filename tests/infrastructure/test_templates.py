@@ -8,7 +8,7 @@ import pytest
 from dynaurora import keys, settings
 from dynaurora.batches.batch import IMPORTED, Batch
 from dynaurora.failures.refused_changes import REFUSED_SETTLED
-from dynaurora.mappings.mapping import NAME, load_mapping
+from dynaurora.mappings.mapping import NAME
 from dynaurora.runs.close_run import STATES_OF_STATUSES
 from dynaurora.runs.requests import Limits, ReprocessOptions, ReprocessRequest
 from tests.infrastructure.deployment import (
@@ -24,6 +24,7 @@ from tests.infrastructure.deployment import (
     read_text,
     substitute,
 )
+from tests.support.example import load_example
 
 FUNCTIONS = list_resources(FUNCTION)
 RULES = list_resources("AWS::Events::Rule")
@@ -178,7 +179,7 @@ def test_the_table_has_a_stream_recovery_and_encryption():
 
 
 def test_the_table_to_create_is_the_reference_mappings():
-    mapping = load_mapping(MAPPING)
+    mapping = load_example(MAPPING)
     parameters = read_template(ROOT)["Parameters"]
     assert parameters["Mapping"]["Default"] == mapping.name
     assert parameters["SourceTableName"]["Default"] == mapping.source_table
@@ -363,7 +364,7 @@ def test_the_clock_starts_a_reprocess_of_everything():
     target = schedule.properties["Target"]
     assert target["Arn"] == {"Ref": machine.id}
     document = json.loads(substitute(target["Input"], Mapping=MAPPING))
-    request = ReprocessRequest.from_input(document, MAPPING, Limits(2, 5), "2026-11-23T08:15:00.123Z")
+    request = ReprocessRequest.from_input(document, Limits(2, 5), "2026-11-23T08:15:00.123Z")
     assert (request.run, request.options) == ("reprocess-20261123T081500Z", ReprocessOptions(None, False, 2))
     assert read_template("reprocess")["Conditions"][schedule.attributes["Condition"]] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "ReprocessSchedule"}, ""]}]

@@ -46,8 +46,8 @@ ENVIRONMENT = {
     "NOTICE_INTERVAL_SECONDS": "3600",
     "MAX_ATTEMPTS": "5",
 }
-DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
-ADMINISTRATORS = DATABASE[:3]
+DATABASE = ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
+ADMINISTRATORS = DATABASE[:2]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_settings_are_read_from_the_environment(environment):
     )
     assert ImportBatchSettings.from_environment().database_port == 3306
     assert TransformChangesSettings.from_environment().mapping == "web_analytics"
-    assert RecordFailedBatchSettings.from_environment() == RecordFailedBatchSettings("web_analytics", "landing", 3600)
+    assert RecordFailedBatchSettings.from_environment() == RecordFailedBatchSettings("landing", 3600)
 
 
 def test_settings_of_runs_are_read_from_the_environment(environment):
@@ -78,30 +78,26 @@ def test_settings_of_runs_are_read_from_the_environment(environment):
     opening, reporting = OpenRunSettings.from_environment(), ReportRunSettings.from_environment()
     assert (opening.import_concurrency, opening.backfill_concurrency, opening.database_host) == (5, 2, "db")
     assert reporting == ReportRunSettings(
-        mapping="web_analytics",
         landing_bucket="landing",
         convert_memory_mb=1769,
         import_memory_mb=256,
         notice_interval_seconds=3600,
     )
-    assert CheckReadinessSettings.from_environment() == CheckReadinessSettings(
-        "web_analytics", "web_analytics", "14e0db71", "landing"
-    )
+    assert CheckReadinessSettings.from_environment() == CheckReadinessSettings("web_analytics", "14e0db71", "landing")
     assert PlanBackfillSettings.from_environment().source_table_arn == "arn:table"
 
 
 def test_settings_of_reprocesses_are_read_from_the_environment(environment):
     environment(**ENVIRONMENT)
-    assert ListFailuresSettings.from_environment() == ListFailuresSettings("web_analytics", "landing", "web_analytics")
+    assert ListFailuresSettings.from_environment() == ListFailuresSettings("landing", "web_analytics")
     assert ConvertFailuresSettings.from_environment() == ConvertFailuresSettings(
-        mapping="web_analytics",
         landing_bucket="landing",
         max_attempts=5,
         ttl_deletes="ignore",
         source_table="web_analytics",
     )
     assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
-        mapping="web_analytics", landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
+        landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
     )
 
 
@@ -124,20 +120,20 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (ChangeMappingSettings, [*ADMINISTRATORS, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET"]),
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
-        (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
+        (RecordFailedBatchSettings, ["LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
         (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
-        (CheckReadinessSettings, ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),
-        (PlanBackfillSettings, ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"]),
-        (ConvertExportSettings, ["MAPPING", "LANDING_BUCKET"]),
+        (CheckReadinessSettings, ["SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),
+        (PlanBackfillSettings, ["SOURCE_TABLE_ARN", "LANDING_BUCKET"]),
+        (ConvertExportSettings, ["LANDING_BUCKET"]),
         (ReconcileRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PlanSweepSettings, [*DATABASE, "LANDING_BUCKET"]),
         (
             ReportRunSettings,
-            ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
+            ["LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
         ),
-        (ListFailuresSettings, ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"]),
-        (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"]),
-        (SettleFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
+        (ListFailuresSettings, ["LANDING_BUCKET", "SOURCE_TABLE"]),
+        (ConvertFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"]),
+        (SettleFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (DescribeRunsSettings, [*DATABASE, "LANDING_BUCKET"]),
     ],

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import boto3
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE
+from infra.build_package import TEMPLATES_PACKAGE
+from infra.places import ROOT
 from local.packaging import Packager
 
 PATIENCE_SECONDS = 60.0
 ARTIFACTS = "artifacts"
-INFRA = PROJECT / "infra"
+INFRA = ROOT / "infra"
 PARAMETERS = {
     "DatabaseHost": "127.0.0.1",
     "BufferSeconds": "1",
@@ -61,7 +62,7 @@ class Account:
 
     def create(self, name: str, **parameters: str) -> dict[str, Any]:
         """Create a stack of infra/template.yaml and return what has become of it."""
-        packager = Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})
+        packager = Packager(self.client("s3"), ARTIFACTS, {ROOT / "build" / TEMPLATES_PACKAGE: self.package})
         secret = self.client("secretsmanager").create_secret(Name=str(uuid.uuid4()), SecretString="{}")["ARN"]
         given = {**PARAMETERS, "DatabaseSecretArn": secret, **parameters}
         return self.create_stack(name, packager.package(INFRA / "template.yaml"), given)

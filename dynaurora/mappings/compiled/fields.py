@@ -43,6 +43,8 @@ JSON_NUMBER = re.compile(rf"{WHOLE_DIGITS % 17}|{FEW_DIGITS}{FRACTION}").fullmat
 """Plain numbers that MySQL's JSON keeps as they are written: integers of 64 bits, and short fractions."""
 JSON_WHOLE_NUMBER = re.compile(WHOLE_DIGITS % 17).fullmatch
 """Those of them that are whole."""
+DAYS_OF_MONTHS = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
+"""Those that every year has."""
 MAX_INT64 = 2**63 - 1
 
 
@@ -104,7 +106,7 @@ def text_field(column: Column, value: str, number: int) -> Code:
 def moment_pattern(column: Column) -> Callable[[str], Any]:
     """Return what matches the dates or times that any calendar has, and that are written by their parts."""
     years = "(?:19[89][0-9]|20[0-2][0-9])" if column.type.kind == "TIMESTAMP" else "[1-9][0-9]{3}"
-    day = rf"{years}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    day = rf"{years}-(?:{DAYS_OF_MONTHS})"
     if column.type.kind == "DATE":
         return re.compile(day).fullmatch
     options: dict[str, int] = column.type.encode.keywords  # type: ignore[attr-defined]

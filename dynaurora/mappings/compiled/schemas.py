@@ -53,6 +53,7 @@ class NotCompilableError(ValueError):
 
     def __init__(self, keyword: str, place: str, problem: str) -> None:
         super().__init__(f"{keyword} at {place} {problem}")
+        self.keyword, self.place, self.problem = keyword, place, problem
 
 
 class Verdict(Protocol):

@@ -32,13 +32,14 @@ from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, RUNS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports import plan_backfill
-from dynaurora.mappings.mapping import Mapping, load_mapping
+from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from dynaurora.target.verification import Comparison, compare
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import Database, Deployment
 from local.pipeline import Pipeline
 from local.stack import Stack
+from tests.support.example import load_example
 from tests.support.export_factory import md5_of
 from tests.support.factories import click, click_item
 
@@ -174,7 +175,7 @@ class Deployed:
 
     @cached_property
     def mapping(self) -> Mapping:
-        return load_mapping(MAPPING)
+        return load_example(MAPPING)
 
     @property
     def table(self) -> str:
@@ -343,7 +344,7 @@ class Deployed:
     def compare(self) -> Comparison:
         """Compare the table and the replica key by key."""
         with self.connect() as aurora:
-            return compare(self.mapping, Pipeline(self.api, self.deployment).scan_items(), aurora)
+            return compare(self.mapping, Pipeline(self.api, self.deployment, self.mapping).scan_items(), aurora)
 
     @contextmanager
     def lock_key(self, page_id: str, activity_dt: str = "2026-01-01") -> Iterator[None]:

@@ -15,7 +15,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
+from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
+from infra.places import ROOT
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from local.packaging import Packager
 from local.stack import REGION, Stack
@@ -38,7 +39,7 @@ class NewAccount:
 
     def deploy(self, name: str, **parameters: str) -> dict[str, Any]:
         """Create a stack where everything is made, and return what has become of it."""
-        packager = Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})
+        packager = Packager(self.client("s3"), ARTIFACTS, {ROOT / "build" / TEMPLATES_PACKAGE: self.package})
         given = {
             "DatabaseCa": self.stack.certificates.ca_file.read_text("ascii"),
             "BufferSeconds": "1",
@@ -49,7 +50,7 @@ class NewAccount:
         cloudformation = self.client("cloudformation")
         cloudformation.create_stack(
             StackName=name,
-            TemplateBody=packager.package(PROJECT / "infra" / "template.yaml"),
+            TemplateBody=packager.package(ROOT / "infra" / "template.yaml"),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )

@@ -16,7 +16,7 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import import_batch
 from dynaurora.failures.refused_rows import RefusedRows
-from dynaurora.mappings.mapping import load_mapping
+from tests.support.example import load_example
 
 
 def die_at(when: str, number: int) -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     with connect(Endpoint(**order["endpoint"]), Credentials(**order["credentials"]), load_from_s3=True) as aurora:
         result = import_batch(
             Batch.from_event(order),
-            load_mapping("web_analytics"),
+            load_example(),
             aurora,
             S3Objects(),
             order["bucket"],

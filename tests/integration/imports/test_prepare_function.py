@@ -15,7 +15,6 @@ from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Credentials, connect
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import ConnectionLostError, PrivilegeError, SecretRotatedError, TargetMismatchError
-from dynaurora.observability import metrics
 from dynaurora.target import prepare_target
 from dynaurora.target.prepare_target import prepare_database
 from dynaurora.target.probe import Landing
@@ -63,14 +62,13 @@ class Deployment:
         text = json.dumps({"username": self.loader.username, "password": password})
         self._secrets.put_secret_value(SecretId=self.loader_secret, SecretString=text)
 
-    def ask(self, kind: str = "Create") -> dict[str, Any]:
+    def ask(self, kind: str = "Create", mapping: str = "web_analytics") -> dict[str, Any]:
         """Have the function do what CloudFormation asks for, and return its answer."""
         sys.modules.pop("lambdas.prepare_target", None)  # it reads its environment when it starts
-        metrics.clear_default_dimensions()
-        metrics.clear_metrics()
         function = importlib.import_module("lambdas.prepare_target")
         self._patch.setattr(function, "prepare_database", partial(prepare_database, wait_seconds=0))
-        function.lambda_handler(self.waiting.request(kind), Context())
+        asked = self.waiting.request(kind, ResourceProperties={"Mapping": mapping})
+        function.lambda_handler(asked, Context())
         return self.waiting.answers.pop()
 
     def query(self, statement: str, *arguments: str) -> list[tuple[Any, ...]]:
@@ -117,6 +115,7 @@ def test_the_loader_has_what_it_needs_and_nothing_else(deployment: Deployment) -
         "GRANT USAGE ON *.*",
         "GRANT `AWS_LOAD_S3_ACCESS`",
         "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `Demo`.*",
+        "GRANT EXECUTE ON PROCEDURE `Demo`.`_dynaurora_triggers`",
     }
 
 
@@ -202,7 +201,6 @@ def test_another_replica_is_refused_and_left_alone(deployment: Deployment) -> No
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
-        pytest.param({"MAPPING": "unknown"}, "UnknownMappingError: No mapping is named 'unknown'", id="mapping"),
         pytest.param({"DATABASE_PORT": "1"}, "ConnectionLostError: Aurora said 2003", id="no database"),
         pytest.param({"DATABASE_CA": "nonsense"}, "CertificateError: DATABASE_CA", id="certificate"),
         pytest.param({"DATABASE_SECRET_ARN": "arn:none"}, "MissingSecretError: The secret arn:none", id="no secret"),
@@ -213,6 +211,12 @@ def test_what_is_missing_is_answered(deployment: Deployment, variables: dict[str
     answer = deployment.ask()
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith(reason)
+
+
+def test_an_unknown_mapping_is_answered(deployment: Deployment) -> None:
+    answer = deployment.ask(mapping="unknown")
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("UnknownMappingError: No mapping is named 'unknown'")
 
 
 def test_the_administrator_is_no_loader(deployment: Deployment) -> None:

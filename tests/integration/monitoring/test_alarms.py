@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE
+from infra.build_package import TEMPLATES_PACKAGE
+from infra.places import ROOT
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.packaging import Packager
 from local.stack import REGION, Stack
@@ -18,7 +19,7 @@ from tests.integration.monitoring.alarms import Alarms
 
 pytestmark = pytest.mark.integration
 
-TEMPLATE = PROJECT / "infra" / "monitoring.yaml"
+TEMPLATE = ROOT / "infra" / "monitoring.yaml"
 PATIENCE_SECONDS = 30
 PARAMETERS = {
     "SourceTableName": "web_analytics",
@@ -91,6 +92,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     ],
     "import-batch-errors": [({"Errors": [0, 50, 50]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "import-batch-duration": [({"Duration": [239_999]}, QUIET), ({"Duration": [240_001]}, RINGS)],
+    "altered-target": [({}, QUIET), ({"TargetsAltered": [0]}, QUIET), ({"TargetsAltered": [1]}, RINGS)],
     "failed-batches": EXECUTIONS,
     "failed-reprocesses": EXECUTIONS,
     "failed-backfills": [*EXECUTIONS[:2], ({"ExecutionsTimedOut": [1]}, RINGS)],
@@ -122,7 +124,7 @@ def template(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
         package.writestr("empty.txt", "")
     api = Api(stack.endpoint_url, REGION)
     api.s3.create_bucket(Bucket="monitoring-artifacts")
-    packager = Packager(api.s3, "monitoring-artifacts", {PROJECT / "build" / TEMPLATES_PACKAGE: archive})
+    packager = Packager(api.s3, "monitoring-artifacts", {ROOT / "build" / TEMPLATES_PACKAGE: archive})
     api.s3.put_object(Bucket="monitoring-artifacts", Key="monitoring.yaml", Body=packager.package(TEMPLATE).encode())
     return f"{stack.endpoint_url}/monitoring-artifacts/monitoring.yaml"
 

@@ -152,7 +152,9 @@ def test_a_batch_that_is_under_way_is_not_taken_for_one_that_waits(deployed: Dep
 
 def measure_health(deployed: Deployed) -> dict[str, Any]:
     """Have the deployment's health measured, as the clock does."""
-    answer = deployed.client("lambda").invoke(FunctionName=deployed.outputs["MeasureHealthFunctionName"], Payload=b"{}")
+    answer = deployed.client("lambda").invoke(
+        FunctionName=deployed.outputs["MeasureHealthFunctionName"], Payload=json.dumps({"mapping": MAPPING}).encode()
+    )
     assert "FunctionError" not in answer, answer["Payload"].read()
     measured: dict[str, Any] = json.loads(answer["Payload"].read())
     return measured

@@ -18,7 +18,8 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
+from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
+from infra.places import ROOT
 from local.stack import REGION, Stack
 from local.venvs import ensure
 from tests.infrastructure.deployment import list_resources, list_templates, read_template
@@ -72,9 +73,9 @@ def package() -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path, package: Path) -> Checkout:
     (tmp_path / "infra").mkdir()
-    for template in (PROJECT / "infra").glob("*.yaml"):
+    for template in (ROOT / "infra").glob("*.yaml"):
         shutil.copy(template, tmp_path / "infra")
-    shutil.copytree(PROJECT / "statemachines", tmp_path / "statemachines")
+    shutil.copytree(ROOT / "statemachines", tmp_path / "statemachines")
     (tmp_path / "build").mkdir()
     shutil.copy(package, tmp_path / "build" / TEMPLATES_PACKAGE)
     return Checkout(tmp_path)

@@ -3,7 +3,7 @@
 import pytest
 
 from backfill.trials import Trial
-from dynaurora.inference.proposals import TableSource, name_table, propose
+from dynaurora.inference.proposals import TableSource, name_target_table, propose
 from dynaurora.inference.table_profiles import RESERVOIR, OddItemError, TableProfile, profile_items
 from dynaurora.mappings.mapping import build_mapping
 
@@ -55,7 +55,7 @@ def test_any_name_gets_a_column_that_mysql_takes_and_is_alone():
     [("my.table-1", "my_table_1"), ("1st", "_1st"), ("_dynaurora_x", "t_dynaurora_x"), ("x" * 90, "x" * 55)],
 )
 def test_a_view_is_named_as_its_table_as_far_as_it_can(table, view):
-    assert name_table(table) == view
+    assert name_target_table(table) == view
 
 
 def shop(users=30, orders=90):

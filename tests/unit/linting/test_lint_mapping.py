@@ -12,10 +12,11 @@ from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import InvalidMappingError, RejectedChange
 from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding, point_to, sort_findings
 from dynaurora.linting.lint_mapping import lint_mapping
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.cases import CASES
 from tests.support.compiled_strategies import COLUMN_TYPES, as_line, items
+from tests.support.example import load_example
 from tests.support.factories import column, mapping_document
 from tests.support.schema_strategies import SCHEMAS
 
@@ -199,7 +200,7 @@ def test_every_target_of_several_is_looked_at():
 
 
 def known_documents():
-    yield "web_analytics", json.loads(load_mapping("web_analytics").text, parse_float=Decimal)
+    yield "web_analytics", json.loads(load_example().text, parse_float=Decimal)
     for path in sorted(CASES.glob("*/mapping.json")):
         yield path.parent.name, json.loads(path.read_text("utf-8"), parse_float=Decimal)
 

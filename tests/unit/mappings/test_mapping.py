@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 from dynaurora.mappings import mapping as mapping_module
 from dynaurora.mappings.mapping import build_mapping, file_digest, load_mapping, load_mapping_file, mapping_names
+from tests.support.example import EXAMPLE_FILE, load_example
 from tests.support.factories import column, make_mapping, mapping_document
 
 
 def test_the_reference_mapping_is_the_posts():
-    mapping = load_mapping("web_analytics")
+    mapping = load_example()
     assert [(found.name, found.type.sql) for found in mapping.columns] == [
         ("page_id", "VARCHAR(255)"),
         ("activity_dt", "VARCHAR(64)"),
@@ -29,14 +30,17 @@ def test_the_reference_mapping_is_the_posts():
     assert mapping.unmapped == "ignore"
 
 
-def test_every_mapping_of_the_package_holds():
-    assert [load_mapping(name).name for name in mapping_names()] == mapping_names()
+def test_a_packages_mappings_are_those_of_its_folder(monkeypatch):
+    assert mapping_names() == []
+    monkeypatch.setattr(mapping_module, "TABLES", EXAMPLE_FILE.parent)
+    assert [load_mapping.__wrapped__(name).digest for name in mapping_names()] == [load_example().digest]
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "Web_Analytics", "../mapping.schema", "web_analytics.json"])
-def test_an_unknown_mapping_is_told_from_the_known(name):
+def test_an_unknown_mapping_is_told_from_the_known(name, monkeypatch):
+    monkeypatch.setattr(mapping_module, "TABLES", EXAMPLE_FILE.parent)
     with pytest.raises(UnknownMappingError, match="there are: web_analytics"):
-        load_mapping(name)
+        load_mapping.__wrapped__(name)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +213,14 @@ def test_what_is_no_object_is_no_mapping(document):
 )
 def test_references_within_the_schema_are_followed(schema):
     assert make_mapping(schema=schema).schema == schema
+
+
+@pytest.mark.parametrize("database", ["mysql", "SYS", "Information_Schema", "performance_schema"])
+def test_a_mapping_writes_to_no_schema_of_the_servers_own(database):
+    document = mapping_document()
+    document["target"]["database"] = database
+    with pytest.raises(InvalidMappingError, match=f"{database} is a schema of the server's own"):
+        build_mapping("things", document)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.compiled.row_writer import RowWriter
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import MAX_REASONS, RowMapper
 from dynaurora.mappings.rows import Row
+from tests.support.example import load_example
 from tests.support.factories import (
     CREATED_AT,
     click,
@@ -20,7 +21,7 @@ from tests.support.factories import (
     mapping_document,
 )
 
-CLICKS = RowMapper(load_mapping("web_analytics"))
+CLICKS = RowMapper(load_example())
 HOME = {"page_id": {"S": "home"}, "activity_dt": {"S": "2026-01-01"}}
 
 

@@ -14,7 +14,8 @@ from backfill.samples import sample_export
 from backfill.trials import Trial
 from dynaurora.errors import Reason
 from dynaurora.exports.manifests import read_summary
-from dynaurora.mappings.mapping import load_mapping, load_mapping_file
+from dynaurora.mappings.mapping import load_mapping_file
+from tests.support.example import load_example
 from tests.support.export_factory import Export
 
 KEY = ("--table", "orders", "--partition-key", "id")
@@ -185,7 +186,7 @@ def test_sources_exclude_each_other(file, mapping):
 
 
 def test_failed_records_are_counted_by_what_the_mapping_says_of_them_now(monkeypatch):
-    trial = Trial(load_mapping("web_analytics"))
+    trial = Trial(load_example())
     reason = Reason("type", "payload.Hits", "is a string, and the schema takes integer")
     trial.add_verdict(Verdict(PASSES))
     trial.add_verdict(Verdict(REFUSED, (reason,), key={"page_id": {"S": "a"}}))

@@ -9,15 +9,15 @@ from backfill.failures.reader import mask_values
 from backfill.failures.verdicts import IGNORED, PASSES, READ_AGAIN, REFUSED, Judge
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record
 from dynaurora.failures.refused_rows import ROW_REFUSED
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.support import failure_factories as made
+from tests.support.example import load_example
 from tests.support.factories import EXPIRED, stream_record
 from tests.support.read_failures import explain, read
 
 
 def judge(data, **options):
-    return Judge(RowMapper(load_mapping(made.MAPPING)), **options).judge(data)
+    return Judge(RowMapper(load_example(made.MAPPING)), **options).judge(data)
 
 
 def test_a_record_that_is_mended_passes():
@@ -81,7 +81,7 @@ def test_an_expiry_is_ignored_where_the_stack_ignores_them():
 
 def test_an_error_that_nobody_foresaw_is_this_records():
     class Faulty:
-        mapping = load_mapping(made.MAPPING)
+        mapping = load_example(made.MAPPING)
 
         def row(self, _change):
             raise ZeroDivisionError
