@@ -45,7 +45,8 @@ SEGMENTS: Final = 8
 """Parts of a table that are read in turn: one that has a large partition gives no more than its share."""
 READ_UNIT_USD: Final = 0.125 / 1e6
 """On demand, in us-east-1 (aws.amazon.com/dynamodb/pricing/on-demand)."""
-BLOCK_LINES: Final = 500
+MOST_FILES: Final = 200
+"""Data files of an export that a sample is read of, evenly among them; each has items of all partitions' hashes."""
 EXPORT_ARN: Final = re.compile(r"arn:[^:]+:dynamodb:[^:]*:[^:]*:table/(?P<table>[^/]+)/export/[^/]+")
 S3_URL: Final = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)")
 SUMMARY: Final = "manifest-summary.json"
@@ -187,13 +188,14 @@ def sample_export(store: ObjectStore, summary: ExportSummary, most: int) -> Samp
 
 def read_export(store: ObjectStore, summary: ExportSummary, most: int, cost: dict[str, float]) -> Iterator[Batch]:
     """Yield items of an export's data files."""
-    share = min(1.0, most / summary.items) if summary.items else 0.0
-    for file in read_data_files(store, summary, say):
-        wanted = -(-int(file.items * share * 1000) // 1000) if share < 1 else file.items
-        place = f"s3://{summary.bucket}/{file.key}"
-        if file.items:
-            with store.open(summary.bucket, file.key) as stream:
-                yield from read_stream(stream, place, max(1, wanted), cost)
+    files = [file for file in read_data_files(store, summary, say) if file.items]
+    if most < summary.items:
+        files = files[:: -(-len(files) // MOST_FILES)]
+    of = sum(file.items for file in files)
+    for file in files:
+        wanted = -(-most * file.items // of) if most < of else file.items
+        with store.open(summary.bucket, file.key) as stream:
+            yield from read_stream(stream, f"s3://{summary.bucket}/{file.key}", wanted, cost)
 
 
 def read_stream(stream: Any, place: str, most: int, cost: dict[str, float]) -> Iterator[Batch]:

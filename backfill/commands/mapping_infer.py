@@ -131,6 +131,7 @@ Examples:
 )
 @click.option("--view", metavar="NAME", help="The view that people query; the table's name unless given.")
 @click.option("--entity", metavar="NAME", help="Show the attributes of one entity type; what is written is for all.")
+@click.option("--targets", "several", is_flag=True, help="Write a target for each entity type, instead of one for all.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the mapping here."
 )
@@ -141,6 +142,7 @@ def infer(
     database: str,
     view: str | None,
     entity: str | None,
+    several: bool,
     output: Path | None,
     force: bool,
     as_json: bool,
@@ -174,15 +176,18 @@ def infer(
             raise click.ClickException(str(error)) from error
     check_items(profile, source, sample)
     proposal = propose(profile, source, database, view or source.table)
-    mapping = build(name or "inferred", proposal)
-    tried = try_out(mapping, profile)
+    if several:
+        check_types(proposal)
+    document = proposal.document_of_types if several else proposal.document
+    mapping = build(name or "inferred", document)
+    tried = {} if several else try_out(mapping, profile)
     shown = proposal.by_type.get(entity or "", proposal.columns)
     if entity and entity not in proposal.by_type:
         raise WrongUseError(f"There is no entity type {entity}; there are: {', '.join(proposal.by_type) or 'none'}.")
     if output:
-        write(output, proposal.document)
+        write(output, document)
     if as_json:
-        print_json(as_document(proposal, profile, sample, tried, output))
+        print_json(as_document(proposal, profile, sample, tried, output) | {"document": document})
     else:
         print_proposal(proposal, shown, profile, sample, tried)
         print_next(output)
@@ -225,13 +230,28 @@ def check_items(profile: TableProfile, source: TableSource, sample: Sample) -> N
             )
 
 
-def build(name: str, proposal: Proposal) -> Mapping:
+def check_types(proposal: Proposal) -> None:
+    """Raise WrongUseError where there are no types to make targets of, or a mapping has one target only."""
+    if not proposal.types:
+        raise WrongUseError("--targets makes a target of each entity type, and these items are of one type.")
+    if not takes_targets():
+        raise WrongUseError("A mapping of this release has one target: leave --targets out.")
+
+
+def takes_targets() -> bool:
+    """Tell whether a mapping's file may have several targets."""
+    from dynaurora.mappings.files import SCHEMA_FILE
+
+    return "targets" in json.loads(SCHEMA_FILE.read_bytes())["properties"]
+
+
+def build(name: str, document: dict[str, Any]) -> Mapping:
     """Return the mapping. Raises ClickException where it does not hold, as by a name that was given."""
     from dynaurora.mappings.mapping import build_mapping
     from dynaurora.mappings.page_sizes import check_page
 
     try:
-        mapping = build_mapping(name, proposal.document, f"{name}.json")
+        mapping = build_mapping(name, document, f"{name}.json")
         check_page(mapping)
     except InvalidMappingError as error:
         raise click.ClickException(str(error)) from error
@@ -339,7 +359,9 @@ def print_proposal(
         print_line(line)
     print_doubts(shown)
     if proposal.types:
-        print_types(proposal)
+        print_types(proposal, several=not tried)
+    if not tried:
+        return
     print_line()
     print_line(f"Tried on {format_count(tried['items'], 'item')} of them: {tried['taken']:,} taken.")
     for each in tried["reasons"]:
@@ -366,16 +388,19 @@ def print_doubts(shown: list[ProposedColumn]) -> None:
             print_line(f"    as in {json.dumps(key)}")
 
 
-def print_types(proposal: Proposal) -> None:
+def print_types(proposal: Proposal, *, several: bool) -> None:
     """Print the entity types of a single-table design."""
     print_line()
-    print_line("Entity types; the mapping has all of them in one target:")
+    print_line(f"Entity types; the mapping has {'a target for each' if several else 'all of them in one target'}:")
     rows = [("name", "items", "attributes", "when")]
     rows += [
         (each.name, f"{each.items:,}", str(len(proposal.by_type[each.name])), each.when) for each in proposal.types
     ]
     for line in format_table(rows, frozenset({1, 2})):
         print_line(f"  {line}")
+    others = max(each.profile.items for each in proposal.columns) - sum(each.items for each in proposal.types)
+    if several and others:
+        print_line(f"{format_count(others, 'item')} of no type would be skipped: no target takes them.")
 
 
 def print_next(output: Path | None) -> None:

@@ -77,8 +77,17 @@ def diagnose_stack(cloudformation: CloudFormationClient, stack: str) -> Iterator
 
 def diagnose_table(source: AwsSource, mapping: str) -> Iterator[Finding]:
     """Yield whether a table can be replicated: recovery, stream and view, and the keys that the mapping names."""
-    yield from make_finding(TABLE, lambda: split(find_table_problems(source.describe_table(), None)))
-    yield from make_finding(KEYS, lambda: compare_keys(source.describe_table(), mapping))
+    seen: list[SourceState] = []
+
+    def look() -> Iterator[tuple[str, str]]:
+        seen.append(source.describe_table())
+        return split(find_table_problems(seen[0], None))
+
+    yield from make_finding(TABLE, look)
+    if seen and seen[0].table_arn:
+        yield from make_finding(KEYS, lambda: compare_keys(seen[0], mapping))
+    else:
+        yield Finding(KEYS, UNKNOWN, "there is no table to look at")
 
 
 def diagnose_reader(source: AwsSource) -> Iterator[Finding]:
@@ -94,7 +103,9 @@ def split(problems: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 
 def compare_keys(state: SourceState, name: str) -> Iterator[tuple[str, str]]:
-    """Yield where the table's keys are not those of the mapping. Raises UnknownMappingError."""
+    """Yield where the table's keys are not those of the mapping, by name or by type. Raises UnknownMappingError."""
+    from dynaurora.linting.lint_mapping import find_key_problems  # takes a second
+
     mapping = load_mapping(name)
     wanted = tuple(filter(None, (mapping.partition_key, mapping.sort_key)))
     if state.keys and state.keys != wanted:
@@ -102,6 +113,10 @@ def compare_keys(state: SourceState, name: str) -> Iterator[tuple[str, str]]:
             f"they are {' and '.join(state.keys)}, and the mapping {name} has {' and '.join(wanted)}",
             f"Correct partition_key and sort_key in mappings/{name}.json, then deploy again.",
         )
+    elif len(state.key_types) == len(state.keys):
+        key_types = dict(zip(state.keys, state.key_types, strict=True))
+        for found in find_key_problems(json.loads(mapping.text), key_types):
+            yield found.message, found.remedy
 
 
 # The bucket

@@ -113,6 +113,10 @@ def choose_column(name: str, profile: AttributeProfile, *, is_ttl: bool = False)
         return choose_number(name, profile.numbers, is_ttl=is_ttl)
     if kind == "BOOL":
         return Choice("BOOLEAN", schema, seen="boolean")
+    if kind == "B" and profile.packed.total() == held[kind] and len({how for how, _ in profile.packed}) == 1:
+        types, encoding = sorted(of for _, of in profile.packed), next(how for how, _ in profile.packed)
+        seen = f"binary holding JSON {' or '.join(f'{of}s' for of in types)}"
+        return Choice("JSON", {"type": [*types, "null"]}, seen=seen, encoding=encoding)
     if kind == "B":
         need = give_room(profile.most_bytes, held[kind])
         type_ = next((sql for most, sql in BINARY_WIDTHS if need <= most), "MEDIUMBLOB")

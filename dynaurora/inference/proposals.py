@@ -82,21 +82,28 @@ class Proposal:
     types: list[EntityType] = field(default_factory=list)
     by_type: dict[str, list[ProposedColumn]] = field(default_factory=dict)
 
+    @property
+    def document_of_types(self) -> dict[str, Any]:
+        """The file with a target for each entity type, instead of one for all."""
+        shared = {name: self.document[name] for name in ("$schema", "description", "source")}
+        return {**shared, "targets": self.targets}
+
 
 def propose(profile: TableProfile, source: TableSource, database: str, table: str) -> Proposal:
     """Return the mapping for a table, and what would be the targets of its entity types."""
     total = profile.total()
     columns = choose_columns(total, source)
     types = profile.list_types()
-    by_type = {entity.name: choose_columns(profile.groups[entity.group], source) for entity in types}
+    unwrapped = {each.path[0] for each in columns if each.choice.encoding}
+    by_type = {
+        entity.name: keep_packed(choose_columns(profile.groups[entity.group], source), unwrapped) for entity in types
+    }
+    names: list[str] = []
+    for entity in types:
+        names.append(next_name(name_target_table(f"{table}_{entity.name}"), names, MOST_TABLE_NAME))
     targets = [
-        {
-            "database": database,
-            "table": name_target_table(f"{table}_{entity.name}"),
-            "when": entity.when,
-            **write_target(by_type[entity.name], source),
-        }
-        for entity in types
+        {"database": database, "table": name, "when": entity.when, **write_target(by_type[entity.name], source)}
+        for entity, name in zip(types, names, strict=True)
     ]
     body = write_target(columns, source)
     schema = body.pop("schema")
@@ -173,6 +180,24 @@ def choose_columns(bounds: Bounds, source: TableSource) -> list[ProposedColumn]:
     return fit_row(columns, keys=len(keys))
 
 
+def keep_packed(columns: list[ProposedColumn], unwrapped: set[str]) -> list[ProposedColumn]:
+    """Return the columns of one type; JSON stays packed in attributes that do not hold it in all types."""
+    return [
+        each
+        if not each.choice.encoding or each.path[0] in unwrapped
+        else replace(
+            each,
+            choice=replace(
+                each.choice,
+                type="MEDIUMBLOB" if "B" in each.profile.held else "MEDIUMTEXT",
+                schema={"type": ["string", "null"]},
+                encoding="",
+            ),
+        )
+        for each in columns
+    ]
+
+
 def flatten(bounds: Bounds, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], AttributeProfile]]:
     """Yield attributes with their paths; of a map that is looked into, its members."""
     for name, profile in bounds.items():
@@ -220,14 +245,14 @@ def row_bytes(sql: str) -> int:
 # Names
 
 
-def next_name(wanted: str, taken: Sequence[str]) -> str:
+def next_name(wanted: str, taken: Sequence[str], most: int = MOST_NAME) -> str:
     """Return a column's name as near to a wanted one as MySQL and this project take it, that is not taken."""
-    name = re.sub(r"[^A-Za-z0-9_]", "_", wanted)[:MOST_NAME] or "_"
-    name = name if not name[0].isdigit() else f"_{name}"[:MOST_NAME]
+    name = re.sub(r"[^A-Za-z0-9_]", "_", wanted)[:most] or "_"
+    name = name if not name[0].isdigit() else f"_{name}"[:most]
     folded = {each.lower() for each in (*taken, *SYSTEM_COLUMNS)}
     number, unique = 2, name
     while unique.lower() in folded:
-        unique = f"{name[: MOST_NAME - len(str(number)) - 1]}_{number}"
+        unique = f"{name[: most - len(str(number)) - 1]}_{number}"
         number += 1
     return unique
 

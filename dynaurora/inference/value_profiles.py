@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.dynamodb.attributes import NUMBER, exact_number, parse_json
+from dynaurora.dynamodb.attributes import (
+    BINARY,
+    GZIP,
+    NUMBER,
+    Binary,
+    exact_number,
+    parse_attribute,
+    parse_json,
+)
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import parse_type, survives_double
 from dynaurora.mappings.json_fields import JSON_DEPTH, JSON_NAME_BYTES, encode_json, significant_scale
@@ -33,6 +41,8 @@ PLAIN_TIME: Final = re.compile(
     r"[1-9]\d{3}-\d\d-\d\d[T ](?P<hour>\d\d):\d\d:\d\d(?:\.(?P<fraction>\d+))?(?P<offset>Z)?", re.ASCII
 )
 """The form of most times, of which the calendar alone decides."""
+PACKED_STARTS: Final = (("H4s", GZIP), ("e", BINARY), ("W", BINARY))
+"""How base64 begins of gzip, of an object and of an array."""
 HOPELESS: Final = 100
 """A text is no more held against times or JSON once fewer than one in so many was one."""
 
@@ -239,6 +249,19 @@ def read_text(text: str) -> str:
     return inner if isinstance(inner, str) else ""
 
 
+def read_packed(value: str) -> tuple[str, str] | None:
+    """Return how JSON is encoded in a binary, and what it is; None where there is none that a JSON column takes."""
+    encoding = next((how for start, how in PACKED_STARTS if value.startswith(start)), None)
+    if encoding is None:
+        return None
+    try:
+        document = parse_attribute(Binary(value), encoding, "")
+    except RejectedChange:
+        return None
+    kind = "object" if isinstance(document, dict) else "array" if isinstance(document, list) else None
+    return (encoding, kind) if kind and is_taken(encode_json, document) else None
+
+
 def is_document(text: str) -> bool:
     """Tell whether a text is JSON that a JSON column takes."""
     try:
@@ -259,6 +282,8 @@ class AttributeProfile:
     texts: TextProfile = field(default_factory=TextProfile)
     most_bytes: int = 0
     """Of a binary."""
+    packed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Binaries that hold JSON, by how it is encoded in them and what it is, an object or an array."""
     members: dict[str, AttributeProfile] = field(default_factory=dict)
     """Of maps, as far as they are looked into."""
     keys: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -290,6 +315,8 @@ class AttributeProfile:
             self.numbers.add(values)
         elif kind == "B":
             self.most_bytes = max(self.most_bytes, max(map(len, values)) // 4 * 3)
+            if self.packed.total() * HOPELESS >= self.kinds[kind] - len(values):
+                self.packed.update(filter(None, map(read_packed, values)))
 
     def merge(self, other: AttributeProfile) -> None:
         """Take what another profile knows into account."""
@@ -297,6 +324,7 @@ class AttributeProfile:
         self.numbers.merge(other.numbers)
         self.texts.merge(other.texts)
         self.most_bytes = max(self.most_bytes, other.most_bytes)
+        self.packed += other.packed
         for name, member in other.members.items():
             self.members.setdefault(name, AttributeProfile()).merge(member)
         for kind, keys in other.keys.items():

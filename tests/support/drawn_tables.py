@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import gzip
 import json
 import random
 import uuid
@@ -62,6 +63,10 @@ UNIFORM = {
     "millis": (text(lambda n: moment(n).isoformat(timespec="milliseconds") + "Z"), {"DATETIME"}),
     "nanos": (text(lambda n: f"{moment(n).isoformat()}{n.randrange(1000):03}Z"), {"DATETIME"}),
     "minutes": (text(lambda n: moment(n).isoformat(timespec="minutes") + "+0100"), {"DATETIME"}),
+    "packed": (
+        lambda n: {"B": base64.b64encode(gzip.compress(json.dumps({"a": n.random()}).encode())).decode()},
+        {"JSON"},
+    ),
     "twice": (text(lambda n: json.dumps(json.dumps([n.random()]))), {"JSON"}),
     "seconds": (text(lambda n: moment(n).isoformat(" ", "seconds")), {"DATETIME"}),
     "zoned": (text(zoned), {"DATETIME"}),

@@ -237,10 +237,32 @@ def test_a_table_is_looked_at_before_there_is_a_stack(deployed: Deployed, ask: C
     ]
 
 
+def test_a_table_whose_keys_are_of_other_types_is_told(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
+    dynamodb = deployed.client("dynamodb")
+    names = {"page_id": ("HASH", "N"), "activity_dt": ("RANGE", "B")}
+    dynamodb.create_table(
+        TableName="numbers",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, (kind, _) in names.items()],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, (_, kind) in names.items()],
+    )
+    try:
+        _, document = ask(MAPPING, "--table", "numbers")
+    finally:
+        dynamodb.delete_table(TableName="numbers")
+    told = [finding["detail"] for finding in document["findings"] if finding["check"] == "the table's keys"]
+    assert told == [
+        "the table's key page_id is a number, and the schema allows string: every item is refused",
+        "the table's key activity_dt is binary, which a VARCHAR(64) does not take",
+    ]
+
+
 def test_a_table_that_is_not_there_is_said_not_to_be(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
     status, document = ask(MAPPING, "--table", "nowhere")
     assert status == 1
     assert missing(document)["the table"]["detail"] == "there is no table nowhere in this account and region"
+    (keys,) = [finding for finding in document["findings"] if finding["check"] == "the table's keys"]
+    assert (keys["state"], keys["detail"]) == ("unknown", "there is no table to look at")
 
 
 @pytest.mark.parametrize(

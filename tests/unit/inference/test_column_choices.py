@@ -1,5 +1,7 @@
 """Columns by what values were like: each choice, and what is told of it."""
 
+import base64
+import gzip
 import json
 
 import pytest
@@ -146,6 +148,17 @@ def test_digits_of_a_second_that_no_column_keeps_are_told_of():
     found = choose(("S", "2026-11-28T01:02:03.123456789Z"))
     assert (found.type, found.options) == ("DATETIME(6)", {"digits": "truncate"})
     assert "up to 9 digits of a second" in found.doubt
+
+
+def test_json_in_binary_is_unwrapped_however_it_is_packed():
+    body = json.dumps({"a": [1]}).encode()
+    for data, encoding in ((body, "binary"), (gzip.compress(body), "gzip")):
+        found = choose(("B", base64.b64encode(data).decode()))
+        assert (found.type, found.encoding, found.schema) == ("JSON", encoding, {"type": ["object", "null"]})
+    both = [("B", base64.b64encode(data).decode()) for data in (body, gzip.compress(body))]
+    assert choose(*both).type == "VARBINARY(255)"
+    assert choose(both[0], ("B", "AAAA")).type == "VARBINARY(255)"
+    assert choose(("B", base64.b64encode(gzip.compress(b"no JSON")).decode())).type == "VARBINARY(255)"
 
 
 def test_json_that_is_encoded_twice_is_unwrapped_twice():

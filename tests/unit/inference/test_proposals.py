@@ -77,6 +77,20 @@ def test_types_of_items_are_told_by_the_prefixes_of_their_keys():
     assert len(proposal.document["target"]["columns"]) == 6
 
 
+def test_each_type_has_a_target_of_its_own_that_takes_its_items():
+    rows = [row | {"data": {"S": "{}" if "total" in row else "text"}} for row in shop()]
+    proposal = infer(rows)
+    document = proposal.document_of_types
+    assert [each["table"] for each in document["targets"]] == ["my_table_1_ORDER", "my_table_1_PROFILE"]
+    assert "json_attributes" not in document["source"]
+    for target, mark in zip(document["targets"], ("total", "email"), strict=True):
+        alone = {"database": "d", "table": "t", "columns": target["columns"], "unmapped": target["unmapped"]}
+        trial = Trial(build_mapping("t", {"source": document["source"], "schema": target["schema"], "target": alone}))
+        trial.add_all(row for row in rows if mark in row)
+        assert trial.as_dict()["reasons"] == []
+        assert trial.filled["rest"] == 0
+
+
 def test_types_of_items_are_told_by_a_type_attribute_first():
     rows = [row | {"type": {"S": "order" if "total" in row else "user"}} for row in shop()]
     assert [(each.name, each.when) for each in infer(rows).types] == [

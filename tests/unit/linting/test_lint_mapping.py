@@ -140,7 +140,8 @@ def test_a_schema_that_is_none_is_told_by_its_places():
 
 
 def test_what_the_loader_says_of_the_whole_is_told():
-    assert found(column("id", "DECIMAL(9,2)", "total")) == [(ERROR, "mapping", "/target/columns")]
+    assert found(column("id", "DECIMAL(9,2)", "total")) == [(ERROR, "column", "/name")]
+    assert found(column("other", "VARCHAR(9)", "id")) == [(ERROR, "mapping", "/target/columns")]
     wide = [column(f"f{number:02}", "VARCHAR(60)", f"f{number}") for number in range(40)]
     assert "a row may take" in lint(*wide, schema=True)[0].message
 
@@ -175,6 +176,19 @@ def test_what_a_schema_does_not_plainly_say_gives_no_finding(schema):
     assert (
         lint(column("c", "VARCHAR(9)", "email"), column("d", "BOOLEAN", "starts_with(email, 'a')"), schema=schema) == []
     )
+
+
+def test_what_is_wrong_with_columns_does_not_hide_what_is_wrong_with_the_row():
+    wide = [column(f"f{number:02}", "VARCHAR(60)", f"f{number}") for number in range(40)]
+    wrong = column("bad", "INTEGERS"), column("BAD", "INT", "x y"), column("_version", "INT", "v")
+    findings = lint(*wide, *wrong, schema=True)
+    assert [(each.rule, each.place) for each in findings] == [
+        ("mapping", "/target/columns"),
+        ("type", "/target/columns/41/type"),
+        ("from", "/target/columns/42/from"),
+        ("column", "/target/columns/42/name"),
+        ("column", "/target/columns/43/name"),
+    ]
 
 
 def test_every_target_of_several_is_looked_at():

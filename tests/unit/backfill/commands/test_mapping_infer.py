@@ -8,11 +8,15 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from backfill.commands import mapping_try
+from backfill.commands.mapping_infer import takes_targets
 from backfill.failures.verdicts import PASSES, REFUSED, Verdict
+from backfill.samples import sample_export
 from backfill.trials import Trial
 from dynaurora.errors import Reason
+from dynaurora.exports.manifests import read_summary
 from dynaurora.mappings.mapping import load_mapping_file
 from tests.support.example import load_example
+from tests.support.export_factory import Export
 
 KEY = ("--table", "orders", "--partition-key", "id")
 
@@ -127,6 +131,12 @@ def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):
     assert "starts_with(id, 'USER#')" in shown
     assert "total" not in run("infer", "--items", path, *KEY, "--entity", "USER").stdout.partition("Entity")[0]
     assert "there are: ORDER, USER" in run("infer", "--items", path, *KEY, "--entity", "X", status=2).stderr
+    one_each = ("infer", "--items", path, *KEY, "--targets", "-o", tmp_path / "shop.json")
+    if takes_targets():
+        assert "a target for each" in run(*one_each).stdout
+        run("check", tmp_path / "shop.json")
+    else:
+        assert "has one target" in run(*one_each, status=2).stderr
     found = json.loads(run("infer", "--items", path, *KEY, "--json").stdout)
     assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER"]
 
@@ -195,3 +205,18 @@ def test_no_more_failed_records_are_read_than_are_asked_for():
     kinds = ["batch", "record", "record", "batch", "record"]
     assert len(list(mapping_try.take(map(Failure, kinds), 2))) == 2
     assert len(list(mapping_try.take(map(Failure, kinds), 9))) == 3
+
+
+def test_a_sample_of_an_export_is_of_files_that_lie_apart():
+    export = Export()
+    for number in range(450):
+        export.add(f"f{number:03}", [make_item(number * 3 + each) for each in range(3)])
+    store = export.write().store
+    summary = read_summary(store, "landing", export.summary_key, print)
+    whole = [item for items, _ in sample_export(store, summary, 10_000).batches for item in items]
+    assert len(whole) == 1350
+    part = [item for items, _ in sample_export(store, summary, 300).batches for item in items]
+    assert 300 <= len(part) <= 450
+    numbers = sorted(int(item["id"]["S"][1:]) for item in part)
+    assert numbers[0] < 10
+    assert numbers[-1] > 1330
