@@ -8,7 +8,6 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from backfill.commands import mapping_try
-from backfill.commands.mapping_infer import takes_targets
 from backfill.failures.verdicts import PASSES, REFUSED, Verdict
 from backfill.samples import sample_export
 from backfill.trials import Trial
@@ -127,16 +126,17 @@ def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):
     users = [{"id": {"S": f"USER#{n}"}, "name": {"S": "x"}, "mail": {"S": "y"}} for n in range(9)]
     orders = [{"id": {"S": f"ORDER#{n}"}, "total": {"N": "1"}, "lines": {"L": []}} for n in range(9)]
     path.write_text("".join(json.dumps({"Item": item}) + "\n" for item in users + orders))
+    written = tmp_path / "shop.json"
     shown = run("infer", "--items", path, *KEY).stdout
     assert "starts_with(id, 'USER#')" in shown
     assert "total" not in run("infer", "--items", path, *KEY, "--entity", "USER").stdout.partition("Entity")[0]
     assert "there are: ORDER, USER" in run("infer", "--items", path, *KEY, "--entity", "X", status=2).stderr
-    one_each = ("infer", "--items", path, *KEY, "--targets", "-o", tmp_path / "shop.json")
-    if takes_targets():
-        assert "a target for each" in run(*one_each).stdout
-        run("check", tmp_path / "shop.json")
-    else:
-        assert "has one target" in run(*one_each, status=2).stderr
+    assert "a target for each, and one for the rest" in run("infer", "--items", path, *KEY, "-o", written).stdout
+    tables = ["orders_ORDER", "orders_USER", "orders_others"]
+    assert [each["table"] for each in json.loads(written.read_text())["targets"]] == tables
+    run("check", written)
+    run("infer", "--items", path, *KEY, "--one-target", "-o", written, "--force")
+    assert json.loads(written.read_text())["target"]["table"] == "orders"
     found = json.loads(run("infer", "--items", path, *KEY, "--json").stdout)
     assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER"]
 
