@@ -8,7 +8,6 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from backfill.commands import mapping_try
-from backfill.commands.mapping_infer import takes_targets
 from backfill.failures.verdicts import PASSES, REFUSED, Verdict
 from backfill.samples import sample_export
 from backfill.trials import Trial
@@ -132,13 +131,15 @@ def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):
     assert "total" not in run("infer", "--items", path, *KEY, "--entity", "USER").stdout.partition("Entity")[0]
     assert "there are: ORDER, USER" in run("infer", "--items", path, *KEY, "--entity", "X", status=2).stderr
     one_each = ("infer", "--items", path, *KEY, "--targets", "-o", tmp_path / "shop.json")
-    if takes_targets():
-        assert "a target for each" in run(*one_each).stdout
-        run("check", tmp_path / "shop.json")
-    else:
-        assert "has one target" in run(*one_each, status=2).stderr
+    assert "a target for each" in run(*one_each).stdout
+    run("check", tmp_path / "shop.json", "--compiled")
+    path.write_text(path.read_text() + json.dumps({"Item": {"id": {"S": "AUDIT#1"}}}) + "\n")
+    shown = run("try", tmp_path / "shop.json", "--items", path).stdout
+    assert "taken           18" in shown
+    assert "skipped         1, which no target takes" in shown
+    assert "9 rows of orders_ORDER" in shown
     found = json.loads(run("infer", "--items", path, *KEY, "--json").stdout)
-    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER"]
+    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER", "orders_AUDIT"]
 
 
 def test_names_that_command_a_terminal_are_escaped(tmp_path):
@@ -170,7 +171,7 @@ def test_items_are_tried_with_what_is_refused_and_why(file, mapping, tmp_path):
     assert "orders refuses 1 item of 51." in answer.stderr
     assert "hidden" not in answer.output
     found = json.loads(run("try", mapping, "--items", file, "--json", status=1).stdout.splitlines()[0])
-    assert (found["items"], found["taken"], found["refused"]) == (51, 50, 1)
+    assert (found["items"], found["taken"], found["refused"], found["skipped"]) == (51, 50, 1, 0)
     assert found["reasons"][0]["keys"] == [{"id": {"S": "o99"}}]
 
 
