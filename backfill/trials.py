@@ -12,18 +12,22 @@ from backfill.samples import take_key
 from dynaurora.dynamodb.changes import Change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import RejectedChange
+from dynaurora.mappings.conditions import Condition, Route
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.reasons import name_reason
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from backfill.failures.verdicts import Verdict
     from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.errors import Reason
     from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.rows import Row
 
+TargetColumn = tuple[str, str]
+"""A target's table, and one of its columns."""
 MOST_REASONS: Final = 100
 MOST_KEYS: Final = 3
 """Of items that are told for each reason."""
@@ -49,15 +53,22 @@ class Trial:
     taken: int = 0
     refused: dict[str, Refused] = field(default_factory=dict)
     """By reason, as reports count it."""
-    filled: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    """Items that no target takes, of a mapping with several."""
+    rows: Counter[str] = field(default_factory=Counter)
+    """Rows by the target that they are of."""
+    filled: Counter[TargetColumn] = field(default_factory=Counter)
     """Rows whose column is not NULL."""
-    longest: dict[str, int] = field(default_factory=dict)
+    longest: dict[TargetColumn, int] = field(default_factory=dict)
     """Characters of the longest field of each column, as it is loaded."""
     kept: list[dict[str, Any]] = field(default_factory=list)
     """The first rows, by column."""
 
     def __post_init__(self) -> None:
-        self._mapper = RowMapper(self.mapping)
+        self._routes = [
+            (mapper, Condition(mapper.mapping) if mapper.mapping.when else None)
+            for mapper in RowMapper(self.mapping).targets
+        ]
         self._second = int(time.time())
 
     def add(self, item: TypedItem) -> None:
@@ -66,18 +77,32 @@ class Trial:
         key = take_key(item, self.mapping.key_attributes)
         change = Change(snapshot_version(self._second), self._second * 1000, key, item)
         try:
-            row = self._mapper.row(change)
-            encode_row(row)
+            rows = [(mapper.mapping, mapper.row(change)) for mapper in self._find_targets(change)]
+            for _, row in rows:
+                encode_row(row)
         except RejectedChange as error:
             self._refuse(error.reasons, key)
             return
-        self.taken += 1
+        self.taken += bool(rows)
+        self.skipped += not rows
+        for target, row in rows:
+            self._count(target, row)
+
+    def _find_targets(self, change: Change) -> Iterator[RowMapper]:
+        """Yield what maps for each target that takes a change. Raises RejectedChange where one cannot be decided."""
+        for mapper, condition in self._routes:
+            if condition is None or condition.find_route(change) is Route.TAKEN:
+                yield mapper
+
+    def _count(self, target: Mapping, row: Row) -> None:
+        self.rows[target.table] += 1
+        names = [column.name for column in target.columns]
         if len(self.kept) < self.keep:
-            self.kept.append(dict(zip((column.name for column in self.mapping.columns), row.fields, strict=True)))
-        for column, text in zip(self.mapping.columns, row.fields, strict=True):
+            self.kept.append(dict(zip(names, row.fields, strict=True)))
+        for name, text in zip(names, row.fields, strict=True):
             if text is not None:
-                self.filled[column.name] += 1
-                self.longest[column.name] = max(self.longest.get(column.name, 0), len(text))
+                self.filled[target.table, name] += 1
+                self.longest[target.table, name] = max(self.longest.get((target.table, name), 0), len(text))
 
     def add_all(self, items: Iterable[TypedItem]) -> None:
         """Map more items."""
@@ -111,19 +136,22 @@ class Trial:
         document = {
             "items": self.items,
             "taken": self.taken,
-            "refused": self.items - self.taken,
+            "refused": self.items - self.taken - self.skipped,
+            "skipped": self.skipped,
             "reasons": [
                 {"reason": name, "items": found.items, "message": found.message, "keys": found.keys}
                 for name, found in self.ordered()
             ],
             "columns": [
                 {
+                    "table": target.table,
                     "name": column.name,
                     "type": column.type.sql,
-                    "filled": self.filled[column.name],
-                    "longest": self.longest.get(column.name, 0),
+                    "filled": self.filled[target.table, column.name],
+                    "longest": self.longest.get((target.table, column.name), 0),
                 }
-                for column in self.mapping.columns
+                for target in self.mapping.targets
+                for column in target.columns
             ],
         }
         return document | ({"rows": self.kept} if self.keep else {})

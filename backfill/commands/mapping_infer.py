@@ -187,7 +187,7 @@ def infer(
         check_types(proposal)
     document = proposal.document_of_types if several else proposal.document
     mapping = build(name or "inferred", document)
-    tried = {} if several else try_out(mapping, profile)
+    tried = try_out(mapping, profile)
     shown = proposal.by_type.get(entity or "", proposal.columns)
     if entity and entity not in proposal.by_type:
         raise WrongUseError(f"There is no entity type {entity}; there are: {', '.join(proposal.by_type) or 'none'}.")
@@ -196,7 +196,7 @@ def infer(
     if as_json:
         print_json(as_document(proposal, profile, sample, tried, output) | {"document": document})
     else:
-        print_proposal(proposal, shown, profile, sample, tried)
+        print_proposal(proposal, shown, profile, sample, tried, several=several)
         print_next(output)
 
 
@@ -238,7 +238,7 @@ def check_items(profile: TableProfile, source: TableSource, sample: Sample) -> N
 
 
 def check_types(proposal: Proposal) -> None:
-    """Raise WrongUseError where there are no types to make targets of, or a mapping has one target only."""
+    """Raise WrongUseError where there are no types to make targets of."""
     if not proposal.types:
         raise WrongUseError("--targets makes a target of each entity type, and these items are of one type.")
 
@@ -338,6 +338,8 @@ def print_proposal(
     profile: TableProfile,
     sample: Sample,
     tried: dict[str, Any],
+    *,
+    several: bool,
 ) -> None:
     """Print the result for people."""
     of = f" of {format_count(sample.of)}" if sample.of is not None else ""
@@ -358,11 +360,10 @@ def print_proposal(
         print_line(line)
     print_doubts(shown)
     if proposal.types:
-        print_types(proposal, several=not tried)
-    if not tried:
-        return
+        print_types(proposal, several=several)
     print_line()
-    print_line(f"Tried on {format_count(tried['items'], 'item')} of them: {tried['taken']:,} taken.")
+    skipped = f", {tried['skipped']:,} of no type skipped" if tried["skipped"] else ""
+    print_line(f"Tried on {format_count(tried['items'], 'item')} of them: {tried['taken']:,} taken{skipped}.")
     for each in tried["reasons"]:
         print_line(f"  {each['items']:,} refused: {each['reason']} {each['message']}")
 

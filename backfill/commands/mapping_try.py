@@ -78,6 +78,7 @@ Examples:
 def try_command(name: str, failed: bool, rows: int, stack: str | None, as_json: bool, **given: Any) -> None:
     """Map real items by NAME, a mapping or the path of its file, and show what is taken, what is refused, and why.
 
+    Of a mapping with several targets each gets the items that its condition is true of; what none takes is skipped.
     Nothing is written, to no table and no bucket. Each reason has the number of its items and keys of some of them; an
     item that is refused for several reasons is counted by its first. Of the rows it tells how many have a value in each
     column, and how long these are. What rows hold is printed with --rows only.
@@ -106,8 +107,8 @@ def try_command(name: str, failed: bool, rows: int, stack: str | None, as_json: 
         print_json(document)
     else:
         print_trial(trial, where, sample)
-    if trial.items > trial.taken:
-        refused = format_count(trial.items - trial.taken, "item")
+    if trial.items > trial.taken + trial.skipped:
+        refused = format_count(trial.items - trial.taken - trial.skipped, "item")
         raise click.ClickException(f"{mapping.name} refuses {refused} of {trial.items:,}.")
 
 
@@ -153,27 +154,43 @@ def print_trial(trial: Trial, where: str, sample: Sample | None) -> None:
     """Print the result for people."""
     print_pairs([("mapping", trial.mapping.name), ("tried", f"{format_count(trial.items, 'item')}, {where}")])
     print_pairs([("cost", say_cost(sample))] if sample else [])
-    print_pairs([("taken", f"{trial.taken:,}"), ("refused", f"{trial.items - trial.taken:,}")])
+    refused = trial.items - trial.taken - trial.skipped
+    skipped = [("skipped", f"{trial.skipped:,}, which no target takes")] if trial.skipped else []
+    print_pairs([("taken", f"{trial.taken:,}"), ("refused", f"{refused:,}"), *skipped])
     for name, found in trial.ordered():
         print_line()
         print_line(f"{found.items:,} {name}: {found.message}")
         for key in found.keys:
             print_line(f"  as in {json.dumps(key)}")
-    if trial.filled:
-        print_line()
-        columns = [
-            (column.name, column.type.sql, say_share(trial, column.name), f"{trial.longest.get(column.name, 0):,}")
-            for column in trial.mapping.columns
-        ]
-        for line in format_table([HEADER, *columns], frozenset({2, 3})):
-            print_line(line)
+    for target in trial.mapping.targets:
+        print_rows(trial, target)
     if trial.kept:
         say(REVEALED)
         for row in trial.kept:
             print_line(json.dumps(row, ensure_ascii=False))
 
 
-def say_share(trial: Trial, column: str) -> str:
+def print_rows(trial: Trial, target: Mapping) -> None:
+    """Print how the rows of a target look."""
+    rows = trial.rows[target.table]
+    if not rows:
+        return
+    print_line()
+    if trial.mapping.routes:
+        print_line(f"{format_count(rows, 'row')} of {target.table}")
+    columns = [
+        (
+            column.name,
+            column.type.sql,
+            say_share(trial.filled[target.table, column.name], rows),
+            f"{trial.longest.get((target.table, column.name), 0):,}",
+        )
+        for column in target.columns
+    ]
+    for line in format_table([HEADER, *columns], frozenset({2, 3})):
+        print_line(line)
+
+
+def say_share(filled: int, rows: int) -> str:
     """Say in which part of the rows a column has a value."""
-    filled = trial.filled[column]
-    return "all" if filled == trial.taken else "none" if not filled else f"{100 * filled / trial.taken:.1f} %"
+    return "all" if filled == rows else "none" if not filled else f"{100 * filled / rows:.1f} %"

@@ -48,7 +48,7 @@ def test_any_name_gets_a_column_that_mysql_takes_and_is_alone():
     sources = {each.path[0]: each.column for each in proposal.columns}
     assert sources["x" * 300] == ""
     assert all(sources[name] for name in names if len(name) <= 255)
-    assert trial.filled["rest"] == 1
+    assert trial.filled[trial.mapping.table, "rest"] == 1
     assert sources["name"] == "name_2"
     assert sources["NAME_2"] == "NAME_2_2"
 
@@ -92,7 +92,7 @@ def test_each_type_has_a_target_of_its_own_that_takes_its_items():
         trial = Trial(build_mapping("t", {"source": document["source"], "schema": target["schema"], "target": alone}))
         trial.add_all(row for row in rows if mark in row)
         assert trial.as_dict()["reasons"] == []
-        assert trial.filled["rest"] == 0
+        assert trial.filled[trial.mapping.table, "rest"] == 0
 
 
 def test_every_item_has_one_target_also_one_of_no_type():
@@ -145,7 +145,7 @@ def test_members_of_maps_get_columns_where_that_is_asked_for():
         for row in [*rows, item(address={"M": {"more": {"S": "m"}}}), item(address={"NULL": True}), item()]:
             trial.add(row)
         assert trial.as_dict()["reasons"] == []
-        assert trial.filled["rest"] == 2  # the member that was not seen, and the null
+        assert trial.filled[trial.mapping.table, "rest"] == 2  # the member that was not seen, and the null
 
 
 def test_a_map_that_is_something_else_at_times_is_not_taken_apart():

@@ -134,11 +134,16 @@ def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):
     assert "a target for each, and one for the rest" in run("infer", "--items", path, *KEY, "-o", written).stdout
     tables = ["orders_ORDER", "orders_USER", "orders_others"]
     assert [each["table"] for each in json.loads(written.read_text())["targets"]] == tables
-    run("check", written)
+    run("check", written, "--compiled")
+    path.write_text(path.read_text() + json.dumps({"Item": {"id": {"S": "AUDIT#1"}}}) + "\n")
+    shown = run("try", written, "--items", path).stdout
+    assert "taken           19" in shown
+    assert "9 rows of orders_ORDER" in shown
+    assert "1 row of orders_others" in shown
     run("infer", "--items", path, *KEY, "--one-target", "-o", written, "--force")
     assert json.loads(written.read_text())["target"]["table"] == "orders"
     found = json.loads(run("infer", "--items", path, *KEY, "--json").stdout)
-    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER"]
+    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER", "orders_AUDIT"]
 
 
 def test_names_that_command_a_terminal_are_escaped(tmp_path):
@@ -170,7 +175,7 @@ def test_items_are_tried_with_what_is_refused_and_why(file, mapping, tmp_path):
     assert "orders refuses 1 item of 51." in answer.stderr
     assert "hidden" not in answer.output
     found = json.loads(run("try", mapping, "--items", file, "--json", status=1).stdout.splitlines()[0])
-    assert (found["items"], found["taken"], found["refused"]) == (51, 50, 1)
+    assert (found["items"], found["taken"], found["refused"], found["skipped"]) == (51, 50, 1, 0)
     assert found["reasons"][0]["keys"] == [{"id": {"S": "o99"}}]
 
 
