@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from tests.support.factories import column, mapping_document
+from tests.support.several_targets import several_document, target
 
 
 def check(*arguments):
@@ -135,3 +136,21 @@ def test_a_pattern_that_an_item_could_make_slow_is_refused_by_its_place(tmp_path
     answer = check(write_mapping(tmp_path, mapping_document(column("n", "VARCHAR(9)"), schema=schema)))
     assert answer.exit_code == 1
     assert "error    /schema/properties/n/pattern: the pattern ^(?=.*[0-9]).+$ takes" in answer.output
+
+
+def test_every_target_of_a_file_is_checked_and_told(tmp_path):
+    path = write_mapping(tmp_path, several_document())
+    answer = check(path)
+    assert answer.exit_code == 0
+    for table, when in (("Demo.Users", "starts_with(SK, 'USER#')"), ("Demo.ShutOrders", "status == 'shut'")):
+        assert f"target          {table}" in answer.output
+        assert when in answer.output
+    found = json.loads(check(path, "--json").output)
+    assert [each["target"] for each in found["targets"]] == ["Demo.Users", "Demo.OpenOrders", "Demo.ShutOrders"]
+    assert found["targets"][0]["when"] == "starts_with(SK, 'USER#')"
+
+
+def test_a_target_that_does_not_hold_is_named_by_its_place(tmp_path):
+    answer = check(write_mapping(tmp_path, several_document(target("A", "PK"), target("B", "starts_with(SK"))))
+    assert answer.exit_code == 1
+    assert "error    /targets/1/when" in answer.output
