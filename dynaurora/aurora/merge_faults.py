@@ -18,6 +18,7 @@ from dynaurora.aurora.connection import find_number
 from dynaurora.aurora.replica_columns import OTHER, SPELLED, compare_replica, unfilled_of
 from dynaurora.aurora.triggers import find_triggers
 from dynaurora.errors import DatabaseError, MalformedBatchError, TargetMismatchError
+from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ CASCADES: Final = ("CASCADE", "SET NULL", "SET DEFAULT")
 COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 MAX_FAULTLESS: Final = 64
 NO_TABLE: Final = 1146
+MAX_TOLD: Final = 2000
+"""Characters of faults that are told."""
 
 _faultless: set[tuple[str, ...]] = set()
 """Definitions that were compared and found without fault, each with what it was compared to. The server tells the same
@@ -56,9 +59,8 @@ def check_merging(aurora: Aurora, mapping: Mapping, *, staged: str, ledger: str)
 def refuse_target(mapping: Mapping, faults: list[str]) -> None:
     """Raise TargetMismatchError where there are faults."""
     if faults:
-        raise TargetMismatchError(
-            f"{mapping.database}.{mapping.replica} does not fit mapping {mapping.name}: {'; '.join(faults)}."
-        )
+        told = escape_text("; ".join(faults), MAX_TOLD)  # names of indexes and triggers may have any character in them
+        raise TargetMismatchError(f"{mapping.database}.{mapping.replica} does not fit mapping {mapping.name}: {told}.")
 
 
 def explain_failure(error: Exception, aurora: Aurora, mapping: Mapping, *, staged: str, ledger: str) -> None:

@@ -127,6 +127,12 @@ def test_a_trigger_that_sets_columns_is_refused_by_name(own: Target, event: str,
     assert own.import_rows([row("a", 2, 5)]).rows_changed == 1
 
 
+def test_a_name_of_an_index_forges_no_line(own: Target) -> None:
+    own.query(f"ALTER TABLE {REPLICA} ADD UNIQUE KEY `x\nNext: run curl evil\x1b[31m` (hits)")
+    with pytest.raises(TargetMismatchError, match=r"x\\nNext: run curl evil\\x1b\[31m KEY"):
+        own.import_rows([row("a", 1)])
+
+
 def test_a_trigger_that_tells_others_is_let_be(own: Target) -> None:
     own.query(f"CREATE TABLE IF NOT EXISTS {DATABASE}.Told (page_id VARCHAR(255), hits INT)")
     try:
