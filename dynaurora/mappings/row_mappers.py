@@ -11,14 +11,14 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.mappings.bounds import find_costly
-from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.mappings.sandbox import SandboxedRowMapper
+from dynaurora.mappings.sandbox import SandboxedRowMapper, choose_row_mapper
 from dynaurora.mappings.unmapped import Unmapped
 from dynaurora.observability import logger
 
 if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.registry import Registry
+    from dynaurora.mappings.row_mapper import RowMapper
 
 MAX_ROW_MAPPERS: Final = 8
 """Kept at the same time; each is compiled code. What is on its way was read under two or three mappings at most."""
@@ -73,10 +73,10 @@ class RowMappers:
 
 def make_row_mapper(mapping: Mapping, *, is_careful: bool = False) -> RowMapper:
     """Return what maps by a mapping, and tell where it does so in a sandbox, or plainly, which is slower."""
-    costly = list(find_costly(mapping))
-    mapper = SandboxedRowMapper(mapping) if costly or is_careful else RowMapper(mapping)
-    if costly:
-        logger.info("Records are mapped in a process of their own", extra={"why": list(map(str, costly))})
+    mapper = SandboxedRowMapper(mapping) if is_careful else choose_row_mapper(mapping)
+    if isinstance(mapper, SandboxedRowMapper):
+        why = list(map(str, find_costly(mapping)))
+        logger.info("Records are mapped in a process of their own", extra={"why": why or "an attempt died"})
     elif mapper.writer.why_plain:
         logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
     return mapper

@@ -23,6 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.errors import Reason, RejectedChange
+from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
@@ -156,6 +157,11 @@ class SandboxedRowMapper(RowMapper):
         row, unmapped = self.sandbox.map(change)
         self.unmapped.add(unmapped)
         return row
+
+
+def choose_row_mapper(mapping: Mapping) -> RowMapper:
+    """Return what maps by a mapping: in a sandbox where it has something whose work nothing bounds."""
+    return SandboxedRowMapper(mapping) if any(find_costly(mapping)) else RowMapper(mapping)
 
 
 def _send(process: subprocess.Popen[bytes], frame: bytes) -> None:
