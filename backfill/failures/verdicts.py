@@ -101,10 +101,10 @@ class Judge:
 
 def load_judge(deployment: Deployment) -> Judge | None:
     """Return a judge by this machine's mapping of a deployment; None, which is told, where it has none."""
-    from dynaurora.mappings.row_mapper import RowMapper  # takes a second, which most commands do not need
+    from dynaurora.mappings.sandbox import choose_row_mapper  # takes a second, which most commands do not need
 
     try:
-        return Judge(RowMapper(load_mapping(deployment.mapping)), deployment.ignores_expiries)
+        return Judge(choose_row_mapper(load_mapping(deployment.mapping)), deployment.ignores_expiries)
     except UnknownMappingError as error:
         say(f"Records cannot be judged here: {error.problem} Run this in the project that has it.")
         return None

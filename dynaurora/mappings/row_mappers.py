@@ -11,20 +11,20 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.mappings.bounds import find_costly
-from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.mappings.sandbox import SandboxedRowMapper
+from dynaurora.mappings.sandbox import SandboxedRowMapper, choose_row_mapper
 from dynaurora.mappings.unmapped import Unmapped
 from dynaurora.observability import logger
 
 if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.registry import Registries, Registry
+    from dynaurora.mappings.row_mapper import RowMapper
 
 MAX_ROW_MAPPERS: Final = 8
 """Kept at the same time; each is compiled code. What is on its way to a target was read under two or three documents
 at most, and a process that serves many mappings makes the others anew."""
 
-MadeMappers = dict[tuple[str, str, str, bool], RowMapper]
+MadeMappers = dict[tuple[str, str, str, bool], "RowMapper"]
 
 
 class RowMappers:
@@ -100,10 +100,10 @@ class SharedRowMappers:
 
 def make_row_mapper(mapping: Mapping, *, is_careful: bool = False) -> RowMapper:
     """Return what maps by a mapping, and tell where it does so in a sandbox, or plainly, which is slower."""
-    costly = [each for target in mapping.targets for each in find_costly(target)]
-    mapper = SandboxedRowMapper(mapping) if costly or is_careful else RowMapper(mapping)
-    if costly:
-        logger.info("Records are mapped in a process of their own", extra={"why": list(map(str, costly))})
+    mapper = SandboxedRowMapper(mapping) if is_careful else choose_row_mapper(mapping)
+    if isinstance(mapper, SandboxedRowMapper):
+        why = [str(each) for target in mapping.targets for each in find_costly(target)]
+        logger.info("Records are mapped in a process of their own", extra={"why": why or "an attempt died"})
     elif mapper.writer.why_plain:
         logger.info("Records are mapped plainly", extra={"why": mapper.writer.why_plain})
     return mapper

@@ -23,6 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.errors import Reason, RejectedChange
+from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
@@ -161,6 +162,12 @@ class SandboxedRowMapper(RowMapper):
         row, unmapped = self.sandbox.map(change, self.mapping.place)
         self.unmapped.add(unmapped)
         return row
+
+
+def choose_row_mapper(mapping: Mapping) -> RowMapper:
+    """Return what maps by a mapping: in a sandbox where it has something whose work nothing bounds."""
+    is_costly = any(True for target in mapping.targets for _ in find_costly(target))
+    return SandboxedRowMapper(mapping) if is_costly else RowMapper(mapping)
 
 
 def _send(process: subprocess.Popen[bytes], frame: bytes) -> None:

@@ -33,7 +33,7 @@ from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.routing import Router
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.dynamodb.changes import Change, TypedItem
@@ -45,6 +45,8 @@ MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 64 * 1024
 """Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
 ANSWER_ENTRY_BYTES = 64
 """What an entry's JSON adds to its id and data."""
+MAPPED_TOGETHER: Final = 512 * 1024
+"""Bytes of changes that are mapped at a time, and one delivery more."""
 MAX_REFUSALS: Final = 200
 """Refused changes that an invocation writes: in half a second, ten at a time. Where more are refused the mapping is
 wrong, and Firehose keeps their packs in a few objects."""
@@ -104,6 +106,8 @@ class Delivery:
     skipped: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     refused: list[RefusedChange] = field(default_factory=list)
+    is_dropped: bool = False
+    """Whether its rows were let go, since they exceed the answer in any case."""
     is_known: bool = True
     """Whether it is a pack, or a change."""
 
@@ -126,10 +130,13 @@ class Transformer:
         Raises UnregisteredMappingError and RegistryUnavailableError where a mapping is not to be had, and what
         writing a refused change does.
         """
-        deliveries = read_deliveries(list(records))
+        deliveries, room = read_deliveries(list(records)), self.max_answer_bytes
         for digest in dict.fromkeys(delivery.digest for delivery in deliveries if delivery.changes):
             mapper = self.mappers.find_current() if digest is None else self.mappers.find(digest)
-            self._map([each for each in deliveries if each.changes and each.digest == digest], mapper)
+            alike = [each for each in deliveries if each.changes and each.digest == digest]
+            for some in group_deliveries(alike):
+                self._map(some, mapper)
+                room = drop_rows(some, room)
         result, refused = self._answer(deliveries)
         keep_refused(self.store, self.landing_bucket, self.mapping, refused)
         return result
@@ -190,7 +197,8 @@ class Transformer:
             data = b64encode_as_string(delivery.data)
             size += len(data)
             result.rejections += delivery.rejections
-            is_kept_whole = not delivery.is_known or (data and size > self.max_answer_bytes)
+            is_too_large = delivery.is_dropped or (data and size > self.max_answer_bytes)
+            is_kept_whole = not delivery.is_known or is_too_large
             if is_kept_whole or len(refused) + len(delivery.refused) > self.max_refusals:
                 result.overflowed += delivery.rows
                 result.records.append(answer_with("ProcessingFailed", delivery))
@@ -220,6 +228,27 @@ def read_deliveries(records: list[dict[str, Any]]) -> list[Delivery]:
 def _read_arrival(record: dict[str, Any]) -> int | None:
     arrived = record.get("approximateArrivalTimestamp")
     return arrived if type(arrived) is int else None
+
+
+def group_deliveries(deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
+    """Yield deliveries whose changes are mapped at a time: rows may have many times the bytes of their changes."""
+    some, size = list[Delivery](), 0
+    for delivery in deliveries:
+        if some and size > MAPPED_TOGETHER:
+            yield some
+            some, size = [], 0
+        some.append(delivery)
+        size += sum(map(len, delivery.changes))
+    yield some
+
+
+def drop_rows(deliveries: list[Delivery], room: int) -> int:
+    """Let rows go for which an answer has no room; return what room is left."""
+    for delivery in deliveries:
+        room -= len(delivery.data)
+        if room < 0 and delivery.data:
+            delivery.data, delivery.is_dropped = b"", True
+    return room
 
 
 def decode_batch(batch: list[dict[str, Any]]) -> list[bytes] | list[None]:

@@ -6,17 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from base64 import b64encode
+from types import SimpleNamespace
 
 import pytest
 
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import InvalidMappingError, RejectedChange
 from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.routing import write_rows
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.row_mappers import make_row_mapper
 from dynaurora.mappings.sandbox import Sandbox, SandboxedRowMapper, SandboxEndedError
-from dynaurora.stream.transform_changes import write_rows
+from dynaurora.stream import transform_changes
+from dynaurora.stream.transform_changes import Transformer
 from tests.support.factories import column, make_mapping
+from tests.support.fakes import InMemoryObjects
 
 OLD_PATTERN = {"properties": {"x": {"pattern": r"^(?=a)(\w+\s?)*$"}}}
 """Of a mapping that was deployed before: exponential in Python's engine, and refused by RE2."""
@@ -172,3 +178,21 @@ def test_the_environment_of_a_sandbox_needs_nothing_of_a_function():
     code = "import dynaurora.mappings.sandboxed, sys; print({'boto3', 'aws_lambda_powertools'} & sys.modules.keys())"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert shown.stdout == "set()\n"
+
+
+def test_an_invocation_of_items_whose_numbers_are_long_holds_little_more_than_its_answer(monkeypatch):
+    monkeypatch.setattr(transform_changes, "MAPPED_TOGETHER", 10_000)
+    mapping = make_mapping(column("x", "JSON", "payload.x"), json_attributes=["payload"])
+    payload = {"S": '{"x":[' + ",".join(["9E399"] * 1_000) + "]}"}
+    keys = [{"id": {"S": str(number)}} for number in range(40)]
+    changes = [encode_change(Change(1, 1, key, key | {"payload": payload})) for key in keys]
+    records = [{"recordId": str(number), "data": b64encode(data).decode()} for number, data in enumerate(changes)]
+    mappers = SimpleNamespace(find_current=lambda: RowMapper(mapping))
+    transformer = Transformer("things", mappers, InMemoryObjects(), "landing", "arn", max_answer_bytes=256 * 1024)
+    tracemalloc.start()
+    result = transformer.transform(records)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [record["result"] for record in result.records] == ["ProcessingFailed"] * len(records)
+    assert (result.overflowed, result.rejections) == (len(records), [])
+    assert peak < 8 * 1024 * 1024  # two rows of 400 KB, each a few times while they are written

@@ -12,8 +12,8 @@ import pytest
 from dynaurora.dynamodb.attributes import plain_item
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import RejectedChange
+from dynaurora.mappings.routing import write_rows
 from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.stream.transform_changes import write_rows
 from tests.support.factories import column, make_mapping
 
 SIZE = 390_000
