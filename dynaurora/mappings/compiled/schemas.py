@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dynaurora.dynamodb.attributes import Binary
 from dynaurora.errors import Reason
-from dynaurora.mappings.keywords import describe_format, find_extras, has_unique_items, is_of_format, make_validator
+from dynaurora.mappings.keywords import (
+    URI_OF,
+    describe_format,
+    find_extras,
+    has_unique_items,
+    is_of_format,
+    make_validator,
+)
 from dynaurora.mappings.patterns import compile_pattern
 from dynaurora.mappings.reasons import NOT_ALLOWED, Told, breaks, choose_branch, name_types, wrong_type
 
@@ -297,7 +304,7 @@ def _equality(expected: Any) -> Callable[[Any], bool]:
 
 def _format(_compiler: _Compiler, expected: str, _schema: Any, _place: str) -> Check:
     message = describe_format(expected)
-    if expected not in make_validator().FORMAT_CHECKER.checkers:
+    if expected not in make_validator().FORMAT_CHECKER.checkers.keys() | URI_OF.keys():
         return _nothing
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
