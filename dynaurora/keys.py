@@ -16,8 +16,8 @@
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
-    mappings/mapping=<m>/                           the registry: each document of a mapping, and a pointer to the
-                                                    current one
+    mappings/mapping=<m>/                           the registry: each document of a mapping, a pointer to the
+                                                    current one; and what is known of its replication
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
@@ -45,6 +45,8 @@ MAPPINGS = "mappings"
 UNFORWARDED = "aws/lambda"
 """Lambda names the objects of an S3 on-failure destination `aws/lambda/<mapping's UUID>/<shard>/…` (AWS Lambda
 Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be chosen."""
+
+REPLICATION = "replication.json"
 
 MAX_KEY_BYTES = 1024
 """Of any object's key (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
@@ -298,3 +300,18 @@ def mapping_document(mapping: str, digest: str) -> str:
 def mapping_pointer(mapping: str) -> str:
     """Return the key of what says which document of a mapping is the current one."""
     return f"{mapping_documents(mapping)}current.json"
+
+
+def replication(mapping: str) -> str:
+    """Return the key of what is known of the replication of a mapping."""
+    return f"{mapping_documents(mapping)}{REPLICATION}"
+
+
+def is_replication(key: str) -> bool:
+    """Tell whether a key of the registry is that of a replication."""
+    return key.endswith(f"/{REPLICATION}")
+
+
+def unforwarded_of(event_source_mapping: str) -> str:
+    """Return the prefix of the stream records that one event source mapping gave up on."""
+    return f"{unforwarded_prefix()}{event_source_mapping}/"

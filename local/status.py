@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.errors import RetryableError
-from local.deployment import DeploymentError, read_deployment
+from local.deployment import read_deployments
 from local.lifecycle import DIRECTORY
 from local.pipeline import ENDED_BADLY, Pipeline
 from local.running import connect_administrator, describe, find_api
@@ -35,10 +34,14 @@ def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
             "database": state.server.pid if state.server else None,
         },
     }
-    with suppress(DeploymentError):
-        deployment = read_deployment(find_api(state))
-        status |= describe(state, deployment)
-        status["pipeline"] = count_pipeline(state, Pipeline(find_api(state), deployment))
+    api = find_api(state)
+    if deployments := read_deployments(api):
+        status |= describe(state, deployments)
+        counted = {one.mapping.name: count_pipeline(state, Pipeline(api, one)) for one in deployments}
+        if len(deployments) == 1:
+            (status["pipeline"],) = counted.values()
+        for name, counts in counted.items():
+            status["replications"][name] |= {"pipeline": counts}
     return status
 
 

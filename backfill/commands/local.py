@@ -79,7 +79,7 @@ Examples:
 @with_engine
 @click.option("--json", "as_json", is_flag=True, help="Print where things are as one JSON object.")
 def up(database: str, engine: str | None, *, as_json: bool) -> None:
-    """Start the local AWS in the background and deploy infra/template.yaml to it.
+    """Start the local AWS in the background and deploy a platform and the example's replication to it.
 
     Where it is up, what has changed in the checkout is deployed. It starts empty: DynamoDB is, and the replica too.
     """
@@ -91,7 +91,7 @@ def up(database: str, engine: str | None, *, as_json: bool) -> None:
         with start_for_good(database=database, engine=engine, report=say) as state:
             check_roles(state)
             deployment = deploy(find_api(state), find_database(state), report=say)
-    where = describe(state, deployment)
+    where = describe(state, [deployment])
     if as_json:
         click.echo(json.dumps(where, indent=2))
     else:

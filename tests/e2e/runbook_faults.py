@@ -17,7 +17,7 @@ from typing import Any
 from dynaurora import keys
 from dynaurora.target.verification import compare
 from local.aurora.faults import kill_database, restart_database
-from local.deployment import LOADERS, STACK_NAME
+from local.deployment import LOADERS, MAPPING, STACK_NAME, name_replication
 from local.pipeline import Pipeline
 from local.running import connect_administrator
 from tests.e2e.conftest import PROJECT, LocalAws
@@ -198,7 +198,7 @@ class Site:
     @contextmanager
     def failing_transformation(self) -> Iterator[None]:
         """Have nothing be transformed: the function takes no call."""
-        function = f"{STACK_NAME}-transform-changes"
+        function = f"{name_replication(MAPPING)}-transform-changes"
         self.aws.api.functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
         try:
             yield
