@@ -45,6 +45,8 @@ UNMAPPED = "@unmapped"
 """The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
+REPLICA_ENDING = "__replica"
+"""Of the table behind a view."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
@@ -129,7 +131,7 @@ class Mapping:
     @property
     def replica(self) -> str:
         """The table behind the view, which also holds tombstones and versions."""
-        return f"{self.table}__replica"
+        return f"{self.table}{REPLICA_ENDING}"
 
     @cached_property
     def key_attributes(self) -> tuple[str, ...]:
