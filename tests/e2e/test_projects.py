@@ -146,6 +146,50 @@ def test_two_projects_at_once_from_their_beginning_to_their_end(shop: Shop, tmp_
     assert shop.aws.processes() == {}
 
 
+def test_a_project_is_deployed_changed_and_destroyed_by_commands(shop: Shop) -> None:
+    order = {"order": {"S": "o1"}, "total": {"N": "12.5"}}
+    shop.add("orders", make_mapping("orders", "order", "VARCHAR(40)"), order)
+    shop.run("local", "up", "--items", "orders.jsonl")
+    try:
+        shop.enter()
+        shop.add("devices", make_mapping("devices", "device", "DECIMAL(20,4)", "at"))
+        planned = json.loads(shop.run("deploy", "--dry-run", "--json"))
+        assert planned["platform"]["action"] == "keep"
+        assert [(step["stack"], step["action"]) for step in planned["replications"]] == [
+            ("dynaurora-devices", "create"),
+            ("dynaurora-orders", "keep"),
+        ]
+        assert planned["replications"][0]["source"].startswith("create the table devices (device N, at N)")
+        assert planned["deployed"] == []
+
+        killed = shop.start("deploy", "--yes")
+        killed.wait_for("dynaurora-devices: CREATE_COMPLETE")
+        killed.kill()
+        said = shop.run("deploy", "--yes")
+        assert "replication dynaurora-orders: keep" in said
+        assert json.loads(shop.run("deploy", "--yes", "--json"))["deployed"] == []
+        assert shop.aws.api.dynamodb.describe_table(TableName="devices")["Table"]["TableStatus"] == "ACTIVE"
+
+        changed = make_mapping("orders", "order", "VARCHAR(60)")
+        changed["target"]["columns"].append(column("note", "VARCHAR(20)"))
+        shop.add("orders", changed, order | {"note": {"S": "a gift"}})
+        assert json.loads(shop.run("deploy", "orders", "--yes", "--json"))["deployed"] == ["dynaurora-orders"]
+        changed["target"]["columns"][1]["type"] = "DECIMAL(4,2)"
+        shop.add("orders", changed, order)
+        refused = shop.run("deploy", "orders", "--yes", status=1)
+        assert "Nothing was deployed. Refused: orders: total" in refused
+
+        goes = json.loads(shop.run("destroy", "devices", "--yes", "--json"))["goes"]
+        assert goes == ["the stack dynaurora-devices"]
+        assert "devices" in shop.aws.api.dynamodb.list_tables()["TableNames"]
+        assert "There is no stack dynaurora-devices" in shop.run("destroy", "devices", "--yes", status=2)
+        assert json.loads(shop.run("deploy", "devices", "--yes", "--json"))["deployed"] == ["dynaurora-devices"]
+        assert shop.aws.query("SELECT COUNT(*) FROM Shop.Devices") == [(0,)]
+    finally:
+        shop.run("local", "down")
+    assert shop.aws.processes() == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [

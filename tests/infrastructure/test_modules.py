@@ -21,6 +21,8 @@ ALLOWED = {
 
 ALLOWED_MODULES = {
     "backfill/commands/local.py": {"local"},
+    "backfill/commands/deploy.py": {"infra"},
+    "backfill/deployment/plans.py": {"infra"},
 }
 """The command line starts the local AWS, and deploys what is in `infra`: these modules of it alone may import them."""
 
