@@ -11,6 +11,8 @@ from typing import Any, Final
 import click
 
 from backfill.commands.backfill import backfill_group
+from backfill.commands.deploy import deploy
+from backfill.commands.destroy import destroy
 from backfill.commands.doctor import doctor
 from backfill.commands.failures import failures_group
 from backfill.commands.init import init
@@ -30,6 +32,7 @@ EXAMPLES: Final = """\b
 Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora init shop                  make a project for tables of your own
+  dynaurora deploy --dry-run           see what a deployment of the project would do
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora doctor                     see whether everything that replication needs is there
@@ -87,6 +90,8 @@ def main(context: click.Context, named: str | None) -> None:
 
 
 main.add_command(backfill_group)
+main.add_command(deploy)
+main.add_command(destroy)
 main.add_command(doctor)
 main.add_command(failures_group)
 main.add_command(init)

@@ -36,10 +36,12 @@ STATE_VARIABLE: Final = "DYNAURORA_LOCAL_DIRECTORY"
 STACK: Final = "dynaurora"
 
 KEYS: Final[dict[str, dict[str, type]]] = {
-    "platform": {"stack": str, "region": str, "profile": str},
+    "platform": {"stack": str, "region": str, "profile": str, "parameters": dict},
+    "replications": {},
     "defaults": {"engine": str, "every": float, "max_concurrency": int},
 }
-"""The tables of a `dynaurora.toml`, and the keys and types in each. Those of `defaults` are names of options."""
+"""The tables of a `dynaurora.toml`, and the keys and types in each. Those of `defaults` are names of options, those of
+`replications` names of mappings; `parameters`, and what a replication has, are parameters of templates."""
 _META: Final = "dynaurora.project"
 
 
@@ -52,6 +54,10 @@ class Project:
     """The stack of the platform."""
     region: str | None = None
     profile: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Of the platform's stack."""
+    replications: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Parameters of replications' stacks, by the mapping's name."""
     defaults: dict[str, Any] = field(default_factory=dict)
     """By the names of options."""
     is_stand_in: bool = False
@@ -132,7 +138,19 @@ def read_project(root: Path) -> Project:
     problems = list(_find_problems(document))
     if problems:
         raise WrongUseError(f"{path}: {'; '.join(problems)}.")
-    return Project(root, **document.get("platform", {}), defaults=document.get("defaults", {}))
+    platform = dict(document.get("platform", {}))
+    return Project(
+        root,
+        parameters=_spell(platform.pop("parameters", {})),
+        replications={name: _spell(given) for name, given in document.get("replications", {}).items()},
+        defaults=document.get("defaults", {}),
+        **platform,
+    )
+
+
+def _spell(given: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of a stack as CloudFormation takes them."""
+    return {name: str(value) for name, value in given.items()}
 
 
 def _find_problems(document: dict[str, Any]) -> Iterator[str]:
@@ -148,13 +166,25 @@ def _find_problems(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _find_key_problems(table: str, key: str, value: Any) -> Iterator[str]:
-    kind = KEYS[table].get(key)
-    if kind is None:
+    kind = dict if table == "replications" else KEYS[table].get(key)
+    if kind is dict:
+        yield from _find_parameter_problems(f"{table}.{key}", value)
+    elif kind is None:
         yield f"{key!r} in [{table}] is not known{_suggest(key, KEYS[table])}"
     elif isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
         yield f"{key!r} in [{table}] is a {'text' if kind is str else 'number'}, not {value!r}"
     elif value == "":
         yield f"{key!r} in [{table}] is empty; leave it out instead"
+
+
+def _find_parameter_problems(place: str, value: Any) -> Iterator[str]:
+    """Yield what cannot be parameters of a stack: they are texts and numbers, also "yes" and "true"."""
+    if not isinstance(value, dict):
+        yield f"{place!r} is a table, written [{place}]"
+        return
+    for name, given in value.items():
+        if isinstance(given, bool) or not isinstance(given, (str, int, float)):
+            yield f"{name!r} in [{place}] is a text or a number, not {given!r}"
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:

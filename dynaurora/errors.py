@@ -44,6 +44,7 @@
     │   ├── StagingError
     │   ├── SweepRefusedError
     │   ├── TargetMismatchError
+    │   ├── TargetTakenError
     │   ├── UnknownMappingError
     │   ├── UnregisteredMappingError
     │   └── ViewInvalidError
@@ -353,10 +354,16 @@ class TargetMismatchError(TerminalError):
     )
 
 
-class UnknownMappingError(TerminalError):
-    """No mapping of that name is in the package."""
+class TargetTakenError(TerminalError):
+    """Two replications would write one table."""
 
-    remedy = "Correct the name, or add mappings/<name>.json to the project and deploy again."
+    remedy = "Name another table in the mapping, or delete the other replication's stack; then deploy again."
+
+
+class UnknownMappingError(TerminalError):
+    """No mapping of that name is there."""
+
+    remedy = "Correct the name, or add mappings/<name>.json to the project and deploy it."
 
 
 class UnregisteredMappingError(TerminalError):

@@ -77,6 +77,13 @@ def measure(name: str, value: float, unit: Literal["Count", "Seconds"] = "Count"
     metrics.add_metric(name=name, unit=unit, value=value)
 
 
+def flush_metrics() -> None:
+    """Send the metrics that there are, before others of the same invocation are counted for another mapping."""
+    if metrics.metric_set:
+        metrics.flush_metrics()
+    metrics.clear_metrics()
+
+
 def _annotate(**ids: object) -> None:
     for name, value in ids.items():
         if value is not None:

@@ -10,6 +10,7 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.source import AwsSource
 from dynaurora.exports.check_readiness import check_readiness, find_complete_from
 from dynaurora.mappings.registry import Registries
+from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.settings import CheckReadinessSettings
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 settings = CheckReadinessSettings.from_environment()
 registries = Registries(S3Objects(), settings.landing_bucket)
-source = AwsSource(settings.source_table, settings.event_source_mapping_id)
 
 
 @observed
@@ -28,8 +28,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     observe_mapping(state["mapping"])
     identify(run=state["run"])
     registry = registries.renew(state["mapping"])  # as it is now: no copy of before
+    replication = read_replication(store, settings.landing_bucket, state["mapping"])
     readiness = check_readiness(
-        source,
+        AwsSource(replication.table, replication.event_source_mapping),
         store,
         settings.landing_bucket,
         state["mapping"],

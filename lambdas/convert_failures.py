@@ -11,6 +11,7 @@ from dynaurora.dynamodb.items import TableItems
 from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.list_failures import FailedObject
 from dynaurora.mappings.registry import Registries
+from dynaurora.mappings.replications import read_replication
 from dynaurora.mappings.row_mappers import SharedRowMappers
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ConvertFailuresSettings
@@ -31,15 +32,16 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     mappers.begin(context.get_remaining_time_in_millis() / 1000)
     its_mappers = mappers.of(event["mapping"])
     mapper = its_mappers.find_recorded(event["digest"]) if "digest" in event else its_mappers.find_current()
+    replication = read_replication(S3Objects(), settings.landing_bucket, event["mapping"])
     remaker = Remaker(
         mapper=mapper,
         store=S3Objects(),
         bucket=settings.landing_bucket,
         run=event["run"],
         max_attempts=settings.max_attempts,
-        ignore_expiries=settings.ttl_deletes == "ignore",
+        ignore_expiries=replication.ignores_expiries,
         function_arn=context.invoked_function_arn,
-        items=TableItems(settings.source_table),
+        items=TableItems(replication.table),
         make_careful=its_mappers.find_careful,
     )
     remade = remaker.remake(entry["number"], [FailedObject(**item) for item in entry["objects"]])

@@ -9,6 +9,7 @@ from dynaurora import keys
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import InvalidRunError
 from dynaurora.failures.list_failures import Place, is_anything_failed, plan_reprocess
+from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs.requests import is_mapping_name
 from dynaurora.settings import ListFailuresSettings
@@ -26,7 +27,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     if not is_mapping_name(state.get("mapping")):
         raise InvalidRunError("The input names no mapping.")
     observe_mapping(state["mapping"])
-    place = Place(settings.landing_bucket, state["mapping"], settings.source_table)
+    replication = read_replication(store, settings.landing_bucket, state["mapping"])
+    readers = replication.event_source_mappings
+    place = Place(settings.landing_bucket, state["mapping"], replication.table, readers)
     if "look" in event:
         return {"anything": is_anything_failed(place, store)}
     run, options = state["run"], state["options"]

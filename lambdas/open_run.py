@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
@@ -10,6 +10,7 @@ from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registries
+from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs.requests import Limits, read_request
 from dynaurora.runs.runs import Runs
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
 
 settings = OpenRunSettings.from_environment()
 registries = Registries(S3Objects(), settings.landing_bucket)
-limits = Limits(settings.backfill_concurrency, settings.import_concurrency, settings.ttl_deletes == "ignore")
+bounds = Limits(settings.backfill_concurrency, settings.import_concurrency)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Check what is asked for, open the run, and check that the target can take it."""
-    request = read_request(event, limits)
+    request, store = read_request(event, bounds), S3Objects()
     observe_mapping(request.mapping)
     identify(run=request.run)
+    replication = read_replication(store, settings.landing_bucket, request.mapping)
+    limits = replace(bounds, keeps_expired=replication.ignores_expiries)
+    request = read_request(event, limits)
     registry = registries.renew(request.mapping)  # as it is now: no copy of before
     pointer, mapping = registry.find_pointer(), registry.find_current()
     with connect_loader(settings, load_from_s3=True) as aurora:

@@ -102,7 +102,7 @@ def set_stage(state: State, api: Api, options: Options, telling: str, progress: 
     """Seed the table and deploy; a stack that is there already is deployed again first."""
     database, mapping = find_database(state), options.mapping
     if find_deployment(api, mapping.name):
-        pipeline = Pipeline(api, deploy(api, database, mapping, report=progress.say), mapping)
+        pipeline = Pipeline(api, deploy(api, database, mapping, report=progress.say))
         watch = Watch(state, pipeline)
         progress.say(f"Seeding {options.seeded:,} items; the stream of this stack is on already and has them too")
         return Stage(pipeline, watch, seed(api, options, telling, progress), is_streamed=True)
@@ -113,7 +113,7 @@ def set_stage(state: State, api: Api, options: Options, telling: str, progress: 
     progress.say("Switching its stream on")
     stream_arn = switch_on_stream(api.dynamodb, table)
     deployment = deploy(api, database, mapping, source_stream_arn=stream_arn, report=progress.say)
-    pipeline = Pipeline(api, deployment, mapping)
+    pipeline = Pipeline(api, deployment)
     return Stage(pipeline, Watch(state, pipeline), seeded, is_streamed=False)
 
 

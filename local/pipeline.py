@@ -79,8 +79,11 @@ class Pipeline:
 
     api: Api
     deployment: Deployment
-    mapping: Mapping
-    """Of the replicated table."""
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """The mapping of the replicated table."""
+        return self.deployment.mapping
 
     def read_imports(self, aurora: Aurora) -> Imports:
         """Return what the ledger says, as of now."""

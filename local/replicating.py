@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from local.deployment import deploy, find_deployment
+from dynaurora.mappings.key_types import guess_key_types
+from local.deployment import deploy_platform, deploy_replication, find_deployment
 from local.pipeline import Pipeline
-from local.source import create_table, guess_key_types, has_table, switch_on_stream
+from local.source import create_table, has_table, switch_on_stream
 from local.watching import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.target.verification import Comparison
@@ -27,30 +27,20 @@ def replicate(
     database: Database,
     mappings: Sequence[Mapping],
     *,
-    folder: Path,
     platform: str,
     items: Sequence[ItemFile],
     report: Callable[[str], None],
 ) -> list[Deployment]:
-    """Deploy each mapping of a folder, with its table, and write the items; return what was deployed.
+    """Deploy a platform and a replication by each mapping, and write the items; return what was deployed.
 
-    Files are checked before anything is made. Raises ItemsError, DeploymentError and what `deploy` raises.
+    Files are checked before anything is made. Raises ItemsError, DeploymentError and what these raise.
     """
     types = {file.mapping.name: file.check() for file in items}
+    shared = deploy_platform(api, database, name=platform, report=report)
     deployments = []
     for mapping in mappings:
         stream = "" if find_deployment(api, mapping.name) else _ready_stream(api, mapping, types.get(mapping.name))
-        deployments.append(
-            deploy(
-                api,
-                database,
-                mapping,
-                mappings=folder,
-                platform=platform,
-                source_stream_arn=stream,
-                report=report,
-            )
-        )
+        deployments.append(deploy_replication(api, shared, mapping, source_stream_arn=stream, report=report))
     for file in items:
         report(f"Writing the items of {file.path} to {file.mapping.source_table}")
         count = file.write(api.dynamodb)
@@ -59,16 +49,15 @@ def replicate(
 
 
 def _ready_stream(api: Api, mapping: Mapping, types: dict[str, str] | None) -> str:
-    """Return the ARN of the table's stream; empty where the stack creates the table, as it can with keys of text."""
-    types = types or guess_key_types(mapping)
+    """Return the ARN of the table's stream; empty where the stack creates the table, by what the mapping says."""
     if not has_table(api.dynamodb, mapping.source_table):
-        if set(types.values()) == {"S"}:
+        if types is None or types == guess_key_types(mapping):
             return ""
         create_table(api.dynamodb, mapping, types)
     return switch_on_stream(api.dynamodb, mapping.source_table)
 
 
-def compare_tables(state: State, api: Api, deployment: Deployment, mapping: Mapping, seconds: float) -> Comparison:
+def compare_tables(state: State, api: Api, deployment: Deployment, seconds: float) -> Comparison:
     """Compare a table with its rows, key by key, once nothing is on its way; after so many seconds in any case."""
-    watch = Watch(state, Pipeline(api, deployment, mapping))
+    watch = Watch(state, Pipeline(api, deployment))
     return watch.compare(time.monotonic() + seconds)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dynaurora.aurora.connection import Aurora
-    from dynaurora.mappings.mapping import Mapping
     from local.deployment import Deployment
     from local.state import State
 
@@ -53,19 +52,19 @@ def connect_administrator(state: State) -> Iterator[Aurora]:
         yield aurora
 
 
-def describe(state: State, deployments: Sequence[Deployment], mappings: Sequence[Mapping]) -> dict[str, Any]:
-    """Return where everything is, for machines.
-
-    What a deployment has of its own is told of each, under `replications`, and beside it where there is one.
-    """
-    aurora = state.aurora
-    places = {deployment.mapping: describe_deployment(deployment) for deployment in deployments}
-    targets = {mapping.name: [{"database": mapping.database, "table": mapping.table}] for mapping in mappings}
+def describe(state: State, deployments: Sequence[Deployment]) -> dict[str, Any]:
+    """Return where everything is, for machines; `table` and `delivery_stream` where one table is replicated."""
+    aurora, (deployment, *others) = state.aurora, deployments
+    only = {"table": deployment.table, "delivery_stream": deployment.delivery_stream}
     return {
         "endpoint_url": state.endpoint_url,
         "region": state.region,
-        **(next(iter(places.values())) if len(places) == 1 else {}),
-        "replications": {name: place | {"targets": targets.get(name, [])} for name, place in places.items()},
+        **({} if others else only),
+        "bucket": deployment.bucket,
+        "state_machines": {
+            "import_batch": deployment.import_batch_arn,
+            "backfill_table": deployment.backfill_table_arn,
+        },
         "aurora": {
             "host": aurora.host,
             "port": aurora.port,
@@ -73,6 +72,17 @@ def describe(state: State, deployments: Sequence[Deployment], mappings: Sequence
             "password": aurora.password,
             "database": aurora.database,
         },
+        "replications": {one.mapping.name: describe_replication(one) for one in deployments},
+    }
+
+
+def describe_replication(deployment: Deployment) -> dict[str, Any]:
+    """Return where one replication is, for machines."""
+    mapping = deployment.mapping
+    return {
+        "table": deployment.table,
+        "targets": [{"database": mapping.database, "table": mapping.table}],
+        "delivery_stream": deployment.delivery_stream,
     }
 
 

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import KeySchemaElementTypeDef
 
-    from dynaurora.mappings.mapping import Column, Mapping
-
-BINARY: Final = {"BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"}
-NUMBERS: Final = {"TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "DECIMAL", "DOUBLE"}
-"""Kinds of columns that take such keys."""
-
-
-def guess_key_types(mapping: Mapping) -> dict[str, str]:
-    """Return the type descriptor of each key attribute, by what the mapping says of it: S unless told."""
-    properties = mapping.schema.get("properties", {}) if isinstance(mapping.schema, dict) else {}
-    return {
-        attribute: _guess_type(properties.get(attribute), column)
-        for attribute, column in zip(mapping.key_attributes, mapping.key_columns, strict=True)
-    }
-
-
-def _guess_type(schema: Any, column: Column) -> str:
-    """Return a key's type by the schema that items are judged by, then by the column that takes it."""
-    kind = schema.get("type") if isinstance(schema, dict) else None
-    if column.type.kind in BINARY:
-        return "B"
-    if kind in {"integer", "number"}:
-        return "N"
-    return "N" if kind is None and column.type.kind in NUMBERS else "S"
+    from dynaurora.mappings.mapping import Mapping
 
 
 def has_table(dynamodb: DynamoDBClient, name: str) -> bool:

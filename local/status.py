@@ -13,17 +13,15 @@ from local.running import connect_administrator, describe, find_api
 from local.state import read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from dynaurora.mappings.mapping import Mapping
     from local.state import State
 
 
-def read_status(directory: Path, mappings: Sequence[Mapping]) -> dict[str, Any]:
+def read_status(directory: Path) -> dict[str, Any]:
     """Return whether it is `running`, and then its places and processes and, once deployed, the pipelines' counts.
 
-    The counts are of what replicates these mappings: those of all, and, where there is one, beside them.
+    They stand at each replication and, where there is one, under `pipeline` too.
     """
     state = read_state(directory)
     if state is None:
@@ -38,15 +36,15 @@ def read_status(directory: Path, mappings: Sequence[Mapping]) -> dict[str, Any]:
             "database": state.server.pid if state.server else None,
         },
     }
-    api, known = find_api(state), {mapping.name: mapping for mapping in mappings}
-    deployments = read_deployments(api)
-    if deployments:
-        status |= describe(state, deployments, mappings)
-    pipelines = [Pipeline(api, found, known[found.mapping]) for found in deployments if found.mapping in known]
-    counts = {pipeline.mapping.name: count_pipeline(state, pipeline) for pipeline in pipelines}
-    if len(counts) == 1:
-        status["pipeline"] = next(iter(counts.values()))
-    return status | {"pipelines": counts}
+    api = find_api(state)
+    if deployments := read_deployments(api):
+        status |= describe(state, deployments)
+        counted = {one.mapping.name: count_pipeline(state, Pipeline(api, one)) for one in deployments}
+        if len(deployments) == 1:
+            (status["pipeline"],) = counted.values()
+        for name, counts in counted.items():
+            status["replications"][name] |= {"pipeline": counts}
+    return status
 
 
 def count_pipeline(state: State, pipeline: Pipeline) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def examine_stack(mapping: str | None, stack: str | None) -> tuple[Subject, list
 
 def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
     """Yield what is found of a deployment."""
-    yield from diagnose_stack(clients.cloudformation, deployment.stack)
+    yield from diagnose_stack(clients.cloudformation, deployment.platform, deployment.stack)
     source = AwsSource(deployment.table, deployment.event_source_mapping)
     yield from diagnose_table(source, deployment.mapping)
     yield from diagnose_reader(source)

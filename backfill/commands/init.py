@@ -20,6 +20,14 @@ SETTINGS: Final = """\
 [platform]
 stack = "{stack}"{region}{profile}
 
+# Parameters of the platform's stack: what is left out is created, as the database and its network.
+# [platform.parameters]
+# DatabaseHost = "cluster.example.com"
+
+# Parameters of the stack that replicates by a mapping.
+# [replications.orders]
+# TtlDeletes = "ignore"
+
 # Defaults of options, for this project.
 [defaults]
 # engine = "mysql"         # the database server of `dynaurora local up`: mariadb or mysql

@@ -118,14 +118,13 @@ def up(database: str | None, files: tuple[str, ...], seed: bool, engine: str | N
                 api,
                 find_database(state),
                 mappings,
-                folder=project.mappings,
                 platform=project.stack,
                 items=items,
                 report=say,
             )
             if clicks:
                 write_clicks(api, clicks)
-    where = describe(state, deployments, mappings)
+    where = describe(state, deployments)
     if as_json:
         click.echo(json.dumps(where))
     else:
@@ -201,7 +200,7 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
         api = find_api(state)
         for mapping in current_project().load_mappings(names):
             say(f"Comparing {mapping.source_table} and {mapping.database}.{mapping.table}")
-            found[mapping.name] = compare_tables(state, api, read_deployment(api, mapping.name), mapping, timeout)
+            found[mapping.name] = compare_tables(state, api, read_deployment(api, mapping.name), timeout)
     if as_json:
         click.echo(json.dumps({name: asdict(comparison) for name, comparison in found.items()}))
     else:
@@ -251,8 +250,7 @@ def status(*, as_json: bool) -> None:
     with explained_errors():
         from local.status import read_status
 
-        project = current_project()
-        found = read_status(project.state_directory, project.load_mappings())
+        found = read_status(current_project().state_directory)
     if as_json:
         click.echo(json.dumps(found))
     else:
@@ -441,12 +439,14 @@ def print_places(where: dict[str, Any]) -> None:
     aurora = where["aurora"]
     rows = {
         "AWS API": where["endpoint_url"],
+        "landing bucket": where["bucket"],
+        "state machines": ", ".join(where["state_machines"].values()),
         "Aurora": f"mysql://{aurora['user']}@{aurora['host']}:{aurora['port']}/{aurora['database']}",
     }
     print_pairs(rows)
     for name, place in where["replications"].items():
         targets = ", ".join(f"{target['database']}.{target['table']}" for target in place["targets"])
-        print_pairs({name: f"{place['table']} ─▶ {targets}", "  landing bucket": place["bucket"]})
+        print_pairs({name: f"{place['table']} ─▶ {targets}"})
 
 
 def print_status(found: dict[str, Any]) -> None:
@@ -462,10 +462,11 @@ def print_status(found: dict[str, Any]) -> None:
             + (f"process {found['processes']['database']}" if found["processes"]["database"] else "down"),
         }
     )
-    if not found["pipelines"]:
+    replications = found.get("replications", {})
+    if not replications:
         output.print(f"Nothing is deployed; deploy with: {name_command()} local up")
-    for name, counts in found["pipelines"].items():
-        print_counts(name, counts)
+    for name, replication in replications.items():
+        print_counts(name, replication["pipeline"])
 
 
 def print_counts(name: str, counts: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from backfill.commands.tombstones import estimate_tombstones, tell_tombstones
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.changing import ByConnection, ByFunction, apply_patiently
 from backfill.deployment.clients import connect
-from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.deployment.deployments import find_platform
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_bytes
 from dynaurora.aurora.connection import Endpoint
@@ -78,17 +78,17 @@ def find_way(
     if not host:
         if secret_arn or ca_file or bucket:
             raise WrongUseError("--secret-arn, --ca-file and --bucket go with --host.")
-        deployment = choose_deployment(find_deployments(connect().cloudformation, stack), mapping)
-        if deployment.change_mapping:
-            return ByFunction(deployment.change_mapping)
+        platform = find_platform(connect().cloudformation, stack, mapping)
+        if platform.change_mapping:
+            return ByFunction(platform.change_mapping)
         raise WrongUseError(
-            f"The stack {deployment.stack} has no function change-mapping: it was deployed without"
+            f"The stack {platform.stack} has no function change-mapping: it was deployed without"
             " DatabaseAdminSecretArn. Give --host, --secret-arn and --ca-file, where the database can be reached."
         )
     if not (secret_arn and ca_file):
         raise WrongUseError("--host goes with --secret-arn and --ca-file.")
     if not bucket:
-        bucket = choose_deployment(find_deployments(connect().cloudformation, stack), mapping).bucket
+        bucket = find_platform(connect().cloudformation, stack, mapping).bucket
     return ByConnection(Endpoint(host, port, ca_file.read_text("ascii")), read_credentials(secret_arn), bucket)
 
 

@@ -58,16 +58,15 @@ def make_finding(
 # The stack
 
 
-def diagnose_stack(cloudformation: CloudFormationClient, stack: str) -> Iterator[Finding]:
-    """Yield whether the last deployment ended well."""
+def diagnose_stack(cloudformation: CloudFormationClient, *stacks: str) -> Iterator[Finding]:
+    """Yield whether the last deployments of a platform and of a replication ended well."""
 
     def look() -> Iterator[tuple[str, str]]:
-        (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-        if found["StackStatus"] not in STEADY:
-            yield (
-                f"it is {found['StackStatus']}",
-                f"Read why with `aws cloudformation describe-stack-events --stack-name {stack}`, then deploy again.",
-            )
+        for stack in stacks:
+            (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+            if found["StackStatus"] not in STEADY:
+                events = f"aws cloudformation describe-stack-events --stack-name {stack}"
+                yield f"{stack} is {found['StackStatus']}", f"Read why with `{events}`, then deploy again."
 
     return make_finding(STACK, look)
 

@@ -51,6 +51,8 @@ SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
 SYSTEM_SCHEMAS = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 """What a server keeps about itself, in any case (MySQL 8.0 Reference Manual, "The mysql System Schema")."""
+REPLICA_ENDING = "__replica"
+"""Of the table behind a view."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
@@ -143,7 +145,7 @@ class Mapping:
     @property
     def replica(self) -> str:
         """The table behind the view, which also holds tombstones and versions."""
-        return f"{self.table}__replica"
+        return f"{self.table}{REPLICA_ENDING}"
 
     @cached_property
     def key_attributes(self) -> tuple[str, ...]:

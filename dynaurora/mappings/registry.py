@@ -87,6 +87,13 @@ class Registry:
             self._pointer, self._read_at = self._read_pointer(), now
         return self._pointer
 
+    def is_activated(self) -> bool:
+        """Tell whether any mapping is the current one. Raises RegistryUnavailableError where that cannot be read."""
+        try:
+            return read_or_none(self._store, self._bucket, keys.mapping_pointer(self.name)) is not None
+        except DynauroraError as error:
+            raise RegistryUnavailableError(error.problem) from error
+
     def find_current(self) -> Mapping:
         """Return the current mapping. Raises what `find_pointer` and `find` do."""
         return self.find(self.find_pointer().digest)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.replica_columns import check_replica
-from dynaurora.aurora.users import admit_loader, set_password, unlock
+from dynaurora.aurora.users import admit_loader, make_loader, set_password, unlock
 from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from dynaurora.target.probe import choose_staging
@@ -30,8 +28,6 @@ DATABASE_WAIT_SECONDS: Final = 120.0
 """For a database that comes back from a pause, which takes half a minute at most (Amazon Aurora User Guide, "Scaling to
 Zero ACUs with automatic pause and resume"), one that fails over, and a secret that is being rotated."""
 PAUSE_SECONDS: Final = 5.0
-MOST_UNUSED: Final = 100
-"""Documents that a registry can have, and be of a stack that never had a change."""
 
 
 class Prepared(NamedTuple):
@@ -82,20 +78,24 @@ def prepare_database(
     return Prepared(applied, staging)
 
 
-def forget_unused(landing: Landing, name: str) -> bool:
-    """Erase a mapping's registry where its bucket has nothing else; tell whether it was.
+def prepare_loader(
+    endpoint: Endpoint,
+    administrator: Credentials,
+    loaders: Callable[[], list[Credentials]],
+    *,
+    wait_seconds: float = DATABASE_WAIT_SECONDS,
+) -> None:
+    """Have the loader there, who may log in and nothing more: what it imports into comes with each target.
 
-    A first deployment that is rolled back deletes its bucket, which has to be empty. Documents of a stack that had
-    changes stay: something of them is in the bucket, and the database has the documents in any case.
+    Safe to repeat. Raises what `prepare_database` does of users.
     """
-    prefix = keys.mapping_documents(name)
-    found = islice(landing.store.list(landing.bucket, ""), MOST_UNUSED + 1)
-    listed = [each.key for each in found]
-    if len(listed) > MOST_UNUSED or any(not key.startswith(prefix) for key in listed):
-        return False
-    for key in listed:
-        landing.store.erase(landing.bucket, key)
-    return True
+    loader = loaders()[0]
+    if administrator.username == loader.username:
+        raise InvalidSettingsError(f"The loader's secret names the administrator, {loader.username}.")
+    wait_until_available(endpoint, administrator, wait_seconds)
+    with connect(endpoint, administrator) as aurora:
+        make_loader(aurora, loader)
+        let_in(aurora, endpoint, loaders)
 
 
 def let_in(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]]) -> Credentials:

@@ -18,12 +18,11 @@ from dynaurora import keys
 from dynaurora.target.verification import compare
 from infra.places import EXAMPLE
 from local.aurora.faults import kill_database, restart_database
-from local.deployment import LOADERS, STACK_NAME
+from local.deployment import LOADERS, STACK_NAME, name_replication
 from local.pipeline import Pipeline
 from local.running import connect_administrator
 from tests.e2e.conftest import LocalAws
 from tests.reader import Reader
-from tests.support.example import load_example
 
 WAIT_SECONDS = 120
 VISIT_SECONDS = 0.3
@@ -72,7 +71,7 @@ class Site:
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.aws.api, self.aws.deployment, load_example())
+        return Pipeline(self.aws.api, self.aws.deployment)
 
     @cached_property
     def queue(self) -> str:
@@ -198,7 +197,7 @@ class Site:
     @contextmanager
     def failing_transformation(self) -> Iterator[None]:
         """Have nothing be transformed: the function takes no call."""
-        function = f"{STACK_NAME}-transform-changes"
+        function = f"{name_replication('web_analytics')}-transform-changes"
         self.aws.api.functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
         try:
             yield

@@ -19,7 +19,7 @@ def test_up_is_idempotent_and_prints_where_things_are(local_aws: LocalAws) -> No
         "replications",
         "aurora",
     }
-    own = {name: where[name] for name in ("table", "bucket", "delivery_stream", "state_machines")}
+    own = {name: where[name] for name in ("table", "delivery_stream")}
     target = {"database": "Demo", "table": "WebAnalytics"}
     assert where["replications"] == {"web_analytics": own | {"targets": [target]}}
     assert set(where["aurora"]) == {"host", "port", "user", "password", "database"}

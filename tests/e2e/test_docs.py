@@ -53,7 +53,7 @@ def test_a_deployment_from_its_beginning_to_its_end(newcomer: Reader, idle_aws: 
     newcomer.go_to(tmp_path)
     newcomer.export(BUFFER_SECONDS="2")
     with newcomer.follow("docs/remove.md") as walk:
-        walk.through("Delete the stack")
+        walk.through("Delete the stacks")
         assert idle_aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics") == [(0,)]
         walk.through("Delete what stays")
     assert idle_aws.query(f"SELECT User FROM mysql.user WHERE User LIKE '{LOADERS}'") == []

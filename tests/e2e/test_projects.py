@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from local.running import export_variables
 from tests.e2e.conftest import COMMAND_SECONDS, DYNAURORA, LocalAws
 from tests.support.factories import column, mapping_document
 
@@ -18,6 +19,7 @@ class Shop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.aws = LocalAws(root / ".local")
+        self.variables: dict[str, str] = {}
         self.outside("init", str(root))
 
     def outside(self, *arguments: str, status: int = 0) -> str:
@@ -28,12 +30,25 @@ class Shop:
         """Run a command in the project."""
         return self._run(self.root, arguments, status)
 
+    def enter(self) -> None:
+        """Have later commands reach the local AWS, as `eval "$(dynaurora local env)"` does."""
+        self.variables = export_variables(self.aws.state, self.root / ".local")
+
+    def start(self, *arguments: str) -> "Command":
+        """Start a command, and do not wait for it."""
+        return Command(self, arguments)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of commands."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AUTH"))}
+        return inherited | self.variables
+
     def _run(self, directory: Path, arguments: tuple[str, ...], status: int) -> str:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AUTH"))}
         answer = subprocess.run(
             [DYNAURORA, *arguments],
             cwd=directory,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
@@ -53,6 +68,25 @@ class Shop:
         """Return what is in the project that nobody put there."""
         made = {"dynaurora.toml", "README.md", ".gitignore", "mappings"}
         return {path.name for path in self.root.iterdir() if path.suffix != ".jsonl"} - made
+
+
+class Command:
+    """A command that runs in a project."""
+
+    def __init__(self, shop: Shop, arguments: tuple[str, ...]) -> None:
+        self._process = subprocess.Popen(
+            [DYNAURORA, *arguments], cwd=shop.root, env=shop.environment, stderr=subprocess.PIPE, text=True
+        )
+
+    def wait_for(self, text: str) -> None:
+        """Return once it says a text."""
+        assert self._process.stderr
+        assert any(text in line for line in self._process.stderr), text
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.communicate()
 
 
 @pytest.fixture
@@ -105,10 +139,54 @@ def test_two_projects_at_once_from_their_beginning_to_their_end(shop: Shop, tmp_
         assert "Stopped." in other.run("local", "down")
         assert other.list_left() == set()
         assert other.aws.processes() == {}
-        assert json.loads(shop.run("local", "status", "--json"))["pipelines"]["devices"]["rows"] == 30
+        assert json.loads(shop.run("local", "status", "--json"))["replications"]["devices"]["pipeline"]["rows"] == 30
     finally:
         shop.run("local", "down"), other.run("local", "down")
     assert shop.list_left() == set()
+    assert shop.aws.processes() == {}
+
+
+def test_a_project_is_deployed_changed_and_destroyed_by_commands(shop: Shop) -> None:
+    order = {"order": {"S": "o1"}, "total": {"N": "12.5"}}
+    shop.add("orders", make_mapping("orders", "order", "VARCHAR(40)"), order)
+    shop.run("local", "up", "--items", "orders.jsonl")
+    try:
+        shop.enter()
+        shop.add("devices", make_mapping("devices", "device", "DECIMAL(20,4)", "at"))
+        planned = json.loads(shop.run("deploy", "--dry-run", "--json"))
+        assert planned["platform"]["action"] == "keep"
+        assert [(step["stack"], step["action"]) for step in planned["replications"]] == [
+            ("dynaurora-devices", "create"),
+            ("dynaurora-orders", "keep"),
+        ]
+        assert planned["replications"][0]["source"].startswith("create the table devices (device N, at N)")
+        assert planned["deployed"] == []
+
+        killed = shop.start("deploy", "--yes")
+        killed.wait_for("dynaurora-devices: CREATE_COMPLETE")
+        killed.kill()
+        said = shop.run("deploy", "--yes")
+        assert "replication dynaurora-orders: keep" in said
+        assert json.loads(shop.run("deploy", "--yes", "--json"))["deployed"] == []
+        assert shop.aws.api.dynamodb.describe_table(TableName="devices")["Table"]["TableStatus"] == "ACTIVE"
+
+        changed = make_mapping("orders", "order", "VARCHAR(60)")
+        changed["target"]["columns"].append(column("note", "VARCHAR(20)"))
+        shop.add("orders", changed, order | {"note": {"S": "a gift"}})
+        assert json.loads(shop.run("deploy", "orders", "--yes", "--json"))["deployed"] == ["dynaurora-orders"]
+        changed["target"]["columns"][1]["type"] = "DECIMAL(4,2)"
+        shop.add("orders", changed, order)
+        refused = shop.run("deploy", "orders", "--yes", status=1)
+        assert "Nothing was deployed. Refused: orders: total" in refused
+
+        goes = json.loads(shop.run("destroy", "devices", "--yes", "--json"))["goes"]
+        assert goes == ["the stack dynaurora-devices"]
+        assert "devices" in shop.aws.api.dynamodb.list_tables()["TableNames"]
+        assert "There is no stack dynaurora-devices" in shop.run("destroy", "devices", "--yes", status=2)
+        assert json.loads(shop.run("deploy", "devices", "--yes", "--json"))["deployed"] == ["dynaurora-devices"]
+        assert shop.aws.query("SELECT COUNT(*) FROM Shop.Devices") == [(0,)]
+    finally:
+        shop.run("local", "down")
     assert shop.aws.processes() == {}
 
 

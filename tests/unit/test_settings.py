@@ -38,9 +38,6 @@ ENVIRONMENT = {
     "DATABASE_CA": "",
     "IMPORT_CONCURRENCY": "5",
     "BACKFILL_CONCURRENCY": "2",
-    "SOURCE_TABLE": "web_analytics",
-    "SOURCE_TABLE_ARN": "arn:table",
-    "EVENT_SOURCE_MAPPING_ID": "14e0db71",
     "CONVERT_MEMORY_MB": "1769",
     "IMPORT_MEMORY_MB": "256",
     "NOTICE_INTERVAL_SECONDS": "3600",
@@ -83,18 +80,16 @@ def test_settings_of_runs_are_read_from_the_environment(environment):
         import_memory_mb=256,
         notice_interval_seconds=3600,
     )
-    assert CheckReadinessSettings.from_environment() == CheckReadinessSettings("web_analytics", "14e0db71", "landing")
-    assert PlanBackfillSettings.from_environment().source_table_arn == "arn:table"
+    assert CheckReadinessSettings.from_environment() == CheckReadinessSettings("landing")
+    assert PlanBackfillSettings.from_environment() == PlanBackfillSettings("landing")
 
 
 def test_settings_of_reprocesses_are_read_from_the_environment(environment):
     environment(**ENVIRONMENT)
-    assert ListFailuresSettings.from_environment() == ListFailuresSettings("landing", "web_analytics")
+    assert ListFailuresSettings.from_environment() == ListFailuresSettings("landing")
     assert ConvertFailuresSettings.from_environment() == ConvertFailuresSettings(
         landing_bucket="landing",
         max_attempts=5,
-        ttl_deletes="ignore",
-        source_table="web_analytics",
     )
     assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
         landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
@@ -121,9 +116,9 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (RecordFailedBatchSettings, ["LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
-        (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
-        (CheckReadinessSettings, ["SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),
-        (PlanBackfillSettings, ["SOURCE_TABLE_ARN", "LANDING_BUCKET"]),
+        (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY"]),
+        (CheckReadinessSettings, ["LANDING_BUCKET"]),
+        (PlanBackfillSettings, ["LANDING_BUCKET"]),
         (ConvertExportSettings, ["LANDING_BUCKET"]),
         (ReconcileRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PlanSweepSettings, [*DATABASE, "LANDING_BUCKET"]),
@@ -131,8 +126,8 @@ def test_an_empty_certificate_authority_is_amazons(environment):
             ReportRunSettings,
             ["LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
         ),
-        (ListFailuresSettings, ["LANDING_BUCKET", "SOURCE_TABLE"]),
-        (ConvertFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"]),
+        (ListFailuresSettings, ["LANDING_BUCKET"]),
+        (ConvertFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS"]),
         (SettleFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (DescribeRunsSettings, [*DATABASE, "LANDING_BUCKET"]),
@@ -155,7 +150,6 @@ def test_every_missing_variable_is_named_at_once(environment, cls, variables):
         (ReportRunSettings, "CONVERT_MEMORY_MB", "1 GB", "CONVERT_MEMORY_MB is '1 GB'"),
         (RecordFailedBatchSettings, "NOTICE_INTERVAL_SECONDS", "1 h", "NOTICE_INTERVAL_SECONDS is '1 h'"),
         (ConvertFailuresSettings, "MAX_ATTEMPTS", "some", "MAX_ATTEMPTS is 'some'"),
-        (ConvertFailuresSettings, "TTL_DELETES", "no", "TTL_DELETES is 'no': it must be one of replicate, ignore"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value(environment, cls, variable, value, problem):

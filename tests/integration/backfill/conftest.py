@@ -61,11 +61,11 @@ def deploy(stack: Stack) -> Deployed:
         administrator=Credentials(users.administrator.username, users.administrator.password),
     )
     api.s3.create_bucket(Bucket=EXPORTS_BUCKET)
-    exports = {"ParameterKey": "ExportsBucketName", "ParameterValue": EXPORTS_BUCKET}
+    exports = {"ExportsBucketName": EXPORTS_BUCKET}
     usual = deployment._parameters
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deployment, "BUFFER_SECONDS", "0")
-        patch.setattr(deployment, "_parameters", lambda *given: [*usual(*given), exports])
+        patch.setattr(deployment, "_parameters", lambda *given: usual(*given) | exports)
         found = deployment.deploy(api, database, load_example(), report=lambda _: None)
     deployed = Deployed(stack, api, database, found, found.event_source_mapping)
     sqs, sns = deployed.client("sqs"), deployed.client("sns")

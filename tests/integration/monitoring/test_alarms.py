@@ -1,8 +1,9 @@
-"""Each alarm of infra/monitoring.yaml, in a stack of that template alone: it rings where it should, and not before.
+"""Each alarm of a platform and of a replication, in a stack of nothing else: it rings where it should, and not before.
 
 The metrics are put as AWS and the functions put them. Buffers are 60 and 5 seconds, the connections to tell of 72.
 """
 
+import re
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -11,19 +12,21 @@ import boto3
 import pytest
 
 from infra.build_package import TEMPLATES_PACKAGE
-from infra.places import ROOT
+from infra.packaging import Packager
+from infra.places import ROOT as PROJECT
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
-from local.packaging import Packager
 from local.stack import REGION, Stack
 from tests.integration.monitoring.alarms import Alarms
 
 pytestmark = pytest.mark.integration
 
-TEMPLATE = ROOT / "infra" / "monitoring.yaml"
+TEMPLATE = PROJECT / "infra" / "monitoring.yaml"
+REPLICATION = PROJECT / "infra" / "replication.yaml"
+OF_REPLICATION = ("Mapping", "BufferSeconds", "TransformBufferSeconds", "SourceTableName")
+"""Parameters that the alarms of a replication have beside the platform's."""
 PATIENCE_SECONDS = 30
 PARAMETERS = {
-    "SourceTableName": "web_analytics",
-    "EventSourceMappingId": "14e0db71-0000-0000-0000-000000000000",
+    "SourceTables": "*",
     "LandingBucketName": "landing",
     "ConnectionsThreshold": "72",
     "BufferSeconds": "60",
@@ -124,9 +127,20 @@ def template(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
         package.writestr("empty.txt", "")
     api = Api(stack.endpoint_url, REGION)
     api.s3.create_bucket(Bucket="monitoring-artifacts")
-    packager = Packager(api.s3, "monitoring-artifacts", {ROOT / "build" / TEMPLATES_PACKAGE: archive})
-    api.s3.put_object(Bucket="monitoring-artifacts", Key="monitoring.yaml", Body=packager.package(TEMPLATE).encode())
+    packager = Packager(api.s3, "monitoring-artifacts", {PROJECT / "build" / TEMPLATES_PACKAGE: archive})
+    body = add_alarms(packager.package(TEMPLATE), REPLICATION.read_text("utf-8")).encode()
+    api.s3.put_object(Bucket="monitoring-artifacts", Key="monitoring.yaml", Body=body)
     return f"{stack.endpoint_url}/monitoring-artifacts/monitoring.yaml"
+
+
+def add_alarms(platform: str, replication: str) -> str:
+    """Return the platform's template of alarms with those of a replication, whose table is there already."""
+    _, _, after = replication.partition("  # Alarms: from the table to Aurora.")
+    alarms = after.partition("\n\n")[2].partition("\nOutputs:")[0]
+    alarms = re.sub(r"!If \[CreatesTable, !Ref SourceTable, .*\]", "!Ref SourceTableName", alarms)
+    parameters = "".join(f"  {name}:\n    Type: String\n" for name in OF_REPLICATION)
+    whole = platform.replace("\nParameters:\n", f"\nParameters:\n{parameters}", 1)
+    return whole.replace("\nOutputs:\n", f"\n{alarms}\nOutputs:\n", 1)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from dynaurora.errors import (
     RegistryUnavailableError,
     RunConflictError,
     SweepRefusedError,
+    UnknownMappingError,
     UnregisteredMappingError,
 )
 from dynaurora.exports.check_readiness import SETTLED_SECONDS
@@ -32,6 +33,7 @@ from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.registry import Pointer, Registries, point_at, publish_document
+from dynaurora.mappings.replications import Replication
 from dynaurora.mappings.row_mappers import SharedRowMappers
 from dynaurora.observability import logger
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
@@ -53,6 +55,7 @@ from tests.support.functions import ENVIRONMENT, Context, check_ids, metrics_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
+READER = "14e0db71-0000-0000-0000-000000000000"
 LANDING = ENVIRONMENT["LANDING_BUCKET"]
 EXECUTION = {"id": "arn:execution:r1", "name": "web_analytics-r1", "started": "2026-11-23T08:15:00Z"}
 CLICKS = load_example()
@@ -84,10 +87,19 @@ class Function:
         """Make a mapping the current one, as a deployment does."""
         publish_document(self.store, LANDING, mapping)
         point_at(self.store, LANDING, mapping.name, Pointer(mapping.digest, generation))
+        self.replicate(mapping.name)
+
+    def replicate(self, mapping, ttl_deletes="replicate"):
+        """Have a replication of a mapping, as its stack registers it."""
+        found = Replication(mapping, f"clicks-{mapping}", TABLE_ARN, (READER,), ttl_deletes)
+        self.store.write(LANDING, keys.replication(mapping), found.encode())
 
     def invoke(self, name, event, **gateways):
         function = self.load(name)
         registries = Registries(self.store, LANDING)
+        if "source" in gateways:
+            source = gateways.pop("source")
+            gateways["AwsSource"] = lambda *_: source
         fakes = {"S3Objects": lambda: self.store, "connect_loader": self.connect}
         for gateway, fake in {
             **fakes,
@@ -192,7 +204,7 @@ def test_open_run_refuses_what_is_no_run_before_it_connects(function):
 
 
 def test_open_run_refuses_to_sweep_where_expired_items_keep_their_rows(function, monkeypatch):
-    monkeypatch.setitem(ENVIRONMENT, "TTL_DELETES", "ignore")
+    function.replicate("web_analytics", "ignore")
     with pytest.raises(InvalidRunError, match="TtlDeletes=ignore"):
         function.run("open_run", run_input(sweep=True))
     assert function.connections == []
@@ -276,28 +288,40 @@ def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_expor
     assert (answer["planned"], answer["complete_from"]) == (True, LONG_AGO.timestamp() + SETTLED_SECONDS + 1)
 
 
-def test_measure_health_measures_nothing_as_nothing(function):
-    assert function.invoke(
-        "measure_health", {"mapping": "web_analytics"}, source=KnownSource(READY), executions=InMemoryExecutions()
-    ) == {
-        "failures_kept": 0,
-        "failures_parked": 0,
-        "stream_problems": [],
-        "batches_waiting": 0,
-    }
-    assert function.counted() == {name: [0.0] for name in OF_HEALTH}
+def test_measure_health_measures_nothing_as_nothing_of_all_and_tells_nothing_of_one(function):
+    answer = function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions())
+    nothing = {"failures_kept": 0, "failures_parked": 0, "stream_problems": []}
+    assert answer == {"batches_waiting": 0, "replications": {"web_analytics": nothing}}
+    counted, embedded = metrics_of(function.capsys)
+    assert counted == {name: [0.0] for name in OF_HEALTH}
+    assert [line.get("mapping") for line in embedded] == [None]
     assert function.logged() == []
 
 
-def test_measure_health_measures_what_is_wrong_and_says_what_to_do(function):
+def test_measure_health_measures_what_is_wrong_of_each_replication_and_says_what_to_do(function):
+    function.replicate("orders")
     for key in (FIREHOSE_KEY, keys.parked("web_analytics", FIREHOSE_KEY)):
         function.store.write(LANDING, key, b"x")
-    source, executions = KnownSource(replace(READY, mapping_state="Disabled")), InMemoryExecutions({"arn:import"})
-    function.invoke("measure_health", {"mapping": "web_analytics"}, source=source, executions=executions)
-    assert function.counted() == {name: [1.0] for name in OF_HEALTH}
+    sources = {"web_analytics": replace(READY, mapping_state="Disabled"), "orders": READY}
+    made = iter([KnownSource(sources["orders"]), KnownSource(sources["web_analytics"])])  # by their names
+    executions = InMemoryExecutions({"arn:import"})
+    function.invoke("measure_health", {}, AwsSource=lambda *_: next(made), executions=executions)
+    counted, embedded = metrics_of(function.capsys)
+    assert counted == {name: [1.0] for name in OF_HEALTH}
+    assert [(line.get("mapping"), "BatchesWaiting" in line) for line in embedded] == [
+        ("web_analytics", False),
+        (None, True),
+    ]
     (line,) = function.logged()
-    assert line["level"] == "ERROR"
+    assert (line["level"], line["mapping"]) == ("ERROR", "web_analytics")
     assert "--enabled` enables it" in line["problems"][0]
+
+
+@pytest.mark.parametrize("name", ["open_run", "check_readiness", "plan_backfill", "list_failures"])
+def test_a_mapping_that_nobody_replicates_is_refused(function, name):
+    function.store.delete(LANDING, keys.replication("web_analytics"))
+    with pytest.raises(UnknownMappingError, match="No replication of mapping web_analytics is deployed"):
+        function.run(name, run_input() if name == "open_run" else OPENED)
 
 
 def exported(export, stream_enabled_at=CREATED_AT - 60, **options):

@@ -7,8 +7,8 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from dynaurora.mappings.key_types import guess_key_types
 from local.items import BATCH, MOST_PROBLEMS, ItemFile, ItemsError
-from local.source import guess_key_types
 from tests.support.example import load_example
 from tests.support.factories import make_mapping
 

@@ -30,9 +30,11 @@ def test_a_project_is_made_that_holds(tmp_path):
 def test_its_settings_are_what_was_given_and_those_it_shows_can_be_set(tmp_path):
     assert init("--stack", "shop", "--region", "eu-central-1", "--profile", "shop").exit_code == 0
     path = tmp_path / "dynaurora.toml"
-    path.write_text(re.sub(r"^# (?=\w+ = )", "", path.read_text(), flags=re.MULTILINE))
+    path.write_text(re.sub(r"^# (?=\w+ = |\[)", "", path.read_text(), flags=re.MULTILINE))
     project = read_project(tmp_path)
     assert (project.stack, project.region, project.profile) == ("shop", "eu-central-1", "shop")
+    assert project.parameters == {"DatabaseHost": "cluster.example.com"}
+    assert project.replications == {"orders": {"TtlDeletes": "ignore"}}
     assert project.defaults == {"engine": "mysql", "max_concurrency": 4, "every": 3.0}
 
 
