@@ -95,17 +95,22 @@ def list_replications(store: ObjectStore, bucket: str) -> Iterator[Replication]:
 
 def check_target_free(store: ObjectStore, bucket: str, mapping: Mapping) -> None:
     """Raise TargetTakenError where another replication writes the table that a mapping writes."""
-    target = mapping.database.lower(), mapping.table.lower()
+    wanted = {name_view(target): target for target in mapping.targets}
     for other in list_replications(store, bucket):
         registry = Registry(store, bucket, other.mapping)
         if other.mapping == mapping.name or not registry.is_activated():
             continue
-        its = registry.find_current()
-        if (its.database.lower(), its.table.lower()) == target:
-            raise TargetTakenError(
-                f"Mapping {mapping.name} writes {mapping.database}.{mapping.table}, as mapping {other.mapping} of stack"
-                f" {other.stack} does."
-            )
+        for target in registry.find_current().targets:
+            if own := wanted.get(name_view(target)):
+                raise TargetTakenError(
+                    f"Mapping {mapping.name} writes {own.database}.{own.table}, as mapping {other.mapping} of stack"
+                    f" {other.stack} does."
+                )
+
+
+def name_view(target: Mapping) -> tuple[str, str]:
+    """Return what tells the view of a target from others, on a server that knows no case."""
+    return target.database.lower(), target.table.lower()
 
 
 def register_replication(store: ObjectStore, bucket: str, replication: Replication) -> None:
