@@ -10,6 +10,7 @@ import click
 
 from backfill.commands.mapping_files import load
 from backfill.commands.options import json_option, stack_option
+from backfill.commands.tombstones import estimate_tombstones, tell_tombstones
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.changing import ByConnection, ByFunction, apply_patiently
 from backfill.deployment.clients import connect
@@ -117,6 +118,7 @@ def plan_command(find_way: Callable[[str], Way], stack: str | None, name: str, d
     mapping = load(name)
     plan = find_way(mapping.name).plan(mapping, drop=drop)
     plan["backfill"] = estimate_backfill(plan)
+    plan["tombstones"] = estimate_tombstones(plan, mapping)
     if as_json:
         print_json(plan)
     else:
@@ -164,6 +166,7 @@ def apply_command(
     way = find_way(mapping.name)
     plan = way.plan(mapping, drop=drop)
     plan["backfill"] = estimate_backfill(plan)
+    plan["tombstones"] = estimate_tombstones(plan, mapping)
     if plan["refuse"]:
         raise click.ClickException(f"Refused: {'; '.join(plan['refuse'])}. {ColumnsRefusedError.remedy}")
     if not as_json:
@@ -234,11 +237,14 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
     steps += [("widen", f"{each['column']} {each['from']} to {each['to']}, at once") for each in plan["widen"]]
     steps += [("drop", f"{name}, with what is in it") for name in plan["drop"]]
     steps += [
-        ("index", f"{each['index']} of {', '.join(each['columns'])}, while imports go on") for each in plan["index"]
+        ("index", f"{each['index']} of {', '.join(each['columns'])}, while imports go on")
+        for each in plan.get("index", ())
     ]
-    steps += [("comment", f"{name}, at once") for name in plan["comment"]]
-    steps += [("drop", f"index {name}") for name in plan["drop_index"]]
-    steps += [("keep", f"index {name}: the mapping has it no more; --drop lets it go") for name in plan["keep_index"]]
+    steps += [("comment", f"{name}, at once") for name in plan.get("comment", ())]
+    steps += [("drop", f"index {name}") for name in plan.get("drop_index", ())]
+    steps += [
+        ("keep", f"index {name}: the mapping has it no more; --drop lets it go") for name in plan.get("keep_index", ())
+    ]
     steps += [("keep", f"{name}: the mapping does not write it; --drop lets it go") for name in plan["keep"]]
     steps += [("keep", f"{name} as wide as it is") for name in plan["wider"]]
     steps += [("leave", f"{name}: no mapping ever wrote it") for name in plan["others"]]
@@ -249,7 +255,8 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
         steps.append(("backfill", f"{', '.join(plan['fill'])} of rows that are there: {start}, about ${cost:.2f}"))
     start = name_command("backfill", "start", plan["mapping"], "--sweep", stack=stack)
     steps += [("complete", f"{table} once a backfill with a sweep has run: {start}") for table in plan.get("sweep", ())]
-    steps += [("tombstones", tell_tombstones(table)) for table in plan.get("undecided", ())]
+    if plan.get("tombstones"):
+        steps.append(("tombstones", tell_tombstones(plan["tombstones"])))
     if plan["rebuild"]:
         used = f"{plan['row_versions']} of {plan['row_versions_limit']} changes at once are used up"
         steps.append(("rebuild", f"{used}; when it suits: {plan['rebuild']};"))
@@ -258,11 +265,6 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
     if plan["active"] == plan["digest"]:
         steps.append(("active", "it is the active mapping already"))
     return steps
-
-
-def tell_tombstones(table: str) -> str:
-    """Return what a condition costs that keys alone do not decide."""
-    return f"{table} gets one for each item that its keys do not exclude and that it does not take, and for its delete"
 
 
 mapping_change_commands: Final = (plan_command, apply_command, register_command)

@@ -130,8 +130,13 @@ Examples:
     "--database", default=DEFAULT_DATABASE, show_default=True, metavar="NAME", help="The database of the view."
 )
 @click.option("--view", metavar="NAME", help="The view that people query; the table's name unless given.")
-@click.option("--entity", metavar="NAME", help="Show the attributes of one entity type; what is written is for all.")
-@click.option("--targets", "several", is_flag=True, help="Write a target for each entity type, instead of one for all.")
+@click.option("--entity", metavar="NAME", help="Show the attributes of one entity type only.")
+@click.option(
+    "--targets/--one-target",
+    "several",
+    default=None,
+    help="Write a target for each entity type and one for the rest, or one for all; the former where there are types.",
+)
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the mapping here."
 )
@@ -142,7 +147,7 @@ def infer(
     database: str,
     view: str | None,
     entity: str | None,
-    several: bool,
+    several: bool | None,
     output: Path | None,
     force: bool,
     as_json: bool,
@@ -176,7 +181,9 @@ def infer(
             raise click.ClickException(str(error)) from error
     check_items(profile, source, sample)
     proposal = propose(profile, source, database, view or source.table)
-    if several:
+    if several is None:
+        several = bool(proposal.types)
+    elif several:
         check_types(proposal)
     document = proposal.document_of_types if several else proposal.document
     mapping = build(name or "inferred", document)
@@ -243,7 +250,8 @@ def build(name: str, document: dict[str, Any]) -> Mapping:
 
     try:
         mapping = build_mapping(name, document, f"{name}.json")
-        check_page(mapping)
+        for target in mapping.targets:
+            check_page(target)
     except InvalidMappingError as error:
         raise click.ClickException(str(error)) from error
     return mapping
@@ -383,7 +391,8 @@ def print_doubts(shown: list[ProposedColumn]) -> None:
 def print_types(proposal: Proposal, *, several: bool) -> None:
     """Print the entity types of a single-table design."""
     print_line()
-    print_line(f"Entity types; the mapping has {'a target for each' if several else 'all of them in one target'}:")
+    how = "a target for each, and one for the rest" if several else "all of them in one target"
+    print_line(f"Entity types; the mapping has {how}:")
     rows = [("name", "items", "attributes", "when")]
     rows += [
         (each.name, f"{each.items:,}", str(len(proposal.by_type[each.name])), each.when) for each in proposal.types
@@ -391,8 +400,8 @@ def print_types(proposal: Proposal, *, several: bool) -> None:
     for line in format_table(rows, frozenset({1, 2})):
         print_line(f"  {line}")
     others = max(each.profile.items for each in proposal.columns) - sum(each.items for each in proposal.types)
-    if several and others:
-        print_line(f"{format_count(others, 'item')} of no type would be skipped: no target takes them.")
+    if several:
+        print_line(f"{format_count(others, 'item')} of no type; such items go into {proposal.rest['table']}.")
 
 
 def print_next(output: Path | None) -> None:

@@ -17,7 +17,7 @@ from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_number
 from dynaurora.aurora.replica_columns import OTHER, SPELLED, compare_replica, unfilled_of
 from dynaurora.aurora.triggers import find_triggers
-from dynaurora.errors import RetryableError, TargetMismatchError
+from dynaurora.errors import DatabaseError, MalformedBatchError, TargetMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def refuse_target(mapping: Mapping, faults: list[str]) -> None:
 
 def explain_failure(error: Exception, aurora: Aurora, mapping: Mapping, *, staged: str, ledger: str) -> None:
     """Raise TargetMismatchError where what a merge failed with comes of the replica and not of its rows."""
-    if not isinstance(error, RetryableError) and find_number(error) != NO_TABLE:
+    if isinstance(error, (DatabaseError, MalformedBatchError, TargetMismatchError)) and find_number(error) != NO_TABLE:
         check_merging(aurora, mapping, staged=staged, ledger=ledger)
 
 

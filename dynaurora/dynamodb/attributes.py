@@ -157,9 +157,11 @@ def parse_attribute(value: Any, encoding: str, path: str) -> Any:
 
     Raises RejectedChange where it is not JSON in that encoding.
     """
-    if encoding in {JSON, JSON_TWICE}:
-        parsed = parse_json(value, path) if type(value) is str else value
-        return parse_json(parsed, path) if encoding == JSON_TWICE and type(parsed) is str else parsed
+    if encoding == JSON:
+        return parse_json(value, path) if type(value) is str else value
+    if encoding == JSON_TWICE:
+        once = parse_json(value, path) if type(value) is str else value
+        return parse_json(once, path) if type(once) is str else once
     if not isinstance(value, str):
         return value
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.inference.column_choices import Choice, choose_column, choose_keys
-from dynaurora.inference.entity_types import name_source
+from dynaurora.inference.entity_types import OTHERS, name_source
 from dynaurora.inference.value_profiles import AttributeProfile
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.mapping import ROW_BYTES, SYSTEM_BYTES, SYSTEM_COLUMNS
@@ -32,6 +32,8 @@ MOST_PROPOSED: Final = 500
 """Columns that are proposed, the most frequent attributes first."""
 MOST_ATTRIBUTE_NAME: Final = 255
 REST: Final = "rest"
+REST_OF_TYPES: Final = "others"
+"""What the table of the items that are of no type ends with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,16 @@ class Proposal:
     """In the file's order, then the attributes without a column."""
     targets: list[dict[str, Any]] = field(default_factory=list)
     """One for each entity type, with its condition."""
+    rest: dict[str, Any] = field(default_factory=dict)
+    """The target of the items that are of none of the types."""
     types: list[EntityType] = field(default_factory=list)
     by_type: dict[str, list[ProposedColumn]] = field(default_factory=dict)
 
     @property
     def document_of_types(self) -> dict[str, Any]:
-        """The file with a target for each entity type, instead of one for all."""
+        """The file with a target for each entity type, and one for items of none, instead of one for all."""
         shared = {name: self.document[name] for name in ("$schema", "description", "source")}
-        return {**shared, "targets": self.targets}
+        return {**shared, "targets": [*self.targets, self.rest]}
 
 
 def propose(profile: TableProfile, source: TableSource, database: str, table: str) -> Proposal:
@@ -105,6 +109,12 @@ def propose(profile: TableProfile, source: TableSource, database: str, table: st
         {"database": database, "table": name, "when": entity.when, **write_target(by_type[entity.name], source)}
         for entity, name in zip(types, names, strict=True)
     ]
+    rest = {
+        "database": database,
+        "table": next_name(name_target_table(f"{table}_{REST_OF_TYPES}"), names, MOST_TABLE_NAME),
+        "when": " && ".join(f"!({entity.when})" for entity in types),
+        **write_target(keep_packed(choose_rest(profile, total, source), unwrapped), source),
+    }
     body = write_target(columns, source)
     schema = body.pop("schema")
     document = {
@@ -114,7 +124,13 @@ def propose(profile: TableProfile, source: TableSource, database: str, table: st
         "schema": schema,
         "target": {"database": database, "table": name_target_table(table), **body},
     }
-    return Proposal(document, columns, targets, types, by_type)
+    return Proposal(document, columns, targets, rest if types else {}, types, by_type)
+
+
+def choose_rest(profile: TableProfile, total: Bounds, source: TableSource) -> list[ProposedColumn]:
+    """Return the columns of the items that are of no type: there may have been none, but their keys are known."""
+    keys = {name: total[name] for name in source.key_attributes if name in total}
+    return choose_columns(profile.groups.get(OTHERS, {}) | keys, source)
 
 
 def write_source(source: TableSource, columns: Sequence[ProposedColumn]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import jmespath
 
 from dynaurora.dynamodb.attributes import plain_item
 from dynaurora.errors import Reason, RejectedChange
-from dynaurora.mappings.expressions import compile_expression, compile_tree
+from dynaurora.mappings.expressions import compile_tree
 from dynaurora.mappings.paths import EVERY_CHILD
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Condition:
     def __init__(self, mapping: Mapping) -> None:
         self._mapping = mapping
         tree: Any = jmespath.compile(mapping.when).parsed
-        self._judge = compile_expression(mapping.when)
+        self._judge = compile_tree(tree)
         self._read = find_attributes(tree)
         self._outcome_of = compile_outcome(tree, frozenset(mapping.key_attributes))
 

@@ -59,11 +59,14 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
     for node in _nodes(tree):
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]))
-    return compile_tree(tree)
+    return compile_tree(tree, reaches=True)
 
 
-def compile_tree(tree: Node) -> Callable[[Any], Any]:
-    """Return what finds the value of an expression, or of a part of one, by its syntax tree, which was checked."""
+def compile_tree(tree: Node, *, reaches: bool = False) -> Callable[[Any], Any]:
+    """Return what finds the value of an expression, or of a part of one, by its syntax tree, which was checked.
+
+    Where it `reaches`, it fails of an item that it only gives null for because a value was out of its reach.
+    """
     exact, functions = _exact_tree(tree), ExactFunctions()
     options = jmespath.Options(custom_functions=functions)
 
@@ -71,7 +74,7 @@ def compile_tree(tree: Node) -> Callable[[Any], Any]:
         interpreter, functions.made = _Interpreter(options), 0
         with localcontext(EXACT_ARITHMETIC):
             found = interpreter.visit(exact, value)
-        if found is None and interpreter.obstacle:
+        if reaches and found is None and interpreter.obstacle:
             raise NoValueError(interpreter.obstacle)
         return found
 

@@ -205,7 +205,8 @@ def fit_digits(figures: str, places: int, digits: str) -> tuple[str, int]:
     if len(figures) <= places:
         return figures, 0
     if digits == REFUSE:
-        misfit("range", f"has {len(figures)} digits of a second, and the column takes {places}")
+        took = f"has {len(figures)} digits of a second, and the column takes {places}"
+        misfit("range", f'{took}: "digits" says what becomes of more')
     kept = figures[:places]
     if digits == ROUND and figures[places] >= "5":
         rounded = str(int(f"1{kept}") + 1)

@@ -158,3 +158,16 @@ def test_files_that_contributing_names_are_there():
     there = [f"/{path.relative_to(PROJECT).as_posix()}" for folder in folders for path in (PROJECT / folder).rglob("*")]
     assert len(named) > 30
     assert [name for name in named if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
+def test_every_threat_names_what_holds_and_tests_that_there_are():
+    """A row without a test says what is left instead."""
+    table = read("docs/security.md").partition("## Threats")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    for *_, way, holds, shown, left in rows:
+        tests = re.findall(r"\]\(\.\./(tests/[^)]+\.py)\)", shown)
+        assert tests or (holds, shown) == ("–", "–"), way
+        assert tests or left != "–", way
+        for test in tests:
+            assert re.search(r"^ *(async )?def test_", read(test), re.MULTILINE), test

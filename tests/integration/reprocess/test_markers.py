@@ -7,14 +7,19 @@ command that tells of them.
 import json
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from botocore import xform_name
+from botocore.client import BaseClient
 from click.testing import CliRunner
 
 from backfill.cli import main
 from dynaurora import keys
+from infra.build_package import PROJECT
+from tests.infrastructure.called_actions import actions_of
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_item
-from tests.integration.reprocess.reprocesses import Reprocesses, wait_until
+from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -31,7 +36,6 @@ COMMANDS = [
     ["failures", "show", "--json"],
     ["backfill", "list"],
     ["reprocess", "list"],
-    ["status"],
     ["doctor"],
     ["mapping", "check", MAPPING],
     ["mapping", "diff", MAPPING, "--scan", "20"],
@@ -53,7 +57,7 @@ def with_value(page_id: str, hits: int) -> Document:
 
 
 @pytest.fixture
-def attacked(streaming: Reprocesses) -> Iterator[tuple[Reprocesses, str]]:
+def attacked(streaming: Reprocesses) -> Iterator[tuple[Reprocesses, str, str]]:
     deployed = streaming.deployed
     table = deployed.name_table(deployed.mapping.replica)
 
@@ -72,8 +76,7 @@ def attacked(streaming: Reprocesses) -> Iterator[tuple[Reprocesses, str]]:
         assert refused.status == "FAILED"
         failed = read_objects(deployed, keys.failed_batches_prefix(MAPPING))
         alter("MODIFY start_time VARCHAR(64) NULL")
-        streaming.do()
-        yield streaming, failed
+        yield streaming, failed, streaming.do().run
     finally:
         alter("DROP CONSTRAINT few, MODIFY start_time VARCHAR(64) NULL")
 
@@ -110,8 +113,40 @@ def is_shown(text: str) -> bool:
     return not {unicodedata.category(character) for character in text if character not in "\n\t"} & DANGEROUS
 
 
-def test_markers_are_where_they_may_be(attacked: tuple[Reprocesses, str]) -> None:
-    reprocesses, failed_batches = attacked
+LOOKING = [command for command in COMMANDS if command[0] != "mapping"]
+ACTIONS = {
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "rds:DescribeDbClusters": "rds:DescribeDBClusters",
+}
+"""Calls of the SDK whose action has another name."""
+
+
+def test_who_only_looks_needs_the_read_policy_and_no_more(
+    reprocesses: Reprocesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = json.loads((PROJECT / "infra" / "read-policy.json").read_text())["Statement"]
+    listed = [[one["Action"]] if isinstance(one["Action"], str) else one["Action"] for one in policy]
+    called, call = set[str](), BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def note(client: Any, operation: str, arguments: Any) -> Any:
+        called.update(actions_of(client.meta.service_model.service_name, xform_name(operation)))
+        return call(client, operation, arguments)
+
+    run = reprocesses.do().run
+    reprocesses.write(f"{RECORDS}processing-failed/2026/11/28/01/x", make_record(make_item("a")))
+    monkeypatch.setattr(BaseClient, "_make_api_call", note)
+    for command in [*LOOKING, ["reprocess", "status", run]]:
+        assert CliRunner().invoke(main, command).exit_code in {0, 1}
+    needed = {ACTIONS.get(action, action) for action in called}
+    assert {"states:ListExecutions", "s3:ListBucket", "lambda:InvokeFunction"} <= needed
+    assert needed <= {action for actions in listed for action in actions}
+
+
+def test_markers_are_where_they_may_be(attacked: tuple[Reprocesses, str, str]) -> None:
+    reprocesses, failed_batches, run = attacked
     deployed = reprocesses.deployed
     places = {
         "logs": read_logs(deployed),
@@ -123,8 +158,9 @@ def test_markers_are_where_they_may_be(attacked: tuple[Reprocesses, str]) -> Non
         "ledger": str(deployed.query(f"SELECT * FROM {deployed.name_table('_dynaurora_imports')}")),
         "runs": str(deployed.query(f"SELECT * FROM {deployed.name_table('_dynaurora_runs')}")),
     }
-    for command in COMMANDS:
+    for command in [*COMMANDS, ["reprocess", "status", run]]:
         answer = CliRunner().invoke(main, command)
+        assert answer.exit_code in {0, 1}, answer.output
         places[" ".join(command)] = answer.output
     assert all(places[name] for name in ("logs", "histories", "failed batches", "failures show", "doctor")), "looked"
     assert "TargetMismatchError" in places["failed batches"]

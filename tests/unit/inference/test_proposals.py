@@ -3,9 +3,12 @@
 import pytest
 
 from backfill.trials import Trial
+from dynaurora.dynamodb.changes import Change
 from dynaurora.inference.proposals import TableSource, name_target_table, propose
 from dynaurora.inference.table_profiles import RESERVOIR, OddItemError, TableProfile, profile_items
 from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.routing import Router
+from dynaurora.mappings.row_mapper import RowMapper
 
 SOURCE = TableSource("my.table-1", "pk", "sk")
 
@@ -81,14 +84,29 @@ def test_each_type_has_a_target_of_its_own_that_takes_its_items():
     rows = [row | {"data": {"S": "{}" if "total" in row else "text"}} for row in shop()]
     proposal = infer(rows)
     document = proposal.document_of_types
-    assert [each["table"] for each in document["targets"]] == ["my_table_1_ORDER", "my_table_1_PROFILE"]
+    tables = ["my_table_1_ORDER", "my_table_1_PROFILE", "my_table_1_others"]
+    assert [each["table"] for each in document["targets"]] == tables
     assert "json_attributes" not in document["source"]
-    for target, mark in zip(document["targets"], ("total", "email"), strict=True):
+    for target, mark in zip(proposal.targets, ("total", "email"), strict=True):
         alone = {"database": "d", "table": "t", "columns": target["columns"], "unmapped": target["unmapped"]}
         trial = Trial(build_mapping("t", {"source": document["source"], "schema": target["schema"], "target": alone}))
         trial.add_all(row for row in rows if mark in row)
         assert trial.as_dict()["reasons"] == []
         assert trial.filled[trial.mapping.table, "rest"] == 0
+
+
+def test_every_item_has_one_target_also_one_of_no_type():
+    later = [
+        item("USER#1", "NOTE-1", text={"S": "a"}),
+        item("x", "PROFILE"),
+        item("NEW#1", "ORDER#1", total={"N": "1"}),
+    ]
+    document = infer(shop()).document_of_types
+    router = Router(RowMapper(build_mapping("shop", document)))
+    rows = [*shop(), *later]
+    routing = router.route_changes([Change(1, 1, {name: row[name] for name in ("pk", "sk")}, row) for row in rows])
+    assert [len(routed.indexes) for routed in routing.targets] == [90, 30, 3]
+    assert not any(routed.write()[1] for routed in routing.targets)
 
 
 def test_types_of_items_are_told_by_a_type_attribute_first():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.conditions import Condition, Outcome, Route, compile_outcome, is_of_keys, is_true
-from dynaurora.mappings.expressions import compile_expression
+from dynaurora.mappings.expressions import compile_tree
 from tests.support.several_targets import change, several, target
 
 KEYS = frozenset({"a", "b"})
@@ -66,6 +66,10 @@ conditions = st.recursive(
 )
 
 
+def compile_condition(when):
+    return compile_tree(jmespath.compile(when).parsed)
+
+
 def judge(search, item):
     try:
         return is_true(search(item))
@@ -82,7 +86,7 @@ def all_completions(keys):
 
 @given(conditions, st.sampled_from(VALUES[2:]), st.sampled_from(VALUES[2:]))
 def test_what_keys_decide_is_so_of_every_item_that_has_them(when, a, b):
-    search, keys = compile_expression(when), {"a": a, "b": b}
+    search, keys = compile_condition(when), {"a": a, "b": b}
     outcome = compile_outcome(jmespath.compile(when).parsed, KEYS)(keys)
     answers = {judge(search, item) for item in all_completions(keys)}
     impossible = {Outcome.TRUE: False, Outcome.FALSE: True}
@@ -95,7 +99,7 @@ def test_what_keys_decide_is_so_of_every_item_that_has_them(when, a, b):
 @given(conditions.filter(lambda when: not set("xy@*[") & set(when)), st.sampled_from(VALUES[2:]))
 def test_what_reads_keys_only_is_always_decided(when, a):
     keys = {"a": a, "b": "k"}
-    expected = {True: Outcome.TRUE, False: Outcome.FALSE, None: Outcome.FAILS}[judge(compile_expression(when), keys)]
+    expected = {True: Outcome.TRUE, False: Outcome.FALSE, None: Outcome.FAILS}[judge(compile_condition(when), keys)]
     assert compile_outcome(jmespath.compile(when).parsed, KEYS)(keys) is expected
 
 
@@ -103,7 +107,7 @@ def test_what_reads_keys_only_is_always_decided(when, a):
 def test_with_every_attribute_known_it_is_the_expression_itself(when):
     item = {"a": "K#1", "b": "k", "x": "k", "y": 1}
     outcome = compile_outcome(jmespath.compile(when).parsed, frozenset(item))(item)
-    expected = {True: Outcome.TRUE, False: Outcome.FALSE, None: Outcome.FAILS}[judge(compile_expression(when), item)]
+    expected = {True: Outcome.TRUE, False: Outcome.FALSE, None: Outcome.FAILS}[judge(compile_condition(when), item)]
     assert outcome in {expected, Outcome.UNDECIDED}
 
 
@@ -125,6 +129,8 @@ OPEN = "starts_with(SK, 'ORDER#') && status == 'open'"
         ("starts_with(status, 'o') && starts_with(SK, 'ORDER#')", change(1, "USER#1", x="y"), Route.EXCLUDED),
         ("starts_with(status, 'o')", change(1, "USER#1"), Route.LEFT),
         ("@.status == 'open'", change(1, "USER#1", status="open"), Route.TAKEN),
+        ("!(status || SK.kind)", change(1, "USER#1"), Route.LEFT),
+        ("SK.kind", change(1, "USER#1", status="open"), Route.EXCLUDED),
         ("type", change(1, "USER#1", type=0), Route.TAKEN),
         ("abs(SK) > `0`", change(1, "USER#1"), Route.LEFT),
     ],
