@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backfill.project import load_mapping
+from backfill.project import current_project, load_mapping
 from backfill.terminal.console import WrongUseError
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 
@@ -35,11 +35,13 @@ def load(mapping: str) -> Mapping:
 
 def read_document(mapping: str) -> tuple[str, Any]:
     """Return the name and the parsed file of a mapping, whether it holds or not."""
-    if not is_path(mapping):
-        found = load(mapping)
-        return found.name, json.loads(found.text, parse_float=Decimal)
     path = Path(mapping)
-    if not path.is_file():
+    if not is_path(mapping):
+        project = current_project()
+        path = project.mappings / f"{mapping}.json"
+        if mapping not in project.mapping_names():
+            load(mapping)  # which says what there is
+    elif not path.is_file():
         raise WrongUseError(f"There is no file {mapping}; give the path of a mapping's file, or a mapping's name.")
     try:
         return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal)

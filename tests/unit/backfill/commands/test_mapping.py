@@ -108,6 +108,18 @@ def test_all_findings_are_told_and_warnings_alone_are_no_failure(tmp_path):
     assert "payload" not in answer.stdout
 
 
+def test_a_mapping_that_does_not_hold_is_checked_by_its_name_too(tmp_path):
+    (tmp_path / "dynaurora.toml").touch()
+    (tmp_path / "mappings").mkdir()
+    wrong = mapping_document(column("n", "INTEGERS"), column("t", "DATE", "x y"))
+    write_mapping(tmp_path / "mappings", wrong)
+    answer = CliRunner().invoke(main, ["--project", str(tmp_path), "mapping", "check", "things"])
+    assert answer.exit_code == 1
+    assert answer.stdout.count("error    /target/columns/") == 2
+    answer = CliRunner().invoke(main, ["--project", str(tmp_path), "mapping", "check", "other"])
+    assert (answer.exit_code, "there are: things" in answer.stderr) == (2, True)
+
+
 def test_a_file_that_is_no_json_is_named(tmp_path):
     path = tmp_path / "things.json"
     path.write_text("{")

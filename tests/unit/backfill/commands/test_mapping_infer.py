@@ -143,7 +143,25 @@ def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):
     run("infer", "--items", path, *KEY, "--one-target", "-o", written, "--force")
     assert json.loads(written.read_text())["target"]["table"] == "orders"
     found = json.loads(run("infer", "--items", path, *KEY, "--json").stdout)
-    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER", "orders_AUDIT"]
+    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER"]
+
+
+def test_each_target_is_tried_with_the_items_that_it_takes_and_what_none_takes_is_skipped(tmp_path):
+    path, written = tmp_path / "items.jsonl", tmp_path / "shop.json"
+    users = [{"id": {"S": f"USER#{n}"}, "name": {"S": "x"}, "mail": {"S": "y"}} for n in range(9)]
+    orders = [{"id": {"S": f"ORDER#{n}"}, "total": {"N": "1"}, "lines": {"L": []}} for n in range(7)]
+    path.write_text("".join(json.dumps({"Item": item}) + "\n" for item in users + orders))
+    run("infer", "--items", path, *KEY, "-o", written)
+    path.write_text(path.read_text() + json.dumps({"Item": {"id": {"S": "AUDIT#1"}}}) + "\n")
+    shown = run("try", written, "--items", path).stdout
+    assert "9 rows of orders_USER" in shown
+    assert "7 rows of orders_ORDER" in shown
+    assert "1 row of orders_others" in shown
+    document = json.loads(written.read_text())
+    written.write_text(json.dumps(document | {"targets": document["targets"][:2]}))
+    shown = run("try", written, "--items", path).stdout
+    assert "taken           16" in shown
+    assert "skipped         1, which no target takes" in shown
 
 
 def test_names_that_command_a_terminal_are_escaped(tmp_path):
