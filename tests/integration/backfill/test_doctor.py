@@ -63,7 +63,7 @@ def test_a_deployment_has_everything_it_needs(deployed: Deployed, ask: Callable[
     assert missing(document) == {}
     assert (status, document["healthy"]) == (0, True)
     assert [finding["check"] for finding in document["findings"]] == CHECKS
-    assert (document["stack"], document["table"]) == ("dynaurora", deployed.table)
+    assert (document["stack"], document["table"]) == ("dynaurora-web-analytics", deployed.table)
     shown = CliRunner().invoke(main, ["doctor"])
     assert shown.exit_code == 0
     *checks, loading = CHECKS
