@@ -31,7 +31,11 @@ SILENT = re.compile(
     r"""/\*(?!!).*?\*/ | (?:--\s|\#)[^\n]* | '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" """, re.DOTALL | re.VERBOSE
 )
 """What does nothing in a trigger: comments, and texts in quotes."""
-SIGNAL_ITEM = re.compile(r"\bSET\s+(?:MESSAGE_TEXT|MYSQL_ERRNO|\w+_NAME|\w+_ORIGIN)\b", re.IGNORECASE)
+ELSEWHERE = re.compile(
+    r"\bSET\s+(?:MESSAGE_TEXT|MYSQL_ERRNO|\w+_NAME|\w+_ORIGIN)\b|\b(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?INTO\b",
+    re.IGNORECASE,
+)
+"""What a SIGNAL says, and what goes into another table: no assignment to the row."""
 ASSIGNING = re.compile(r"\b(?:SET|INTO|CALL|GET)\b|:=", re.IGNORECASE)
 NEW = re.compile(r"\bNEW\b", re.IGNORECASE)
 
@@ -54,7 +58,7 @@ class Trigger:
         if self.timing != "BEFORE" or self.event == "DELETE":
             return False
         code = SILENT.sub(" ", self.body)
-        return NEW.search(code) is not None and ASSIGNING.search(SIGNAL_ITEM.sub("", code)) is not None
+        return NEW.search(code) is not None and ASSIGNING.search(ELSEWHERE.sub("", code)) is not None
 
 
 @dataclass(frozen=True, slots=True)
