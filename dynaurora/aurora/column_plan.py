@@ -43,8 +43,8 @@ from dynaurora.aurora.replica_columns import (
 from dynaurora.aurora.replica_indexes import NO_INDEXES, IndexPlan, plan_indexes, read_indexes
 from dynaurora.errors import ColumnsRefusedError, DynauroraError
 from dynaurora.mappings.columns import parse_type
-from dynaurora.mappings.mapping import Column
 from dynaurora.mappings.page_sizes import check_page
+from dynaurora.mappings.target_columns import Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dynaurora.aurora.replica_columns import FoundColumn
-    from dynaurora.mappings.mapping import Column, Index, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column, Index
 
 INSTANT: Final = "ALGORITHM=INSTANT"
 ONLINE: Final = "ALGORITHM=INPLACE, LOCK=NONE"

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 NEVER: Final = 2**32 - 1
 """A generation that no row is of."""

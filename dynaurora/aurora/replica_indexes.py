@@ -14,7 +14,8 @@ from dynaurora.aurora import sql
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.aurora.replica_columns import FoundColumn
-    from dynaurora.mappings.mapping import Column, Index, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column, Index
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from dynaurora.aurora.connection import is_mariadb
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.mappings.csv_format import FORMAT_SQL
-from dynaurora.mappings.mapping import CHANGED_AT_MS, INDEX_BYTES
+from dynaurora.mappings.mapping import INDEX_BYTES
+from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
     from dynaurora.aurora.origins import Origin
-    from dynaurora.mappings.mapping import Column, Index, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column, Index
 
 STAGED = "_dynaurora_staged"
 """The temporary table that a batch is loaded into; each connection has its own. Names of permanent ones begin so."""

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.batches.isolating import RefusedRow
     from dynaurora.dynamodb.changes import TypedItem
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 ROW_REFUSED: Final = "dynaurora.RowRefused"
 """The errorCode of a row that Aurora refused."""

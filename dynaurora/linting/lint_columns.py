@@ -16,8 +16,8 @@ from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding
 from dynaurora.linting.value_types import NOTHING, WHATEVER, ExpressionTypes, SchemaView, Types, as_path
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
-from dynaurora.mappings.mapping import CHANGED_AT_MS
 from dynaurora.mappings.misfits import Misfit
+from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,9 +24,10 @@ from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.expressions import compile_expression
 from dynaurora.mappings.files import SCHEMA_FILE
-from dynaurora.mappings.mapping import CHANGED_AT_MS, SYSTEM_COLUMNS, build_mapping
+from dynaurora.mappings.mapping import SYSTEM_COLUMNS, build_mapping
 from dynaurora.mappings.page_sizes import check_page
 from dynaurora.mappings.patterns import find_unbounded
+from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

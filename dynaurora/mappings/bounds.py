@@ -12,8 +12,8 @@ import jmespath
 
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema
 from dynaurora.mappings.expressions import MAX_GROWTH, measure_growth
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.patterns import find_unbounded
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 BINARY_KINDS: Final = frozenset({"BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"})
 NUMBER_KINDS: Final = frozenset({"TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "DECIMAL", "DOUBLE"})

@@ -29,7 +29,7 @@ from dynaurora.mappings.expressions import MAX_GROWTH, InvalidExpressionError, c
 from dynaurora.mappings.json_fields import exact_json_numbers
 from dynaurora.mappings.keywords import make_validator
 from dynaurora.mappings.misfits import Misfit
-from dynaurora.mappings.times import REFUSE
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED, Column, Index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +43,6 @@ TABLES = Path(__file__).parents[1] / "tables"
 CHECKED_FILE = Path(__file__).parents[1] / "checked_mappings.json"
 """In a package: the SHA-256 of each mapping file that was checked when the package was built, by the mapping's name."""
 
-CHANGED_AT_MS = "@changed_at_ms"
-"""The `from` of a column that takes the change's own time, in milliseconds of Unix time."""
-UNMAPPED = "@unmapped"
-"""The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
 SYSTEM_SCHEMAS = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
@@ -63,52 +59,6 @@ ROW_BYTES = 65_535
 SYSTEM_BYTES = 32
 """What the columns of `SYSTEM_COLUMNS` take of them."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the target: its name, its type and where in the plain item its value is."""
-
-    name: str
-    type: ColumnType
-    source: str
-    """A JMESPath expression, or `@changed_at_ms`."""
-    default: Field = None
-    """The field of a value that is not there; None is NULL."""
-    description: str = ""
-
-    @property
-    def definition(self) -> tuple[Any, ...]:
-        """All that decides what its field is: type, source, and those options that it has."""
-        options = {"default": self.default, "epoch": self.type.epoch}
-        given = {name: value for name, value in options.items() if value is not None}
-        given |= {"digits": self.type.digits} if self.type.digits != REFUSE else {}
-        return (self.type.sql, self.source, given) if given else (self.type.sql, self.source)
-
-    @cached_property
-    def path(self) -> tuple[str, ...] | None:
-        """The names that lead to the value, where the expression is nothing more than that."""
-        return tuple(self.source.split(".")) if PLAIN_PATH.fullmatch(self.source) else None
-
-    @cached_property
-    def attribute(self) -> str | None:
-        """The one attribute that the column takes as it is; None where the expression is more than its name.
-
-        A name that JMESPath cannot write plainly is quoted in it: `"user-id"`.
-        """
-        if self.source == CHANGED_AT_MS or self.source == UNMAPPED:
-            return None
-        parsed = jmespath.compile(self.source).parsed
-        return str(parsed["value"]) if parsed["type"] == "field" else None
-
-
-@dataclass(frozen=True)
-class Index:
-    """An index of the replica that is no key, for queries of the view."""
-
-    name: str
-    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from dynaurora.mappings.columns import INLINE_BYTES, OFF_PAGE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 LONGEST_ROW: Final = 8125
 """Bytes in a page of 16 KiB: "Row size too large (> 8126)", says the server of the next one."""

@@ -14,12 +14,12 @@ from jmespath.exceptions import JMESPathError, JMESPathTypeError
 from dynaurora.dynamodb.attributes import is_same_key, plain_item
 from dynaurora.errors import Reason, RejectedChange
 from dynaurora.mappings.functions import NoValueError
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.misfits import Misfit
 from dynaurora.mappings.paths import find_untaken, taken_paths, undeclared_paths
 from dynaurora.mappings.reasons import unforeseen
 from dynaurora.mappings.rows import MISSING, Row, allowed_types, find_by_expression, find_by_names
 from dynaurora.mappings.schema_judge import MAX_REASONS, make_judge
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.unmapped import UnmappedCounter
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from dynaurora.dynamodb.changes import Change, TypedItem
     from dynaurora.mappings.columns import Field
     from dynaurora.mappings.compiled.row_writer import RowWriter
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.schema_judge import Judge
+    from dynaurora.mappings.target_columns import Column
 
 
 class RowMapper:

@@ -21,9 +21,9 @@ from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS
 from dynaurora.mappings.conditions import Condition, Route
-from dynaurora.mappings.mapping import CHANGED_AT_MS
 from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.mappings.columns import ColumnType, Field
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 Comparable = Any
 Form = Callable[[Any], Comparable]

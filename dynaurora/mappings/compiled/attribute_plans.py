@@ -23,7 +23,7 @@ from dynaurora.mappings.compiled.shapes import ANNOTATIONS, STRING_LIMITS, Shape
 if TYPE_CHECKING:
     from dynaurora.mappings.compiled.documents import Node
     from dynaurora.mappings.compiled.schemas import Check
-    from dynaurora.mappings.mapping import Column
+    from dynaurora.mappings.target_columns import Column
 
 How = Literal["text", "digits", "bytes", "boolean", "embedded", "document", "whole"]
 

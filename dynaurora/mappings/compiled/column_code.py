@@ -27,16 +27,16 @@ from dynaurora.mappings.compiled.fields import (
 from dynaurora.mappings.compiled.plans import is_searched, taken_by
 from dynaurora.mappings.compiled.row_text import NULL_TEXT
 from dynaurora.mappings.compiled.schemas import FIRST
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.misfits import Misfit
 from dynaurora.mappings.paths import find_untaken, undeclared_paths
 from dynaurora.mappings.rows import MISSING, allowed_types, find_by_expression, find_by_names
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.mappings.compiled.plans import FieldSource, RowPlan
-    from dynaurora.mappings.mapping import Column
+    from dynaurora.mappings.target_columns import Column
 
 WRITERS: dict[str, Callable[[Column, str, int], Code]] = {
     "text": text_field,

@@ -30,7 +30,7 @@ from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH, BrokenError,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dynaurora.mappings.mapping import Column
+    from dynaurora.mappings.target_columns import Column
 
 WHOLE_DIGITS = r"(?!-0\Z)-?(?:0|[1-9][0-9]{0,%d})"
 PLAIN_NUMBER = re.compile(rf"{WHOLE_DIGITS % 64}(?:\.[0-9]{{0,63}}[1-9])?").fullmatch

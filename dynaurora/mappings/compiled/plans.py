@@ -19,15 +19,16 @@ from dynaurora.mappings.compiled.attribute_plans import Attribute, limit_text, p
 from dynaurora.mappings.compiled.fields import MAX_INT64, bounds_of
 from dynaurora.mappings.compiled.schemas import NotCompilableError
 from dynaurora.mappings.compiled.shapes import ANNOTATIONS, Shape, find_member, is_nameable, learn
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.paths import taken_paths
 from dynaurora.mappings.rows import dotted_names
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.paths import Tree
+    from dynaurora.mappings.target_columns import Column
 
 OF_THE_ITEM = frozenset({"type", "properties", "required", "additionalProperties"})
 """Keywords of the whole item that a plan keeps; any other has to see all of it."""
