@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from dynaurora import keys
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
@@ -30,6 +32,8 @@ FUNCTIONS = (
 
 def test_the_databases_disk_is_full(drill: Drill) -> None:
     """Files cannot grow beyond a size, which a server is told of as it is of a full disk."""
+    if drill.deployed.stack.server.engine.name == "mysql":
+        pytest.skip("the files that MySQL begins with are larger than what this drill loads")
     pages = [f"{drill.name}-{number:05}".ljust(250, "x") for number in range(drill.size(45_000, 200_000))]
     with full_disk(drill):
         drill.reprocesses.write(f"{PROCESSED}{drill.name}", make_csv(drill, pages))
