@@ -18,7 +18,6 @@ and downloaded dependencies are kept, so that a change of our own code is built 
 import argparse
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -33,19 +32,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dynaurora.aurora.authorities import find_regions
-from dynaurora.errors import InvalidMappingError
-from dynaurora.mappings.mapping import CHECKED_FILE, TABLES, file_digest, load_mapping_file
 from infra.bytecode import Compiler, compile_directory, compile_sources, find_compiler
 from infra.certificate_bundle import BundleMissingError, check_region, obtain_bundle, read_bundle
-from infra.places import BUILD, EXAMPLE, ROOT
+from infra.places import BUILD, ROOT
 
 Architecture = Literal["arm64", "x86_64", "local"]
 
 LOCK = Path("requirements/functions.txt")
 SOURCES = ("dynaurora", "lambdas")
 BUNDLE_IN_PACKAGE = "dynaurora/certificates/rds-global-bundle.pem"
-CHECKED_IN_PACKAGE = f"dynaurora/{CHECKED_FILE.name}"
-MAPPINGS_IN_PACKAGE = f"dynaurora/{TABLES.name}"
 TEMPLATES_PACKAGE = "functions.zip"
 """What CodeUri in infra/*.yaml names, under build/."""
 
@@ -129,11 +124,10 @@ def build_package(
     ca_bundle: str | None = None,
     project: Path = ROOT,
     region: str | None = None,
-    mappings: Path = EXAMPLE / "mappings",
 ) -> Package:
     """Return the package for `target`, building it when it is missing or its inputs have changed.
 
-    `project` has the sources, and `mappings` is the folder of the mappings that a deployment begins with.
+    `project` has the sources.
     `ca_bundle` is a path or URL of a PEM file to use for Aurora's certificate authorities, in place of the downloaded
     one; it has to have a root for `region`. Only packages for AWS have them: a local database has its own authority.
 
@@ -146,7 +140,7 @@ def build_package(
         compiler = find_compiler(target.python)
         dependencies = _ensure_dependencies(target, project / LOCK, build, compiler)
         bundle = _ensure_bundle(build, ca_bundle, region) if target.is_for_aws else None
-        package = _ensure_archive(target, build, _collect_contents(dependencies, project, bundle, mappings), compiler)
+        package = _ensure_archive(target, build, _collect_contents(dependencies, project, bundle), compiler)
     if target.is_for_aws:
         _publish(package.archive, build / TEMPLATES_PACKAGE)
     return package
@@ -222,26 +216,14 @@ def _ensure_bundle(build: Path, given: str | None, region: str | None) -> Path:
 # Package
 
 
-def _collect_contents(dependencies: Path, project: Path, bundle: Path | None, mappings: Path) -> dict[str, bytes]:
+def _collect_contents(dependencies: Path, project: Path, bundle: Path | None) -> dict[str, bytes]:
     """Return the files of the package by their names in it."""
     files = dict(_walk(dependencies, dependencies))
     for source in SOURCES:
         files.update(_walk(project / source, project, NOT_PACKED + NOT_OURS))
     if bundle is not None:
         files[BUNDLE_IN_PACKAGE] = bundle
-    documents = sorted(mappings.glob("*.json"))
-    files |= {f"{MAPPINGS_IN_PACKAGE}/{path.name}": path for path in documents}
-    contents = {name: path.read_bytes() for name, path in files.items()}
-    return {**contents, CHECKED_IN_PACKAGE: _check_mappings(documents)}
-
-
-def _check_mappings(paths: list[Path]) -> bytes:
-    """Return the list of the package's mappings, all of which hold, by name and digest."""
-    try:
-        checked = {load_mapping_file(path).name: file_digest(path) for path in paths}
-    except InvalidMappingError as error:
-        raise PackageError(str(error)) from error
-    return json.dumps(checked, indent=2).encode()
+    return {name: path.read_bytes() for name, path in files.items()}
 
 
 def _walk(directory: Path, root: Path, left_out: tuple[str, ...] = NOT_PACKED) -> Iterator[tuple[str, Path]]:
@@ -341,7 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         target = Target(options.python, options.architecture)
-        package = build_package(target, options.ca_bundle, region=options.region, mappings=options.mappings)
+        package = build_package(target, options.ca_bundle, region=options.region)
     except (PackageError, BundleMissingError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -376,13 +358,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         default=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
         metavar="REGION",
         help="refuse to build without its certificate authorities; default: AWS_REGION or AWS_DEFAULT_REGION",
-    )
-    parser.add_argument(
-        "--mappings",
-        type=Path,
-        default=EXAMPLE / "mappings",
-        metavar="DIR",
-        help="folder of the mappings to deploy, a project's mappings/; default: the example's",
     )
     options = parser.parse_args(arguments)
     local = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -16,14 +16,13 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jmespath
 
 from dynaurora.dynamodb.attributes import JSON
-from dynaurora.errors import InvalidMappingError, UnknownMappingError
+from dynaurora.errors import InvalidMappingError
 from dynaurora.mappings.columns import ColumnType, parse_type
 from dynaurora.mappings.expressions import MAX_GROWTH, InvalidExpressionError, compile_expression, measure_growth
 from dynaurora.mappings.json_fields import exact_json_numbers
@@ -33,15 +32,11 @@ from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED, Column, I
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from jsonschema import Draft202012Validator
 
     from dynaurora.mappings.columns import Field
-
-TABLES = Path(__file__).parents[1] / "tables"
-"""In a package: the mappings of the project that it was built for. Nowhere else is there such a folder."""
-CHECKED_FILE = Path(__file__).parents[1] / "checked_mappings.json"
-"""In a package: the SHA-256 of each mapping file that was checked when the package was built, by the mapping's name."""
 
 SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
@@ -153,25 +148,8 @@ class Mapping:
         return make_validator()(self.schema)
 
 
-def mapping_names() -> list[str]:
-    """Return the names of the mappings in the package."""
-    return sorted(path.stem for path in TABLES.glob("*.json"))
-
-
-@cache
-def load_mapping(name: str) -> Mapping:
-    """Return the package's mapping of that name.
-
-    Raises UnknownMappingError, or InvalidMappingError where its file does not hold.
-    """
-    if not NAME.fullmatch(name) or name not in mapping_names():
-        raise UnknownMappingError(f"No mapping is named {name!r}; there are: {', '.join(mapping_names())}.")
-    path = TABLES / f"{name}.json"
-    return load_mapping_file(path, is_checked=_read_checked().get(name) == file_digest(path))
-
-
-def load_mapping_file(path: Path, *, is_checked: bool = False) -> Mapping:
-    """Return the mapping in a file; its name is the file's. `is_checked` as for `build_mapping`.
+def load_mapping_file(path: Path) -> Mapping:
+    """Return the mapping in a file; its name is the file's.
 
     Raises InvalidMappingError, naming the path inside the file.
     """
@@ -180,17 +158,7 @@ def load_mapping_file(path: Path, *, is_checked: bool = False) -> Mapping:
         document = json.loads(text, parse_float=Decimal)
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidMappingError(f"{path.name} cannot be read as JSON: {error}.") from error
-    return build_mapping(path.stem, document, path.name, is_checked=is_checked, text=text)
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a mapping file, as CHECKED_FILE has it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read_checked() -> dict[str, str]:
-    checked: dict[str, str] = json.loads(CHECKED_FILE.read_bytes()) if CHECKED_FILE.exists() else {}
-    return checked
+    return build_mapping(path.stem, document, path.name, text=text)
 
 
 def build_mapping(

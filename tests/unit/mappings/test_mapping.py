@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.errors import InvalidMappingError, UnknownMappingError
-from dynaurora.mappings import mapping as mapping_module
-from dynaurora.mappings.mapping import build_mapping, file_digest, load_mapping, load_mapping_file, mapping_names
-from tests.support.example import EXAMPLE_FILE, load_example
+from dynaurora.errors import InvalidMappingError
+from dynaurora.mappings.mapping import build_mapping, load_mapping_file
+from tests.support.example import load_example
 from tests.support.factories import column, make_mapping, mapping_document
 
 
@@ -28,19 +27,6 @@ def test_the_reference_mapping_is_the_posts():
     assert [found.name for found in mapping.key_columns] == ["page_id", "activity_dt"]
     assert (mapping.database, mapping.table, mapping.replica) == ("Demo", "WebAnalytics", "WebAnalytics__replica")
     assert mapping.unmapped == "ignore"
-
-
-def test_a_packages_mappings_are_those_of_its_folder(monkeypatch):
-    assert mapping_names() == []
-    monkeypatch.setattr(mapping_module, "TABLES", EXAMPLE_FILE.parent)
-    assert [load_mapping.__wrapped__(name).digest for name in mapping_names()] == [load_example().digest]
-
-
-@pytest.mark.parametrize("name", ["nothing", "", "Web_Analytics", "../mapping.schema", "web_analytics.json"])
-def test_an_unknown_mapping_is_told_from_the_known(name, monkeypatch):
-    monkeypatch.setattr(mapping_module, "TABLES", EXAMPLE_FILE.parent)
-    with pytest.raises(UnknownMappingError, match="there are: web_analytics"):
-        load_mapping.__wrapped__(name)
 
 
 @pytest.mark.parametrize(
@@ -332,20 +318,6 @@ def test_formats_are_those_of_the_drafts_own_vocabulary(name, value, accepted):
 def test_a_refusal_says_what_to_do():
     with pytest.raises(InvalidMappingError, match="Correct the mapping file and deploy again"):
         build_mapping("things", {})
-
-
-def test_a_mapping_that_was_checked_is_not_checked_again_unless_its_file_has_changed(tmp_path, monkeypatch):
-    document = json.dumps(mapping_document(column("n", "INT"), schema={"type": "no type"}))
-    (tmp_path / "things.json").write_text(document)
-    monkeypatch.setattr(mapping_module, "TABLES", tmp_path)
-    monkeypatch.setattr(mapping_module, "CHECKED_FILE", tmp_path / "checked")
-    with pytest.raises(InvalidMappingError, match="type"):
-        load_mapping.__wrapped__("things")
-    (tmp_path / "checked").write_text(json.dumps({"things": file_digest(tmp_path / "things.json")}))
-    assert load_mapping.__wrapped__("things").name == "things"
-    (tmp_path / "things.json").write_text(document + "\n")
-    with pytest.raises(InvalidMappingError, match="type"):
-        load_mapping.__wrapped__("things")
 
 
 @pytest.mark.parametrize(
