@@ -52,10 +52,10 @@ def test_a_documented_command_is_understood(_page, words):
     words = shlex.split(words, comments=True)
     context = click.Context(main, **main.context_settings)  # click keeps the help option that it makes first
     command: click.Command = main
-    while isinstance(command, click.Group):
-        name, command, words = command.resolve_command(context, words)
-        assert command, name
-    with suppress(click.exceptions.Exit):  # of --version, which has nothing more to understand
+    with suppress(click.exceptions.Exit):  # of --version, behind which nothing is left to understand
+        while isinstance(command, click.Group):
+            name, command, words = command.resolve_command(context, words)
+            assert command, name
         command.make_context(name, words, parent=context)
 
 

@@ -1,6 +1,7 @@
 import json
 import re
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -44,9 +45,10 @@ def test_the_readmes_commands_are_understood(tmp_path):
     assert len(commands) == 3
     for words in map(str.split, commands):
         group = main
+        root = click.Context(main, **main.context_settings)  # click keeps the help option that it makes first
         while words and words[0] in getattr(group, "commands", {}):
             group = group.commands[words.pop(0)]
-        group.make_context(group.name, words)
+        group.make_context(group.name, words, parent=root)
 
 
 @pytest.mark.parametrize("name", ["dynaurora.toml", "README.md", ".gitignore"])
