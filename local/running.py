@@ -81,7 +81,7 @@ def describe_replication(deployment: Deployment) -> dict[str, Any]:
     mapping = deployment.mapping
     return {
         "table": deployment.table,
-        "targets": [{"database": mapping.database, "table": mapping.table}],
+        "targets": [{"database": target.database, "table": target.table} for target in mapping.targets],
         "delivery_stream": deployment.delivery_stream,
     }
 

@@ -81,11 +81,11 @@ def count_waiting(state: State, pipeline: Pipeline) -> int | None:
 
 
 def count_rows(state: State, pipeline: Pipeline) -> int | None:
-    """Return the rows of the view, or None while the database is down."""
-    view = f"{sql.quote(pipeline.mapping.database)}.{sql.quote(pipeline.mapping.table)}"
+    """Return the rows of the views, or None while the database is down."""
+    views = [f"{sql.quote(target.database)}.{sql.quote(target.table)}" for target in pipeline.mapping.targets]
     try:
         with connect_administrator(state) as aurora:
-            ((rows,),) = aurora.query(f"SELECT COUNT(*) FROM {view}")  # noqa: S608  # a mapping's names, quoted
+            counts = [aurora.query(f"SELECT COUNT(*) FROM {view}") for view in views]  # noqa: S608  # names, quoted
     except RetryableError:
         return None
-    return int(rows)
+    return sum(int(rows) for ((rows,),) in counts)

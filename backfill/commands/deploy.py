@@ -122,7 +122,8 @@ def describe_replication(step: ReplicationStep) -> Iterator[tuple[str, str]]:
     mapping = step.mapping
     if step.source:
         yield "table", step.source.step
-        yield "target", f"{mapping.database}.{mapping.table}: {list_columns(mapping)}"
+        for target in mapping.targets:
+            yield "target", f"{target.database}.{target.table}: {list_columns(target)}"
     elif step.columns:
         yield from describe_steps(step.columns | {"backfill": estimate_backfill(step.columns)}, None)
 

@@ -80,7 +80,8 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
 def describe_fate(mapping: Mapping, stack: str, bucket: str, *, created: bool, delete_data: bool) -> dict[str, Any]:
     """Return what goes and what stays."""
     table, files = f"the DynamoDB table {mapping.source_table}", f"the files of {mapping.name} in s3://{bucket}"
-    goes, stays = [f"the stack {stack}"], [f"the tables of {mapping.database}.{mapping.table} in Aurora"]
+    goes = [f"the stack {stack}"]
+    stays = [f"the tables of {target.database}.{target.table} in Aurora" for target in mapping.targets]
     (goes if delete_data and bucket else stays).append(files)
     (goes if delete_data and created else stays).append(table)
     return {"mapping": mapping.name, "goes": goes, "stays": stays, "statements": list(list_statements(mapping))}
@@ -88,9 +89,10 @@ def describe_fate(mapping: Mapping, stack: str, bucket: str, *, created: bool, d
 
 def list_statements(mapping: Mapping) -> Iterator[str]:
     """Yield the statements that drop what a mapping has in Aurora."""
-    schema = sql.quote(mapping.database)
-    yield f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)};"
-    yield f"DROP TABLE IF EXISTS {schema}.{sql.quote(mapping.replica)};"
+    for target in mapping.targets:
+        schema = sql.quote(target.database)
+        yield f"DROP VIEW IF EXISTS {schema}.{sql.quote(target.table)};"
+        yield f"DROP TABLE IF EXISTS {schema}.{sql.quote(target.replica)};"
 
 
 def print_fate(fate: dict[str, Any]) -> None:

@@ -199,7 +199,8 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
         state, found = find_running(), {}
         api = find_api(state)
         for mapping in current_project().load_mappings(names):
-            say(f"Comparing {mapping.source_table} and {mapping.database}.{mapping.table}")
+            tables = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
+            say(f"Comparing {mapping.source_table} and {tables}")
             found[mapping.name] = compare_tables(state, api, read_deployment(api, mapping.name), timeout)
     if as_json:
         click.echo(json.dumps({name: asdict(comparison) for name, comparison in found.items()}))

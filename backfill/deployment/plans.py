@@ -80,7 +80,7 @@ class ReplicationStep:
             "digest": self.mapping.digest,
             "table": self.mapping.source_table,
             "source": self.source and self.source.step,
-            "targets": [{"database": self.mapping.database, "table": self.mapping.table}],
+            "targets": [{"database": each.database, "table": each.table} for each in self.mapping.targets],
             "columns": self.columns,
             "monthly_usd": self.monthly_usd,
         }

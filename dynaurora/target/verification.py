@@ -56,7 +56,7 @@ class Comparison:
     """Items that the mapping refuses as they are now: their rows, where there are any, are older by right."""
     unmapped_reasons: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
-    """Items that the target does not take: they have no row in it."""
+    """Items that the target does not take: they have no row in it. Of several targets, counted for each."""
     examples: list[str] = field(default_factory=list)
     """Of keys that differ or are missing, up to ten: the columns' names, no values."""
 
@@ -65,10 +65,31 @@ class Comparison:
         """Whether every key agrees or is accounted for by a rejection."""
         return not self.differing and not self.missing
 
+    def add(self, other: Comparison) -> None:
+        """Take in what was found of another target of the same items, which are counted once."""
+        self.items = max(self.items, other.items)
+        self.rows += other.rows
+        self.identical += other.identical
+        self.differing += other.differing
+        self.missing += other.missing
+        self.unmapped += other.unmapped
+        self.unmapped_reasons.update(other.unmapped_reasons)
+        self.skipped += other.skipped
+        for text in other.examples:
+            self.example(text)
+
     def example(self, text: str) -> None:
         """Remember what is wrong with a key, while there are few."""
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(text)
+
+
+def compare_targets(mapping: Mapping, scan: Callable[[], Iterable[TypedItem]], aurora: Aurora) -> Comparison:
+    """Compare a table's items with the rows of all targets of a mapping's file; `scan` reads the items once."""
+    total = Comparison()
+    for target in mapping.targets:
+        total.add(compare(target, scan(), aurora))
+    return total
 
 
 def compare(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Comparison:
