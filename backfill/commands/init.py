@@ -41,7 +41,7 @@ IGNORED: Final = """\
 README: Final = """\
 # {name}
 
-DynamoDB tables that [dynaurora](https://pypi.org/project/dynaurora/) replicates into Aurora MySQL: one file
+DynamoDB tables that dynaurora replicates into Aurora MySQL: one file
 `mappings/<name>.json` for each, which says what becomes of the table's items. `dynaurora` comes with
 `pipx install dynaurora`; its commands work in this folder.
 
