@@ -321,7 +321,7 @@ class Deployed:
         point_at(S3Objects(), self.bucket, MAPPING, Pointer(self.mapping.digest, 1))
         first = keys.mapping_document(MAPPING, self.mapping.digest)
         for key in self.list_keys(keys.mapping_documents(MAPPING)):
-            if key not in {first, keys.mapping_pointer(MAPPING)}:
+            if key not in {first, keys.mapping_pointer(MAPPING), keys.replication(MAPPING)}:
                 self.client("s3").delete_object(Bucket=self.bucket, Key=key)
 
     # The database
