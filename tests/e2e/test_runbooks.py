@@ -147,6 +147,7 @@ def test_a_column_is_added(reader: Reader, site: Site, tmp_path: Path) -> None:
     reader.go_to(project)
     try:
         site.put("/before")
+        site.wait_until_equal(1)  # a table without rows has none to fill
         with site.visited() as visits, reader.follow("docs/runbooks/add-a-column.md") as walk:
             walk.through("Diagnose")
             walk.through("Apply it")

@@ -176,7 +176,8 @@ def _summarize_child(child: dict[str, Any]) -> dict[str, Any]:
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """Start an account without anything in it."""
     directory = tmp_path_factory.mktemp("account")
-    package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")).archive
+    package = directory / "functions.zip"
+    package.symlink_to(build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")).archive)
     with run_emulator(directory) as endpoint:
         account = Account(endpoint, package)
         account.client("s3").create_bucket(Bucket=ARTIFACTS)

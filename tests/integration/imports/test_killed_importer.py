@@ -6,16 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pytest
 
 from dynaurora.batches.batch import Batch
 from tests.integration.targets import Target, row
+from tests.reader import PROJECT
 
 pytestmark = pytest.mark.integration
 
-IMPORTER = Path(__file__).with_name("dying_importer.py")
+IMPORTER = "tests.integration.imports.dying_importer"
 MAX_STATEMENTS = 40
 
 
@@ -43,8 +43,8 @@ class DyingImporter:
 
 @pytest.fixture
 def importer(target: Target) -> Iterator[DyingImporter]:
-    command = [sys.executable, str(IMPORTER)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", IMPORTER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as process:
         yield DyingImporter(process)
         process.communicate(timeout=60)
 

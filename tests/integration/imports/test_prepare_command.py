@@ -86,7 +86,7 @@ def test_a_dry_run_prints_the_statements(prepare: Any, target: Target) -> None:
 @pytest.mark.parametrize(
     ("mapping", "changed", "says"),
     [
-        ("nothing", {}, "No mapping is named 'nothing'; there are: web_analytics"),
+        ("nothing", {}, "there are: web_analytics"),
         ("web_analytics", {"secret_arn": "arn:none"}, "cannot be read"),
         ("web_analytics", {"port": "1"}, "Can't connect"),
     ],

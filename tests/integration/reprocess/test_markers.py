@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from dynaurora import keys
-from infra.build_package import PROJECT
+from infra.places import ROOT
 from tests.infrastructure.called_actions import actions_of
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_item
 from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, wait_until
@@ -127,7 +127,7 @@ ACTIONS = {
 def test_who_only_looks_needs_the_read_policy_and_no_more(
     reprocesses: Reprocesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = json.loads((PROJECT / "infra" / "read-policy.json").read_text())["Statement"]
+    policy = json.loads((ROOT / "infra" / "read-policy.json").read_text())["Statement"]
     listed = [[one["Action"]] if isinstance(one["Action"], str) else one["Action"] for one in policy]
     called, call = set[str](), BaseClient._make_api_call  # type: ignore[attr-defined]
 
