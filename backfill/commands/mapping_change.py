@@ -155,8 +155,8 @@ def apply_command(
 ) -> None:
     """Do to NAME's tables what `mapping plan` shows, and make NAME's file the active mapping.
 
-    Functions take it up within a minute. Deploy the file afterwards: a deployment goes back to the mapping of its
-    package. Safe to repeat: what was cut short is found done as far as it came.
+    Functions take it up within a minute. Deploy the file afterwards: a deployment of an older one goes back to that.
+    Safe to repeat: what was cut short is found done as far as it came.
 
     Exit status 0 done, 1 refused, or the table was kept for too long, 2 for wrong use.
     """
