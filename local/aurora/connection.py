@@ -124,8 +124,12 @@ class Stream:
         done, _ = await asyncio.wait({closed}, timeout=_CLOSE_TIMEOUT_SECONDS)
         if not done:
             self.writer.transport.abort()
-        with contextlib.suppress(OSError):
+            done, _ = await asyncio.wait({closed}, timeout=_CLOSE_TIMEOUT_SECONDS)
+        if not done:  # TLS that was never there tells nobody that it has ended
+            closed.cancel()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await closed
+        await asyncio.sleep(0)  # for what the transport beneath has put off, since the loop may end now
 
 
 async def serve_client(client_socket: socket.socket, surroundings: Surroundings) -> None:
@@ -211,7 +215,12 @@ async def _log_in(client: Stream, server: Stream, login: Packet, *, in_tls: bool
     ahead = 0 if in_tls else _TLS_PACKETS
     if in_tls:
         await server.send(ask_for_tls(login).encode())
-        await server.writer.start_tls(_create_client_context(), server_hostname="localhost")
+        beneath = server.writer.transport
+        try:
+            await server.writer.start_tls(_create_client_context(), server_hostname="localhost")
+        except BaseException:
+            beneath.abort()
+            raise
         await server.send(keep_tls(login).encode())
     else:
         await server.send(withdraw_tls(login).renumber(-ahead).encode())

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ from typing import Any
 
 from dynaurora import keys
 from dynaurora.target.verification import compare
+from infra.build_package import Target, build_package
 from infra.places import EXAMPLE
 from local.aurora.faults import kill_database, restart_database
-from local.deployment import LOADERS, STACK_NAME, name_replication
+from local.deployment import ARTIFACTS_BUCKET, LOADERS, STACK_NAME, name_replication
 from local.pipeline import Pipeline
 from local.running import connect_administrator
 from tests.e2e.conftest import LocalAws
@@ -264,6 +266,14 @@ class Site:
             lines = self.aws.api.s3.get_object(**place)["Body"].read().splitlines()
             records = [json.loads(line) | {"reprocessed": hours} for line in lines]
             self.aws.api.s3.put_object(**place, Body="".join(f"{json.dumps(record)}\n" for record in records).encode())
+
+    def start_reader_anew(self) -> None:
+        """Deploy the code of what reads the stream once more: it looks for the current mapping when it starts."""
+        package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
+        code = {"Bucket": ARTIFACTS_BUCKET, "Key": "site/functions.zip"}
+        self.aws.client("s3").put_object(**code, Body=package.archive.read_bytes())
+        name = f"{name_replication('web_analytics')}-forward-changes"
+        self.aws.client("lambda").update_function_code(FunctionName=name, S3Bucket=code["Bucket"], S3Key=code["Key"])
 
     def pass_minutes(self, minutes: int) -> None:
         """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""

@@ -136,6 +136,7 @@ def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path
             walk.through("Verify")
     finally:
         site.aws.run("up")
+        site.start_reader_anew()
     site.wait_until_equal(2)
     assert site.list_kept() == []
 
@@ -164,6 +165,7 @@ def test_a_column_is_added(reader: Reader, site: Site, tmp_path: Path) -> None:
         assert site.list_kept() == []
     finally:
         site.aws.run("up")
+        site.start_reader_anew()
 
 
 def test_a_backfill(reader: Reader, site: Site) -> None:

@@ -143,7 +143,7 @@ def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):
     run("infer", "--items", path, *KEY, "--one-target", "-o", written, "--force")
     assert json.loads(written.read_text())["target"]["table"] == "orders"
     found = json.loads(run("infer", "--items", path, *KEY, "--json").stdout)
-    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER"]
+    assert [each["target"]["table"] for each in found["entities"]] == ["orders_ORDER", "orders_USER", "orders_AUDIT"]
 
 
 def test_each_target_is_tried_with_the_items_that_it_takes_and_what_none_takes_is_skipped(tmp_path):
