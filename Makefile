@@ -15,7 +15,7 @@ ENGINE := $(DYNAURORA_ENGINE)
 export DYNAURORA_ENGINE = $(ENGINE)
 HISTORIES := 10000
 WORKERS := 2
-ON_DATABASE := $(addprefix tests/,e2e drills workflows/test_foundations.py) \
+ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations.py) \
 	$(addprefix tests/integration/,aurora backfill convergence imports monitoring reprocess runs)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -50,7 +50,7 @@ test-mysql: system .venv/.dev environments ## The tests that touch the database,
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(ON_DATABASE))
 
 .PHONY: pr
-pr: check security sam test ## What has to pass before a change is merged: check, security, sam and test
+pr: check security sam test-wheel test ## What has to pass before a change is merged: check, security, sam, test-wheel and test
 
 .PHONY: security
 security: .venv/.local ## Look for what is insecure in the templates, and for known vulnerabilities of what is deployed
@@ -83,6 +83,11 @@ test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Lo
 	@docker info >/dev/null 2>&1 || { echo "AWS Step Functions Local comes as a container: start Docker first."; exit 1; }
 	$(BIN)/python -m tests.workflows.sfn_local $(ARGS)
 
+.PHONY: test-wheel
+test-wheel: system .venv/.dev server ## The wheel in an environment of its own, from `dynaurora init` to equal tables
+	@$(BIN)/python -m local.venvs emulator runtime
+	@WHEEL=1 $(BIN)/pytest tests/e2e/test_wheel.py --numprocesses 0 $(ARGS)
+
 .PHONY: test-dynalite
 test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer
 	@$(BIN)/python -m local.venvs emulator runtime
@@ -102,9 +107,16 @@ dist: .venv/.dev ## Build the wheel and the sdist of a release, under dist/
 	@rm -rf dist
 	$(BIN)/python -m build $(ARGS)
 
+.PHONY: wheel
+wheel: .venv/.dev ## Build the wheel alone, under dist/: all that `pipx install` needs
+	@rm -rf dist build/lib
+	$(BIN)/python -m build --wheel $(ARGS)
+	@rm -rf build/lib build/bdist.*
+
 .PHONY: docs
-docs: .venv/.dev ## Write docs/cli.md anew, from the help of the commands
+docs: .venv/.dev ## Write docs/cli.md and docs/mapping.md anew, from the help of the commands and the schema of mappings
 	@$(BIN)/python -m tools.cli_reference --write
+	@$(BIN)/python -m tools.mapping_reference --write
 
 .PHONY: clean
 clean: ## Stop the local AWS, and remove everything that is not in the repository
@@ -134,7 +146,7 @@ environments: .venv/.dev
 
 .venv/.local: .venv/.created setup.cfg
 	@echo "Installing dynaurora and what it runs on" >&2
-	@$(PIP) install --quiet --editable '.[local]'
+	@$(PIP) install --quiet --editable .
 	@touch $@
 
 .venv/.dev: .venv/.created setup.cfg

@@ -11,20 +11,28 @@ from typing import Any, Final
 import click
 
 from backfill.commands.backfill import backfill_group
+from backfill.commands.deploy import deploy
+from backfill.commands.destroy import destroy
 from backfill.commands.doctor import doctor
 from backfill.commands.failures import failures_group
+from backfill.commands.init import init
 from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
 from backfill.commands.prepare import prepare
 from backfill.commands.reprocess import reprocess_group
+from backfill.project import FILE, VARIABLE, use_project
 from backfill.terminal.console import print_json
 from dynaurora import __version__
 from dynaurora.escaping import escape_lines
 
 AS_JSON: Final = "--json"
+HELP: Final = "dynaurora.help"
+"""Whether help is asked for, which is there in a project that does not hold, too."""
 EXAMPLES: Final = """\b
 Examples:
   dynaurora local demo                 watch a table being replicated on this machine
+  dynaurora init shop                  make a project for tables of your own
+  dynaurora deploy --dry-run           see what a deployment of the project would do
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora doctor                     see whether everything that replication needs is there
@@ -42,6 +50,7 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and note whether any command is asked for JSON."""
         ctx.obj = AS_JSON in args
+        ctx.meta[HELP] = not {*ctx.help_option_names}.isdisjoint(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -60,14 +69,32 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EXAMPLES,
 )
+@click.option(
+    "--project",
+    "named",
+    metavar="DIR",
+    envvar=VARIABLE,
+    show_envvar=True,
+    help=f"The project to work in; unless told, the nearest folder upwards that has a {FILE}.",
+)
 @click.version_option(__version__, prog_name="dynaurora", message="%(prog)s %(version)s")
-def main() -> None:
-    """Replicate a DynamoDB table into Aurora MySQL."""
+@click.pass_context
+def main(context: click.Context, named: str | None) -> None:
+    """Replicate DynamoDB tables into Aurora MySQL.
+
+    Commands work in a project: a folder with a dynaurora.toml and a mapping for each table, which `dynaurora init`
+    makes.
+    """
+    if not context.meta[HELP] and context.invoked_subcommand != init.name:
+        use_project(context, named)
 
 
 main.add_command(backfill_group)
+main.add_command(deploy)
+main.add_command(destroy)
 main.add_command(doctor)
 main.add_command(failures_group)
+main.add_command(init)
 main.add_command(local_group)
 main.add_command(mapping_group)
 main.add_command(prepare)

@@ -21,7 +21,8 @@ from statistics import median
 
 from benchmarks.results import Result, is_quick, print_results
 from dynaurora import settings
-from infra.build_package import PROJECT, Target, build_package
+from infra.build_package import Target, build_package
+from infra.places import ROOT
 from local import venvs
 
 MOST_MILLISECONDS = 150
@@ -46,7 +47,7 @@ def measure() -> list[Result]:
     """Import every function, and weigh the package."""
     rounds = 1 if is_quick() else 7
     package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
-    names = sorted(path.stem for path in (PROJECT / "lambdas").glob("*_*.py") if path.stem != "__init__")
+    names = sorted(path.stem for path in (ROOT / "lambdas").glob("*_*.py") if path.stem != "__init__")
     with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory:
         unpack(package.archive, Path(directory))
         taken: dict[str, list[float]] = {name: [] for name in names}

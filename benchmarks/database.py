@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backfill.project import load_example
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
@@ -22,7 +23,6 @@ from dynaurora.batches.import_batch import ImportResult, import_batch
 from dynaurora.dynamodb.versions import make_version
 from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.csv_format import encode_row, row_label
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.rows import Row
 from local.aurora.engines import find_engine
 from local.stack import REGION, Stack
@@ -123,7 +123,7 @@ def local_database(engine: Engine | None = None) -> Iterator[Database]:
         sdk.client("s3").create_bucket(Bucket=BUCKET)
         users = stack.server.users
         database = Database(
-            mapping=replace(load_mapping("web_analytics"), database=stack.server.database),
+            mapping=replace(load_example(), database=stack.server.database),
             endpoint=Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text()),
             loader=Credentials(users.loader.username, users.loader.password),
             administrator=Credentials(users.administrator.username, users.administrator.password),

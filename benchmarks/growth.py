@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from backfill.project import load_example
 from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.sink import Sink
 from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.manifests import DataFile
 from dynaurora.exports.plan import MAX_BATCH_ITEMS, PlannedBatch
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from local.clicks import tell_seeded
 
@@ -127,7 +127,7 @@ def compress(items: int) -> bytes:
 def convert(written: tuple[Path, DataFile]) -> Growth:
     """Convert a data file as one batch."""
     path, file = written
-    mapper = RowMapper(load_mapping("web_analytics"))
+    mapper = RowMapper(load_example())
     store = cast("Any", Files(path.parent))
     converter = Converter(mapper, store, "landing", "landing", "r1", EXPORT_SECOND, "arn:aws:lambda:function")
     started = time.process_time()

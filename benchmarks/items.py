@@ -13,7 +13,8 @@ import uuid
 from functools import cache
 from typing import Any, Final
 
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from backfill.project import load_example
+from dynaurora.mappings.mapping import build_mapping
 
 Item = dict[str, Any]
 
@@ -169,7 +170,7 @@ THINGS_COLUMNS: Final = {
     "theme": "VARCHAR(10)",
     "zoom": "INT",
 }
-CLICKS = load_mapping("web_analytics")
+CLICKS = load_example()
 THINGS = build_mapping(
     "things",
     {

@@ -5,6 +5,7 @@
     │   ├── ConnectionLostError
     │   ├── DatabaseUnavailableError
     │   ├── DeadlockError
+    │   ├── KeyUnavailableError
     │   ├── LockWaitError
     │   ├── ReadOnlyError
     │   ├── RegistryUnavailableError
@@ -43,6 +44,7 @@
     │   ├── StagingError
     │   ├── SweepRefusedError
     │   ├── TargetMismatchError
+    │   ├── TargetTakenError
     │   ├── UnknownMappingError
     │   ├── UnregisteredMappingError
     │   └── ViewInvalidError
@@ -95,6 +97,15 @@ class DatabaseUnavailableError(RetryableError):
 
 class DeadlockError(RetryableError):
     """Aurora chose this transaction as a deadlock's victim (MySQL 1213)."""
+
+
+class KeyUnavailableError(RetryableError):
+    """A KMS key is disabled, waits for its deletion or is gone: what is encrypted with it cannot be read or written."""
+
+    remedy = (
+        "It is retried by itself once the key can be used: enable it with `aws kms enable-key`, after `aws kms"
+        " cancel-key-deletion` where it is to be deleted; what gave up meanwhile is reprocessed or started again."
+    )
 
 
 class LockWaitError(RetryableError):
@@ -343,10 +354,16 @@ class TargetMismatchError(TerminalError):
     )
 
 
-class UnknownMappingError(TerminalError):
-    """No mapping of that name is in the package."""
+class TargetTakenError(TerminalError):
+    """Two replications would write one table."""
 
-    remedy = "Correct the name, or add dynaurora/tables/<name>.json and deploy again."
+    remedy = "Name another table in the mapping, or delete the other replication's stack; then deploy again."
+
+
+class UnknownMappingError(TerminalError):
+    """No mapping of that name is there."""
+
+    remedy = "Correct the name, or add mappings/<name>.json to the project and deploy it."
 
 
 class UnregisteredMappingError(TerminalError):

@@ -16,8 +16,8 @@
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
-    mappings/mapping=<m>/                           the registry: each document of a mapping, and a pointer to the
-                                                    current one
+    mappings/mapping=<m>/                           the registry: each document of a mapping, a pointer to the
+                                                    current one; and what is known of its replication
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
@@ -45,6 +45,8 @@ MAPPINGS = "mappings"
 UNFORWARDED = "aws/lambda"
 """Lambda names the objects of an S3 on-failure destination `aws/lambda/<mapping's UUID>/<shard>/…` (AWS Lambda
 Developer Guide, "Retain discarded records of DynamoDB"); the prefix cannot be chosen."""
+
+REPLICATION = "replication.json"
 
 MAX_KEY_BYTES = 1024
 """Of any object's key (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
@@ -121,6 +123,13 @@ def _run(mapping: str, run: str) -> str:
     return f"run={mapping}-{run}"
 
 
+def mapping_prefixes(mapping: str) -> tuple[str, ...]:
+    """Return the prefixes of all that is a mapping's own."""
+    of_mapping = (PROCESSED, FAILED_RECORDS, BATCHES, FAILED_BATCHES, PARKED, NOTICES, MAPPINGS)
+    of_runs = (EXPORTS, BATCHES, REPORTS)
+    return (*(f"{top}/mapping={mapping}/" for top in of_mapping), *(f"{top}/{_run(mapping, '')}" for top in of_runs))
+
+
 def manifest(mapping: str, batch_id: str) -> str:
     """Return the key of the load manifest of a batch."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
@@ -174,6 +183,11 @@ def backfill_batch(mapping: str, run: str, number: int) -> str:
 def backfill_descriptor(mapping: str, run: str, number: int) -> str:
     """Return the key of a converted batch's descriptor; it is there once the batch is whole."""
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
+
+
+def backfill_attempts(mapping: str, run: str, number: int) -> str:
+    """Return the key of what tells of attempts to convert a batch that ended without a word."""
+    return f"{BATCHES}/{_run(mapping, run)}/attempts-{number:06}.json"
 
 
 def backfill_unmapped(mapping: str, run: str, number: int) -> str:
@@ -255,6 +269,11 @@ def reprocessed_batch(mapping: str, digest: str) -> str:
     return f"{REPROCESSED_BATCHES}/mapping={mapping}/{digest}.csv"
 
 
+def reprocess_attempts(mapping: str, digest: str) -> str:
+    """Return the key of what tells of attempts to map records again that ended without a word."""
+    return f"{REPROCESSED_BATCHES}/mapping={mapping}/{digest}.attempts.json"
+
+
 def reprocess_plan(mapping: str, run: str) -> str:
     """Return the key of the list of failures that a run takes up."""
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/failures.json"
@@ -298,3 +317,18 @@ def mapping_document(mapping: str, digest: str) -> str:
 def mapping_pointer(mapping: str) -> str:
     """Return the key of what says which document of a mapping is the current one."""
     return f"{mapping_documents(mapping)}current.json"
+
+
+def replication(mapping: str) -> str:
+    """Return the key of what is known of the replication of a mapping."""
+    return f"{mapping_documents(mapping)}{REPLICATION}"
+
+
+def is_replication(key: str) -> bool:
+    """Tell whether a key of the registry is that of a replication."""
+    return key.endswith(f"/{REPLICATION}")
+
+
+def unforwarded_of(event_source_mapping: str) -> str:
+    """Return the prefix of the stream records that one event source mapping gave up on."""
+    return f"{unforwarded_prefix()}{event_source_mapping}/"

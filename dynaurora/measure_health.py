@@ -1,4 +1,4 @@
-"""Health: what no metric of AWS's tells of a deployment, looked at by the clock whether anything else runs or not."""
+"""Health: what no metric of AWS's tells of a replication, looked at by the clock whether anything else runs or not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Imports(Protocol):
 
 @dataclass(frozen=True)
 class Health:
-    """How a deployment is."""
+    """How a replication is."""
 
     failures_kept: int
     """Objects that the next reprocess takes up: refused records, unforwarded changes, failed batches."""
@@ -41,14 +41,15 @@ class Health:
     """Objects that nothing takes up until a person asks for it."""
     stream_problems: tuple[str, ...]
     """Why the table's stream is not read, each with what to do; none where it is."""
-    batches_waiting: int
-    """Batches that have been under way to Aurora for longer than WAITING."""
 
 
-def measure_health(
-    place: Place, store: ObjectStore, source: Source, imports: Imports, machine_arn: str, now: datetime
-) -> Health:
-    """Look at what is kept as failed, whether the table's stream is read, and what waits for Aurora."""
+def count_waiting(imports: Imports, machine_arn: str, now: datetime) -> int:
+    """Return how many batches have been under way to Aurora for longer than WAITING, of whichever replication."""
+    return imports.count_running(machine_arn, now - WAITING)
+
+
+def measure_health(place: Place, store: ObjectStore, source: Source) -> Health:
+    """Look at what is kept as failed of a replication, and whether its table's stream is read."""
     parked = f"{keys.PARKED}/"
     listed = (found.key for under in place.prefixes(parked=True) for found in list_kept(place, store, under))
     counts = Counter(key.startswith(parked) for key in listed)
@@ -57,5 +58,4 @@ def measure_health(
         failures_kept=counts[False],
         failures_parked=counts[True],
         stream_problems=(*find_stream_problems(state), *find_mapping_problems(state)),
-        batches_waiting=imports.count_running(machine_arn, now - WAITING),
     )

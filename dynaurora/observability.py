@@ -1,6 +1,6 @@
 """Logger, tracer and metrics of the functions, made once.
 
-Every line that a function logs carries the mapping, and the run and the batch that it works on; its trace has the same
+Every line that a function logs carries the mapping, the run and the batch that it works on; its trace has the same
 three as annotations, by which X-Ray finds it. Both have keys and reasons, never items. Metrics leave as EMF in the log
 (CloudWatch Logs, "Embedded metric format").
 """
@@ -34,9 +34,10 @@ metrics = Metrics(namespace="dynaurora")
 
 
 def observe_mapping(mapping: str) -> None:
-    """Put the mapping on every log line and metric of this function."""
+    """Put the mapping that this invocation is for on its log lines from here on, its metrics and its trace."""
     logger.append_keys(mapping=mapping)
-    metrics.set_default_dimensions(mapping=mapping)
+    metrics.add_dimension("mapping", mapping)
+    _annotate(mapping=mapping)
 
 
 def observed(handler: Handler) -> Handler:
@@ -44,8 +45,8 @@ def observed(handler: Handler) -> Handler:
 
     @functools.wraps(handler)
     def invoke(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        logger.remove_keys(IDS)  # they are of the invocation before
-        _annotate(mapping=logger.get_current_keys().get("mapping"))
+        logger.remove_keys(("mapping", *IDS))  # they are of the invocation before
+        metrics.clear_metrics()  # with its dimensions, which stay where it counted nothing
         try:
             return handler(event, context)
         except Exception as error:
@@ -74,6 +75,13 @@ def count(name: str, value: int) -> None:
 def measure(name: str, value: float, unit: Literal["Count", "Seconds"] = "Count") -> None:
     """Put a value into a metric, zero included."""
     metrics.add_metric(name=name, unit=unit, value=value)
+
+
+def flush_metrics() -> None:
+    """Send the metrics that there are, before others of the same invocation are counted for another mapping."""
+    if metrics.metric_set:
+        metrics.flush_metrics()
+    metrics.clear_metrics()
 
 
 def _annotate(**ids: object) -> None:

@@ -14,10 +14,7 @@ from dynaurora.errors import InvalidSettingsError
 
 @dataclass(frozen=True)
 class Settings:
-    """What every function knows. A field's environment variable is its name in capitals."""
-
-    mapping: str
-    """The mapping of the replicated table, `web_analytics`."""
+    """What functions know. A field's environment variable is its name in capitals."""
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -47,7 +44,15 @@ OPTIONAL = frozenset({"database_ca"})
 
 
 @dataclass(frozen=True)
-class ForwardChangesSettings(Settings):
+class ReplicationSettings(Settings):
+    """Settings of every function that works for one mapping; the others are told with each event which one it is of."""
+
+    mapping: str
+    """The mapping of the replicated table, `web_analytics`."""
+
+
+@dataclass(frozen=True)
+class ForwardChangesSettings(ReplicationSettings):
     """Settings of forward_changes."""
 
     delivery_stream: str
@@ -59,7 +64,7 @@ class ForwardChangesSettings(Settings):
 
 
 @dataclass(frozen=True)
-class TransformChangesSettings(Settings):
+class TransformChangesSettings(ReplicationSettings):
     """Settings of transform_changes."""
 
     landing_bucket: str
@@ -89,6 +94,14 @@ class PrepareTargetSettings(DatabaseSettings):
     """The bucket that the database loads from."""
     import_concurrency: int
     """Most batches that are imported at the same time, 0 for unbounded: so many permanent tables there are, if any."""
+
+
+@dataclass(frozen=True)
+class RegisterReplicationSettings(Settings):
+    """Settings of register_replication."""
+
+    landing_bucket: str
+    """The bucket of the registry."""
 
 
 @dataclass(frozen=True)
@@ -149,18 +162,12 @@ class OpenRunSettings(DatabaseSettings):
     """Most batches that are imported at the same time, 0 for unbounded."""
     backfill_concurrency: int
     """Most batches that a run converts and imports at the same time, where it asks for no other number."""
-    ttl_deletes: Literal["replicate", "ignore"]
-    """What becomes of deletes by Time to Live: where they are ignored, a sweep is refused."""
 
 
 @dataclass(frozen=True)
 class CheckReadinessSettings(Settings):
     """Settings of check_readiness."""
 
-    source_table: str
-    """The name of the replicated table."""
-    event_source_mapping_id: str
-    """The event source mapping that reads the table's stream."""
     landing_bucket: str
     """The bucket that the table is exported to."""
 
@@ -169,8 +176,6 @@ class CheckReadinessSettings(Settings):
 class PlanBackfillSettings(Settings):
     """Settings of plan_backfill."""
 
-    source_table_arn: str
-    """The ARN of the replicated table, which the export has to be of."""
     landing_bucket: str
     """The bucket that the plan is written to."""
 
@@ -219,8 +224,6 @@ class ListFailuresSettings(Settings):
 
     landing_bucket: str
     """The bucket of the failures."""
-    source_table: str
-    """The name of the replicated table."""
 
 
 @dataclass(frozen=True)
@@ -231,10 +234,6 @@ class ConvertFailuresSettings(Settings):
     """The bucket of the failures, and of the batches that they become."""
     max_attempts: int
     """How often a record is mapped again before it is parked."""
-    ttl_deletes: Literal["replicate", "ignore"]
-    """What becomes of deletes by Time to Live, as forward_changes has it."""
-    source_table: str
-    """The name of the replicated table, which rows that Aurora refused are read from again."""
 
 
 @dataclass(frozen=True)
@@ -253,12 +252,10 @@ class SettleFailuresSettings(Settings):
 class MeasureHealthSettings(Settings):
     """Settings of measure_health."""
 
-    source_table: str
-    """The name of the replicated table."""
-    event_source_mapping_id: str
-    """The event source mapping that reads the table's stream."""
     landing_bucket: str
-    """The bucket of the failures."""
+    """The bucket of the failures, and of what is known of the replications."""
+    platform: str
+    """The platform's name, by which what is measured of all its replications is told from another's."""
     import_batch_arn: str
     """The state machine that imports batches."""
 

@@ -18,7 +18,6 @@ and downloaded dependencies are kept, so that a change of our own code is built 
 import argparse
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -33,18 +32,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dynaurora.aurora.authorities import find_regions
-from dynaurora.errors import InvalidMappingError
-from dynaurora.mappings.mapping import CHECKED_FILE, file_digest, load_mapping_file
 from infra.bytecode import Compiler, compile_directory, compile_sources, find_compiler
 from infra.certificate_bundle import BundleMissingError, check_region, obtain_bundle, read_bundle
+from infra.places import BUILD, ROOT
 
 Architecture = Literal["arm64", "x86_64", "local"]
 
-PROJECT = Path(__file__).resolve().parent.parent
 LOCK = Path("requirements/functions.txt")
 SOURCES = ("dynaurora", "lambdas")
 BUNDLE_IN_PACKAGE = "dynaurora/certificates/rds-global-bundle.pem"
-CHECKED_IN_PACKAGE = f"dynaurora/{CHECKED_FILE.name}"
 TEMPLATES_PACKAGE = "functions.zip"
 """What CodeUri in infra/*.yaml names, under build/."""
 
@@ -124,21 +120,25 @@ class Package:
 
 
 def build_package(
-    target: Target, ca_bundle: str | None = None, project: Path = PROJECT, region: str | None = None
+    target: Target,
+    ca_bundle: str | None = None,
+    project: Path = ROOT,
+    region: str | None = None,
 ) -> Package:
     """Return the package for `target`, building it when it is missing or its inputs have changed.
 
+    `project` has the sources.
     `ca_bundle` is a path or URL of a PEM file to use for Aurora's certificate authorities, in place of the downloaded
     one; it has to have a root for `region`. Only packages for AWS have them: a local database has its own authority.
 
     Raises PackageError or BundleMissingError.
     """
     _check_target(target)
-    build = project / "build"
-    build.mkdir(exist_ok=True)
+    build = BUILD if project == ROOT else project / "build"
+    build.mkdir(parents=True, exist_ok=True)
     with _lock(build / f"{target.name}.lock"):
         compiler = find_compiler(target.python)
-        dependencies = _ensure_dependencies(target, project, compiler)
+        dependencies = _ensure_dependencies(target, project / LOCK, build, compiler)
         bundle = _ensure_bundle(build, ca_bundle, region) if target.is_for_aws else None
         package = _ensure_archive(target, build, _collect_contents(dependencies, project, bundle), compiler)
     if target.is_for_aws:
@@ -155,12 +155,11 @@ def _check_target(target: Target) -> None:
 # Dependencies
 
 
-def _ensure_dependencies(target: Target, project: Path, compiler: Compiler | None) -> Path:
+def _ensure_dependencies(target: Target, lock: Path, build: Path, compiler: Compiler | None) -> Path:
     """Return a directory with the locked packages for `target`, downloading and compiling them the first time."""
-    lock = project / LOCK
     made_of = lock.read_bytes() + (compiler.release.encode() if compiler else b"")
     digest = hashlib.sha256(made_of).hexdigest()[:16]
-    home = project / "build" / "dependencies" / f"{target.name.removeprefix('functions-')}-{digest}"
+    home = build / "dependencies" / f"{target.name.removeprefix('functions-')}-{digest}"
     if not home.is_dir():
         home.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
@@ -224,18 +223,7 @@ def _collect_contents(dependencies: Path, project: Path, bundle: Path | None) ->
         files.update(_walk(project / source, project, NOT_PACKED + NOT_OURS))
     if bundle is not None:
         files[BUNDLE_IN_PACKAGE] = bundle
-    contents = {name: path.read_bytes() for name, path in files.items()}
-    return {**contents, CHECKED_IN_PACKAGE: _check_mappings(project)}
-
-
-def _check_mappings(project: Path) -> bytes:
-    """Return the list of the package's mappings, all of which hold, by name and digest."""
-    paths = sorted((project / "dynaurora" / "tables").glob("*.json"))
-    try:
-        checked = {load_mapping_file(path).name: file_digest(path) for path in paths}
-    except InvalidMappingError as error:
-        raise PackageError(str(error)) from error
-    return json.dumps(checked, indent=2).encode()
+    return {name: path.read_bytes() for name, path in files.items()}
 
 
 def _walk(directory: Path, root: Path, left_out: tuple[str, ...] = NOT_PACKED) -> Iterator[tuple[str, Path]]:
@@ -346,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _describe(package: Package) -> str:
     state = "built" if package.is_new else "is up to date"
     size, unpacked = package.size / 1e6, package.unpacked_size / 1e6
-    name = package.archive.relative_to(PROJECT)
+    name = os.path.relpath(package.archive)
     line = f"{name} {state}: {size:.1f} MB, {unpacked:.1f} MB unpacked, sha256 {package.sha256}"
     if not package.is_compiled:
         line += f"\nThere is no python{package.target.python} here to compile it with: functions will start slower."

@@ -10,7 +10,7 @@ from dynaurora.aurora.column_changes import Patience
 from dynaurora.aurora.connection import Endpoint, connect
 from dynaurora.aurora.secrets import read_credentials
 from dynaurora.aws.objects import S3Objects
-from dynaurora.errors import LockWaitError, UnknownMappingError
+from dynaurora.errors import LockWaitError
 from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import ChangeMappingSettings
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
 
 settings = ChangeMappingSettings.from_environment()
-observe_mapping(settings.mapping)
 endpoint = Endpoint(settings.database_host, settings.database_port, settings.database_ca)
 METRICS = {
     "plan": "MappingsPlanned",
@@ -36,6 +35,7 @@ METRICS = {
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Plan, apply or register the document of a mapping; who waits for a table is told, and asks again."""
+    observe_mapping(event["mapping"])
     mapping = read_mapping(event)
     with connect(endpoint, read_credentials(settings.database_admin_secret_arn)) as aurora:
         answer = change(event, mapping, aurora)
@@ -61,8 +61,6 @@ def change(event: dict[str, Any], mapping: Mapping, aurora: Aurora) -> dict[str,
 
 
 def read_mapping(event: dict[str, Any]) -> Mapping:
-    """Return the mapping of an event. Raises InvalidMappingError, and UnknownMappingError where it is another's."""
-    if event["mapping"] != settings.mapping:
-        raise UnknownMappingError(f"This stack replicates {settings.mapping}, not {event['mapping']!r}.")
+    """Return the mapping of an event. Raises InvalidMappingError."""
     text = event["document"]
     return build_mapping(event["mapping"], json.loads(text, parse_float=Decimal), text=text)

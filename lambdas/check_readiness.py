@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.source import AwsSource
 from dynaurora.exports.check_readiness import check_readiness, find_complete_from
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
+from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.settings import CheckReadinessSettings
 
@@ -17,21 +18,22 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = CheckReadinessSettings.from_environment()
-observe_mapping(settings.mapping)
-source = AwsSource(settings.source_table, settings.event_source_mapping_id)
+registries = Registries(S3Objects(), settings.landing_bucket)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return whether the run may start, after how long to ask again, and which export to make."""
     state, store = event["input"], S3Objects()
+    observe_mapping(state["mapping"])
     identify(run=state["run"])
-    registry = Registry(store, settings.landing_bucket, settings.mapping)  # as it is now: no copy of before
+    registry = registries.renew(state["mapping"])  # as it is now: no copy of before
+    replication = read_replication(store, settings.landing_bucket, state["mapping"])
     readiness = check_readiness(
-        source,
+        AwsSource(replication.table, replication.event_source_mapping),
         store,
         settings.landing_bucket,
-        settings.mapping,
+        state["mapping"],
         state["run"],
         export_arn=state["options"]["export_arn"],
         now=datetime.now(UTC),

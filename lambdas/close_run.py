@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import read_plan
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.runs.close_run import close_run, read_ending
 from dynaurora.runs.requests import is_run_id
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = CloseRunSettings.from_environment()
-observe_mapping(settings.mapping)
-registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
+registries = Registries(S3Objects(), settings.landing_bucket)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Close the run that ended, as its state machine or EventBridge tells it."""
     ending = read_ending(event)
+    observe_mapping(ending.mapping)
     identify(run=ending.run)
     if ending.plan is None and is_run_id(ending.run):  # it was stopped, or came to none
-        plan = read_plan(S3Objects(), settings.landing_bucket, settings.mapping, ending.run)
+        plan = read_plan(S3Objects(), settings.landing_bucket, ending.mapping, ending.run)
         ending = replace(ending, plan=asdict(plan) if plan else None)
     with connect_loader(settings) as aurora:
-        closed = close_run(Runs(aurora, registry.find_current().database), ending)
+        closed = close_run(Runs(aurora, registries.find(ending.mapping).find_current().database), ending)
     logger.info("Run closed" if closed else "Run was closed before", extra={"state": ending.state})
     return {"run": ending.run, "state": ending.state, "closed": closed}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
 from dynaurora.observability import identify, observe_mapping, observed
 from dynaurora.runs.runs import Runs
 from dynaurora.settings import DescribeRunsSettings
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = DescribeRunsSettings.from_environment()
-observe_mapping(settings.mapping)
-registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
+registries = Registries(S3Objects(), settings.landing_bucket)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Return one run, or the newest ones, with their progress."""
+    """Return one run of a mapping, or the newest ones, with their progress."""
+    observe_mapping(event["mapping"])
     identify(run=event.get("run"))
-    database = registry.find_current().database
+    database = registries.find(event["mapping"]).find_current().database
     with connect_loader(settings) as aurora:
-        return {"runs": Runs(aurora, database).describe(settings.mapping, event.get("run"), event.get("kind"))}
+        return {"runs": Runs(aurora, database).describe(event["mapping"], event.get("run"), event.get("kind"))}

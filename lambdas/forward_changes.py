@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = ForwardChangesSettings.from_environment()
-observe_mapping(settings.mapping)
 registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 
 
@@ -25,6 +24,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
     Raises RegistryUnavailableError where nobody knows by which mapping: then all of them are.
     """
+    observe_mapping(settings.mapping)
     forwarder = Forwarder(
         mapping=settings.mapping,
         digest=registry.find_pointer().digest,

@@ -11,9 +11,10 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import import_batch, mark_imported
 from dynaurora.failures.refused_rows import RefusedRows
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
+from dynaurora.target.alterations import Lookout
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
 
 settings = ImportBatchSettings.from_environment()
-observe_mapping(settings.mapping)
-registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
+registries = Registries(S3Objects(), settings.landing_bucket)
+lookout = Lookout()
 
 
 @observed
@@ -33,17 +34,24 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """
     given = event if isinstance(event, dict) else {"input": event}  # who calls it directly may send anything
     batch = Batch.from_event(given.get("input", given))
+    observe_mapping(batch.mapping)
     identify(batch=batch.id, run=batch.run)
-    store, retries, mapping = S3Objects(), int(given.get("retries", 0)), registry.find_current()
+    mapping = registries.find(batch.mapping).find_current()
+    store, retries = S3Objects(), int(given.get("retries", 0))
     bucket, slots = settings.landing_bucket, settings.import_concurrency
     keep_refused = RefusedRows(store, bucket, context.invoked_function_arn)
     with connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, bucket, keep_refused, retries, slots)
+        altered = lookout.look(aurora, mapping)
     metrics.add_dimension("source", batch.source)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")
     count("RowsChanged", result.rows_changed if result.status == "applied" else 0)
     count("RowsRefused", result.rows_refused)
+    if altered is not None:
+        measure("TargetsAltered", bool(altered))
+    if altered:
+        logger.warning("The target was altered", extra={"alterations": altered})
     if result.oldest_second is not None:
         measure("ReplicationLag", max(0.0, time.time() - result.oldest_second), unit="Seconds")
     logger.info("Batch imported", extra=asdict(result))

@@ -1,4 +1,4 @@
-"""Measure health: what is kept as failed, whether the stream is read, what waits for Aurora → metrics."""
+"""Measure health: what is kept as failed, whether the streams are read, what waits for Aurora → metrics."""
 
 from __future__ import annotations
 
@@ -10,28 +10,47 @@ from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.source import AwsSource
 from dynaurora.failures.list_failures import Place
-from dynaurora.measure_health import measure_health
-from dynaurora.observability import logger, measure, observe_mapping, observed
+from dynaurora.mappings.replications import list_replications
+from dynaurora.measure_health import Health, count_waiting, measure_health
+from dynaurora.observability import count, flush_metrics, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import MeasureHealthSettings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from dynaurora.mappings.replications import Replication
+
 settings = MeasureHealthSettings.from_environment()
-observe_mapping(settings.mapping)
-place = Place(settings.landing_bucket, settings.mapping, settings.source_table)
-source = AwsSource(settings.source_table, settings.event_source_mapping_id)
 executions = StepFunctionsExecutions()
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Measure, by the clock; what is measured is measured as nothing too."""
-    health = measure_health(place, S3Objects(), source, executions, settings.import_batch_arn, datetime.now(UTC))
-    measure("FailuresKept", health.failures_kept)
-    measure("FailuresParked", health.failures_parked)
-    measure("StreamsUnread", bool(health.stream_problems))
-    measure("BatchesWaiting", health.batches_waiting)
+    """Measure each replication, by the clock, and all of them together.
+
+    What is measured of all is measured as nothing too; of one, nothing is not told.
+    """
+    found = {one.mapping: look_at(one) for one in list_replications(S3Objects(), settings.landing_bucket)}
+    waiting = count_waiting(executions, settings.import_batch_arn, datetime.now(UTC))
+    metrics.add_dimension("platform", settings.platform)
+    measure("FailuresKept", sum(health.failures_kept for health in found.values()))
+    measure("FailuresParked", sum(health.failures_parked for health in found.values()))
+    measure("StreamsUnread", sum(bool(health.stream_problems) for health in found.values()))
+    measure("BatchesWaiting", waiting)
+    replications = {mapping: asdict(health) for mapping, health in found.items()}
+    return {"batches_waiting": waiting, "replications": replications}
+
+
+def look_at(replication: Replication) -> Health:
+    """Measure one replication, and tell what is wrong with it."""
+    place = Place(settings.landing_bucket, replication.mapping, replication.table, replication.event_source_mappings)
+    health = measure_health(place, S3Objects(), AwsSource(replication.table, replication.event_source_mapping))
+    observe_mapping(replication.mapping)
+    count("FailuresKept", health.failures_kept)
+    count("FailuresParked", health.failures_parked)
+    count("StreamsUnread", bool(health.stream_problems))
     if health.stream_problems:
         logger.error("The stream is not read", extra={"problems": health.stream_problems})
-    return asdict(health)
+    flush_metrics()
+    logger.remove_keys(("mapping",))
+    return health

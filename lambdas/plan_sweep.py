@@ -10,7 +10,7 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import Plan
 from dynaurora.exports.plan_sweep import Sweeper
 from dynaurora.exports.reconcile_run import Totals
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import PlanSweepSettings
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = PlanSweepSettings.from_environment()
-observe_mapping(settings.mapping)
-registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
+registries = Registries(S3Objects(), settings.landing_bucket)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Write the batches of tombstones and return what they come to."""
     state = event["input"]
+    observe_mapping(state["mapping"])
     identify(run=state["run"])
     plan, totals = Plan.from_dict(state["plan"]), Totals(**state["totals"])
-    mapping = registry.find_recorded(state.get("digest"))
+    mapping = registries.find(state["mapping"]).find_recorded(state.get("digest"))
     with connect_loader(settings) as aurora:
         sweeper = Sweeper(mapping, aurora, S3Objects(), settings.landing_bucket, state["run"], plan.export_second)
         sweep = sweeper.plan(totals)

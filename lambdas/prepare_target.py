@@ -1,41 +1,56 @@
-"""Prepare target: a deployment → the tables, the view and the loader of its mapping in Aurora."""
+"""Prepare target: a deployment → the tables and the view of a mapping in Aurora, and the loader."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import find_endpoint
 from dynaurora.aurora.secrets import read_candidates, read_credentials
 from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.aws.objects import S3Objects
-from dynaurora.errors import DynauroraError
-from dynaurora.mappings.mapping import load_mapping
+from dynaurora.mappings.registry import Registries
+from dynaurora.mappings.replications import check_target_free
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import PrepareTargetSettings
-from dynaurora.target.prepare_target import forget_unused, prepare_database
+from dynaurora.target.prepare_target import prepare_database, prepare_loader
 from dynaurora.target.probe import Landing
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = PrepareTargetSettings.from_environment()
-observe_mapping(settings.mapping)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Prepare the target when CloudFormation creates or updates it; when it deletes it, leave what is there."""
-    kind = event["RequestType"]
+    """Prepare a target, or the loader alone, when CloudFormation creates or updates it; leave it when it is deleted."""
+    kind, given = event["RequestType"], event["ResourceProperties"]
+    name = given.get("Mapping")
+    if name is not None:
+        observe_mapping(name)
     seconds = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
-    work = keep if kind == "Delete" else prepare
-    done = fulfil(event, f"target-of-{settings.mapping}", work, seconds=seconds)
+    prepare = admit if name is None else partial(prepare_of, name, given.get("MappingDigest", ""))
+    made = "loader" if name is None else f"target-of-{name}"
+    done = fulfil(event, made, keep if kind == "Delete" else prepare, seconds=seconds)
     count("TargetsPrepared" if done else "TargetsFailed", 1)
     return {"request": kind, "done": done}
 
 
-def prepare() -> dict[str, str]:
-    """Create or complete the target; return what the template may tell of it."""
-    mapping = load_mapping(settings.mapping)  # not when the function starts: that there is none is answered, too
+def admit() -> dict[str, str]:
+    """Have the loader there, before there is any target; return what the template may tell of it."""
+    administrator = read_credentials(settings.database_admin_secret_arn)
+    loader = read_credentials(settings.database_secret_arn)
+    prepare_loader(find_endpoint(settings), administrator, lambda: read_candidates(settings.database_secret_arn))
+    logger.info("Loader prepared", extra={"loader": loader.username})
+    return {"Loader": loader.username}
+
+
+def prepare_of(name: str, digest: str) -> dict[str, str]:
+    """Create or complete the target of a registered mapping; return what the template may tell of it."""
+    store = S3Objects()
+    mapping = Registries(store, settings.landing_bucket).find(name).find(digest)
+    check_target_free(store, settings.landing_bucket, mapping)
     endpoint = find_endpoint(settings)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
@@ -44,10 +59,10 @@ def prepare() -> dict[str, str]:
         administrator,
         lambda: read_candidates(settings.database_secret_arn),
         mapping,
-        Landing(S3Objects(), settings.landing_bucket),
+        Landing(store, settings.landing_bucket),
         settings.import_concurrency,
     )
-    view = f"{mapping.database}.{mapping.table}"
+    view = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
     facts = {"view": view, "loader": loader.username, "migrations": applied, "staging": staging and str(staging)}
     logger.info("Target prepared", extra=facts)
     if staging is None:
@@ -56,12 +71,6 @@ def prepare() -> dict[str, str]:
 
 
 def keep() -> dict[str, str]:
-    """Leave what was replicated, which outlives the stack; erase a registry that nothing was ever replicated by."""
-    landing = Landing(S3Objects(), settings.landing_bucket)
-    try:
-        erased = forget_unused(landing, settings.mapping)
-    except DynauroraError as error:  # a stack can be deleted without it
-        logger.warning("Registry kept", extra={"reason": error.problem})
-    else:
-        logger.info("Target kept", extra={"registry_erased": erased})
+    """Leave what was replicated, which outlives the stack, and its documents."""
+    logger.info("Target kept")
     return {}

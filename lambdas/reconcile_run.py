@@ -9,7 +9,7 @@ from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import Plan
 from dynaurora.exports.reconcile_run import MappingChange, reconcile_run
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.settings import ReconcileRunSettings
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = ReconcileRunSettings.from_environment()
-observe_mapping(settings.mapping)
-registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
+registries = Registries(S3Objects(), settings.landing_bucket)
 
 
 @observed
@@ -26,8 +25,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Return what the run came to, by the ledger, or fail it where items have no account."""
     state = event["input"]
     run, plan = state["run"], Plan.from_dict(state["plan"])
+    observe_mapping(state["mapping"])
     identify(run=run)
-    mapping = registry.find_recorded(state.get("digest"))
+    mapping = registries.find(state["mapping"]).find_recorded(state.get("digest"))
     change = MappingChange(state.get("generation", 1), (state.get("readiness") or {}).get("complete_from"))
     with connect_loader(settings) as aurora:
         totals = reconcile_run(aurora, mapping, run, plan, S3Objects(), change)

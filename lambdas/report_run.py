@@ -12,7 +12,7 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import REPROCESS
 from dynaurora.failures.notices import Notices
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.runs.ends import find_failure, is_own, name_run
+from dynaurora.runs.ends import find_failure, is_own, name_mapping, name_run
 from dynaurora.runs.ignored_attributes import read_ignored
 from dynaurora.runs.report_backfill import Memory, build_backfill_report, list_failed_batches
 from dynaurora.runs.report_reprocess import report_reprocess
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
 
 settings = ReportRunSettings.from_environment()
-observe_mapping(settings.mapping)
 memory = Memory(settings.convert_memory_mb, settings.import_memory_mb)
 
 
@@ -35,16 +34,19 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     state, execution, store = event["input"], event["execution"], S3Objects()
     is_reprocess = event.get("kind") == REPROCESS
     run = name_run({"run": name_reprocess(state, execution["started"])} if is_reprocess else state, execution["name"])
+    mapping = name_mapping(state)
+    if mapping is not None:
+        observe_mapping(mapping)
     identify(run=run)
     report_kind = report_reprocess if is_reprocess else report_backfill
     report, failure = report_kind(state, run, execution, store)
     count("RunsFailed" if failure else "RunsSucceeded", 1)
     key = None
-    if report is not None:
-        key = keys.report(settings.mapping, run)
+    if report is not None and mapping is not None:
+        key = keys.report(mapping, run)
         store.write(settings.landing_bucket, key, json.dumps(report, indent=2).encode())
     logger.info("Run reported", extra={"key": key, "error": (failure or {}).get("error")})
-    due = failure is not None and claim_notice(failure["error"], execution["id"], store)
+    due = failure is not None and claim_notice(mapping, failure["error"], execution["id"], store)
     return {"bucket": settings.landing_bucket, "key": key, "failure": failure, "notify": due}
 
 
@@ -56,12 +58,14 @@ def report_backfill(
     failure = find_failure(state, arn)
     if not is_own(failure):
         return None, failure
-    failures = list_failed_batches(store, settings.landing_bucket, settings.mapping, run, execution["started"])
-    ignored = read_ignored(store, settings.landing_bucket, settings.mapping, run)
+    failures = list_failed_batches(store, settings.landing_bucket, state["mapping"], run, execution["started"])
+    ignored = read_ignored(store, settings.landing_bucket, state["mapping"], run)
     return build_backfill_report(state, arn, ExecutionHistory().steps(arn), failures, memory, ignored), failure
 
 
-def claim_notice(error: str, execution: str, store: ObjectStore) -> bool:
-    """Tell whether people are to be told of a failed run now."""
-    notices = Notices(store, settings.landing_bucket, settings.mapping, settings.notice_interval_seconds)
+def claim_notice(mapping: str | None, error: str, execution: str, store: ObjectStore) -> bool:
+    """Tell whether people are to be told of a failed run now; of one that names no mapping they always are."""
+    if mapping is None:
+        return True
+    notices = Notices(store, settings.landing_bucket, mapping, settings.notice_interval_seconds)
     return notices.claim(f"run-{error}", execution, datetime.now(UTC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import find_endpoint
-from dynaurora.observability import count, logger, observe_mapping, observed
+from dynaurora.observability import count, logger, observed
 from dynaurora.settings import RotateLoaderSecretSettings
 from dynaurora.target.rotate_loader_secret import FINISH, Rotation, take_step
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = RotateLoaderSecretSettings.from_environment()
-observe_mapping(settings.mapping)
 endpoint = find_endpoint(settings)
 
 

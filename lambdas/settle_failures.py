@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = SettleFailuresSettings.from_environment()
-observe_mapping(settings.mapping)
 
 
 @observed
@@ -22,8 +21,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Settle the objects of one entry, by how its import ended."""
     store = S3Objects()
     entry = event["entry"]
+    observe_mapping(event["mapping"])
     identify(run=event["run"], entry=entry["number"], batch=(entry.get("imported") or {}).get("batch_id"))
-    notices = Notices(store, settings.landing_bucket, settings.mapping, settings.notice_interval_seconds)
+    notices = Notices(store, settings.landing_bucket, event["mapping"], settings.notice_interval_seconds)
     claimant = f"{event['run']}-{entry['number']}"
     settled = Settler(store, settings.landing_bucket, settings.max_attempts, notices, claimant).settle(entry)
     count("RecordsParked", settled["records_parked"])

@@ -19,13 +19,14 @@ MAX_LOGGED = 20
 """Rejections that are logged one by one: enough to find what they have in common; the rest are counted."""
 
 settings = TransformChangesSettings.from_environment()
-observe_mapping(settings.mapping)
 mappers = RowMappers(Registry(S3Objects(), settings.landing_bucket, settings.mapping))
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer Firehose with the rows of each record, once what is refused of it is kept."""
+    observe_mapping(settings.mapping)
+    mappers.begin(context.get_remaining_time_in_millis() / 1000)
     transformer = Transformer(
         mapping=settings.mapping,
         mappers=mappers,
@@ -37,6 +38,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     count("ChangesTransformed", result.transformed)
     count("ChangesRejected", len(result.rejections))
     count("ChangesOverflowed", result.overflowed)
+    count("ChangesSkipped", result.skipped)
     unmapped = mappers.take_unmapped()
     count("AttributesIgnored", unmapped.total)
     if unmapped.total:

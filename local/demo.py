@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from dynaurora.mappings.mapping import load_mapping
 from local.clicks import tell_seeded, tell_stories
-from local.deployment import MAPPING, deploy, is_deployed
+from local.deployment import deploy, find_deployment
 from local.findings import Result, Stage, find_problems
 from local.pipeline import Pipeline
 from local.running import find_api, find_database
@@ -28,6 +27,7 @@ from local.writing import Pace, Writing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dynaurora.mappings.mapping import Mapping
     from local.api import Api
     from local.backfills import Backfill, BackfillView
     from local.clicks import Written
@@ -65,6 +65,8 @@ class Options:
     """Of the random numbers."""
     timeout: float
     """Seconds that the pipeline has, after the last change was written, to come to rest."""
+    mapping: Mapping
+    """The example's."""
 
 
 def run_demo(
@@ -78,7 +80,7 @@ def run_demo(
     api = find_api(state)
     telling = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     stage = set_stage(state, api, options, telling, progress)
-    backfill = prepare_backfill(api, MAPPING)
+    backfill = prepare_backfill(api, options.mapping.name)
     play = Play(stage, options, telling, backfill, progress)
     deadline = play.perform()
     progress.say("Comparing DynamoDB and Aurora key by key")
@@ -98,26 +100,27 @@ def run_demo(
 
 def set_stage(state: State, api: Api, options: Options, telling: str, progress: Progress) -> Stage:
     """Seed the table and deploy; a stack that is there already is deployed again first."""
-    database = find_database(state)
-    if is_deployed(api):
-        pipeline = Pipeline(api, deploy(api, database, report=progress.say))
+    database, mapping = find_database(state), options.mapping
+    if find_deployment(api, mapping.name):
+        pipeline = Pipeline(api, deploy(api, database, mapping, report=progress.say))
         watch = Watch(state, pipeline)
         progress.say(f"Seeding {options.seeded:,} items; the stream of this stack is on already and has them too")
         return Stage(pipeline, watch, seed(api, options, telling, progress), is_streamed=True)
-    progress.say(f"Creating the table {MAPPING} and seeding {options.seeded:,} items, with its stream still off")
-    create_table(api.dynamodb, load_mapping(MAPPING))
+    table = mapping.source_table
+    progress.say(f"Creating the table {table} and seeding {options.seeded:,} items, with its stream still off")
+    create_table(api.dynamodb, mapping, {})
     seeded = seed(api, options, telling, progress)
     progress.say("Switching its stream on")
-    stream_arn = switch_on_stream(api.dynamodb, MAPPING)
-    pipeline = Pipeline(api, deploy(api, database, source_stream_arn=stream_arn, report=progress.say))
+    stream_arn = switch_on_stream(api.dynamodb, table)
+    deployment = deploy(api, database, mapping, source_stream_arn=stream_arn, report=progress.say)
+    pipeline = Pipeline(api, deployment)
     return Stage(pipeline, Watch(state, pipeline), seeded, is_streamed=False)
 
 
 def seed(api: Api, options: Options, telling: str, progress: Progress) -> Written:
     """Write the seeded items."""
-    seeding = Writing(
-        api.dynamodb, load_mapping(MAPPING).source_table, tell_seeded(options.seeded, options.seed, telling)
-    )
+    table = options.mapping.source_table
+    seeding = Writing(api.dynamodb, table, tell_seeded(options.seeded, options.seed, telling))
     seeding.start()
     try:
         while seeding.is_alive():

@@ -1,8 +1,9 @@
-"""Deployment: infra/template.yaml in the local AWS, with this machine's package and the local Aurora.
+"""Deployment: a platform and its replications in the local AWS, with this machine's package and the local Aurora.
 
-    build the package → put the administrator's secret → package the templates → create or update
+    build the package → put the administrator's secret → package the templates → infra/platform.yaml, created or updated
+    publish each mapping's document → infra/replication.yaml for each, created or updated
 
-The stack makes the loader and its secret, and prepares the target, as it does on AWS.
+The platform makes the loader and its secret, and prepares the target of each replication, as it does on AWS.
 
 Repeating it changes what has changed, and nothing where nothing has.
 """
@@ -10,7 +11,7 @@ Repeating it changes what has changed, and nothing where nothing has.
 from __future__ import annotations
 
 import json
-import platform
+import platform as platform_module
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,30 +19,43 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError, WaiterError
 
+from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
-from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS
-from dynaurora.mappings.mapping import load_mapping
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
-from local.packaging import Packager
+from dynaurora.mappings.key_types import guess_key_types
+from dynaurora.mappings.mapping import REPLICA_ENDING
+from dynaurora.mappings.registry import Pointer, load_document
+from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
+from infra.packaging import Packager
+from infra.places import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
     from dynaurora.aurora.connection import Credentials, Endpoint
     from dynaurora.mappings.mapping import Mapping
     from local.api import Api
 
 STACK_NAME: Final = "dynaurora"
-MAPPING: Final = "web_analytics"
-"""The mapping that is deployed here."""
-TEMPLATE: Final = PROJECT / "infra" / "template.yaml"
+"""The platform's unless told; a replication's begins with it."""
+TEMPLATES: Final = ROOT / "infra"
+FROM_PLATFORM: Final = (
+    *("LandingBucketName", "PrepareTargetFunctionArn", "PrepareTargetVersion", "RegisterReplicationFunctionArn"),
+    *("ReprocessFailuresStateMachineArn", "ReprocessScheduleGroupName", "ReprocessScheduleRoleArn"),
+    *("UnstartedReprocessesQueueArn", "FailuresTopicArn"),
+)
+"""Outputs of the platform that are a replication's parameters."""
+BUCKET: Final = "LandingBucketName"
 ARTIFACTS_BUCKET: Final = "dynaurora-artifacts"
 SECRET_NAME: Final = "dynaurora/administrator"  # noqa: S105  # a name, no secret
 LOADERS: Final = r"dynaurora\_" + "_" * 20
 """The names that infra/target.yaml gives to loaders, as LIKE takes them: twenty digits of a stack's id."""
+LEFT_BEHIND: Final = (
+    "SELECT table_schema, table_name FROM information_schema.tables"
+    r" WHERE table_name LIKE '\_dynaurora\_%%' OR table_name LIKE '%%\_\_replica'"
+)
 BUFFER_SECONDS: Final = "1"
 """Firehose's intervals on this machine: a person watches, and there is nobody to pay for small files."""
 WAIT_SECONDS: Final = 1
@@ -61,17 +75,29 @@ class Database:
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """Names of what is deployed."""
+class Platform:
+    """What replications share."""
 
-    mapping: str
+    name: str
+    """The stack's."""
+    outputs: dict[str, str]
+    packager: Packager
+    """With this machine's package."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Names of what is deployed for one mapping."""
+
+    mapping: Mapping
+    """The one that is the current one when this is read."""
     table: str
     bucket: str
     delivery_stream: str
     import_batch_arn: str
     """ARN of the state machine that imports a batch."""
     backfill_table_arn: str
-    """ARN of the state machine that copies the whole table."""
+    """ARN of the state machine that copies a whole table."""
     event_source_mapping: str
     """Id of the event source mapping that reads the table's stream."""
 
@@ -79,54 +105,121 @@ class Deployment:
 def deploy(
     api: Api,
     database: Database,
+    mapping: Mapping,
     *,
-    mapping_name: str = MAPPING,
     source_stream_arn: str = "",
     report: Callable[[str], None] = print,
 ) -> Deployment:
-    """Deploy everything and return what it is called; `report` gets a line before each step that takes a while.
+    """Deploy the platform and one replication; return what that is called. Raises what these two raise."""
+    platform = deploy_platform(api, database, report=report)
+    return deploy_replication(api, platform, mapping, source_stream_arn=source_stream_arn, report=report)
 
-    A stack that is new begins with a target that is: nothing of its table was replicated yet. It creates the table, or
-    adopts the one with the stream that is given, and stays with that one when it is deployed again.
 
-    Raises DeploymentError, or what building the package and preparing the target raise.
+def deploy_platform(
+    api: Api, database: Database, *, name: str = STACK_NAME, report: Callable[[str], None] = print
+) -> Platform:
+    """Deploy what replications share; `report` gets a line before each step that takes a while.
+
+    One that is new begins with an empty database: nothing was replicated yet.
+
+    Raises DeploymentError, or what building the package raises.
     """
     report("Building the functions' package")
     package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
     secret_arn = _put_secret(api, database.administrator)
-    mapping = load_mapping(mapping_name)
-    stack = _find_stack(api)
-    if stack is None:
-        _drop_target(database, mapping)
-    report("Deploying infra/template.yaml")
+    is_there = _find_stack(api, name) is not None
+    if not is_there:
+        _drop_left_behind(database)
+    report(f"Deploying infra/platform.yaml as {name}")
     _ensure_bucket(api, ARTIFACTS_BUCKET)
-    packager = Packager(api.s3, ARTIFACTS_BUCKET, {PROJECT / "build" / TEMPLATES_PACKAGE: package.archive})
+    packager = Packager(api.s3, ARTIFACTS_BUCKET, {ROOT / "build" / TEMPLATES_PACKAGE: package.archive})
+    template = packager.package(TEMPLATES / "platform.yaml")
+    _create_or_update(api, name, template, _parameters(database.endpoint, secret_arn), exists=is_there)
+    stack = _find_stack(api, name)
+    return Platform(name, _read_outputs(stack) if stack else {}, packager)
+
+
+def deploy_replication(
+    api: Api,
+    platform: Platform,
+    mapping: Mapping,
+    *,
+    source_stream_arn: str = "",
+    report: Callable[[str], None] = print,
+) -> Deployment:
+    """Publish a mapping's document and deploy its replication; return what it is called.
+
+    It creates the table, or adopts the one with the stream that is given, and stays with that one when it is deployed
+    again. Raises DeploymentError.
+    """
+    _publish(api, platform.outputs["LandingBucketName"], mapping)
+    name = name_replication(mapping.name, platform.name)
+    report(f"Deploying infra/replication.yaml as {name}")
+    stack = _find_stack(api, name)
     stream_arn = source_stream_arn or (_read_parameters(stack)["SourceStreamArn"] if stack else "")
-    parameters = _parameters(mapping, database.endpoint, secret_arn, stream_arn)
-    _create_or_update(api, packager.package(TEMPLATE), parameters, exists=stack is not None)
-    return read_deployment(api)
+    given = {output: platform.outputs.get(output, "") for output in FROM_PLATFORM}
+    parameters = given | {"Name": name} | _replication_parameters(mapping, stream_arn)
+    template = platform.packager.package(TEMPLATES / "replication.yaml")
+    _create_or_update(api, name, template, parameters, exists=stack is not None)
+    return read_deployment(api, mapping.name)
 
 
-def is_deployed(api: Api) -> bool:
-    """Tell whether there is a stack."""
-    return _find_stack(api) is not None
+def name_replication(mapping: str, platform: str = STACK_NAME) -> str:
+    """Return the name of the stack that replicates by a mapping."""
+    return f"{platform}-{mapping.replace('_', '-')}"
 
 
-def read_deployment(api: Api) -> Deployment:
-    """Return what is deployed. Raises DeploymentError where nothing is."""
-    stack = _find_stack(api)
-    if stack is None:
-        raise DeploymentError(f"The stack {STACK_NAME} is not deployed")
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+def find_deployment(api: Api, mapping: str) -> Deployment | None:
+    """Return what is deployed for a mapping, or None."""
+    return next((one for one in read_deployments(api) if one.mapping.name == mapping), None)
+
+
+def read_deployment(api: Api, mapping: str) -> Deployment:
+    """Return what is deployed for a mapping. Raises DeploymentError where nothing is."""
+    found = find_deployment(api, mapping)
+    if found is None:
+        raise DeploymentError(f"No stack replicates the mapping {mapping}")
+    return found
+
+
+def read_deployments(api: Api) -> list[Deployment]:
+    """Return what is deployed, by mapping."""
+    pages = api.cloudformation.get_paginator("describe_stacks").paginate()
+    stacks = [stack for page in pages for stack in page["Stacks"]]
+    platforms = [_read_outputs(stack) for stack in stacks if "ChangeMappingFunctionName" in _read_outputs(stack)]
+    shared = {outputs[BUCKET]: outputs for outputs in platforms if BUCKET in outputs}
+    found = [stack for stack in stacks if {"DeliveryStreamName", BUCKET} <= _read_outputs(stack).keys()]
+    deployed = [_read_replication(api, stack, shared[_read_outputs(stack)[BUCKET]]) for stack in found]
+    return sorted(deployed, key=lambda one: one.mapping.name)
+
+
+def _read_replication(api: Api, stack: StackTypeDef, shared: dict[str, str]) -> Deployment:
+    outputs = _read_outputs(stack)
     return Deployment(
-        mapping=_read_parameters(stack)["Mapping"],
+        mapping=_read_mapping(api, shared["LandingBucketName"], _read_parameters(stack)["Mapping"]),
         table=outputs["SourceTableName"],
-        bucket=outputs["LandingBucketName"],
+        bucket=shared["LandingBucketName"],
         delivery_stream=outputs["DeliveryStreamName"],
-        import_batch_arn=outputs["ImportBatchStateMachineArn"],
-        backfill_table_arn=outputs["BackfillTableStateMachineArn"],
+        import_batch_arn=shared["ImportBatchStateMachineArn"],
+        backfill_table_arn=shared["BackfillTableStateMachineArn"],
         event_source_mapping=outputs["ForwardChangesEventSourceMappingId"],
     )
+
+
+def _publish(api: Api, bucket: str, mapping: Mapping) -> None:
+    """Put a mapping's document into the platform's registry."""
+    key = keys.mapping_document(mapping.name, mapping.digest)
+    api.s3.put_object(Bucket=bucket, Key=key, Body=mapping.text.encode())
+
+
+def _read_mapping(api: Api, bucket: str, name: str) -> Mapping:
+    """Return the mapping that the registry has as the current one."""
+
+    def read(key: str) -> bytes:
+        return api.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    digest = Pointer.decode(read(keys.mapping_pointer(name))).digest
+    return load_document(name, read(keys.mapping_document(name, digest)).decode(), digest)
 
 
 def _put_secret(api: Api, administrator: Credentials) -> str:
@@ -137,34 +230,48 @@ def _put_secret(api: Api, administrator: Credentials) -> str:
     return api.secretsmanager.put_secret_value(SecretId=SECRET_NAME, SecretString=text)["ARN"]
 
 
-def _drop_target(database: Database, mapping: Mapping) -> None:
-    """Drop what earlier stacks left in the database; the emulator has forgotten them."""
-    schema = sql.quote(mapping.database)
+def _drop_left_behind(database: Database) -> None:
+    """Drop what earlier platforms left in the database; the emulator has forgotten them."""
     with connect(database.endpoint, database.administrator) as aurora:
-        aurora.execute(f"DROP VIEW IF EXISTS {schema}.{sql.quote(mapping.table)}")
-        for table in (mapping.replica, IMPORTS, RUNS, GENERATIONS, MIGRATIONS_TABLE):
-            aurora.execute(f"DROP TABLE IF EXISTS {schema}.{sql.quote(table)}")
+        for schema, table in aurora.query(LEFT_BEHIND):
+            quoted = sql.quote(schema)
+            if table.endswith(REPLICA_ENDING):
+                aurora.execute(f"DROP VIEW IF EXISTS {quoted}.{sql.quote(table.removesuffix(REPLICA_ENDING))}")
+            aurora.execute(f"DROP TABLE IF EXISTS {quoted}.{sql.quote(table)}")
         for (user,) in aurora.query("SELECT User FROM mysql.user WHERE User LIKE %s", (LOADERS,)):
             aurora.execute("DROP USER %s@'%%'", (user,))
 
 
-def _parameters(mapping: Mapping, endpoint: Endpoint, secret_arn: str, stream_arn: str) -> list[ParameterTypeDef]:
-    values = {
-        "Mapping": mapping.name,
-        "SourceStreamArn": stream_arn,
-        "SourceTableName": mapping.source_table,
-        "PartitionKey": mapping.partition_key,
-        "SortKey": mapping.sort_key or "",
+def _parameters(endpoint: Endpoint, secret_arn: str) -> dict[str, str]:
+    return {
         "DatabaseHost": endpoint.host,
         "DatabasePort": str(endpoint.port),
         "DatabaseAdminSecretArn": secret_arn,
         "DatabaseCa": endpoint.ca_pem,
         "ReserveImportConcurrency": "yes",  # the account of this machine has it
+        "Architecture": _find_architecture(),
+    }
+
+
+def _replication_parameters(mapping: Mapping, stream_arn: str) -> dict[str, str]:
+    types = guess_key_types(mapping)
+    return {
+        "Mapping": mapping.name,
+        "MappingDigest": mapping.digest,
+        "SourceStreamArn": stream_arn,
+        "SourceTableName": mapping.source_table,
+        "PartitionKey": mapping.partition_key,
+        "PartitionKeyType": types[mapping.partition_key],
+        "SortKey": mapping.sort_key or "",
+        "SortKeyType": types[mapping.sort_key] if mapping.sort_key else "S",
         "BufferSeconds": BUFFER_SECONDS,
         "TransformBufferSeconds": BUFFER_SECONDS,
-        "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+        "Architecture": _find_architecture(),
     }
-    return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+
+
+def _find_architecture() -> str:
+    return "arm64" if platform_module.machine() in {"arm64", "aarch64"} else "x86_64"
 
 
 def _ensure_bucket(api: Api, name: str) -> None:
@@ -172,9 +279,9 @@ def _ensure_bucket(api: Api, name: str) -> None:
         api.s3.create_bucket(Bucket=name)
 
 
-def _find_stack(api: Api) -> StackTypeDef | None:
+def _find_stack(api: Api, name: str) -> StackTypeDef | None:
     try:
-        (stack,) = api.cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+        (stack,) = api.cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's answer for an unknown stack
             return None
@@ -186,8 +293,12 @@ def _read_parameters(stack: StackTypeDef) -> dict[str, str]:
     return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
 
 
-def _create_or_update(api: Api, template: str, parameters: list[ParameterTypeDef], *, exists: bool) -> None:
-    """Create the stack, or update it; return when CloudFormation has finished. Raises DeploymentError."""
+def _read_outputs(stack: StackTypeDef) -> dict[str, str]:
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _create_or_update(api: Api, name: str, template: str, parameters: dict[str, str], *, exists: bool) -> None:
+    """Create a stack, or update it; return when CloudFormation has finished. Raises DeploymentError."""
     cloudformation = api.cloudformation
     change, waiter = (
         (cloudformation.update_stack, cloudformation.get_waiter("stack_update_complete"))
@@ -196,26 +307,26 @@ def _create_or_update(api: Api, template: str, parameters: list[ParameterTypeDef
     )
     try:
         change(
-            StackName=STACK_NAME,
+            StackName=name,
             TemplateBody=template,
-            Parameters=parameters,
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
-        waiter.wait(StackName=STACK_NAME, WaiterConfig={"Delay": WAIT_SECONDS, "MaxAttempts": WAIT_ATTEMPTS})
+        waiter.wait(StackName=name, WaiterConfig={"Delay": WAIT_SECONDS, "MaxAttempts": WAIT_ATTEMPTS})
     except ClientError as error:
         if "No updates are to be performed" not in str(error):
             raise DeploymentError(f"CloudFormation refused the templates: {error}") from error
     except WaiterError as error:
-        raise DeploymentError(_describe_failure(api)) from error
+        raise DeploymentError(_describe_failure(api, name)) from error
 
 
-def _describe_failure(api: Api) -> str:
+def _describe_failure(api: Api, failed: str) -> str:
     """Return the reasons that CloudFormation gives for its newest failures, those of nested stacks included."""
     stacks = [stack["StackName"] for stack in api.cloudformation.describe_stacks()["Stacks"]]
     reasons = [
         f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}"
         for name in stacks
-        if name.startswith(STACK_NAME)
+        if name == failed or name.startswith(f"{failed}-")
         for event in api.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         if event.get("ResourceStatus", "").endswith("FAILED")
     ]

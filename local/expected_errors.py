@@ -8,10 +8,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaurora.errors import DynauroraError
 from infra.build_package import PackageError
+from infra.packaging import PackagingError
 from local.aurora.engine import DatabaseServerError
 from local.deployment import DeploymentError
+from local.items import ItemsError
 from local.lifecycle import LifecycleError
-from local.packaging import PackagingError
 from local.processes import ProcessError
 from local.running import RolesMismatchError
 from local.venvs import EnvironmentCreationError
@@ -23,6 +24,7 @@ EXPECTED: Final[tuple[type[Exception], ...]] = (
     DeploymentError,
     DynauroraError,
     EnvironmentCreationError,
+    ItemsError,
     LifecycleError,
     PackageError,
     PackagingError,

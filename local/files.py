@@ -5,6 +5,12 @@ import tempfile
 from pathlib import Path
 
 
+def make_private(directory: Path) -> None:
+    """Make a directory, with what is above it, that only its owner can enter; one that is there becomes so."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace a file, in one step, by one that only its owner can read; its directory is created when missing."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -150,8 +150,8 @@ def find_backfill_problems(view: BackfillView | None, kept: int) -> Iterator[str
 
 def find_wrong_totals(totals: dict[str, Any], kept: int) -> Iterator[str]:
     """Yield what does not add up in the totals of a backfill."""
-    accounted = totals["imported"] + totals["already_newer"] + totals["rejected"]
-    if totals["exported"] != accounted:
+    accounted = totals["imported"] + totals["already_newer"] + totals["rejected"] + totals.get("skipped", 0)
+    if totals["exported"] * max(1, len(totals.get("targets") or ())) != accounted:
         yield f"the backfill exported {totals['exported']} items, and accounts for {accounted}"
     if totals["rejected"] != kept:
         yield f"the backfill rejected {totals['rejected']} items, and {kept} are kept"

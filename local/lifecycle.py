@@ -1,4 +1,4 @@
-"""Starting and stopping the local AWS of a checkout, from a command that does something else too.
+"""Starting and stopping the local AWS of a project, from a command that does something else too.
 
 The supervisor is started in the background; its state file says when everything answers.
 """
@@ -7,30 +7,32 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from infra.places import ROOT
 from local.aurora.engines import ENGINE_VARIABLE, EngineError, find_engine, refuse_foreign_data
-from local.aurora.server import DATA
+from local.aurora.server import DATA, place_socket
+from local.files import make_private
 from local.processes import ProcessError, ProcessIdentity, identify_process, kill_process, quote_log, start_child
-from local.stack import DATABASE
-from local.state import State, read_state
-from local.venvs import PROJECT, ensure
+from local.stack import DATABASE, KEPT
+from local.state import State, read_state, remove_state
+from local.venvs import ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-DIRECTORY: Final = Path(os.environ.get("DYNAURORA_LOCAL_DIRECTORY") or PROJECT / ".local").absolute()
-"""Where the local AWS of this checkout keeps its files; another directory has another local AWS."""
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 90.0
 """The emulator delivers what it has accepted, and the server writes its pages, before they end."""
 POLL_SECONDS: Final = 0.05
+LOCK: Final = "supervisor.lock"
 
 
 class LifecycleError(Exception):
@@ -38,7 +40,7 @@ class LifecycleError(Exception):
 
 
 def start(
-    directory: Path = DIRECTORY,
+    directory: Path,
     *,
     database: str,
     engine: str | None = None,
@@ -58,6 +60,7 @@ def start(
         return state
     for name in ("emulator", "runtime"):
         ensure(name)
+    make_private(directory)
     chosen = find_engine(engine)
     refuse_foreign_data(directory / DATABASE / DATA, chosen)
     chosen.find_programs()
@@ -66,7 +69,7 @@ def start(
     return _wait_for_state(directory, supervisor)
 
 
-def stop(directory: Path = DIRECTORY) -> bool:
+def stop(directory: Path) -> bool:
     """Stop the local AWS and return once all of it is gone; False where none ran.
 
     Raises LifecycleError where it does not end.
@@ -84,9 +87,32 @@ def stop(directory: Path = DIRECTORY) -> bool:
     return True
 
 
+def clear(directory: Path) -> None:
+    """Remove what a local AWS that was stopped has left in its directory; of one that runs, nothing.
+
+    The directory goes too, unless it has something of another's.
+    """
+    lock = directory / LOCK
+    if not directory.is_dir():
+        return
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        for name in KEPT:
+            shutil.rmtree(directory / name, ignore_errors=True)
+        socket = place_socket(directory / DATABASE)  # elsewhere, where the path is long
+        shutil.rmtree(socket.parent, ignore_errors=True)
+        remove_state(directory)
+        lock.unlink(missing_ok=True)
+    with suppress(OSError):
+        directory.rmdir()
+
+
 @contextmanager
 def start_for_good(
-    directory: Path = DIRECTORY,
+    directory: Path,
     *,
     database: str,
     engine: str | None = None,
@@ -104,7 +130,7 @@ def start_for_good(
 
 @contextmanager
 def borrow(
-    directory: Path = DIRECTORY,
+    directory: Path,
     *,
     database: str,
     engine: str | None = None,
@@ -123,18 +149,18 @@ def borrow(
         stop(directory)
 
 
-def find_supervisor(directory: Path = DIRECTORY) -> ProcessIdentity | None:
+def find_supervisor(directory: Path) -> ProcessIdentity | None:
     """Return the supervisor's process, also while it is still starting or already stopping; None where none runs."""
     if state := read_state(directory):
         return state.supervisor
     try:
-        with (directory / "supervisor.lock").open(encoding="utf-8") as file:
+        with (directory / LOCK).open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return None
     except BlockingIOError:
         try:
-            return identify_process(int((directory / "supervisor.lock").read_text(encoding="utf-8")))
+            return identify_process(int((directory / LOCK).read_text(encoding="utf-8")))
         except (ValueError, ProcessError):  # it is just about to write its id, or has just ended
             return None
     return None
@@ -158,14 +184,14 @@ def _spawn_supervisor(directory: Path, database: str, engine: str, *, lifeline: 
     log.write_bytes(b"")
     if lifeline:
         death_signal = signal.SIGTERM
-        return start_child("the supervisor", command, log=log, directory=PROJECT, death_signal=death_signal).process
+        return start_child("the supervisor", command, log=log, directory=ROOT, death_signal=death_signal).process
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=PROJECT,
+            cwd=ROOT,
             start_new_session=True,
         )
 

@@ -20,7 +20,6 @@ from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.errors import RejectedChange
 from dynaurora.failures.failed_records import decode_failed_record, split_record
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
 
@@ -84,7 +83,7 @@ class Pipeline:
     @cached_property
     def mapping(self) -> Mapping:
         """The mapping of the replicated table."""
-        return load_mapping(self.deployment.mapping)
+        return self.deployment.mapping
 
     def read_imports(self, aurora: Aurora) -> Imports:
         """Return what the ledger says, as of now."""

@@ -15,7 +15,7 @@ from local.aurora.engines import find_engine
 from local.deployment import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dynaurora.aurora.connection import Aurora
     from local.deployment import Deployment
@@ -52,15 +52,15 @@ def connect_administrator(state: State) -> Iterator[Aurora]:
         yield aurora
 
 
-def describe(state: State, deployment: Deployment) -> dict[str, Any]:
-    """Return where everything is, for machines."""
-    aurora = state.aurora
+def describe(state: State, deployments: Sequence[Deployment]) -> dict[str, Any]:
+    """Return where everything is, for machines; `table` and `delivery_stream` where one table is replicated."""
+    aurora, (deployment, *others) = state.aurora, deployments
+    only = {"table": deployment.table, "delivery_stream": deployment.delivery_stream}
     return {
         "endpoint_url": state.endpoint_url,
         "region": state.region,
-        "table": deployment.table,
+        **({} if others else only),
         "bucket": deployment.bucket,
-        "delivery_stream": deployment.delivery_stream,
         "state_machines": {
             "import_batch": deployment.import_batch_arn,
             "backfill_table": deployment.backfill_table_arn,
@@ -71,6 +71,30 @@ def describe(state: State, deployment: Deployment) -> dict[str, Any]:
             "user": aurora.user,
             "password": aurora.password,
             "database": aurora.database,
+        },
+        "replications": {one.mapping.name: describe_replication(one) for one in deployments},
+    }
+
+
+def describe_replication(deployment: Deployment) -> dict[str, Any]:
+    """Return where one replication is, for machines."""
+    mapping = deployment.mapping
+    return {
+        "table": deployment.table,
+        "targets": [{"database": target.database, "table": target.table} for target in mapping.targets],
+        "delivery_stream": deployment.delivery_stream,
+    }
+
+
+def describe_deployment(deployment: Deployment) -> dict[str, Any]:
+    """Return where the parts of a deployment are."""
+    return {
+        "table": deployment.table,
+        "bucket": deployment.bucket,
+        "delivery_stream": deployment.delivery_stream,
+        "state_machines": {
+            "import_batch": deployment.import_batch_arn,
+            "backfill_table": deployment.backfill_table_arn,
         },
     }
 

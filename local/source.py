@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeDefinitionTypeDef, KeySchemaElementTypeDef
+    from mypy_boto3_dynamodb.type_defs import KeySchemaElementTypeDef
 
     from dynaurora.mappings.mapping import Mapping
 
 
-def create_table(dynamodb: DynamoDBClient, mapping: Mapping) -> None:
-    """Create the table of a mapping, its keys being strings, if it is not there; it can be exported, and has no stream.
+def has_table(dynamodb: DynamoDBClient, name: str) -> bool:
+    """Tell whether there is a table of a name."""
+    try:
+        dynamodb.describe_table(TableName=name)
+    except dynamodb.exceptions.ResourceNotFoundException:
+        return False
+    return True
 
-    Raises the SDK's errors.
+
+def create_table(dynamodb: DynamoDBClient, mapping: Mapping, key_types: dict[str, str]) -> None:
+    """Create the table of a mapping, if it is not there; it can be exported, and has no stream.
+
+    Keys are of the given types, or else strings. Raises the SDK's errors.
     """
     keys: list[KeySchemaElementTypeDef] = [{"AttributeName": mapping.partition_key, "KeyType": "HASH"}]
     if mapping.sort_key:
         keys.append({"AttributeName": mapping.sort_key, "KeyType": "RANGE"})
-    attributes: list[AttributeDefinitionTypeDef] = [
-        {"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in keys
+    attributes: Any = [
+        {"AttributeName": name, "AttributeType": key_types.get(name, "S")} for name in mapping.key_attributes
     ]
     with suppress(dynamodb.exceptions.ResourceInUseException):
         dynamodb.create_table(

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
+from infra.places import find_code
 from local import venvs
 from local.aurora.engine import Engine
 from local.aurora.gateway import Gateway
@@ -33,10 +34,12 @@ REGION: Final = "us-east-1"
 DATABASE: Final = "mysql"
 """In the local AWS's directory, where the database is."""
 
+KEPT: Final = ("certificates", DATABASE, "emulator", "log")
+"""What it keeps in its directory."""
+
 AURORA: Final = "aurora.json"
 """In the emulator's directory, where clusters are."""
 
-_PROJECT = Path(__file__).resolve().parent.parent
 _EMULATOR_START_SECONDS = 60.0
 _EMULATOR_STOP_SECONDS = 60.0
 """Delivery streams deliver what they have accepted before the emulator ends."""
@@ -150,7 +153,7 @@ def start_emulator(directory: Path, *, port: int, log: Path) -> Child:
         command,
         log=log,
         environment=environment,
-        directory=_PROJECT,
+        directory=find_code(),
         death_signal=signal.SIGTERM,
     )
 

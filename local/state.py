@@ -1,4 +1,4 @@
-"""What runs, and how to reach it: `state.json`, written by the supervisor for everyone else in the checkout.
+"""What runs, and how to reach it: `state.json`, written by the supervisor for everyone else in the project.
 
 It holds passwords, so only its owner can read it. It names processes by id *and* start time: a file that a killed
 supervisor left behind is recognised as stale even when its process ids have been given to others since.

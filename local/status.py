@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.errors import RetryableError
-from local.deployment import DeploymentError, read_deployment
-from local.lifecycle import DIRECTORY
+from local.deployment import read_deployments
 from local.pipeline import ENDED_BADLY, Pipeline
 from local.running import connect_administrator, describe, find_api
 from local.state import read_state
@@ -20,8 +18,11 @@ if TYPE_CHECKING:
     from local.state import State
 
 
-def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
-    """Return whether it is `running`, and then its places and processes and, once deployed, the pipeline's counts."""
+def read_status(directory: Path) -> dict[str, Any]:
+    """Return whether it is `running`, and then its places and processes and, once deployed, the pipelines' counts.
+
+    They stand at each replication and, where there is one, under `pipeline` too.
+    """
     state = read_state(directory)
     if state is None:
         return {"running": False}
@@ -35,10 +36,14 @@ def read_status(directory: Path = DIRECTORY) -> dict[str, Any]:
             "database": state.server.pid if state.server else None,
         },
     }
-    with suppress(DeploymentError):
-        deployment = read_deployment(find_api(state))
-        status |= describe(state, deployment)
-        status["pipeline"] = count_pipeline(state, Pipeline(find_api(state), deployment))
+    api = find_api(state)
+    if deployments := read_deployments(api):
+        status |= describe(state, deployments)
+        counted = {one.mapping.name: count_pipeline(state, Pipeline(api, one)) for one in deployments}
+        if len(deployments) == 1:
+            (status["pipeline"],) = counted.values()
+        for name, counts in counted.items():
+            status["replications"][name] |= {"pipeline": counts}
     return status
 
 
@@ -76,11 +81,11 @@ def count_waiting(state: State, pipeline: Pipeline) -> int | None:
 
 
 def count_rows(state: State, pipeline: Pipeline) -> int | None:
-    """Return the rows of the view, or None while the database is down."""
-    view = f"{sql.quote(pipeline.mapping.database)}.{sql.quote(pipeline.mapping.table)}"
+    """Return the rows of the views, or None while the database is down."""
+    views = [f"{sql.quote(target.database)}.{sql.quote(target.table)}" for target in pipeline.mapping.targets]
     try:
         with connect_administrator(state) as aurora:
-            ((rows,),) = aurora.query(f"SELECT COUNT(*) FROM {view}")  # noqa: S608  # a mapping's names, quoted
+            counts = [aurora.query(f"SELECT COUNT(*) FROM {view}") for view in views]  # noqa: S608  # names, quoted
     except RetryableError:
         return None
-    return int(rows)
+    return sum(int(rows) for ((rows,),) in counts)

@@ -1,4 +1,4 @@
-"""The supervisor: one process for each checkout that runs the local AWS until it is told to stop.
+"""The supervisor: one process for each project that runs the local AWS until it is told to stop.
 
 `python -m local.supervisor` starts everything, writes `.local/state.json` once all of it answers, and waits:
 
@@ -31,8 +31,6 @@ from local.processes import ProcessError, identify_process, kill_process, quote_
 from local.stack import REGION, Stack
 from local.state import AuroraAddress, State, read_last_state, remove_state, write_state
 from local.venvs import EnvironmentCreationError
-
-DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / ".local"
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _HANDLED = (*_STOPPING, KILL_DATABASE, RESTART_DATABASE, signal.SIGCHLD)
@@ -191,7 +189,7 @@ def _log_to(path: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the supervisor; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m local.supervisor", description="Run the local AWS.")
-    parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where its files are kept")
+    parser.add_argument("--directory", type=Path, required=True, help="where its files are kept")
     parser.add_argument("--database", default="Demo", help="name of the database to create")
     parser.add_argument("--engine", choices=tuple(ENGINES), help="which database server (default: DYNAURORA_ENGINE)")
     parser.add_argument("--lifeline", action="store_true", help="stop when the process that started this ends")

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local.venvs import ENVIRONMENTS, STAMP, hold_lock
+from infra.places import ENVIRONMENTS
+from local.venvs import STAMP, hold_lock
 
 _FORMAT: Final = 1
 """Of what is unpacked; another number has everything unpacked anew."""

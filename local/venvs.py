@@ -27,9 +27,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = PROJECT / ".venvs"
-REQUIREMENTS = PROJECT / "requirements"
+from infra.places import ENVIRONMENTS, ROOT
+
+REQUIREMENTS = ROOT / "requirements"
 NAMES = ("aws", "emulator", "moto", "runtime", "sam", "security")
 
 STAMP = ".stamp"
@@ -62,8 +62,8 @@ def _find_requirements(name: str) -> Path:
         raise EnvironmentCreationError(f"There is no environment {name!r}; choose from: {', '.join(NAMES)}.")
     if not requirements.is_file():
         raise EnvironmentCreationError(
-            f"{requirements} is not there. The local AWS runs from a checkout of dynaurora, which an installed package"
-            " is not: clone it, and run make demo there."
+            f"{requirements} is not there: the environment {name} is for who works on dynaurora, in a clone of its"
+            " repository."
         )
     return requirements
 
@@ -119,7 +119,7 @@ def _install(python: Path, requirements: Path) -> None:
     if answer.returncode != 0:
         reason = "\n".join((answer.stdout + answer.stderr).splitlines()[-LINES_OF_FAILURE:])
         raise EnvironmentCreationError(
-            f"{reason}\nThe packages of {requirements.relative_to(PROJECT)} could not be installed."
+            f"{reason}\nThe packages of {requirements.relative_to(REQUIREMENTS.parent)} could not be installed."
             " Creating an environment needs the package index once; check the network and run the same command again."
         )
 

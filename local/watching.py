@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.errors import RetryableError
-from dynaurora.target.verification import compare
+from dynaurora.target.verification import compare_targets
 from local.pipeline import ENDED_BADLY, Failures, Imports, Pipeline
 from local.running import connect_administrator
 
@@ -76,7 +76,7 @@ class Watch:
         while True:
             try:
                 with connect_administrator(self._state) as aurora:
-                    return compare(self._pipeline.mapping, self._pipeline.scan_items(), aurora)
+                    return compare_targets(self._pipeline.mapping, self._pipeline.scan_items, aurora)
             except RetryableError:
                 if time.monotonic() >= deadline:
                     raise

@@ -25,6 +25,7 @@ from backfill.deployment.diagnosis import (
 )
 from backfill.terminal.console import WrongUseError, print_json, print_line
 from dynaurora.dynamodb.source import AwsSource
+from dynaurora.escaping import escape_text
 from dynaurora.target.check_target import NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def examine_stack(mapping: str | None, stack: str | None) -> tuple[Subject, list
 
 def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
     """Yield what is found of a deployment."""
-    yield from diagnose_stack(clients.cloudformation, deployment.stack)
+    yield from diagnose_stack(clients.cloudformation, deployment.platform, deployment.stack)
     source = AwsSource(deployment.table, deployment.event_source_mapping)
     yield from diagnose_table(source, deployment.mapping)
     yield from diagnose_reader(source)
@@ -156,6 +157,7 @@ def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
 def print_findings(findings: Iterable[Finding]) -> None:
     """Print each finding on a line, and below it what to do, if anything."""
     for finding in findings:
-        print_line(f"{MARKS[finding.state]} {finding.check}" + (f": {finding.detail}" if finding.detail else ""))
+        told = f"{finding.check}: {finding.detail}" if finding.detail else finding.check
+        print_line(f"{MARKS[finding.state]} {escape_text(told)}")
         if finding.remedy:
-            print_line(f"    {finding.remedy}")
+            print_line(f"    {escape_text(finding.remedy)}")

@@ -130,7 +130,8 @@ def list_runs(clients: Clients, kind: Kind, deployment: Deployment, limit: int) 
     executions = list_executions(clients.states, deployment.machine_arn(kind), most)
     of_runs = (execution for execution in executions if not is_without_run(kind, deployment, execution, rows))
     described = (describe_listed(clients, kind, deployment, execution, rows or ()) for execution in of_runs)
-    begun = ((run, execution) for run, execution in described if not execution.found_nothing)
+    own = ((run, execution) for run, execution in described if execution.is_of(deployment.mapping))
+    begun = ((run, execution) for run, execution in own if not execution.found_nothing)
     listed = merge_runs(deployment, take_runs(begun, limit), rows or ())
     uncounted = sum(run.state == runs.SUCCEEDED and run.rows is None for run in listed)
     if uncounted and rows is not None:
@@ -141,7 +142,7 @@ def list_runs(clients: Clients, kind: Kind, deployment: Deployment, limit: int) 
 def read_rows(clients: Clients, kind: Kind, deployment: Deployment) -> list[Row] | None:
     """Return the rows of the newest runs of a deployment; None, which is told, where the database does not answer."""
     try:
-        return describe_runs(clients.functions, deployment.describe_runs, kind)
+        return describe_runs(clients.functions, deployment, kind)
     except RowsUnknownError as error:
         say(f"The rows of {deployment.stack} are missing: {error}")
         return None

@@ -1,7 +1,6 @@
 """`dynaurora local …`: an AWS the size of this machine, started, looked at, demonstrated and stopped.
 
-What the commands do is in `local/`, which is imported when one of them runs: it needs a checkout and the extra
-`local`, and nothing else on the command line does.
+What the commands do is in `local/`, which is imported when one of them runs: it takes a second.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import shlex
 import shutil
 import sys
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from backfill.project import EXAMPLE, current_project, load_example, read_project
+from backfill.terminal.console import WrongUseError
+from dynaurora.escaping import escape_lines
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.target.verification import Comparison
     from local.api import Api
     from local.backfills import Backfill, BackfillView
     from local.findings import Result
+    from local.items import ItemFile
     from local.state import State
 
-DEFAULT_DATABASE = "Demo"
 DEFAULT_CHANGES = 5000
 DEFAULT_SEEDED = 2000
 DEFAULT_TIMEOUT_SECONDS = 600.0
@@ -43,6 +49,7 @@ PHASES = {
 """What a backfill does in its phases, for who sees one for the first time."""
 
 ENGINES = ("mariadb", "mysql")
+MOST_REASONS = 10
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 output = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -61,8 +68,8 @@ with_engine = click.option(
 def local_group() -> None:
     """Run all of it on this machine: an emulated AWS, a real MariaDB or MySQL as Aurora.
 
-    The templates, functions and state machine are the ones that go to AWS. Files are kept in .local/ of the checkout,
-    and two checkouts can run at once.
+    The templates, functions and state machine are the ones that go to AWS. Files are kept in .local/ of the project,
+    and several projects can run at once.
     """
 
 
@@ -70,42 +77,165 @@ def local_group() -> None:
     epilog="""\b
 Examples:
   dynaurora local up
+  dynaurora local up --items orders.jsonl --items devices=export/data.json.gz
   dynaurora local up --json | jq -r .endpoint_url
   dynaurora local up --engine mysql
   AUTH=true dynaurora local up         enforce the functions' own roles
 """
 )
-@click.option("--database", default=DEFAULT_DATABASE, show_default=True, help="Database that clients use by default.")
+@click.option("--database", help="Database that clients use by default; the first mapping's, unless told.")
+@click.option(
+    "--items",
+    "files",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help='Write the items of a file, one {"Item": …} a line, to the table of a mapping; of the one with the file\'s'
+    " name, unless told. Can be given several times.",
+)
+@click.option("--seed", is_flag=True, help=f"Write {DEFAULT_SEEDED:,} clicks to the example's table.")
 @with_engine
 @click.option("--json", "as_json", is_flag=True, help="Print where things are as one JSON object.")
-def up(database: str, engine: str | None, *, as_json: bool) -> None:
-    """Start the local AWS in the background and deploy infra/template.yaml to it.
+def up(database: str | None, files: tuple[str, ...], seed: bool, engine: str | None, *, as_json: bool) -> None:
+    """Start the local AWS in the background and deploy the project's mappings to it.
 
-    Where it is up, what has changed in the checkout is deployed. It starts empty: DynamoDB is, and the replica too.
+    Their tables are created where they are not there, with keys of the types that the items or the mapping have. Where
+    it is up, what has changed in the project is deployed. It starts empty: DynamoDB is, and the replica too.
     """
+    project = current_project()
     with explained_errors():
-        from local.deployment import deploy
         from local.lifecycle import start_for_good
+        from local.replicating import replicate
         from local.running import check_roles, describe, find_api, find_database
 
-        with start_for_good(database=database, engine=engine, report=say) as state:
+        mappings = project.load_mappings()
+        items = choose_files(files, mappings)
+        clicks = choose_example(mappings) if seed else None
+        directory, database = project.state_directory, database or mappings[0].database
+        with start_for_good(directory, database=database, engine=engine, report=say) as state:
             check_roles(state)
-            deployment = deploy(find_api(state), find_database(state), report=say)
-    where = describe(state, deployment)
+            api = find_api(state)
+            deployments = replicate(
+                api,
+                find_database(state),
+                mappings,
+                platform=project.stack,
+                items=items,
+                report=say,
+            )
+            if clicks:
+                write_clicks(api, clicks)
+    where = describe(state, deployments)
     if as_json:
-        click.echo(json.dumps(where, indent=2))
+        click.echo(json.dumps(where))
     else:
         print_places(where)
         output.print(f'\nNext: [bold]eval "$({name_command()} local env)"[/] and then [bold]aws[/] or [bold]mysql[/]')
 
 
+def choose_files(files: Sequence[str], mappings: Sequence[Mapping]) -> list[ItemFile]:
+    """Return the files of items, each with its mapping. Raises WrongUseError where it is of none, or not there."""
+    from local.items import ItemFile
+
+    by_name = {mapping.name: mapping for mapping in mappings}
+    chosen = []
+    for given in files:
+        name, _, path = given.rpartition("=")
+        name = name or Path(path).name.partition(".")[0]
+        if name not in by_name:
+            raise WrongUseError(
+                f"--items {given}: no mapping is named {name!r}; there are: {', '.join(by_name)}. Say whose items they"
+                f" are: --items NAME={path}"
+            )
+        if not Path(path).is_file():
+            raise WrongUseError(f"--items {given}: there is no file {path}.")
+        chosen.append(ItemFile(Path(path), by_name[name]))
+    return chosen
+
+
+def choose_example(mappings: Sequence[Mapping]) -> Mapping:
+    """Return the example's mapping. Raises WrongUseError where the project has another, or none."""
+    found = [mapping for mapping in mappings if mapping.digest == load_example().digest]
+    if not found:
+        raise WrongUseError("--seed writes the example's clicks, and this project has not its mapping; see --items.")
+    return found[0]
+
+
+def write_clicks(api: Api, mapping: Mapping) -> None:
+    """Write the example's clicks; the same each time."""
+    from local.clicks import Written, tell_seeded, write_stories
+
+    say(f"Writing {DEFAULT_SEEDED:,} clicks to {mapping.source_table}")
+    write_stories(api.dynamodb, mapping.source_table, tell_seeded(DEFAULT_SEEDED, 1, "seed"), Written())
+
+
+@local_group.command(
+    epilog="""\b
+Examples:
+  dynaurora local compare
+  dynaurora local compare orders --json | jq .orders.identical
+"""
+)
+@click.argument("names", metavar="[NAME…]", nargs=-1)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=DEFAULT_TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for what is on its way.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object, by mapping.")
+def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
+    """Compare the tables of mappings with their rows in Aurora, key by key: all, or those that are named.
+
+    Changes that are on their way are waited for. Items that a mapping refuses as they are now are counted apart, with
+    the reasons. Exit status 0 where every other key agrees, 1 where one differs or is missing.
+    """
+    with explained_errors():
+        from local.deployment import read_deployment
+        from local.replicating import compare_tables
+        from local.running import find_api
+
+        state, found = find_running(), {}
+        api = find_api(state)
+        for mapping in current_project().load_mappings(names):
+            tables = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
+            say(f"Comparing {mapping.source_table} and {tables}")
+            found[mapping.name] = compare_tables(state, api, read_deployment(api, mapping.name), timeout)
+    if as_json:
+        click.echo(json.dumps({name: asdict(comparison) for name, comparison in found.items()}))
+    else:
+        print_comparisons(found)
+    if not all(comparison.agrees for comparison in found.values()):
+        raise SystemExit(1)
+
+
+def print_comparisons(found: dict[str, Comparison]) -> None:
+    """Print what was found, a row for each mapping, then examples and reasons."""
+    names = ("items", "rows", "identical", "differing", "missing", "unmapped")
+    table = Table("", *("refused" if name == "unmapped" else name for name in names))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, comparison in found.items():
+        table.add_row(name, *(f"{getattr(comparison, column):,}" for column in names))
+    output.print(table)
+    for name, comparison in found.items():
+        for example in comparison.examples:
+            output.print(f"{name}: {escape_lines(example)}", markup=False)
+        for reason, count in comparison.unmapped_reasons.most_common(MOST_REASONS):
+            output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
+
+
 @local_group.command()
 def down() -> None:
-    """Stop the local AWS and wait until all of it has stopped."""
+    """Stop the local AWS, wait until all of it has stopped, and remove what it kept."""
+    directory = current_project().state_directory
     with explained_errors():
-        from local.lifecycle import stop
+        from local.lifecycle import clear, stop
 
-        click.echo("Stopped." if stop() else "Nothing was running.")
+        stopped = stop(directory)
+        clear(directory)
+    click.echo("Stopped." if stopped else "Nothing was running.")
 
 
 @local_group.command(
@@ -121,9 +251,9 @@ def status(*, as_json: bool) -> None:
     with explained_errors():
         from local.status import read_status
 
-        found = read_status()
+        found = read_status(current_project().state_directory)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found))
     else:
         print_status(found)
     if not found["running"]:
@@ -141,11 +271,11 @@ Example:
 def env() -> None:
     """Print shell exports with which aws, boto3 and mysql reach the local AWS."""
     with explained_errors():
-        from local.lifecycle import DIRECTORY
         from local.running import UNSET_VARIABLES, export_variables, find_client_directory
 
         state = find_running()
-        variables, client = export_variables(state, DIRECTORY), find_client_directory(state)
+        variables = export_variables(state, current_project().state_directory)
+        client = find_client_directory(state)
     for name in UNSET_VARIABLES:
         click.echo(f"unset {name}")
     for name, value in variables.items():
@@ -192,7 +322,7 @@ Examples:
 @with_engine
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | None, *, as_json: bool) -> None:
-    """Replicate and backfill a DynamoDB table while it is written to, and compare it with Aurora key by key.
+    """Replicate and backfill the example's table while it is written to, and compare it with Aurora key by key.
 
     Items are seeded before the table's stream is on, then changes are written, of seeded items too, and the table is
     backfilled meanwhile; in the end both sides have to be the same, whatever came first. Uses the local AWS that runs
@@ -204,10 +334,12 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | Non
         from local.lifecycle import borrow
         from local.running import check_roles
 
-        with borrow(database=DEFAULT_DATABASE, engine=engine, report=say) as (state, was_running):
+        options = Options(changes, seeded, seed, timeout, load_example())
+        directory, database = find_demo_directory(), options.mapping.database
+        with borrow(directory, database=database, engine=engine, report=say) as (state, was_running):
             check_roles(state)
             with watched_progress(changes, seeded) as progress:
-                result = run_demo(state, Options(changes, seeded, seed, timeout), prepare_backfill, progress)
+                result = run_demo(state, options, prepare_backfill, progress)
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     else:
@@ -215,6 +347,15 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | Non
         print_next_commands(was_running=was_running)
     if result.problems:
         raise SystemExit(1)
+
+
+def find_demo_directory() -> Path:
+    """Return where the demo's local AWS is: that of the example's project where that is the current one."""
+    try:
+        project = current_project()
+    except WrongUseError:
+        return read_project(EXAMPLE).state_directory
+    return project.state_directory
 
 
 def prepare_backfill(api: Api, mapping: str) -> Backfill:
@@ -271,10 +412,8 @@ def watched_progress(changes: int, seeded: int) -> Iterator[DemoProgress]:
 @contextmanager
 def explained_errors() -> Iterator[None]:
     """End the command with status 1 and an error's message, for those that say what to do."""
-    try:
-        from local.expected_errors import EXPECTED
-    except ImportError as error:
-        raise click.ClickException(f"{error}. The local AWS needs a checkout and: pip install -e '.[local]'") from error
+    from local.expected_errors import EXPECTED
+
     try:
         yield
     except EXPECTED as error:
@@ -283,10 +422,9 @@ def explained_errors() -> Iterator[None]:
 
 def find_running() -> State:
     """Return the state of the running local AWS, or end the command."""
-    from local.lifecycle import DIRECTORY
     from local.state import read_state
 
-    state = read_state(DIRECTORY)
+    state = read_state(current_project().state_directory)
     if state is None:
         raise click.ClickException(f"The local AWS is not running; start it with: {name_command()} local up")
     return state
@@ -302,13 +440,14 @@ def print_places(where: dict[str, Any]) -> None:
     aurora = where["aurora"]
     rows = {
         "AWS API": where["endpoint_url"],
-        "DynamoDB table": where["table"],
         "landing bucket": where["bucket"],
-        "delivery stream": where["delivery_stream"],
         "state machines": ", ".join(where["state_machines"].values()),
         "Aurora": f"mysql://{aurora['user']}@{aurora['host']}:{aurora['port']}/{aurora['database']}",
     }
     print_pairs(rows)
+    for name, place in where["replications"].items():
+        targets = ", ".join(f"{target['database']}.{target['table']}" for target in place["targets"])
+        print_pairs({name: f"{place['table']} ─▶ {targets}"})
 
 
 def print_status(found: dict[str, Any]) -> None:
@@ -324,12 +463,18 @@ def print_status(found: dict[str, Any]) -> None:
             + (f"process {found['processes']['database']}" if found["processes"]["database"] else "down"),
         }
     )
-    counts = found.get("pipeline")
-    if counts is None:
+    replications = found.get("replications", {})
+    if not replications:
         output.print(f"Nothing is deployed; deploy with: {name_command()} local up")
-        return
+    for name, replication in replications.items():
+        print_counts(name, replication["pipeline"])
+
+
+def print_counts(name: str, counts: dict[str, Any]) -> None:
+    """Print how much of a mapping is where."""
     print_pairs(
         {
+            "mapping": name,
             "batches waiting": "unknown" if counts["waiting"] is None else counts["waiting"],
             "imports running": counts["executions"]["running"],
             "imports succeeded": counts["executions"]["succeeded"],

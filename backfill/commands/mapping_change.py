@@ -10,10 +10,11 @@ import click
 
 from backfill.commands.mapping_files import load
 from backfill.commands.options import json_option, stack_option
+from backfill.commands.tombstones import estimate_tombstones, tell_tombstones
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.changing import ByConnection, ByFunction, apply_patiently
 from backfill.deployment.clients import connect
-from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.deployment.deployments import find_platform
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_bytes
 from dynaurora.aurora.connection import Endpoint
@@ -77,17 +78,17 @@ def find_way(
     if not host:
         if secret_arn or ca_file or bucket:
             raise WrongUseError("--secret-arn, --ca-file and --bucket go with --host.")
-        deployment = choose_deployment(find_deployments(connect().cloudformation, stack), mapping)
-        if deployment.change_mapping:
-            return ByFunction(deployment.change_mapping)
+        platform = find_platform(connect().cloudformation, stack, mapping)
+        if platform.change_mapping:
+            return ByFunction(platform.change_mapping)
         raise WrongUseError(
-            f"The stack {deployment.stack} has no function change-mapping: it was deployed without"
+            f"The stack {platform.stack} has no function change-mapping: it was deployed without"
             " DatabaseAdminSecretArn. Give --host, --secret-arn and --ca-file, where the database can be reached."
         )
     if not (secret_arn and ca_file):
         raise WrongUseError("--host goes with --secret-arn and --ca-file.")
     if not bucket:
-        bucket = choose_deployment(find_deployments(connect().cloudformation, stack), mapping).bucket
+        bucket = find_platform(connect().cloudformation, stack, mapping).bucket
     return ByConnection(Endpoint(host, port, ca_file.read_text("ascii")), read_credentials(secret_arn), bucket)
 
 
@@ -110,13 +111,14 @@ def plan_command(find_way: Callable[[str], Way], stack: str | None, name: str, d
 
     Columns that are missing are added and longer ones widened, while imports go on. Columns that the mapping has no
     more are kept. Whatever could lose something, or keep imports waiting, is refused, and named here. NAME is a mapping
-    of this checkout, dynaurora/tables/NAME.json, or the path of a file.
+    of the project, mappings/NAME.json, or the path of a file.
 
     Exit status 0 where it can be applied or nothing is to do, 1 where it is refused, 2 for wrong use.
     """
     mapping = load(name)
     plan = find_way(mapping.name).plan(mapping, drop=drop)
     plan["backfill"] = estimate_backfill(plan)
+    plan["tombstones"] = estimate_tombstones(plan, mapping)
     if as_json:
         print_json(plan)
     else:
@@ -153,8 +155,8 @@ def apply_command(
 ) -> None:
     """Do to NAME's tables what `mapping plan` shows, and make NAME's file the active mapping.
 
-    Functions take it up within a minute. Deploy the file afterwards: a deployment goes back to the mapping of its
-    package. Safe to repeat: what was cut short is found done as far as it came.
+    Functions take it up within a minute. Deploy the file afterwards: a deployment of an older one goes back to that.
+    Safe to repeat: what was cut short is found done as far as it came.
 
     Exit status 0 done, 1 refused, or the table was kept for too long, 2 for wrong use.
     """
@@ -164,6 +166,7 @@ def apply_command(
     way = find_way(mapping.name)
     plan = way.plan(mapping, drop=drop)
     plan["backfill"] = estimate_backfill(plan)
+    plan["tombstones"] = estimate_tombstones(plan, mapping)
     if plan["refuse"]:
         raise click.ClickException(f"Refused: {'; '.join(plan['refuse'])}. {ColumnsRefusedError.remedy}")
     if not as_json:
@@ -186,7 +189,7 @@ def apply_command(
     epilog=f"""\b
 Examples:
   dynaurora mapping register ./orders.json
-  git show v1.2.0:dynaurora/tables/orders.json > /tmp/orders.json && dynaurora mapping register /tmp/orders.json
+  git show v1.2.0:mappings/orders.json > /tmp/orders.json && dynaurora mapping register /tmp/orders.json
 {WAYS}""",
 )
 @click.argument("file")
@@ -233,6 +236,15 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
     steps = [("add", f"{each['column']} {each['type']}, while imports go on") for each in plan["add"]]
     steps += [("widen", f"{each['column']} {each['from']} to {each['to']}, at once") for each in plan["widen"]]
     steps += [("drop", f"{name}, with what is in it") for name in plan["drop"]]
+    steps += [
+        ("index", f"{each['index']} of {', '.join(each['columns'])}, while imports go on")
+        for each in plan.get("index", ())
+    ]
+    steps += [("comment", f"{name}, at once") for name in plan.get("comment", ())]
+    steps += [("drop", f"index {name}") for name in plan.get("drop_index", ())]
+    steps += [
+        ("keep", f"index {name}: the mapping has it no more; --drop lets it go") for name in plan.get("keep_index", ())
+    ]
     steps += [("keep", f"{name}: the mapping does not write it; --drop lets it go") for name in plan["keep"]]
     steps += [("keep", f"{name} as wide as it is") for name in plan["wider"]]
     steps += [("leave", f"{name}: no mapping ever wrote it") for name in plan["others"]]
@@ -241,6 +253,10 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
         start = name_command("backfill", "start", plan["mapping"], stack=stack)
         cost = plan["backfill"]["usd"]
         steps.append(("backfill", f"{', '.join(plan['fill'])} of rows that are there: {start}, about ${cost:.2f}"))
+    start = name_command("backfill", "start", plan["mapping"], "--sweep", stack=stack)
+    steps += [("complete", f"{table} once a backfill with a sweep has run: {start}") for table in plan.get("sweep", ())]
+    if plan.get("tombstones"):
+        steps.append(("tombstones", tell_tombstones(plan["tombstones"])))
     if plan["rebuild"]:
         used = f"{plan['row_versions']} of {plan['row_versions_limit']} changes at once are used up"
         steps.append(("rebuild", f"{used}; when it suits: {plan['rebuild']};"))

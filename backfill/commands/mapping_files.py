@@ -1,12 +1,15 @@
-"""Mappings as commands are given them: by the name of one of the checkout, or the path of a file."""
+"""Mappings as commands are given them: by the name of one of the project, or the path of a file."""
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from backfill.project import current_project, load_mapping
 from backfill.terminal.console import WrongUseError
 from dynaurora.errors import InvalidMappingError, UnknownMappingError
 
@@ -16,11 +19,10 @@ if TYPE_CHECKING:
 
 def load(mapping: str) -> Mapping:
     """Return the mapping of a name, or of a file."""
-    from dynaurora.mappings.mapping import load_mapping, load_mapping_file  # takes a second
+    from dynaurora.mappings.mapping import load_mapping_file  # takes a second
 
-    is_file = mapping.endswith(".json") or "/" in mapping
     try:
-        if not is_file:
+        if not is_path(mapping):
             return load_mapping(mapping)
         if not Path(mapping).is_file():
             raise WrongUseError(f"There is no file {mapping}; give the path of a mapping's file, or a mapping's name.")
@@ -31,23 +33,22 @@ def load(mapping: str) -> Mapping:
         raise click.ClickException(str(error)) from error
 
 
-def fit_page(mapping: Mapping) -> None:
-    """Fail where the server could refuse a mapping's tables, or a row in them."""
-    from dynaurora.mappings.page_sizes import check_page
-
+def read_document(mapping: str) -> tuple[str, Any]:
+    """Return the name and the parsed file of a mapping, whether it holds or not."""
+    path = Path(mapping)
+    if not is_path(mapping):
+        project = current_project()
+        path = project.mappings / f"{mapping}.json"
+        if mapping not in project.mapping_names():
+            load(mapping)  # which says what there is
+    elif not path.is_file():
+        raise WrongUseError(f"There is no file {mapping}; give the path of a mapping's file, or a mapping's name.")
     try:
-        check_page(mapping)
-    except InvalidMappingError as error:
-        raise click.ClickException(str(error)) from error
+        return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except (OSError, ValueError, RecursionError) as error:
+        raise click.ClickException(f"{path.name} cannot be read as JSON: {error}.") from error
 
 
-def bound_patterns(mapping: Mapping) -> None:
-    """Fail where a pattern of the mapping's schema is not judged in linear time: an item could be made to be slow."""
-    from dynaurora.mappings.patterns import find_unbounded
-
-    found = [f"{pattern} at $.{place}" for place, pattern in find_unbounded(mapping.schema)]
-    if found:
-        raise click.ClickException(
-            f"{mapping.name} has patterns that take more than linear time: {'; '.join(found)}. Say them without"
-            " look-around, references back, flags and counts above 1,000. Mappings that are deployed go on as they are."
-        )
+def is_path(mapping: str) -> bool:
+    """Tell whether a mapping is named by the path of its file."""
+    return mapping.endswith(".json") or "/" in mapping

@@ -9,6 +9,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.clients import connect_objects
+from backfill.project import load_mapping
 from dynaurora.aurora import migrations, raw_rows, sql
 from dynaurora.aurora.column_changes import Patience
 from dynaurora.aurora.column_plan import plan_columns
@@ -31,9 +32,11 @@ CA is Amazon RDS's bundle: `make package` puts it at build/certificates/rds-glob
 \b
 The secret's user needs these grants, and CREATE on *.* where the database is not there yet:
   GRANT CREATE, ALTER, CREATE VIEW, CREATE TEMPORARY TABLES, DROP, SELECT, INSERT, UPDATE ON Demo.* TO preparer;
+  GRANT CREATE ROUTINE, ALTER ROUTINE, EXECUTE, TRIGGER ON Demo.* TO preparer;
 The loader, whose secret the stack gets, needs only these, granted directly and not through a role:
   GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON Demo.* TO loader;
   GRANT AWS_LOAD_S3_ACCESS TO loader;
+  GRANT EXECUTE ON PROCEDURE Demo._dynaurora_triggers TO loader;
 """
 
 
@@ -75,8 +78,6 @@ def prepare(
 
     Columns that the mapping has more are added, longer ones widened; `dynaurora mapping plan` shows what would be done.
     """
-    from dynaurora.mappings.mapping import load_mapping  # takes a second, which no other command needs
-
     try:
         wanted = load_mapping(mapping)
         endpoint = Endpoint(host, port, ca_file.read_text("ascii"))

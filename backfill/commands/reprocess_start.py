@@ -101,7 +101,7 @@ def check_prefix(deployment: Deployment, prefix: str | None) -> None:
 
 def check_alone(clients: Clients, deployment: Deployment, stack: str | None) -> None:
     """Raise RunIsRunningError where another reprocess is under way: it would refuse this one."""
-    other = find_running(clients.states, deployment.machine_arn(REPROCESS))
+    other = find_running(clients.states, deployment.machine_arn(REPROCESS), deployment.mapping)
     if other:
         run = find_run_id(REPROCESS, other)
         raise RunIsRunningError(

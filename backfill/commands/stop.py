@@ -103,7 +103,7 @@ def wait_for_record(clients: Clients, kind: Kind, deployment: Deployment, run: s
 
 def read_state(clients: Clients, kind: Kind, deployment: Deployment, run: str) -> str | None:
     """Return the state that the database has of a run; None where it has none. Raises RowsUnknownError."""
-    rows = describe_runs(clients.functions, deployment.describe_runs, kind, run)
+    rows = describe_runs(clients.functions, deployment, kind, run)
     return next((row["state"] for row in rows), None)
 
 

@@ -1,13 +1,15 @@
-"""What is deployed: root stacks, found by their outputs in CloudFormation."""
+"""What is deployed: replications with their platforms, found by their outputs in CloudFormation.
+
+A replication and its platform are one another's by the landing bucket, which both have among their outputs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
 from backfill.kinds import BACKFILL
+from backfill.project import own_stack
 from backfill.terminal.console import WrongUseError, name_command
 from dynaurora.failures.list_failures import Place
 
@@ -18,25 +20,46 @@ if TYPE_CHECKING:
 
     from backfill.kinds import Kind
 
-OUTPUTS: Final = {
+BUCKET: Final = "LandingBucketName"
+REPLICATION_OUTPUTS: Final = {
     "table": "SourceTableName",
-    "bucket": "LandingBucketName",
+    "bucket": BUCKET,
+    "event_source_mapping": "ForwardChangesEventSourceMappingId",
+}
+"""The output of a replication's stack for each name."""
+PLATFORM_OUTPUTS: Final = {
     "backfill_table_arn": "BackfillTableStateMachineArn",
     "reprocess_failures_arn": "ReprocessFailuresStateMachineArn",
     "import_batch_arn": "ImportBatchStateMachineArn",
     "describe_runs": "DescribeRunsFunctionName",
     "check_target": "CheckTargetFunctionName",
-    "event_source_mapping": "ForwardChangesEventSourceMappingId",
     "failures_topic": "FailuresTopicArn",
 }
-"""The output of the root stack for each name."""
+"""The output of the platform's stack for each name."""
+
+
+NAME_ONE: Final = "Name one with --stack."
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformStack:
+    """A platform, as far as a mapping needs one that nobody replicates by yet."""
+
+    stack: str
+    bucket: str
+    """The landing bucket."""
+    change_mapping: str
+    """The function's name; empty where the platform has no administrator's secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One root stack that replicates one mapping, and the names of what the commands ask."""
+    """One replication, and the names of what the commands ask."""
 
     stack: str
+    """The replication's stack."""
+    platform: str
+    """The stack of its platform."""
     mapping: str
     table: str
     """The DynamoDB table."""
@@ -75,53 +98,115 @@ class Deployment:
 
 
 def find_deployments(cloudformation: CloudFormationClient, stack: str | None = None) -> list[Deployment]:
-    """Return the deployments, or the one of a stack. Raises WrongUseError where that has none."""
+    """Return the project's deployments, all where there is no project, or those of a stack.
+
+    Raises WrongUseError where that has none.
+    """
+    pages = cloudformation.get_paginator("describe_stacks").paginate()
+    stacks = [found for page in pages for found in page["Stacks"]]
     if stack is None:
-        pages = cloudformation.get_paginator("describe_stacks").paginate()
-        return list(filter(None, (read_stack(found) for page in pages for found in page["Stacks"])))
-    try:
-        (description,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "ValidationError":
-            raise
+        return [found for found in read_stacks(stacks) if is_own(found.platform)]
+    description = next((found for found in stacks if stack in {found["StackName"], found.get("StackId")}), None)
+    if description is None:
         raise WrongUseError(
             f"There is no stack {stack} in this account and region. List the stacks with: "
             "aws cloudformation describe-stacks --query 'Stacks[].StackName'"
-        ) from error
-    if deployment := read_stack(description):
-        return [deployment]
+        )
+    name = description["StackName"]
+    if found := [one for one in read_stacks(stacks) if name in {one.stack, one.platform}]:
+        return found
     raise WrongUseError(
-        f"The stack {stack} is not one of these commands': it lacks {_name_missing(description)}. Name the root "
-        "stack, or update it from infra/."
+        f"The stack {stack} is not one of these commands': it lacks {_name_missing(description, stacks)}. Name the "
+        "stack of a replication, or update it from infra/."
     )
 
 
-def read_stack(description: Mapping[str, Any]) -> Deployment | None:
-    """Return the deployment that a stack of DescribeStacks is; None for nested stacks and those of others."""
+def is_own(platform: str) -> bool:
+    """Tell whether a platform's stack is the project's; any is where there is no project."""
+    own = own_stack()
+    return own in {None, platform}
+
+
+def find_platform(cloudformation: CloudFormationClient, stack: str | None, mapping: str) -> PlatformStack:
+    """Return the platform that replicates by a mapping, or that is to: the one of a stack, or the only one there is.
+
+    Raises WrongUseError where there is none, or more than one.
+    """
+    pages = cloudformation.get_paginator("describe_stacks").paginate()
+    stacks = [found for page in pages for found in page["Stacks"]]
+    replications, found = read_stacks(stacks), list(map(_read_platform, list_platforms(stacks).values()))
+    names = {one.platform for one in replications if stack == one.stack} | {stack}
+    asked = [one for one in found if stack is None or one.stack in names]
+    replicating = {one.platform for one in replications if one.mapping == mapping}
+    fitting = [one for one in asked if one.stack in replicating] or asked
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise WrongUseError(f"Several platforms are deployed: {_join(one.stack for one in fitting)}. {NAME_ONE}")
+    raise WrongUseError(_name_deployed(replications) if stack is None else f"No platform is deployed as {stack}.")
+
+
+def list_platforms(descriptions: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the platforms among stacks of DescribeStacks, by their landing buckets."""
+    outputs_of = ((found, _read_outputs(found)) for found in descriptions if not found.get("ParentId"))
+    needed = {BUCKET, *PLATFORM_OUTPUTS.values()}
+    return {outputs[BUCKET]: found for found, outputs in outputs_of if outputs.keys() >= needed}
+
+
+def _read_platform(description: Mapping[str, Any]) -> PlatformStack:
     outputs = _read_outputs(description)
-    parameters = {given["ParameterKey"]: given.get("ParameterValue", "") for given in description.get("Parameters", [])}
-    if description.get("ParentId") or "Mapping" not in parameters:
+    return PlatformStack(description["StackName"], outputs[BUCKET], outputs.get("ChangeMappingFunctionName", ""))
+
+
+def read_stacks(descriptions: Sequence[Mapping[str, Any]]) -> list[Deployment]:
+    """Return the replications among stacks of DescribeStacks, each with its platform."""
+    roots = [found for found in descriptions if not found.get("ParentId")]
+    platforms = list_platforms(roots)
+    return list(filter(None, (_read_replication(found, platforms) for found in roots)))
+
+
+def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Mapping[str, Any]]) -> Deployment | None:
+    """Return the replication that a stack is; None for platforms, stacks of others, and one without a platform."""
+    outputs, parameters = _read_outputs(description), _read_parameters(description)
+    platform = platforms.get(outputs.get(BUCKET, ""))
+    if platform is None or "Mapping" not in parameters or not outputs.keys() >= set(REPLICATION_OUTPUTS.values()):
         return None
-    if not outputs.keys() >= set(OUTPUTS.values()):
-        return None
+    shared = _read_outputs(platform)
     return Deployment(
         stack=description["StackName"],
+        platform=platform["StackName"],
         mapping=parameters["Mapping"],
-        change_mapping=outputs.get("ChangeMappingFunctionName", ""),
-        cluster=outputs.get("DatabaseClusterId", ""),
+        change_mapping=shared.get("ChangeMappingFunctionName", ""),
+        cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
-        **{name: outputs[output] for name, output in OUTPUTS.items()},
+        **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},
+        **{name: shared[output] for name, output in PLATFORM_OUTPUTS.items()},
     )
+
+
+def _read_parameters(description: Mapping[str, Any]) -> dict[str, str]:
+    return {given["ParameterKey"]: given.get("ParameterValue", "") for given in description.get("Parameters", [])}
 
 
 def _read_outputs(description: Mapping[str, Any]) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
 
-def _name_missing(description: Mapping[str, Any]) -> str:
+def _name_missing(description: Mapping[str, Any], stacks: Iterable[Mapping[str, Any]]) -> str:
     outputs = _read_outputs(description)
-    missing = [output for output in OUTPUTS.values() if output not in outputs]
-    return f"the output {missing[0]}" if missing else "the parameter Mapping"
+    missing = [output for output in REPLICATION_OUTPUTS.values() if output not in outputs]
+    if missing:
+        return f"the output {missing[0]}"
+    if "Mapping" not in _read_parameters(description):
+        return "the parameter Mapping"
+    shared = next((_read_outputs(found) for found in stacks if _is_platform_of(found, outputs[BUCKET])), {})
+    absent = [output for output in PLATFORM_OUTPUTS.values() if output not in shared]
+    return f"a platform with the bucket {outputs[BUCKET]} and the output {absent[0] if absent else BUCKET}"
+
+
+def _is_platform_of(description: Mapping[str, Any], bucket: str) -> bool:
+    is_root = not description.get("ParentId") and "Mapping" not in _read_parameters(description)
+    return is_root and _read_outputs(description).get(BUCKET) == bucket
 
 
 def choose_deployment(deployments: Sequence[Deployment], mapping: str | None) -> Deployment:
@@ -157,7 +242,7 @@ def require_any(deployments: Sequence[Deployment]) -> None:
 
 
 def _name_deployed(deployments: Sequence[Deployment]) -> str:
-    deploy = "`sam deploy --parameter-overrides Mapping=… …` from infra/"
+    deploy = "`sam deploy` of infra/platform.yaml, then of infra/replication.yaml for each table"
     if not deployments:
         local = name_command("local", "up")
         return (

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.aws_errors import explain_any, explain_error
+from backfill.project import load_mapping
 from dynaurora import keys
 from dynaurora.dynamodb.source import find_mapping_problems, find_table_problems
 from dynaurora.errors import DynauroraError
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.target.check_target import CHECKS, NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
@@ -58,16 +58,15 @@ def make_finding(
 # The stack
 
 
-def diagnose_stack(cloudformation: CloudFormationClient, stack: str) -> Iterator[Finding]:
-    """Yield whether the last deployment ended well."""
+def diagnose_stack(cloudformation: CloudFormationClient, *stacks: str) -> Iterator[Finding]:
+    """Yield whether the last deployments of a platform and of a replication ended well."""
 
     def look() -> Iterator[tuple[str, str]]:
-        (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-        if found["StackStatus"] not in STEADY:
-            yield (
-                f"it is {found['StackStatus']}",
-                f"Read why with `aws cloudformation describe-stack-events --stack-name {stack}`, then deploy again.",
-            )
+        for stack in stacks:
+            (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+            if found["StackStatus"] not in STEADY:
+                events = f"aws cloudformation describe-stack-events --stack-name {stack}"
+                yield f"{stack} is {found['StackStatus']}", f"Read why with `{events}`, then deploy again."
 
     return make_finding(STACK, look)
 
@@ -77,8 +76,17 @@ def diagnose_stack(cloudformation: CloudFormationClient, stack: str) -> Iterator
 
 def diagnose_table(source: AwsSource, mapping: str) -> Iterator[Finding]:
     """Yield whether a table can be replicated: recovery, stream and view, and the keys that the mapping names."""
-    yield from make_finding(TABLE, lambda: split(find_table_problems(source.describe_table(), None)))
-    yield from make_finding(KEYS, lambda: compare_keys(source.describe_table(), mapping))
+    seen: list[SourceState] = []
+
+    def look() -> Iterator[tuple[str, str]]:
+        seen.append(source.describe_table())
+        return split(find_table_problems(seen[0], None))
+
+    yield from make_finding(TABLE, look)
+    if seen and seen[0].table_arn:
+        yield from make_finding(KEYS, lambda: compare_keys(seen[0], mapping))
+    else:
+        yield Finding(KEYS, UNKNOWN, "there is no table to look at")
 
 
 def diagnose_reader(source: AwsSource) -> Iterator[Finding]:
@@ -94,14 +102,20 @@ def split(problems: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 
 def compare_keys(state: SourceState, name: str) -> Iterator[tuple[str, str]]:
-    """Yield where the table's keys are not those of the mapping. Raises UnknownMappingError."""
+    """Yield where the table's keys are not those of the mapping, by name or by type. Raises UnknownMappingError."""
+    from dynaurora.linting.lint_mapping import find_key_problems  # takes a second
+
     mapping = load_mapping(name)
     wanted = tuple(filter(None, (mapping.partition_key, mapping.sort_key)))
     if state.keys and state.keys != wanted:
         yield (
             f"they are {' and '.join(state.keys)}, and the mapping {name} has {' and '.join(wanted)}",
-            f"Correct partition_key and sort_key in dynaurora/tables/{name}.json, then deploy again.",
+            f"Correct partition_key and sort_key in mappings/{name}.json, then deploy again.",
         )
+    elif len(state.key_types) == len(state.keys):
+        key_types = dict(zip(state.keys, state.key_types, strict=True))
+        for found in find_key_problems(json.loads(mapping.text), key_types):
+            yield found.message, found.remedy
 
 
 # The bucket
@@ -230,8 +244,9 @@ def diagnose_cluster(rds: Any, cluster: str) -> Iterator[Finding]:
 
 def diagnose_target(functions: LambdaClient, deployment: Deployment) -> Iterator[Finding]:
     """Yield what the stack's own function finds of the database, from within its network."""
+    asked = json.dumps({"mapping": deployment.mapping}).encode()
     try:
-        answer = functions.invoke(FunctionName=deployment.check_target, Payload=b"{}")
+        answer = functions.invoke(FunctionName=deployment.check_target, Payload=asked)
         document = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise ValueError(f"{document.get('errorType')}: {document.get('errorMessage')}")

@@ -137,7 +137,7 @@ def _describe_next(failure: Failure, mapping: str) -> Iterator[Pair]:
     elif outcome in {PASSES, IGNORED}:
         yield "next", "Nothing has to be mended if the deployed mapping is this one; take it up again."
     else:
-        yield "next", f"Mend the mapping, dynaurora/tables/{mapping}.json, and deploy it; then take it up again."
+        yield "next", f"Mend the mapping, mappings/{mapping}.json, and deploy it; then take it up again."
         yield "", "Or put a whole item of this key into DynamoDB; its row then comes from that."
 
 

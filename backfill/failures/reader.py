@@ -92,6 +92,8 @@ class Failure:
     data: bytes
     """The record as it was sent; of a batch, what is known of it."""
     judge: Judge | None = None
+    target: str | None = None
+    """The one target that a record is missing in, where its mapping has several."""
 
     @cached_property
     def id(self) -> str:
@@ -118,7 +120,7 @@ class Failure:
     @cached_property
     def verdict(self) -> Verdict | None:
         """What the mapping says of a record now; None for batches, and where there is no mapping."""
-        return self.judge.judge(self.data) if self.judge and self.kind == RECORD else None
+        return self.judge.judge(self.data, self.target) if self.judge and self.kind == RECORD else None
 
     @property
     def import_error(self) -> str | None:
@@ -222,6 +224,7 @@ class FailureReader:
             message=record.error_message,
             data=record.data,
             judge=self.judge,
+            target=record.target,
         )
 
     def _make_batch(self, listed: Listed, body: bytes) -> Failure:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from backfill.project import load_mapping
 from backfill.terminal.console import say
+from dynaurora.dynamodb.changes import encode_change
 from dynaurora.errors import RejectedChange, UnknownMappingError
 from dynaurora.failures.failed_records import read_change
 from dynaurora.failures.refused_rows import decode_refused_row
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.stream.transform_changes import reasons_of
+from dynaurora.mappings.routing import Router, reasons_of
 
 if TYPE_CHECKING:
     from backfill.deployment.deployments import Deployment
@@ -61,8 +63,8 @@ class Judge:
     mapper: RowMapper
     ignores_expiries: bool = False
 
-    def judge(self, data: bytes) -> Verdict:
-        """Return what becomes of a record."""
+    def judge(self, data: bytes, target: str | None = None) -> Verdict:
+        """Return what becomes of a record; `target` is the table of the one target that it is missing in, if any."""
         change = None
         try:
             row = decode_refused_row(data)
@@ -72,12 +74,23 @@ class Judge:
             change = read_change(data, ignore_expiries=self.ignores_expiries)
             if change is None:
                 return Verdict(IGNORED)
+            if self.mapper.mapping.routes:
+                reasons = self._route(change, target)
+                return self._describe(change, REFUSED if reasons else PASSES, reasons)
             encode_row(self.mapper.row(change))
         except RejectedChange as error:
             return self._describe(change, REFUSED, error.reasons)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this record's: the others are judged too)
             return self._describe(change, REFUSED, reasons_of(error))
         return self._describe(change, PASSES)
+
+    def _route(self, change: Change, target: str | None) -> tuple[Reason, ...]:
+        """Return why any of the targets refuses a change, or the one that it is missing in."""
+        router = Router(self.mapper)
+        routing = router.begin()
+        router.route_change(routing, 0, change, encode_change(change), router.find_mapper(target or ""))
+        refusals = [refusals for routed in routing.targets for _, refusals in [routed.write()]]
+        return tuple(reason for each in refusals for _, reasons in each.values() for reason in reasons)
 
     def _describe(self, change: Change | None, outcome: str, reasons: tuple[Reason, ...] = ()) -> Verdict:
         if change is None:
@@ -88,11 +101,10 @@ class Judge:
 
 def load_judge(deployment: Deployment) -> Judge | None:
     """Return a judge by this machine's mapping of a deployment; None, which is told, where it has none."""
-    from dynaurora.mappings.mapping import load_mapping  # takes a second, which most commands do not need
-    from dynaurora.mappings.row_mapper import RowMapper
+    from dynaurora.mappings.sandbox import choose_row_mapper  # takes a second, which most commands do not need
 
     try:
-        return Judge(RowMapper(load_mapping(deployment.mapping)), deployment.ignores_expiries)
+        return Judge(choose_row_mapper(load_mapping(deployment.mapping)), deployment.ignores_expiries)
     except UnknownMappingError as error:
-        say(f"Records cannot be judged here: {error.problem} Run this from a checkout that has it.")
+        say(f"Records cannot be judged here: {error.problem} Run this in the project that has it.")
         return None

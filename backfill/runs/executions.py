@@ -79,6 +79,10 @@ class Execution:
         """Whether it opened no run, since nothing had failed; known of one that was described."""
         return self.output.get("look") == {"anything": False}
 
+    def is_of(self, mapping: str) -> bool:
+        """Tell whether its run is one of a mapping, as far as is known: a platform's machines serve all of them."""
+        return bool(self.input.get("mapping", mapping) == mapping)
+
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
@@ -189,11 +193,12 @@ def choose_standing(executions: Iterable[Execution]) -> Execution | None:
     return next(iter(running[-1:] or done or newest_first), None)
 
 
-def find_running(states: SFNClient, machine_arn: str) -> Execution | None:
-    """Return an execution of a state machine that runs, the newest; None where none does."""
+def find_running(states: SFNClient, machine_arn: str, mapping: str) -> Execution | None:
+    """Return an execution of a state machine that runs for a mapping, the newest; None where none does."""
     listed = states.list_executions(stateMachineArn=machine_arn, statusFilter="RUNNING", maxResults=EXECUTIONS_PAGE)
-    newest = sorted(map(Execution.from_answer, listed["executions"]), key=lambda found: found.started_at)
-    return describe_execution(states, newest[-1].arn) if newest else None
+    newest = sorted(map(Execution.from_answer, listed["executions"]), key=lambda found: found.started_at, reverse=True)
+    described = (describe_execution(states, found.arn) for found in newest)
+    return next((found for found in described if found and found.is_of(mapping)), None)
 
 
 def read_history(states: SFNClient, arn: str, history: History) -> None:

@@ -75,7 +75,7 @@ def find_newest(clients: Clients, kind: Kind, deployments: Sequence[Deployment])
     newest = [
         (execution, deployment)
         for deployment in deployments
-        if (execution := find_newest_execution(clients, deployment.machine_arn(kind)))
+        if (execution := find_newest_execution(clients, deployment.machine_arn(kind), deployment.mapping))
     ]
     if newest:
         execution, deployment = max(newest, key=lambda pair: pair[0].started_at)
@@ -85,12 +85,12 @@ def find_newest(clients: Clients, kind: Kind, deployments: Sequence[Deployment])
     raise WrongUseError(f"No {kind.name} was started yet. Start one with: {command}")
 
 
-def find_newest_execution(clients: Clients, machine_arn: str) -> Execution | None:
-    """Return the execution of a run that was started last; one that was refused only where all were."""
+def find_newest_execution(clients: Clients, machine_arn: str, mapping: str) -> Execution | None:
+    """Return the execution of a mapping's run that was started last; one that was refused only where all were."""
     refused = None
     for listed in list_executions(clients.states, machine_arn, NEWEST_READ):
         execution = describe_execution(clients.states, listed.arn) or listed
-        if execution.found_nothing:
+        if execution.found_nothing or not execution.is_of(mapping):
             continue
         if not execution.was_refused:
             return execution
@@ -126,13 +126,13 @@ def describe_executions(clients: Clients, kind: Kind, deployment: Deployment, ru
     first = deployment.execution_arn(kind, name_execution(mapping, run))
     for arn in arns or [first]:
         execution = describe_execution(clients.states, arn)
-        if execution and find_run_id(kind, execution) == run:
+        if execution and execution.is_of(mapping) and find_run_id(kind, execution) == run:
             yield execution
 
 
 def read_row(clients: Clients, kind: Kind, deployment: Deployment, run: str) -> Row | None:
     """Return what the database keeps of a run; None where that is nothing, or it does not answer."""
     try:
-        return next(iter(describe_runs(clients.functions, deployment.describe_runs, kind, run)), None)
+        return next(iter(describe_runs(clients.functions, deployment, kind, run)), None)
     except RowsUnknownError:
         return None

@@ -14,6 +14,7 @@ from backfill.deployment.clients import FUNCTION_SECONDS
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
+    from backfill.deployment.deployments import Deployment
     from backfill.kinds import Kind
 
 PAUSE_SECONDS: Final = 15.0
@@ -26,13 +27,14 @@ class RowsUnknownError(Exception):
     """The function did not answer; the message says why."""
 
 
-def describe_runs(functions: LambdaClient, name: str, kind: Kind, run: str | None = None) -> list[Row]:
+def describe_runs(functions: LambdaClient, deployment: Deployment, kind: Kind, run: str | None = None) -> list[Row]:
     """Return the row of a run, in a list of one or none, or those of the newest runs of a kind.
 
     Raises RowsUnknownError.
     """
+    name, asked = deployment.describe_runs, {"mapping": deployment.mapping, "run": run, "kind": kind.name}
     try:
-        answer = functions.invoke(FunctionName=name, Payload=json.dumps({"run": run, "kind": kind.name}).encode())
+        answer = functions.invoke(FunctionName=name, Payload=json.dumps(asked).encode())
         document = json.loads(answer["Payload"].read())
     except ReadTimeoutError as error:
         raise RowsUnknownError(f"The function {name} did not answer in {FUNCTION_SECONDS:.0f} s.") from error
@@ -49,9 +51,9 @@ def describe_runs(functions: LambdaClient, name: str, kind: Kind, run: str | Non
 class RecordedRun:
     """The row of one run, read again and again; after a failure the last one stands for a while."""
 
-    def __init__(self, functions: LambdaClient, name: str, kind: Kind, run: str) -> None:
+    def __init__(self, functions: LambdaClient, deployment: Deployment, kind: Kind, run: str) -> None:
         self._functions = functions
-        self._name = name
+        self._deployment = deployment
         self._kind = kind
         self._run = run
         self._paused_until = 0.0
@@ -65,7 +67,7 @@ class RecordedRun:
         if time.monotonic() < self._paused_until:
             return
         try:
-            found = describe_runs(self._functions, self._name, self._kind, self._run)
+            found = describe_runs(self._functions, self._deployment, self._kind, self._run)
         except RowsUnknownError as error:
             self.problem = str(error)
             self._paused_until = time.monotonic() + PAUSE_SECONDS

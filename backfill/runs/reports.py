@@ -92,6 +92,9 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
     yield "already newer", format_count(totals["already_newer"], "row")
     yield "rejected", format_count(totals["rejected"], "record")
     yield from (("", f"{format_count(count)} {reason}") for reason, count in totals["rejected_reasons"].items())
+    if skipped := totals.get("skipped"):
+        yield "skipped", format_count(skipped, "item")
+    yield from _describe_targets(totals)
     yield "unaccounted", format_count(totals["unaccounted"], "item")
     yield from _describe_older_rows(totals)
     yield "retries", format_count(totals.get("retries"))
@@ -100,6 +103,15 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
             "swept",
             f"{format_count(sweep['rows'], 'row')} in {format_count(sweep['batches'], 'batch', 'batches')}",
         )
+
+
+def _describe_targets(totals: dict[str, Any]) -> Iterator[Pair]:
+    """Yield what each of several targets has of the items; a report of the release before has none."""
+    names = ("imported", "already_newer", "rejected", "skipped")
+    lines = [(table, *(f"{of[name]:,}" for name in names)) for table, of in (totals.get("targets") or {}).items()]
+    if lines:
+        heading = ("", *(name.replace("_", " ") for name in names))
+        yield from _name_first("targets", format_table([heading, *lines], numeric=frozenset(range(1, 5))))
 
 
 def _describe_older_rows(totals: dict[str, Any]) -> Iterator[Pair]:

@@ -166,7 +166,7 @@ class RunReader:
         self._run = run
         self._execution = execution
         self._history = History(kind.plan_state)
-        self._recorded = RecordedRun(clients.functions, deployment.describe_runs, kind, run)
+        self._recorded = RecordedRun(clients.functions, deployment, kind, run)
         self._meter = RateMeter()
 
     def look(self) -> RunView | None:

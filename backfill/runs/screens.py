@@ -14,6 +14,7 @@ from rich.text import Text
 
 from backfill.runs.describe import describe_progress, describe_state, summarize_view
 from backfill.terminal.console import errors, print_json, say
+from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,18 +112,23 @@ class LiveScreen:
     def tell(self, message: str) -> None:
         """Show a message below the run as it was last seen."""
         shown = [render_view(self._view)] if self._view else []
-        self._live.update(Group(*shown, Text(message, style="yellow")))
+        self._live.update(Group(*shown, show_text(message, style="yellow")))
 
 
 def render_view(view: RunView) -> RenderableType:
     """Return a run as a terminal shows it."""
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(Text("run", style="dim"), Text(f"{view.run} of {view.mapping}"))
-    grid.add_row(Text("state", style="dim"), Text(describe_state(view), style="bold"))
+    grid.add_row(show_text("run", style="dim"), show_text(f"{view.run} of {view.mapping}"))
+    grid.add_row(show_text("state", style="dim"), show_text(describe_state(view), style="bold"))
     for name, value in describe_progress(view):
-        grid.add_row(Text(name, style="dim"), Text(value))
+        grid.add_row(show_text(name, style="dim"), show_text(value))
     if view.batches and view.batches.planned:
         bar = ProgressBar(total=view.batches.planned, completed=view.batches.ended, width=BAR_WIDTH)
         grid.add_row("", bar)
-    notes = [Text(note, style="yellow") for note in view.notes]
-    return Group(grid, *notes, Text("Ctrl-C leaves; the run goes on.", style="dim"))
+    notes = [show_text(note, style="yellow") for note in view.notes]
+    return Group(grid, *notes, show_text("Ctrl-C leaves; the run goes on.", style="dim"))
+
+
+def show_text(text: str, style: str = "") -> Text:
+    """Return a text as one line that commands no terminal."""
+    return Text(escape_text(text), style=style)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
-from dynaurora.escaping import escape_lines
+from dynaurora.escaping import escape_lines, escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,9 +49,9 @@ def print_json(document: Any) -> None:
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
-    """Print names and values in two columns."""
+    """Print names and values in two columns, each pair on a line of its own, whatever is in it."""
     for name, value in pairs:
-        print_line(f"{name:<{PAIR_WIDTH}} {value}".rstrip())
+        print_line(escape_text(f"{name:<{PAIR_WIDTH}} {value}".rstrip()))
 
 
 def name_command(*words: str, stack: str | None = None) -> str:

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import is_mariadb
-from dynaurora.aurora.ddl import INSTANT, add_to_replica, drop_from_replica, rebuild_replica, widen_in_replica
+from dynaurora.aurora.ddl import (
+    INSTANT,
+    add_indexes,
+    add_to_replica,
+    comment_in_replica,
+    drop_from_replica,
+    drop_indexes,
+    rebuild_replica,
+    widen_in_replica,
+)
 from dynaurora.aurora.replica_columns import (
     COPIED,
     GENERATION_COLUMN,
@@ -31,10 +40,11 @@ from dynaurora.aurora.replica_columns import (
     read_columns,
     unfilled_of,
 )
+from dynaurora.aurora.replica_indexes import NO_INDEXES, IndexPlan, plan_indexes, read_indexes
 from dynaurora.errors import ColumnsRefusedError, DynauroraError
 from dynaurora.mappings.columns import parse_type
-from dynaurora.mappings.mapping import Column
 from dynaurora.mappings.page_sizes import check_page
+from dynaurora.mappings.target_columns import Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +86,7 @@ class ColumnPlan:
     """Columns that hold more than the mapping has, since it came back after they were widened."""
     fills: tuple[str, ...] = ()
     """Columns that rows which are there lack until a backfill."""
+    indexes: IndexPlan = NO_INDEXES
     refusals: tuple[str, ...] = ()
     rows: int = 0
     """Of the replica, roughly."""
@@ -89,7 +100,7 @@ class ColumnPlan:
     @property
     def alters(self) -> bool:
         """Whether the replica changes."""
-        return bool(self.lacks_generation or self.adds or self.widens or self.drops)
+        return bool(self.lacks_generation or self.adds or self.widens or self.drops or self.indexes.alters)
 
     @property
     def is_rebuild_due(self) -> bool:
@@ -105,10 +116,17 @@ class ColumnPlan:
 
     @property
     def before_view(self) -> list[str]:
-        """The statements that bring columns."""
+        """The statements that bring columns, comments and indexes."""
         adding = self.lacks_generation or self.adds
         added = [add_to_replica(self.mapping, self.adds, INSTANT, generation=self.lacks_generation)] if adding else []
-        return [*added, *(self._widen(each) for each in self.widens)]
+        return [*added, *(self._widen(each) for each in self.widens), *self._index_statements]
+
+    @property
+    def _index_statements(self) -> list[str]:
+        plan = self.indexes
+        statements = [comment_in_replica(self.mapping, *each) for each in plan.comments]
+        statements += [drop_indexes(self.mapping, plan.drops)] if plan.drops else []
+        return statements + ([add_indexes(self.mapping, plan.adds, plan.replaces)] if plan.adds else [])
 
     @property
     def after_view(self) -> list[str]:
@@ -117,7 +135,9 @@ class ColumnPlan:
 
     def _widen(self, widening: Difference) -> str:
         column = next(each for each in self.mapping.columns if each.name.lower() == widening.expected.name.lower())
-        return widen_in_replica(self.mapping, column, widening.found.collation, widening.found.comment)
+        return widen_in_replica(
+            self.mapping, column, widening.found.collation, sql.comment_of(column) or widening.found.comment
+        )
 
     def require_allowed(self) -> None:
         """Raise ColumnsRefusedError with everything that is refused."""
@@ -136,6 +156,10 @@ class ColumnPlan:
             "add": [{"column": column.name, "type": column.type.sql} for column in self.adds],
             "widen": [{"column": e.found.name, "from": e.found.kind, "to": e.expected.kind} for e in self.widens],
             "drop": list(self.drops),
+            "index": [{"index": index.name, "columns": list(index.columns)} for index in self.indexes.adds],
+            "drop_index": list(self.indexes.drops),
+            "keep_index": list(self.indexes.keeps),
+            "comment": [column.name for column, _ in self.indexes.comments],
             "keep": list(self.keeps),
             "others": list(self.others),
             "wider": list(self.wider),
@@ -172,6 +196,9 @@ def plan_columns(
     returns = any(each.digest == mapping.digest for each in earlier)
     narrower = [each for each in differences.different if each.change == NARROWER and not each.is_unfit]
     rows, octets = read_size(aurora, mapping)
+    own = {column.name.lower(): column for column in mapping.columns}
+    comments = tuple((own[found.name.lower()], found) for found in differences.comments)
+    indexes = plan_indexes(mapping, read_indexes(aurora, mapping), comments, drop=drop)
     return ColumnPlan(
         mapping,
         lacks_generation=GENERATION_COLUMN in missing,
@@ -182,7 +209,9 @@ def plan_columns(
         others=tuple(column.name for column in differences.surplus if column.name not in keeps),
         wider=tuple(each.found.name for each in narrower) if returns else (),
         fills=find_unfilled(mapping, adds, earlier) if rows else (),
+        indexes=indexes,
         refusals=(
+            *indexes.refusals,
             *list_refusals(mapping, differences, earlier, adds),
             *([] if returns else map(refuse_narrower, narrower)),
             *(refuse_upgrade(aurora, mapping, differences) if GENERATION_COLUMN in missing else []),
@@ -294,8 +323,8 @@ def find_unfilled(mapping: Mapping, adds: Sequence[Column], earlier: Sequence[Ma
     before = earlier[-1]
     if before.json_attributes != mapping.json_attributes:
         return tuple(column.name for column in mapping.columns if column not in mapping.key_columns)
-    sources = {column.name.lower(): column.source for column in before.columns}
-    changed = [column for column in mapping.columns if sources.get(column.name.lower()) != column.source]
+    before_it = {column.name.lower(): column.definition[1:] for column in before.columns}
+    changed = [column for column in mapping.columns if before_it.get(column.name.lower()) != column.definition[1:]]
     return tuple(column.name for column in mapping.columns if column in changed or column in adds)
 
 

@@ -28,6 +28,7 @@ from dynaurora.errors import (
     DeadlockError,
     DynauroraError,
     InvalidSettingsError,
+    KeyUnavailableError,
     LockWaitError,
     MalformedBatchError,
     ObjectMissingError,
@@ -127,6 +128,7 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
     ThrottledError: re.compile(
         r"(?i)slow ?down|internal ?error|time(d )?out|network connection|service ?unavailable|\b50[03]\b"
     ),
+    KeyUnavailableError: re.compile(r"KMS\.(?!\w*AccessDenied)"),
     ObjectMissingError: re.compile(r"(?i)no ?such ?(key|bucket)|not ?found|does not exist|\b404\b"),
     PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }
@@ -154,8 +156,9 @@ SPEAKING: frozenset[int] = frozenset().union(
 NAMING = re.compile(r"Column '[\w$]{1,64}' cannot be null|Check constraint '[\w$]{1,64}' is violated")
 """Messages about a row that quote nothing but a name."""
 NOT_NULL = re.compile(r"Column '(?P<name>[\w$]{1,64})' cannot be null")
-QUOTED = re.compile(r"(?<!\w)['\"].*['\"]|(?<=\bvalue )[^\s…]+\Z", re.DOTALL)
-"""All that a message quotes: a value may have quotes of its own, so it is from the first one to the last."""
+QUOTED = re.compile(r"(?<!\w)['\"].*?(?= at line \d+\Z|\Z)|(?<=\bvalue )[^\s…]+\Z", re.DOTALL)
+"""All from a message's first quote on, but for a line's number: a value may have quotes of its own, and where the
+server has cut the message off, at 512 bytes, the last quote is one of them."""
 PLACE = re.compile(r"(?:for (?:column|key) ['`](?P<name>[\w.`$]{1,200})['`])?(?: at row (?P<row>\d+))?\Z")
 """What a message about a value ends with, where it names the column or the key and the row."""
 MAX_MESSAGE = 500

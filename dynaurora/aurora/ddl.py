@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dynaurora.aurora.sql import GENERATION, quote
+from dynaurora.aurora.sql import GENERATION, comment_of, define_index, define_type, quote, write_comment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.aurora.replica_columns import FoundColumn
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column, Index
 
 INSTANT: Final = "ALGORITHM=INSTANT"
 ONLINE: Final = "ALGORITHM=INPLACE, LOCK=NONE"
@@ -25,19 +27,40 @@ def add_to_replica(mapping: Mapping, columns: Iterable[Column], how: str, *, gen
 
     One statement, since the server counts those that it did at once (`count_row_versions`).
     """
-    added = [f"ADD COLUMN {quote(column.name)} {column.type.sql} NULL" for column in columns]
+    added = [
+        f"ADD COLUMN {quote(column.name)} {define_type(column)} NULL{write_comment(comment_of(column))}"
+        for column in columns
+    ]
     first = [f"ADD COLUMN {GENERATION} AFTER `_version`"] if generation else []
     return _alter(mapping, [*first, *added], how)
 
 
 def widen_in_replica(mapping: Mapping, column: Column, collation: str | None, comment: str = "") -> str:
     """Return the statement that makes a column of the replica longer, with its collation and comment as they are."""
-    collated = f" CHARACTER SET utf8mb4 COLLATE {collation}" if column.type.is_text else ""
+    return _alter(mapping, [_modify(mapping, column, collation, comment)], ONLINE)
+
+
+def comment_in_replica(mapping: Mapping, column: Column, found: FoundColumn) -> str:
+    """Return the statement that gives a column of the replica its comment, and leaves all else as it is."""
+    collation = None if column.type.kind == "JSON" else found.collation
+    return _alter(mapping, [_modify(mapping, column, collation, comment_of(column))], ONLINE)
+
+
+def _modify(mapping: Mapping, column: Column, collation: str | None, comment: str) -> str:
+    collated = f" CHARACTER SET {collation.partition('_')[0]} COLLATE {collation}" if collation else ""
     nullable = "NOT NULL" if column in mapping.key_columns else "NULL"
-    text = "'" + comment.replace("\\", "\\\\").replace("'", "''") + "'"
-    noted = f" COMMENT {text}" if comment else ""
-    definition = f"{quote(column.name)} {column.type.sql}{collated} {nullable}{noted}"
-    return _alter(mapping, [f"MODIFY COLUMN {definition}"], ONLINE)
+    return f"MODIFY COLUMN {quote(column.name)} {column.type.sql}{collated} {nullable}{write_comment(comment)}"
+
+
+def add_indexes(mapping: Mapping, indexes: Iterable[Index], replaced: Iterable[str]) -> str:
+    """Return the one statement that gives a replica indexes, in the place of some; it reads all rows meanwhile."""
+    gone = [f"DROP INDEX {quote(name)}" for name in replaced]
+    return _alter(mapping, [*gone, *(f"ADD {define_index(index)}" for index in indexes)], ONLINE)
+
+
+def drop_indexes(mapping: Mapping, names: Iterable[str]) -> str:
+    """Return the one statement that drops indexes of the replica."""
+    return _alter(mapping, [f"DROP INDEX {quote(name)}" for name in names], ONLINE)
 
 
 def drop_from_replica(mapping: Mapping, names: Iterable[str], how: str) -> str:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.column_changes import Patience, change_columns, naming_widest
-from dynaurora.aurora.column_plan import has_table, plan_columns
+from dynaurora.aurora.column_plan import ColumnPlan, has_table, plan_columns
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.replica_columns import check_replica
+from dynaurora.aurora.triggers import leave_procedure
 from dynaurora.mappings.registry import load_document
 
 if TYPE_CHECKING:
@@ -125,6 +126,14 @@ MIGRATIONS = (
             ("rows_refused", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
         ),
     ),
+    Migration(
+        "0006_targets_of_imports",
+        (),
+        ledger_columns=(
+            ("target", "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL"),
+            ("rows_skipped", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
+        ),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -137,7 +146,7 @@ CREATE_MIGRATIONS = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{MIGRATIONS_TAB
 def prepare_target(
     aurora: Aurora, mapping: Mapping, patience: Patience | None = None, *, drop: bool = False
 ) -> list[str]:
-    """Create or complete the system tables, the replica and the view of a mapping; return the migrations applied.
+    """Create or complete the system tables, and the replica and view of each target; return the migrations applied.
 
     What only adds or widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
     TargetMismatchError where the mapping asks for anything else, before the replica is changed, and LockWaitError where
@@ -145,13 +154,29 @@ def prepare_target(
     """
     with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
         applied = migrate(aurora, mapping.database)
-        with naming_widest(mapping):
-            earlier, age_seconds = read_earlier(aurora, mapping)
-            plan = plan_columns(aurora, mapping, earlier, age_seconds, drop=drop)
-        plan.require_allowed()
-        change_columns(aurora, plan, patience or Patience())
-        check_replica(aurora, mapping)
+        plans = plan_targets(aurora, mapping, drop=drop)
+        for plan in plans:  # of all of them, before any is changed
+            plan.require_allowed()
+        for plan in plans:
+            change_columns(aurora, plan, patience or Patience())
+        leave_procedure(aurora, mapping.database)
+        for plan in plans:
+            check_replica(aurora, plan.mapping)
     return applied
+
+
+def plan_targets(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> list[ColumnPlan]:
+    """Return what each target of a mapping asks of its replica. Nothing is changed.
+
+    Raises InvalidMappingError where InnoDB could not hold the rows of one.
+    """
+    earlier, age_seconds = read_earlier(aurora, mapping)
+    plans = []
+    for target in mapping.targets:
+        its_earlier = [each.find_target(target.table) or each for each in earlier]
+        with naming_widest(target):
+            plans.append(plan_columns(aurora, target, its_earlier, age_seconds, drop=drop))
+    return plans
 
 
 def read_earlier(aurora: Aurora, mapping: Mapping) -> tuple[list[Mapping], float]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 NEVER: Final = 2**32 - 1
 """A generation that no row is of."""
@@ -75,6 +76,6 @@ def _find_start(mapping: Mapping, column: Column, generation: int, older: list[t
 def _definition(mapping: Mapping, column: Column) -> tuple[Any, ...]:
     """Return all that decides what an item's value in a column is."""
     if column.source == CHANGED_AT_MS:
-        return column.type.sql, column.source
+        return column.definition
     others = sorted(one.source for one in mapping.columns) if column.source == UNMAPPED else []
-    return column.type.sql, column.source, sorted(mapping.json_attributes), others
+    return *column.definition, sorted(mapping.json_attributes.items()), others

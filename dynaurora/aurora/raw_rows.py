@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from dynaurora.aurora.sql import STAGED, create_staged, format_of, name_staged, quote
 
 if TYPE_CHECKING:
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 RAW: Final = "_dynaurora_raw"
 """The temporary table of raw rows. Names of permanent ones begin so."""

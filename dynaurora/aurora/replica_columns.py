@@ -34,6 +34,7 @@ FAMILIES: Final = (
     ("tinytext", "text", "mediumtext", "longtext"),
     ("tinyblob", "blob", "mediumblob", "longblob"),
 )
+ENUM_MEMBERS = re.compile(r"'((?:[^']|'')*)'")
 SHORT_BYTES: Final = 127
 """MariaDB lengthens what has no more without a copy, to any length (MariaDB, "InnoDB Online DDL Operations")."""
 
@@ -87,6 +88,11 @@ class Difference:
 
     is_key: bool = False
 
+    @property
+    def holds_less(self) -> bool:
+        """Whether the replica's type does not hold all that the mapping's does."""
+        return self.change in {WIDER, COPIED}
+
     def __str__(self) -> str:
         """Say what differs."""
         ends = [column.describe(with_collation=self.is_key) for column in (self.found, self.expected)]
@@ -104,6 +110,8 @@ class Differences:
     different: list[Difference] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     """What is wrong with its unique keys."""
+    comments: list[FoundColumn] = field(default_factory=list)
+    """Columns that are the mapping's but for the comment that it gives them."""
 
     @property
     def faults(self) -> list[str]:
@@ -133,20 +141,22 @@ def check_replica(aurora: Aurora, mapping: Mapping) -> None:
 
 def compare_replica(aurora: Aurora, mapping: Mapping) -> Differences:
     """Return what differs between the replica, which has to be there, and what the mapping would create."""
-    aurora.execute(sql.drop_staged(mapping))
+    aurora.execute(sql.drop_expected(mapping))
     aurora.execute(sql.create_expected(mapping, sql.key_collation(aurora.server_version)))
-    expected, wanted_keys = read_columns(aurora, mapping, sql.STAGED), read_unique_keys(aurora, mapping, sql.STAGED)
-    aurora.execute(sql.drop_staged(mapping))
+    expected, wanted_keys = read_columns(aurora, mapping, sql.EXPECTED), read_unique_keys(aurora, mapping, sql.EXPECTED)
+    aurora.execute(sql.drop_expected(mapping))
     found, keys = read_columns(aurora, mapping, mapping.replica), read_unique_keys(aurora, mapping, mapping.replica)
     differences = Differences(
         missing=[column for name, column in expected.items() if name not in found],
         surplus=[column for name, column in found.items() if name not in expected],
     )
     key_names = {column.name.lower() for column in mapping.key_columns}
-    for name in expected.keys() & found.keys():
+    for name in [each for each in expected if each in found]:
         differs = compare_column(found[name], expected[name], is_key=name in key_names, server=aurora.server_version)
         differences.different += [differs] if differs.change != SAME or differs.is_unfit else []
-    differences.different.sort(key=lambda each: list(expected).index(each.expected.name.lower()))
+        if differs.change == SAME and not differs.is_unfit and found[name].default is None:
+            is_another = expected[name].comment not in {"", found[name].comment}
+            differences.comments += [found[name]] if is_another else []
     differences.keys = compare_keys(keys, wanted_keys)
     return differences
 
@@ -177,6 +187,8 @@ def compare_types(found: str, expected: str, *, mariadb: bool = False) -> str:
     """Return what becomes of a column that goes from one type to another, both in the server's spelling."""
     if found == expected:
         return SAME
+    if found.startswith("enum(") and expected.startswith("enum("):
+        return compare_members(*(tuple(ENUM_MEMBERS.findall(text)) for text in (found, expected)))
     one, other = SPELLED.fullmatch(found), SPELLED.fullmatch(expected)
     if one is None or other is None:
         return OTHER
@@ -185,6 +197,16 @@ def compare_types(found: str, expected: str, *, mariadb: bool = False) -> str:
     if is_wider(other, one):
         return WIDER if is_online(one, other, mariadb=mariadb) else COPIED
     return NARROWER if is_wider(one, other) else OTHER
+
+
+def compare_members(found: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    """Return what becomes of an ENUM: members that come behind the others cost nothing, up to 255 of them.
+
+    (MySQL 8.0 Reference Manual, "Online DDL Operations": as long as the bytes of a value stay as many.)
+    """
+    if expected[: len(found)] == found:
+        return WIDER if (len(found) < OFF_PAGE_BYTES) == (len(expected) < OFF_PAGE_BYTES) else COPIED
+    return NARROWER if found[: len(expected)] == expected else OTHER
 
 
 def is_wider(larger: re.Match[str], smaller: re.Match[str]) -> bool:
@@ -200,7 +222,7 @@ def is_wider(larger: re.Match[str], smaller: re.Match[str]) -> bool:
         scale, lower = int(larger["scale"] or 0), int(smaller["scale"] or 0)
         return scale >= lower and size - scale >= least - lower
     if wide == narrow:
-        return wide in {"varchar", "varbinary", "datetime", "timestamp"} and size >= least
+        return wide in {"char", "varchar", "varbinary", "datetime", "timestamp", "time"} and size >= least
     for family, short in zip(FAMILIES, ("varchar", "varbinary"), strict=True):
         if wide in family and narrow in family:
             return family.index(wide) > family.index(narrow)

@@ -8,19 +8,24 @@ changes a password of theirs.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import is_mariadb
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.mappings.csv_format import FORMAT_SQL
-from dynaurora.mappings.mapping import CHANGED_AT_MS, INDEX_BYTES
+from dynaurora.mappings.mapping import INDEX_BYTES
+from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
     from dynaurora.aurora.origins import Origin
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column, Index
 
 STAGED = "_dynaurora_staged"
 """The temporary table that a batch is loaded into; each connection has its own. Names of permanent ones begin so."""
+EXPECTED = "_dynaurora_expected"
+"""The one that the replica is compared with."""
 PROBE = "_dynaurora_probe"
 """The one that a line is loaded into, to see whether the server can."""
 PERMANENT_PROBE = "_dynaurora_permanent_probe"
@@ -31,6 +36,15 @@ GENERATION = "`_mapping` INT UNSIGNED NOT NULL DEFAULT 0"
 """The replica's column for the generation of the mapping that wrote a row."""
 VERSION_BYTES = 23
 """Of a DECIMAL(50,0) (MySQL 8.0 Reference Manual, "Data Type Storage Requirements")."""
+
+
+MADE_BY = "dynaurora"
+"""The comment of an index that a mapping asked for."""
+COMMENT_CHARACTERS = 1024
+"""Most of a column's comment (MySQL 8.0 Reference Manual, "CREATE TABLE Statement")."""
+BEYOND_FIRST_PLANE = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
+ENUM_COLLATION = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+"""Of an ENUM that is no key: others take members that differ in case or accents for the same."""
 
 
 def quote(name: str) -> str:
@@ -58,7 +72,7 @@ def set_own_password(server_version: str, new: str, current: str) -> tuple[str, 
 
 def create_replica(mapping: Mapping, collation: str) -> str:
     """Return the statement that creates the table of rows, tombstones and versions."""
-    definitions = _replica_definitions(mapping, collation)
+    definitions = [*_replica_definitions(mapping, collation), *map(define_index, mapping.indexes)]
     return (
         f"CREATE TABLE IF NOT EXISTS {_table(mapping, mapping.replica)} (\n  "
         + ",\n  ".join(definitions)
@@ -71,7 +85,17 @@ def create_expected(mapping: Mapping, collation: str) -> str:
 
     The server itself then says how it spells them: `INT` or `int(11)`, JSON as `longtext`.
     """
-    return _create_temporary(mapping, _replica_definitions(mapping, collation))
+    return _create_temporary(mapping, _replica_definitions(mapping, collation), EXPECTED)
+
+
+def drop_expected(mapping: Mapping) -> str:
+    """Return the statement that drops it; like creating it, it does not end a transaction."""
+    return f"DROP TEMPORARY TABLE IF EXISTS {_table(mapping, EXPECTED)}"
+
+
+def show_create(mapping: Mapping, table: str) -> str:
+    """Return the statement that tells a table's whole definition."""
+    return f"SHOW CREATE TABLE {_table(mapping, table)}"
 
 
 def show_columns(mapping: Mapping, table: str) -> str:
@@ -82,6 +106,27 @@ def show_columns(mapping: Mapping, table: str) -> str:
 def show_unique_keys(mapping: Mapping, table: str) -> str:
     """Return the statement that tells the columns of a table's unique keys, the primary key first."""
     return f"SHOW INDEX FROM {_table(mapping, table)} WHERE Non_unique = 0"
+
+
+def show_indexes(mapping: Mapping, table: str) -> str:
+    """Return the statement that tells the columns of all of a table's indexes."""
+    return f"SHOW INDEX FROM {_table(mapping, table)}"
+
+
+def define_index(index: Index) -> str:
+    """Return the definition of an index that a mapping asks for."""
+    return f"INDEX {quote(index.name)} ({', '.join(map(quote, index.columns))}) COMMENT '{MADE_BY}'"
+
+
+def comment_of(column: Column) -> str:
+    """Return the comment that a column has in the database: so long, and of the first plane, as MySQL keeps them."""
+    text = BEYOND_FIRST_PLANE.sub("\ufffd", column.description)
+    return text if len(text) <= COMMENT_CHARACTERS else f"{text[: COMMENT_CHARACTERS - 1]}…"
+
+
+def write_comment(text: str) -> str:
+    """Return the clause of a comment; nothing where there is none."""
+    return " COMMENT '" + text.replace("\\", "\\\\").replace("'", "''") + "'" if text else ""
 
 
 def create_view(mapping: Mapping) -> str:
@@ -308,8 +353,8 @@ def _insert_staged(origin: Origin, table: str, rows: range | None) -> str:
     )
 
 
-def _create_temporary(mapping: Mapping, definitions: list[str]) -> str:
-    return _create(f"TEMPORARY TABLE {_table(mapping, STAGED)}", definitions)
+def _create_temporary(mapping: Mapping, definitions: list[str], table: str = STAGED) -> str:
+    return _create(f"TEMPORARY TABLE {_table(mapping, table)}", definitions)
 
 
 def _create(what: str, definitions: list[str]) -> str:
@@ -322,6 +367,10 @@ def _create(what: str, definitions: list[str]) -> str:
 
 def _replica_definitions(mapping: Mapping, collation: str) -> list[str]:
     deleted, version, *columns = _definitions(mapping, collation)
+    columns = [
+        definition + write_comment(comment_of(column))
+        for definition, column in zip(columns, mapping.columns, strict=True)
+    ]
     return [deleted, version, GENERATION, *columns, f"PRIMARY KEY ({_names(mapping.key_columns)})"]
 
 
@@ -338,11 +387,16 @@ def _definitions(mapping: Mapping, collation: str) -> list[str]:
 
 
 def _definition(column: Column, key_collation: str | None) -> str:
-    definition = f"{quote(column.name)} {column.type.sql}"
+    definition = f"{quote(column.name)} {define_type(column)}"
     if key_collation is None:
         return f"{definition} NULL"  # said aloud: a TIMESTAMP would otherwise be NOT NULL on some servers
     collated = f" CHARACTER SET utf8mb4 COLLATE {key_collation}" if column.type.is_text else ""
     return f"{definition}{collated} NOT NULL"
+
+
+def define_type(column: Column) -> str:
+    """Return a column's type, with the collation where the type needs one."""
+    return column.type.sql + (ENUM_COLLATION if column.type.kind == "ENUM" else "")
 
 
 def _field_names(mapping: Mapping) -> list[str]:

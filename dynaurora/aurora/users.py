@@ -1,10 +1,11 @@
-"""The loader: a database user who may load from S3 and write one schema, and nothing else."""
+"""The loader: a database user who may load from S3 and write the schemas of targets, and nothing else."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.triggers import admit_caller
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora, Credentials
@@ -13,20 +14,30 @@ LOADER_PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TAB
 
 
 def admit_loader(aurora: Aurora, loader: Credentials, database: str) -> None:
-    """Create the loader, where it is not there, with its secret's password; grant what it needs. Safe to repeat.
+    """Create the loader, where it is not there, and grant what it needs in a database. Safe to repeat.
 
-    Its password does not expire, whatever the server's `default_password_lifetime` is: the secret is rotated instead.
-    Raises PasswordPolicyError where the server refuses the password, PrivilegeError where the user of the connection
-    may not create users or grant.
+    Raises what `make_loader` does.
+    """
+    make_loader(aurora, loader)
+    user = loader.username
+    aurora.execute(f"GRANT {LOADER_PRIVILEGES} ON {_schema(aurora, database)}.* TO %s@'%%'", (user,))
+    admit_caller(aurora, database, "%s@'%%'", user)
+    aurora.execute("GRANT AWS_LOAD_S3_ACCESS TO %s@'%%'", (user,))
+
+
+def make_loader(aurora: Aurora, loader: Credentials) -> None:
+    """Create the loader, where it is not there, with its secret's password. Safe to repeat.
+
+    It may come by TLS only, whatever the server has others do. Its password does not expire, whatever the server's
+    `default_password_lifetime` is: the secret is rotated instead. Raises PasswordPolicyError where the server refuses
+    the password, PrivilegeError where the user of the connection may not create users or grant.
     """
     user = loader.username
     aurora.execute(
-        "CREATE USER IF NOT EXISTS %s@'%%' IDENTIFIED BY %s PASSWORD EXPIRE NEVER ACCOUNT UNLOCK",
+        "CREATE USER IF NOT EXISTS %s@'%%' IDENTIFIED BY %s REQUIRE SSL PASSWORD EXPIRE NEVER ACCOUNT UNLOCK",
         (user, loader.password),
     )
-    aurora.execute("ALTER USER %s@'%%' PASSWORD EXPIRE NEVER", (user,))
-    aurora.execute(f"GRANT {LOADER_PRIVILEGES} ON {_schema(aurora, database)}.* TO %s@'%%'", (user,))
-    aurora.execute("GRANT AWS_LOAD_S3_ACCESS TO %s@'%%'", (user,))
+    aurora.execute("ALTER USER %s@'%%' REQUIRE SSL PASSWORD EXPIRE NEVER", (user,))
 
 
 def _schema(aurora: Aurora, database: str) -> str:

@@ -11,7 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as SdkConnectionError
 from botocore.session import get_session
 
-from dynaurora.errors import AccessDeniedError, DynauroraError, ObjectMissingError, ThrottledError
+from dynaurora.errors import (
+    AccessDeniedError,
+    DynauroraError,
+    KeyUnavailableError,
+    ObjectMissingError,
+    ThrottledError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +33,8 @@ THROTTLING_CODES = (
 )
 UNREACHABLE = (SdkConnectionError, HTTPClientError, IncompleteReadError)
 """The network's failures; what else the SDK raises by itself, as missing credentials, no retry mends."""
+KEY_CODES = ("KMS", "DecryptionFailure", "EncryptionFailure", "InaccessibleEncryption")
+"""How codes begin that say of a key that it cannot be used: of S3, Lambda, SNS (`KMS…`), Secrets Manager, DynamoDB."""
 MISSING_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
 
 
@@ -61,6 +69,8 @@ def translate_error(error: ClientError | BotoCoreError) -> DynauroraError | None
     problem = f"{error.operation_name} answered {code}: {message}."
     if status >= 500 or any(word in code for word in THROTTLING_CODES):
         return ThrottledError(problem)
+    if code.startswith(KEY_CODES) and "AccessDenied" not in code:
+        return KeyUnavailableError(problem)
     if code in MISSING_CODES:
         return ObjectMissingError(problem)
     if "AccessDenied" in code or code in {"403", "UnauthorizedOperation"}:

@@ -6,11 +6,15 @@ The import_batch state machine is started with a descriptor:
      "objects": [{"bucket": "…", "key": "…", "etag": "…", "size": 1234}], "rejected": {"payload (json)": 3},
      "digest": "<64 hexadecimal digits>"}
 
-`digest`, which a batch of a stream and older descriptors do not have, is of the mapping that wrote the rows;
-`failures`, which may be left out, is how often rows of it were refused before. `rows` is how many rows the batch was
-written with, where its writer knows; `size` is in bytes. `rejected`, which may be left out, counts by reason what the
+`mapping` may be left out where all objects are under `processed/`: their keys say it. `digest`, which a batch of a
+stream and older descriptors do not have, is of the mapping that wrote the rows; `failures`, which may be left out, is
+how often rows of it were refused before. `rows` is how many rows the batch was written with, where its writer knows;
+`size` is in bytes. `rejected`, which may be left out, counts by reason what the
 writer refused and kept elsewhere. The same objects with the same contents are the same batch, however often and in
 whatever order they are delivered.
+
+`targets`, of a mapping with several or with a condition, says of each what it has of the same records, and how many it
+does not take: `{"Users": {"rows": 10, "rejected": {}, "skipped": 3}}`. The lines then have labels.
 
 A batch of an export that is not converted yet has no descriptor: `conversion` says what stands in its place.
 """
@@ -23,7 +27,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from dynaurora.errors import InvalidBatchError
-from dynaurora.keys import is_object_key
+from dynaurora.keys import PROCESSED, LandingKey, is_object_key
+from dynaurora.mappings.mapping import NAME
 from dynaurora.mappings.registry import DIGEST
 
 IMPORTED = {"dynaurora": "imported"}
@@ -52,6 +57,16 @@ class BatchObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one target has of what a batch was made of, which is all of these together."""
+
+    rows: int
+    rejected: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    """Records that the target does not take, and that leave no tombstone in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A batch descriptor."""
 
@@ -66,6 +81,8 @@ class Batch:
     """Of the mapping that wrote all rows; None where lines say it, or the first mapping wrote them."""
     failures: int = 0
     """How often rows of it were refused before, at most: what was refused, and is read and imported again."""
+    targets: dict[str, Share] = field(default_factory=dict)
+    """By table; empty where all rows are of one target, or nobody has counted them for each."""
 
     @property
     def id(self) -> str:
@@ -78,6 +95,10 @@ class Batch:
     def part_id(self, label: str) -> str:
         """Return the ledger's key of the rows of one label, `<target>.<short digest>`."""
         return hashlib.sha256(f"{self.id}\0{label}".encode()).hexdigest()[:40]
+
+    def share_of(self, target: str) -> Share:
+        """Return what a target has of it."""
+        return self.targets.get(target) or Share(self.rows or 0, self.rejected)
 
     @property
     def objects_as_dicts(self) -> list[dict[str, Any]]:
@@ -115,22 +136,40 @@ class Batch:
         failures = document.get("failures", 0)
         if type(failures) is not int or failures < 0:
             raise InvalidBatchError("batch.failures is no count.")
-        objects = read_field(document, "objects", list, "batch")
+        listed = read_field(document, "objects", list, "batch")
+        objects = tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(listed))
         batch = cls(
-            mapping=read_field(document, "mapping", str, "batch"),
+            mapping=_read_mapping(document, objects),
             source=source,
             run=run,
             rows=rows,
-            objects=tuple(_object(item, f"batch.objects[{index}]") for index, item in enumerate(objects)),
+            objects=objects,
             rejected=_counts(document.get("rejected") or {}, "batch.rejected"),
             digest=read_digest(document, "batch"),
             failures=failures,
+            targets=_shares(document.get("targets") or {}, "batch.targets"),
         )
+        if batch.targets and (batch.digest is None or batch.rows != sum(each.rows for each in batch.targets.values())):
+            raise InvalidBatchError("batch.targets goes with batch.digest, and its rows are batch.rows together.")
         if not batch.objects:
             raise InvalidBatchError("batch.objects is empty.")
         if len({(item.bucket, item.key) for item in batch.objects}) < len(batch.objects):
             raise InvalidBatchError("batch.objects names an object twice.")
         return batch
+
+
+def _read_mapping(document: dict[str, Any], objects: tuple[BatchObject, ...]) -> str:
+    """Return the mapping that a batch is for; a streamed one's keys say so, and nothing else may say otherwise."""
+    keys = [item.key for item in objects if item.key.startswith(f"{PROCESSED}/")]
+    landed = {LandingKey.parse(key).mapping for key in keys}
+    if document.get("mapping") is None and len(landed) == 1 and len(keys) == len(objects):
+        return landed.pop()
+    named: str = read_field(document, "mapping", str, "batch")
+    if not NAME.fullmatch(named):
+        raise InvalidBatchError(f"batch.mapping is {named!r}, which no mapping can be named.")
+    if landed - {named}:
+        raise InvalidBatchError(f"batch.mapping is {named}, and the key of an object is of {min(landed - {named})}.")
+    return named
 
 
 def _object(item: Any, path: str) -> BatchObject:
@@ -145,6 +184,19 @@ def _object(item: Any, path: str) -> BatchObject:
         etag=read_field(item, "etag", str, path).strip('"'),
         size=read_field(item, "size", int, path),
     )
+
+
+def _shares(document: Any, path: str) -> dict[str, Share]:
+    if not isinstance(document, dict):
+        raise InvalidBatchError(f"{path} is not of type dict.")
+    return {
+        table: Share(
+            rows=read_field(share, "rows", int, f"{path}.{table}"),
+            rejected=_counts(share.get("rejected") or {}, f"{path}.{table}.rejected"),
+            skipped=read_field(share, "skipped", int, f"{path}.{table}"),
+        )
+        for table, share in document.items()
+    }
 
 
 def _counts(document: Any, path: str) -> dict[str, int]:

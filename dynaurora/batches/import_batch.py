@@ -11,6 +11,7 @@
         enter the part into the ledger   its row is there now: another import was faster, stop
         count the staged rows again      they are those that were counted
         merge into the replica           a row changes only where the staged one is newer
+        look at what the merge relies on no other unique key, no trigger that sets columns, …
         close the ledger row with its counts
       commit
       empty the table, leave the slot
@@ -29,6 +30,8 @@ from typing import TYPE_CHECKING
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_row_error, is_of_columns
+from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_failure
+from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.staging import claim_slot
 from dynaurora.batches.batch import IMPORTED
 from dynaurora.batches.isolating import Isolation
@@ -45,6 +48,7 @@ from dynaurora.errors import (
     ObjectMissingError,
     RowCountError,
 )
+from dynaurora.mappings.csv_format import make_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +125,7 @@ class PartImport:
         try:
             return apply(self, staged, lambda: merge(self.origin, aurora, staged.table))
         except DynauroraError as error:
+            explain_failure(error, aurora, self.origin.mapping, staged=staged.table, ledger=IMPORTS)
             if find_row_error(error) is None:
                 raise
         ordered = self.isolation.sort(staged)
@@ -180,7 +185,14 @@ def import_batch(
 
 
 def find_parts(batch: Batch, writers: Writers, store: ObjectStore, landing_bucket: str) -> list[Part]:
-    """Return the parts of a batch: lines of a stream's say what they are of, all others are of one mapping."""
+    """Return the parts of a batch: lines of a stream's say what they are of, all others are of one mapping.
+
+    Where that has several targets, each has a part, be it without rows: its ledger row has what it was spared.
+    """
+    if batch.targets:
+        check_objects(batch, store)
+        shares = batch.targets.items()
+        return [Part(make_label(table, batch.digest or ""), share.rows, batch.objects) for table, share in shares]
     if batch.source != "stream" or batch.digest or batch.rows == 0:
         check_objects(batch, store)
         return [Part(UNLABELLED, batch.rows, batch.objects)]
@@ -238,17 +250,19 @@ def apply(work: PartImport, staged: Staged, merge_rows: Callable[[], int]) -> Im
     importer, mapping, ledger_id = work.importer, work.origin.mapping, isolation.source.ledger_id
     ledger, changed, oldest_second = Ledger(importer.aurora, mapping.database), 0, None
     with importer.aurora.transaction():
-        if not ledger.enter(batch, ledger_id, mapping.digest, importer.retries):
+        if not ledger.enter(batch, ledger_id, mapping, importer.retries):
             counts = ledger.find([ledger_id]).get(ledger_id, (0, 0))
             return ImportResult("already_applied", batch.id, *counts)
         kept, before = staged.rows, len(isolation.refused)
         if staged.rows:
             oldest_second = check_staged(ledger_id, mapping, importer.aurora, staged)
+            check_engines(importer.aurora, mapping, IMPORTS)
             changed = merge_rows()
+            check_merging(importer.aurora, mapping, staged=staged.table, ledger=IMPORTS)
             kept -= len(isolation.refused) - before
         if isolation.refused:
             importer.keep_refused(batch.mapping, ledger_id, isolation.refused, batch.failures)
-        ledger.close(batch, ledger_id, kept, changed, isolation.reasons)
+        ledger.close(batch.share_of(mapping.table), ledger_id, kept, changed, isolation.reasons)
     return ImportResult("applied", batch.id, kept, changed, oldest_second, len(isolation.refused))
 
 

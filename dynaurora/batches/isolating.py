@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.aurora.origins import Origin
     from dynaurora.batches.loading import PartSource
-    from dynaurora.mappings.mapping import Column
+    from dynaurora.mappings.target_columns import Column
 
 MAX_REFUSED: Final = 1000
 """Rows of a part that are set aside one by one."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from dynaurora.aurora.connection import Aurora
-    from dynaurora.batches.batch import Batch
+    from dynaurora.batches.batch import Batch, Share
+    from dynaurora.mappings.mapping import Mapping
 
 
 class Ledger:
@@ -28,35 +29,36 @@ class Ledger:
         self._aurora = aurora
         self._table = f"{quote(database)}.{quote(IMPORTS)}"
 
-    def enter(self, batch: Batch, ledger_id: str, digest: str, retries: int) -> bool:
+    def enter(self, batch: Batch, ledger_id: str, mapping: Mapping, retries: int) -> bool:
         """Insert the row of a part of a batch; return False where it is there already: it was applied before.
 
-        `digest` is of the mapping that wrote it. A second import of the same batch waits here until the first one has
-        ended.
+        `mapping` is the one that wrote it, of the part's target. A second import of the same batch waits here until the
+        first one has ended.
         """
         statement = (
             f"INSERT INTO {self._table}"
-            " (batch_id, mapping, source, run, objects, digest, rows_rejected, rejected, retries, started_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"
+            " (batch_id, mapping, source, run, objects, digest, target, rows_rejected, rows_skipped, rejected, retries,"
+            " started_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"
         )
-        objects = json.dumps(batch.objects_as_dicts)
-        rejected = json.dumps(batch.rejected) if batch.rejected else None
-        values = (ledger_id, batch.mapping, batch.source, batch.run, objects, digest, batch.rows_rejected, rejected)
+        objects, share = json.dumps(batch.objects_as_dicts), batch.share_of(mapping.table)
+        rejected = json.dumps(share.rejected) if share.rejected else None
+        counts = sum(share.rejected.values()), share.skipped, rejected
+        values = (ledger_id, batch.mapping, batch.source, batch.run, objects, mapping.digest, mapping.table, *counts)
         try:
             self._aurora.execute(statement, (*values, retries))
         except DuplicateRow:
             return False
         return True
 
-    def close(self, batch: Batch, ledger_id: str, rows_staged: int, rows_changed: int, refused: Counter[str]) -> None:
-        """Put the counts into a row; what Aurora refuses, by reason, counts as rejected too."""
+    def close(self, share: Share, ledger_id: str, rows_staged: int, rows_changed: int, refused: Counter[str]) -> None:
+        """Put the counts into the row of a target's share; what Aurora refuses, by reason, counts as rejected too."""
         statement = (
             f"UPDATE {self._table} SET rows_staged = %s, rows_changed = %s, rows_refused = %s, rows_rejected = %s,"
             " rejected = %s, finished_at = UTC_TIMESTAMP(6) WHERE batch_id = %s"
         )
-        reasons = refused + Counter(batch.rejected)
+        reasons = refused + Counter(share.rejected)
         rejected = json.dumps(reasons) if reasons else None
-        counts = rows_staged, rows_changed, refused.total(), batch.rows_rejected + refused.total()
+        counts = rows_staged, rows_changed, refused.total(), reasons.total()
         self._aurora.execute(statement, (*counts, rejected, ledger_id))
 
     def find(self, ids: Collection[str]) -> dict[str, tuple[int, int]]:

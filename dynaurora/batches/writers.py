@@ -37,9 +37,9 @@ class Writers:
         return make_label(self._mapping.table, self._mapping.digest)
 
     def list_labels(self) -> list[str]:
-        """Return the labels that rows of any mapping of this target have."""
+        """Return the labels that rows of any mapping of these targets have."""
         digests = {one.digest for one in self._generations.all} | {self._mapping.digest}
-        return sorted(make_label(self._mapping.table, digest) for digest in digests)
+        return sorted(make_label(target.table, digest) for target in self._mapping.targets for digest in digests)
 
     def find_origin(self, label: str, digest: str | None) -> Origin:
         """Return the origin of rows: of a label, or of a digest; without either the first mapping wrote them.
@@ -48,11 +48,14 @@ class Writers:
         """
         table, _, short = label.partition(".")
         generation = self._generations.find(short or digest or self._find_first())
-        mapping = self._read(generation.digest)
-        if label and table != mapping.table:
-            raise UnregisteredMappingError(f"Mapping {mapping.name} {short} writes {mapping.table}, and not {table}.")
+        document = self._read(generation.digest)
+        mapping = document.find_target(table) if label else document
+        if mapping is None:
+            writes = ", ".join(target.table for target in document.targets)
+            raise UnregisteredMappingError(f"Mapping {document.name} {short} writes {writes}, and not {table}.")
         activations = [one for one in self._generations.all if one.number]
-        history = [(one.number, self._read(one.digest)) for one in activations]
+        documents = [(one.number, self._read(one.digest)) for one in activations]
+        history = [(number, each.find_target(mapping.table) or each) for number, each in documents]
         origin = trace_origin(mapping, generation.number, history)
         if not origin.later:
             return origin

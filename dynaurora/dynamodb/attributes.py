@@ -23,6 +23,7 @@ import base64
 import binascii
 import json
 import re
+import zlib
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,13 @@ TYPE_NAMES = {
     list: "array",
     dict: "object",
 }
+
+JSON, JSON_TWICE, BINARY, GZIP = "json", "json_twice", "binary", "gzip"
+ENCODINGS = (JSON, JSON_TWICE, BINARY, GZIP)
+"""Of embedded JSON: text; text that holds it as a text of JSON; UTF-8 in binary; gzip of that, in binary or base64."""
+MAX_INFLATED = 4 * 2**20
+"""Bytes of JSON that gzip may hold: ten times an item, and less than a record of Firehose may become."""
+NO_NAMES: dict[str, str] = {}
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 LARGEST_EXPONENT = 400
@@ -116,13 +124,13 @@ def _respell(attribute: Any) -> Any:
     return {"N": spell_number(exact_number(text))}
 
 
-def plain_item(item: Mapping[str, Any], json_attributes: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return the plain form of a typed item, with the JSON inside of `json_attributes` parsed.
+def plain_item(item: Mapping[str, Any], json_attributes: Mapping[str, str] = NO_NAMES) -> dict[str, Any]:
+    """Return the plain form of a typed item, with the JSON inside of `json_attributes` parsed, by their encodings.
 
     Raises RejectedChange where an attribute is not one that DynamoDB writes, or its JSON is not JSON.
     """
     return {
-        name: parse_json(value, name) if name in json_attributes and type(value) is str else value
+        name: parse_attribute(value, json_attributes[name], name) if name in json_attributes else value
         for name, value in ((name, plain_value(attribute, name)) for name, attribute in item.items())
     }
 
@@ -142,6 +150,49 @@ def plain_value(attribute: Any, path: str) -> Any:
             "attribute", path, "is not an attribute as DynamoDB writes it: one type descriptor and its value"
         )
         raise RejectedChange(reason) from None
+
+
+def parse_attribute(value: Any, encoding: str, path: str) -> Any:
+    """Return what an attribute with embedded JSON holds; what is neither text nor binary is left as it is.
+
+    Raises RejectedChange where it is not JSON in that encoding.
+    """
+    if encoding == JSON:
+        return parse_json(value, path) if type(value) is str else value
+    if encoding == JSON_TWICE:
+        once = parse_json(value, path) if type(value) is str else value
+        return parse_json(once, path) if type(once) is str else once
+    if not isinstance(value, str):
+        return value
+    try:
+        if encoding == GZIP:
+            value = _inflate(base64.b64decode(value, validate=True), path)
+        elif isinstance(value, Binary):
+            value = value.data
+        return parse_json(value if type(value) is str else value.decode(), path)
+    except UnicodeDecodeError as error:
+        problem = f"is not JSON: it is not UTF-8 at byte {error.start}"
+    except ValueError:
+        problem = "is neither binary nor base64, and so not gzip"
+    raise RejectedChange(Reason("json", path, problem))
+
+
+def _inflate(data: bytes, path: str) -> bytes:
+    """Return what one member of gzip holds (RFC 1952), so much of it as an item may have."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with the header of gzip
+    try:
+        inflated = unpacker.decompress(data, MAX_INFLATED + 1)
+        if len(inflated) > MAX_INFLATED:
+            problem = f"has more than {MAX_INFLATED:,} bytes in its gzip"
+        elif not unpacker.eof:
+            problem = "is gzip that ends too early"
+        elif unpacker.unused_data:
+            problem = "has something behind its gzip"
+        else:
+            return inflated
+    except zlib.error:
+        problem = "is not gzip"
+    raise RejectedChange(Reason("json", path, problem))
 
 
 def parse_json(text: str, path: str) -> Any:
@@ -216,11 +267,22 @@ def _null(value: bool, _path: str) -> None:
 
 
 def _map(value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    return {name: plain_value(attribute, f"{path}.{name}") for name, attribute in value.items()}
+    try:
+        return {name: plain_value(attribute, name) for name, attribute in value.items()}
+    except RejectedChange as error:
+        raise _within(f"{path}.", error) from None
 
 
 def _list(value: list[Any], path: str) -> list[Any]:
-    return [plain_value(attribute, f"{path}[{index}]") for index, attribute in enumerate(_array(value))]
+    try:
+        return [plain_value(attribute, f"[{index}]") for index, attribute in enumerate(_array(value))]
+    except RejectedChange as error:
+        raise _within(path, error) from None
+
+
+def _within(place: str, error: RejectedChange) -> RejectedChange:
+    """Return an error with where its value stands before its paths; made only now, for names may be long, and many."""
+    return RejectedChange(*(reason._replace(path=place + reason.path) for reason in error.reasons))
 
 
 def _string_set(value: list[str], path: str) -> list[str]:

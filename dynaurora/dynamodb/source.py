@@ -34,6 +34,8 @@ class SourceState:
     """Whether its point-in-time recovery is on."""
     keys: tuple[str, ...] = ()
     """The attributes of its key, the partition key first."""
+    key_types: tuple[str, ...] = ()
+    """Their type descriptors, S, N or B; none where nobody said."""
     stream_arn: str | None = None
     """The enabled stream; None where there is none."""
     stream_view: str | None = None
@@ -154,12 +156,15 @@ class AwsSource:
             backups = sdk.client("dynamodb").describe_continuous_backups(TableName=self.table)
         recovery = backups["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
         stream = table.get("StreamSpecification") or {}
+        names = tuple(key["AttributeName"] for key in table.get("KeySchema", []))  # the partition key is the first
+        types = {each["AttributeName"]: each["AttributeType"] for each in table.get("AttributeDefinitions", [])}
         is_on = bool(stream.get("StreamEnabled"))
         return SourceState(
             table=self.table,
             table_arn=table["TableArn"],
             recovery=recovery.get("PointInTimeRecoveryStatus") == "ENABLED",
-            keys=tuple(key["AttributeName"] for key in table.get("KeySchema", [])),  # the partition key is the first
+            keys=names,
+            key_types=tuple(types[name] for name in names if name in types),
             stream_arn=table.get("LatestStreamArn") if is_on else None,
             stream_view=stream.get("StreamViewType"),
             stream_enabled_at=_label_time(table.get("LatestStreamLabel")) if is_on else None,

@@ -21,38 +21,73 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
-from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.attempts import DEADLY, Attempts, attempting
+from dynaurora.batches.batch import Batch, BatchObject, Share
 from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
-from dynaurora.exports.gzip_lines import GzipError, LineTooLongError, read_lines
+from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
+from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
+from dynaurora.mappings.routing import Router
+from dynaurora.mappings.sandbox import SandboxedRowMapper
 from dynaurora.mappings.unmapped import Unmapped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from dynaurora.aws.objects import ObjectStore, Upload
     from dynaurora.exports.manifests import DataFile
     from dynaurora.exports.plan import PlannedBatch
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.rows import Row
 
+ITEM_BYTES = 8 * 1024 * 1024
+"""Of a data file's text for each item of its manifest, most: an item has 400 KB, and its JSON up to twelve times that,
+where it is attributes of one byte. A file as small as it may be has a thousand times its size in text (RFC 1951)."""
 BLANK_LINES = 1000
 """In a data file, besides its items: DynamoDB writes none, and a few are nobody's fault."""
+LINES_IN_HAND = 1000
+"""Of a data file, that are converted at a time after an attempt has died; each is noted before."""
+
+
+@dataclass(slots=True)
+class RoutedShare:
+    """What one target has so far."""
+
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def close(self, items: int) -> Share:
+        """Return what it has of so many items; what is neither a row nor refused, it does not take."""
+        return Share(self.rows, count_apart(self.reasons), items - self.rows - self.reasons.total())
 
 
 @dataclass(slots=True)
 class Converted:
     """What converting has done so far."""
 
+    attempts: Attempts = field(default_factory=Attempts)
+    lines: int = 0
+    """Lines of all files, blank ones too."""
     items: int = 0
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    """Refused items, by the first reason of each."""
+    """Refused items, by the first reason of each; those that several targets refuse, for each."""
+    shares: dict[str, RoutedShare] = field(default_factory=dict)
+    """What each target has of the items, by table, where the mapping routes."""
+
+    def take(self, lines: int) -> Iterator[tuple[range, bool]]:
+        """Yield which of the next lines to convert at a time, from 0, and whether that is one not to be touched."""
+        first = self.lines
+        self.lines += lines
+        for hand, is_condemned in self.attempts.divide(range(first, self.lines), LINES_IN_HAND):
+            yield range(hand.start - first, hand.stop - first), is_condemned
 
     @property
     def rejected(self) -> dict[str, int]:
@@ -100,6 +135,8 @@ class Converter:
     function_arn: str
     unmapped: Unmapped = field(default_factory=Unmapped)
     """What no column took of what was converted here."""
+    make_careful: Callable[[Mapping], RowMapper] = SandboxedRowMapper
+    """Makes what maps where an attempt at the same batch ended without a word."""
 
     def convert_once(self, planned: PlannedBatch) -> Batch:
         """Return the batch of a planned one, as it was converted before or is converted now.
@@ -138,8 +175,16 @@ class Converter:
         Converting again writes the same objects. Raises ChecksumMismatchError, InvalidExportError or
         ObjectMissingError, naming the file.
         """
-        converted = Converted()
-        self.mapper.unmapped.take()  # what is left of a batch that failed
+        name = self.mapper.mapping.name
+        with attempting(self.store, self.bucket, keys.backfill_attempts(name, self.run, planned.number)) as attempts:
+            mapper = self.make_careful(self.mapper.mapping) if attempts.is_careful else self.mapper
+            return replace(self, mapper=mapper)._convert(planned, attempts)
+
+    def _convert(self, planned: PlannedBatch, attempts: Attempts) -> Batch:
+        tables = [each.table for each in self.mapper.mapping.targets] if self.mapper.mapping.routes else []
+        converted = Converted(attempts, shares={table: RoutedShare() for table in tables})
+        for target in self.mapper.targets:
+            target.unmapped.take()  # what is left of a batch that failed
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
@@ -153,11 +198,14 @@ class Converter:
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         digest = self.mapper.mapping.digest
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest)
+        shares = {table: share.close(converted.items) for table, share in converted.shares.items()}
+        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest, targets=shares)
 
     def _keep_unmapped(self, key: str) -> None:
         """Write what no column took beside the batch, where there is anything: for the report of its run."""
-        unmapped = self.mapper.unmapped.take()
+        unmapped = Unmapped()
+        for target in self.mapper.targets:
+            unmapped.merge(target.unmapped.take())
         if unmapped.total:
             self.store.write(self.bucket, key, json.dumps(unmapped.as_dict()).encode())
         self.unmapped.merge(unmapped)
@@ -167,14 +215,17 @@ class Converter:
         source = HashingReader(self.store.open(self.export_bucket, file.key))
         before, read = converted.items, 0
         try:
-            for lines in read_lines(source):
+            for lines in read_lines(source, MAX_LINE_BYTES + file.items * ITEM_BYTES):
                 if read + len(lines) > file.items + BLANK_LINES:  # before more is read: its count is wrong in any case
                     raise InvalidExportError(f"{place} has more lines than the {file.items} items of its manifest.")
-                csv.write(self._convert_lines(lines, f"{place} line", read + 1, rejects, converted))
+                for hand, is_condemned in converted.take(len(lines)):
+                    part, number = lines[hand.start : hand.stop], read + hand.start + 1
+                    convert = self._refuse_unseen if is_condemned else self._convert_lines
+                    csv.write(convert(part, f"{place} line", number, rejects, converted))
                 read += len(lines)
         except (EOFError, gzip.BadGzipFile, GzipError) as error:
             raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
-        except LineTooLongError as error:
+        except TextTooLongError as error:
             raise InvalidExportError(f"{place} has no items after line {read}: {error}.") from error
         md5, items = source.finish(), converted.items - before
         if md5 != file.md5:
@@ -182,10 +233,24 @@ class Converter:
         if items != file.items:
             raise InvalidExportError(f"{place} has {items} items, and its manifest says {file.items}.")
 
+    def _refuse_unseen(
+        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+    ) -> bytes:
+        """Refuse the item that attempts died of: for each target, since nobody knows whose it is."""
+        converted.items += 1
+        change, error = self._change(read_item(lines[0], f"{place} {first}")), RejectedChange(DEADLY)
+        if not self.mapper.mapping.routes:
+            self._reject(change, error, rejects, converted)
+        for target in self.mapper.mapping.targets if self.mapper.mapping.routes else ():
+            self._reject_routed(change, error, target, rejects, converted)
+        return b""
+
     def _convert_lines(
         self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
     ) -> bytes:
         """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
+        if self.mapper.mapping.routes:
+            return self._route_lines(lines, place, first, rejects, converted)
 
         def map_plainly(index: int) -> Row | None:
             if not lines[index].strip():
@@ -201,17 +266,53 @@ class Converter:
         version = snapshot_version(self.export_second)
         return self.mapper.writer.write_items(lines, version, self.export_second * 1000, map_plainly)
 
+    def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted) -> bytes:
+        """Return the labelled CSV of some lines of a data file, for each target of the mapping."""
+        changes = [
+            self._change(read_item(line, f"{place} {first + index}"))
+            for index, line in enumerate(lines)
+            if line.strip()
+        ]
+        converted.items += len(changes)
+        rows = list[bytes]()
+        for routed in Router(self.mapper).route_changes(changes).targets:
+            label, mapping = row_label(routed.mapper.mapping), routed.mapper.mapping
+            lines_or_none, refusals = routed.write()
+            written = [label + row for row in lines_or_none if row is not None]
+            rows += written
+            converted.shares[mapping.table].rows += len(written)
+            converted.rows += len(written)
+            for index, (_, reasons) in sorted(refusals.items()):
+                self._reject_routed(changes[index], RejectedChange(*reasons), mapping, rejects, converted)
+        return b"".join(rows)
+
+    def _change(self, item: dict[str, Any]) -> Change:
+        """Return the change that an item of the export is."""
+        names, version = self.mapper.mapping.key_attributes, snapshot_version(self.export_second)
+        return Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+
     def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
         """Return the row of an item, or None where the mapping refuses it, which is written down."""
-        names = self.mapper.mapping.key_attributes
-        version = snapshot_version(self.export_second)
-        change = Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
+        change = self._change(item)
         try:
             return self.mapper.row(change)
         except RejectedChange as error:
-            converted.reasons[name_reason(error.reasons[0])] += 1
-            rejects.write(encode_failed_record(self._failed_record(change, error)))
+            self._reject(change, error, rejects, converted)
             return None
+
+    def _reject(self, change: Change, error: RejectedChange, rejects: Upload, converted: Converted) -> None:
+        converted.reasons[name_reason(error.reasons[0])] += 1
+        rejects.write(encode_failed_record(self._failed_record(change, error)))
+
+    def _reject_routed(
+        self, change: Change, error: RejectedChange, target: Mapping, rejects: Upload, converted: Converted
+    ) -> None:
+        """Keep a change as refused by one target."""
+        reason = name_reason(error.reasons[0])
+        converted.shares[target.table].reasons[reason] += 1
+        converted.reasons[reason] += 1
+        record = replace(self._failed_record(change, error), target=target.target_name)
+        rejects.write(encode_failed_record(record))
 
     def _failed_record(self, change: Change, error: RejectedChange) -> FailedRecord:
         return FailedRecord(

@@ -18,19 +18,22 @@ GzipError = cast("type[Exception]", isal_zlib.error)
 """What damaged data raises, beside gzip's own BadGzipFile and EOFError."""
 
 
-class LineTooLongError(Exception):
-    """A line has more than MAX_LINE_BYTES: the data are not an export's."""
+class TextTooLongError(Exception):
+    """A line, or all of them, have more bytes than an export's: the data are none."""
 
 
-def read_lines(stream: Any) -> Iterator[list[bytes]]:
+def read_lines(stream: Any, most_bytes: int) -> Iterator[list[bytes]]:
     """Yield the lines of a gzip stream in order, some hundred at a time, without their newlines.
 
-    A line ends with a newline and nothing else. Raises LineTooLongError once that is known, which bounds what is held,
-    EOFError, gzip.BadGzipFile or GzipError.
+    A line ends with a newline and nothing else. Raises TextTooLongError once a line has more than MAX_LINE_BYTES, or
+    all of them more than `most_bytes`, which bounds what is held and done; EOFError, gzip.BadGzipFile or GzipError.
     """
     file = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
-    pending, size = list[bytes](), 0
+    pending, size, left = list[bytes](), 0, most_bytes
     while block := file.read(BLOCK_BYTES):
+        left -= len(block)
+        if left < 0:
+            raise TextTooLongError(f"it has more than {most_bytes} bytes of text")
         end = block.rfind(b"\n") + 1
         if end:
             yield b"".join((*pending, block[: end - 1])).split(b"\n")
@@ -38,6 +41,6 @@ def read_lines(stream: Any) -> Iterator[list[bytes]]:
         pending.append(block[end:])  # joined once, so that a long line is not copied with each block
         size += len(block) - end
         if size > MAX_LINE_BYTES:
-            raise LineTooLongError(f"a line has more than {MAX_LINE_BYTES} bytes")
+            raise TextTooLongError(f"a line has more than {MAX_LINE_BYTES} bytes")
     if size:
         yield [b"".join(pending)]

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aws.objects import aborting
-from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.batch import Batch, BatchObject, Share
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import SweepRefusedError
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.exports.reconcile_run import count_swept
-from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.csv_format import encode_row, row_label
 from dynaurora.mappings.rows import Row
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Sweeper:
-    """Sweeps one mapping's replica after one run."""
+    """Sweeps the replicas of one mapping's targets after one run."""
 
     mapping: Mapping
     aurora: Aurora
@@ -73,27 +73,31 @@ class Sweeper:
         return Sweep(self.bucket, key, rows, len(batches), count_swept(self.aurora, self.mapping, self.run))
 
     def _write_batches(self) -> Iterator[Batch]:
-        tombstones = self._tombstones()
-        for number, first in enumerate(tombstones, 1):
-            yield self._write_batch(number, chain([first], islice(tombstones, MAX_BATCH_ITEMS - 1)))
+        numbers = count(1)
+        for target in self.mapping.targets:
+            tombstones = self._tombstones(target)
+            for first in tombstones:
+                some = chain([first], islice(tombstones, MAX_BATCH_ITEMS - 1))
+                yield self._write_batch(next(numbers), target, some)
 
-    def _write_batch(self, number: int, tombstones: Iterable[Row]) -> Batch:
+    def _write_batch(self, number: int, target: Mapping, tombstones: Iterable[Row]) -> Batch:
         key = keys.sweep_batch(self.mapping.name, self.run, number)
-        rows = 0
+        rows, label = 0, row_label(target) if self.mapping.routes else b""
         with aborting(self.store.upload(self.bucket, key)) as csv:
             for tombstone in tombstones:
-                csv.write(encode_row(tombstone))
+                csv.write(label + encode_row(tombstone))
                 rows += 1
             etag = csv.complete()
         item = BatchObject(self.bucket, key, etag, csv.size)
-        return Batch(self.mapping.name, "sweep", self.run, rows, (item,), digest=self.mapping.digest)
+        shares = {target.table: Share(rows)} if self.mapping.routes else {}
+        return Batch(self.mapping.name, "sweep", self.run, rows, (item,), digest=self.mapping.digest, targets=shares)
 
-    def _tombstones(self) -> Iterator[Row]:
+    def _tombstones(self, target: Mapping) -> Iterator[Row]:
         """Yield a tombstone for each row that exists and is older than the snapshot, in the order of the keys."""
         version = snapshot_version(self.export_second)
-        positions = [self.mapping.columns.index(column) for column in self.mapping.key_columns]
-        for found in self.aurora.stream(sql.select_older_keys(self.mapping), (version,)):
-            fields: list[Field] = [None] * len(self.mapping.columns)
+        positions = [target.columns.index(column) for column in target.key_columns]
+        for found in self.aurora.stream(sql.select_older_keys(target), (version,)):
+            fields: list[Field] = [None] * len(target.columns)
             for position, text in zip(positions, found, strict=True):
                 fields[position] = _text(text)
             yield Row(deleted=True, version=version, fields=tuple(fields))

@@ -1,9 +1,10 @@
 """Reconciling: what a run exported against what became of it, to the item, from the ledger.
 
-    exported = imported + already newer + rejected
+    exported = imported + already newer + rejected + skipped
 
 *Imported* items are rows that the snapshot brought into the replica; *already newer* are those of which the replica had
-this version already, or a later one; *rejected* are kept under the failed prefix with their reasons. Where batches
+this version already, or a later one; *rejected* are kept under the failed prefix with their reasons; *skipped* are
+those that a target does not take, where the mapping has conditions. It holds for each target by itself. Where batches
 failed, their items are left over, and nothing else may be.
 
 Where the mapping is not the first one, rows that an older one wrote are counted too, by why they are still there. An
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aurora.generations import Generations
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 OF_RUN = "run = %s AND mapping = %s AND source = %s"
 """The ledger's rows of one run: its id is one of its mapping's only."""
+ADDED: Final = ("imported", "already_newer", "rejected", "skipped", "retries", "import_seconds")
+"""Of the targets' totals, what is added up."""
+OF_A_TARGET: Final = ("imported", "already_newer", "rejected", "rejected_reasons", "skipped", "unaccounted")
+"""What a report says of each."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,10 @@ class Totals:
     """Rows of the replica that an older mapping wrote, as OlderRows has them; None where there was no older one."""
     complete: bool = True
     """Whether the export is late enough to bring every row to the run's mapping."""
+    skipped: int = 0
+    """Items that a target does not take, and that leave no tombstone in it."""
+    targets: dict[str, dict[str, Any]] | None = None
+    """Of several targets, what each has of the exported items, by table: counts as here, which are all together."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +104,13 @@ def reconcile_run(
     Raises ReconciliationError where the items without an account are not, to the item, those of failed batches, where
     there are more batches than were planned, or where rows of an older mapping are there that the run had to reach.
     """
-    totals = account(aurora, mapping, run, plan, store)
+    totals = add_totals([account(aurora, target, run, plan, store) for target in mapping.targets], mapping)
     change = change or MappingChange()
     if change.generation <= 1:
         return totals
     complete = change.complete_from is None or plan.export_second >= change.complete_from
-    older = count_older_rows(aurora, mapping, change.generation, plan.export_second)
+    counts = [count_older_rows(aurora, each, change.generation, plan.export_second) for each in mapping.targets]
+    older = OlderRows(*map(sum, zip(*map(astuple, counts), strict=True)))
     if older.changed_since and complete:
         exported_at = datetime.fromtimestamp(plan.export_second, UTC).isoformat()
         raise ReconciliationError(
@@ -111,6 +121,24 @@ def reconcile_run(
     return replace(totals, older_rows=asdict(older), complete=complete)
 
 
+def add_totals(of_targets: list[Totals], mapping: Mapping) -> Totals:
+    """Return what a run came to in all targets: items are added up, and a batch is in where each of its parts is."""
+    first = of_targets[0]
+    if len(of_targets) == 1:
+        return first
+    reasons = sum((Counter(totals.rejected_reasons) for totals in of_targets), Counter[str]())
+    targets = zip(mapping.targets, of_targets, strict=True)
+    return replace(
+        first,
+        **{name: sum(getattr(totals, name) for totals in of_targets) for name in ADDED},
+        rejected_reasons=count_apart(reasons),
+        unaccounted=max(totals.unaccounted for totals in of_targets),
+        batches_imported=min(totals.batches_imported for totals in of_targets),
+        batches_failed=max(totals.batches_failed for totals in of_targets),
+        targets={target.table: {name: getattr(totals, name) for name in OF_A_TARGET} for target, totals in targets},
+    )
+
+
 def account(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> Totals:
     """Return what the ledger says of a run. Raises ReconciliationError where items have no account."""
     totals = read_totals(aurora, mapping, run, plan)
@@ -118,9 +146,9 @@ def account(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: Objec
     if totals.unaccounted != missing or totals.batches_failed < 0:
         raise ReconciliationError(
             f"Run {run} exported {totals.exported} items in {totals.batches_planned} batches. Of them"
-            f" {totals.imported} imported, {totals.already_newer} already newer and {totals.rejected} rejected,"
-            f" in {totals.batches_imported} batches, leave {totals.unaccounted} without an account, where the batches"
-            f" that failed have {missing}."
+            f" {totals.imported} imported, {totals.already_newer} already newer, {totals.rejected} rejected and"
+            f" {totals.skipped} skipped, in {totals.batches_imported} batches of {mapping.table}, leave"
+            f" {totals.unaccounted} without an account, where the batches that failed have {missing}."
         )
     return totals
 
@@ -146,9 +174,10 @@ def count_older_rows(aurora: Aurora, mapping: Mapping, generation: int, export_s
 def count_missing(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> int:
     """Return the items of the planned batches that are not in the ledger."""
     table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
+    where, values = of_target(mapping, run)
     in_ledger = {
         item["key"]
-        for (objects,) in aurora.stream(f"SELECT objects FROM {table} WHERE {OF_RUN}", (run, mapping.name, BACKFILL))
+        for (objects,) in aurora.stream(f"SELECT objects FROM {table} WHERE {where}", values)
         for item in json.loads(objects)
     }
     planned = map(PlannedBatch.from_dict, json.loads(store.read(plan.bucket, plan.key)))
@@ -169,16 +198,17 @@ def count_swept(aurora: Aurora, mapping: Mapping, run: str) -> int:
 def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan) -> Totals:
     """Return what the ledger says of a run."""
     table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
-    ((batches, staged, changed, rejected, retries, seconds),) = aurora.query(
+    where, values = of_target(mapping, run)
+    ((batches, staged, changed, rejected, skipped, retries, seconds),) = aurora.query(
         "SELECT COUNT(*), COALESCE(SUM(rows_staged), 0), COALESCE(SUM(rows_changed), 0),"
-        " COALESCE(SUM(rows_rejected), 0), COALESCE(SUM(retries), 0),"
+        " COALESCE(SUM(rows_rejected), 0), COALESCE(SUM(rows_skipped), 0), COALESCE(SUM(retries), 0),"
         " COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, started_at, finished_at)), 0) / 1000000"
-        f" FROM {table} WHERE {OF_RUN}",
-        (run, mapping.name, BACKFILL),
+        f" FROM {table} WHERE {where}",
+        values,
     )
     reasons: Counter[str] = Counter()
-    refused = f"SELECT rejected FROM {table} WHERE {OF_RUN} AND rejected IS NOT NULL"
-    for (counts,) in aurora.stream(refused, (run, mapping.name, BACKFILL)):
+    refused = f"SELECT rejected FROM {table} WHERE {where} AND rejected IS NOT NULL"
+    for (counts,) in aurora.stream(refused, values):
         reasons.update(json.loads(counts))
     return Totals(
         exported=plan.items,
@@ -186,10 +216,19 @@ def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan) -> Total
         already_newer=int(staged - changed),
         rejected=int(rejected),
         rejected_reasons=count_apart(reasons),
-        unaccounted=plan.items - int(staged) - int(rejected),
+        unaccounted=plan.items - int(staged) - int(rejected) - int(skipped),
         batches_planned=plan.batches,
         batches_imported=int(batches),
         batches_failed=plan.batches - int(batches),
         retries=int(retries),
         import_seconds=float(seconds),
+        skipped=int(skipped),
     )
+
+
+def of_target(mapping: Mapping, run: str) -> tuple[str, tuple[str, ...]]:
+    """Return the condition of a run's rows in the ledger that are of one target, and its values."""
+    values = run, mapping.name, BACKFILL
+    if mapping.target_name is None:  # rows of before do not say it
+        return OF_RUN, values
+    return f"{OF_RUN} AND target = %s", (*values, mapping.table)

@@ -11,12 +11,13 @@ import hashlib
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, is_there
-from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.attempts import DEADLY, attempting
+from dynaurora.batches.batch import Batch, BatchObject, Share
+from dynaurora.dynamodb.changes import encode_change
 from dynaurora.dynamodb.packs import decode_pack, encode_pack
 from dynaurora.errors import RejectedChange
 from dynaurora.failures.failed_records import (
@@ -29,20 +30,28 @@ from dynaurora.failures.failed_records import (
 )
 from dynaurora.failures.refused_changes import RefusedChange, refused_id
 from dynaurora.failures.refused_rows import TOO_OFTEN, RefusedRowReader, decode_refused_row
+from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
+from dynaurora.mappings.routing import Router
+from dynaurora.mappings.sandbox import SandboxedRowMapper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dynaurora.aws.objects import ObjectStore, Upload
+    from dynaurora.batches.attempts import Attempts
     from dynaurora.dynamodb.changes import Change
     from dynaurora.failures.list_failures import FailedObject
-    from dynaurora.failures.refused_rows import ItemReader
+    from dynaurora.failures.refused_rows import ItemReader, KeptRow
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.rows import Row
 
 RECORDS_TOGETHER: Final = 50
-"""Records that are mapped at a time: one may have 1,000 KiB."""
+"""Records that are mapped at a time, and take as many bytes at most, but for one that has more by itself."""
+BYTES_TOGETHER: Final = 1024 * 1024
+CHANGES_IN_HAND: Final = 100
+"""That are mapped at a time after an attempt has died; each hundred is noted before."""
 MAX_SPLIT: Final = 1000
 """Refused changes of packs that an entry puts back as objects of their own. Where more are refused the mapping is
 wrong, and they stay together, as packs."""
@@ -78,6 +87,14 @@ class Remade:
 
 
 @dataclass
+class Counted:
+    """What one target has so far."""
+
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
 class Counts:
     """What has been done so far."""
 
@@ -90,6 +107,8 @@ class Counts:
     reasons: Counter[str] = field(default_factory=Counter)
     failures: int = 0
     """How often those rows that Aurora refused were refused, at most."""
+    shares: dict[str, Counted] = field(default_factory=dict)
+    """What each target has, by table, where the mapping routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,8 @@ class Refusal:
     change: Change | None
     """None where it is none."""
     problem: str
+    target: str | None = None
+    """The one target that refuses it, where its mapping has several."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +136,8 @@ class Remaker:
     function_arn: str
     items: ItemReader | None = None
     """What reads items again whose rows Aurora refused."""
+    make_careful: Callable[[Mapping], RowMapper] = SandboxedRowMapper
+    """Makes what maps where an attempt at the same objects ended without a word."""
 
     def remake(self, number: int, sources: Iterable[FailedObject]) -> Remade:
         """Write the rows of the records that the mapping takes now, and aside what it still refuses.
@@ -122,24 +145,32 @@ class Remaker:
         Nothing of the sources is changed. The CSV is named by what it was made of, so the same failures make the same
         batch in the next run too. Objects that are gone, or were replaced since they were listed, are left out.
         """
-        counts, settlements = Counts(), list[dict[str, Any]]()
+        counts, settlements = self._begin(), list[dict[str, Any]]()
         there = {
             index: source
             for index, source in enumerate(sources, 1)
             if is_there(self.store, self.bucket, source.key, source.etag)
         }
-        name = self.mapper.mapping.name
-        csv_key = keys.reprocessed_batch(name, self._digest(there.values()))
-        with aborting(self.store.upload(self.bucket, csv_key)) as csv:
+        name, work = self.mapper.mapping.name, self._digest(there.values())
+        csv_key = keys.reprocessed_batch(name, work)
+        with (
+            attempting(self.store, self.bucket, keys.reprocess_attempts(name, work)) as attempts,
+            aborting(self.store.upload(self.bucket, csv_key)) as csv,
+        ):
+            remaker = replace(self, mapper=self.make_careful(self.mapper.mapping)) if attempts.is_careful else self
             for index, source in there.items():
-                settlements.append(self._remake_object(number, index, source, csv, counts))
+                settlements.append(remaker._remake_object(number, index, source, csv, counts, attempts))
             etag = csv.complete()
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         digest = self.mapper.mapping.digest
-        batch = Batch(
-            name, "reprocess", self.run, counts.rows, (item,), count_apart(counts.reasons), digest, counts.failures
-        )
+        shares = {table: Share(each.rows, count_apart(each.reasons)) for table, each in counts.shares.items()}
+        reasons = count_apart(counts.reasons)
+        batch = Batch(name, "reprocess", self.run, counts.rows, (item,), reasons, digest, counts.failures, shares)
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
+
+    def _begin(self) -> Counts:
+        targets = self.mapper.mapping.targets if self.mapper.mapping.routes else ()
+        return Counts(shares={target.table: Counted() for target in targets})
 
     def _digest(self, sources: Iterable[FailedObject]) -> str:
         digest = hashlib.sha256(self.mapper.mapping.digest.encode())
@@ -148,7 +179,7 @@ class Remaker:
         return digest.hexdigest()[:40]
 
     def _remake_object(
-        self, number: int, index: int, source: FailedObject, csv: Upload, counts: Counts
+        self, number: int, index: int, source: FailedObject, csv: Upload, counts: Counts, attempts: Attempts
     ) -> dict[str, Any]:
         """Map the records of one object; return how it is to be settled."""
         name, places = self.mapper.mapping.name, dict[str, str]()
@@ -159,8 +190,8 @@ class Remaker:
             uploads = {
                 kind: stack.enter_context(aborting(self.store.upload(self.bucket, key))) for kind, key in places.items()
             }
-            for records in batched(read_records(self.store, self.bucket, source.key), RECORDS_TOGETHER):
-                for record, refusals in self._remake_records(records, csv, counts, is_parked=is_parked):
+            for records in batched(read_records(self.store, self.bucket, source.key)):
+                for record, refusals in self._remake_records(records, csv, counts, attempts, is_parked=is_parked):
                     for kind, line in self._put_back(record, refusals, counts, is_parked=is_parked):
                         uploads[kind].write(line)
             for upload in uploads.values():
@@ -179,37 +210,73 @@ class Remaker:
         """
         is_given_up = record.failures + 1 >= self.max_attempts and not is_parked
         is_split = split_record(record)[0] is not record
-        counts.parked += len(refusals) * is_given_up
+        changes = list(dict.fromkeys(refusal.data for refusal in refusals))
+        counts.parked += len(changes) * is_given_up
         if is_split and not (is_given_up or is_parked) and counts.split + len(refusals) <= MAX_SPLIT:
             counts.split += len(refusals)
             for refusal in refusals:
-                single = replace(record, data=refusal.data).again(REJECTED, refusal.problem, self.function_arn)
-                identity = refused_id(self.mapper.mapping.table, refusal.change, refusal.data)
+                single = replace(record, data=refusal.data, target=refusal.target)
+                single = single.again(REJECTED, refusal.problem, self.function_arn)
+                identity = refused_id(refusal.target or self.mapper.mapping.table, refusal.change, refusal.data)
                 yield REFUSED, RefusedChange(identity, single).encode()
             return
         kept = record.again(REJECTED, describe_refusals(refusals), self.function_arn)
         if is_split:
             digest = decode_pack(record.data).digest or ""
-            kept = replace(kept, data=encode_pack(digest, (refusal.data for refusal in refusals)))
+            kept = replace(kept, data=encode_pack(digest, changes))
+        elif len(refusals) == 1:
+            kept = replace(kept, target=refusals[0].target)
         yield GIVEN_UP if is_given_up else REMAINDER, encode_failed_record(kept)
 
     def _remake_records(
-        self, records: list[FailedRecord], csv: Upload, counts: Counts, *, is_parked: bool
+        self, records: list[FailedRecord], csv: Upload, counts: Counts, attempts: Attempts, *, is_parked: bool
     ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
-        """Write the rows of records; yield those of which something is refused, with that."""
-        singles = [(number, single.data) for number, record in enumerate(records) for single in split_record(record)]
+        """Write the rows of records; return those of which something is refused, with that.
+
+        What earlier attempts died of, alone, is refused unseen.
+        """
+        singles = [(number, single) for number, record in enumerate(records) for single in split_record(record)]
         refused: dict[int, list[Refusal]] = {}
+        first = counts.records
+        counts.records += len(singles)
+        write = self._route_changes if self.mapper.mapping.routes else self._map_changes
+        for hand, is_condemned in attempts.divide(range(first, counts.records), CHANGES_IN_HAND):
+            part = singles[hand.start - first : hand.stop - first]
+            if is_condemned:
+                ((number, single),) = part
+                refused.setdefault(number, []).extend(self._refuse_unseen(single, counts))
+            else:
+                write(part, csv, counts, refused, is_parked=is_parked)
+        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
+
+    def _refuse_unseen(self, single: FailedRecord, counts: Counts) -> list[Refusal]:
+        """Refuse the change that attempts died of: for each target that may have it, since nobody knows whose it is."""
+        targets = self.mapper.mapping.targets
+        refusals = list[Refusal]()
+        for target in [each for each in targets if single.target == each.target_name] or targets:
+            self._refuse(counts, target, RejectedChange(DEADLY))
+            refusals.append(Refusal(single.data, None, str(DEADLY), target.target_name))
+        return refusals
+
+    def _map_changes(
+        self,
+        singles: list[tuple[int, FailedRecord]],
+        csv: Upload,
+        counts: Counts,
+        refused: dict[int, list[Refusal]],
+        *,
+        is_parked: bool,
+    ) -> None:
+        """Write the rows of changes, each with the number of its record; of those that are refused, tell why."""
         reader = RefusedRowReader(self.mapper.mapping, self.items)
 
         def map_plainly(index: int) -> Row | None:
-            (number, data), change = singles[index], None
+            (number, single), change = singles[index], None
+            data = single.data
             try:
                 refused_row = decode_refused_row(data)
                 if refused_row:
-                    if records[number].failures >= self.max_attempts and not is_parked:
-                        raise RejectedChange(TOO_OFTEN)
-                    change = reader.read_change(refused_row)
-                    counts.failures = max(counts.failures, records[number].failures)
+                    change = self._read_again(refused_row, reader, single, counts, is_parked=is_parked)
                 else:
                     change = read_change(data, ignore_expiries=self.ignore_expiries)
                 if change is not None:
@@ -220,21 +287,93 @@ class Remaker:
                 refused.setdefault(number, []).append(Refusal(data, change, error.problem))
             return None
 
-        rows = self.mapper.writer.write_changes([data for _, data in singles], map_plainly)
+        rows = self.mapper.writer.write_changes([single.data for _, single in singles], map_plainly)
         csv.write(b"".join(row for row in rows if row is not None))
-        counts.records += len(singles)
         counts.rows += len(rows) - rows.count(None)
-        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
+
+    def _read_again(
+        self, row: KeptRow, reader: RefusedRowReader, record: FailedRecord, counts: Counts, *, is_parked: bool
+    ) -> Change:
+        """Return what the item of a row that Aurora refused is now. Raises RejectedChange where that was often."""
+        if record.failures >= self.max_attempts and not is_parked:
+            raise RejectedChange(TOO_OFTEN)
+        change = reader.read_change(row)
+        counts.failures = max(counts.failures, record.failures)
+        return change
+
+    def _route_changes(
+        self,
+        singles: list[tuple[int, FailedRecord]],
+        csv: Upload,
+        counts: Counts,
+        refused: dict[int, list[Refusal]],
+        *,
+        is_parked: bool,
+    ) -> None:
+        """Write the rows of changes in each target, or in the one that a change is missing in."""
+        router = Router(self.mapper)
+        routing = router.begin()
+        for index, (number, single) in enumerate(singles):
+            try:
+                change, only = self._read_routed(single, router, counts, is_parked=is_parked)
+                if change is None:
+                    counts.ignored += 1
+                    continue
+                router.route_change(routing, index, change, encode_change(change), only)
+            except RejectedChange as error:
+                self._refuse(counts, self.mapper.mapping, error)
+                refused.setdefault(number, []).append(Refusal(single.data, None, error.problem, single.target))
+        for routed in routing.targets:
+            mapping, (lines, refusals) = routed.mapper.mapping, routed.write()
+            rows = [row_label(mapping) + line for line in lines if line is not None]
+            csv.write(b"".join(rows))
+            counts.rows += len(rows)
+            counts.shares[mapping.table].rows += len(rows)
+            for index, (change, reasons) in sorted(refusals.items()):
+                (number, single), rejection = singles[index], RejectedChange(*reasons)
+                self._refuse(counts, mapping, rejection)
+                refusal = Refusal(single.data, change, rejection.problem, mapping.target_name)
+                refused.setdefault(number, []).append(refusal)
+
+    def _read_routed(
+        self, record: FailedRecord, router: Router, counts: Counts, *, is_parked: bool
+    ) -> tuple[Change | None, RowMapper | None]:
+        """Return the change of a record, None for a delete that is ignored; and what maps for its one target, if any.
+
+        Raises RejectedChange where it is no change.
+        """
+        row = decode_refused_row(record.data)
+        if row is None:
+            change = read_change(record.data, ignore_expiries=self.ignore_expiries)
+            return change, router.find_mapper(record.target or "")
+        only = router.find_mapper(row.target)
+        reader = RefusedRowReader((only or self.mapper).mapping, self.items)
+        return self._read_again(row, reader, record, counts, is_parked=is_parked), only
+
+    @staticmethod
+    def _refuse(counts: Counts, mapping: Mapping, error: RejectedChange) -> None:
+        """Count what a target refuses."""
+        reason = name_reason(error.reasons[0])
+        counts.reasons[reason] += 1
+        if mapping.table in counts.shares:
+            counts.shares[mapping.table].reasons[reason] += 1
 
 
 def describe_refusals(refusals: list[Refusal]) -> str:
     """Return why a record is kept: of a pack, why the first of its changes is refused, and how many are."""
-    more = f" (and {len(refusals) - 1} more changes of the pack are refused)" if len(refusals) > 1 else ""
+    others = len({refusal.data for refusal in refusals}) - 1
+    more = f" (and {others} more changes of the pack are refused)" if others else ""
     return refusals[0].problem + more
 
 
-def batched(records: Iterable[FailedRecord], size: int) -> Iterator[list[FailedRecord]]:
-    """Yield records so many at a time."""
-    iterator = iter(records)
-    while batch := list(islice(iterator, size)):
+def batched(records: Iterable[FailedRecord]) -> Iterator[list[FailedRecord]]:
+    """Yield records some at a time, as many as are mapped together."""
+    batch, size = list[FailedRecord](), 0
+    for record in records:
+        if batch and (len(batch) == RECORDS_TOGETHER or size + len(record.data) > BYTES_TOGETHER):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += len(record.data)
+    if batch:
         yield batch

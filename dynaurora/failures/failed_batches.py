@@ -22,6 +22,7 @@ from dynaurora.batches.conversion import is_conversion, take_fields
 from dynaurora.errors import InvalidBatchError, remedy_for
 from dynaurora.escaping import escape_text
 from dynaurora.failures.runbooks import runbook_for
+from dynaurora.mappings.mapping import NAME
 
 if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
@@ -157,6 +158,21 @@ def batch_id_of(event: dict[str, Any]) -> str:
     except InvalidBatchError:
         text = json.dumps(event.get("batch"), sort_keys=True)
         return "invalid-" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def mapping_of(event: dict[str, Any]) -> str:
+    """Return the mapping that the batch is for, whatever else is wrong with it.
+
+    Raises InvalidBatchError where its descriptor names none, nor a key that does.
+    """
+    batch = event.get("batch")
+    named = batch.get("mapping") if isinstance(batch, dict) else None
+    if isinstance(named, str) and NAME.fullmatch(named):
+        return named
+    for item in batch.get("objects") or () if isinstance(batch, dict) else ():
+        with suppress(AttributeError, InvalidBatchError, TypeError):
+            return keys.LandingKey.parse(item.get("key")).mapping
+    raise InvalidBatchError("The batch names no mapping, neither by itself nor by the keys of its objects.")
 
 
 def run_of(event: dict[str, Any]) -> str | None:

@@ -7,7 +7,8 @@
 Timestamps are milliseconds of Unix time. Firehose's own documentation shows numbers and timestamps as strings, and
 sources differ in the case of names, so each is read. (Amazon Data Firehose Developer Guide, "Handle failure in data
 transformation".) `reprocessed`, which Firehose does not write, counts how often the record was taken up again in vain:
-refused again, or in a batch that Aurora did not take.
+refused again, or in a batch that Aurora did not take. `target`, of a mapping with several, names the table that it is
+missing in: the others have it, or a record of their own.
 
 A record may be a pack of changes, which Firehose kept whole (`dynaurora.dynamodb.packs`): each of its changes failed.
 """
@@ -58,6 +59,8 @@ class FailedRecord:
     """When it came first; None for when it failed."""
     reprocessed: int = 0
     """How often it was taken up again in vain."""
+    target: str | None = None
+    """The one target that it is missing in, by its table; None for whatever target its mapping has."""
 
     @property
     def failures(self) -> int:
@@ -75,6 +78,7 @@ class FailedRecord:
             function_arn=function_arn,
             arrived_at_ms=self.arrived_at_ms or self.failed_at_ms,
             reprocessed=self.reprocessed + 1,
+            target=self.target,
         )
 
 
@@ -89,6 +93,7 @@ def encode_failed_record(record: FailedRecord) -> bytes:
         "rawData": base64.b64encode(record.data).decode("ascii"),
         "lambdaArn": record.function_arn,
         **({"reprocessed": record.reprocessed} if record.reprocessed else {}),
+        **({"target": record.target} if record.target else {}),
     }
     return json.dumps(envelope).encode() + b"\n"
 
@@ -112,6 +117,7 @@ def decode_failed_record(line: bytes) -> FailedRecord:
             function_arn=str(envelope.get("lambdaarn") or ""),
             arrived_at_ms=None if arrived_at_ms == failed_at_ms else arrived_at_ms,
             reprocessed=_read_number(envelope.get("reprocessed")),
+            target=str(envelope["target"]) if envelope.get("target") else None,
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the line is not a failed record: {error}") from error

@@ -62,12 +62,15 @@ class Place:
     bucket: str
     mapping: str
     table: str
-    """The DynamoDB table: event source mappings of every stack that shares the bucket write under one prefix."""
+    """The DynamoDB table: event source mappings of every replication write under one prefix."""
+    readers: tuple[str, ...] = ()
+    """Ids of the event source mappings that read the table's stream, now or before; none where they are not known."""
 
     def prefixes(self, *, parked: bool) -> dict[str, str]:
         """Return the prefixes to look under, each with the kind of what is there."""
         records, batches = keys.failed_records_prefix(self.mapping), keys.failed_batches_prefix(self.mapping)
-        under = {records: RECORDS, keys.unforwarded_prefix(): RECORDS, batches: BATCH}
+        given_up = map(keys.unforwarded_of, self.readers) if self.readers else [keys.unforwarded_prefix()]
+        under = {records: RECORDS, **dict.fromkeys(given_up, RECORDS), batches: BATCH}
         if parked:
             under |= {keys.parked(self.mapping, records): RECORDS, keys.parked(self.mapping, batches): BATCH}
         return under

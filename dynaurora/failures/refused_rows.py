@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.batches.isolating import RefusedRow
     from dynaurora.dynamodb.changes import TypedItem
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 ROW_REFUSED: Final = "dynaurora.RowRefused"
 """The errorCode of a row that Aurora refused."""
@@ -90,6 +91,7 @@ class KeptRow:
 
     keys: dict[str, str]
     version: int
+    target: str = ""
 
 
 def decode_refused_row(data: bytes) -> KeptRow | None:
@@ -102,7 +104,7 @@ def decode_refused_row(data: bytes) -> KeptRow | None:
     try:
         refused: dict[str, Any] = json.loads(data)["Refused"]
         texts = {str(name): str(text) for name, text in refused["Keys"].items()}
-        return KeptRow(texts, int(refused["Version"]))
+        return KeptRow(texts, int(refused["Version"]), str(refused.get("Target") or ""))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RejectedChange(Reason("record", "", "it is no row that Aurora refused")) from error
 

@@ -7,17 +7,18 @@ whole batch. Limits are those of the MySQL 8.0 Reference Manual, chapter 13, "Da
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import partial
-from typing import Any, NoReturn
+from functools import cache, partial
+from typing import Any
 
 from dynaurora.dynamodb.attributes import Binary, describe, spell_number
+from dynaurora.mappings.json_fields import encode_json, significant_scale
+from dynaurora.mappings.misfits import check_unicode, misfit
+from dynaurora.mappings.times import DIGITS, EPOCH_DIGITS, REFUSE, ROUND, encode_date, encode_datetime, encode_time
 
 Field = str | None
 Encoder = Callable[[Any], str]
@@ -29,40 +30,27 @@ BLOB_BYTES = {"TINYBLOB": 2**8 - 1, "BLOB": 2**16 - 1, "MEDIUMBLOB": 2**24 - 1, 
 MAX_VARCHAR = 16_383
 """Characters of utf8mb4 in the 65,535 bytes that a row may have."""
 MAX_VARBINARY = 65_533
-JSON_DEPTH = 100
-"""MySQL refuses JSON nested deeper (ER_JSON_DOCUMENT_TOO_DEEP)."""
-JSON_NAME_BYTES = 2**16 - 1
-"""MySQL refuses a longer name in a JSON object (ER_JSON_KEY_TOO_BIG)."""
-JSON_DIGITS = 15
-JSON_FRACTION = 22
-"""Both bound what MySQL's JSON parser reads without rounding: a product or quotient of two exact doubles, digits below
-2^53 and a power of ten up to 10^22."""
+MAX_CHAR = 255
+MAX_MEMBERS = 1000
+"""Of an ENUM here; MySQL takes 65,535."""
+YEARS = range(1901, 2156)
+"""Of a YEAR; MySQL has 0000 besides, for what is none."""
 
 OFF_PAGE_BYTES = 256
 """InnoDB stores no value of a shorter type off its page."""
 INLINE_BYTES = 40
 """The longest value of a longer type that it keeps in the page: of what is stored elsewhere, 20 bytes stay."""
-FIXED_BYTES = {"BOOLEAN": 1, "DATE": 3, "DOUBLE": 8}
+FIXED_BYTES = {"BOOLEAN": 1, "DATE": 3, "DOUBLE": 8, "YEAR": 1}
+TIME_BYTES = {"DATETIME": 5, "TIMESTAMP": 4, "TIME": 3}
 DECIMAL_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4)
 """Of so many digits that are left over of groups of nine, which take four."""
 SIZES = re.compile(r"^[A-Z]+(?:\(([0-9]+)(?:, ?([0-9]+))?\))?")
 
 TYPE = re.compile(r"(?P<kind>[A-Z]+)(?:\((?P<size>[0-9]{1,9})(?:, ?(?P<scale>[0-9]{1,9}))?\))?(?P<unsigned> UNSIGNED)?")
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-ISO_DATETIME = re.compile(
-    r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}:\d{2})(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d{2}:\d{2})?",
-    re.ASCII,
-)
-TIMESTAMP_RANGE = (datetime(1970, 1, 1, 0, 0, 1), datetime(2038, 1, 19, 3, 14, 7))  # noqa: DTZ001 (UTC, as MySQL keeps it)
-EARLIEST_YEAR = 1000
-
-
-class Misfit(ValueError):
-    """A value that its column cannot hold without loss: `rule` is the word to count it by."""
-
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(message)
-        self.rule = rule
+FOUR_DIGITS = re.compile(r"\d{4}", re.ASCII)
+MEMBER = re.compile(r"'((?:[^'\\\x00-\x1f\x7f]|'')+)'")
+MEMBERS = re.compile(rf"ENUM\((?P<members>{MEMBER.pattern}(?:, ?{MEMBER.pattern})*)\)")
+"""An ENUM as SQL writes it, its members without what servers read differently: backslashes and control characters."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +64,22 @@ class ColumnType:
     encode: Encoder
     key_bytes: int | None
     """The bytes it takes in an index; None where it cannot be a key column."""
+    digits: str = REFUSE
+    """What becomes of digits of a second that it has no room for."""
+    epoch: str | None = None
+    """The unit of the numbers that it takes as times; None where it takes text."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The texts that an ENUM takes."""
+        return read_members(self.sql)
+
+    @property
+    def index_bytes(self) -> int | None:
+        """The most bytes that it takes in an index that is no key; None where no index can have it whole."""
+        if self.kind in TEXT_BYTES or self.kind in BLOB_BYTES or self.kind == "JSON":
+            return None
+        return self.key_bytes or self.fixed_bytes
 
     @property
     def row_bytes(self) -> int:
@@ -83,6 +87,8 @@ class ColumnType:
         if self.kind in {"VARCHAR", "VARBINARY"}:
             octets = self.key_bytes or 0
             return octets + (1 if octets < OFF_PAGE_BYTES else 2)
+        if self.kind == "CHAR":
+            return self.key_bytes or 0
         length = 2**32 - 1 if self.kind == "JSON" else (TEXT_BYTES | BLOB_BYTES).get(self.kind)
         return self.fixed_bytes if length is None else 8 + (length.bit_length() + 7) // 8
 
@@ -95,6 +101,10 @@ class ColumnType:
         octets = self.key_bytes or 0
         if self.kind in {"VARCHAR", "VARBINARY"}:
             return 1 + (octets if octets < OFF_PAGE_BYTES else INLINE_BYTES)
+        if self.kind == "CHAR":
+            return octets + (1 if octets < OFF_PAGE_BYTES else 2)
+        if self.kind == "ENUM":
+            return self.fixed_bytes
         return 1 + INLINE_BYTES if self.is_text or self.is_binary or self.kind == "JSON" else self.fixed_bytes
 
     @property
@@ -104,8 +114,10 @@ class ColumnType:
         if self.kind == "DECIMAL":
             digits = size or 10
             return sum(part // 9 * 4 + DECIMAL_BYTES[part % 9] for part in (digits - scale, scale))
-        if self.kind in {"DATETIME", "TIMESTAMP"}:
-            return (5 if self.kind == "DATETIME" else 4) + (size + 1) // 2
+        if self.kind in TIME_BYTES:
+            return TIME_BYTES[self.kind] + (size + 1) // 2
+        if self.kind == "ENUM":
+            return 1 if len(self.members) < OFF_PAGE_BYTES else 2
         return INTEGER_BITS[self.kind] // 8 if self.kind in INTEGER_BITS else FIXED_BYTES.get(self.kind, 0)
 
     @property
@@ -116,14 +128,18 @@ class ColumnType:
     @property
     def is_text(self) -> bool:
         """Whether it has a collation."""
-        return self.kind in TEXT_BYTES or self.kind == "VARCHAR"
+        return self.kind in TEXT_BYTES or self.kind in {"VARCHAR", "CHAR", "ENUM"}
 
 
-def parse_type(text: str) -> ColumnType:
-    """Return the column type that `text` names.
+def parse_type(text: str, *, digits: str | None = None, epoch: str | None = None) -> ColumnType:
+    """Return the column type that `text` names; `digits` and `epoch` are options of columns of times.
 
-    Raises ValueError, with the reason, for a type or size that MySQL or this project does not know.
+    Raises ValueError, with the reason, for a type or size that MySQL or this project does not know, and for an option
+    that the type does not have.
     """
+    if text.startswith("ENUM("):
+        _refuse_options("ENUM", digits, epoch)
+        return ColumnType(text, "ENUM", partial(encode_enum, members=frozenset(read_members(text))), None)
     match = TYPE.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a column type, as VARCHAR(255), DECIMAL(10,2) or BIGINT UNSIGNED")
@@ -137,7 +153,35 @@ def parse_type(text: str) -> ColumnType:
     if unsigned and kind not in INTEGER_BITS:
         raise ValueError(f"{kind} cannot be UNSIGNED here: only integers can")
     encode, key_bytes = build(kind, size, scale, unsigned)
-    return ColumnType(text, kind, encode, key_bytes)
+    _refuse_options(kind, digits, epoch)
+    options = {name: value for name, value in (("digits", digits), ("epoch", epoch)) if value is not None}
+    encode = partial(encode, **options) if options else encode
+    return ColumnType(text, kind, encode, key_bytes, digits or REFUSE, epoch)
+
+
+def _refuse_options(kind: str, digits: str | None, epoch: str | None) -> None:
+    if digits is not None and (kind not in {*TIME_BYTES, "DATE"} or digits not in DIGITS):
+        raise ValueError(f"{kind} has no choice of digits {digits!r}: times have {', '.join(DIGITS)}")
+    if digits == ROUND and kind == "DATE":
+        raise ValueError("a DATE cannot be rounded: it can refuse or truncate a time of day")
+    if epoch is not None and (kind not in {"DATE", "DATETIME", "TIMESTAMP"} or epoch not in EPOCH_DIGITS):
+        units = ", ".join(EPOCH_DIGITS)
+        raise ValueError(f"{kind} has no epoch {epoch!r}: DATE, DATETIME and TIMESTAMP take numbers of {units}")
+
+
+@cache
+def read_members(text: str) -> tuple[str, ...]:
+    """Return the members of an ENUM. Raises ValueError, with the reason, where servers would not take or keep them."""
+    if not MEMBERS.fullmatch(text):
+        raise ValueError(f"{text!r} is not an ENUM as ENUM('new', 'paid'), without backslashes or control characters")
+    members = tuple(member.replace("''", "'") for member in MEMBER.findall(text))
+    for member in members:
+        if member.endswith(" "):
+            raise ValueError(f"ENUM cannot keep the space at the end of {member!r}")
+        check_unicode(member)
+    if len(set(members)) < len(members) or len(members) > MAX_MEMBERS:
+        raise ValueError(f"ENUM takes up to {MAX_MEMBERS} members, each once")
+    return members
 
 
 # Encoders, one for each family of types.
@@ -165,14 +209,6 @@ def encode_decimal(value: Any, *, digits: int, scale: int) -> str:
     return spell_number(number)
 
 
-def significant_scale(number: Decimal) -> int:
-    """Return how many digits behind the point a number needs."""
-    _, figures, exponent = number.as_tuple()
-    assert isinstance(exponent, int)  # noqa: S101 (a number, never NaN or infinite)
-    trailing_zeros = len(figures) - len("".join(map(str, figures)).rstrip("0"))
-    return max(0, -exponent - trailing_zeros) if any(figures) else 0
-
-
 def encode_double(value: Any) -> str:
     """Return a number whose digits survive a double: most with 15 digits, none with more than 17."""
     if type(value) is not int and type(value) is not Decimal:
@@ -198,6 +234,33 @@ def encode_varchar(value: Any, *, characters: int) -> str:
     return text
 
 
+def encode_char(value: Any, *, characters: int) -> str:
+    """Return text of at most so many characters that does not end with a space, which MySQL would take off."""
+    text = encode_varchar(value, characters=characters)
+    if text.endswith(" "):
+        misfit("format", "ends with a space, which CHAR does not keep; VARCHAR does")
+    return text
+
+
+def encode_enum(value: Any, *, members: frozenset[str]) -> str:
+    """Return one of the texts that an ENUM has."""
+    if not isinstance(value, str):
+        misfit("type", f"is {describe(value)}, and the column takes one of {len(members)} texts")
+    if value not in members:
+        misfit("member", f"is text of {len(value)} characters that is none of the column's {len(members)} members")
+    return str(value)
+
+
+def encode_year(value: Any) -> str:
+    """Return a year of four digits, of a number or text."""
+    year = int(value) if type(value) is str and FOUR_DIGITS.fullmatch(value) else value
+    if type(year) is not int:
+        misfit("type", f"is {describe(value)}, and the column takes a year of four digits")
+    if year not in YEARS:
+        misfit("range", f"is a year outside {YEARS[0]} to {YEARS[-1]}")
+    return str(year)
+
+
 def encode_text(value: Any, *, size: int) -> str:
     """Return text of at most so many bytes of UTF-8."""
     text = to_text(value)
@@ -214,15 +277,6 @@ def to_text(value: Any) -> str:
     if type(value) is int or type(value) is Decimal:
         return spell_number(value)
     return misfit("type", f"is {describe(value)}, and the column takes text")
-
-
-def check_unicode(text: str) -> None:
-    """Refuse a lone surrogate: UTF-8, and so MySQL, cannot hold one."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            misfit("unicode", f"has a lone surrogate at character {error.start}, which is no text")
 
 
 def encode_binary(value: Any, *, size: int) -> str:
@@ -244,92 +298,6 @@ def encode_boolean(value: Any) -> str:
     if type(value) is not bool:
         misfit("type", f"is {describe(value)}, and the column takes a boolean")
     return "1" if value else "0"
-
-
-def encode_date(value: Any) -> str:
-    """Return a date, written as YYYY-MM-DD."""
-    if type(value) is not str or not ISO_DATE.fullmatch(value) or not value.isascii():
-        misfit("format", f"is {describe(value)}, and the column takes a date as YYYY-MM-DD")
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        misfit("format", "names a day that no calendar has")
-    if day.year < EARLIEST_YEAR:
-        misfit("range", f"is before the year {EARLIEST_YEAR}")
-    return value
-
-
-def encode_datetime(value: Any, *, fraction: int, timestamp: bool) -> str:
-    """Return an ISO 8601 date and time, in UTC where it has an offset, with at most `fraction` digits of a second."""
-    match = ISO_DATETIME.fullmatch(value) if type(value) is str else None
-    if not match:
-        misfit("format", f"is {describe(value)}, and the column takes a time as YYYY-MM-DDTHH:MM:SS[.ffffff][Z|±HH:MM]")
-    digits = (match["fraction"] or "").rstrip("0")
-    if len(digits) > fraction:
-        misfit("range", f"has {len(digits)} digits of a second, and the column takes {fraction}")
-    try:
-        moment = datetime.fromisoformat(f"{match['day']}T{match['time']}{match['zone'] or ''}")
-        if moment.tzinfo:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        misfit("format", "names a time that no calendar has")
-    if timestamp and not TIMESTAMP_RANGE[0] <= moment <= TIMESTAMP_RANGE[1]:
-        misfit("range", f"is outside {TIMESTAMP_RANGE[0]} to {TIMESTAMP_RANGE[1]} UTC")
-    if moment.year < EARLIEST_YEAR:
-        misfit("range", f"is before the year {EARLIEST_YEAR}")
-    return moment.isoformat(" ") + (f".{digits}" if digits else "")
-
-
-def encode_json(value: Any) -> str:
-    """Return any plain value as JSON text, the members of objects sorted by name: DynamoDB gives them no order.
-
-    MySQL keeps JSON numbers as 64-bit integers or doubles, and reads a double's digits at normal precision: the last
-    of 16 or 17 may change. So integers of 64 bits stay numbers, and so do fractions of at most 15 significant digits
-    and 22 places; any other number is written as a string, in the spelling that text columns have.
-    """
-    text = _write_json(exact_json(value))
-    check_unicode(text)
-    return text
-
-
-_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
-
-
-def exact_json(value: Any, depth: int = 1) -> Any:
-    """Return a plain value with its numbers in forms that a MySQL JSON column keeps exactly."""
-    if depth > JSON_DEPTH:
-        misfit("depth", f"is nested deeper than {JSON_DEPTH} levels")
-    if type(value) is dict:
-        check_names(value)
-        return {name: exact_json(member, depth + 1) for name, member in value.items()}
-    if type(value) is list:
-        return [exact_json(member, depth + 1) for member in value]
-    if type(value) is int and not -(2**63) <= value < 2**64:
-        return spell_number(value)
-    if type(value) is Decimal:
-        return float(value) if survives_json(value) else spell_number(value)
-    return value
-
-
-def check_names(members: dict[str, Any]) -> None:
-    """Refuse an object with a name that MySQL's JSON does not take."""
-    for name in members:
-        check_unicode(name)
-        if len(name) * 4 > JSON_NAME_BYTES and (length := len(name.encode())) > JSON_NAME_BYTES:
-            misfit("length", f"has a name of {length} bytes, and JSON takes names of {JSON_NAME_BYTES}")
-
-
-def survives_json(number: Decimal) -> bool:
-    """Return whether every MySQL reads the number from JSON without changing a digit."""
-    _, figures, exponent = number.as_tuple()
-    assert isinstance(exponent, int)  # noqa: S101 (a number, never NaN or infinite)
-    significant = len("".join(map(str, figures)).strip("0"))
-    return significant <= JSON_DIGITS and significant_scale(number) <= JSON_FRACTION and exponent <= 0
-
-
-def misfit(rule: str, message: str) -> NoReturn:
-    """Refuse a value."""
-    raise Misfit(rule, message)
 
 
 # Builders: from a type's size and scale to its encoder and its bytes in an index.
@@ -359,6 +327,25 @@ def _double(kind: str, size: int | None, scale: int | None, _unsigned: bool) -> 
 def _varchar(kind: str, size: int | None, scale: int | None, _unsigned: bool) -> Built:
     characters = _size(kind, size, scale, low=1, high=MAX_VARCHAR)
     return partial(encode_varchar, characters=characters), characters * 4
+
+
+def _char(kind: str, size: int | None, scale: int | None, _unsigned: bool) -> Built:
+    characters = _size(kind, size, scale, low=1, high=MAX_CHAR)
+    return partial(encode_char, characters=characters), characters * 4
+
+
+def _year(kind: str, size: int | None, scale: int | None, _unsigned: bool) -> Built:
+    _refuse_sizes(kind, size, scale)
+    return encode_year, None
+
+
+def _time(kind: str, size: int | None, scale: int | None, _unsigned: bool) -> Built:
+    fraction = _size(kind, size or 0, scale, low=0, high=6)
+    return partial(encode_time, fraction=fraction), None
+
+
+def _enum(_kind: str, _size: int | None, _scale: int | None, _unsigned: bool) -> Built:
+    raise ValueError("ENUM needs its members, as ENUM('new', 'paid')")
 
 
 def _varbinary(kind: str, size: int | None, scale: int | None, _unsigned: bool) -> Built:
@@ -416,7 +403,11 @@ _builders: dict[str, Callable[[str, int | None, int | None, bool], Built]] = {
     "VARBINARY": _varbinary,
     **dict.fromkeys(BLOB_BYTES, _blob),
     "BOOLEAN": _boolean,
+    "CHAR": _char,
+    "ENUM": _enum,
     "DATE": _date,
+    "TIME": _time,
+    "YEAR": _year,
     "DATETIME": _datetime,
     "TIMESTAMP": _datetime,
     "JSON": _json,

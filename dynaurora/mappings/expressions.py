@@ -1,35 +1,44 @@
 """Expressions: JMESPath with exact numbers, and checked before it meets a record.
 
 JMESPath's own numbers are doubles. Here a literal is an int or a Decimal, as an item's numbers are; the functions on
-numbers take both, and none of them answers with a float. (JMESPath Specification, "Built-in Functions".)
+numbers take both, and none of them answers with a float. (JMESPath Specification, "Built-in Functions".) An answer of
+null that is there only because a step came upon a value of another type is no answer: NULL would hide what is there.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, Inexact, InvalidOperation, Overflow, localcontext
+import re
+from decimal import Context, Inexact, InvalidOperation, Overflow, localcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
 
 import jmespath
-from jmespath.functions import Functions, signature
-from jmespath.parser import ParsedResult
+from jmespath.visitor import TreeInterpreter
 
-from dynaurora.dynamodb.attributes import NUMBER, exact_number
-from dynaurora.mappings.columns import encode_json, to_text
+from dynaurora.dynamodb.attributes import describe, exact_number
+from dynaurora.mappings.functions import MOST_ARGUMENTS, ExactFunctions, NoValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     Node = dict[str, Any]
-
-Number = int | Decimal
 
 EXACT_ARITHMETIC = Context(prec=1000, traps=[Inexact, InvalidOperation, Overflow])
 """For functions that calculate: enough digits for the exact sum of any numbers that DynamoDB holds, 38 digits and 255
 orders of magnitude apart. Embedded JSON may have others, and what would then be rounded has no value."""
-QUOTIENT = Context(prec=38, traps=[])
-"""For means: as many digits as DynamoDB's numbers have."""
+MAX_GROWTH: Final = 16
+"""How many times the size of an item an expression's value may have."""
+ESCAPED_GROWTH: Final = 2
+"""How many times the size of a text its JSON may have, which escapes quotes and backslashes."""
+FORKS: Final = {"multi_select_dict", "multi_select_list"}
+CHOICES: Final = {"or_expression", "and_expression", "comparator"}
+"""Kinds of JMESPath's nodes of whose children one is the value, or none."""
+UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ODD_NAMES = re.compile(r"[^\[\]()|&!'\"`*@{},<>=]+")
+"""What may be meant as names with points between them."""
 
 
 class InvalidExpressionError(ValueError):
@@ -46,18 +55,91 @@ def compile_expression(expression: str) -> Callable[[Any], Any]:
     try:
         tree: Any = jmespath.compile(expression).parsed
     except ValueError as error:  # of JMESPath, or of a number with too many digits
-        raise InvalidExpressionError(f"{expression!r} is not JMESPath: {error}") from error
+        raise InvalidExpressionError(f"{expression!r} is not JMESPath: {error}{_suggest(expression)}") from error
     for node in _nodes(tree):
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]))
-    compiled = ParsedResult(expression, _exact_tree(tree))
-    options = jmespath.Options(custom_functions=ExactFunctions())
+    return compile_tree(tree, reaches=True)
+
+
+def compile_tree(tree: Node, *, reaches: bool = False) -> Callable[[Any], Any]:
+    """Return what finds the value of an expression, or of a part of one, by its syntax tree, which was checked.
+
+    Where it `reaches`, it fails of an item that it only gives null for because a value was out of its reach.
+    """
+    exact, functions = _exact_tree(tree), ExactFunctions()
+    options = jmespath.Options(custom_functions=functions)
 
     def find(value: Any) -> Any:
+        interpreter, functions.made = _Interpreter(options), 0
         with localcontext(EXACT_ARITHMETIC):
-            return compiled.search(value, options)
+            found = interpreter.visit(exact, value)
+        if reaches and found is None and interpreter.obstacle:
+            raise NoValueError(interpreter.obstacle)
+        return found
 
     return find
+
+
+def _suggest(expression: str) -> str:
+    """Return how an expression is written that may be meant as names, quoted where they have to be."""
+    names = expression.split(".")
+    if not ODD_NAMES.fullmatch(expression) or not all(names) or all(map(UNQUOTED.fullmatch, names)):
+        return ""
+    quoted = ".".join(name if UNQUOTED.fullmatch(name) else f'"{name}"' for name in names)
+    return f". A name of other characters is quoted: {quoted}, in JSON {json.dumps(quoted)}"
+
+
+class _Interpreter(TreeInterpreter):
+    """JMESPath's interpreter, which remembers the first value that a step of the expression could not go into."""
+
+    obstacle = ""
+
+    def visit_field(self, node: Any, value: Any) -> Any:
+        if type(value) is dict:
+            return value.get(node["value"])
+        return self._stop(value, f"has no {node['value']}")
+
+    def visit_index(self, node: Any, value: Any) -> Any:
+        return super().visit_index(node, value) if type(value) is list else self._stop(value, "has no elements")
+
+    def visit_slice(self, node: Any, value: Any) -> Any:
+        if type(value) is str:
+            return self._stop(value, "has no elements: substring() cuts text")
+        return super().visit_slice(node, value) if type(value) is list else self._stop(value, "has no elements")
+
+    def visit_projection(self, node: Any, value: Any) -> Any:
+        return super().visit_projection(self._with_base(node, value, list), value)
+
+    def visit_filter_projection(self, node: Any, value: Any) -> Any:
+        base, projected, condition = self._with_base(node, value, list)["children"]
+        condition = {"type": "condition", "children": [condition]}
+        return super().visit_filter_projection(node | {"children": [base, projected, condition]}, value)
+
+    def visit_condition(self, node: Any, value: Any) -> Any:
+        """Return what chooses elements; what it comes upon does not stand in the way of the answer."""
+        obstacle = self.obstacle
+        chosen = self.visit(node["children"][0], value)
+        self.obstacle = obstacle
+        return chosen
+
+    def visit_flatten(self, node: Any, value: Any) -> Any:
+        return super().visit_flatten(self._with_base(node, value, list), value)
+
+    def visit_value_projection(self, node: Any, value: Any) -> Any:
+        return super().visit_value_projection(self._with_base(node, value, dict), value)
+
+    def _with_base(self, node: Any, value: Any, kind: type) -> Any:
+        """Return a projection of a value that is found already, and has to be of a kind."""
+        base, *rest = node["children"]
+        found = self.visit(base, value)
+        if type(found) is not kind:
+            self._stop(found, "has no elements" if kind is list else "has no members")
+        return node | {"children": [{"type": "literal", "children": [], "value": found}, *rest]}
+
+    def _stop(self, value: Any, lack: str) -> None:
+        if value is not None and not self.obstacle:
+            self.obstacle = f"comes upon {describe(value)}, which {lack}"
 
 
 def _check_call(name: str, arguments: int) -> None:
@@ -66,8 +148,10 @@ def _check_call(name: str, arguments: int) -> None:
         raise InvalidExpressionError(f"{name}() is not a function of JMESPath")
     wanted = len(known["signature"])
     variadic = known["signature"] and known["signature"][-1].get("variadic")
-    if arguments < wanted or (arguments > wanted and not variadic):
-        least = "at least " if variadic else ""
+    most = MOST_ARGUMENTS.get(name, math.inf if variadic else wanted)
+    if not wanted <= arguments <= most:
+        least = "at least " if most == math.inf else f"{wanted} to " if most > wanted else ""
+        wanted = wanted if most == math.inf else int(most)
         raise InvalidExpressionError(f"{name}() takes {least}{wanted} arguments, and is given {arguments}")
 
 
@@ -98,59 +182,10 @@ def _exact_literal(value: Any) -> Any:
     return value
 
 
-class ExactFunctions(Functions):
-    """JMESPath's functions, taking Decimals for numbers and never answering with a float."""
-
-    def _get_allowed_pytypes(self, types: Iterable[str]) -> tuple[list[str], list[tuple[str, ...]]]:
-        allowed, subtypes = super()._get_allowed_pytypes(types)  # type: ignore[misc]
-        return _with_decimal(allowed), [tuple(_with_decimal(subtype)) for subtype in subtypes]
-
-    def _convert_to_jmespath_type(self, pyobject: str) -> str:
-        return "number" if pyobject == "Decimal" else str(super()._convert_to_jmespath_type(pyobject))  # type: ignore[misc]
-
-    @signature({"types": ["array-number"]})
-    def _func_avg(self, numbers: list[Number]) -> Number | None:
-        """Return the mean: exact where 38 digits hold it, otherwise in the digits of the nearest double."""
-        if not numbers:
-            return None
-        total = Decimal(sum(numbers))
-        with localcontext(QUOTIENT) as context:
-            mean = total / len(numbers)
-            return exact_number(repr(float(mean)) if context.flags[Inexact] else str(mean))
-
-    @signature({"types": ["number"]})
-    def _func_ceil(self, number: Number) -> Number:
-        return exact_number(str(Decimal(number).to_integral_value(ROUND_CEILING)))
-
-    @signature({"types": ["number"]})
-    def _func_floor(self, number: Number) -> Number:
-        return exact_number(str(Decimal(number).to_integral_value(ROUND_FLOOR)))
-
-    @signature({"types": ["array-number"]})
-    def _func_sum(self, numbers: list[Number]) -> Number:
-        """Return the sum, an int where it is whole: that of 2.5 and 0.5 fits a column of integers."""
-        total = sum(numbers)
-        return exact_number(str(total)) if isinstance(total, Decimal) else total
-
-    @signature({"types": []})
-    def _func_to_number(self, value: Any) -> Number | None:
-        """Return a number as it is and text's number exactly; of anything else, null."""
-        if type(value) is int or type(value) is Decimal:
-            return value
-        return exact_number(value) if type(value) is str and NUMBER.fullmatch(value) else None
-
-    @signature({"types": []})
-    def _func_to_string(self, value: Any) -> str:
-        """Return text as it is, a number's digits, and of anything else its JSON."""
-        if isinstance(value, str) or type(value) is int or type(value) is Decimal:
-            return to_text(value)
-        return encode_json(value)
-
-    @signature({"types": []})
-    def _func_type(self, value: Any) -> str:
-        return "number" if type(value) is Decimal else str(super()._func_type(value))  # type: ignore[misc]
-
-
-def _with_decimal(names: Iterable[str]) -> list[str]:
-    names = list(names)
-    return [*names, "Decimal"] if "int" in names else names
+def measure_growth(node: dict[str, Any]) -> int:
+    """Return how many times the size of an item an expression's value may have, by its parsed tree."""
+    inner = [measure_growth(child) for child in node["children"] if isinstance(child, dict)]
+    kind = node["type"]
+    if kind in FORKS or kind == "function_expression":
+        return max(sum(inner), 1) * (ESCAPED_GROWTH if node.get("value") == "to_string" else 1)
+    return max(inner) if kind in CHOICES else prod(inner)

@@ -35,19 +35,29 @@ def check_document(document: Any, file_name: str) -> None:
 
     Raises InvalidMappingError for the first thing that does not hold, naming the path inside the file.
     """
+    if isinstance(document, dict) and "targets" in document:
+        for member in sorted({"schema", "target"} & document.keys()):
+            _fail(file_name, f"$.{member}", "a file with targets has it in each of them, and not beside them")
     error = best_match(Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8"))).iter_errors(document))
     if error:
         _fail(file_name, error.json_path, error.message)
-    schema = document["schema"]
+    if "targets" not in document:
+        check_schema(document["schema"], file_name, "$.schema")
+    for index, target in enumerate(document.get("targets", ())):
+        check_schema(target["schema"], file_name, f"$.targets[{index}].schema")
+
+
+def check_schema(schema: Any, file_name: str, place: str) -> None:
+    """Check the schema of items that is at a place of a mapping file. Raises InvalidMappingError."""
     try:
         Draft202012Validator.check_schema(schema, format_checker=_make_checker())
     except SchemaError as error:
-        _fail(file_name, error.json_path.replace("$", "$.schema", 1), error.message)
+        _fail(file_name, error.json_path.replace("$", place, 1), error.message)
     if isinstance(schema, dict):
         dialect = schema.get("$schema", DRAFT)
         if dialect.rstrip("#") != DRAFT:
-            _fail(file_name, "$.schema.$schema", f"{dialect!r} is not the dialect of mappings, {DRAFT}")
-        _check_references(DRAFT202012.create_resource(schema), file_name)
+            _fail(file_name, f"{place}.$schema", f"{dialect!r} is not the dialect of mappings, {DRAFT}")
+        _check_references(DRAFT202012.create_resource(schema), file_name, place)
 
 
 @cache
@@ -63,9 +73,9 @@ def _make_checker() -> FormatChecker:
     return checker
 
 
-def _check_references(root: Resource[Any], file_name: str) -> None:
+def _check_references(root: Resource[Any], file_name: str, place: str) -> None:
     """Refuse a reference that leaves the file, or leads nowhere: it would fail with the first record."""
-    paths = dict(_object_paths(root.contents, "$.schema"))
+    paths = dict(_object_paths(root.contents, place))
     pending = [(root, Registry().resolver_with_root(root))]
     while pending:
         resource, resolver = pending.pop()

@@ -1,8 +1,12 @@
 """Mappings: which DynamoDB table becomes which Aurora table, and how.
 
-A mapping is one JSON file, `dynaurora/tables/<name>.json`, checked against `mapping.schema.json` and against
+A mapping is one JSON file, `mappings/<name>.json` of a project, checked against `mapping.schema.json` and against
 itself when it is loaded; nothing is served from a mapping that does not hold. It is the only place that names of
 tables and columns come from.
+
+Most have one target. One with several has them in `targets`, each with a table, a schema and columns of its own, and
+with a condition, `when`, of the items that it takes (`dynaurora.mappings.conditions`): all share the source, the
+database, the name and the digest. Whatever works by one target is given the mapping of that target.
 """
 
 from __future__ import annotations
@@ -10,32 +14,36 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jmespath
 
-from dynaurora.errors import InvalidMappingError, UnknownMappingError
+from dynaurora.dynamodb.attributes import JSON
+from dynaurora.errors import InvalidMappingError
 from dynaurora.mappings.columns import ColumnType, parse_type
-from dynaurora.mappings.expressions import InvalidExpressionError, compile_expression
+from dynaurora.mappings.expressions import MAX_GROWTH, InvalidExpressionError, compile_expression, measure_growth
+from dynaurora.mappings.json_fields import exact_json_numbers
 from dynaurora.mappings.keywords import make_validator
+from dynaurora.mappings.misfits import Misfit
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED, Column, Index
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from jsonschema import Draft202012Validator
 
-TABLES = Path(__file__).parents[1] / "tables"
-CHECKED_FILE = Path(__file__).parents[1] / "checked_mappings.json"
-"""In a package: the SHA-256 of each mapping file that was checked when the package was built, by the mapping's name."""
+    from dynaurora.mappings.columns import Field
 
-CHANGED_AT_MS = "@changed_at_ms"
-"""The `from` of a column that takes the change's own time, in milliseconds of Unix time."""
-UNMAPPED = "@unmapped"
-"""The `from` of the column of unmapped attributes, which no mapping file can write."""
 SYSTEM_COLUMNS = ("_deleted", "_version", "_mapping", "_row")
 """Columns that the replica, and the table that batches are loaded into, have before the mapping's own."""
+SYSTEM_SCHEMAS = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+"""What a server keeps about itself, in any case (MySQL 8.0 Reference Manual, "The mysql System Schema")."""
+REPLICA_ENDING = "__replica"
+"""Of the table behind a view."""
 RESERVED_PREFIX = "_dynaurora"
 """The system tables' names begin with it."""
 INDEX_BYTES = 3072
@@ -46,44 +54,18 @@ ROW_BYTES = 65_535
 SYSTEM_BYTES = 32
 """What the columns of `SYSTEM_COLUMNS` take of them."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the target: its name, its type and where in the plain item its value is."""
-
-    name: str
-    type: ColumnType
-    source: str
-    """A JMESPath expression, or `@changed_at_ms`."""
-
-    @cached_property
-    def path(self) -> tuple[str, ...] | None:
-        """The names that lead to the value, where the expression is nothing more than that."""
-        return tuple(self.source.split(".")) if PLAIN_PATH.fullmatch(self.source) else None
-
-    @cached_property
-    def attribute(self) -> str | None:
-        """The one attribute that the column takes as it is; None where the expression is more than its name.
-
-        A name that JMESPath cannot write plainly is quoted in it: `"user-id"`.
-        """
-        if self.source == CHANGED_AT_MS or self.source == UNMAPPED:
-            return None
-        parsed = jmespath.compile(self.source).parsed
-        return str(parsed["value"]) if parsed["type"] == "field" else None
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """A checked mapping."""
+    """A checked mapping, as one target needs it; of a file with several it is the first one's, and has the others'."""
 
     name: str
     source_table: str
     partition_key: str
     sort_key: str | None
-    json_attributes: frozenset[str]
+    json_attributes: dict[str, str]
+    """The attributes with embedded JSON, and how it is encoded in each."""
     schema: dict[str, Any] | bool
     database: str
     table: str
@@ -92,13 +74,23 @@ class Mapping:
     """In the file's order, then the column of unmapped attributes where there is one."""
     unmapped: str
     """`ignore`, `reject`, or `column`: then the last of `columns` takes them."""
+    indexes: tuple[Index, ...] = ()
+    """Of the replica, besides its primary key."""
     text: str = field(default="", compare=False, repr=False)
     """The file that it was built of."""
+    when: str = ""
+    """The JMESPath expression that is true of the items that the target takes; empty where it takes all."""
+    place: str = field(default="$.target", compare=False)
+    """Where the target is in the file."""
+    others: tuple[Mapping, ...] = ()
+    """Of the first target, the mappings of the file's others."""
+    shared_digest: str = ""
+    """Of the others, the file's digest, which is the first one's."""
 
     @property
     def replica(self) -> str:
         """The table behind the view, which also holds tombstones and versions."""
-        return f"{self.table}__replica"
+        return f"{self.table}{REPLICA_ENDING}"
 
     @cached_property
     def key_attributes(self) -> tuple[str, ...]:
@@ -111,13 +103,44 @@ class Mapping:
         takers = {column.attribute: column for column in self.columns}
         return tuple(takers[attribute] for attribute in self.key_attributes)
 
+    @property
+    def targets(self) -> tuple[Mapping, ...]:
+        """The mappings of all of the file's targets, in its order; asked of the first one."""
+        return (self, *self.others)
+
+    @property
+    def routes(self) -> bool:
+        """Whether not every item is a row of one target."""
+        return bool(self.when or self.others)
+
+    @property
+    def target_name(self) -> str | None:
+        """What tells the target from others of the file; None where it has no others."""
+        return self.table if self.others or self.shared_digest else None
+
+    def find_target(self, table: str) -> Mapping | None:
+        """Return the mapping of the target that is called so; None where there is none."""
+        return next((target for target in self.targets if target.table == table), None)
+
     @cached_property
     def digest(self) -> str:
         """A digest of all that decides what becomes of an item: mappings that share it make the same rows."""
-        columns = [(column.name, column.type.sql, column.source) for column in self.columns]
-        source = self.source_table, self.key_attributes, sorted(self.json_attributes), self.schema
+        decided = [target.decided for target in self.targets]
+        if self.routes:
+            decided = [[target.when, *each] for target, each in zip(self.targets, decided, strict=True)]
+        else:
+            (decided,) = decided
+        text = json.dumps(decided, default=str, sort_keys=True)
+        return self.shared_digest or hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def decided(self) -> list[Any]:
+        """All that decides what row an item becomes in this target."""
+        columns = [(column.name, *column.definition) for column in self.columns]
+        encoded = [name if how == JSON else (name, how) for name, how in sorted(self.json_attributes.items())]
+        source = self.source_table, self.key_attributes, encoded, self.schema
         target = self.database, self.table, columns, self.unmapped
-        return hashlib.sha256(json.dumps([source, target], default=str, sort_keys=True).encode()).hexdigest()
+        return [source, target]
 
     @cached_property
     def validator(self) -> Draft202012Validator:
@@ -125,25 +148,8 @@ class Mapping:
         return make_validator()(self.schema)
 
 
-def mapping_names() -> list[str]:
-    """Return the names of the mappings in the package."""
-    return sorted(path.stem for path in TABLES.glob("*.json"))
-
-
-@cache
-def load_mapping(name: str) -> Mapping:
-    """Return the package's mapping of that name.
-
-    Raises UnknownMappingError, or InvalidMappingError where its file does not hold.
-    """
-    if not NAME.fullmatch(name) or name not in mapping_names():
-        raise UnknownMappingError(f"No mapping is named {name!r}; there are: {', '.join(mapping_names())}.")
-    path = TABLES / f"{name}.json"
-    return load_mapping_file(path, is_checked=_read_checked().get(name) == file_digest(path))
-
-
-def load_mapping_file(path: Path, *, is_checked: bool = False) -> Mapping:
-    """Return the mapping in a file; its name is the file's. `is_checked` as for `build_mapping`.
+def load_mapping_file(path: Path) -> Mapping:
+    """Return the mapping in a file; its name is the file's.
 
     Raises InvalidMappingError, naming the path inside the file.
     """
@@ -152,17 +158,7 @@ def load_mapping_file(path: Path, *, is_checked: bool = False) -> Mapping:
         document = json.loads(text, parse_float=Decimal)
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidMappingError(f"{path.name} cannot be read as JSON: {error}.") from error
-    return build_mapping(path.stem, document, path.name, is_checked=is_checked, text=text)
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a mapping file, as CHECKED_FILE has it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read_checked() -> dict[str, str]:
-    checked: dict[str, str] = json.loads(CHECKED_FILE.read_bytes()) if CHECKED_FILE.exists() else {}
-    return checked
+    return build_mapping(path.stem, document, path.name, text=text)
 
 
 def build_mapping(
@@ -188,12 +184,24 @@ def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool, text:
         from dynaurora.mappings.files import check_document  # here, since it takes long
 
         check_document(document, checks.file_name)
-    source, target = document["source"], document["target"]
-    unmapped = target.get("unmapped", "ignore")
-    columns = [
-        Column(column["name"], checks.column_type(index, column["type"]), column["from"])
-        for index, column in enumerate(target["columns"])
-    ]
+    text = text or json.dumps(document, default=float, indent=2)
+    if "targets" not in document:
+        return _build_target(name, document, document["schema"], document["target"], "$.target", checks, text)
+    first, *others = (
+        _build_target(name, document, target["schema"], target, f"$.targets[{index}]", checks, text)
+        for index, target in enumerate(document["targets"])
+    )
+    mapping = replace(first, others=tuple(others))
+    checks.tables(mapping)
+    return replace(mapping, others=tuple(replace(other, shared_digest=mapping.digest) for other in others))
+
+
+def _build_target(
+    name: str, document: Any, schema: Any, target: Any, place: str, checks: _Checks, text: str
+) -> Mapping:
+    """Return the mapping of one target of a parsed file."""
+    source, unmapped = document["source"], target.get("unmapped", "ignore")
+    columns = [checks.column(f"{place}.columns[{index}]", column) for index, column in enumerate(target["columns"])]
     if isinstance(unmapped, dict):
         columns.append(Column(unmapped["column"], parse_type("JSON"), UNMAPPED))
     mapping = Mapping(
@@ -201,17 +209,22 @@ def _build(name: str, document: Any, checks: _Checks, *, is_checked: bool, text:
         source_table=source["table"],
         partition_key=source["partition_key"],
         sort_key=source.get("sort_key"),
-        json_attributes=frozenset(source.get("json_attributes", ())),
-        schema=document["schema"],
+        json_attributes=checks.json_attributes(source.get("json_attributes", ())),
+        schema=schema,
         database=target["database"],
         table=target["table"],
         columns=tuple(columns),
         unmapped=unmapped if isinstance(unmapped, str) else "column",
-        text=text or json.dumps(document, default=float, indent=2),
+        indexes=tuple(Index(each["name"], tuple(each["columns"])) for each in target.get("indexes", ())),
+        text=text,
+        when=target.get("when", ""),
+        place=place,
     )
+    checks.condition(mapping)
     checks.sources(mapping, written=len(target["columns"]))
     checks.names(mapping)
     checks.keys(mapping)
+    checks.indexes(mapping)
     checks.row_size(mapping)
     return mapping
 
@@ -225,16 +238,67 @@ class _Checks:
     def fail(self, path: str, problem: str) -> None:
         raise InvalidMappingError(f"{self.file_name} at {path}: {problem}.")
 
-    def column_type(self, index: int, text: str) -> ColumnType:
+    def column(self, path: str, column: dict[str, Any]) -> Column:
+        epoch = column.get("epoch")
         try:
-            return parse_type(text)
+            kind = parse_type(column["type"], digits=column.get("digits"), epoch=epoch)
         except ValueError as error:
-            self.fail(f"$.target.columns[{index}].type", str(error))
+            self.fail(f"{path}.type", str(error))
             raise
+        if column["from"] == CHANGED_AT_MS and epoch not in {None, "ms"}:
+            self.fail(f"{path}.epoch", f"{CHANGED_AT_MS} counts ms, not {epoch}")
+        default = self.default(path, column, kind) if "default" in column else None
+        return Column(column["name"], kind, column["from"], default, column.get("description", ""))
+
+    def default(self, path: str, column: dict[str, Any], kind: ColumnType) -> Field:
+        value = column["default"]
+        if column["from"] == CHANGED_AT_MS:
+            self.fail(f"{path}.default", f"{CHANGED_AT_MS} is always there")
+        if value is None and kind.kind != "JSON":
+            return None
+        try:
+            return kind.encode(exact_json_numbers(value))
+        except Misfit as error:
+            self.fail(f"{path}.default", f"it {error}")
+            raise
+
+    def json_attributes(self, attributes: Sequence[Any]) -> dict[str, str]:
+        encodings: dict[str, str] = {}
+        for each in attributes:
+            name, how = (each, JSON) if isinstance(each, str) else (each["name"], each.get("encoding", JSON))
+            if name in encodings:
+                self.fail("$.source.json_attributes", f"{name} is there twice")
+            encodings[name] = how
+        return encodings
+
+    def condition(self, mapping: Mapping) -> None:
+        if mapping.when:
+            try:
+                compile_expression(mapping.when)
+            except InvalidExpressionError as error:
+                self.fail(f"{mapping.place}.when", str(error))
+            tree: Any = jmespath.compile(mapping.when).parsed
+            growth = measure_growth(tree)
+            if growth > MAX_GROWTH:
+                self.fail(f"{mapping.place}.when", f"it may make {growth} times the size of an item to judge it")
+
+    def tables(self, mapping: Mapping) -> None:
+        """Refuse targets that would share a table, a replica, or its name, and those of several databases."""
+        taken: dict[str, str] = {}
+        for target in mapping.targets:
+            if target.database != mapping.database:
+                problem = (
+                    f"{target.database} is another database than {mapping.database}: a mapping's targets share one"
+                )
+                self.fail(f"{target.place}.database", problem)
+            for name in (target.table, target.replica):
+                other = taken.setdefault(name.lower(), target.place)  # a server may know no case
+                if other != target.place:
+                    self.fail(f"{target.place}.table", f"{other} has {name} too, and a table is of one target only")
 
     def sources(self, mapping: Mapping, written: int) -> None:
         for index, column in enumerate(mapping.columns[:written]):
-            path = f"$.target.columns[{index}].from"
+            path = f"{mapping.place}.columns[{index}].from"
             if column.source.startswith("@") and not column.source.startswith("@."):
                 if column.source != CHANGED_AT_MS:
                     self.fail(path, f"{column.source!r} is not known; the one special value is {CHANGED_AT_MS}")
@@ -245,19 +309,23 @@ class _Checks:
                     self.fail(path, str(error))
 
     def names(self, mapping: Mapping) -> None:
+        if mapping.database.lower() in SYSTEM_SCHEMAS:
+            self.fail("$.target.database", f"{mapping.database} is a schema of the server's own; choose another name")
         if mapping.table.lower().startswith(RESERVED_PREFIX):
-            self.fail("$.target.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
+            self.fail(f"{mapping.place}.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
         seen: set[str] = set()
         for column in mapping.columns:
             folded = column.name.lower()  # MySQL's column names know no case
             if folded in seen:
-                self.fail("$.target.columns", f"two columns are named {column.name}")
+                self.fail(f"{mapping.place}.columns", f"two columns are named {column.name}")
             if folded in SYSTEM_COLUMNS:
-                self.fail("$.target.columns", f"{column.name} is a column of this project's own; choose another name")
+                self.fail(
+                    f"{mapping.place}.columns", f"{column.name} is a column of this project's own; choose another name"
+                )
             seen.add(folded)
         if len(set(mapping.key_attributes)) != len(mapping.key_attributes):
             self.fail("$.source.sort_key", "partition key and sort key are the same attribute")
-        in_json = mapping.json_attributes & set(mapping.key_attributes)
+        in_json = mapping.json_attributes.keys() & set(mapping.key_attributes)
         if in_json:
             self.fail("$.source.json_attributes", f"{min(in_json)} is a key, which is compared as it is")
 
@@ -267,14 +335,34 @@ class _Checks:
             takers = [column for column in mapping.columns if column.attribute == attribute]
             if len(takers) != 1:
                 problem = f"exactly one column must be from the key attribute {attribute!r}, not {len(takers)}"
-                self.fail("$.target.columns", problem)
+                self.fail(f"{mapping.place}.columns", problem)
             key_bytes = takers[0].type.key_bytes
             if key_bytes is None:
-                self.fail("$.target.columns", f"{takers[0].name} {takers[0].type.sql} cannot be a key column")
+                self.fail(f"{mapping.place}.columns", f"{takers[0].name} {takers[0].type.sql} cannot be a key column")
+            if takers[0].default is not None:
+                problem = f"{takers[0].name} is a key column, whose value is always there"
+                self.fail(f"{mapping.place}.columns", problem)
             octets += key_bytes or 0
         if octets > INDEX_BYTES:
             problem = f"the key columns take {octets} bytes, and an index {INDEX_BYTES}; VARBINARY takes fewer"
-            self.fail("$.target.columns", problem)
+            self.fail(f"{mapping.place}.columns", problem)
+
+    def indexes(self, mapping: Mapping) -> None:
+        columns = {column.name.lower(): column for column in mapping.columns}
+        for number, index in enumerate(mapping.indexes):
+            path = f"{mapping.place}.indexes[{number}]"
+            if index.name.lower() in {other.name.lower() for other in mapping.indexes[:number]} | {"primary"}:
+                self.fail(path, f"another index is named {index.name}")
+            octets = 0
+            for name in index.columns:
+                if name.lower() not in columns:
+                    self.fail(path, f"there is no column {name} in the target")
+                column = columns[name.lower()]
+                if column.type.index_bytes is None:
+                    self.fail(path, f"{name} {column.type.sql} cannot be indexed; a VARCHAR, VARBINARY or CHAR can")
+                octets += column.type.index_bytes or 0
+            if octets > INDEX_BYTES:
+                self.fail(path, f"its columns take {octets} bytes, and an index {INDEX_BYTES}")
 
     def row_size(self, mapping: Mapping) -> None:
         nulls = (len(mapping.columns) + 7) // 8
@@ -282,4 +370,4 @@ class _Checks:
         if octets > ROW_BYTES:
             widest = max(mapping.columns, key=lambda column: column.type.row_bytes)
             problem = f"the columns may take {octets} bytes, and a row {ROW_BYTES}; make {widest.name} a TEXT or BLOB"
-            self.fail("$.target.columns", problem)
+            self.fail(f"{mapping.place}.columns", problem)

@@ -17,7 +17,8 @@ from dynaurora.mappings.columns import INLINE_BYTES, OFF_PAGE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 LONGEST_ROW: Final = 8125
 """Bytes in a page of 16 KiB: "Row size too large (> 8126)", says the server of the next one."""
@@ -41,12 +42,12 @@ def check_page(mapping: Mapping, kept: Sequence[Column] = ()) -> None:
     columns = [*mapping.columns, *kept]
     if len(columns) + SYSTEM_COUNT > MOST_COLUMNS:
         problem = f"there are {len(columns)} columns, and a table has room for {MOST_COLUMNS - SYSTEM_COUNT}"
-        raise InvalidMappingError(f"{mapping.name} at $.target.columns: {problem}.")
+        raise InvalidMappingError(f"{mapping.name} at {mapping.place}.columns: {problem}.")
     octets = count_page_bytes(mapping, kept)
     if octets > LONGEST_ROW:
         problem = f"a row may take {octets} bytes of InnoDB's page, which has room for {LONGEST_ROW}"
         advice = advise(mapping, columns)
-        raise InvalidMappingError(f"{mapping.name} at $.target.columns: {problem}. {advice}")
+        raise InvalidMappingError(f"{mapping.name} at {mapping.place}.columns: {problem}. {advice}")
 
 
 def count_page_bytes(mapping: Mapping, kept: Sequence[Column] = ()) -> int:

@@ -75,19 +75,24 @@ def is_linear(pattern: str) -> bool:
     return True
 
 
-def find_unbounded(schema: Any, place: str = "schema") -> Iterator[tuple[str, str]]:
+def find_unbounded(schema: Any) -> Iterator[tuple[str, str]]:
     """Yield the patterns in a schema that are not judged in linear time, each with its place."""
+    return ((place, pattern) for place, pattern in list_patterns(schema) if not is_linear(pattern))
+
+
+def list_patterns(schema: Any, place: str = "schema") -> Iterator[tuple[str, str]]:
+    """Yield the patterns in a schema, each with its place."""
     if isinstance(schema, list):
         for index, member in enumerate(schema):
-            yield from find_unbounded(member, f"{place}.{index}")
+            yield from list_patterns(member, f"{place}.{index}")
     for keyword, value in schema.items() if isinstance(schema, dict) else ():
         inner = f"{place}.{keyword}"
-        if keyword == "pattern" and isinstance(value, str) and not is_linear(value):
+        if keyword == "pattern" and isinstance(value, str):
             yield inner, value
         elif keyword == "patternProperties":
-            yield from ((inner, pattern) for pattern in value if not is_linear(pattern))
+            yield from ((inner, pattern) for pattern in value)
         if keyword not in VALUES:
-            yield from find_unbounded(value, inner)
+            yield from list_patterns(value, inner)
 
 
 def translate(pattern: str) -> str:

@@ -14,13 +14,17 @@ from dynaurora.errors import MAX_PATH, Reason
 from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MAX_COUNTED_REASONS = 50
 """Most reasons that a batch's descriptor counts apart; a path may have an index in it, so there can be very many."""
 OTHER_REASONS = "other reasons"
 NOT_ALLOWED = "is there, and the schema does not allow it"
 """Of anything where the schema is `false`."""
+DISCRIMINATORS = frozenset({"const", "enum"})
+"""Keywords by which the branches of a `oneOf` are told apart."""
+Told = tuple[str, tuple[str | int, ...], str]
+"""A reason before its path is text: rule, path and message."""
 SHOWN_LIMIT = 80
 """Characters that a reason shows of what a keyword allows."""
 
@@ -67,3 +71,20 @@ def breaks(keyword: str, expected: Any) -> str:
     """Return the message for a value that breaks any other keyword."""
     limit = json.dumps(expected, default=str)
     return f"breaks {keyword}: {limit if len(limit) <= SHOWN_LIMIT else limit[: SHOWN_LIMIT - 1] + '…'}"
+
+
+def choose_branch(branches: list[list[Told]], place: Sequence[str | int]) -> list[Told]:
+    """Return what is wrong by the one branch of a `oneOf` that a value is meant for; nothing where that is not told.
+
+    `branches` has what is wrong by each. A value is meant for the one of which it breaks no `const` and `enum` of its
+    own members, where it breaks one of every other: `{"type": {"const": "ORDER"}}` tells orders from users.
+    """
+    fitting = [
+        number
+        for number, told in enumerate(branches)
+        if not any(rule in DISCRIMINATORS and len(path) == len(place) + 1 for rule, path, _ in told)
+    ]
+    if len(fitting) != 1 or len(branches) == 1:
+        return []
+    (number,) = fitting
+    return [(rule, path, f"{message} (oneOf/{number})") for rule, path, message in branches[number]]

@@ -23,8 +23,14 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
-from dynaurora.errors import DynauroraError, InvalidMappingError, RegistryUnavailableError, UnregisteredMappingError
-from dynaurora.mappings.mapping import build_mapping
+from dynaurora.errors import (
+    DynauroraError,
+    InvalidMappingError,
+    RegistryUnavailableError,
+    UnknownMappingError,
+    UnregisteredMappingError,
+)
+from dynaurora.mappings.mapping import NAME, build_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +86,13 @@ class Registry:
         if self._pointer is None or now - self._read_at >= TAKE_UP_SECONDS:
             self._pointer, self._read_at = self._read_pointer(), now
         return self._pointer
+
+    def is_activated(self) -> bool:
+        """Tell whether any mapping is the current one. Raises RegistryUnavailableError where that cannot be read."""
+        try:
+            return read_or_none(self._store, self._bucket, keys.mapping_pointer(self.name)) is not None
+        except DynauroraError as error:
+            raise RegistryUnavailableError(error.problem) from error
 
     def find_current(self) -> Mapping:
         """Return the current mapping. Raises what `find_pointer` and `find` do."""
@@ -150,6 +163,28 @@ class Registry:
         if body is None:
             raise UnregisteredMappingError(f"No mapping {self.name} of digest {digest} is in s3://{self._bucket}.")
         return load_document(self.name, body.decode(), digest)
+
+
+class Registries:
+    """The registries of all mappings, each made when it is first asked for; made once in a process."""
+
+    def __init__(self, store: ObjectStore, bucket: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._clock = clock
+        self._made: dict[str, Registry] = {}
+
+    def find(self, name: str) -> Registry:
+        """Return the registry of a mapping. Raises UnknownMappingError where it cannot be the name of one."""
+        if name not in self._made:
+            self._made[name] = self.renew(name)
+        return self._made[name]
+
+    def renew(self, name: str) -> Registry:
+        """Return a registry that has read nothing yet, for who may go by no copy. Raises what `find` does."""
+        if not NAME.fullmatch(name):
+            raise UnknownMappingError(f"No mapping can be named {name!r}.")
+        return Registry(self._store, self._bucket, name, self._clock)
 
 
 def _digest_of_key(folder: str, key: str) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
 from dynaurora.dynamodb.attributes import is_same_key, plain_item
 from dynaurora.errors import Reason, RejectedChange
-from dynaurora.mappings.columns import Misfit
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.mappings.functions import NoValueError
+from dynaurora.mappings.misfits import Misfit
 from dynaurora.mappings.paths import find_untaken, taken_paths, undeclared_paths
 from dynaurora.mappings.reasons import unforeseen
-from dynaurora.mappings.rows import MISSING, Row, find_by_expression, find_by_names
+from dynaurora.mappings.rows import MISSING, Row, allowed_types, find_by_expression, find_by_names
 from dynaurora.mappings.schema_judge import MAX_REASONS, make_judge
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.unmapped import UnmappedCounter
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from dynaurora.dynamodb.changes import Change, TypedItem
     from dynaurora.mappings.columns import Field
     from dynaurora.mappings.compiled.row_writer import RowWriter
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.schema_judge import Judge
+    from dynaurora.mappings.target_columns import Column
 
 
 class RowMapper:
@@ -37,7 +39,7 @@ class RowMapper:
     def __init__(self, mapping: Mapping, judge: Judge | None = None) -> None:
         self.mapping = mapping
         self._judge = judge or make_judge(mapping)
-        self._finders = [(column, _finder(column)) for column in mapping.columns if column.source != UNMAPPED]
+        self._finders = [(column, _finder(mapping, column)) for column in mapping.columns if column.source != UNMAPPED]
         self._taken = taken_paths(column.source for column, _ in self._finders if column.source != CHANGED_AT_MS)
         self.unmapped = UnmappedCounter(mapping)
         """What no column took of the items that became rows, by this mapper and its writer."""
@@ -49,6 +51,11 @@ class RowMapper:
         from dynaurora.mappings.compiled.row_writer import RowWriter  # which needs this module
 
         return RowWriter(self.mapping, self.unmapped)
+
+    @cached_property
+    def targets(self) -> tuple[RowMapper, ...]:
+        """What maps for each target of the mapping's file; asked of the first one's."""
+        return (self, *map(type(self), self.mapping.others))
 
     def row(self, change: Change) -> Row:
         """Return the row of a change.
@@ -116,7 +123,7 @@ class RowMapper:
             try:
                 value = find(item)
             except (JMESPathError, TypeError, ValueError, ArithmeticError) as error:
-                reasons.append(Reason("expression", column.source, f"has no value: {type(error).__name__}"))
+                reasons.append(Reason("expression", column.source, f"has no value: {_explain(error)}"))
                 continue
             fields.append(_encode(column, value, reasons))
         if self.mapping.unmapped == "reject":
@@ -135,7 +142,9 @@ class RowMapper:
 
 
 def _encode(column: Column, value: Any, reasons: list[Reason]) -> Field:
-    if value is MISSING or (value is None and column.type.kind != "JSON"):
+    if value is MISSING:
+        return column.default
+    if value is None and column.type.kind != "JSON":
         return None
     try:
         return column.type.encode(value)
@@ -144,8 +153,20 @@ def _encode(column: Column, value: Any, reasons: list[Reason]) -> Field:
         return None
 
 
-def _finder(column: Column) -> Callable[[dict[str, Any]], Any]:
+def _explain(error: Exception) -> str:
+    """Return why an expression has no value, without the value that it met."""
+    if isinstance(error, NoValueError):
+        return str(error)
+    if isinstance(error, JMESPathTypeError):
+        given = "nothing" if error.actual_type == "null" else f"a value of type {error.actual_type}"
+        return f"{error.function_name}() takes {' or '.join(error.expected_types)}, and is given {given}"
+    return type(error).__name__
+
+
+def _finder(mapping: Mapping, column: Column) -> Callable[[dict[str, Any]], Any]:
     """Return what finds a column's value in a plain item: names followed one by one, or JMESPath."""
     if column.source == CHANGED_AT_MS:
         return lambda _item: MISSING
-    return find_by_expression(column.source) if column.path is None else find_by_names(column.path)
+    if column.path is None:
+        return find_by_expression(column.source)
+    return find_by_names(column.path, allowed_types(mapping.schema, column.path))

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 from dynaurora.errors import Reason
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema, find_reasons, is_deep
 from dynaurora.mappings.keywords import describe_format
-from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_type
+from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, choose_branch, name_types, wrong_type
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
     from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.reasons import Told
 
 Judge = Callable[[dict[str, Any]], list[Reason]]
 """From a plain item to the first reasons why the schema refuses it: none where it takes it.
@@ -60,21 +61,34 @@ def make_reference_judge(mapping: Mapping) -> Judge:
 
     def judge(item: dict[str, Any]) -> list[Reason]:
         with localcontext(prec=SCHEMA_PRECISION):
-            return [explain(error) for error in islice(mapping.validator.iter_errors(item), MAX_REASONS)]
+            told = (each for error in mapping.validator.iter_errors(item) for each in explain(error))
+            return [Reason(rule, ".".join(map(str, path)), text) for rule, path, text in islice(told, MAX_REASONS)]
 
     return judge
 
 
-def explain(error: ValidationError) -> Reason:
-    """Return the reason that a schema error gives."""
-    path = ".".join(map(str, error.absolute_path))
+def explain(error: ValidationError) -> list[Told]:
+    """Return the reasons that a schema error gives: of a `oneOf`, those of the branch that the value is meant for."""
+    path = tuple(error.absolute_path)
+    if error.validator == "oneOf" and error.context:
+        schemas = cast("list[Any]", error.validator_value)
+        branches: list[list[Told]] = [[] for _ in schemas]
+        never = (number for number, schema in enumerate(schemas) if schema is False)
+        for inner in error.context:
+            place = inner.relative_schema_path  # which the error of `false` does not have
+            branches[cast("int", place[0]) if place else next(never)] += explain(inner)
+        return choose_branch(branches, path) or [_explain_keyword(error, path)]
+    return [_explain_keyword(error, path)]
+
+
+def _explain_keyword(error: ValidationError, path: tuple[str | int, ...]) -> Told:
     keyword, expected = cast("str | None", error.validator), cast("Any", error.validator_value)
     if keyword is None:  # the schema `false`
-        return Reason("schema", path, NOT_ALLOWED)
+        return "schema", path, NOT_ALLOWED
     if keyword == "type":
-        return Reason(keyword, path, wrong_type(error.instance, name_types(expected)))
+        return keyword, path, wrong_type(error.instance, name_types(expected))
     if keyword in {"required", "dependentRequired"}:
-        return Reason(keyword, path, error.message)
+        return keyword, path, error.message
     if keyword == "format":
-        return Reason(keyword, path, describe_format(expected))
-    return Reason(keyword, path, breaks(keyword, expected))
+        return keyword, path, describe_format(expected)
+    return keyword, path, breaks(keyword, expected)

@@ -322,6 +322,10 @@ class UnmappedCounter:
         self._searches = 0
         return found
 
+    def add(self, found: Unmapped) -> None:
+        """Take what another counter of the mapping found into account."""
+        self._found.merge(found)
+
     def look(self, item: dict[str, Any], typed: TypedKey) -> None:
         """Count what is in a plain item, and look at it; of the typed one it takes the key."""
         for path, value in self.untaken.walk(item) if self.untaken else ():

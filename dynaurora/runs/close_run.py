@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.batches.batch import REPROCESS
 from dynaurora.errors import InvalidRunError
 from dynaurora.runs.ends import find_failure
-from dynaurora.runs.requests import name_reprocess
+from dynaurora.runs.requests import is_mapping_name, name_reprocess
 from dynaurora.runs.runs import FAILED, STOPPED, SUCCEEDED
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ STATES_OF_STATUSES: Final = {"ABORTED": STOPPED, "TIMED_OUT": FAILED, "FAILED": 
 class Ending:
     """How a run ended."""
 
+    mapping: str
     run: str
     execution: str
     state: str
@@ -53,12 +54,20 @@ def close_run(runs: Runs, ending: Ending) -> bool:
     return runs.close(ending.run, ending.execution, ending.state, ending.plan, ending.reason)
 
 
+def read_mapping_name(asked_for: dict[str, Any]) -> str:
+    """Return the mapping that an input names. Raises ValueError where it could not be the name of one."""
+    if not is_mapping_name(asked_for["mapping"]):
+        raise ValueError("mapping")
+    return str(asked_for["mapping"])
+
+
 def _from_state_machine(event: dict[str, Any]) -> Ending:
     state, execution = event["input"], str(event["execution"]["id"])
     run = state["run"] if event.get("kind") != REPROCESS else name_reprocess(state, event["execution"]["started"])
     failure = (state.get("report") or {}).get("failure") or find_failure(state, execution)
     reason = f"{failure['error']}: {failure['reason']}" if failure else None
-    return Ending(str(run), execution, FAILED if failure else SUCCEEDED, reason, state.get("plan"))
+    end = FAILED if failure else SUCCEEDED
+    return Ending(read_mapping_name(state), str(run), execution, end, reason, state.get("plan"))
 
 
 def _from_eventbridge(detail: dict[str, Any]) -> Ending:
@@ -70,4 +79,4 @@ def _from_eventbridge(detail: dict[str, Any]) -> Ending:
         run = name_reprocess(asked_for, datetime.fromtimestamp(detail["startDate"] // 1000, UTC).isoformat())
     else:
         run = asked_for["run"]
-    return Ending(str(run), detail["executionArn"], state, reason, None)
+    return Ending(read_mapping_name(asked_for), str(run), detail["executionArn"], state, reason, None)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from dynaurora.errors import BatchesFailedError, InvalidRunError, RunConflictError, remedy_for
 from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
 from dynaurora.failures.runbooks import BACKFILL_RUNBOOK
-from dynaurora.runs.requests import is_run_id
+from dynaurora.runs.requests import is_mapping_name, is_run_id
 
 NAMES: Final = {"States.ExceedToleratedFailureThreshold": BatchesFailedError.__name__}
 """Names for errors of Step Functions' own: an execution may not fail with a name that begins with `States.` (Amazon
@@ -54,6 +54,12 @@ def name_run(state: dict[str, Any], otherwise: str) -> str:
     """Return the run's id, or where its input has none that could be part of a key, another name."""
     run = state.get("run")
     return str(run) if is_run_id(run) else otherwise
+
+
+def name_mapping(state: dict[str, Any]) -> str | None:
+    """Return the run's mapping; None where its input has none that could be part of a key."""
+    mapping = state.get("mapping")
+    return str(mapping) if is_mapping_name(mapping) else None
 
 
 def is_own(failure: dict[str, str] | None) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from dynaurora.batches.batch import BACKFILL, REPROCESS
 from dynaurora.errors import InvalidRunError, RunConflictError
+from dynaurora.mappings.mapping import NAME
 
 if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What names a run: it is part of keys, and of the names of executions, which have at most 80 characters."""
 EXPORT_ARN = re.compile(r"arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]+/export/[A-Za-z0-9-]+")
+
+
+def is_mapping_name(value: Any) -> bool:
+    """Tell whether a value may name a mapping; an input may have anything."""
+    return isinstance(value, str) and bool(NAME.fullmatch(value))
 
 
 def is_run_id(value: Any) -> bool:
@@ -82,12 +88,12 @@ class RunRequest:
     kind: ClassVar[str] = BACKFILL
 
     @classmethod
-    def from_input(cls, document: Any, mapping: str, limits: Limits) -> RunRequest:
+    def from_input(cls, document: Any, limits: Limits) -> RunRequest:
         """Return what the state machine's input asks for.
 
         Raises InvalidRunError, naming every field that is missing or wrong.
         """
-        given = check_fields(document, FIELDS, mapping)
+        given = check_fields(document, FIELDS)
         if given.get("sweep") and limits.keeps_expired:
             problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a sweep would delete them"
             raise InvalidRunError(f"The input asks for a sweep: {problem}.")
@@ -140,14 +146,14 @@ class ReprocessRequest:
     kind: ClassVar[str] = REPROCESS
 
     @classmethod
-    def from_input(cls, document: Any, mapping: str, limits: Limits, started: str) -> ReprocessRequest:
+    def from_input(cls, document: Any, limits: Limits, started: str) -> ReprocessRequest:
         """Return what the state machine's input asks for; a run without a name is named by when it was started.
 
         Raises InvalidRunError, naming every field that is missing or wrong.
         """
         if isinstance(document, dict):
             document = {**document, "run": name_reprocess(document, started)}
-        given = check_fields(document, REPROCESS_FIELDS, mapping)
+        given = check_fields(document, REPROCESS_FIELDS)
         options = ReprocessOptions(
             prefix=given.get("prefix") or None,
             include_parked=bool(given.get("include_parked")),
@@ -174,14 +180,14 @@ def name_reprocess(document: dict[str, Any], started: str) -> Any:
     return f"reprocess-{datetime.fromisoformat(started).astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def read_request(event: dict[str, Any], mapping: str, limits: Limits) -> RunRequest | ReprocessRequest:
+def read_request(event: dict[str, Any], limits: Limits) -> RunRequest | ReprocessRequest:
     """Return what an execution was started to do: `{"kind": "reprocess", "input": …, "execution": {"started": …}}`.
 
     Raises InvalidRunError.
     """
     if event.get("kind") == REPROCESS:
-        return ReprocessRequest.from_input(event["input"], mapping, limits, event["execution"]["started"])
-    return RunRequest.from_input(event["input"], mapping, limits)
+        return ReprocessRequest.from_input(event["input"], limits, event["execution"]["started"])
+    return RunRequest.from_input(event["input"], limits)
 
 
 class Request(Protocol):
@@ -212,8 +218,8 @@ class Request(Protocol):
         ...
 
 
-def check_fields(document: Any, fields: dict[str, tuple[Any, str]], mapping: str) -> dict[str, Any]:
-    """Return an input whose fields are all right, and of this stack's mapping.
+def check_fields(document: Any, fields: dict[str, tuple[Any, str]]) -> dict[str, Any]:
+    """Return an input whose fields are all right.
 
     Raises InvalidRunError, naming every field that is missing or wrong.
     """
@@ -223,8 +229,6 @@ def check_fields(document: Any, fields: dict[str, tuple[Any, str]], mapping: str
         for name, (is_right, wanted) in fields.items()
         if not is_right(given.get(name))
     ]
-    if not problems and given["mapping"] != mapping:
-        problems.append(f"mapping is {given['mapping']}, and this stack replicates {mapping}")
     if problems:
         raise InvalidRunError(f"The input is not a run's: {'; '.join(problems)}.")
     return given
@@ -235,7 +239,7 @@ def _is_text(pattern: re.Pattern[str]) -> Any:
 
 
 _OF_EVERY_RUN: Final[dict[str, tuple[Any, str]]] = {
-    "mapping": (_is_text(re.compile(r"[a-z][a-z0-9_]{0,62}")), "a mapping's name"),
+    "mapping": (is_mapping_name, "a mapping's name"),
     "run": (is_run_id, "up to 64 letters, digits, underscores and hyphens"),
     "max_concurrency": (
         lambda value: value is None or (type(value) is int and 1 <= value <= 1000),

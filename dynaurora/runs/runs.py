@@ -52,13 +52,13 @@ class Runs:
         self._generations = f"{quote(database)}.{quote(GENERATIONS)}"
 
     def count_batches_of_others(self, request: Request, executions: Executions) -> int:
-        """Return how many batches the other runs that are under way may work on at the same time.
+        """Return how many batches other runs that are under way may work on at the same time, whatever their mapping.
 
         A run that was not closed, but whose execution has ended or is of another stack, works on none.
         """
         others = self._aurora.query(
-            f"SELECT execution, options FROM {self._table} WHERE mapping = %s AND state = %s AND run <> %s",
-            (request.mapping, RUNNING, request.run),
+            f"SELECT execution, options FROM {self._table} WHERE state = %s AND NOT (mapping = %s AND run = %s)",
+            (RUNNING, request.mapping, request.run),
         )
         taken = 0
         for execution, options in others:

@@ -5,6 +5,9 @@ single change, mapped by the current one. Every recordId comes back exactly once
 `Dropped` where all of them are refused. Firehose adds no delimiter, so each row brings its label and its newline.
 (Amazon Data Firehose Developer Guide, "Transform source data".)
 
+A mapping with several targets gives a change a row, or a tombstone, in each that may have it. What no target takes is
+skipped: it is counted, and no failure.
+
 A refused change is kept as an object of its own, written before the answer: killed in between, Firehose asks again, and
 what is kept stays as it is. Where one cannot be written, the invocation fails. A record is `ProcessingFailed`, and so
 kept whole by Firehose, where it is neither pack nor change, where its rows exceed the answer, and where its refused
@@ -15,32 +18,35 @@ from __future__ import annotations
 
 import binascii
 import json
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from pybase64 import b64decode, b64encode_as_string
 
-from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.packs import decode_pack
 from dynaurora.errors import Reason, RejectedChange, tell_reasons
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.failures.refused_changes import RefusedChange, keep_refused, refused_id
 from dynaurora.mappings.csv_format import row_label
-from dynaurora.mappings.reasons import unforeseen
+from dynaurora.mappings.routing import Router
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.dynamodb.changes import Change, TypedItem
+    from dynaurora.mappings.routing import Routed
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.mappings.row_mappers import RowMappers
-    from dynaurora.mappings.rows import Row
 
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 64 * 1024
 """Lambda answers with at most 6 MB (AWS Lambda Developer Guide, "Lambda quotas"); the rest is left for its JSON."""
 ANSWER_ENTRY_BYTES = 64
 """What an entry's JSON adds to its id and data."""
+MAPPED_TOGETHER: Final = 512 * 1024
+"""Bytes of changes that are mapped at a time, and one delivery more."""
 MAX_REFUSALS: Final = 200
 """Refused changes that an invocation writes: in half a second, ten at a time. Where more are refused the mapping is
 wrong, and Firehose keeps their packs in a few objects."""
@@ -77,11 +83,13 @@ class TransformResult:
 
     records: list[dict[str, str]] = field(default_factory=list)
     transformed: int = 0
-    """Changes that became rows of the answer."""
+    """Rows of the answer: a change that moves between targets is several."""
     rejections: list[Rejection] = field(default_factory=list)
     """Changes that are refused, wherever they are kept."""
     overflowed: int = 0
     """Changes that are not refused, and are kept with their whole record."""
+    skipped: int = 0
+    """Changes that no target takes."""
 
 
 @dataclass(slots=True)
@@ -95,8 +103,11 @@ class Delivery:
     rows: int = 0
     data: bytes = b""
     """Its rows, labelled."""
+    skipped: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     refused: list[RefusedChange] = field(default_factory=list)
+    is_dropped: bool = False
+    """Whether its rows were let go, since they exceed the answer in any case."""
     is_known: bool = True
     """Whether it is a pack, or a change."""
 
@@ -119,27 +130,40 @@ class Transformer:
         Raises UnregisteredMappingError and RegistryUnavailableError where a mapping is not to be had, and what
         writing a refused change does.
         """
-        deliveries = read_deliveries(list(records))
+        deliveries, room = read_deliveries(list(records)), self.max_answer_bytes
         for digest in dict.fromkeys(delivery.digest for delivery in deliveries if delivery.changes):
             mapper = self.mappers.find_current() if digest is None else self.mappers.find(digest)
-            self._map([each for each in deliveries if each.changes and each.digest == digest], mapper)
+            alike = [each for each in deliveries if each.changes and each.digest == digest]
+            for some in group_deliveries(alike):
+                self._map(some, mapper)
+                room = drop_rows(some, room)
         result, refused = self._answer(deliveries)
         keep_refused(self.store, self.landing_bucket, self.mapping, refused)
         return result
 
     def _map(self, deliveries: list[Delivery], mapper: RowMapper) -> None:
-        """Map the changes of records of one mapping, all at once."""
+        """Map the changes of records of one mapping, all at once, for each of its targets."""
         changes = [change for delivery in deliveries for change in delivery.changes]
-        refusals: dict[int, tuple[Change | None, tuple[Reason, ...]]] = {}
-        rows = write_rows(changes, mapper, refusals)
-        label, end = row_label(mapper.mapping), 0
-        for delivery in deliveries:
-            start, end = end, end + len(delivery.changes)
-            written = [row for row in rows[start:end] if row is not None]
-            delivery.rows, delivery.data = len(written), label.join((b"", *written))
-            if len(written) < end - start:
-                for index in (index for index in range(start, end) if index in refusals):
-                    self._refuse(delivery, changes[index], *refusals[index], mapper)
+        routing = Router(mapper).route(changes)
+        ends = list(accumulate(len(delivery.changes) for delivery in deliveries))
+        for delivery, end in zip(deliveries, ends, strict=True) if routing.skipped else ():
+            delivery.skipped = sum(index in routing.skipped for index in range(end - len(delivery.changes), end))
+        for routed in routing.targets:
+            self._map_routed(deliveries, ends, changes, routed)
+
+    def _map_routed(self, deliveries: list[Delivery], ends: list[int], changes: list[bytes], routed: Routed) -> None:
+        """Map what one target gets of the changes of some records, which end at these positions."""
+        label, start = row_label(routed.mapper.mapping), 0
+        rows, refusals = routed.write()
+        for delivery, end in zip(deliveries, ends, strict=True):
+            stop = bisect_left(routed.indexes, end, start)
+            written = [row for row in rows[start:stop] if row is not None]
+            delivery.rows += len(written)
+            delivery.data += label.join((b"", *written))
+            start = stop
+        for index, refusal in sorted(refusals.items()):
+            delivery = deliveries[bisect_right(ends, index)]
+            self._refuse(delivery, changes[index], *refusal, routed.mapper)
 
     def _refuse(
         self, delivery: Delivery, data: bytes, change: Change | None, reasons: tuple[Reason, ...], mapper: RowMapper
@@ -158,6 +182,7 @@ class Transformer:
             failed_at_ms=now_ms(),
             function_arn=self.function_arn,
             arrived_at_ms=delivery.arrived_at_ms,
+            target=None if change is None else mapper.mapping.target_name,
         )
         delivery.refused.append(RefusedChange(refused_id(mapper.mapping.table, change, data), record))
 
@@ -172,7 +197,8 @@ class Transformer:
             data = b64encode_as_string(delivery.data)
             size += len(data)
             result.rejections += delivery.rejections
-            is_kept_whole = not delivery.is_known or (data and size > self.max_answer_bytes)
+            is_too_large = delivery.is_dropped or (data and size > self.max_answer_bytes)
+            is_kept_whole = not delivery.is_known or is_too_large
             if is_kept_whole or len(refused) + len(delivery.refused) > self.max_refusals:
                 result.overflowed += delivery.rows
                 result.records.append(answer_with("ProcessingFailed", delivery))
@@ -180,6 +206,7 @@ class Transformer:
             for change in delivery.refused:
                 refused.setdefault(change.id, change)
             result.transformed += delivery.rows
+            result.skipped += delivery.skipped
             result.records.append(answer_with("Ok" if data else "Dropped", delivery, data))
         return result, list(refused.values())
 
@@ -203,21 +230,25 @@ def _read_arrival(record: dict[str, Any]) -> int | None:
     return arrived if type(arrived) is int else None
 
 
-def write_rows(
-    changes: list[bytes], mapper: RowMapper, refusals: dict[int, tuple[Change | None, tuple[Reason, ...]]]
-) -> list[bytes | None]:
-    """Return the row of each change, or None for one that is refused; why, and what it is, goes into the refusals."""
+def group_deliveries(deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
+    """Yield deliveries whose changes are mapped at a time: rows may have many times the bytes of their changes."""
+    some, size = list[Delivery](), 0
+    for delivery in deliveries:
+        if some and size > MAPPED_TOGETHER:
+            yield some
+            some, size = [], 0
+        some.append(delivery)
+        size += sum(map(len, delivery.changes))
+    yield some
 
-    def map_plainly(index: int) -> Row | None:
-        change = None
-        try:
-            change = decode_change(changes[index])
-            return mapper.row(change)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this change's: the others go on)
-            refusals[index] = change, reasons_of(error)
-            return None
 
-    return mapper.writer.write_changes(changes, map_plainly)
+def drop_rows(deliveries: list[Delivery], room: int) -> int:
+    """Let rows go for which an answer has no room; return what room is left."""
+    for delivery in deliveries:
+        room -= len(delivery.data)
+        if room < 0 and delivery.data:
+            delivery.data, delivery.is_dropped = b"", True
+    return room
 
 
 def decode_batch(batch: list[dict[str, Any]]) -> list[bytes] | list[None]:
@@ -234,13 +265,6 @@ def decode_data(record: dict[str, Any]) -> bytes:
         return b64decode(record.get("data", ""), validate=True)
     except NOT_BASE64 as error:
         raise RejectedChange(Reason("record", "", "is not base64")) from error
-
-
-def reasons_of(error: Exception) -> tuple[Reason, ...]:
-    """Return why a record failed; an error that nobody foresaw is named by its type."""
-    if isinstance(error, RejectedChange):
-        return error.reasons
-    return (unforeseen(error),)
 
 
 def answer_with(result: str, delivery: Delivery, data: str = "") -> dict[str, str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.aurora.column_plan import plan_columns
 from dynaurora.aurora.generations import activate, register
-from dynaurora.aurora.migrations import migrate, prepare_target, read_earlier
-from dynaurora.aurora.staging import make_tables, read_staging
+from dynaurora.aurora.migrations import migrate, plan_targets, prepare_target, read_earlier
+from dynaurora.aurora.staging import make_tables, read_staging, record_staging
+from dynaurora.mappings.conditions import is_of_keys
 from dynaurora.mappings.registry import TAKE_UP_SECONDS, Pointer, point_at, publish_document
 
 if TYPE_CHECKING:
@@ -24,11 +24,54 @@ if TYPE_CHECKING:
 def plan_change(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> dict[str, Any]:
     """Return the plan of a mapping's columns for machines, with the digest that is active now. Nothing is changed.
 
-    Raises InvalidMappingError where InnoDB could not hold its rows.
+    Of several targets the plans are in `targets`, and together in the same members as that of one. Raises
+    InvalidMappingError where InnoDB could not hold the rows of one.
     """
-    earlier, age_seconds = read_earlier(aurora, mapping)
-    plan = plan_columns(aurora, mapping, earlier, age_seconds, drop=drop)
-    return plan.as_document() | {"active": earlier[-1].digest if earlier else None, "alters": plan.alters}
+    plans = plan_targets(aurora, mapping, drop=drop)
+    earlier, _ = read_earlier(aurora, mapping)
+    active = earlier[-1] if earlier else None
+    documents = [plan.as_document() | {"alters": plan.alters} for plan in plans]
+    plan = add_plans(documents) if mapping.others else documents[0]
+    return plan | {"active": active.digest if active else None, **describe_routes(mapping, active)}
+
+
+def add_plans(plans: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the plans of several targets as one, in which columns have their tables' names before them."""
+    added = plans[0] | {"targets": plans, "row_versions": None}
+    added["view"] = ", ".join(plan["view"] for plan in plans)
+    added["rebuild"] = "; ".join(plan["rebuild"] for plan in plans if plan["rebuild"]) or None
+    for name in ("creates", "alters"):
+        added[name] = any(plan[name] for plan in plans)
+    for name in ("rows", "bytes"):
+        added[name] = sum(plan[name] for plan in plans)
+    added["statements"] = [statement for plan in plans for statement in plan["statements"]]
+    for name in ("add", "widen"):
+        added[name] = [
+            each | {"column": f"{name_table(plan)}.{each['column']}"} for plan in plans for each in plan[name]
+        ]
+    for name in ("drop", "keep", "others", "wider", "fill"):
+        added[name] = [f"{name_table(plan)}.{column}" for plan in plans for column in plan[name]]
+    added["refuse"] = [f"{name_table(plan)}: {reason}" for plan in plans for reason in plan["refuse"]]
+    return added
+
+
+def name_table(plan: dict[str, Any]) -> str:
+    """Return the name of a plan's table."""
+    table: str = plan["view"].partition(".")[2]
+    return table
+
+
+def describe_routes(mapping: Mapping, active: Mapping | None) -> dict[str, Any]:
+    """Return what a plan says of the conditions of targets.
+
+    `sweep` names the tables that are complete only after a backfill with a sweep: targets that are new beside what is
+    active, or whose condition is another one. `undecided` names those whose condition is not decided by keys alone:
+    each delete, and each put of an item that is not theirs, becomes a tombstone in them.
+    """
+    before = {target.table: target.when for target in active.targets} if active else {}
+    sweep = [target.table for target in mapping.targets if before and before.get(target.table) != target.when]
+    undecided = [target.table for target in mapping.targets if target.when and not is_of_keys(target)]
+    return {"sweep": sweep, "undecided": undecided}
 
 
 def apply_change(
@@ -40,10 +83,14 @@ def apply_change(
     where somebody keeps the replica for too long: what was done by then stays.
     """
     prepare_target(aurora, mapping, patience, drop=drop)
-    staging = read_staging(aurora, mapping)
-    if staging and staging.tables:
-        patience.tell("the tables that batches are staged in are made anew")
-        make_tables(aurora, mapping, staging.tables)
+    stagings = [read_staging(aurora, target) for target in mapping.targets]
+    known = next(filter(None, stagings), None)
+    for target, staging in zip(mapping.targets, stagings, strict=True):
+        if staging is None and known:  # a target that is new: the server is the same
+            record_staging(aurora, target, known)
+        if known and known.tables:
+            patience.tell(f"the tables that batches of {target.table} are staged in are made anew")
+            make_tables(aurora, target, (staging or known).tables)
     publish_document(store, bucket, mapping)
     generation = activate(aurora, mapping)
     switched = point_at(store, bucket, mapping.name, Pointer(generation.digest, generation.number))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import raw_rows, sql
+from dynaurora.aurora.merge_faults import refuse_target
 from dynaurora.aurora.migrations import find_pending_migrations
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.staging import Staging, read_staging
@@ -25,6 +26,7 @@ from dynaurora.errors import (
     TargetMismatchError,
     ViewInvalidError,
 )
+from dynaurora.target.alterations import find_faults, find_other_rules, find_view_faults
 from dynaurora.target.probe import Landing, load_into_permanent, load_into_temporary, write_line
 
 if TYPE_CHECKING:
@@ -46,9 +48,10 @@ SERVER_VERSION: Final = "the server's version"
 TRANSPORT: Final = "TLS of others"
 SETTINGS: Final = "the server's settings"
 TABLES_AND_VIEW: Final = "tables and view"
+MERGING: Final = "what imports rely on"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
-CHECKS: Final = (SECRET, CONNECTION, SERVER_VERSION, TRANSPORT, SETTINGS, TABLES_AND_VIEW, RIGHTS, LOADING)
+CHECKS: Final = (SECRET, CONNECTION, SERVER_VERSION, TRANSPORT, SETTINGS, TABLES_AND_VIEW, MERGING, RIGHTS, LOADING)
 
 SUPPORTED: Final = ((3, 5), (8, 4))
 """Major versions of Aurora MySQL, each with the first minor one that imports work with. 3.05 is the first that loads
@@ -67,6 +70,10 @@ REMEDIES: Final = {
     TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
     SETTINGS: f"{ServerSettingsError.remedy.partition(' Then ')[0]} Sessions that begin then have it.",
     TABLES_AND_VIEW: f"See what would be done by `dynaurora mapping plan MAPPING`; to have it done, {PREPARE}.",
+    MERGING: (
+        "Take away what somebody added to the replica. Triggers are seen by a procedure that the deployment leaves"
+        f" behind; where they cannot be seen, {PREPARE}."
+    ),
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
     LOADING: (
         "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
@@ -178,6 +185,8 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
         check_tables(aurora, mapping)
     if not examination.has_passed(TABLES_AND_VIEW):
         return
+    with examination.checking(MERGING):
+        check_added(examination, aurora, mapping)
     with examination.checking(RIGHTS):
         check_rights(aurora, mapping)
     with examination.checking(LOADING):
@@ -221,15 +230,26 @@ def check_tables(aurora: Aurora, mapping: Mapping) -> None:
     pending = find_pending_migrations(aurora, mapping.database)
     if pending:
         raise TargetMismatchError(f"The database {mapping.database} lacks the migrations {', '.join(pending)}.")
-    check_replica(aurora, mapping)
-    aurora.query(sql.select_nothing(mapping))
+    for target in mapping.targets:
+        check_replica(aurora, target)
+        aurora.query(sql.select_nothing(target))
+        refuse_target(target, [*find_view_faults(aurora, target)])
+
+
+def check_added(examination: Examination, aurora: Aurora, mapping: Mapping) -> None:
+    """Raise TargetMismatchError where imports would fail of what somebody added; warn of what may refuse rows."""
+    for target in mapping.targets:
+        refuse_target(target, [*find_faults(aurora, target)])
+        for problem in find_other_rules(aurora, target):
+            examination.warn(MERGING, problem)
 
 
 def check_rights(aurora: Aurora, mapping: Mapping) -> None:
     """Raise PrivilegeError where the loader may not do what an import does; no row changes."""
     with aurora.transaction():
-        for statement in sql.change_nothing(mapping):
-            aurora.execute(statement)
+        for target in mapping.targets:
+            for statement in sql.change_nothing(target):
+                aurora.execute(statement)
 
 
 def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.replica_columns import check_replica
-from dynaurora.aurora.users import admit_loader, set_password, unlock
+from dynaurora.aurora.users import admit_loader, make_loader, set_password, unlock
 from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from dynaurora.target.probe import choose_staging
@@ -30,8 +28,6 @@ DATABASE_WAIT_SECONDS: Final = 120.0
 """For a database that comes back from a pause, which takes half a minute at most (Amazon Aurora User Guide, "Scaling to
 Zero ACUs with automatic pause and resume"), one that fails over, and a secret that is being rotated."""
 PAUSE_SECONDS: Final = 5.0
-MOST_UNUSED: Final = 100
-"""Documents that a registry can have, and be of a stack that never had a change."""
 
 
 class Prepared(NamedTuple):
@@ -53,7 +49,7 @@ def prepare_database(
     *,
     wait_seconds: float = DATABASE_WAIT_SECONDS,
 ) -> Prepared:
-    """Create or complete a mapping's target and its loader, see that they fit, and find out how batches are staged.
+    """Create or complete a mapping's targets and its loader, see that they fit, and find out how batches are staged.
 
     `slots` is how many imports there may be at once, 0 for any number. `loaders` reads what the loader may log in with:
     its secret, and what a rotation that is under way makes of it. One that it does log in with stays. Safe to repeat.
@@ -74,27 +70,32 @@ def prepare_database(
         admit_loader(aurora, loader, mapping.database)
         accepted = let_in(aurora, endpoint, loaders)
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
-        check_replica(aurora, mapping)
-        aurora.query(sql.select_nothing(mapping))
-        staging = choose_staging(aurora, partial(connect, endpoint, administrator), mapping, landing, slots)
+        for target in mapping.targets:
+            check_replica(aurora, target)
+            aurora.query(sql.select_nothing(target))
+            staging = choose_staging(aurora, partial(connect, endpoint, administrator), target, landing, slots)
     point_at(landing.store, landing.bucket, mapping.name, Pointer(generation.digest, generation.number))
     return Prepared(applied, staging)
 
 
-def forget_unused(landing: Landing, name: str) -> bool:
-    """Erase a mapping's registry where its bucket has nothing else; tell whether it was.
+def prepare_loader(
+    endpoint: Endpoint,
+    administrator: Credentials,
+    loaders: Callable[[], list[Credentials]],
+    *,
+    wait_seconds: float = DATABASE_WAIT_SECONDS,
+) -> None:
+    """Have the loader there, who may log in and nothing more: what it imports into comes with each target.
 
-    A first deployment that is rolled back deletes its bucket, which has to be empty. Documents of a stack that had
-    changes stay: something of them is in the bucket, and the database has the documents in any case.
+    Safe to repeat. Raises what `prepare_database` does of users.
     """
-    prefix = keys.mapping_documents(name)
-    found = islice(landing.store.list(landing.bucket, ""), MOST_UNUSED + 1)
-    listed = [each.key for each in found]
-    if len(listed) > MOST_UNUSED or any(not key.startswith(prefix) for key in listed):
-        return False
-    for key in listed:
-        landing.store.erase(landing.bucket, key)
-    return True
+    loader = loaders()[0]
+    if administrator.username == loader.username:
+        raise InvalidSettingsError(f"The loader's secret names the administrator, {loader.username}.")
+    wait_until_available(endpoint, administrator, wait_seconds)
+    with connect(endpoint, administrator) as aurora:
+        make_loader(aurora, loader)
+        let_in(aurora, endpoint, loaders)
 
 
 def let_in(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]]) -> Credentials:

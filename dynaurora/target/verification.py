@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ from dynaurora.aurora import sql
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS
-from dynaurora.mappings.mapping import CHANGED_AT_MS
+from dynaurora.mappings.conditions import Condition, Route
 from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.mappings.columns import ColumnType, Field
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.target_columns import Column
 
 Comparable = Any
 Form = Callable[[Any], Comparable]
@@ -53,6 +55,8 @@ class Comparison:
     unmapped: int = 0
     """Items that the mapping refuses as they are now: their rows, where there are any, are older by right."""
     unmapped_reasons: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    """Items that the target does not take: they have no row in it. Of several targets, counted for each."""
     examples: list[str] = field(default_factory=list)
     """Of keys that differ or are missing, up to ten: the columns' names, no values."""
 
@@ -61,24 +65,45 @@ class Comparison:
         """Whether every key agrees or is accounted for by a rejection."""
         return not self.differing and not self.missing
 
+    def add(self, other: Comparison) -> None:
+        """Take in what was found of another target of the same items, which are counted once."""
+        self.items = max(self.items, other.items)
+        self.rows += other.rows
+        self.identical += other.identical
+        self.differing += other.differing
+        self.missing += other.missing
+        self.unmapped += other.unmapped
+        self.unmapped_reasons.update(other.unmapped_reasons)
+        self.skipped += other.skipped
+        for text in other.examples:
+            self.example(text)
+
     def example(self, text: str) -> None:
         """Remember what is wrong with a key, while there are few."""
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(text)
 
 
+def compare_targets(mapping: Mapping, scan: Callable[[], Iterable[TypedItem]], aurora: Aurora) -> Comparison:
+    """Compare a table's items with the rows of all targets of a mapping's file; `scan` reads the items once."""
+    total = Comparison()
+    for target in mapping.targets:
+        total.add(compare(target, scan(), aurora))
+    return total
+
+
 def compare(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Comparison:
-    """Compare a table's items, in DynamoDB's typed form, with the view's rows.
+    """Compare a table's items, in DynamoDB's typed form, with the rows of one target's view.
 
     The view's rows are held in memory, by key; the items are not.
     """
     comparison, reader = Comparison(), _Reader(mapping)
     rows = {reader.value_key(row): reader.values(row) for row in aurora.stream(sql.select_rows(mapping))}
     comparison.rows = len(rows)
-    mapper = RowMapper(mapping)
+    mapper, condition = RowMapper(mapping), Condition(mapping) if mapping.when else None
     for item in items:
         comparison.items += 1
-        _compare_item(reader, mapper, item, rows, comparison)
+        _compare_item(reader, mapper, condition, item, rows, comparison)
     comparison.differing += len(rows)
     for _ in rows:
         comparison.example("a row has no item")
@@ -86,10 +111,18 @@ def compare(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Com
 
 
 def _compare_item(
-    reader: _Reader, mapper: RowMapper, item: TypedItem, rows: dict[Key, Key], comparison: Comparison
+    reader: _Reader,
+    mapper: RowMapper,
+    condition: Condition | None,
+    item: TypedItem,
+    rows: dict[Key, Key],
+    comparison: Comparison,
 ) -> None:
     keys = {name: item[name] for name in mapper.mapping.key_attributes}
     try:
+        if condition is not None and condition.find_route(Change(0, 0, keys, item)) is not Route.TAKEN:
+            comparison.skipped += 1
+            return
         fields = mapper.row(Change(0, 0, keys, item)).fields
     except RejectedChange as error:
         comparison.unmapped += 1
@@ -162,7 +195,9 @@ def _field_form(kind: ColumnType) -> Form | None:
         return _canonical_json
     if kind.kind in {"DATETIME", "TIMESTAMP"}:
         return lambda text: datetime.fromisoformat(text).isoformat()
-    return int if kind.kind in INTEGER_BITS or kind.kind == "BOOLEAN" else Decimal
+    if kind.kind == "TIME":
+        return _read_time
+    return int if kind.kind in INTEGER_BITS or kind.kind in {"BOOLEAN", "YEAR"} else Decimal
 
 
 def _value_form(kind: ColumnType) -> Form | None:
@@ -174,6 +209,13 @@ def _value_form(kind: ColumnType) -> Form | None:
     if kind.kind == "DOUBLE":
         return lambda value: Decimal(repr(value)) if isinstance(value, float) else value
     return None
+
+
+def _read_time(text: str) -> timedelta:
+    """Return a time of day as the driver has it."""
+    clock, _, figures = text.partition(".")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=int(figures.ljust(6, "0") or 0))
 
 
 def _canonical_json(text: str) -> str:

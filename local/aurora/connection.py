@@ -16,6 +16,7 @@ import threading
 import uuid
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +31,12 @@ from local.aurora.protocol import (
     OK,
     Packet,
     ServerError,
+    ask_for_tls,
     asks_for_tls,
     decode_header,
+    keep_tls,
     offer_tls,
+    offers_tls,
     read_packet,
     split_query,
     strip_info,
@@ -120,8 +124,12 @@ class Stream:
         done, _ = await asyncio.wait({closed}, timeout=_CLOSE_TIMEOUT_SECONDS)
         if not done:
             self.writer.transport.abort()
-        with contextlib.suppress(OSError):
+            done, _ = await asyncio.wait({closed}, timeout=_CLOSE_TIMEOUT_SECONDS)
+        if not done:  # TLS that was never there tells nobody that it has ended
+            closed.cancel()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await closed
+        await asyncio.sleep(0)  # for what the transport beneath has put off, since the loop may end now
 
 
 async def serve_client(client_socket: socket.socket, surroundings: Surroundings) -> None:
@@ -134,7 +142,7 @@ async def serve_client(client_socket: socket.socket, surroundings: Surroundings)
             greeting = await read_packet(server.reader)
             client, login = await _greet(client_socket, greeting, surroundings.tls)
             stack.push_async_callback(client.close)
-            if await _log_in(client, server, login):
+            if await _log_in(client, server, login, in_tls=offers_tls(greeting)):
                 await Connection(client, server, surroundings).forward()
         except (OSError, EOFError) as error:  # one side is gone, or never was there; TLS failures are OSErrors as well
             logger.debug("connection ended: %r", error)
@@ -197,22 +205,43 @@ async def _open_stream(client_socket: socket.socket, tls: ssl.SSLContext) -> Str
     return Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.ended)
 
 
-async def _log_in(client: Stream, server: Stream, login: Packet) -> bool:
+async def _log_in(client: Stream, server: Stream, login: Packet, *, in_tls: bool) -> bool:
     """Forward the exchange that authenticates a client; tell whether the server let it in.
 
-    Where MySQL wants the password itself (caching_sha2_password, at a user's first login), a client sends it, since it
-    uses TLS; and the server takes it, since its socket is as secure.
+    In TLS too, where the server has it: it lets users in who may not come without. Else what a client sends is one
+    packet ahead of what the server has seen. Where MySQL wants the password itself (caching_sha2_password, at a user's
+    first login), a client sends it, since it uses TLS; and the server takes it, since its socket is as secure.
     """
-    await server.send(withdraw_tls(login).renumber(-_TLS_PACKETS).encode())
+    ahead = 0 if in_tls else _TLS_PACKETS
+    if in_tls:
+        await server.send(ask_for_tls(login).encode())
+        beneath = server.writer.transport
+        try:
+            await server.writer.start_tls(_create_client_context(), server_hostname="localhost")
+        except BaseException:
+            beneath.abort()
+            raise
+        await server.send(keep_tls(login).encode())
+    else:
+        await server.send(withdraw_tls(login).renumber(-ahead).encode())
     while True:
         answer = await read_packet(server.reader)
-        await client.send(answer.renumber(_TLS_PACKETS).encode())
+        await client.send(answer.renumber(ahead).encode())
         if answer.payload[0] in (OK, ERROR):
             return answer.payload[0] == OK
         if answer.payload == FAST_LOGIN:
             continue
         reply = await read_packet(client.reader)
-        await server.send(reply.renumber(-_TLS_PACKETS).encode())
+        await server.send(reply.renumber(-ahead).encode())
+
+
+@cache
+def _create_client_context() -> ssl.SSLContext:
+    """Return the settings of TLS to the server, who is known by its socket, which is in a directory of the user's."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class Connection:

@@ -135,6 +135,26 @@ def offer_tls(greeting: Packet) -> Packet:
     return Packet(greeting.sequence, bytes(payload))
 
 
+def offers_tls(greeting: Packet) -> bool:
+    """Tell whether the server itself has TLS."""
+    payload = greeting.payload
+    if payload[0] == ERROR:
+        return False
+    (capabilities,) = struct.unpack_from("<H", payload, payload.index(0, 1) + 1 + 4 + 8 + 1)
+    return bool(capabilities & _CLIENT_SSL)
+
+
+def ask_for_tls(login: Packet) -> Packet:
+    """Return what a client sends before a login that is to go on in TLS: the login's beginning."""
+    return Packet(login.sequence - 1, keep_tls(login).payload[:_SSL_REQUEST_BYTES])
+
+
+def keep_tls(login: Packet) -> Packet:
+    """Return a login as a client sends it that uses TLS, and nothing that the gateway cannot read."""
+    (capabilities,) = struct.unpack_from("<I", login.payload)
+    return Packet(login.sequence, struct.pack("<I", capabilities & ~_WITHDRAWN | _CLIENT_SSL) + login.payload[4:])
+
+
 def asks_for_tls(login: Packet) -> bool:
     """Tell whether a client's first packet asks to go on in TLS."""
     (capabilities,) = struct.unpack_from("<I", login.payload)

@@ -22,6 +22,7 @@ import pymysql
 
 from local.aurora.engine import LOAD_ROLE, DatabaseServerError, Engine, Programs
 from local.aurora.engines import find_engine, refuse_foreign_data
+from local.certificates import ensure_certificates
 from local.files import write_private
 from local.processes import Child, ProcessIdentity, kill_child, quote_log, start_child, stop_child, wait_until_ready
 
@@ -83,7 +84,7 @@ class DatabaseServer:
         self.database = database
         self.files = self.directory / "loads"
         """The only directory the server reads files from."""
-        self.socket = _place_socket(self.directory)
+        self.socket = place_socket(self.directory)
         self._data = self.directory / DATA
         self._log = log
         self._child: Child | None = None
@@ -200,6 +201,7 @@ class DatabaseServer:
 
     def _command(self, programs: Programs, declarations: Path) -> list[str]:
         """Return the server's command line."""
+        certificates = ensure_certificates(self.directory / "certificates")
         return [
             str(programs.server),
             "--no-defaults",
@@ -210,6 +212,9 @@ class DatabaseServer:
             f"--secure-file-priv={self.files}",
             f"--tmpdir={self.directory / 'tmp'}",
             f"--init-file={declarations}",
+            f"--ssl-ca={certificates.ca_file}",
+            f"--ssl-cert={certificates.certificate_file}",
+            f"--ssl-key={certificates.key_file}",
             *self.engine.list_options(),
         ]
 
@@ -220,12 +225,14 @@ class DatabaseServer:
         for user in (administrator, loader):
             yield f"CREATE USER IF NOT EXISTS {user.account}"
             yield f"ALTER USER {user.account} IDENTIFIED BY '{user.password}'"
+        yield f"ALTER USER {loader.account} REQUIRE SSL"  # as the deployment makes it
         yield f"GRANT ALL PRIVILEGES ON *.* TO {administrator.account} WITH GRANT OPTION"
         yield from self.engine.declare_role(administrator.account)
         yield f"GRANT FILE ON *.* TO {LOAD_ROLE}"
         # In the name of a database, a grant takes _ for any character.
         schema = self.database.replace("_", r"\_")
-        yield f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `{schema}`.* TO {loader.account}"
+        rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, EXECUTE"
+        yield f"GRANT {rights} ON `{schema}`.* TO {loader.account}"
         # Created without a password, and the gateway makes it reachable by TCP.
         yield "ALTER USER IF EXISTS root@localhost ACCOUNT LOCK"
 
@@ -240,7 +247,7 @@ class DatabaseServer:
             return probe.connect_ex(str(self.socket)) == 0
 
 
-def _place_socket(directory: Path) -> Path:
+def place_socket(directory: Path) -> Path:
     """Return a path for the socket that is short enough: in `directory`, else in a directory of its own."""
     beside_data = directory / "server.sock"
     if len(os.fsencode(beside_data)) <= _SOCKET_PATH_LIMIT:

@@ -63,6 +63,7 @@ def install_behaviours() -> None:
             nested_executions,
             nested_stacks,
             object_errors,
+            object_keys,
             partiql_writes,
             payload_limits,
             region_offers,
@@ -112,6 +113,7 @@ def install_behaviours() -> None:
         payload_limits,
         sdk_errors,
         object_errors,
+        object_keys,
         repeated_events,
     ):
         behaviour.install(replacements)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynaurora.mappings.mapping import Mapping, load_mapping, load_mapping_file
+from dynaurora.mappings.mapping import Mapping, load_mapping_file
 from dynaurora.target.verification import comparable_field
+from tests.support.example import load_example
 
 CASES = Path(__file__).parent
 
@@ -65,7 +66,7 @@ def load_case(folder: Path) -> Case:
     mapping_file, rejected_file = folder / "mapping.json", folder / "rejected.json"
     return Case(
         name=folder.name,
-        mapping=load_mapping_file(mapping_file) if mapping_file.exists() else load_mapping("web_analytics"),
+        mapping=load_mapping_file(mapping_file) if mapping_file.exists() else load_example(),
         records=json.loads((folder / "changes.json").read_text("utf-8")),
         rows=json.loads((folder / "rows.json").read_text("utf-8")),
         rejected=json.loads(rejected_file.read_text("utf-8")) if rejected_file.exists() else [],

@@ -125,9 +125,10 @@ def ask(drill: Drill, name: str, dying: Dying) -> None:
     answered = f"answers/{name}.json"
     with dying():
         prepare_target(drill, name, answered)
-        assert {found["state"] for found in invoke(drill, "CheckTarget", {})["findings"]} == {"yes"}
-        assert invoke(drill, "DescribeRuns", {})["runs"]
-        assert invoke(drill, "MeasureHealth", {})["failures_kept"] == 0
+        asked = {"mapping": MAPPING}
+        assert {found["state"] for found in invoke(drill, "CheckTarget", asked)["findings"]} == {"yes"}
+        assert invoke(drill, "DescribeRuns", asked)["runs"]
+        assert invoke(drill, "MeasureHealth", {})["replications"][MAPPING]["failures_kept"] == 0
     answer = drill.deployed.client("s3").get_object(Bucket=EXPORTS_BUCKET, Key=answered)["Body"].read()
     assert json.loads(answer)["Status"] == "SUCCESS"
 
@@ -137,6 +138,7 @@ def prepare_target(drill: Drill, name: str, answered: str) -> None:
     request = {
         **dict.fromkeys(("StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"), name),
         "RequestType": "Update",
+        "ResourceProperties": {"Mapping": MAPPING, "MappingDigest": drill.deployed.mapping.digest},
         "ResponseURL": drill.deployed.client("s3").generate_presigned_url(
             "put_object", Params={"Bucket": EXPORTS_BUCKET, "Key": answered}
         ),

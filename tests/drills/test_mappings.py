@@ -1,10 +1,8 @@
 """A mapping that is deployed with a bug, and mended."""
 
-import io
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,10 +13,8 @@ from dynaurora.mappings.mapping import build_mapping
 from infra.build_package import Target, build_package
 from local.deployment import ARTIFACTS_BUCKET
 from tests.drills.drill import Drill
-from tests.drills.test_deaths import prepare_target
 from tests.integration.backfill.deployed import MAPPING, Document, make_run_id
 
-FILE = f"dynaurora/tables/{MAPPING}.json"
 MOST_HITS = 4
 MAPPING_FUNCTIONS = ("ForwardChanges", "TransformChanges", "ConvertFailures", "ConvertExport", "ImportBatch")
 """They look for the current mapping once a minute, and when they start."""
@@ -68,38 +64,24 @@ def mend_wrong_rows(drill: Drill, wrong: int) -> None:
 @contextmanager
 def deployed_mapping(drill: Drill, change: Callable[[Document], None]) -> Iterator[None]:
     """Deploy another mapping for a while. The functions are made anew, so that they take it up at once."""
-    package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")).archive.read_bytes()
     document = json.loads(drill.deployed.mapping.text)
     change(document)
     drill.deployed.switch_mapping(build_mapping(MAPPING, document))
-    deploy_package(drill, change_mapping(package, change))
+    make_functions_anew(drill)
     try:
         yield
     finally:
         drill.deployed.switch_mapping(drill.deployed.mapping)
-        deploy_package(drill, package)
+        make_functions_anew(drill)
 
 
-def change_mapping(package: bytes, change: Callable[[Document], None]) -> bytes:
-    """Return a package with another mapping."""
-    changed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(package)) as old, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as new:
-        for name in old.namelist():
-            body = old.read(name)
-            if name == FILE:
-                document = json.loads(body)
-                change(document)
-                body = json.dumps(document).encode()
-            new.writestr(name, body)
-    return changed.getvalue()
-
-
-def deploy_package(drill: Drill, package: bytes) -> None:
-    """Update the code of what activates mappings, and start those that work by them anew."""
+def make_functions_anew(drill: Drill) -> None:
+    """Deploy the code of the functions that work by mappings once more."""
+    target = Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")
     code: dict[str, Any] = {"S3Bucket": ARTIFACTS_BUCKET, "S3Key": "drills/functions.zip"}
-    drill.deployed.client("s3").put_object(Bucket=code["S3Bucket"], Key=code["S3Key"], Body=package)
-    for function in ("PrepareTarget", *MAPPING_FUNCTIONS):
+    drill.deployed.client("s3").put_object(
+        Bucket=code["S3Bucket"], Key=code["S3Key"], Body=build_package(target).archive.read_bytes()
+    )
+    for function in MAPPING_FUNCTIONS:
         name = drill.deployed.outputs[f"{function}FunctionName"]
         drill.deployed.client("lambda").update_function_code(FunctionName=name, **code)
-        if function == "PrepareTarget":
-            prepare_target(drill, drill.name, f"answers/{drill.name}.json")

@@ -95,7 +95,7 @@ class LocalAws:
     @property
     def deployment(self) -> Deployment:
         """What is deployed in it."""
-        return read_deployment(self.api)
+        return read_deployment(self.api, "web_analytics")
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask its database."""

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,19 +17,19 @@ from typing import Any
 
 from dynaurora import keys
 from dynaurora.target.verification import compare
+from infra.build_package import Target, build_package
+from infra.places import EXAMPLE
 from local.aurora.faults import kill_database, restart_database
-from local.deployment import LOADERS, STACK_NAME
+from local.deployment import ARTIFACTS_BUCKET, LOADERS, STACK_NAME, name_replication
 from local.pipeline import Pipeline
 from local.running import connect_administrator
-from tests.e2e.conftest import PROJECT, LocalAws
+from tests.e2e.conftest import LocalAws
 from tests.reader import Reader
 
 WAIT_SECONDS = 120
 VISIT_SECONDS = 0.3
 TIME = "2026-11-24 03:07:12"
-COPIED = ("backfill", "dynaurora", "infra", "lambdas", "local", "requirements", "statemachines")
 """What a deployment is made from."""
-DEPENDENCIES = "build/dependencies"
 EDITOR = '#!/bin/sh\nexec sed -i {} "$1"\n'
 
 
@@ -198,7 +199,7 @@ class Site:
     @contextmanager
     def failing_transformation(self) -> Iterator[None]:
         """Have nothing be transformed: the function takes no call."""
-        function = f"{STACK_NAME}-transform-changes"
+        function = f"{name_replication('web_analytics')}-transform-changes"
         self.aws.api.functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
         try:
             yield
@@ -266,6 +267,14 @@ class Site:
             records = [json.loads(line) | {"reprocessed": hours} for line in lines]
             self.aws.api.s3.put_object(**place, Body="".join(f"{json.dumps(record)}\n" for record in records).encode())
 
+    def start_reader_anew(self) -> None:
+        """Deploy the code of what reads the stream once more: it looks for the current mapping when it starts."""
+        package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
+        code = {"Bucket": ARTIFACTS_BUCKET, "Key": "site/functions.zip"}
+        self.aws.client("s3").put_object(**code, Body=package.archive.read_bytes())
+        name = f"{name_replication('web_analytics')}-forward-changes"
+        self.aws.client("lambda").update_function_code(FunctionName=name, S3Bucket=code["Bucket"], S3Key=code["Key"])
+
     def pass_minutes(self, minutes: int) -> None:
         """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""
         self.set_faults(age_mappings_seconds=minutes * 60)
@@ -285,22 +294,19 @@ def equip_with_editor(reader: Reader, *expressions: str) -> None:
     reader.export(EDITOR=str(editor))
 
 
-def check_out(directory: Path) -> Path:
-    """Make a checkout to work in, its first commit being what is here, and return it."""
-    for name in COPIED:
-        shutil.copytree(PROJECT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (directory / "build").mkdir()
-    (directory / DEPENDENCIES).symlink_to(PROJECT / DEPENDENCIES)
+def copy_project(directory: Path) -> Path:
+    """Make a copy of the example's project to work in, its first commit being what is here, and return it."""
+    shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns(".local"))
     run_git(directory, "init", "--quiet")
     commit(directory, "Begin")
     return directory
 
 
-def commit(checkout: Path, subject: str) -> None:
-    """Commit everything that has changed in a checkout."""
-    run_git(checkout, "add", "dynaurora")
-    run_git(checkout, "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "-m", subject)
+def commit(project: Path, subject: str) -> None:
+    """Commit everything that has changed in a project."""
+    run_git(project, "add", ".")
+    run_git(project, "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "-m", subject)
 
 
-def run_git(checkout: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", checkout, *arguments], check=True)
+def run_git(project: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", project, *arguments], check=True)

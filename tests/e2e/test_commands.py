@@ -16,8 +16,12 @@ def test_up_is_idempotent_and_prints_where_things_are(local_aws: LocalAws) -> No
         "bucket",
         "delivery_stream",
         "state_machines",
+        "replications",
         "aurora",
     }
+    own = {name: where[name] for name in ("table", "delivery_stream")}
+    target = {"database": "Demo", "table": "WebAnalytics"}
+    assert where["replications"] == {"web_analytics": own | {"targets": [target]}}
     assert set(where["aurora"]) == {"host", "port", "user", "password", "database"}
     assert set(where["state_machines"]) == {"import_batch", "backfill_table"}
     assert local_aws.api.dynamodb.describe_table(TableName=where["table"])["Table"]["TableStatus"] == "ACTIVE"

@@ -13,6 +13,7 @@ from local.running import find_database
 from tests.e2e.conftest import PROJECT, LocalAws, make_reader
 from tests.e2e.runbook_faults import make_payload
 from tests.reader import Reader
+from tests.support.example import load_example
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_deployment_from_its_beginning_to_its_end(newcomer: Reader, idle_aws: 
     newcomer.go_to(tmp_path)
     newcomer.export(BUFFER_SECONDS="2")
     with newcomer.follow("docs/remove.md") as walk:
-        walk.through("Delete the stack")
+        walk.through("Delete the stacks")
         assert idle_aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics") == [(0,)]
         walk.through("Delete what stays")
     assert idle_aws.query(f"SELECT User FROM mysql.user WHERE User LIKE '{LOADERS}'") == []
@@ -62,7 +63,8 @@ def test_a_deployment_from_its_beginning_to_its_end(newcomer: Reader, idle_aws: 
         assert "5 taken, 1 refused" in walk.through("Write its mapping")
         walk.through("Switch stream and recovery on")
         stream = idle_aws.api.dynamodb.describe_table(TableName="web_analytics")["Table"]["LatestStreamArn"]
-        deploy(idle_aws.api, find_database(idle_aws.state), source_stream_arn=stream, report=lambda _: None)
+        database, mapping = find_database(idle_aws.state), load_example()
+        deploy(idle_aws.api, database, mapping, source_stream_arn=stream, report=lambda _: None)
         walk.through("Bring what is there")
         assert "1 record" in walk.through("Compare")
     assert idle_aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics") == [(5,)]

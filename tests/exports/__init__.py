@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynaurora.mappings.mapping import Mapping, load_mapping, load_mapping_file
+from dynaurora.mappings.mapping import Mapping, load_mapping_file
+from tests.support.example import load_example
 
 EXPORTS = Path(__file__).parent
 SUMMARY = "manifest-summary.json"
@@ -55,6 +56,6 @@ def load_export(name: str) -> RecordedExport:
     return RecordedExport(
         name=name,
         objects={key: (folder / file).read_bytes() for key, file in files.items()},
-        mapping=load_mapping_file(mapping_file) if mapping_file.exists() else load_mapping("web_analytics"),
+        mapping=load_mapping_file(mapping_file) if mapping_file.exists() else load_example(),
         rows=json.loads((folder / "rows.json").read_text("utf-8")),
     )

@@ -12,7 +12,10 @@ from cfnlint.decode import decode
 PROJECT = Path(__file__).resolve().parents[2]
 INFRA = PROJECT / "infra"
 STATE_MACHINES = PROJECT / "statemachines"
-ROOT = "template"
+ROOT = "platform"
+REPLICATION = "replication"
+ROOTS = (ROOT, REPLICATION)
+"""Templates that are deployed by themselves; all others are nested in the platform's."""
 
 PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
 
@@ -92,7 +95,9 @@ KINDS = {
     "AWS::SNS::TopicPolicy": "TopicPolicy",
     "AWS::SQS::Queue": "Queue",
     "AWS::SQS::QueuePolicy": "QueuePolicy",
+    "Custom::PreparedLoader": "Loader",
     "Custom::PreparedTarget": "Target",
+    "Custom::Replication": "Replication",
     FUNCTION: "Function",
     STATE_MACHINE: "StateMachine",
 }

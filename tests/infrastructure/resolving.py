@@ -33,9 +33,11 @@ REFS = {
 """What a resource's Ref looks like, where parameters of other templates check it."""
 ATTRIBUTES = {
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:eu-west-1:123456789012:table/clicks/stream/2026-11-24T08:15:00.000",
+    "AWS::IAM::Role": "arn:aws:iam::123456789012:role/clicks",
     "AWS::KMS::Key": "arn:aws:kms:eu-west-1:123456789012:key/0f1e",
     "AWS::RDS::DBCluster": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-0f1e",
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:loader-0f1e",
+    "AWS::SQS::Queue": "arn:aws:sqs:eu-west-1:123456789012:clicks",
     "AWS::Serverless::Function": "arn:aws:lambda:eu-west-1:123456789012:function:clicks",
     ("AWS::RDS::DBCluster", "Endpoint.Address"): "clicks.cluster-0f1e.eu-west-1.rds.amazonaws.com",
     ("AWS::RDS::DBCluster", "Endpoint.Port"): "3306",

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from tests.infrastructure.deployment import list_resources, list_templates, read_template
+from local.deployment import FROM_PLATFORM
+from tests.infrastructure.deployment import REPLICATION, ROOTS, list_resources, list_templates, read_template
 from tests.infrastructure.resolving import DanglingError, RefusedError, Stack
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
@@ -32,7 +33,7 @@ DATABASES = {
 }
 BUCKETS = {"no bucket": {}, "a bucket": {"LandingBucketName": "shared-landing"}}
 TABLES = {
-    "no table": {},
+    "no table": {"SourceTableName": "clicks", "PartitionKey": "page_id"},
     "a table": {
         "SourceStreamArn": "arn:aws:dynamodb:eu-west-1:123456789012:table/clicks/stream/2026-11-24T08:15:00.000",
         "SourceTableKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/0f1e",
@@ -59,25 +60,42 @@ REFUSED = {
 """What the root's rules say to which combinations."""
 
 COMBINATIONS = [
-    pytest.param(*names, id=", ".join(names))
-    for names in itertools.product(DATABASES, NETWORKS, BUCKETS, TABLES, SESSIONS)
+    pytest.param(*names, id=", ".join(names)) for names in itertools.product(DATABASES, NETWORKS, BUCKETS, SESSIONS)
 ]
 
 
-def make_stack(database, network, bucket="no bucket", table="no table", sessions="no sessions"):
-    return Stack(
-        given=DATABASES[database] | NETWORKS[network] | BUCKETS[bucket] | TABLES[table] | SESSIONS[sessions],
-    )
+def make_stack(database, network, bucket="no bucket", sessions="no sessions"):
+    return Stack(given=DATABASES[database] | NETWORKS[network] | BUCKETS[bucket] | SESSIONS[sessions])
 
 
-@pytest.mark.parametrize(("database", "network", "bucket", "table", "sessions"), COMBINATIONS)
-def test_a_deployment_refers_only_to_what_is_there(database, network, bucket, table, sessions):
-    stack = make_stack(database, network, bucket, table, sessions)
+def make_replication(platform, table, **given):
+    """The replication of a table on a platform, which it is given the outputs of."""
+    names = platform.outputs.keys() & set(FROM_PLATFORM)
+    outputs = {name: platform.resolve(platform.outputs[name]["Value"]) for name in names}
+    return Stack(REPLICATION, outputs | TABLES[table] | {"Name": "clicks-orders", "Mapping": "orders"} | given)
+
+
+@pytest.mark.parametrize(("database", "network", "bucket", "sessions"), COMBINATIONS)
+def test_a_deployment_refers_only_to_what_is_there(database, network, bucket, sessions):
+    stack = make_stack(database, network, bucket, sessions)
     if refusal := REFUSED.get((database, network)):
         with pytest.raises(RefusedError, match=refusal):
             stack.check()
     else:
         stack.check()
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("database", ["no database", "a database", "a prepared database"])
+def test_a_replication_refers_only_to_what_is_there(database, table):
+    platform = make_stack(database, "a network's groups" if "prepared" in database else "no network")
+    is_prepared = "PrepareTargetFunctionArn" in platform.outputs
+    make_replication(platform, table, MappingDigest="0" * 64).check()
+    if is_prepared:
+        with pytest.raises(RefusedError, match="give MappingDigest"):
+            make_replication(platform, table).check()
+    else:
+        make_replication(platform, table, ReprocessSchedule="").check()
 
 
 def list_created(stack, kind):
@@ -89,42 +107,39 @@ def list_created(stack, kind):
 
 
 @pytest.mark.parametrize(
-    ("database", "network", "bucket", "table", "created"),
+    ("database", "network", "bucket", "created"),
     [
-        (
-            "no database",
-            "no network",
-            "no bucket",
-            "no table",
-            {"vpc", "cluster", "bucket", "table", "secret", "target"},
-        ),
-        ("no database", "a network", "no bucket", "no table", {"cluster", "bucket", "table", "secret", "target"}),
-        ("a database", "no network", "a bucket", "a table", {"secret", "target"}),
-        ("a database", "a network's groups", "a bucket", "no table", {"secret", "target", "table"}),
-        ("a database and its loader", "no network", "no bucket", "a table", {"bucket", "target"}),
-        ("a prepared database", "a network's groups", "a bucket", "a table", set()),
+        ("no database", "no network", "no bucket", {"vpc", "cluster", "bucket", "secret", "loader"}),
+        ("no database", "a network", "no bucket", {"cluster", "bucket", "secret", "loader"}),
+        ("a database", "no network", "a bucket", {"secret", "loader"}),
+        ("a database", "a network's groups", "a bucket", {"secret", "loader"}),
+        ("a database and its loader", "no network", "no bucket", {"bucket", "loader"}),
+        ("a prepared database", "a network's groups", "a bucket", set()),
     ],
 )
-def test_what_is_there_is_not_created(database, network, bucket, table, created):
-    stack = make_stack(database, network, bucket, table)
+def test_what_is_there_is_not_created(database, network, bucket, created):
+    stack = make_stack(database, network, bucket)
     kinds = {
         "vpc": "AWS::EC2::VPC",
         "cluster": "AWS::RDS::DBCluster",
         "bucket": "AWS::S3::Bucket",
-        "table": "AWS::DynamoDB::Table",
         "secret": "AWS::SecretsManager::Secret",
-        "target": "Custom::PreparedTarget",
+        "loader": "Custom::PreparedLoader",
     }
     assert {word for word, kind in kinds.items() if list_created(stack, kind)} == created
     is_rotated = bool(list_created(stack, "AWS::SecretsManager::RotationSchedule"))
     assert is_rotated == ("secret" in created), "by whoever made it"
+    for table in TABLES:
+        replication = make_replication(stack, table)
+        assert bool(list_created(replication, "AWS::DynamoDB::Table")) == (table == "no table")
+        assert bool(list_created(replication, "Custom::PreparedTarget")) == ("loader" in created)
 
 
 def test_an_empty_account_takes_the_defaults():
     stack = make_stack("no database", "no network")
     stack.check()
     names = {name.removesuffix("Stack").lower() for name in stack.resources}
-    assert names == set(list_templates()) - {"template"}
+    assert names == set(list_templates()) - set(ROOTS)
 
 
 SHARED = (
@@ -164,4 +179,4 @@ def test_every_condition_is_used():
 
 def test_every_nested_stack_is_one_of_the_roots():
     urls = {stack.properties["TemplateURL"] for stack in list_resources("AWS::CloudFormation::Stack")}
-    assert urls == {f"{name}.yaml" for name in list_templates() if name != "template"}
+    assert urls == {f"{name}.yaml" for name in list_templates() if name not in ROOTS}

@@ -107,7 +107,7 @@ def test_the_cluster_pauses_grows_and_keeps_what_it_has():
     assert properties["DeletionProtection"] == {"Ref": "DatabaseDeletionProtection"}
     assert properties["BackupRetentionPeriod"] == {"Ref": "DatabaseBackupDays"}
     assert cluster.attributes["DeletionPolicy"] == cluster.attributes["UpdateReplacePolicy"] == "Snapshot"
-    defaults = {name: value.get("Default") for name, value in read_template("template")["Parameters"].items()}
+    defaults = {name: value.get("Default") for name, value in read_template("platform")["Parameters"].items()}
     assert defaults["DatabaseMinCapacity"] == 0
     assert defaults["DatabaseDeletionProtection"] == "false", "a first deployment can be rolled back"
     major, minor = defaults["DatabaseEngineVersion"].split(".")[3:5]
@@ -156,7 +156,7 @@ VERSIONS = {
 def test_the_parameter_groups_family_is_that_of_the_version(version, family):
     patterns = {
         read_template(name)["Parameters"]["DatabaseEngineVersion"]["AllowedPattern"]
-        for name in ("template", "database")
+        for name in ("platform", "database")
     }
     (pattern,) = patterns
     assert bool(re.fullmatch(pattern, version)) == (family is not None)
@@ -168,7 +168,7 @@ def test_the_parameter_groups_family_is_that_of_the_version(version, family):
 
 
 def test_every_version_that_the_linter_knows_is_taken_or_too_old():
-    (pattern,) = {read_template("template")["Parameters"]["DatabaseEngineVersion"]["AllowedPattern"]}
+    (pattern,) = {read_template("platform")["Parameters"]["DatabaseEngineVersion"]["AllowedPattern"]}
     schema = Path(cfnlint.__file__).parent / "data/schemas/extensions/aws_rds_dbcluster/engine_version.json"
     known = set(re.findall(r"\d\.\d\.mysql_aurora\.[\d.]+", schema.read_text()))
     refused = {version for version in known if not re.fullmatch(pattern, version)}
@@ -272,20 +272,30 @@ def test_what_a_shared_bucket_has_is_made_with_it():
 
 def test_the_target_is_prepared_again_when_anything_of_it_changes():
     target, function = get_resource("PreparedTarget"), get_resource("PrepareTargetFunction")
-    properties = target.properties
-    assert properties["ServiceToken"] == {"Fn::GetAtt": [function.id, "Arn"]}
-    assert properties["Package"] == {"Ref": f"{function.id}.Version"}
+    properties, outputs = target.properties, read_template("target")["Outputs"]
+    assert properties["ServiceToken"] == {"Ref": "PrepareTargetFunctionArn"}
+    assert outputs["PrepareTargetFunctionArn"]["Value"] == {"Fn::GetAtt": [function.id, "Arn"]}
+    assert properties["Package"] == {"Ref": "PrepareTargetVersion"}
+    assert outputs["PrepareTargetVersion"]["Value"] == {"Ref": f"{function.id}.Version"}
     assert "AutoPublishAlias" in function.properties
+    for name in ("Mapping", "MappingDigest"):
+        assert properties[name] == {"Ref": name}
+
+
+def test_the_loader_is_prepared_again_when_anything_of_it_changes():
+    properties, function = get_resource("PreparedLoader").properties, get_resource("PrepareTargetFunction")
     given = function.properties["Environment"]["Variables"]
-    for name in ("Mapping", "DatabaseHost", "DatabasePort"):
+    for name in ("DatabaseHost", "DatabasePort"):
         assert properties[name] == {"Ref": name}
     assert properties["LoaderSecretArn"] == given["DATABASE_SECRET_ARN"]
     assert properties["AdminSecretArn"] == given["DATABASE_ADMIN_SECRET_ARN"]
+    assert "Mapping" not in properties
 
 
 def test_cloudformation_waits_for_longer_than_the_function_takes_and_repeats():
     timeout = get_resource("PrepareTargetFunction").properties["Timeout"]
-    assert get_resource("PreparedTarget").properties["ServiceTimeout"] >= 2 * timeout + 60
+    for prepared in ("PreparedLoader", "PreparedTarget"):
+        assert get_resource(prepared).properties["ServiceTimeout"] >= 2 * timeout + 60
     assert timeout / 2 > ANSWER_SECONDS
     assert ANSWER_SECONDS >= ANSWER_ATTEMPTS * PUT_SECONDS + FIRST_ANSWER_PAUSE_SECONDS * (
         2 ** (ANSWER_ATTEMPTS - 1) - 1
@@ -293,7 +303,15 @@ def test_cloudformation_waits_for_longer_than_the_function_takes_and_repeats():
 
 
 def test_changes_are_not_read_before_there_is_a_target():
-    assert set(get_resource("StreamingStack").attributes["DependsOn"]) == {"WorkflowsStack", "TargetStack"}
+    reader, function = get_resource("ForwardChangesEventSourceMapping"), get_resource("ForwardChangesFunction")
+    assert function.id in find_references(reader.properties)
+    assert "PreparedTarget" in find_references(function.properties)
+
+
+def test_a_replication_is_known_once_its_stream_is_read():
+    assert "ForwardChangesEventSourceMapping" in find_references(get_resource("RegisteredReplication").properties)
+    timeout = get_resource("RegisterReplicationFunction").properties["Timeout"]
+    assert get_resource("RegisteredReplication").properties["ServiceTimeout"] >= 2 * timeout + 60
 
 
 def test_a_loader_is_one_stacks_and_may_do_no_more_than_import():

@@ -19,8 +19,12 @@ ALLOWED = {
 }
 """The project's packages that each may import."""
 
-ALLOWED_MODULES = {"backfill/commands/local.py": {"local"}}
-"""The command line starts the local AWS: this one module of it may import `local`."""
+ALLOWED_MODULES = {
+    "backfill/commands/local.py": {"local"},
+    "backfill/commands/deploy.py": {"infra"},
+    "backfill/deployment/plans.py": {"infra"},
+}
+"""The command line starts the local AWS, and deploys what is in `infra`: these modules of it alone may import them."""
 
 PREFIXES = {keys.PROCESSED, keys.FAILED_RECORDS, keys.BATCHES, keys.FAILED_BATCHES, keys.UNFORWARDED}
 
@@ -41,7 +45,7 @@ LAYERS = (
     ("aws",),
     ("dynamodb",),
     ("mappings",),
-    ("aurora",),
+    ("aurora", "inference", "linting"),
     ("batches", "target"),
     ("failures",),
     ("stream", "exports", "measure_health"),
@@ -49,13 +53,23 @@ LAYERS = (
 )
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 
-COMMANDS_LAYERS = (("terminal", "kinds"), ("deployment",), ("runs",), ("failures",), ("commands",), ("cli",))
+COMMANDS_LAYERS = (
+    ("terminal", "kinds"),
+    ("project",),
+    ("deployment",),
+    ("runs", "samples"),
+    ("failures",),
+    ("trials",),
+    ("commands",),
+    ("cli",),
+)
 """The same of the command line."""
 
 WITHOUT_A_CORE_FILE = {
     "open_run": "a method of runs/runs.py, beside the others that change a run's row",
     "describe_runs": "a method of runs/runs.py, which reads the rows that the others write",
     "record_failed_batch": "in failures/failed_batches.py, which defines what is recorded",
+    "register_replication": "in mappings/replications.py, which reads what it registers",
     "report_run": "chooses between runs/report_backfill.py and runs/report_reprocess.py",
 }
 """Functions whose step has no core file of their name, and why."""

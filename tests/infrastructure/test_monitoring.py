@@ -9,7 +9,7 @@ from local.emulator.metric_math import Expression
 from tests.infrastructure.deployment import (
     FUNCTION,
     PROJECT,
-    ROOT,
+    REPLICATION,
     STATE_MACHINE,
     find_references,
     get_resource,
@@ -44,6 +44,7 @@ UNALARMED = {
     "CheckTargetFunction": "the command line, which calls it, prints its error to who asked",
     "DescribeRunsFunction": "the command line, which calls it, prints its error to who asked",
     "PrepareTargetFunction": "the deployment, which calls it, fails with its error",
+    "RegisterReplicationFunction": "the deployment, which calls it, fails with its error",
 }
 MACHINES = {
     "import_batch": "FailedBatchesAlarm",
@@ -82,7 +83,9 @@ def read_seconds(alarm):
 
 
 def test_alarms_are_in_one_place():
-    assert {alarm.template for alarm in ALARMS} == {"monitoring"}
+    assert {alarm.template for alarm in ALARMS} == {"monitoring", REPLICATION}
+    of_functions = {alarm.id for alarm in ALARMS if alarm.template == REPLICATION}
+    assert all(name_parts(json.dumps(get_resource(alarm).properties)) for alarm in of_functions)
 
 
 @pytest.mark.parametrize("alarm", ALARMS, ids=str)
@@ -123,7 +126,7 @@ def test_an_alarm_on_an_expression_can_ring(alarm):
 def name_parts(dimensions):
     """The resources of the deployment that a metric's dimensions name, by the ends of their names."""
     text = json.dumps(dimensions)
-    return re.findall(r"\$\{Name\}-([a-z-]+)", text)
+    return re.findall(r"(?:\$\{Name\}|REPLICATION)-([a-z-]+)", text)
 
 
 PARTS = {
@@ -200,7 +203,7 @@ def test_what_is_kept_may_be_kept_for_an_hour():
 
 
 def test_imports_may_wait_for_the_longest_buffers():
-    parameters = read_template(ROOT)["Parameters"]
+    parameters = read_template(REPLICATION)["Parameters"]
     longest = sum(parameters[name]["MaxValue"] for name in ("BufferSeconds", "TransformBufferSeconds"))
     assert read_seconds(get_resource("StoppedImportsAlarm")) >= longest
 
@@ -242,8 +245,6 @@ def widgets():
     assert names == {"Cluster": {"Fn::Select": [0, {"Fn::Split": [".", {"Ref": "DatabaseHost"}]}]}}
     assert set(find_references({"Fn::Sub": text})) - {"Cluster"} <= {
         "Name",
-        "Mapping",
-        "SourceTableName",
         "AWS::Region",
         "AWS::AccountId",
         "AWS::Partition",
@@ -269,7 +270,18 @@ def test_the_dashboard_shows_metrics_that_there_are(widgets):
     assert [metric for metric in shown if not metric.exists] == []
     for metric in shown:
         assert set(name_parts(metric.dimensions)) <= list_names()
-        assert metric.dimensions.get("mapping", "${Mapping}") == "${Mapping}"
+        assert metric.dimensions.get("mapping", "MAPPING") == "MAPPING"
+
+
+def test_the_dashboard_is_one_for_all_mappings(widgets):
+    text, _ = get_resource("PipelineDashboard").properties["DashboardBody"]["Fn::Sub"]
+    by_mapping, by_name = json.loads(text)["variables"]
+    assert (by_mapping["type"], by_mapping["property"], by_mapping["populateFrom"]) == ("property",) + ("mapping",) * 2
+    shown = [metric for graph in list_graphs(widgets) for metric, _ in read_rows(graph) if metric]
+    names = {part for metric in shown for part in name_parts(metric.dimensions)}
+    of_replications = {resource.kebab for resource in list_resources(FUNCTION) if resource.template == REPLICATION}
+    assert by_name["pattern"] == "REPLICATION"
+    assert names >= of_replications
 
 
 def test_the_dashboard_calculates_with_what_it_has(widgets):
@@ -283,7 +295,8 @@ def test_the_dashboard_calculates_with_what_it_has(widgets):
 def test_the_dashboard_shows_every_alarm(widgets):
     (shown,) = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
     arn = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
-    assert shown == [f"{arn}${{Name}}-{alarm.kebab}" for alarm in ALARMS]
+    of_platform = [alarm for alarm in ALARMS if alarm.template != REPLICATION]
+    assert shown == [f"{arn}${{Name}}-{alarm.kebab}" for alarm in of_platform]
 
 
 def test_the_dashboards_graphs_are_told_apart_and_do_not_overlap(widgets):

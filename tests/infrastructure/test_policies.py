@@ -8,6 +8,7 @@ import pytest
 from dynaurora import keys
 from tests.infrastructure.deployment import (
     FUNCTION,
+    REPLICATION,
     STATE_MACHINE,
     find_references,
     get_resource,
@@ -49,26 +50,26 @@ SERVICES_OF_NO_RESOURCE = {"ec2.amazonaws.com", "lambda.amazonaws.com"}
 """Services that take a role without saying for which function or instance."""
 
 OWNERS_OF_RUN_KEYS = {
-    "exports/run=web_analytics-*": {"BackfillTableStateMachineRole"},
-    "batches/run=web_analytics-*/*.json": {"CheckReadinessRole", "PlanBackfillRole"},
-    "batches/run=web_analytics-*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
-    "batches/run=web_analytics-*/batch-*.unmapped.json": {"ReportRunRole"},
-    "batches/run=web_analytics-*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
-    "batches/run=web_analytics-*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
-    "batches/run=web_analytics-*/planned.json": {"CloseRunRole"},
-    "batches/run=web_analytics-*/*.csv": {"ImportBatchRole"},
-    "batches/reprocess/run=web_analytics-*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
-    "batches/reprocess/run=web_analytics-*/*": {"ConvertFailuresRole", "SettleFailuresRole"},
-    "reports/run=web_analytics-*/map/": {
+    "exports/run=*": {"BackfillTableStateMachineRole"},
+    "batches/run=*/*.json": {"CheckReadinessRole", "PlanBackfillRole"},
+    "batches/run=*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
+    "batches/run=*/attempts-": {"ConvertExportRole"},
+    "batches/run=*/batch-*.unmapped.json": {"ReportRunRole"},
+    "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
+    "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
+    "batches/run=*/planned.json": {"CloseRunRole"},
+    "batches/run=*/*.csv": {"ImportBatchRole"},
+    "batches/reprocess/run=*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
+    "batches/reprocess/run=*/*": {"ConvertFailuresRole", "SettleFailuresRole"},
+    "reports/run=*/map/": {
         "BackfillTableStateMachineRole",
         "ReprocessFailuresStateMachineRole",
         "ReportRunRole",
     },
-    "reports/run=web_analytics-*/sweep/": {"BackfillTableStateMachineRole"},
-    "reports/run=web_analytics-*/*": {"ReportRunRole"},
+    "reports/run=*/sweep/": {"BackfillTableStateMachineRole"},
+    "reports/run=*/*": {"ReportRunRole"},
 }
-"""Who may touch which keys of runs, by how the keys begin. A run's id is not known before it starts, and a stack's runs
-are all of its one mapping."""
+"""Who may touch which keys of runs, by how the keys begin: no run is known before it starts, nor is its mapping."""
 
 DELIVERY_OF_LOGS = {
     "logs:CreateLogDelivery",
@@ -130,10 +131,12 @@ def test_objects_are_allowed_by_prefix_and_mapping_or_run(role, statement):
         else:
             assert bucket == "LandingBucketName"
             of_the_stream = key == f"{keys.unforwarded_prefix()}*"
-            assert of_the_stream or is_of_the_mapping(key) or is_of_a_run(key, role)
+            assert of_the_stream or is_of_the_mapping(key, role) or is_of_a_run(key, role)
 
 
-def is_of_the_mapping(key):
+def is_of_the_mapping(key, role):
+    """Whether a key is one mapping's, or of any where the role is shared."""
+    name = MAPPING if role.template == REPLICATION else "*"
     prefixes = (
         keys.PROCESSED,
         keys.FAILED_RECORDS,
@@ -144,7 +147,7 @@ def is_of_the_mapping(key):
         keys.NOTICES,
         keys.MAPPINGS,
     )
-    return any(key.startswith(f"{prefix}/mapping={MAPPING}/") for prefix in prefixes)
+    return any(key.startswith(f"{prefix}/mapping={name}/") for prefix in prefixes)
 
 
 def is_of_a_run(key, role):
@@ -155,22 +158,23 @@ def is_of_a_run(key, role):
 @pytest.mark.parametrize(
     ("begin", "key"),
     [
-        ("exports/run=web_analytics-*", keys.export_prefix(MAPPING, "r")),
-        ("batches/run=web_analytics-*/*.json", keys.export_request(MAPPING, "r")),
-        ("batches/run=web_analytics-*/*.json", keys.planned(MAPPING, "r")),
-        ("batches/run=web_analytics-*/plan.json", keys.plan(MAPPING, "r")),
-        ("batches/run=web_analytics-*/planned.json", keys.planned(MAPPING, "r")),
-        ("batches/run=web_analytics-*/batch-", keys.backfill_batch(MAPPING, "r", 1)),
-        ("batches/run=web_analytics-*/batch-", keys.backfill_descriptor(MAPPING, "r", 1)),
-        ("batches/run=web_analytics-*/batch-*.unmapped.json", keys.backfill_unmapped(MAPPING, "r", 1)),
-        ("batches/run=web_analytics-*/sweep", keys.sweep_plan(MAPPING, "r")),
-        ("batches/run=web_analytics-*/sweep", keys.sweep_batch(MAPPING, "r", 1)),
-        ("batches/run=web_analytics-*/*.csv", keys.backfill_batch(MAPPING, "r", 1)),
-        ("batches/run=web_analytics-*/*.csv", keys.sweep_batch(MAPPING, "r", 1)),
-        ("reports/run=web_analytics-*/*", keys.report(MAPPING, "r")),
-        ("batches/reprocess/run=web_analytics-*/failures.json", keys.reprocess_plan(MAPPING, "r")),
-        ("batches/reprocess/run=web_analytics-*/*", keys.remainder(MAPPING, "r", 1, 1)),
-        ("batches/reprocess/run=web_analytics-*/*", keys.parked_remainder(MAPPING, "r", 1, 1)),
+        ("exports/run=*", keys.export_prefix(MAPPING, "r")),
+        ("batches/run=*/*.json", keys.export_request(MAPPING, "r")),
+        ("batches/run=*/*.json", keys.planned(MAPPING, "r")),
+        ("batches/run=*/plan.json", keys.plan(MAPPING, "r")),
+        ("batches/run=*/planned.json", keys.planned(MAPPING, "r")),
+        ("batches/run=*/batch-", keys.backfill_batch(MAPPING, "r", 1)),
+        ("batches/run=*/batch-", keys.backfill_descriptor(MAPPING, "r", 1)),
+        ("batches/run=*/attempts-", keys.backfill_attempts(MAPPING, "r", 1)),
+        ("batches/run=*/batch-*.unmapped.json", keys.backfill_unmapped(MAPPING, "r", 1)),
+        ("batches/run=*/sweep", keys.sweep_plan(MAPPING, "r")),
+        ("batches/run=*/sweep", keys.sweep_batch(MAPPING, "r", 1)),
+        ("batches/run=*/*.csv", keys.backfill_batch(MAPPING, "r", 1)),
+        ("batches/run=*/*.csv", keys.sweep_batch(MAPPING, "r", 1)),
+        ("reports/run=*/*", keys.report(MAPPING, "r")),
+        ("batches/reprocess/run=*/failures.json", keys.reprocess_plan(MAPPING, "r")),
+        ("batches/reprocess/run=*/*", keys.remainder(MAPPING, "r", 1, 1)),
+        ("batches/reprocess/run=*/*", keys.parked_remainder(MAPPING, "r", 1, 1)),
     ],
 )
 def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
@@ -178,7 +182,7 @@ def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
     assert fnmatch.fnmatchcase(key, f"{begin}*")
 
 
-def test_nothing_but_what_is_settled_the_probe_and_an_unused_registry_can_be_deleted():
+def test_nothing_but_what_is_settled_the_probe_and_what_is_known_of_a_replication_can_be_deleted():
     deleting = [
         (role.id, resource)
         for role, statement in (entry.values for entry in STATEMENTS)
@@ -187,8 +191,8 @@ def test_nothing_but_what_is_settled_the_probe_and_an_unused_registry_can_be_del
     ]
     deleted = {
         "SettleFailuresRole": (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED),
-        # a line of its own, and the registry of a stack that never had a change
-        "PrepareTargetRole": (f"{keys.BATCHES}/mapping={MAPPING}/probe.", keys.mapping_documents(MAPPING)),
+        "PrepareTargetRole": (f"{keys.BATCHES}/mapping=*/probe.",),  # a line of its own
+        "RegisterReplicationRole": (keys.replication("*"),),
     }
     assert {role for role, _ in deleting} == deleted.keys()
     assert all(resource.partition("}/")[2].startswith(deleted[role]) for role, resource in deleting)

@@ -20,6 +20,7 @@ PSEUDO_PARAMETERS = {
     "AWS::StackName": "clicks",
     "AWS::URLSuffix": "amazonaws.com",
     "Mapping": MAPPING,
+    "SourceTableKeysArn": "arn:aws:kms:eu-west-1:123456789012:key/*",
 }
 PLACE = "eu-west-1:123456789012"
 ARNS = {
@@ -69,6 +70,8 @@ def resolve(value):
         return arn_of(value["Ref"])
     if value.keys() == {"Fn::GetAtt"}:
         target = value["Fn::GetAtt"]
+        if target[-1] == "StreamArn":
+            return arn_of("StreamArn")
         return arn_of(target[0] if isinstance(target, list) else target.split(".")[0])
     if value.keys() == {"Fn::If"}:
         return resolve(value["Fn::If"][1])

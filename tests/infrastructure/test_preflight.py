@@ -7,14 +7,16 @@ import cfnlint
 import pytest
 
 from backfill.deployment.account import AT_ONCE, CREATING, ENDPOINTS, ENGINE_VERSION
-from tests.infrastructure.deployment import list_resources, read_template
+from tests.infrastructure.deployment import ROOTS, list_resources, read_template
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas" / "resources"
 SAM = {
     "AWS::Serverless::Function": "AWS::Lambda::Function",
     "AWS::Serverless::StateMachine": "AWS::StepFunctions::StateMachine",
 }
-DEFAULTS = {name: given.get("Default") for name, given in read_template("template")["Parameters"].items()}
+DEFAULTS = {
+    name: given.get("Default") for root in reversed(ROOTS) for name, given in read_template(root)["Parameters"].items()
+}
 
 
 def read_creating():

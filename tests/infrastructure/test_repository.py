@@ -5,11 +5,12 @@ import re
 import pytest
 import yaml
 
+from tests.conftest import SHARING, name_scope
 from tests.infrastructure.deployment import PROJECT
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
-ACTION = re.compile(r"actions/[a-z-]+@v\d+|[\w.-]+/[\w./-]+@[0-9a-f]{40}")
-"""GitHub's own by their major version, anybody else's by the commit."""
+ACTION = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+"""By the commit: a tag can be moved by whoever may push to the action's repository."""
 TARGET = re.compile(r"^(?P<name>[a-z-]+):", re.MULTILINE)
 MAKE = re.compile(r"\bmake (?P<targets>[a-z-]+(?: [a-z-]+)*)")
 
@@ -57,3 +58,9 @@ def test_targets_that_are_named_are_there(page):
     named = {name for found in MAKE.finditer(text) for name in found["targets"].split()}
     assert named
     assert named <= list_targets()
+
+
+def test_folders_whose_tests_share_a_deployment_stay_together():
+    assert all((PROJECT / folder / "conftest.py").is_file() for folder in SHARING)
+    assert name_scope("tests/drills/test_load.py::test_a[b/c]") == "tests/drills"
+    assert name_scope("tests/unit/aws/test_sdk.py::test_a[b/c]") == "tests/unit/aws/test_sdk.py"

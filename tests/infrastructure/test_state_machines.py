@@ -110,7 +110,7 @@ SERVICE_ERRORS = {
 """Errors of AWS's that may pass by themselves (Step Functions developer guide, "Handling errors" and "Transient Lambda
 service exceptions"; Lambda API reference, "Invoke")."""
 
-ERRORS_OF_ANY_FUNCTION = {"ThrottledError", "RegistryUnavailableError"}
+ERRORS_OF_ANY_FUNCTION = {"ThrottledError", "KeyUnavailableError", "RegistryUnavailableError"}
 NETWORK_ERRORS = {
     "Lambda.EC2ThrottledException",
     "Lambda.EC2UnexpectedException",

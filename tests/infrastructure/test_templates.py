@@ -8,14 +8,17 @@ import pytest
 from dynaurora import keys, settings
 from dynaurora.batches.batch import IMPORTED, Batch
 from dynaurora.failures.refused_changes import REFUSED_SETTLED
-from dynaurora.mappings.mapping import NAME, load_mapping
+from dynaurora.mappings.mapping import NAME
 from dynaurora.runs.close_run import STATES_OF_STATUSES
 from dynaurora.runs.requests import Limits, ReprocessOptions, ReprocessRequest
+from local.deployment import FROM_PLATFORM
 from tests.infrastructure.deployment import (
     FUNCTION,
     KINDS,
     PROJECT,
+    REPLICATION,
     ROOT,
+    ROOTS,
     STATE_MACHINE,
     get_resource,
     list_resources,
@@ -28,7 +31,7 @@ from tests.infrastructure.deployment import (
 FUNCTIONS = list_resources(FUNCTION)
 RULES = list_resources("AWS::Events::Rule")
 LOG_GROUPS = list_resources("AWS::Logs::LogGroup")
-NESTED = [name for name in list_templates() if name != ROOT]
+NESTED = [name for name in list_templates() if name not in ROOTS]
 MAPPING = "web_analytics"
 
 LAMBDA_MEMORY = range(128, 10241)
@@ -43,7 +46,7 @@ REPROCESS_MACHINE_ARN = (
 )
 """Made from its name: its template waits for the one of the rule."""
 CHOOSING = {
-    *("SourceStreamArn", "VpcId", "SubnetIds", "SecurityGroupIds", "LandingBucketName"),
+    *("VpcId", "SubnetIds", "SecurityGroupIds", "LandingBucketName"),
     *("DatabaseHost", "DatabaseAdminSecretArn", "DatabaseSecretArn", "DatabaseSecretKeyArn"),
 }
 """Parameters of the root that, where they are empty, have something created instead."""
@@ -177,13 +180,10 @@ def test_the_table_has_a_stream_recovery_and_encryption():
     assert table.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
-def test_the_table_to_create_is_the_reference_mappings():
-    mapping = load_mapping(MAPPING)
-    parameters = read_template(ROOT)["Parameters"]
-    assert parameters["Mapping"]["Default"] == mapping.name
-    assert parameters["SourceTableName"]["Default"] == mapping.source_table
-    assert parameters["PartitionKey"]["Default"] == mapping.partition_key
-    assert parameters["SortKey"]["Default"] == (mapping.sort_key or "")
+def test_a_table_is_created_where_no_stream_is_given_and_by_no_default():
+    parameters = read_template(REPLICATION)["Parameters"]
+    assert parameters["SourceStreamArn"]["Default"] == parameters["SourceTableName"]["Default"] == ""
+    assert get_resource("SourceTable").attributes["Condition"] == "CreatesTable"
 
 
 # Delivery
@@ -331,11 +331,11 @@ def test_an_object_event_becomes_the_batch_that_the_importer_reads():
     assert (item.bucket, item.key, item.etag, item.size) == (*list(event.values())[:3], 1234)
 
 
-def test_only_the_mappings_own_batches_start_imports():
-    pattern = substitute(get_resource("ImportBatchRule").properties["EventPattern"], Mapping=MAPPING)
+def test_only_batches_of_a_mapping_start_imports():
+    pattern = get_resource("ImportBatchRule").properties["EventPattern"]
     assert pattern["source"] == ["aws.s3"]
     assert pattern["detail-type"] == ["Object Created"]
-    assert pattern["detail"]["object"]["key"] == [{"prefix": keys.processed_prefix(MAPPING)}]
+    assert pattern["detail"]["object"]["key"] == [{"prefix": keys.processed_prefix("")[:-1]}]
 
 
 def test_the_end_of_a_run_that_did_not_close_itself_closes_it():
@@ -361,11 +361,11 @@ def test_the_end_of_a_run_that_did_not_close_itself_closes_it():
 def test_the_clock_starts_a_reprocess_of_everything():
     schedule, machine = get_resource("ReprocessFailuresSchedule"), get_resource("ReprocessFailuresStateMachine")
     target = schedule.properties["Target"]
-    assert target["Arn"] == {"Ref": machine.id}
+    assert target["Arn"] == {"Ref": f"{machine.id}Arn"}
     document = json.loads(substitute(target["Input"], Mapping=MAPPING))
-    request = ReprocessRequest.from_input(document, MAPPING, Limits(2, 5), "2026-11-23T08:15:00.123Z")
+    request = ReprocessRequest.from_input(document, Limits(2, 5), "2026-11-23T08:15:00.123Z")
     assert (request.run, request.options) == ("reprocess-20261123T081500Z", ReprocessOptions(None, False, 2))
-    assert read_template("reprocess")["Conditions"][schedule.attributes["Condition"]] == {
+    assert read_template(REPLICATION)["Conditions"][schedule.attributes["Condition"]] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "ReprocessSchedule"}, ""]}]
     }
 
@@ -374,9 +374,11 @@ def test_the_clock_starts_a_reprocess_of_everything():
 def test_a_start_that_fails_is_kept(schedule):
     target = schedule.properties["Target"]
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
-    assert get_resource(target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]).type == "AWS::SQS::Queue"
-    group = get_resource(schedule.properties["GroupName"]["Ref"])
-    role = get_resource(target["RoleArn"]["Fn::GetAtt"][0])
+    shared = read_template("reprocess")["Outputs"]
+    queue = shared[target["DeadLetterConfig"]["Arn"]["Ref"]]["Value"]["Fn::GetAtt"][0]
+    assert get_resource(queue).type == "AWS::SQS::Queue"
+    group = get_resource(shared[schedule.properties["GroupName"]["Ref"]]["Value"]["Ref"])
+    role = get_resource(shared[target["RoleArn"]["Ref"]]["Value"]["Fn::GetAtt"][0])
     (trust,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"].endswith(
         ":schedule-group/" + group.properties["Name"]["Fn::Sub"]
@@ -446,7 +448,7 @@ def test_every_parameter_and_output_is_described_and_every_parameter_bounded(nam
 
 
 def test_the_mapping_may_have_any_name_that_a_mapping_can_have():
-    assert read_template(ROOT)["Parameters"]["Mapping"]["AllowedPattern"] == NAME.pattern
+    assert read_template(REPLICATION)["Parameters"]["Mapping"]["AllowedPattern"] == NAME.pattern
 
 
 def test_a_backfill_leaves_room_for_the_stream():
@@ -484,15 +486,39 @@ def test_a_parameter_has_the_same_bounds_everywhere(name):
             assert bounds == roots
 
 
-def test_every_parameter_of_the_root_is_passed_on_and_grouped():
-    template = read_template(ROOT)
-    passed = re.findall(r"!Ref (\w+)\b(?!:)", read_text(ROOT).split("Resources:")[1])
+def test_a_replication_is_given_outputs_of_the_platform_that_say_so():
+    given = read_template(REPLICATION)["Parameters"]
+    named = {name for name, parameter in given.items() if "output of this name" in parameter["Description"]}
+    assert named | {"LandingBucketName"} | {"PrepareTargetFunctionArn"} == set(FROM_PLATFORM)
+    outputs = read_template(ROOT)["Outputs"]
+    assert outputs.keys() >= set(FROM_PLATFORM)
+    for name in FROM_PLATFORM:
+        assert ("Default" in given[name]) == ("Condition" in outputs[name]), "one that may be missing has a default"
+
+
+def test_a_replication_imports_nothing_and_exports_nothing():
+    assert "ImportValue" not in read_text(REPLICATION)
+    assert all("Export" not in output for output in read_template(ROOT)["Outputs"].values())
+
+
+def test_a_replication_is_a_small_stack_and_works_with_an_older_platform():
+    template = read_template(REPLICATION)
+    assert len([body for body in template["Resources"].values() if body["Type"] != "AWS::CloudWatch::Alarm"]) <= 18
+    needed = {name for name, parameter in template["Parameters"].items() if "Default" not in parameter}
+    assert needed - set(FROM_PLATFORM) == {"Name", "Mapping"}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_parameter_of_a_root_is_passed_on_and_grouped(root):
+    template = read_template(root)
+    passed = re.findall(r"!Ref (\w+)\b(?!:)|\$\{(\w+)\}", read_text(root).split("\nConditions:")[1])
+    passed = {name for pair in passed for name in pair}
     grouped = [
         name
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
         for name in group["Parameters"]
     ]
-    assert set(template["Parameters"]) <= set(passed)
+    assert set(template["Parameters"]) <= passed
     assert sorted(grouped) == sorted(template["Parameters"])
 
 

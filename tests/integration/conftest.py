@@ -12,7 +12,6 @@ target_for what makes the `Target` of a mapping: its tables in the real database
 target     the `Target` of web_analytics
 """
 
-import dataclasses
 import os
 import uuid
 from collections.abc import Iterator
@@ -29,11 +28,12 @@ from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.staging import Staging, make_tables, record_staging
 from dynaurora.aws import sdk
-from dynaurora.mappings.mapping import Mapping, load_mapping
+from dynaurora.mappings.mapping import Mapping
 from local.aurora.server import DatabaseServer, User
 from local.stack import REGION, Stack
 from tests.integration.served_database import find_served_database
-from tests.integration.targets import Target, TargetFor, empty
+from tests.integration.targets import Target, TargetFor, empty, in_database
+from tests.support.example import load_example
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -129,13 +129,13 @@ def target_for(
     loader = Credentials(users.loader.username, users.loader.password)
 
     def make(mapping: Mapping) -> Target:
-        mapping = dataclasses.replace(mapping, database=stack.server.database)
+        mapping = in_database(mapping, stack.server.database)
         with connect(endpoint, administrator) as database:
             empty(database, mapping)
             prepare_target(database, mapping)
             activate(database, mapping)
-            if staging:
-                record_staging(database, mapping, make_tables(database, mapping, staging.tables))
+            for each in mapping.targets if staging else ():
+                record_staging(database, each, make_tables(database, each, staging.tables))
         return Target(mapping, endpoint, loader, administrator, s3, bucket)
 
     return make
@@ -143,4 +143,4 @@ def target_for(
 
 @pytest.fixture
 def target(target_for: TargetFor) -> Target:
-    return target_for(load_mapping("web_analytics"))
+    return target_for(load_example())

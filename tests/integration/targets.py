@@ -1,5 +1,7 @@
 """A prepared target in the real database, and batches to import into it."""
 
+import dataclasses
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from dynaurora.batches.batch import Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
 from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.mapping import Mapping
+from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.mappings.rows import Row
 
 if TYPE_CHECKING:
@@ -89,8 +91,17 @@ class Target:
 TargetFor = Callable[[Mapping], Target]
 
 
+def in_database(mapping: Mapping, database: str) -> Mapping:
+    """Return a mapping whose targets are in a database."""
+    if not mapping.routes:
+        return dataclasses.replace(mapping, database=database)
+    document = json.loads(mapping.text)
+    targets = [target | {"database": database} for target in document["targets"]]
+    return build_mapping(mapping.name, document | {"targets": targets})
+
+
 def empty(aurora: Aurora, mapping: Mapping) -> None:
     """Drop a mapping's rows and all that is known of its imports and runs."""
-    tables = (mapping.replica, IMPORTS, RUNS, TARGETS, GENERATIONS, MIGRATIONS_TABLE)
+    tables = (*(target.replica for target in mapping.targets), IMPORTS, RUNS, TARGETS, GENERATIONS, MIGRATIONS_TABLE)
     names = ", ".join(f"{sql.quote(mapping.database)}.{sql.quote(table)}" for table in tables)
     aurora.execute(f"DROP TABLE IF EXISTS {names}")

@@ -17,6 +17,7 @@ RUN = "20261123T081500Z"
 MACHINES = "arn:aws:states:us-east-1:000000000000:stateMachine:clicks"
 DEPLOYMENT = Deployment(
     stack="clicks",
+    platform="platform",
     mapping="web_analytics",
     table="web_analytics",
     bucket="landing",

@@ -1,9 +1,13 @@
 """Mappings, and records for them as bytes: what DynamoDB writes, and what it would never write."""
 
+import base64
+import gzip
 import json
+from contextlib import suppress
 
 from hypothesis import strategies as st
 
+from dynaurora.errors import InvalidMappingError
 from tests.support.factories import make_mapping
 from tests.support.schema_strategies import NAMES, NUMBERS, SCHEMAS, TEXTS, VALUES, Written, write
 
@@ -27,8 +31,47 @@ COLUMN_TYPES = (
     "JSON",
     "BLOB",
     "VARBINARY(3)",
+    "CHAR(2)",
+    "TIME(3)",
+    "YEAR",
+    "ENUM('a','ab','1')",
 )
-SOURCES = ("a", "b", "c", "p.a", "p.b", "p.a.b", "p.b.c", "p", "a.b", "b.a.c", '"a"', "a || b", "length(p)", "c[0]")
+FUNCTIONS = (
+    "lower(a)",
+    "upper(b)",
+    "trim(c)",
+    "concat(a, '-', b)",
+    "split(a, 'a')[0]",
+    "split(b, ',') | [1]",
+    "replace(c, 'a', 'bb')",
+    "substring(a, `1`)",
+    "substring(b, `0`, `-1`)",
+    "to_number(a)",
+    "to_number(split(p.a, 'a')[1])",
+    "a[1:]",
+    "p.b.c[0]",
+    "c[?b].a | [0]",
+)
+SOURCES = (
+    *FUNCTIONS,
+    "p.a.zzz",
+    "p.b.c.d",
+    "a.b.c",
+    "a",
+    "b",
+    "c",
+    "p.a",
+    "p.b",
+    "p.a.b",
+    "p.b.c",
+    "p",
+    "a.b",
+    "b.a.c",
+    '"a"',
+    "a || b",
+    "length(p)",
+    "c[0]",
+)
 DIGITS = (
     *NUMBERS,
     "12",
@@ -73,6 +116,15 @@ STRINGS = (
     "2026-01-02 03:04:05.123",
     "2026-01-02T03:04:05.1234+02:00",
     "2040-01-01T00:00:00",
+    "2026-01-02T03:04Z",
+    "20260102T030405,1234567+0200",
+    "2026-01-02t24:00:00z",
+    "9999-12-31T23:59:59.9999",
+    "1767323045",
+    "1767323045123",
+    "03:04:05.1234",
+    "2026",
+    "ends with a space ",
     "a,b",
     "tab\there",
     "line\nbreak\r",
@@ -104,6 +156,15 @@ PAYLOADS = (
     '{"a": "\\ud83d\\ude00", "b": "\\u0000"}',
     '{"\\u0061": "x"}',
     '{"zzz": {"a": [1, 2.50, "x"]}}',
+    "[]",
+    '"text"',
+    "5",
+    '{"a": [1], "b": "x"}',
+    '{"a": {"b": 1}, "b": {"c": {"d": 1}}}',
+    '{"a.b": 1}',
+    '{"b.c": "x", "b": null}',
+    '{"b": {"c.d": "x"}}',
+    '"{\\"a\\": 1, \\"b\\": {\\"c\\": 2}}"',
     '{"zzz": ' + "9" * 5000 + "}",
     '{"zzz": ' + "[" * 5000 + "]" * 5000 + "}",
     '{"zzz": ' + "[" * 250 + "]" * 250 + "}",
@@ -144,6 +205,20 @@ def numbers(*values):
 TEXT = st.sampled_from(STRINGS).map(lambda text: one("S", text))
 NUMBER = st.sampled_from(DIGITS).map(lambda text: one("N", text))
 PAYLOAD = (st.sampled_from(PAYLOADS) | VALUES.map(write)).map(lambda text: one("S", text))
+HOWS = ("json_twice", "binary", "gzip")
+
+
+def encode_payload(text, how):
+    """The text of a payload as an encoding has it, or nearly so."""
+    data = text.encode("utf-8", "surrogatepass")
+    if how == "json_twice":
+        return one("S", json.dumps(text))
+    if how == "gzip":
+        data = gzip.compress(data, mtime=0)
+    return one("B" if how != "base64" else "S", base64.b64encode(data).decode())
+
+
+ENCODED = st.builds(encode_payload, st.sampled_from(PAYLOADS) | VALUES.map(write), st.sampled_from([*HOWS, "base64"]))
 SIMPLE = st.one_of(
     TEXT,
     NUMBER,
@@ -204,10 +279,10 @@ def items(draw, kinds=None, payload=PAYLOAD):
     elif odd == "other":
         members[name] = draw(ATTRIBUTES)
     elif odd == "payload":
-        members["p"] = draw(PAYLOAD)
+        members["p"] = draw(PAYLOAD | ENCODED)
     pairs = list(members.items())
     if odd == "more":
-        names = st.sampled_from([*NAMES, "id", "p", "other", "other", "other", 'na"me', "näme"])
+        names = st.sampled_from([*NAMES, "id", "p", "p.a", "a.b", "other", "other", "other", 'na"me', "näme"])
         pairs.append((draw(names), draw(NESTED | ATTRIBUTES)))
     return Pairs(draw(st.permutations(pairs)))
 
@@ -241,11 +316,48 @@ ODD_LINES = st.sampled_from(
 
 CHANGED_AT_MS = 1_700_000_000_000
 
-TEXT_COLUMNS = ("VARCHAR(2)", "VARCHAR(40)", "VARCHAR(40)", "TINYTEXT", "TEXT", "JSON", "BLOB", "VARBINARY(3)")
+OPTIONS = (
+    {},
+    {},
+    {"digits": "truncate"},
+    {"digits": "round"},
+    {"epoch": "s"},
+    {"epoch": "ms", "digits": "truncate"},
+    {"epoch": "ns", "digits": "round"},
+    {"default": 0},
+    {"default": "2026-01-02"},
+    {"default": "a"},
+    {"default": "\x1dN"},
+    {"default": True},
+)
+"""What a column may have besides its type; most have little of it."""
+TEXT_COLUMNS = (
+    "VARCHAR(2)",
+    "CHAR(2)",
+    "ENUM('a','ab','abc')",
+    "VARCHAR(40)",
+    "VARCHAR(40)",
+    "TINYTEXT",
+    "TEXT",
+    "JSON",
+    "BLOB",
+    "VARBINARY(3)",
+)
 NUMBER_COLUMNS = (*COLUMN_TYPES[4:12], "VARCHAR(2)", "VARCHAR(40)", "TEXT", "JSON")
-TIME_COLUMNS = ("DATE", "DATETIME(3)", "TIMESTAMP", "VARCHAR(40)")
+TIME_COLUMNS = ("DATE", "DATETIME(3)", "DATETIME(3)", "TIMESTAMP", "TIME(3)", "VARCHAR(40)")
+EPOCH_COLUMNS = ("DATETIME(3)", "DATETIME", "TIMESTAMP(6)", "DATE", "YEAR", "BIGINT")
 WHOLES, FRACTIONS = ("0", "1", "12", "127", "-128", "128", "123456789012345"), ("2.5", "0.1", "999.99", "-0.5", "0.05")
-TIMES = ("2026-01-02", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05.123", "1999-12-31T23:59:59+05:30")
+EPOCHS = ("1767323045", "1767323045123", "1767312000", "1767323045123456789", "2026", "-1", "0")
+TIMES = (
+    "2026-01-02",
+    "2026-01-02T03:04Z",
+    "20260102T030405,1234567+0200",
+    "2026-01-02t24:00:00z",
+    "03:04:05.1234",
+    "2026-01-02T03:04:05Z",
+    "2026-01-02 03:04:05.123",
+    "1999-12-31T23:59:59+05:30",
+)
 
 
 GOOD_TEXT = texts(
@@ -266,7 +378,11 @@ KINDS = (
         TEXT_COLUMNS,
     ),
     ({"type": "string"}, texts(*TIMES), TIME_COLUMNS),
-    ({"type": "string", "format": "date-time"}, texts(TIMES[1], TIMES[3], TIMES[0]), TIME_COLUMNS),
+    ({"type": "string", "format": "date-time"}, texts(TIMES[-3], TIMES[-1], TIMES[0]), TIME_COLUMNS),
+    ({"type": "integer"}, numbers(*EPOCHS), EPOCH_COLUMNS),
+    (True, numbers(*EPOCHS) | texts(*EPOCHS), EPOCH_COLUMNS),
+    (True, texts(*TIMES), TIME_COLUMNS),
+    ({"type": ["string", "null"]}, texts(*TIMES) | NULL, TIME_COLUMNS),
     ({"enum": ["a", "b"]}, texts("a", "b", "c"), TEXT_COLUMNS),
     ({"type": "string", "enum": ["a", "b"]}, texts("a", "b", "c"), TEXT_COLUMNS),
     ({"type": ["string", "null"]}, GOOD_TEXT | NULL, TEXT_COLUMNS),
@@ -352,6 +468,8 @@ JSON_KINDS = (
     ({"type": ["integer", "null"]}, st.sampled_from(WHOLES).map(Written) | st.none(), NUMBER_COLUMNS),
     ({"type": "number"}, st.sampled_from([*WHOLES, *FRACTIONS, *NUMBERS]).map(Written), NUMBER_COLUMNS),
     ({"type": "boolean"}, st.booleans(), ("BOOLEAN", "JSON")),
+    ({"type": "integer"}, st.sampled_from(EPOCHS).map(Written), EPOCH_COLUMNS),
+    ({"type": ["object", "string"]}, VALUES, ("JSON",)),
     ({"type": "array", "items": {"type": "string"}, "maxItems": 2}, st.lists(JSON_TEXTS, max_size=3), ("JSON",)),
     (True, VALUES, COLUMN_TYPES),
     ({"const": 1}, st.sampled_from(["1", "1.0", "2"]).map(Written) | st.just(True), NUMBER_COLUMNS),
@@ -377,7 +495,18 @@ def payloads(draw):
     )
     lacking = st.fixed_dictionaries({}, optional={"a": a_values, "b": inside | st.just({})})
     values = (fitting | fitting | fitting | lacking).map(lambda value: one("S", write(value)))
-    return schema, values, {"p.a": a_columns, "p.b.c": c_columns, "p.b": ("JSON",), "p.z": ("JSON", "TEXT")}
+    values = values | values | ENCODED
+    return (
+        schema,
+        values,
+        {
+            "p.a": a_columns,
+            "p.b.c": c_columns,
+            "p.b": ("JSON",),
+            "p.z": ("JSON", "TEXT"),
+            "p.a.x": COLUMN_TYPES,
+        },
+    )
 
 
 ODD_SCHEMAS = st.sampled_from([{"minProperties": 2}, {"additionalProperties": False}, {"additionalProperties": {}}])
@@ -406,7 +535,7 @@ def mappings(draw):
     columns = [draw(columns_of(takers, number)) for number in range(draw(st.sampled_from([1, 2, 3, 3, 4])))]
     columns += draw(st.sampled_from([[], [{"name": "at", "type": "BIGINT", "from": "@changed_at_ms"}]]))
     unmapped = draw(st.sampled_from(["ignore"] * 5 + ["reject"] * 2 + [{"column": "rest"}] * 2))
-    attributes = draw(st.sampled_from([["p"]] * 5 + [["p", "a"]]))
+    attributes = draw(st.sampled_from([["p"]] * 5 + [["p", "a"], *([{"name": "p", "encoding": how}] for how in HOWS)]))
     mapping = make_mapping(*columns, schema=schema, unmapped=unmapped, json_attributes=attributes)
     return mapping, {name: values for name, (_, values, _) in chosen.items()}, payload
 
@@ -419,7 +548,12 @@ def columns_of(draw, takers, number):
     kind = draw(st.sampled_from(COLUMN_TYPES if odd == "type" else takers.get(source, COLUMN_TYPES)))
     if odd == "time":
         source, kind = "@changed_at_ms", draw(st.sampled_from(["INT", "VARCHAR(20)", "DECIMAL(13,0)", "JSON"]))
-    return {"name": f"c{number}", "type": kind, "from": source}
+    column = {"name": f"c{number}", "type": kind, "from": source}
+    for options in draw(st.lists(st.sampled_from(OPTIONS), max_size=2)):
+        with suppress(InvalidMappingError):
+            make_mapping(column | options)
+            column |= options
+    return column
 
 
 @st.composite

@@ -72,7 +72,12 @@ EXPIRED = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
 def mapping_document(
-    *columns: Document, schema: Any = True, unmapped: Any = "ignore", key_type: str = "VARCHAR(20)", **source: Any
+    *columns: Document,
+    schema: Any = True,
+    unmapped: Any = "ignore",
+    key_type: str = "VARCHAR(20)",
+    indexes: Any = (),
+    **source: Any,
 ) -> Document:
     """Return a mapping of a table keyed by `id`, with these columns behind the key's."""
     return {
@@ -83,13 +88,14 @@ def mapping_document(
             "table": "Things",
             "columns": [{"name": "id", "type": key_type, "from": "id"}, *columns],
             "unmapped": unmapped,
+            **({"indexes": indexes} if indexes else {}),
         },
     }
 
 
-def make_mapping(*columns: Document, **options: Any) -> Mapping:
+def make_mapping(*columns: Document, name: str = "things", **options: Any) -> Mapping:
     """Return the mapping of `mapping_document`."""
-    return build_mapping("things", mapping_document(*columns, **options))
+    return build_mapping(name, mapping_document(*columns, **options))
 
 
 def column(name: str, kind: str, source: str | None = None) -> Document:
@@ -132,7 +138,7 @@ def run_input(**changed: Any) -> Document:
 
 def run_request(run: str = "r1", **changed: Any) -> RunRequest:
     """Return what `run_input` asks for, of a deployment that allows everything."""
-    return RunRequest.from_input(run_input(run=run, **changed), "web_analytics", Limits(2, 0))
+    return RunRequest.from_input(run_input(run=run, **changed), Limits(2, 0))
 
 
 def make_plan(**changed: Any) -> Plan:
@@ -168,5 +174,7 @@ def make_totals(**changed: Any) -> Totals:
         "import_seconds": 1.5,
         "older_rows": None,
         "complete": True,
+        "skipped": 0,
+        "targets": None,
     }
     return Totals(**counts | changed)

@@ -13,15 +13,15 @@ from dynaurora.failures.failed_records import FailedRecord, decode_failed_record
 from dynaurora.failures.list_failures import FailedObject, Place
 from dynaurora.failures.notices import Notices
 from dynaurora.failures.settle_failures import Settler
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.support.csv_reader import read_line
+from tests.support.example import load_example
 from tests.support.factories import click_change
 from tests.support.fakes import InMemoryObjects, etag_of
 
 MAPPING = "web_analytics"
 PLACE = Place("landing", MAPPING, "web_analytics")
-MAPPER = RowMapper(load_mapping(MAPPING))
+MAPPER = RowMapper(load_example(MAPPING))
 RECORDS = keys.failed_records_prefix(MAPPING)
 FIREHOSE_KEY = f"{RECORDS}processing-failed/2026/11/23/08/changes-1"
 BACKFILL_KEY = keys.backfill_rejects(MAPPING, "r0", 1)

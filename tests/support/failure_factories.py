@@ -9,8 +9,8 @@ from dynaurora import keys
 from dynaurora.dynamodb.changes import encode_change
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record
 from dynaurora.failures.list_failures import Place
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
+from tests.support.example import load_example
 from tests.support.factories import click, click_change, stream_record
 from tests.support.fakes import InMemoryObjects
 
@@ -96,5 +96,5 @@ def make_store(**objects: bytes) -> InMemoryObjects:
 
 def make_reader(store: InMemoryObjects | None = None, *, judging: bool = True) -> FailureReader:
     """Return what reads the failures of a bucket."""
-    judge = Judge(RowMapper(load_mapping(MAPPING))) if judging else None
+    judge = Judge(RowMapper(load_example(MAPPING))) if judging else None
     return FailureReader(PLACE, make_store() if store is None else store, judge)

@@ -8,14 +8,15 @@ from dynaurora import keys
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.packs import encode_pack
 from dynaurora.failures.failed_records import FailedRecord, decode_failed_record
-from dynaurora.mappings.mapping import Mapping, load_mapping
+from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.stream.transform_changes import Transformer
+from tests.support.example import load_example
 from tests.support.factories import firehose_record
 from tests.support.fakes import InMemoryObjects
 from tests.support.registries import BUCKET, make_registry
 
-CLICKS = load_mapping("web_analytics")
+CLICKS = load_example()
 TRANSFORM_ARN = "arn:aws:lambda:us-east-1:123456789012:function:dynaurora-transform-changes"
 
 

@@ -6,6 +6,7 @@ What the pages say of the packages is as the packages are.
 import datetime as dt
 import re
 import shlex
+from contextlib import suppress
 
 import click
 import pytest
@@ -42,7 +43,8 @@ def read(page):
 def list_documented():
     for page in [*PAPERS, *list_pages()]:
         for block in read_blocks(page):
-            yield from ((page, command["words"].strip()) for command in COMMAND.finditer(block.commands))
+            commands = block.commands.replace("\\\n", " ")  # a command that goes on in the next line is one
+            yield from ((page, command["words"].strip()) for command in COMMAND.finditer(commands))
 
 
 @pytest.mark.parametrize(("_page", "words"), [*list_documented()])
@@ -50,10 +52,11 @@ def test_a_documented_command_is_understood(_page, words):
     words = shlex.split(words, comments=True)
     context = click.Context(main, **main.context_settings)  # click keeps the help option that it makes first
     command: click.Command = main
-    while isinstance(command, click.Group):
-        name, command, words = command.resolve_command(context, words)
-        assert command, name
-    command.make_context(name, words, parent=context)
+    with suppress(click.exceptions.Exit):  # of --version, behind which nothing is left to understand
+        while isinstance(command, click.Group):
+            name, command, words = command.resolve_command(context, words)
+            assert command, name
+        command.make_context(name, words, parent=context)
 
 
 def test_there_are_commands_in_the_docs():
@@ -158,3 +161,16 @@ def test_files_that_contributing_names_are_there():
     there = [f"/{path.relative_to(PROJECT).as_posix()}" for folder in folders for path in (PROJECT / folder).rglob("*")]
     assert len(named) > 30
     assert [name for name in named if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
+def test_every_threat_names_what_holds_and_tests_that_there_are():
+    """A row without a test says what is left instead."""
+    table = read("docs/security.md").partition("## Threats")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    for *_, way, holds, shown, left in rows:
+        tests = re.findall(r"\]\(\.\./(tests/[^)]+\.py)\)", shown)
+        assert tests or (holds, shown) == ("–", "–"), way
+        assert tests or left != "–", way
+        for test in tests:
+            assert re.search(r"^ *(async )?def test_", read(test), re.MULTILINE), test

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill.cli import main
+from backfill.runs.reports import describe_reprocess_report
 from backfill.terminal.console import print_line, print_pairs, say
 from dynaurora.errors import MAX_REASONS_TOLD, Reason, RejectedChange, tell_reasons
 from dynaurora.escaping import escape_lines, escape_text
@@ -68,6 +69,24 @@ def test_a_terminal_is_commanded_by_nobody(capsys):
     text = (printed.out + printed.err).replace("\n", "")
     assert is_shown(text)
     assert r"\x1b]0;owned" in text
+
+
+def test_a_pair_is_one_line_whatever_is_in_it(capsys):
+    print_pairs([("refused", "1 record"), ("", f"1 {FORGED} (unmapped)")])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert r"x\nNext: your token" in lines[1]
+
+
+def test_a_report_of_an_earlier_release_forges_no_line(capsys):
+    totals = dict.fromkeys(
+        ("records", "rows", "rows_changed", "rejected", "batches_imported", "batches_failed", "batches_parked"), 1
+    )
+    totals |= {"records_parked": 1, "entries": 1, "entries_failed": 0, "rejected_reasons": {f"{FORGED} (unmapped)": 1}}
+    print_pairs(describe_reprocess_report({"objects": 1, "totals": totals}))
+    printed = capsys.readouterr().out
+    assert r"x\nNext: your token" in printed
+    assert all(map(is_shown, printed.splitlines()))
 
 
 def test_an_error_commands_no_terminal():

@@ -46,7 +46,7 @@ from dynaurora.failures.settle_failures import settle_batch
 from dynaurora.keys import LandingKey, failed_batch
 from dynaurora.keys import parked as parked_key
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.mapping import build_mapping, load_mapping, load_mapping_file
+from dynaurora.mappings.mapping import build_mapping, load_mapping_file
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.runs.close_run import read_ending
 from dynaurora.runs.requests import Limits, ReprocessRequest, RunRequest
@@ -54,6 +54,7 @@ from dynaurora.stream.forward_changes import Forwarder
 from tests.events import load_event
 from tests.examples import examples
 from tests.support.csv_reader import read_line as read_csv
+from tests.support.example import load_example
 from tests.support.factories import (
     EXPIRED,
     click_change,
@@ -70,7 +71,7 @@ from tests.support.fakes import InMemoryObjects, InMemoryStream, Pauses
 from tests.support.transforming import CLICKS, make_transformer
 
 EXAMPLES = examples(100)
-MAPPER = RowMapper(load_mapping("web_analytics"))
+MAPPER = RowMapper(load_example())
 ODD_TEXTS = st.sampled_from(
     [
         "",
@@ -403,8 +404,8 @@ def test_records_of_failed_batches(failed, parked, imported):
 @given(broken(run_input(), {"mapping": "web_analytics", "run": "r", "prefix": None, "include_parked": False}))
 def test_inputs_of_runs(document):
     for read in (
-        lambda: RunRequest.from_input(document, "web_analytics", Limits(2, 0)),
-        lambda: ReprocessRequest.from_input(document, "web_analytics", Limits(2, 0), "2026-11-23T08:15:00.000Z"),
+        lambda: RunRequest.from_input(document, Limits(2, 0)),
+        lambda: ReprocessRequest.from_input(document, Limits(2, 0), "2026-11-23T08:15:00.000Z"),
     ):
         try:
             made = read()
@@ -488,7 +489,7 @@ def test_data_files(lines, garbage, cut):
     whole = gzip.compress(b"\n".join(lines), mtime=0)
     for body in (whole, whole[:cut], whole[:cut] + garbage, garbage):
         try:
-            for line in [line for lines in read_lines(HashingReader(BytesIO(body))) for line in lines]:
+            for line in [line for lines in read_lines(HashingReader(BytesIO(body)), 1 << 30) for line in lines]:
                 assert isinstance(read_item(line, "s3://b/k line 1"), dict)
         except (EOFError, gzip.BadGzipFile, GzipError):
             pass  # which converting names the file of

@@ -70,7 +70,13 @@ def test_no_two_things_of_runs_have_the_same_key(run, other, number, another):
 def keys_of(mapping, run, number):
     """Return the key of everything that a run writes, for one of its batches."""
     whole = (keys.export_request, keys.plan, keys.planned, keys.sweep_plan, keys.report, keys.reprocess_plan)
-    numbered = (keys.backfill_batch, keys.backfill_descriptor, keys.sweep_batch, keys.backfill_rejects)
+    numbered = (
+        keys.backfill_batch,
+        keys.backfill_descriptor,
+        keys.backfill_attempts,
+        keys.sweep_batch,
+        keys.backfill_rejects,
+    )
     indexed = (keys.remainder, keys.parked_remainder)
     return [
         *(build(mapping, run) for build in whole),

@@ -6,7 +6,7 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.dynamodb.source import SourceState
-from dynaurora.measure_health import WAITING, Health, measure_health
+from dynaurora.measure_health import WAITING, Health, count_waiting, measure_health
 from tests.support.failure_factories import (
     BACKFILL_KEY,
     BATCH_KEY,
@@ -36,19 +36,19 @@ class StartedImports:
         return sum(NOW - age < before for age in self.ages)
 
 
-def measure(*kept, state=READY, store=None, imports=()):
+def measure(*kept, state=READY, store=None, place=PLACE):
     store = store or InMemoryObjects({(BUCKET, key): b"x" for key in kept})
-    return measure_health(PLACE, store, KnownSource(state), StartedImports(*imports), MACHINE, NOW)
+    return measure_health(place, store, KnownSource(state))
 
 
 def test_a_healthy_deployment_has_nothing_of_it_all():
     elsewhere = (keys.processed_prefix(MAPPING) + "a", keys.failed_records_prefix("other") + "a", "reports/run=r/a")
-    assert measure(*elsewhere) == Health(0, 0, (), 0)
+    assert measure(*elsewhere) == Health(0, 0, ())
 
 
 def test_what_the_next_reprocess_takes_up_is_kept():
     assert measure(FIREHOSE_KEY, OVERSIZE_KEY, BACKFILL_KEY, UNFORWARDED_KEY, BATCH_KEY, CONVERSION_KEY) == Health(
-        6, 0, (), 0
+        6, 0, ()
     )
 
 
@@ -61,6 +61,13 @@ def test_changes_of_another_table_that_were_not_forwarded_are_kept_for_its_own_s
     assert measure(store=store).failures_kept == 1
 
 
+def test_of_the_changes_that_were_not_forwarded_only_those_of_its_own_readers_are_looked_at():
+    store = InMemoryObjects()
+    for reader in ("now", "before", "others"):
+        store.write(BUCKET, f"{keys.unforwarded_of(reader)}shard-1/object", b"whatever")
+    assert measure(store=store, place=replace(PLACE, readers=("now", "before"))).failures_kept == 2
+
+
 def test_what_a_settled_change_left_behind_is_not_kept():
     store = InMemoryObjects()
     for number, body in enumerate((b"", b"x", b"")):
@@ -69,9 +76,7 @@ def test_what_a_settled_change_left_behind_is_not_kept():
 
 
 def test_what_is_parked_is_counted_by_itself():
-    assert measure(FIREHOSE_KEY, *(keys.parked(MAPPING, key) for key in (FIREHOSE_KEY, BATCH_KEY))) == Health(
-        1, 2, (), 0
-    )
+    assert measure(FIREHOSE_KEY, *(keys.parked(MAPPING, key) for key in (FIREHOSE_KEY, BATCH_KEY))) == Health(1, 2, ())
 
 
 @pytest.mark.parametrize(
@@ -91,7 +96,8 @@ def test_a_stream_that_is_not_read_is_a_problem(changed, words):
 
 def test_a_batch_that_is_under_way_for_long_waits():
     moment = timedelta(seconds=1)
-    assert measure(imports=[WAITING - moment, WAITING, WAITING + moment, WAITING * 2]).batches_waiting == 2
+    imports = StartedImports(WAITING - moment, WAITING, WAITING + moment, WAITING * 2)
+    assert count_waiting(imports, MACHINE, NOW) == 2
 
 
 def test_a_table_that_is_gone_is_read_by_nothing():

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[2]
 STANDING_FOR = {
     "MAPPING": "web_analytics",
     "RUN": "20261123T081500Z",
-    "FILE": str(PROJECT / "dynaurora/tables/web_analytics.json"),
+    "FILE": str(PROJECT / "examples/web_analytics/mappings/web_analytics.json"),
     "CA": str(PROJECT / "setup.cfg"),
 }
 """What a reader puts in the place of a name, where its value has a form."""

@@ -38,16 +38,13 @@ ENVIRONMENT = {
     "DATABASE_CA": "",
     "IMPORT_CONCURRENCY": "5",
     "BACKFILL_CONCURRENCY": "2",
-    "SOURCE_TABLE": "web_analytics",
-    "SOURCE_TABLE_ARN": "arn:table",
-    "EVENT_SOURCE_MAPPING_ID": "14e0db71",
     "CONVERT_MEMORY_MB": "1769",
     "IMPORT_MEMORY_MB": "256",
     "NOTICE_INTERVAL_SECONDS": "3600",
     "MAX_ATTEMPTS": "5",
 }
-DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
-ADMINISTRATORS = DATABASE[:3]
+DATABASE = ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
+ADMINISTRATORS = DATABASE[:2]
 
 
 @pytest.fixture
@@ -70,7 +67,7 @@ def test_settings_are_read_from_the_environment(environment):
     )
     assert ImportBatchSettings.from_environment().database_port == 3306
     assert TransformChangesSettings.from_environment().mapping == "web_analytics"
-    assert RecordFailedBatchSettings.from_environment() == RecordFailedBatchSettings("web_analytics", "landing", 3600)
+    assert RecordFailedBatchSettings.from_environment() == RecordFailedBatchSettings("landing", 3600)
 
 
 def test_settings_of_runs_are_read_from_the_environment(environment):
@@ -78,30 +75,24 @@ def test_settings_of_runs_are_read_from_the_environment(environment):
     opening, reporting = OpenRunSettings.from_environment(), ReportRunSettings.from_environment()
     assert (opening.import_concurrency, opening.backfill_concurrency, opening.database_host) == (5, 2, "db")
     assert reporting == ReportRunSettings(
-        mapping="web_analytics",
         landing_bucket="landing",
         convert_memory_mb=1769,
         import_memory_mb=256,
         notice_interval_seconds=3600,
     )
-    assert CheckReadinessSettings.from_environment() == CheckReadinessSettings(
-        "web_analytics", "web_analytics", "14e0db71", "landing"
-    )
-    assert PlanBackfillSettings.from_environment().source_table_arn == "arn:table"
+    assert CheckReadinessSettings.from_environment() == CheckReadinessSettings("landing")
+    assert PlanBackfillSettings.from_environment() == PlanBackfillSettings("landing")
 
 
 def test_settings_of_reprocesses_are_read_from_the_environment(environment):
     environment(**ENVIRONMENT)
-    assert ListFailuresSettings.from_environment() == ListFailuresSettings("web_analytics", "landing", "web_analytics")
+    assert ListFailuresSettings.from_environment() == ListFailuresSettings("landing")
     assert ConvertFailuresSettings.from_environment() == ConvertFailuresSettings(
-        mapping="web_analytics",
         landing_bucket="landing",
         max_attempts=5,
-        ttl_deletes="ignore",
-        source_table="web_analytics",
     )
     assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
-        mapping="web_analytics", landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
+        landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
     )
 
 
@@ -124,20 +115,20 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (ChangeMappingSettings, [*ADMINISTRATORS, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET"]),
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
-        (RecordFailedBatchSettings, ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
-        (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"]),
-        (CheckReadinessSettings, ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"]),
-        (PlanBackfillSettings, ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"]),
-        (ConvertExportSettings, ["MAPPING", "LANDING_BUCKET"]),
+        (RecordFailedBatchSettings, ["LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
+        (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY"]),
+        (CheckReadinessSettings, ["LANDING_BUCKET"]),
+        (PlanBackfillSettings, ["LANDING_BUCKET"]),
+        (ConvertExportSettings, ["LANDING_BUCKET"]),
         (ReconcileRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (PlanSweepSettings, [*DATABASE, "LANDING_BUCKET"]),
         (
             ReportRunSettings,
-            ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
+            ["LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
         ),
-        (ListFailuresSettings, ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"]),
-        (ConvertFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"]),
-        (SettleFailuresSettings, ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
+        (ListFailuresSettings, ["LANDING_BUCKET"]),
+        (ConvertFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS"]),
+        (SettleFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (DescribeRunsSettings, [*DATABASE, "LANDING_BUCKET"]),
     ],
@@ -159,7 +150,6 @@ def test_every_missing_variable_is_named_at_once(environment, cls, variables):
         (ReportRunSettings, "CONVERT_MEMORY_MB", "1 GB", "CONVERT_MEMORY_MB is '1 GB'"),
         (RecordFailedBatchSettings, "NOTICE_INTERVAL_SECONDS", "1 h", "NOTICE_INTERVAL_SECONDS is '1 h'"),
         (ConvertFailuresSettings, "MAX_ATTEMPTS", "some", "MAX_ATTEMPTS is 'some'"),
-        (ConvertFailuresSettings, "TTL_DELETES", "no", "TTL_DELETES is 'no': it must be one of replicate, ignore"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value(environment, cls, variable, value, problem):

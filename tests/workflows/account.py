@@ -1,5 +1,6 @@
 """An AWS account of the emulator's, to deploy the templates to."""
 
+import platform
 import time
 import uuid
 from collections.abc import Callable
@@ -9,21 +10,29 @@ from typing import Any, TypeVar
 
 import boto3
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE
-from local.packaging import Packager
+from infra.build_package import TEMPLATES_PACKAGE
+from infra.packaging import Packager
+from infra.places import ROOT as PROJECT
+from local.deployment import FROM_PLATFORM
 
 PATIENCE_SECONDS = 60.0
 ARTIFACTS = "artifacts"
 INFRA = PROJECT / "infra"
 PARAMETERS = {
     "DatabaseHost": "127.0.0.1",
-    "BufferSeconds": "1",
-    "TransformBufferSeconds": "1",
     "ImportConcurrency": "3",
     "ReserveImportConcurrency": "yes",
+    "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
 }
-EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
-"""A package without functions: what is deployed here is looked at, not run."""
+REPLICATION_PARAMETERS = {
+    "Mapping": "web_analytics",
+    "SourceTableName": "web_analytics",
+    "PartitionKey": "page_id",
+    "SortKey": "activity_dt",
+    "BufferSeconds": "1",
+    "TransformBufferSeconds": "1",
+    "Architecture": PARAMETERS["Architecture"],
+}
 
 T = TypeVar("T")
 
@@ -54,17 +63,30 @@ class Account:
         )
 
     def deploy(self, name: str, **parameters: str) -> dict[str, str]:
-        """Create a stack of infra/template.yaml and return its outputs."""
-        stack = self.create(name, **parameters)
-        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-    def create(self, name: str, **parameters: str) -> dict[str, Any]:
-        """Create a stack of infra/template.yaml and return what has become of it."""
-        packager = Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})
-        secret = self.client("secretsmanager").create_secret(Name=str(uuid.uuid4()), SecretString="{}")["ARN"]
+        """Create a platform and return its outputs."""
+        packager, secrets = self.packager, self.client("secretsmanager")
+        secret = secrets.create_secret(Name=str(uuid.uuid4()), SecretString="{}")["ARN"]
         given = {**PARAMETERS, "DatabaseSecretArn": secret, **parameters}
-        return self.create_stack(name, packager.package(INFRA / "template.yaml"), given)
+        stack = self.create_stack(name, packager.package(INFRA / "platform.yaml"), given)
+        assert stack["StackStatus"] == "CREATE_COMPLETE", (stack, self.find_reasons())
+        return read_outputs(stack)
+
+    def replicate(self, name: str, platform: dict[str, str], **parameters: str) -> dict[str, str]:
+        """Create a replication on a platform, by its outputs, and return the outputs of both."""
+        stack = self.create_replication(name, platform, **parameters)
+        assert stack["StackStatus"] == "CREATE_COMPLETE", (stack, self.find_reasons())
+        return platform | read_outputs(stack)
+
+    def create_replication(self, name: str, platform: dict[str, str], **parameters: str) -> dict[str, Any]:
+        """Create a replication on a platform and return what has become of its stack."""
+        shared = {output: platform[output] for output in FROM_PLATFORM if output in platform}
+        given = {**REPLICATION_PARAMETERS, **shared, "Name": name, **parameters}
+        return self.create_stack(name, self.packager.package(INFRA / "replication.yaml"), given)
+
+    @property
+    def packager(self) -> Packager:
+        """What uploads what templates name."""
+        return Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})
 
     def create_stack(self, name: str, template: str, parameters: dict[str, str]) -> dict[str, Any]:
         """Create a stack of a template and return what has become of it."""
@@ -86,6 +108,11 @@ class Account:
             for event in cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]
             if event["ResourceStatus"] == "CREATE_FAILED"
         ]
+
+
+def read_outputs(stack: dict[str, Any]) -> dict[str, str]:
+    """Return the outputs of a described stack."""
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 def _finished(cloudformation: Any, name: str) -> dict[str, Any] | None:

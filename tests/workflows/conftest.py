@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from functools import cache
@@ -12,11 +13,12 @@ from typing import Any
 import boto3
 import pytest
 
+from infra.build_package import Target, build_package
 from local import venvs
 from local.processes import find_free_port, stop_child, wait_until_ready
 from local.stack import is_healthy, start_emulator
 from tests.workflows import executions
-from tests.workflows.account import ARTIFACTS, EMPTY_ZIP, PATIENCE_SECONDS, Account, wait_until
+from tests.workflows.account import ARTIFACTS, PATIENCE_SECONDS, Account, wait_until
 from tests.workflows.executions import Case
 
 ROLE = "arn:aws:iam::000000000000:role/anything"
@@ -175,7 +177,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """Start an account without anything in it."""
     directory = tmp_path_factory.mktemp("account")
     package = directory / "functions.zip"
-    package.write_bytes(EMPTY_ZIP)
+    package.symlink_to(build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")).archive)
     with run_emulator(directory) as endpoint:
         account = Account(endpoint, package)
         account.client("s3").create_bucket(Bucket=ARTIFACTS)

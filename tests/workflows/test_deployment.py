@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dynaurora import keys
+from dynaurora.mappings.replications import Replication
 from tests.workflows.account import wait_until
 
 pytestmark = pytest.mark.integration
@@ -14,16 +15,21 @@ MAPPING = "web_analytics"
 
 
 @pytest.fixture(scope="module")
-def deployed(account):
+def platform(account):
     return account.deploy("clicks")
 
 
-def test_everything_is_named_after_the_root_stack(deployed):
+@pytest.fixture(scope="module")
+def deployed(account, platform):
+    return account.replicate("clicks-web-analytics", platform)
+
+
+def test_everything_is_named_after_the_platform_or_the_replication(deployed):
     names = {key: value for key, value in deployed.items() if key.endswith(("FunctionName", "StreamName"))}
     assert names == {
-        "DeliveryStreamName": "clicks-changes",
-        "ForwardChangesFunctionName": "clicks-forward-changes",
-        "TransformChangesFunctionName": "clicks-transform-changes",
+        "DeliveryStreamName": "clicks-web-analytics-changes",
+        "ForwardChangesFunctionName": "clicks-web-analytics-forward-changes",
+        "TransformChangesFunctionName": "clicks-web-analytics-transform-changes",
         "ImportBatchFunctionName": "clicks-import-batch",
         "RecordFailedBatchFunctionName": "clicks-record-failed-batch",
         "OpenRunFunctionName": "clicks-open-run",
@@ -40,6 +46,7 @@ def test_everything_is_named_after_the_root_stack(deployed):
         "SettleFailuresFunctionName": "clicks-settle-failures",
         "CheckTargetFunctionName": "clicks-check-target",
         "MeasureHealthFunctionName": "clicks-measure-health",
+        "RegisterReplicationFunctionName": "clicks-register-replication",
     }
     assert deployed["ImportBatchStateMachineArn"].endswith(":stateMachine:clicks-import-batch")
     assert deployed["BackfillTableStateMachineArn"].endswith(":stateMachine:clicks-backfill-table")
@@ -70,15 +77,14 @@ def test_the_stream_mapping_and_the_concurrency_are_as_the_template_says(account
 def test_an_object_starts_an_import_of_exactly_that_object(account, deployed):
     bucket, key = deployed["LandingBucketName"], keys.processed_prefix(MAPPING) + "2026/11/23/08/a name+with é=1"
     s3, stepfunctions = account.client("s3"), account.client("stepfunctions")
-    s3.put_object(Bucket=bucket, Key="processed/mapping=another/object", Body=b"another mapping's")
+    s3.put_object(Bucket=bucket, Key="processed/object", Body=b"nobody's")
     s3.put_object(Bucket=bucket, Key=keys.failed_batch(MAPPING, "0f1e"), Body=b"no batch")
     etag = s3.put_object(Bucket=bucket, Key=key, Body=b"0,1,a,b\n")["ETag"].strip('"')
     machine = deployed["ImportBatchStateMachineArn"]
     (started,) = wait_until(lambda: stepfunctions.list_executions(stateMachineArn=machine)["executions"])
     given = stepfunctions.describe_execution(executionArn=started["executionArn"])["input"]
     assert json.loads(given) == {
-        "batch": {
-            "mapping": MAPPING,
+        "batch": {  # its key says which mapping it is for
             "source": "stream",
             "run": None,
             "rows": None,
@@ -87,17 +93,20 @@ def test_an_object_starts_an_import_of_exactly_that_object(account, deployed):
     }
 
 
-def test_a_backfill_is_given_its_table_its_stream_and_its_importer(account, deployed):
+def test_a_replication_is_known_by_its_table_and_its_reader(account, deployed):
+    place = {"Bucket": deployed["LandingBucketName"], "Key": keys.replication(MAPPING)}
+    found = Replication.decode(account.client("s3").get_object(**place)["Body"].read())
+    table = account.client("dynamodb").describe_table(TableName=deployed["SourceTableName"])["Table"]
+    reader = deployed["ForwardChangesEventSourceMappingId"]
+    assert found == Replication(MAPPING, "clicks-web-analytics", table["TableArn"], (reader,), "replicate")
+
+
+def test_a_backfill_is_given_its_bounds_and_its_importer(account, deployed):
     client = account.client("lambda")
 
     def read_settings(name):
         return client.get_function_configuration(FunctionName=deployed[name])["Environment"]["Variables"]
 
-    readiness = read_settings("CheckReadinessFunctionName")
-    assert readiness["SOURCE_TABLE"] == deployed["SourceTableName"]
-    assert readiness["EVENT_SOURCE_MAPPING_ID"] == deployed["ForwardChangesEventSourceMappingId"]
-    table = account.client("dynamodb").describe_table(TableName=deployed["SourceTableName"])["Table"]
-    assert read_settings("PlanBackfillFunctionName")["SOURCE_TABLE_ARN"] == table["TableArn"]
     run = read_settings("OpenRunFunctionName")
     assert (run["IMPORT_CONCURRENCY"], run["BACKFILL_CONCURRENCY"]) == ("3", "2")
     machine = account.client("stepfunctions").describe_state_machine(
@@ -122,7 +131,7 @@ def test_the_end_of_a_run_is_handed_to_the_function_that_closes_it_and_kept_if_t
 
 def test_what_failed_is_taken_up_every_hour(account, deployed):
     schedule = account.client("scheduler").get_schedule(
-        Name="clicks-reprocess-failures", GroupName="clicks-reprocess-failures"
+        Name="clicks-web-analytics-reprocess-failures", GroupName="clicks-reprocess-failures"
     )
     assert schedule["ScheduleExpression"] == "rate(1 hour)"
     assert schedule["Target"]["Arn"] == deployed["ReprocessFailuresStateMachineArn"]
@@ -146,37 +155,31 @@ def test_a_reprocess_is_given_its_bounds(account, deployed):
     assert "${" not in machine["definition"]
 
 
-def test_an_existing_table_is_adopted(account, deployed):
-    adopted = account.deploy("adopted", SourceStreamArn=deployed["SourceStreamArn"])
+def test_an_existing_table_is_adopted(account, platform, deployed):
+    adopted = account.replicate(
+        "clicks-adopted", platform, Mapping="adopted", SourceStreamArn=deployed["SourceStreamArn"], SourceTableName=""
+    )
     assert adopted["SourceTableName"] == deployed["SourceTableName"]
     assert adopted["SourceStreamArn"] == deployed["SourceStreamArn"]
-    assert adopted["LandingBucketName"] != deployed["LandingBucketName"]
+    assert adopted["DeliveryStreamName"] != deployed["DeliveryStreamName"]
 
 
-def test_without_a_schedule_people_take_up_what_failed(account, deployed):
-    account.deploy("unscheduled", SourceStreamArn=deployed["SourceStreamArn"], ReprocessSchedule="")
-    listed = account.client("scheduler").list_schedules(GroupName="unscheduled-reprocess-failures")
-    assert listed["Schedules"] == []
+def test_without_a_schedule_people_take_up_what_failed(account, platform, deployed):
+    stream = deployed["SourceStreamArn"]
+    account.replicate("unscheduled", platform, Mapping="unscheduled", SourceStreamArn=stream, ReprocessSchedule="")
+    listed = account.client("scheduler").list_schedules(GroupName="clicks-reprocess-failures")["Schedules"]
+    assert "unscheduled-reprocess-failures" not in {schedule["Name"] for schedule in listed}
 
 
-def test_stacks_that_share_a_bucket_import_each_its_own(account, deployed):
-    bucket = deployed["LandingBucketName"]
-    orders = account.deploy("orders", Mapping="orders", SourceTableName="orders", LandingBucketName=bucket)
-    assert orders["LandingBucketName"] == bucket
-    s3, stepfunctions = account.client("s3"), account.client("stepfunctions")
-
-    def list_started(outputs):
-        machine = outputs["ImportBatchStateMachineArn"]
-        executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
-        inputs = (stepfunctions.describe_execution(executionArn=each["executionArn"])["input"] for each in executions)
-        return {json.loads(given)["batch"]["objects"][0]["key"] for given in inputs}
-
-    wanted = {name: f"{keys.processed_prefix(name)}2026/11/24/08/shared" for name in (MAPPING, "orders")}
-    before = list_started(deployed)
-    for key in wanted.values():
-        s3.put_object(Bucket=bucket, Key=key, Body=b"0,1,a,b\n")
-    assert wait_until(lambda: list_started(orders)) == {wanted["orders"]}
-    assert wait_until(lambda: list_started(deployed) - before) == {wanted[MAPPING]}
+def test_a_replication_that_is_deleted_is_known_no_more(account, platform):
+    account.replicate("leaving", platform, Mapping="leaving", SourceTableName="leaving")
+    s3, place = account.client("s3"), {"Bucket": platform["LandingBucketName"], "Key": keys.replication("leaving")}
+    assert s3.get_object(**place)
+    cloudformation = account.client("cloudformation")
+    cloudformation.delete_stack(StackName="leaving")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="leaving", WaiterConfig={"Delay": 1})
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(**place)
 
 
 def test_a_contradiction_of_parameters_is_refused_before_anything_is_made(account):
@@ -189,22 +192,25 @@ def test_a_contradiction_of_parameters_is_refused_before_anything_is_made(accoun
 CLAIM = "OneStackOfMappingAndBucketParameter"
 
 
-def test_two_stacks_do_not_replicate_by_one_mapping_through_one_bucket(account):
+def test_two_stacks_do_not_replicate_by_one_mapping_through_one_bucket(account, platform):
     """The second one makes nothing, leaves the first one alone, and is let in once the first one is gone."""
     cloudformation, parameters = account.client("cloudformation"), account.client("ssm")
-    first = account.deploy("first", SourceTableName="firsts")
-    shared = {"LandingBucketName": first["LandingBucketName"], "SourceTableName": "seconds"}
-    claim = {"Name": f"/dynaurora/one-stack-only/{first['LandingBucketName']}/{MAPPING}"}
-    assert account.create("second", **shared)["StackStatus"] == "ROLLBACK_COMPLETE"
+    account.replicate("first", platform, Mapping="shared", SourceTableName="firsts")
+    claim = {"Name": f"/dynaurora/one-stack-only/{platform['LandingBucketName']}/shared"}
+    second = account.create_replication("second", platform, Mapping="shared", SourceTableName="seconds")
+    assert second["StackStatus"] == "ROLLBACK_COMPLETE"
     assert any(reason.startswith(f"{CLAIM}: ") for reason in account.find_reasons())
     assert "seconds" not in account.client("dynamodb").list_tables()["TableNames"]
     assert parameters.get_parameter(**claim)["Parameter"]["Value"] == "first"
-
-    assert (
-        account.deploy("other", **shared, Mapping="another_mapping")["LandingBucketName"] == shared["LandingBucketName"]
-    )
     for name in ("second", "first"):
         cloudformation.delete_stack(StackName=name)
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
-    account.deploy("second", **{**shared, "SourceTableName": "thirds"})
+    account.replicate("second", platform, Mapping="shared", SourceTableName="thirds")
     assert parameters.get_parameter(**claim)["Parameter"]["Value"] == "second"
+
+
+def test_two_platforms_do_not_import_from_one_bucket(account, platform):
+    given = {"LandingBucketName": platform["LandingBucketName"]}
+    with pytest.raises(AssertionError, match="ROLLBACK_COMPLETE"):
+        account.deploy("another", **given)
+    assert any(reason.startswith("OnePlatformOfBucketParameter: ") for reason in account.find_reasons())

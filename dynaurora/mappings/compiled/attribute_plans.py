@@ -23,14 +23,14 @@ from dynaurora.mappings.compiled.shapes import ANNOTATIONS, STRING_LIMITS, Shape
 if TYPE_CHECKING:
     from dynaurora.mappings.compiled.documents import Node
     from dynaurora.mappings.compiled.schemas import Check
-    from dynaurora.mappings.mapping import Column
+    from dynaurora.mappings.target_columns import Column
 
 How = Literal["text", "digits", "bytes", "boolean", "embedded", "document", "whole"]
 
 DESCRIPTORS = {"text": "S", "digits": "N", "bytes": "B", "boolean": "BOOL", "embedded": "S"}
 DIGITS_KINDS = {*INTEGER_BITS, *TEXT_BYTES, "DECIMAL", "DOUBLE", "VARCHAR", "JSON"}
 BYTES_KINDS = {"VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"}
-TEXT_KINDS = {*TEXT_BYTES, *BYTES_KINDS, "VARCHAR", "DATE", "DATETIME", "TIMESTAMP", "JSON"}
+TEXT_KINDS = {*TEXT_BYTES, *BYTES_KINDS, "VARCHAR", "CHAR", "ENUM", "DATE", "DATETIME", "TIMESTAMP", "TIME", "JSON"}
 BOOLEAN_KINDS = {"BOOLEAN", "JSON"}
 
 
@@ -92,9 +92,9 @@ def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | N
     types = {names} if isinstance(names, str) else set(names or ())
     rest = schema.keys() - ANNOTATIONS - {"type"} if isinstance(schema, dict) else set()
     nullable = not types or "null" in types
-    kinds = {column.type.kind for column in columns}
-    # Only a JSON column tells null from nothing there.
-    is_whole = types == {"null"} or (nullable and "JSON" in kinds)
+    kinds = {column.type.kind if column.type.epoch is None else "EPOCH" for column in columns}
+    # Only a column of JSON or with a default tells null from nothing there.
+    is_whole = types == {"null"} or (nullable and any(map(tells_null, columns)))
     how: How = "whole" if is_whole else _choose(types - {"null"}, kinds)
     attribute = Attribute(name, how, required, nullable and how != "whole", check=check)
     if how == "whole":
@@ -131,6 +131,11 @@ def _choose(types: set[str], kinds: set[str]) -> How:
     if kinds <= TEXT_KINDS - {"JSON"}:
         return "text"
     return "boolean" if kinds == {"BOOLEAN"} else "whole"
+
+
+def tells_null(column: Column) -> bool:
+    """Return whether a column's field of null is another than that of nothing there."""
+    return column.type.kind == "JSON" or column.default is not None
 
 
 def limit_text(limits: dict[str, Any], columns: list[Column]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynaurora.mappings.compiled.codegen import WRITERS
+from dynaurora.mappings.compiled.column_code import WRITERS
 from dynaurora.mappings.compiled.plans import is_searched, make_plan
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema
 from dynaurora.mappings.compiled.shapes import has_any
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from dynaurora.mappings.compiled.attribute_plans import Attribute

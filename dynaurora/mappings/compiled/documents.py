@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from msgspec import NODEFAULT, UNSET, Meta, convert
 
 from dynaurora.dynamodb.attributes import plain_value
-from dynaurora.mappings.columns import JSON_NAME_BYTES, encode_json
 from dynaurora.mappings.compiled.fields import JSON_NUMBER, JSON_WHOLE_NUMBER, Unsure
 from dynaurora.mappings.compiled.schemas import FIRST, NotCompilableError, compile_part
 from dynaurora.mappings.compiled.shapes import ANNOTATIONS, ARRAY_LIMITS, is_nameable, make_struct, say_limits
+from dynaurora.mappings.json_fields import JSON_NAME_BYTES, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from jmespath.exceptions import JMESPathError
 
-from dynaurora.dynamodb.attributes import parse_json
+from dynaurora.dynamodb.attributes import parse_attribute, parse_json
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS, TEXT_BYTES
 from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH, BrokenError, is_deep
@@ -30,7 +30,7 @@ from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH, BrokenError,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dynaurora.mappings.mapping import Column
+    from dynaurora.mappings.target_columns import Column
 
 WHOLE_DIGITS = r"(?!-0\Z)-?(?:0|[1-9][0-9]{0,%d})"
 PLAIN_NUMBER = re.compile(rf"{WHOLE_DIGITS % 64}(?:\.[0-9]{{0,63}}[1-9])?").fullmatch
@@ -43,6 +43,8 @@ JSON_NUMBER = re.compile(rf"{WHOLE_DIGITS % 17}|{FEW_DIGITS}{FRACTION}").fullmat
 """Plain numbers that MySQL's JSON keeps as they are written: integers of 64 bits, and short fractions."""
 JSON_WHOLE_NUMBER = re.compile(WHOLE_DIGITS % 17).fullmatch
 """Those of them that are whole."""
+DAYS_OF_MONTHS = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
+"""Those that every year has."""
 MAX_INT64 = 2**63 - 1
 
 
@@ -92,7 +94,7 @@ def text_field(column: Column, value: str, number: int) -> Code:
         return Code([line], value, {})
     if kind == "JSON":
         return Code([], f"quote({value})", {"quote": encode_basestring})
-    if kind in {"DATE", "DATETIME", "TIMESTAMP"}:
+    if kind in {"DATE", "DATETIME", "TIMESTAMP"} and column.type.epoch is None:
         names = {f"moment{number}": moment_pattern(column), f"encode{number}": column.type.encode}
         plain = value if kind == "DATE" else f"f\"{{{value}[:10]}} {{{value}[11:].rstrip('Z')}}\""
         return Code(
@@ -104,7 +106,7 @@ def text_field(column: Column, value: str, number: int) -> Code:
 def moment_pattern(column: Column) -> Callable[[str], Any]:
     """Return what matches the dates or times that any calendar has, and that are written by their parts."""
     years = "(?:19[89][0-9]|20[0-2][0-9])" if column.type.kind == "TIMESTAMP" else "[1-9][0-9]{3}"
-    day = rf"{years}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    day = rf"{years}-(?:{DAYS_OF_MONTHS})"
     if column.type.kind == "DATE":
         return re.compile(day).fullmatch
     options: dict[str, int] = column.type.encode.keywords  # type: ignore[attr-defined]
@@ -193,6 +195,14 @@ def encoded_field(column: Column, value: str, number: int) -> Code:
     """Return the code for any plain value: the column's own encoder."""
     name = f"encode{number}"
     return Code([], f"{name}({value})", {name: column.type.encode}, "by its column's encoder")
+
+
+def parse_encoded(value: Any, encoding: str, name: str) -> Any:
+    """Return what an attribute with embedded JSON holds in another encoding. Raises as `parse_embedded` does."""
+    value = parse_attribute(value, encoding, name)
+    if (type(value) is dict or type(value) is list) and is_deep(value):
+        raise Unsure
+    return value
 
 
 def parse_embedded(text: str, name: str) -> Any:

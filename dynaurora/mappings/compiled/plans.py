@@ -6,26 +6,29 @@ plain modules, which judge it as a whole.
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dynaurora.dynamodb.attributes import parse_json, plain_item
+from dynaurora.dynamodb.attributes import JSON, parse_json, plain_item
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS
-from dynaurora.mappings.compiled.attribute_plans import Attribute, limit_text, plan_attribute
+from dynaurora.mappings.compiled.attribute_plans import Attribute, limit_text, plan_attribute, tells_null
 from dynaurora.mappings.compiled.fields import MAX_INT64, bounds_of
 from dynaurora.mappings.compiled.schemas import NotCompilableError
 from dynaurora.mappings.compiled.shapes import ANNOTATIONS, Shape, find_member, is_nameable, learn
-from dynaurora.mappings.mapping import CHANGED_AT_MS, UNMAPPED
 from dynaurora.mappings.paths import taken_paths
+from dynaurora.mappings.rows import dotted_names
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dynaurora.mappings.mapping import Column, Mapping
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.paths import Tree
+    from dynaurora.mappings.target_columns import Column
 
 OF_THE_ITEM = frozenset({"type", "properties", "required", "additionalProperties"})
 """Keywords of the whole item that a plan keeps; any other has to see all of it."""
@@ -57,6 +60,8 @@ class RowPlan:
     sources: list[FieldSource]
     is_open: bool
     """Whether an item may have attributes that nothing names: they are learnt."""
+    dotted: frozenset[str] = frozenset()
+    """Names with points in them that are not learnt: an item that has one may be refused for it."""
     learnt: int = field(default=0)
 
     def learn(self, item: Any) -> bool:
@@ -65,7 +70,8 @@ class RowPlan:
         with suppress(AttributeError, RejectedChange, RecursionError):
             plain = plain_item(item)
             if self.is_open:
-                for name in islice(filter(is_nameable, plain.keys() - self.attributes.keys()), self._left()):
+                unknown = plain.keys() - self.attributes.keys() - self.dotted
+                for name in islice(filter(is_nameable, unknown), self._left()):
                     self.attributes[name] = Attribute(name, "whole", required=False, why="nothing names it")
                     self.learnt += 1
             for attribute in self.attributes.values():
@@ -73,7 +79,7 @@ class RowPlan:
                 if attribute.document is not None and self._left():
                     self.learnt += attribute.document.learn(value)
                 elif attribute.shape is not None and type(value) is str and self.mapping.unmapped == "ignore":
-                    self.learnt += learn(attribute.shape, parse_json(value, ""), self._left())
+                    self.learnt += learn(attribute.shape, parse_json(value, ""), self._left(), self.dotted)
         return self.learnt > before  # also of an item that is broken further on: the plan is another one
 
     def _left(self) -> int:
@@ -93,6 +99,10 @@ def make_plan(mapping: Mapping) -> RowPlan:
     starts = {column.name: _starts(column) for column in mapping.columns}
     taken = taken_by(mapping)
     names = [*mapping.key_attributes, *properties, *needed, *(name for tops in starts.values() for name in tops)]
+    dotted = frozenset(name for column in mapping.columns for name in dotted_names(column.path or ()))
+    named = json.dumps(root, default=str)
+    if dotted.intersection(names) or any(f'"{name}"' in named for name in dotted):
+        raise NotCompilableError("from", "$.target", "has a path that is the name of an attribute, too")
     attributes = {}
     for name in dict.fromkeys(names):
         if not is_nameable(name):
@@ -101,11 +111,11 @@ def make_plan(mapping: Mapping) -> RowPlan:
             raise NotCompilableError("additionalProperties", "$", f"does not allow {name}, which is needed")
         takers = [column for column in mapping.columns if name in starts[column.name]]
         is_json, required = name in mapping.json_attributes, name in needed
-        whole = _whole_for(mapping, takers, is_json=is_json)
+        whole = _whole_for(mapping, name, takers, is_json=is_json)
         if mapping.unmapped == "column" and taken.get(name) != {}:
             whole = f"column {mapping.columns[-1].name} takes what is left of it"
         attributes[name] = plan_attribute(root, name, takers, required=required, is_json=is_json, whole=whole)
-    plan = RowPlan(mapping, attributes, [], _is_open(mapping))
+    plan = RowPlan(mapping, attributes, [], _is_open(mapping), dotted)
     # What a column takes as a whole is known before others look into it.
     shortest = sorted(mapping.columns, key=lambda column: (len(column.path or ()), column.type.kind != "JSON"))
     sources = {column.name: _source(root, plan, column, starts[column.name]) for column in shortest}
@@ -159,11 +169,13 @@ def _starts(column: Column) -> tuple[str, ...]:
 
 def is_searched(column: Column) -> bool:
     """Return whether only JMESPath can find a column's value: its null is nothing there, also for a JSON column."""
-    return column.path is None and (column.attribute is None or column.type.kind == "JSON")
+    return column.path is None and (column.attribute is None or tells_null(column))
 
 
-def _whole_for(mapping: Mapping, takers: Iterable[Column], *, is_json: bool) -> str:
+def _whole_for(mapping: Mapping, name: str, takers: Iterable[Column], *, is_json: bool) -> str:
     """Return why an attribute has to be decoded whole; nothing where it has not."""
+    if is_json and mapping.json_attributes[name] != JSON:
+        return "its JSON is encoded otherwise than as text"
     for column in takers:
         if is_searched(column):
             return f"column {column.name} is from an expression"
@@ -182,8 +194,7 @@ def _source(root: Any, plan: RowPlan, column: Column, starts: tuple[str, ...]) -
         shape = plan.attributes[starts[0]].shape
         assert shape is not None  # noqa: S101 (as the condition says)
         source.path = (column.path or starts)[1:]
-        tells_null = column.type.kind == "JSON"
-        source.shape, source.rest = find_member(root, shape, source.path, tells_null=tells_null)
+        source.shape, source.rest = find_member(root, shape, source.path, tells_null=tells_null(column))
         source.path = source.path[: len(source.path) - len(source.rest)]
     return source
 

@@ -19,9 +19,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dynaurora.dynamodb.attributes import Binary
 from dynaurora.errors import Reason
-from dynaurora.mappings.keywords import describe_format, find_extras, has_unique_items, is_of_format, make_validator
+from dynaurora.mappings.keywords import (
+    URI_OF,
+    describe_format,
+    find_extras,
+    has_unique_items,
+    is_of_format,
+    make_validator,
+)
 from dynaurora.mappings.patterns import compile_pattern
-from dynaurora.mappings.reasons import NOT_ALLOWED, breaks, name_types, wrong_type
+from dynaurora.mappings.reasons import NOT_ALLOWED, Told, breaks, choose_branch, name_types, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,6 +60,7 @@ class NotCompilableError(ValueError):
 
     def __init__(self, keyword: str, place: str, problem: str) -> None:
         super().__init__(f"{keyword} at {place} {problem}")
+        self.keyword, self.place, self.problem = keyword, place, problem
 
 
 class Verdict(Protocol):
@@ -93,6 +101,16 @@ class _Counting:
 
     def add(self, _rule: str, _path: Path, _message: str) -> None:
         self.count += 1
+
+
+class _Collecting:
+    """All reasons that there are."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+
+    def add(self, rule: str, path: Path, message: str) -> None:
+        self.told.append((rule, path, message))
 
 
 class _First:
@@ -286,7 +304,7 @@ def _equality(expected: Any) -> Callable[[Any], bool]:
 
 def _format(_compiler: _Compiler, expected: str, _schema: Any, _place: str) -> Check:
     message = describe_format(expected)
-    if expected not in make_validator().FORMAT_CHECKER.checkers:
+    if expected not in make_validator().FORMAT_CHECKER.checkers.keys() | URI_OF.keys():
         return _nothing
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
@@ -542,17 +560,24 @@ def _one_of(compiler: _Compiler, expected: list[Any], _schema: Any, place: str) 
     message, checks = breaks("oneOf", expected), compiler.each(expected, place)
 
     def check(value: Any, path: Path, verdict: Verdict) -> None:
-        rest = iter(checks)
-        if not any(_has_no_reason(each, value) for each in rest):
-            verdict.add("oneOf", path, message)
-        if [each for each in rest if holds(each, value)]:  # of what `any` left over
+        rest, branches = iter(checks), list[list[Told]]()
+        for each in rest:
+            branch = _Collecting()
+            each(value, path, branch)
+            if not branch.told:
+                break
+            branches.append(branch.told)
+        else:
+            for rule, where, told in choose_branch(branches, path) or [("oneOf", path, message)]:
+                verdict.add(rule, where, told)
+        if [each for each in rest if holds(each, value)]:  # of what is left over
             verdict.add("oneOf", path, message)
 
     return check
 
 
 def _has_no_reason(check: Check, value: Any) -> bool:
-    """Return whether a schema takes a value, all of it judged: anyOf and oneOf do not stop at a first reason."""
+    """Return whether a schema takes a value, all of it judged: anyOf does not stop at a first reason."""
     counting = _Counting()
     check(value, (), counting)
     return not counting.count

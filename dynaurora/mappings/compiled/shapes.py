@@ -185,18 +185,21 @@ def _is_plain(shape: Shape, *, tells_null: bool) -> bool:
     return shape.kind in {"object", "array"} or (tells_null and (shape.nullable or shape.kind == "null"))
 
 
-def learn(shape: Shape, value: Any, most: int) -> int:
-    """Add members that a plain value has and the schema leaves open, `most` of them at most; return how many."""
+def learn(shape: Shape, value: Any, most: int, never: frozenset[str] = frozenset()) -> int:
+    """Add members that a plain value has and the schema leaves open, `most` of them at most; return how many.
+
+    Members whose names are in `never` are not added.
+    """
     if shape.kind != "object" or type(value) is not dict:
         return 0
     known = [(shape.members[name].shape, member) for name, member in value.items() if name in shape.members]
     added = 0
     if shape.open:
-        for name in islice(filter(is_nameable, value.keys() - shape.members.keys()), most):
+        for name in islice(filter(is_nameable, value.keys() - shape.members.keys() - never), most):
             add_member(shape, name, Shape("any"))
             added += 1
     for inner, member in known:
-        added += learn(inner, member, most - added)
+        added += learn(inner, member, most - added, never)
     return added
 
 

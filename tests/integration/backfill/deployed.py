@@ -12,7 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,13 +32,15 @@ from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, RUNS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports import plan_backfill
-from dynaurora.mappings.mapping import Mapping, load_mapping
+from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
+from dynaurora.mappings.replications import Replication
 from dynaurora.target.verification import Comparison, compare
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
-from local.deployment import Database, Deployment
+from local.deployment import STACK_NAME, Database, Deployment, name_replication
 from local.pipeline import Pipeline
 from local.stack import Stack
+from tests.support.example import load_example
 from tests.support.export_factory import md5_of
 from tests.support.factories import click, click_item
 
@@ -174,7 +176,7 @@ class Deployed:
 
     @cached_property
     def mapping(self) -> Mapping:
-        return load_mapping(MAPPING)
+        return load_example(MAPPING)
 
     @property
     def table(self) -> str:
@@ -186,9 +188,10 @@ class Deployed:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The root stack's outputs."""
-        (described,) = self.api.cloudformation.describe_stacks(StackName="dynaurora")["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        """The outputs of the platform and of the replication."""
+        names = (STACK_NAME, name_replication(MAPPING))
+        stacks = [self.api.cloudformation.describe_stacks(StackName=name)["Stacks"][0] for name in names]
+        return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack["Outputs"]}
 
     @property
     def backfill_table_arn(self) -> str:
@@ -318,7 +321,7 @@ class Deployed:
         point_at(S3Objects(), self.bucket, MAPPING, Pointer(self.mapping.digest, 1))
         first = keys.mapping_document(MAPPING, self.mapping.digest)
         for key in self.list_keys(keys.mapping_documents(MAPPING)):
-            if key not in {first, keys.mapping_pointer(MAPPING)}:
+            if key not in {first, keys.mapping_pointer(MAPPING), keys.replication(MAPPING)}:
                 self.client("s3").delete_object(Bucket=self.bucket, Key=key)
 
     # The database
@@ -414,11 +417,23 @@ class Deployed:
             FunctionResponseTypes=["ReportBatchItemFailures"],
             BisectBatchOnFunctionError=True,
         )
-        self.rename_in_policies(self.event_source_mapping, created["UUID"])
         self.event_source_mapping = created["UUID"]
-        for output in ("CheckReadinessFunctionName", "MeasureHealthFunctionName"):
-            self.set_variables(output, EVENT_SOURCE_MAPPING_ID=self.event_source_mapping)
+        self.register_reader(self.event_source_mapping)
         wait_until(lambda: self.describe_event_source_mapping()["State"] == "Enabled")
+
+    def register_reader(self, *readers: str) -> None:
+        """Have the registry name what reads the stream, as deploying the replication does."""
+        self.change_registered(
+            lambda known: replace(
+                known, event_source_mappings=tuple(dict.fromkeys((*readers, *known.event_source_mappings)))
+            )
+        )
+
+    def change_registered(self, change: Callable[[Replication], Replication]) -> None:
+        """Change what the registry knows of the replication."""
+        place = {"Bucket": self.bucket, "Key": keys.replication(MAPPING)}
+        known = Replication.decode(self.client("s3").get_object(**place)["Body"].read())
+        self.client("s3").put_object(**place, Body=change(known).encode())
 
     def rename_in_policies(self, old: str, new: str) -> None:
         """Let the policies of roles name one thing in the place of another, as deploying the stack with it does."""

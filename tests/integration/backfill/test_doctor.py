@@ -32,7 +32,7 @@ CHECKS = [
         "TLS of others",
         "the server's settings",
     ),
-    *("tables and view", "the loader's rights", "loading from S3"),
+    *("tables and view", "what imports rely on", "the loader's rights", "loading from S3"),
 ]
 
 
@@ -63,7 +63,7 @@ def test_a_deployment_has_everything_it_needs(deployed: Deployed, ask: Callable[
     assert missing(document) == {}
     assert (status, document["healthy"]) == (0, True)
     assert [finding["check"] for finding in document["findings"]] == CHECKS
-    assert (document["stack"], document["table"]) == ("dynaurora", deployed.table)
+    assert (document["stack"], document["table"]) == ("dynaurora-web-analytics", deployed.table)
     shown = CliRunner().invoke(main, ["doctor"])
     assert shown.exit_code == 0
     *checks, loading = CHECKS
@@ -139,7 +139,7 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
         (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
         (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics --host"),
-        (secret, set(CHECKS[-8:]), "MissingSecretError", "DatabaseSecretArn"),
+        (secret, set(CHECKS[-9:]), "MissingSecretError", "DatabaseSecretArn"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -199,7 +199,7 @@ def test_a_function_that_fails_leaves_the_target_unknown(
     with deployed.variables("CheckTargetFunctionName", DATABASE_PORT="none"):
         status, document = ask()
     found = missing(document)
-    assert (status, found.keys()) == (1, set(CHECKS[-8:]))
+    assert (status, found.keys()) == (1, set(CHECKS[-9:]))
     assert {finding["state"] for finding in found.values()} == {"unknown"}
     assert "InvalidSettingsError" in found["loading from S3"]["detail"]
 
@@ -237,10 +237,32 @@ def test_a_table_is_looked_at_before_there_is_a_stack(deployed: Deployed, ask: C
     ]
 
 
+def test_a_table_whose_keys_are_of_other_types_is_told(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
+    dynamodb = deployed.client("dynamodb")
+    names = {"page_id": ("HASH", "N"), "activity_dt": ("RANGE", "B")}
+    dynamodb.create_table(
+        TableName="numbers",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, (kind, _) in names.items()],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, (_, kind) in names.items()],
+    )
+    try:
+        _, document = ask(MAPPING, "--table", "numbers")
+    finally:
+        dynamodb.delete_table(TableName="numbers")
+    told = [finding["detail"] for finding in document["findings"] if finding["check"] == "the table's keys"]
+    assert told == [
+        "the table's key page_id is a number, and the schema allows string: every item is refused",
+        "the table's key activity_dt is binary, which a VARCHAR(64) does not take",
+    ]
+
+
 def test_a_table_that_is_not_there_is_said_not_to_be(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
     status, document = ask(MAPPING, "--table", "nowhere")
     assert status == 1
     assert missing(document)["the table"]["detail"] == "there is no table nowhere in this account and region"
+    (keys,) = [finding for finding in document["findings"] if finding["check"] == "the table's keys"]
+    assert (keys["state"], keys["detail"]) == ("unknown", "there is no table to look at")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -44,23 +45,19 @@ def enable_mapping(deployed: Deployed) -> None:
 
 
 def name_another_mapping(deployed: Deployed) -> None:
-    deployed.rename_in_policies(deployed.event_source_mapping, OTHER_MAPPING)
-    deployed.set_variables("CheckReadinessFunctionName", EVENT_SOURCE_MAPPING_ID=OTHER_MAPPING)
+    deployed.register_reader(OTHER_MAPPING)
 
 
 def name_the_mapping(deployed: Deployed) -> None:
-    deployed.rename_in_policies(OTHER_MAPPING, deployed.event_source_mapping)
-    deployed.set_variables("CheckReadinessFunctionName", EVENT_SOURCE_MAPPING_ID=deployed.event_source_mapping)
+    deployed.register_reader(deployed.event_source_mapping)
 
 
 def name_another_table(deployed: Deployed) -> None:
-    deployed.rename_in_policies(f"table/{deployed.table}", "table/no_such_table")
-    deployed.set_variables("CheckReadinessFunctionName", SOURCE_TABLE="no_such_table")
+    deployed.change_registered(lambda known: replace(known, table_arn=known.table_arn + "_of_others"))
 
 
 def name_the_table(deployed: Deployed) -> None:
-    deployed.rename_in_policies("table/no_such_table", f"table/{deployed.table}")
-    deployed.set_variables("CheckReadinessFunctionName", SOURCE_TABLE=deployed.table)
+    deployed.change_registered(lambda known: replace(known, table_arn=known.table_arn.removesuffix("_of_others")))
 
 
 Act = Callable[[Deployed], None]
@@ -71,7 +68,7 @@ FAULTS: dict[str, tuple[Act, Act, tuple[str, ...]]] = {
     "mapping reads another stream": (read_another_stream, mend_stream, ("and the table's stream is", "deploy")),
     "mapping is disabled": (disable_mapping, enable_mapping, ("is Disabled", "--enabled")),
     "mapping is missing": (name_another_mapping, name_the_mapping, (OTHER_MAPPING, "deploy the stack")),
-    "table is missing": (name_another_table, name_the_table, ("no table no_such_table", "SourceTableName")),
+    "table is missing": (name_another_table, name_the_table, ("no table web_analytics_of_others", "SourceTableName")),
 }
 
 

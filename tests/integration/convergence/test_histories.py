@@ -10,7 +10,7 @@ from tests.integration.convergence.mutants import remove_guard_from_merge
 
 pytestmark = pytest.mark.integration
 
-SIZE = 250
+SIZE = 150
 
 
 @pytest.mark.parametrize("first", [1, 1 + SIZE])

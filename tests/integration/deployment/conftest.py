@@ -4,7 +4,7 @@ small_stack    its local AWS
 account        its API, to deploy to
 """
 
-import platform
+import platform as platform_module
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,18 +15,22 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
+from dynaurora import keys
+from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
+from infra.packaging import Packager
+from infra.places import ROOT as PROJECT
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from local.packaging import Packager
+from local.deployment import FROM_PLATFORM
 from local.stack import REGION, Stack
-from tests.workflows.account import ARTIFACTS, wait_until
+from tests.support.example import load_example
+from tests.workflows.account import ARTIFACTS, read_outputs, wait_until
 
 LIMIT = 10
 
 
 @dataclass(frozen=True)
 class NewAccount:
-    """An account to deploy infra/template.yaml to."""
+    """An account to deploy to."""
 
     stack: Stack
     package: Path
@@ -37,19 +41,27 @@ class NewAccount:
         return boto3.client(service, endpoint_url=self.stack.endpoint_url, region_name=REGION, config=retries, **keys)
 
     def deploy(self, name: str, **parameters: str) -> dict[str, Any]:
-        """Create a stack where everything is made, and return what has become of it."""
+        """Create a platform where everything is made, and return what has become of it."""
+        given = {"DatabaseCa": self.stack.certificates.ca_file.read_text("ascii"), **parameters}
+        return self._create(name, "platform.yaml", given)
+
+    def replicate(self, name: str, platform: dict[str, Any], table: str) -> dict[str, Any]:
+        """Publish the example's mapping, create its replication on a platform, and return what has become of it."""
+        outputs, mapping = read_outputs(platform), load_example()
+        shared = {output: outputs[output] for output in FROM_PLATFORM}
+        key = keys.mapping_document(mapping.name, mapping.digest)
+        self.client("s3").put_object(Bucket=shared["LandingBucketName"], Key=key, Body=mapping.text.encode())
+        given = shared | {"Name": name, "Mapping": mapping.name, "MappingDigest": mapping.digest}
+        given |= {"SourceTableName": table, "PartitionKey": mapping.partition_key, "SortKey": mapping.sort_key or ""}
+        return self._create(name, "replication.yaml", given | {"BufferSeconds": "1", "TransformBufferSeconds": "1"})
+
+    def _create(self, name: str, template: str, parameters: dict[str, str]) -> dict[str, Any]:
         packager = Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})
-        given = {
-            "DatabaseCa": self.stack.certificates.ca_file.read_text("ascii"),
-            "BufferSeconds": "1",
-            "TransformBufferSeconds": "1",
-            "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
-            **parameters,
-        }
-        cloudformation = self.client("cloudformation")
-        cloudformation.create_stack(
+        architecture = "arm64" if platform_module.machine() in {"arm64", "aarch64"} else "x86_64"
+        given = {"Architecture": architecture, **parameters}
+        self.client("cloudformation").create_stack(
             StackName=name,
-            TemplateBody=packager.package(PROJECT / "infra" / "template.yaml"),
+            TemplateBody=packager.package(PROJECT / "infra" / template),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )

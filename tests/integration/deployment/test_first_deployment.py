@@ -9,7 +9,7 @@ from tests.workflows.account import wait_until
 
 pytestmark = pytest.mark.integration
 
-NAME, TABLE = "shop", "clicks"
+NAME, REPLICATION, TABLE = "shop", "shop-clicks", "clicks"
 ANOTHER = "CREATE TABLE Demo.`WebAnalytics__replica` (another INT PRIMARY KEY)"
 
 
@@ -32,16 +32,18 @@ def list_left(account: NewAccount) -> dict[str, set[str]]:
 def test_a_target_that_cannot_be_prepared_is_rolled_back_and_the_second_deployment_succeeds(
     account: NewAccount,
 ) -> None:
+    platform = account.deploy(NAME)
+    assert platform["StackStatus"] == "CREATE_COMPLETE", (platform, account.find_reasons())
     before = list_left(account)
     account.execute("CREATE DATABASE IF NOT EXISTS Demo", ANOTHER)
-    failed = account.deploy(NAME, SourceTableName=TABLE)
+    failed = account.replicate(REPLICATION, platform, TABLE)
     assert failed["StackStatus"] == "ROLLBACK_COMPLETE", failed
     assert any("ColumnsRefusedError" in reason for reason in account.find_reasons())
     assert list_left(account) == before, "nothing stands in the way"
 
     account.execute("DROP TABLE Demo.`WebAnalytics__replica`")
-    account.delete(NAME)
-    made = account.deploy(NAME, SourceTableName=TABLE)
+    account.delete(REPLICATION)
+    made = account.replicate(REPLICATION, platform, TABLE)
     assert made["StackStatus"] == "CREATE_COMPLETE", (made, account.find_reasons())
     left = list_left(account)
     assert left["tables"] == {TABLE}
@@ -57,8 +59,9 @@ def test_a_target_that_cannot_be_prepared_is_rolled_back_and_the_second_deployme
 
 
 def test_a_reservation_fails_a_small_account_by_name_and_the_default_reserves_nothing(account: NewAccount) -> None:
-    failed = account.deploy("reserving", SourceTableName="others", ReserveImportConcurrency="yes")
+    before = list_left(account)
+    failed = account.deploy("reserving", ReserveImportConcurrency="yes")
     assert failed["StackStatus"] == "ROLLBACK_COMPLETE"
     refusal = f"UnreservedConcurrentExecution below its minimum value of [{LIMIT}]"
     assert any(refusal in reason for reason in account.find_reasons())
-    assert "others" not in list_left(account)["tables"]
+    assert list_left(account) == before

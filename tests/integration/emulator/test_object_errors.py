@@ -63,3 +63,34 @@ def test_events_of_objects_come_twice_on_demand(emulator):
 def count_messages(sqs, queue):
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
     return int(attributes["ApproximateNumberOfMessages"])
+
+
+@pytest.mark.parametrize(
+    ("stop", "start", "code"),
+    [
+        ("disable_key", "enable_key", "KMS.DisabledException"),
+        ("schedule_key_deletion", "cancel_key_deletion", "KMS.KMSInvalidStateException"),
+    ],
+)
+def test_objects_are_neither_read_nor_written_while_their_key_cannot_be_used(emulator, error_of, stop, start, code):
+    s3, kms, bucket = emulator.client("s3"), emulator.client("kms"), emulator.create_bucket()
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    s3.put_object(Bucket=bucket, Key="open", Body=b"a")
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    s3.put_bucket_encryption(
+        Bucket=bucket,
+        ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": default}]},
+    )
+    s3.put_object(Bucket=bucket, Key="a", Body=b"a")
+    source = {"Bucket": bucket, "Key": "a"}
+    getattr(kms, stop)(KeyId=key)
+    assert error_of(s3.get_object, **source) == code
+    assert error_of(s3.put_object, Bucket=bucket, Key="b", Body=b"b") == code
+    assert error_of(s3.create_multipart_upload, Bucket=bucket, Key="b") == code
+    assert error_of(s3.copy_object, Bucket=bucket, Key="b", CopySource=source) == code
+    assert s3.head_object(**source)["ContentLength"] == 1
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["a", "open"]
+    assert s3.get_object(Bucket=bucket, Key="open")["Body"].read() == b"a", "it has no key of KMS's"
+    getattr(kms, start)(KeyId=key)
+    kms.enable_key(KeyId=key)  # one whose deletion is cancelled is disabled
+    assert s3.get_object(**source)["Body"].read() == b"a"

@@ -19,7 +19,7 @@ from tests.integration.targets import Target
 TEMPORARY, PERMANENT = "temporary", "permanent"
 LOADING = {
     *("test_import_batch", "test_cut_imports", "test_database_faults", "test_column_types", "test_variants"),
-    *("test_batch_parts", "test_refused_imports"),
+    *("test_batch_parts", "test_refused_imports", "test_several_targets"),
 }
 """Of these modules, each test is one for each way."""
 VariantOf = Callable[[Target, Variant], Target]

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +49,21 @@ VALUES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("datetime_offset", "DATETIME", {"S": "2026-11-23T01:30:00+02:00"}, datetime(2026, 11, 22, 23, 30)),
     ("datetime_micros", "DATETIME(6)", {"S": "2026-11-23T08:15:00.123456Z"}, datetime(2026, 11, 23, 8, 15, 0, 123456)),
     ("timestamp", "TIMESTAMP(3)", {"S": "2038-01-19T03:14:07.5Z"}, datetime(2038, 1, 19, 3, 14, 7, 500000)),
+    ("char", "CHAR(4)", {"S": " é🦄x"}, " é🦄x"),
+    ("char_empty", "CHAR(4)", {"S": ""}, ""),
+    ("char_longest", "CHAR(255)", {"S": "🦄" * 255}, "🦄" * 255),
+    ("time", "TIME", {"S": "23:59:59"}, timedelta(hours=23, minutes=59, seconds=59)),
+    ("time_micros", "TIME(6)", {"S": "T08:15:00,123456"}, timedelta(hours=8, minutes=15, microseconds=123456)),
+    ("time_end", "TIME(3)", {"S": "24:00"}, timedelta(hours=24)),
+    ("year_first", "YEAR", {"N": "1901"}, 1901),
+    ("year_last", "YEAR", {"S": "2155"}, 2155),
+    ("enum", "ENUM('a','A','é','e','it''s, (b)','1')", {"S": "it's, (b)"}, "it's, (b)"),
+    ("enum_case", "ENUM('a','A','é','e')", {"S": "A"}, "A"),
+    ("enum_accent", "ENUM('e','é')", {"S": "é"}, "é"),
+    ("enum_digit", "ENUM('2','1')", {"S": "1"}, "1"),
+    ("datetime_basic", "DATETIME(3)", {"S": "20261123T081500,25+0200"}, datetime(2026, 11, 23, 6, 15, 0, 250000)),
+    ("datetime_end", "DATETIME", {"S": "2026-12-31T24:00Z"}, datetime(2027, 1, 1)),
+    ("datetime_day", "DATETIME", {"S": "2026-12-31"}, datetime(2026, 12, 31)),
     ("json_null", "JSON", {"NULL": True}, "null"),
     ("json_text", "JSON", {"S": 'a"\\\n,'}, 'a"\\\n,'),
     ("json_set", "JSON", {"SS": ["b", "a"]}, ["a", "b"]),

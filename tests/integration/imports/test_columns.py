@@ -20,11 +20,12 @@ from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target, read_earlier
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.errors import ColumnsRefusedError, InvalidMappingError, LockWaitError
-from dynaurora.mappings.mapping import Mapping, build_mapping, load_mapping
+from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.mappings.rows import Row
 from tests.infrastructure.deployment import PROJECT
 from tests.integration.servers import needs_mysql, server_version
 from tests.integration.targets import Target, TargetFor, row
+from tests.support.example import load_example
 from tests.support.factories import column, mapping_document
 from tests.support.labelled_rows import encode_labelled
 
@@ -212,7 +213,7 @@ GOING_BACK = re.compile(r"ALTER TABLE Demo\.WebAnalytics__replica [^']+")
 
 def test_the_documented_statement_makes_a_replica_what_the_release_before_had(target_for: TargetFor) -> None:
     """0.1.0 compares columns by their places, and refuses any other."""
-    target = target_for(load_mapping("web_analytics"))
+    target = target_for(load_example())
     (statement,) = GOING_BACK.findall((PROJECT / "docs/deploy.md").read_text("utf-8"))
     target.query(statement)
     columns = [name for name, *_ in target.query("SHOW COLUMNS FROM Demo.WebAnalytics__replica")]

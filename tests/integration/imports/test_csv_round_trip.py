@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -128,6 +128,16 @@ def typed_document(value: Any) -> Typed:
     return {"M": {name: typed_document(member) for name, member in value.items()}}
 
 
+def clock_times(digits: int) -> st.SearchStrategy[timedelta]:
+    """Return times of a day, of so many digits of a second."""
+    unit = 10 ** (6 - digits)
+    return st.integers(0, 86_400 * 10**digits - 1).map(lambda count: timedelta(microseconds=count * unit))
+
+
+def clock(value: timedelta) -> Typed:
+    return {"S": (datetime(2000, 1, 1) + value).time().isoformat()}
+
+
 INTEGERS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INT": 32, "INTEGER": 32, "BIGINT": 64}
 FAMILIES = {
     "integers": [
@@ -146,6 +156,12 @@ FAMILIES = {
     "binaries": [
         *(Kind(sql, BINARIES, binary) for sql in ("VARBINARY(60)", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB")),
         Kind("VARBINARY(160)", TEXTS, text, str.encode),
+    ],
+    "shorter": [
+        Kind("CHAR(40)", TEXTS.filter(lambda value: not value.endswith(" ")), text),
+        Kind("ENUM('a','it''s,','é')", st.sampled_from(["a", "it's,", "é"]), text),
+        Kind("YEAR", st.integers(1901, 2155), number),
+        *(Kind(f"TIME({digits})" if digits else "TIME", clock_times(digits), clock) for digits in (0, 3, 6)),
     ],
     "times": [
         Kind("DATE", st.dates(date(1000, 1, 1), date(9999, 12, 31)), lambda value: text(value.isoformat())),

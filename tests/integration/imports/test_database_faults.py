@@ -41,7 +41,7 @@ def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Ta
             uri = write_manifest(batch.mapping, batch.id, batch.objects, store, target.bucket)
             staged = stage(target.mapping, aurora, PartSource(batch.id, uri, "", 1), table)
             with aurora.transaction():
-                assert Ledger(aurora, target.mapping.database).enter(batch, batch.id, target.mapping.digest, retries=0)
+                assert Ledger(aurora, target.mapping.database).enter(batch, batch.id, target.mapping, retries=0)
                 check_staged(batch.id, target.mapping, aurora, staged)
                 server.kill()
                 server.start()

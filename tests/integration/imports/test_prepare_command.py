@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from backfill.cli import main
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.triggers import PROCEDURE
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registry
 from local.stack import Stack
@@ -85,7 +86,7 @@ def test_a_dry_run_prints_the_statements(prepare: Any, target: Target) -> None:
 @pytest.mark.parametrize(
     ("mapping", "changed", "says"),
     [
-        ("nothing", {}, "No mapping is named 'nothing'; there are: web_analytics"),
+        ("nothing", {}, "there are: web_analytics"),
         ("web_analytics", {"secret_arn": "arn:none"}, "cannot be read"),
         ("web_analytics", {"port": "1"}, "Can't connect"),
     ],
@@ -98,12 +99,14 @@ def test_what_is_wrong_is_named(prepare: Any, mapping: str, changed: dict[str, s
 
 def test_the_documented_grants_suffice(prepare: Any, target: Target) -> None:
     grants = re.findall(r"GRANT (.+) ON Demo\.\* TO preparer;", CliRunner().invoke(main, ["prepare", "--help"]).output)
-    assert len(grants) == 1
+    assert len(grants) == 2
     secret = {"username": "preparer", "password": "of the preparer"}
     with connect(target.endpoint, target.administrator) as aurora:
         aurora.execute("DROP USER IF EXISTS preparer@localhost")
         aurora.execute("CREATE USER preparer@localhost IDENTIFIED BY %s", (secret["password"],))
-        aurora.execute(f"GRANT {grants[0]} ON {target.mapping.database}.* TO preparer@localhost")
+        for rights in grants:
+            aurora.execute(f"GRANT {rights} ON {target.mapping.database}.* TO preparer@localhost")
+        aurora.execute(f"DROP PROCEDURE IF EXISTS {target.mapping.database}.{PROCEDURE}")
         empty(aurora, target.mapping)
         aurora.execute(f"DROP VIEW {target.mapping.database}.{target.mapping.table}")
     arn = boto3.client("secretsmanager").create_secret(
@@ -112,6 +115,9 @@ def test_the_documented_grants_suffice(prepare: Any, target: Target) -> None:
     for tables in ("1", "1", "0"):
         result = prepare("web_analytics", secret_arn=arn, staging_tables=tables)
         assert result.exit_code == 0, result.output
+    (made,) = target.query(f"SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_NAME = '{PROCEDURE}'")
+    assert str(made[0]).startswith("preparer")
+    target.query(f"DROP PROCEDURE {target.mapping.database}.{PROCEDURE}")
 
 
 def test_no_credentials_are_told_in_one_line(prepare: Any, monkeypatch: pytest.MonkeyPatch) -> None:

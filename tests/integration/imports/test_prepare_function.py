@@ -5,17 +5,28 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import boto3
 import pytest
 
+from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Credentials, connect
+from dynaurora.aurora.migrations import GENERATIONS
 from dynaurora.aws.objects import S3Objects
-from dynaurora.errors import ConnectionLostError, PrivilegeError, SecretRotatedError, TargetMismatchError
-from dynaurora.observability import metrics
+from dynaurora.errors import (
+    ConnectionLostError,
+    DynauroraError,
+    PrivilegeError,
+    SecretRotatedError,
+    TargetMismatchError,
+)
+from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.registry import publish_document
+from dynaurora.mappings.replications import Replication, forget_replication, register_replication
 from dynaurora.target import prepare_target
 from dynaurora.target.prepare_target import prepare_database
 from dynaurora.target.probe import Landing
@@ -23,6 +34,7 @@ from local.aurora.variant import Variant
 from tests.integration.imports.conftest import VariantOf
 from tests.integration.targets import Target, empty, row
 from tests.support.cloudformation import Waiting, serve
+from tests.support.example import load_example
 from tests.support.functions import Context
 
 pytestmark = pytest.mark.integration
@@ -39,7 +51,6 @@ class Deployment:
         self.admin_secret = self._create_secret("admin", administrator.username, administrator.password)
         self.loader_secret = self._create_secret("loader", self.loader.username, self.loader.password)
         self.set(
-            MAPPING=target.mapping.name,
             DATABASE_HOST=target.endpoint.host,
             DATABASE_PORT=str(target.endpoint.port),
             DATABASE_ADMIN_SECRET_ARN=self.admin_secret,
@@ -63,14 +74,21 @@ class Deployment:
         text = json.dumps({"username": self.loader.username, "password": password})
         self._secrets.put_secret_value(SecretId=self.loader_secret, SecretString=text)
 
-    def ask(self, kind: str = "Create") -> dict[str, Any]:
-        """Have the function do what CloudFormation asks for, and return its answer."""
+    def ask(self, kind: str = "Create", mapping: str = "web_analytics", digest: str = "") -> dict[str, Any]:
+        """Have the function do what CloudFormation asks for, and return its answer.
+
+        The document of the mapping is published before, unless another digest is given.
+        """
+        if not digest:
+            published = load_example(mapping)
+            digest = published.digest
+            with suppress(DynauroraError):  # of a bucket that is gone
+                publish_document(S3Objects(), self.target.bucket, published)
         sys.modules.pop("lambdas.prepare_target", None)  # it reads its environment when it starts
-        metrics.clear_default_dimensions()
-        metrics.clear_metrics()
         function = importlib.import_module("lambdas.prepare_target")
         self._patch.setattr(function, "prepare_database", partial(prepare_database, wait_seconds=0))
-        function.lambda_handler(self.waiting.request(kind), Context())
+        given = {"Mapping": mapping, "MappingDigest": digest}
+        function.lambda_handler(self.waiting.request(kind, ResourceProperties=given), Context())
         return self.waiting.answers.pop()
 
     def query(self, statement: str, *arguments: str) -> list[tuple[Any, ...]]:
@@ -117,6 +135,7 @@ def test_the_loader_has_what_it_needs_and_nothing_else(deployment: Deployment) -
         "GRANT USAGE ON *.*",
         "GRANT `AWS_LOAD_S3_ACCESS`",
         "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `Demo`.*",
+        "GRANT EXECUTE ON PROCEDURE `Demo`.`_dynaurora_triggers`",
     }
 
 
@@ -166,22 +185,32 @@ def list_objects(deployment: Deployment) -> list[str]:
     return [version["Key"] for version in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]]
 
 
-def test_a_stack_that_never_had_a_change_leaves_an_empty_bucket(deployment: Deployment) -> None:
-    """As a first deployment has to that is rolled back: its bucket is deleted with it."""
-    bucket = {"Bucket": deployment.target.bucket}
-    boto3.client("s3").put_bucket_versioning(**bucket, VersioningConfiguration={"Status": "Enabled"})
+def test_a_stack_that_is_deleted_leaves_the_documents_for_the_rows_that_they_made(deployment: Deployment) -> None:
     deployment.ask()
-    assert {key.partition("/")[0] for key in list_objects(deployment)} == {"mappings"}
+    documents = [listed.key for listed in S3Objects().list(deployment.target.bucket, keys.MAPPINGS)]
+    assert documents
     assert deployment.ask("Delete")["Status"] == "SUCCESS"
-    assert list_objects(deployment) == []
+    assert [listed.key for listed in S3Objects().list(deployment.target.bucket, keys.MAPPINGS)] == documents
 
 
-def test_a_stack_that_had_a_change_leaves_its_registry(deployment: Deployment) -> None:
+def test_a_table_that_another_replication_writes_is_refused_by_name_before_anything_is_done(
+    deployment: Deployment,
+) -> None:
     deployment.ask()
-    deployment.target.import_rows([row("a", 1)])
-    before = list_objects(deployment)
-    assert deployment.ask("Delete")["Status"] == "SUCCESS"
-    assert list_objects(deployment) == before
+    store, bucket = S3Objects(), deployment.target.bucket
+    taken = load_example()
+    register_replication(
+        store, bucket, Replication("web_analytics", "clicks", "arn:aws:dynamodb:::table/clicks", ("r",), "replicate")
+    )
+    other = build_mapping("other", json.loads(taken.text), text=taken.text)
+    publish_document(store, bucket, other)
+    answer = deployment.ask(mapping="other", digest=other.digest)
+    forget_replication(store, bucket, "web_analytics", "clicks")
+    assert answer["Status"] == "FAILED"
+    problem = "TargetTakenError: Mapping other writes Demo.WebAnalytics, as mapping web_analytics of stack clicks does."
+    assert answer["Reason"].startswith(problem)
+    known = deployment.query(f"SELECT mapping FROM `Demo`.`{GENERATIONS}` WHERE mapping = %s", "other")
+    assert known == []
 
 
 def test_a_bucket_that_is_gone_keeps_no_stack_from_being_deleted(deployment: Deployment) -> None:
@@ -202,7 +231,6 @@ def test_another_replica_is_refused_and_left_alone(deployment: Deployment) -> No
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
-        pytest.param({"MAPPING": "unknown"}, "UnknownMappingError: No mapping is named 'unknown'", id="mapping"),
         pytest.param({"DATABASE_PORT": "1"}, "ConnectionLostError: Aurora said 2003", id="no database"),
         pytest.param({"DATABASE_CA": "nonsense"}, "CertificateError: DATABASE_CA", id="certificate"),
         pytest.param({"DATABASE_SECRET_ARN": "arn:none"}, "MissingSecretError: The secret arn:none", id="no secret"),
@@ -213,6 +241,12 @@ def test_what_is_missing_is_answered(deployment: Deployment, variables: dict[str
     answer = deployment.ask()
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith(reason)
+
+
+def test_an_unknown_mapping_is_answered(deployment: Deployment) -> None:
+    answer = deployment.ask(mapping="unknown", digest="0" * 64)
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("UnregisteredMappingError: No mapping unknown of digest 0000")
 
 
 def test_the_administrator_is_no_loader(deployment: Deployment) -> None:

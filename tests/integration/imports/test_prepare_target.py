@@ -9,8 +9,9 @@ from dynaurora.aurora import migrations, sql
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.migrations import MIGRATIONS, prepare_target
 from dynaurora.errors import ColumnsRefusedError, PrivilegeError
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping
 from tests.integration.targets import Target, TargetFor, row
+from tests.support.example import load_example
 from tests.support.factories import make_mapping
 
 pytestmark = pytest.mark.integration
@@ -52,7 +53,7 @@ def test_a_migration_that_was_cut_off_is_done_again(target: Target) -> None:
 def test_what_differs_without_harm_is_taken_and_what_is_missing_is_added(
     target_for: TargetFor, alteration: str
 ) -> None:
-    target = target_for(shorten(load_mapping("web_analytics")))
+    target = target_for(shorten(load_example()))
     replica = f"{target.mapping.database}.{sql.quote(target.mapping.replica)}"
     with connect(target.endpoint, target.administrator) as aurora:
         aurora.execute(f"ALTER TABLE {replica} {alteration}")
@@ -145,7 +146,7 @@ def test_a_mapping_that_gets_a_sort_key_is_another_table(target_for: TargetFor) 
 
 def test_the_view_shows_the_mapped_columns_only(target: Target) -> None:
     columns = target.query(f"SHOW COLUMNS FROM {target.mapping.database}.WebAnalytics")
-    assert [column[0] for column in columns] == [column.name for column in load_mapping("web_analytics").columns]
+    assert [column[0] for column in columns] == [column.name for column in load_example().columns]
 
 
 def test_the_loader_cannot_change_tables(target: Target) -> None:

@@ -26,6 +26,7 @@ from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.mappings.rows import Row
 from local.aurora.server import DatabaseServer
 from tests.integration.targets import Target, TargetFor, row
+from tests.support.factories import column, make_mapping
 from tests.support.labelled_rows import encode_labelled
 
 pytestmark = pytest.mark.integration
@@ -277,3 +278,25 @@ def test_what_is_wrong_with_the_whole_target_is_no_rows_matter(target: Target) -
     with pytest.raises((TargetMismatchError, DatabaseError)):
         target.import_rows([row("a", 1)])
     assert target.ledger() == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        pytest.param(b"x\xc3\xa9abc,08:15:00.5,2026,new", "code", id="text too long for a CHAR"),
+        pytest.param(b"abc,839:00:00,2026,new", "clock", id="hours that no TIME has"),
+        pytest.param(b"abc,08:15:00.5,1900,new", "vintage", id="a year before YEAR's first"),
+        pytest.param(b"abc,08:15:00.5,2156,new", "vintage", id="a year after its last"),
+        pytest.param(b"abc,08:15:00.5,2026,lost", "state", id="no member of an ENUM"),
+    ],
+)
+def test_what_newer_types_do_not_take_is_one_rows_matter(target_for: TargetFor, field: bytes, name: str) -> None:
+    kinds = {"code": "CHAR(4)", "clock": "TIME(3)", "vintage": "YEAR", "state": "ENUM('new','it''s \u00e9','2')"}
+    target = target_for(make_mapping(*(column(each, kind) for each, kind in kinds.items())))
+    good = "0,1,a,é🦄,24:00:00,2155,it's é\n0,1,b,,00:00:00.123,1901,2\n".encode()
+    batch = target.write_bytes(good + b"0,1,bad," + field + b"\n")
+    result = target.import_batch(batch)
+    assert (result.rows_changed, result.rows_refused) == (2, 1)
+    assert [one["Column"] for one in refused(target, batch)] == [name]
+    found = target.query("SELECT code, CAST(clock AS CHAR), vintage, state FROM Demo.Things ORDER BY id")
+    assert found == [("é🦄", "24:00:00.000", 2155, "it's é"), ("", "00:00:00.123", 1901, "2")]

@@ -78,7 +78,9 @@ class RotatedDeployment(Deployment):
         """What `dynaurora doctor` finds of the database, and where it is not well why."""
         sys.modules.pop("lambdas.check_target", None)
         self.set(LANDING_BUCKET=self.target.bucket)
-        findings = importlib.import_module("lambdas.check_target").lambda_handler({}, Context())["findings"]
+        findings = importlib.import_module("lambdas.check_target").lambda_handler(
+            {"mapping": "web_analytics"}, Context()
+        )["findings"]
         return {
             found["check"]: YES if found["state"] == YES else found["detail"] or found["state"] for found in findings
         }

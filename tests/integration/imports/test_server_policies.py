@@ -103,6 +103,21 @@ def test_a_loader_blocked_for_wrong_passwords_by_mariadb_is_named(own: Target, s
         check_that_preparing_lets_in(own)
 
 
+def test_the_loader_is_let_in_by_tls_only_one_of_an_earlier_release_too(own: Target, server: DatabaseServer) -> None:
+    def connect_without_tls() -> None:
+        user = {"user": own.loader.username, "password": own.loader.password}
+        pymysql.connect(unix_socket=str(server.socket), ssl_disabled=True, **user).close()
+
+    with pytest.raises(pymysql.err.OperationalError, match="1045"):
+        connect_without_tls()
+    assert own.import_rows([row("a", 1)]).rows_changed == 1
+    execute(own, "ALTER USER %s@'%%' REQUIRE NONE", own.loader.username)
+    connect_without_tls()
+    prepare(own)
+    with pytest.raises(pymysql.err.OperationalError, match="1045"):
+        connect_without_tls()
+
+
 def test_a_password_does_not_expire_by_the_servers_default(own: Target, server: DatabaseServer) -> None:
     (created,) = own.query(f"SHOW CREATE USER {own.loader.username}@'%'")
     assert "PASSWORD EXPIRE NEVER" in created[0]

@@ -1,8 +1,9 @@
-"""Each alarm of infra/monitoring.yaml, in a stack of that template alone: it rings where it should, and not before.
+"""Each alarm of a platform and of a replication, in a stack of nothing else: it rings where it should, and not before.
 
 The metrics are put as AWS and the functions put them. Buffers are 60 and 5 seconds, the connections to tell of 72.
 """
 
+import re
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -10,19 +11,22 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE
+from infra.build_package import TEMPLATES_PACKAGE
+from infra.packaging import Packager
+from infra.places import ROOT as PROJECT
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
-from local.packaging import Packager
 from local.stack import REGION, Stack
 from tests.integration.monitoring.alarms import Alarms
 
 pytestmark = pytest.mark.integration
 
 TEMPLATE = PROJECT / "infra" / "monitoring.yaml"
+REPLICATION = PROJECT / "infra" / "replication.yaml"
+OF_REPLICATION = ("Mapping", "BufferSeconds", "TransformBufferSeconds", "SourceTableName")
+"""Parameters that the alarms of a replication have beside the platform's."""
 PATIENCE_SECONDS = 30
 PARAMETERS = {
-    "SourceTableName": "web_analytics",
-    "EventSourceMappingId": "14e0db71-0000-0000-0000-000000000000",
+    "SourceTables": "*",
     "LandingBucketName": "landing",
     "ConnectionsThreshold": "72",
     "BufferSeconds": "60",
@@ -91,6 +95,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     ],
     "import-batch-errors": [({"Errors": [0, 50, 50]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "import-batch-duration": [({"Duration": [239_999]}, QUIET), ({"Duration": [240_001]}, RINGS)],
+    "altered-target": [({}, QUIET), ({"TargetsAltered": [0]}, QUIET), ({"TargetsAltered": [1]}, RINGS)],
     "failed-batches": EXECUTIONS,
     "failed-reprocesses": EXECUTIONS,
     "failed-backfills": [*EXECUTIONS[:2], ({"ExecutionsTimedOut": [1]}, RINGS)],
@@ -123,8 +128,19 @@ def template(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     api = Api(stack.endpoint_url, REGION)
     api.s3.create_bucket(Bucket="monitoring-artifacts")
     packager = Packager(api.s3, "monitoring-artifacts", {PROJECT / "build" / TEMPLATES_PACKAGE: archive})
-    api.s3.put_object(Bucket="monitoring-artifacts", Key="monitoring.yaml", Body=packager.package(TEMPLATE).encode())
+    body = add_alarms(packager.package(TEMPLATE), REPLICATION.read_text("utf-8")).encode()
+    api.s3.put_object(Bucket="monitoring-artifacts", Key="monitoring.yaml", Body=body)
     return f"{stack.endpoint_url}/monitoring-artifacts/monitoring.yaml"
+
+
+def add_alarms(platform: str, replication: str) -> str:
+    """Return the platform's template of alarms with those of a replication, whose table is there already."""
+    _, _, after = replication.partition("  # Alarms: from the table to Aurora.")
+    alarms = after.partition("\n\n")[2].partition("\nOutputs:")[0]
+    alarms = re.sub(r"!If \[CreatesTable, !Ref SourceTable, .*\]", "!Ref SourceTableName", alarms)
+    parameters = "".join(f"  {name}:\n    Type: String\n" for name in OF_REPLICATION)
+    whole = platform.replace("\nParameters:\n", f"\nParameters:\n{parameters}", 1)
+    return whole.replace("\nOutputs:\n", f"\n{alarms}\nOutputs:\n", 1)
 
 
 @pytest.fixture

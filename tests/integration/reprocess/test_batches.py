@@ -72,18 +72,14 @@ def test_a_batch_that_fails_too_often_is_parked_and_can_be_taken_up_by_hand(repr
     assert reprocesses.list_failures() == []
 
 
-def test_what_is_no_batch_is_parked_and_makes_no_others(reprocesses: Reprocesses) -> None:
+def test_what_is_no_batch_fails_and_is_told_and_makes_no_others(reprocesses: Reprocesses) -> None:
     started = reprocesses.deployed.client("stepfunctions").start_execution(
         stateMachineArn=reprocesses.deployed.outputs["ImportBatchStateMachineArn"], input='{"batch": "none"}'
     )
-    reprocesses.deployed.wait_for_end(started["executionArn"])
-    (key,) = reprocesses.list_failures()
-    for attempts in (2, 3, 4):
-        reprocesses.do()
-        assert reprocesses.list_failures() == [key]
-        assert read_record(reprocesses, key)["attempts"] == attempts
-    reprocesses.do()
-    assert reprocesses.list_failures() == [keys.parked(MAPPING, key)]
+    ended = reprocesses.deployed.wait_for_end(started["executionArn"])
+    assert ended["status"] == "FAILED"
+    assert list(reprocesses.deployed.messages()) == ["A batch was not imported and could not be recorded"]
+    assert reprocesses.list_failures() == []
 
 
 def test_a_record_that_nobody_can_read_is_parked_and_makes_no_others(reprocesses: Reprocesses) -> None:

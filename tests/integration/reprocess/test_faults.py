@@ -8,6 +8,7 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.aurora.migrations import RUNS
+from local.deployment import name_replication
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_items
 from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, rotated_password, wait_until
 
@@ -76,9 +77,9 @@ def test_a_reprocess_that_is_stopped_is_closed_and_its_work_done_by_the_next_one
 def test_the_clock_starts_a_reprocess(reprocesses: Reprocesses) -> None:
     keep_failed(reprocesses)
     scheduler, group = reprocesses.deployed.client("scheduler"), "dynaurora-reprocess-failures"
-    hourly = scheduler.get_schedule(Name=group, GroupName=group)
+    hourly = scheduler.get_schedule(Name=f"{name_replication(MAPPING)}-reprocess-failures", GroupName=group)
     now = f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})"
-    window = hourly["FlexibleTimeWindow"]
+    window = {"Mode": "OFF"}
     scheduler.create_schedule(
         Name="now", GroupName=group, ScheduleExpression=now, FlexibleTimeWindow=window, Target=hourly["Target"]
     )

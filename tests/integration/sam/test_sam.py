@@ -18,10 +18,13 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.build_package import PROJECT, TEMPLATES_PACKAGE, Target, build_package
+from dynaurora import keys
+from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
+from local.deployment import FROM_PLATFORM
 from local.stack import REGION, Stack
 from local.venvs import ensure
-from tests.infrastructure.deployment import list_resources, list_templates, read_template
+from tests.infrastructure.deployment import REPLICATION, ROOT, list_resources, list_templates, read_template
+from tests.support.example import load_example
 from tests.support.factories import click, click_item
 
 pytestmark = pytest.mark.integration
@@ -57,10 +60,19 @@ class Checkout:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def build(self) -> Path:
-        """Build, and return where everything is then."""
-        self.sam("build")
+    def build(self, root: str = ROOT) -> Path:
+        """Build what a root template leads to, and return where everything is then."""
+        self.sam("build", "--template", f"{root}.yaml")
         return self.infra / BUILT
+
+    def deploy(self, name: str, artifacts: str, given: dict[str, str], account: dict[str, str]) -> str:
+        """Deploy what was built last."""
+        return self.sam(
+            *("deploy", "--stack-name", name, "--s3-bucket", artifacts, "--no-confirm-changeset", "--no-progressbar"),
+            *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+            *("--parameter-overrides", *(f'{parameter}="{value}"' for parameter, value in given.items())),
+            **account,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +84,9 @@ def package() -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path, package: Path) -> Checkout:
     (tmp_path / "infra").mkdir()
-    for template in (PROJECT / "infra").glob("*.yaml"):
+    for template in (ROOT / "infra").glob("*.yaml"):
         shutil.copy(template, tmp_path / "infra")
-    shutil.copytree(PROJECT / "statemachines", tmp_path / "statemachines")
+    shutil.copytree(ROOT / "statemachines", tmp_path / "statemachines")
     (tmp_path / "build").mkdir()
     shutil.copy(package, tmp_path / "build" / TEMPLATES_PACKAGE)
     return Checkout(tmp_path)
@@ -94,7 +106,7 @@ def test_what_is_built_has_every_template_and_leads_to_the_package_and_the_state
     assert templates == {"template.yaml"} | {f"{stack}/template.yaml" for stack in nested}
     led_to = set()
     for path in templates:
-        source = nested.get(path.partition("/")[0], "template.yaml").removesuffix(".yaml")
+        source = nested.get(path.partition("/")[0], f"{ROOT}.yaml").removesuffix(".yaml")
         resources = read_built(built / path)["Resources"]
         assert resources.keys() == read_template(source)["Resources"].keys()
         for body in resources.values():
@@ -103,6 +115,15 @@ def test_what_is_built_has_every_template_and_leads_to_the_package_and_the_state
     code = {checkout.directory / "build" / TEMPLATES_PACKAGE, *(checkout.directory / "statemachines").glob("*.json")}
     assert led_to == code | {built / f"{stack}/template.yaml" for stack in nested}
     assert (checkout.directory / "build" / TEMPLATES_PACKAGE).read_bytes() == package.read_bytes(), "as it was"
+
+
+def test_a_replication_is_built_of_the_same_package(checkout: Checkout) -> None:
+    built = checkout.build(REPLICATION)
+    assert [path.name for path in built.rglob("*") if path.is_file()] == ["template.yaml"]
+    resources = read_built(built / "template.yaml")["Resources"]
+    assert resources.keys() == read_template(REPLICATION)["Resources"].keys()
+    uris = {body["Properties"]["CodeUri"] for body in resources.values() if "CodeUri" in body.get("Properties", {})}
+    assert {(built / uri).resolve() for uri in uris} == {checkout.directory / "build" / TEMPLATES_PACKAGE}
 
 
 def read_built(path: Path) -> dict[str, Any]:
@@ -138,26 +159,37 @@ def test_what_is_deployed_replicates(
     existing_database: dict[str, str],
     database: str,
 ) -> None:
-    """From templates to the first row, by the two commands of the README: in an empty account, and with a database."""
+    """From templates to the first row, by the commands of the page: in an empty account, and with a database."""
     name, table = f"shop-{database}", f"clicks-{database}"
     artifacts = f"artifacts-{database}"
     client("s3").create_bucket(Bucket=artifacts)
     given = {
         **(existing_database if database == "existing" else {}),
-        "SourceTableName": table,
         "DatabaseCa": stack.certificates.ca_file.read_text(),
-        "BufferSeconds": "1",
-        "TransformBufferSeconds": "1",
     }
     account = {"AWS_ENDPOINT_URL": stack.endpoint_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     checkout.build()
-    said = checkout.sam(
-        *("deploy", "--stack-name", name, "--s3-bucket", artifacts, "--no-confirm-changeset", "--no-progressbar"),
-        *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
-        *("--parameter-overrides", *(f'{parameter}="{value}"' for parameter, value in given.items())),
-        **account,
-    )
+    said = checkout.deploy(name, artifacts, given, account)
     assert f"Successfully created/updated stack - {name}" in said
+    (described,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    mapping = load_example()
+    key = keys.mapping_document(mapping.name, mapping.digest)
+    client("s3").put_object(Bucket=outputs["LandingBucketName"], Key=key, Body=mapping.text.encode())
+    replication = {
+        **{output: outputs[output] for output in FROM_PLATFORM},
+        "Name": f"{name}-clicks",
+        "Mapping": mapping.name,
+        "MappingDigest": mapping.digest,
+        "SourceTableName": table,
+        "PartitionKey": mapping.partition_key,
+        "SortKey": mapping.sort_key or "",
+        "BufferSeconds": "1",
+        "TransformBufferSeconds": "1",
+    }
+    checkout.build(REPLICATION)
+    said = checkout.deploy(f"{name}-clicks", artifacts, replication, account)
+    assert f"Successfully created/updated stack - {name}-clicks" in said
     client("dynamodb").put_item(TableName=table, Item=click_item(click(Hits=7), database))
     deadline = time.monotonic() + WAIT_SECONDS
     while (database, 7) not in read_hits(stack):

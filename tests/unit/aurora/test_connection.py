@@ -29,6 +29,7 @@ from dynaurora.errors import (
     DeadlockError,
     DynauroraError,
     InvalidSettingsError,
+    KeyUnavailableError,
     LockWaitError,
     MalformedBatchError,
     ObjectMissingError,
@@ -140,6 +141,8 @@ def test_a_login_that_is_refused_is_a_rotated_secret(number):
         ("S3 API returned error: RequestTimeout", ThrottledError),
         ("S3 API returned error: Network Connection", ThrottledError),
         ("S3 API returned error: 503 Service Unavailable", ThrottledError),
+        ("S3 API returned error: KMS.DisabledException: arn:aws:kms:::key/1 is disabled.", KeyUnavailableError),
+        ("S3 API returned error: KMS.KMSInvalidStateException: it is pending deletion.", KeyUnavailableError),
         ("S3 API returned error: NoSuchKey: The specified key does not exist.", ObjectMissingError),
         ("S3 API returned error: No Such Bucket", ObjectMissingError),
         ("S3 API returned error: Not Found: s3://b/accessdenied-503-slowdown", ObjectMissingError),
@@ -306,6 +309,8 @@ SECRET = "alice@example.com, IBAN 'DE00' for column 'fake' at row 9"
         (1644, SECRET, "a trigger or a procedure refused a row"),
         (1526, f"Table has no partition for value {SECRET[:5]}", "has no partition for value …"),
         (9999, f'An unknown thing: "{SECRET}"', "An unknown thing: …"),
+        (1366, f"Incorrect integer value: '{SECRET[:30]}", "Incorrect integer value: …"),
+        (1690, f"BIGINT value is out of range in '(1 + length('{SECRET[:30]}", "BIGINT value is out of range in …"),
     ],
 )
 def test_no_value_of_a_row_is_told(number, message, told):

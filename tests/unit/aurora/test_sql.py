@@ -132,7 +132,7 @@ def test_rows_of_new_keys_are_inserted_and_no_other_touched():
 
 def test_what_a_replica_is_compared_with_is_made_as_the_replica_is():
     expected, replica = sql.create_expected(TWO_KEYS, "c"), sql.create_replica(TWO_KEYS, "c")
-    assert expected.partition("(")[0] == "CREATE TEMPORARY TABLE `Demo`.`_dynaurora_staged` "
+    assert expected.partition("(")[0] == "CREATE TEMPORARY TABLE `Demo`.`_dynaurora_expected` "
     assert expected.partition("(")[2] == replica.partition("(")[2]
 
 

@@ -2,7 +2,7 @@ import pytest
 from botocore import exceptions as sdk
 
 from dynaurora.aws.sdk import translate_error, translated_errors
-from dynaurora.errors import AccessDeniedError, ObjectMissingError, ThrottledError
+from dynaurora.errors import AccessDeniedError, KeyUnavailableError, ObjectMissingError, ThrottledError
 
 
 def client_error(code, status=400):
@@ -20,6 +20,12 @@ def client_error(code, status=400):
         (client_error("LimitExceededException"), ThrottledError),
         (client_error("ServiceUnavailableException", 503), ThrottledError),
         (client_error("InternalError", 500), ThrottledError),
+        (client_error("KMS.ThrottlingException"), ThrottledError),
+        (client_error("KMS.DisabledException"), KeyUnavailableError),
+        (client_error("KMS.KMSInvalidStateException"), KeyUnavailableError),
+        (client_error("KMSDisabledException"), KeyUnavailableError),
+        (client_error("DecryptionFailure"), KeyUnavailableError),
+        (client_error("KMSAccessDeniedException"), AccessDeniedError),
         (client_error("NoSuchKey", 404), ObjectMissingError),
         (client_error("NoSuchBucket", 404), ObjectMissingError),
         (client_error("404", 404), ObjectMissingError),  # HeadObject has no body, and so no better code

@@ -109,5 +109,41 @@ def test_what_is_no_descriptor_is_refused_by_field(given_event, field):
         Batch.from_event(given_event)
 
 
-def test_a_mapping_that_is_no_text_still_has_an_id():
-    assert re.fullmatch("[0-9a-f]{40}", Batch.from_event(event(mapping="\ud800")).id)
+PROCESSED = an_object("processed/mapping=clicks/2026/11/23/08/a.csv")
+
+
+def test_a_streamed_batch_is_for_the_mapping_that_its_keys_name():
+    streamed = without("mapping")
+    streamed["batch"]["objects"] = [PROCESSED, PROCESSED | {"key": "processed/mapping=clicks/b.csv"}]
+    batch = Batch.from_event(streamed)
+    assert batch.mapping == "clicks"
+    assert batch == Batch.from_event({"batch": batch.as_dict()})
+
+
+@pytest.mark.parametrize(
+    ("objects", "problem"),
+    [
+        ([PROCESSED, an_object("processed/mapping=orders/a.csv")], "batch.mapping is missing"),
+        ([PROCESSED, an_object("batches/mapping=clicks/a.csv")], "batch.mapping is missing"),
+        ([an_object("batches/mapping=clicks/a.csv")], "batch.mapping is missing"),
+        ([an_object("processed/clicks/a.csv")], "is not one of <prefix>/mapping="),
+        ([an_object("processed/mapping=Clicks/a.csv")], "is not one of <prefix>/mapping="),
+    ],
+    ids=["of two", "one elsewhere", "elsewhere", "of none", "of what can be none"],
+)
+def test_a_batch_whose_keys_do_not_name_one_mapping_has_to_name_it(objects, problem):
+    streamed = without("mapping")
+    streamed["batch"]["objects"] = objects
+    with pytest.raises(InvalidBatchError, match=problem):
+        Batch.from_event(streamed)
+
+
+def test_a_batch_that_is_said_to_be_for_another_mapping_than_its_keys_is_refused():
+    with pytest.raises(InvalidBatchError, match=r"batch\.mapping is orders, and the key of an object is of clicks"):
+        Batch.from_event(event(mapping="orders", objects=[PROCESSED]))
+
+
+@pytest.mark.parametrize("name", ["\ud800", "../clicks", "Clicks", "a" * 64])
+def test_a_mapping_that_can_be_none_is_refused(name):
+    with pytest.raises(InvalidBatchError, match="which no mapping can be named"):
+        Batch.from_event(event(mapping=name))

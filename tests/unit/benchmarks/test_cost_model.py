@@ -80,7 +80,7 @@ def test_a_table_at_rest_costs_cents_and_wakes_no_database():
 
 
 def test_the_schedules_are_those_of_the_stack():
-    defaults = read_template("template")["Parameters"]
+    defaults = read_template("replication")["Parameters"]
     assert defaults["ReprocessSchedule"]["Default"] == "rate(1 hour)"
     assert get_resource("MeasureHealthRule").properties["ScheduleExpression"] == "rate(5 minutes)"
     for memory, function in (("list_memory_mb", "ListFailures"), ("health_memory_mb", "MeasureHealth")):

@@ -1,4 +1,7 @@
+import base64
+import gzip
 import json
+import tracemalloc
 from decimal import Decimal
 
 import pytest
@@ -6,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.dynamodb.attributes import (
+    ENCODINGS,
+    MAX_INFLATED,
     Binary,
     describe,
     exact_number,
@@ -167,7 +172,7 @@ def test_the_reason_names_the_path_inside_of_the_item():
 
 def test_embedded_json_is_unwrapped_where_the_mapping_says_so():
     item = {"payload": {"S": '{"a": 1.50}'}, "text": {"S": '{"a": 1}'}, "number": {"N": "1"}}
-    plain = plain_item(item, frozenset({"payload", "number", "absent"}))
+    plain = plain_item(item, dict.fromkeys(["payload", "number", "absent"], "json"))
     assert plain == {"payload": {"a": Decimal("1.5")}, "text": '{"a": 1}', "number": 1}
 
 
@@ -208,7 +213,7 @@ def test_unusual_json_is_read(text, value):
 )
 def test_what_is_not_json_is_rejected_with_its_attribute(text):
     with pytest.raises(RejectedChange) as caught:
-        plain_item({"payload": {"S": text}}, frozenset({"payload"}))
+        plain_item({"payload": {"S": text}}, {"payload": "json"})
     assert [(reason.rule, reason.path) for reason in caught.value.reasons] == [("json", "payload")]
 
 
@@ -290,3 +295,66 @@ def test_json_is_read_as_json_reads_it(text):
 def test_bytes_of_json_are_read_as_json_reads_them(text, encoding):
     data = text.encode(encoding, "surrogatepass")
     assert answer(load_json, data) == answer(json.loads, data)
+
+
+def binary(data):
+    return {"B": base64.b64encode(data).decode()}
+
+
+GZIP = gzip.compress(b'{"x": 1}', mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "attribute", "plain"),
+    [
+        ("json_twice", {"S": json.dumps('{"x": 1}')}, {"x": 1}),
+        ("json_twice", {"S": '{"x": 1}'}, {"x": 1}),
+        ("json_twice", {"S": "[1]"}, [1]),
+        ("binary", binary(b'{"x": 1}'), {"x": 1}),
+        ("binary", {"S": '{"x": 1}'}, {"x": 1}),
+        ("gzip", binary(GZIP), {"x": 1}),
+        ("gzip", {"S": base64.b64encode(GZIP).decode()}, {"x": 1}),
+        ("json", {"S": "[1]"}, [1]),
+        ("json", binary(b"{}"), "e30="),
+        *((encoding, {"M": {"x": {"N": "1"}}}, {"x": 1}) for encoding in ENCODINGS),
+        *((encoding, {"NULL": True}, None) for encoding in ENCODINGS),
+        *((encoding, {"N": "1"}, 1) for encoding in ENCODINGS),
+    ],
+)
+def test_embedded_json_is_unwrapped_of_its_encoding(encoding, attribute, plain):
+    assert plain_item({"p": attribute}, {"p": encoding}) == {"p": plain}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "attribute", "problem"),
+    [
+        ("json_twice", {"S": '"x"'}, "is not JSON"),
+        ("json_twice", {"S": "x"}, "is not JSON"),
+        ("binary", binary(b"\xff{}"), "not UTF-8 at byte 0"),
+        ("binary", binary(b"{"), "is not JSON"),
+        ("gzip", binary(b"{}"), "is not gzip"),
+        ("gzip", {"S": "{}"}, "neither binary nor base64"),
+        ("gzip", {"S": "é"}, "neither binary nor base64"),
+        ("gzip", binary(GZIP[:-1]), "ends too early"),
+        ("gzip", binary(GZIP[:5]), "ends too early"),
+        ("gzip", binary(b""), "ends too early"),
+        ("gzip", binary(GZIP + b"x"), "something behind"),
+        ("gzip", binary(GZIP + GZIP), "something behind"),
+        ("gzip", binary(GZIP[:-8] + b"\0" * 8), "is not gzip"),
+        ("gzip", binary(gzip.compress(b" " * MAX_INFLATED + b"{}")), "more than 4,194,304 bytes"),
+        ("gzip", binary(gzip.compress(b"\xff")), "not UTF-8"),
+    ],
+)
+def test_what_is_not_in_its_encoding_is_rejected_with_its_attribute(encoding, attribute, problem):
+    with pytest.raises(RejectedChange, match=problem) as caught:
+        plain_item({"p": attribute}, {"p": encoding})
+    assert [(reason.rule, reason.path) for reason in caught.value.reasons] == [("json", "p")]
+
+
+def test_a_bomb_of_gzip_is_not_unpacked():
+    bomb = binary(gzip.compress(bytes(300 * 2**20), 9))
+    tracemalloc.start()
+    with pytest.raises(RejectedChange, match="more than 4,194,304 bytes"):
+        plain_item({"p": bomb}, {"p": "gzip"})
+    assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    tracemalloc.stop()

@@ -13,11 +13,11 @@ from dynaurora.exports.convert_export import Converted, Converter
 from dynaurora.exports.plan import PlannedBatch
 from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
 from dynaurora.failures.failed_records import decode_failed_record
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS, count_apart
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.unmapped import Unmapped
 from tests.support.csv_reader import read_line
+from tests.support.example import load_example
 from tests.support.export_factory import BUCKET, Export, md5_of
 from tests.support.factories import TABLE_ARN, click, click_item
 
@@ -31,7 +31,7 @@ def plan_and_converter(export):
         export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN)
     )
     (entry,) = json.loads(export.store.read(BUCKET, plan.key))
-    mapper = RowMapper(load_mapping("web_analytics"))
+    mapper = RowMapper(load_example())
     converter = Converter(mapper, export.store, BUCKET, plan.export_bucket, "r1", plan.export_second, "arn:function")
     return PlannedBatch.from_dict(entry), converter
 

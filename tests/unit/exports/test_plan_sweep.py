@@ -10,12 +10,12 @@ from dynaurora.batches.batch import Batch
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import LockWaitError, SweepRefusedError
 from dynaurora.exports.plan_sweep import Sweep, Sweeper
-from dynaurora.mappings.mapping import load_mapping
 from tests.support.csv_reader import read_line
+from tests.support.example import load_example
 from tests.support.factories import CREATED_AT, make_totals
 from tests.support.fakes import InMemoryObjects
 
-MAPPING = load_mapping("web_analytics")
+MAPPING = load_example()
 
 
 @dataclass

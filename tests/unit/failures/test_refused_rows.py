@@ -68,7 +68,7 @@ def test_a_refused_row_is_kept_with_its_key_and_what_was_said_of_it():
             "Length": 70,
         }
     }
-    assert decode_refused_row(record.data) == KeptRow({"id": "a"}, ROW.version)
+    assert decode_refused_row(record.data) == KeptRow({"id": "a"}, ROW.version, "Things")
     assert kept(failures=3).failures == 4
 
 

@@ -28,36 +28,36 @@ from dynaurora.errors import (
     RegistryUnavailableError,
 )
 from dynaurora.mappings.csv_format import row_label
-from dynaurora.mappings.mapping import load_mapping
-from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
+from dynaurora.mappings.registry import Pointer, Registries, Registry, point_at, publish_document
 from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.observability import logger
 from dynaurora.target.check_target import CONNECTION, NO, SECRET, YES, Finding
 from tests.events import load_event
 from tests.support.csv_reader import read_line
+from tests.support.example import load_example
 from tests.support.factories import click, click_change, firehose_record
 from tests.support.failure_factories import CONVERSION
 from tests.support.fakes import InMemoryObjects, etag_of
 from tests.support.functions import IDS, Context, check_ids, metrics_of
 from tests.support.registries import make_registry
 
-DATABASE = ["MAPPING", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
+DATABASE = ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_SECRET_ARN"]
 FUNCTIONS = {
     "forward_changes": ["MAPPING", "DELIVERY_STREAM", "LANDING_BUCKET", "TTL_DELETES"],
     "transform_changes": ["MAPPING", "LANDING_BUCKET"],
     "import_batch": [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
-    "record_failed_batch": ["MAPPING", "LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"],
-    "open_run": [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY", "TTL_DELETES"],
-    "check_readiness": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET"],
-    "plan_backfill": ["MAPPING", "SOURCE_TABLE_ARN", "LANDING_BUCKET"],
-    "convert_export": ["MAPPING", "LANDING_BUCKET"],
+    "record_failed_batch": ["LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"],
+    "open_run": [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY"],
+    "check_readiness": ["LANDING_BUCKET"],
+    "plan_backfill": ["LANDING_BUCKET"],
+    "convert_export": ["LANDING_BUCKET"],
     "reconcile_run": [*DATABASE, "LANDING_BUCKET"],
     "plan_sweep": [*DATABASE, "LANDING_BUCKET"],
-    "report_run": ["MAPPING", "LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
-    "list_failures": ["MAPPING", "LANDING_BUCKET", "SOURCE_TABLE"],
-    "convert_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "TTL_DELETES", "SOURCE_TABLE"],
-    "settle_failures": ["MAPPING", "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
-    "measure_health": ["MAPPING", "SOURCE_TABLE", "EVENT_SOURCE_MAPPING_ID", "LANDING_BUCKET", "IMPORT_BATCH_ARN"],
+    "report_run": ["LANDING_BUCKET", "CONVERT_MEMORY_MB", "IMPORT_MEMORY_MB", "NOTICE_INTERVAL_SECONDS"],
+    "list_failures": ["LANDING_BUCKET"],
+    "convert_failures": ["LANDING_BUCKET", "MAX_ATTEMPTS"],
+    "settle_failures": ["LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"],
+    "measure_health": ["LANDING_BUCKET", "PLATFORM", "IMPORT_BATCH_ARN"],
     "close_run": [*DATABASE, "LANDING_BUCKET"],
     "describe_runs": [*DATABASE, "LANDING_BUCKET"],
     "change_mapping": [
@@ -67,6 +67,7 @@ FUNCTIONS = {
     ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
+    "register_replication": ["LANDING_BUCKET"],
     "rotate_loader_secret": DATABASE,
 }
 
@@ -103,7 +104,7 @@ class Transforming:
     store: InMemoryObjects
 
 
-LABEL = row_label(load_mapping("web_analytics"))
+LABEL = row_label(load_example())
 
 
 def read_labelled(data):
@@ -187,7 +188,7 @@ def changes_of(event):
     return [encode_change(from_stream_record(record)) for record in event["Records"]]
 
 
-WEB_ANALYTICS = load_mapping("web_analytics").digest
+WEB_ANALYTICS = load_example().digest
 
 
 def pack_of(event):
@@ -313,10 +314,10 @@ def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
     [
         {"batch": load_event("import_batch_input")["batch"] | {"run": "r1", "source": "backfill"}},
         {"batch": CONVERSION},
-        {"batch": "nothing"},
-        {},
+        {"batch": {"mapping": "web_analytics", "objects": "none"}},
+        {"batch": {"objects": [5, {"key": "processed/mapping=web_analytics/a.csv"}]}},
     ],
-    ids=["imported", "converted", "no descriptor", "nothing"],
+    ids=["imported", "converted", "no descriptor", "named by a key"],
 )
 def test_record_failed_batch_logs_the_run_of_a_batch_that_has_one(load, monkeypatch, failed):
     monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
@@ -326,6 +327,15 @@ def test_record_failed_batch_logs_the_run_of_a_batch_that_has_one(load, monkeypa
     (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
     check_ids("record_failed_batch", [line])
     assert (line["batch"], line.get("run")) == (answer["batch_id"], "r1" if "r1" in str(failed) else None)
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize("batch", [None, "nothing", {}, {"mapping": "A/B"}, {"objects": [{"key": "a.csv"}]}])
+def test_record_failed_batch_cannot_keep_what_is_for_no_mapping(load, monkeypatch, batch):
+    function, store = load("record_failed_batch"), InMemoryObjects()
+    monkeypatch.setattr(function, "S3Objects", lambda: store)
+    with pytest.raises(InvalidBatchError, match="names no mapping"):
+        function.lambda_handler({"input": {"batch": batch}, "execution": {"id": "arn:execution"}}, Context())
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
@@ -346,13 +356,15 @@ class Importer:
         self.oldest_second = None
         self.source = "stream"
         self.of_run = None
-        mapping = load_mapping("web_analytics")
+        self.altered = None
+        mapping = load_example()
         publish_document(self.store, "dynaurora-landing", mapping)
         point_at(self.store, "dynaurora-landing", mapping.name, Pointer(mapping.digest, 1))
-        monkeypatch.setattr(function, "registry", Registry(self.store, "dynaurora-landing", mapping.name))
+        monkeypatch.setattr(function, "registries", Registries(self.store, "dynaurora-landing"))
         monkeypatch.setattr(function, "S3Objects", lambda: self.store)
         monkeypatch.setattr(function, "connect_loader", lambda *_, **__: nullcontext())
         monkeypatch.setattr(function, "import_batch", self.answer)
+        monkeypatch.setattr(function.lookout, "look", lambda *_: self.altered)
 
     def answer(self, batch, *_):
         if isinstance(self.outcome, Exception):
@@ -386,6 +398,14 @@ def test_import_batch_counts_by_where_batches_come_from(importer, capsys, source
         "mapping",
         "source",
     }  # the service is the process's, whichever test is first
+
+
+@pytest.mark.parametrize(("altered", "measured"), [(None, None), ([], [0.0]), (["the trigger x may set"], [1.0])])
+def test_import_batch_measures_whether_somebody_altered_the_target(importer, capsys, altered, measured):
+    importer.altered = altered
+    importer.run()
+    counted, _ = metrics_of(capsys)
+    assert counted.get("TargetsAltered") == measured
 
 
 @pytest.mark.parametrize(("age", "lag"), [(90, 90), (-30, 0)], ids=["late", "of a clock that is ahead"])
@@ -459,7 +479,7 @@ def test_check_target_answers_with_findings_and_logs_what_is_missing(load, monke
     function = load("check_target")
     monkeypatch.setattr(function, "examine_target", lambda _: findings)
     monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
-    answer = function.lambda_handler({}, Context())
+    answer = function.lambda_handler({"mapping": "web_analytics"}, Context())
     assert [Finding(**finding) for finding in answer["findings"]] == findings
     (line,) = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
     check_ids("check_target", [line])

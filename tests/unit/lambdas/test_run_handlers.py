@@ -23,6 +23,7 @@ from dynaurora.errors import (
     RegistryUnavailableError,
     RunConflictError,
     SweepRefusedError,
+    UnknownMappingError,
     UnregisteredMappingError,
 )
 from dynaurora.exports.check_readiness import SETTLED_SECONDS
@@ -30,11 +31,13 @@ from dynaurora.exports.plan import Plan
 from dynaurora.exports.reconcile_run import MappingChange, Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
-from dynaurora.mappings.mapping import build_mapping, load_mapping
-from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
-from dynaurora.mappings.row_mappers import RowMappers
+from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.registry import Pointer, Registries, point_at, publish_document
+from dynaurora.mappings.replications import Replication
+from dynaurora.mappings.row_mappers import SharedRowMappers
 from dynaurora.observability import logger
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
+from tests.support.example import load_example
 from tests.support.export_factory import BUCKET, Export
 from tests.support.factories import (
     CREATED_AT,
@@ -49,13 +52,13 @@ from tests.support.factories import (
 from tests.support.failure_factories import BAD, CONVERSION, FIREHOSE_KEY, GOOD, failed_lines, failed_record
 from tests.support.fakes import InMemoryExecutions, InMemoryObjects
 from tests.support.functions import ENVIRONMENT, Context, check_ids, metrics_of
-from tests.support.registries import make_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
+READER = "14e0db71-0000-0000-0000-000000000000"
 LANDING = ENVIRONMENT["LANDING_BUCKET"]
 EXECUTION = {"id": "arn:execution:r1", "name": "web_analytics-r1", "started": "2026-11-23T08:15:00Z"}
-CLICKS = load_mapping("web_analytics")
+CLICKS = load_example()
 OPENED = run_request().as_dict() | {"digest": CLICKS.digest, "generation": 1}
 OF_HEALTH = ("FailuresKept", "FailuresParked", "StreamsUnread", "BatchesWaiting")
 
@@ -84,12 +87,26 @@ class Function:
         """Make a mapping the current one, as a deployment does."""
         publish_document(self.store, LANDING, mapping)
         point_at(self.store, LANDING, mapping.name, Pointer(mapping.digest, generation))
+        self.replicate(mapping.name)
+
+    def replicate(self, mapping, ttl_deletes="replicate"):
+        """Have a replication of a mapping, as its stack registers it."""
+        found = Replication(mapping, f"clicks-{mapping}", TABLE_ARN, (READER,), ttl_deletes)
+        self.store.write(LANDING, keys.replication(mapping), found.encode())
 
     def invoke(self, name, event, **gateways):
         function = self.load(name)
-        registry = Registry(self.store, LANDING, "web_analytics")
+        registries = Registries(self.store, LANDING)
+        if "source" in gateways:
+            source = gateways.pop("source")
+            gateways["AwsSource"] = lambda *_: source
         fakes = {"S3Objects": lambda: self.store, "connect_loader": self.connect}
-        for gateway, fake in {**fakes, "registry": registry, "mappers": RowMappers(registry), **gateways}.items():
+        for gateway, fake in {
+            **fakes,
+            "registries": registries,
+            "mappers": SharedRowMappers(registries),
+            **gateways,
+        }.items():
             if hasattr(function, gateway):
                 self.monkeypatch.setattr(function, gateway, fake)
         self.monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
@@ -187,7 +204,7 @@ def test_open_run_refuses_what_is_no_run_before_it_connects(function):
 
 
 def test_open_run_refuses_to_sweep_where_expired_items_keep_their_rows(function, monkeypatch):
-    monkeypatch.setitem(ENVIRONMENT, "TTL_DELETES", "ignore")
+    function.replicate("web_analytics", "ignore")
     with pytest.raises(InvalidRunError, match="TtlDeletes=ignore"):
         function.run("open_run", run_input(sweep=True))
     assert function.connections == []
@@ -271,26 +288,40 @@ def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_expor
     assert (answer["planned"], answer["complete_from"]) == (True, LONG_AGO.timestamp() + SETTLED_SECONDS + 1)
 
 
-def test_measure_health_measures_nothing_as_nothing(function):
-    assert function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions()) == {
-        "failures_kept": 0,
-        "failures_parked": 0,
-        "stream_problems": [],
-        "batches_waiting": 0,
-    }
-    assert function.counted() == {name: [0.0] for name in OF_HEALTH}
+def test_measure_health_measures_nothing_as_nothing_of_all_and_tells_nothing_of_one(function):
+    answer = function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions())
+    nothing = {"failures_kept": 0, "failures_parked": 0, "stream_problems": []}
+    assert answer == {"batches_waiting": 0, "replications": {"web_analytics": nothing}}
+    counted, embedded = metrics_of(function.capsys)
+    assert counted == {name: [0.0] for name in OF_HEALTH}
+    assert [line.get("mapping") for line in embedded] == [None]
     assert function.logged() == []
 
 
-def test_measure_health_measures_what_is_wrong_and_says_what_to_do(function):
+def test_measure_health_measures_what_is_wrong_of_each_replication_and_says_what_to_do(function):
+    function.replicate("orders")
     for key in (FIREHOSE_KEY, keys.parked("web_analytics", FIREHOSE_KEY)):
         function.store.write(LANDING, key, b"x")
-    source, executions = KnownSource(replace(READY, mapping_state="Disabled")), InMemoryExecutions({"arn:import"})
-    function.invoke("measure_health", {}, source=source, executions=executions)
-    assert function.counted() == {name: [1.0] for name in OF_HEALTH}
+    sources = {"web_analytics": replace(READY, mapping_state="Disabled"), "orders": READY}
+    made = iter([KnownSource(sources["orders"]), KnownSource(sources["web_analytics"])])  # by their names
+    executions = InMemoryExecutions({"arn:import"})
+    function.invoke("measure_health", {}, AwsSource=lambda *_: next(made), executions=executions)
+    counted, embedded = metrics_of(function.capsys)
+    assert counted == {name: [1.0] for name in OF_HEALTH}
+    assert [(line.get("mapping"), "BatchesWaiting" in line) for line in embedded] == [
+        ("web_analytics", False),
+        (None, True),
+    ]
     (line,) = function.logged()
-    assert line["level"] == "ERROR"
+    assert (line["level"], line["mapping"]) == ("ERROR", "web_analytics")
     assert "--enabled` enables it" in line["problems"][0]
+
+
+@pytest.mark.parametrize("name", ["open_run", "check_readiness", "plan_backfill", "list_failures"])
+def test_a_mapping_that_nobody_replicates_is_refused(function, name):
+    function.store.delete(LANDING, keys.replication("web_analytics"))
+    with pytest.raises(UnknownMappingError, match="No replication of mapping web_analytics is deployed"):
+        function.run(name, run_input() if name == "open_run" else OPENED)
 
 
 def exported(export, stream_enabled_at=CREATED_AT - 60, **options):
@@ -528,7 +559,9 @@ def test_close_run_does_not_connect_for_an_event_of_no_run(function):
 )
 def test_describe_runs_returns_one_run_or_all_of_a_kind(function, event, asked):
     runs = RecordingRuns([{"run": "r1"}])
-    assert function.invoke("describe_runs", event, Runs=runs) == {"runs": [{"run": "r1"}]}
+    assert function.invoke("describe_runs", event | {"mapping": "web_analytics"}, Runs=runs) == {
+        "runs": [{"run": "r1"}]
+    }
     assert runs.calls == [("aurora", "Demo"), ("web_analytics", *asked)]
 
 
@@ -551,8 +584,8 @@ def test_failures_are_listed_converted_and_settled(function):
     assert function.counted() == {"FailuresListed": [1.0]}
     (entry,) = json.loads(function.store.read(LANDING, plan["key"]))
 
-    mappers = RowMappers(make_registry())
-    converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry}, mappers=mappers)
+    asked = {"mapping": "web_analytics", "run": REPROCESS}
+    converted = function.invoke("convert_failures", asked | {"entry": entry})
     batch = Batch.from_event(converted)
     assert (batch.run, batch.source, batch.rows, batch.rejected.keys()) == (
         REPROCESS,
@@ -563,7 +596,7 @@ def test_failures_are_listed_converted_and_settled(function):
     assert function.counted() == {"RecordsReprocessed": [2.0], "RecordsRejectedAgain": [1.0]}
 
     imported = {"batch_id": batch.id, "status": "applied", "rows_staged": 1, "rows_changed": 1}
-    settled = function.invoke("settle_failures", {"run": REPROCESS, "entry": converted | {"imported": imported}})
+    settled = function.invoke("settle_failures", asked | {"entry": converted | {"imported": imported}})
     assert (settled["records"], settled["rows"], settled["notice"]) == (2, 1, None)
     (kept,) = function.store.read(LANDING, FIREHOSE_KEY).splitlines()
     assert decode_failed_record(kept).data == BAD
@@ -664,7 +697,9 @@ def test_failures_are_converted_by_the_mapping_of_the_run(function):
     changed = change_mapping()
     function.register(changed, 2)
     for digest, wanted in (({"digest": CLICKS.digest}, CLICKS), ({}, changed)):
-        converted = function.invoke("convert_failures", {"run": REPROCESS, "entry": entry, **digest})
+        converted = function.invoke(
+            "convert_failures", {"mapping": "web_analytics", "run": REPROCESS, "entry": entry, **digest}
+        )
         assert converted["batch"]["digest"] == wanted.digest
 
 
@@ -672,7 +707,7 @@ def test_functions_of_runs_fail_to_be_tried_again_where_the_registry_cannot_be_r
     function.store.delete(LANDING, keys.mapping_pointer("web_analytics"))
     for name, event in (
         ("open_run", {"input": run_input(), "execution": EXECUTION}),
-        ("describe_runs", {}),
+        ("describe_runs", {"mapping": "web_analytics"}),
         ("close_run", {"input": OPENED | {"report": {"failure": None}}, "execution": EXECUTION}),
     ):
         with pytest.raises(RegistryUnavailableError, match="no mapping was ever activated"):

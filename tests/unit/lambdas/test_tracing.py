@@ -17,12 +17,18 @@ RECEIVED_SECONDS = 10
 INVOKE = """
 from unittest.mock import patch
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
+from dynaurora import keys
+from dynaurora.mappings.replications import Replication
 from lambdas import list_failures
 from tests.support.fakes import InMemoryObjects
 from tests.support.functions import Context
 
 state = ReprocessRequest("web_analytics", "r1", ReprocessOptions(None, False, 2)).as_dict()
-with patch.object(list_failures, "S3Objects", InMemoryObjects):
+store = InMemoryObjects()
+table = "arn:aws:dynamodb:us-east-1:123456789012:table/web_analytics"
+replication = Replication("web_analytics", "clicks", table, ("14e0db71",), "replicate")
+store.write("dynaurora-landing", keys.replication("web_analytics"), replication.encode())
+with patch.object(list_failures, "S3Objects", lambda: store):
     list_failures.lambda_handler({"input": state}, Context())
 """
 

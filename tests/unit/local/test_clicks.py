@@ -4,11 +4,11 @@ import pytest
 
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from local.clicks import TEXTS, Click, Written, tell_seeded, tell_stories, write_stories
+from tests.support.example import load_example
 
-MAPPER = RowMapper(load_mapping("web_analytics"))
+MAPPER = RowMapper(load_example())
 
 
 def tell(changes: int = 4000, seed: int = 1, run: str = "run") -> list[Click]:

@@ -12,7 +12,6 @@ def project(tmp_path, monkeypatch):
     requirements = tmp_path / "requirements"
     requirements.mkdir()
     (requirements / "empty.txt").write_text("# nothing\n")
-    monkeypatch.setattr(venvs, "PROJECT", tmp_path)
     monkeypatch.setattr(venvs, "ENVIRONMENTS", tmp_path / ".venvs")
     monkeypatch.setattr(venvs, "REQUIREMENTS", requirements)
     monkeypatch.setattr(venvs, "NAMES", ("empty",))
@@ -72,5 +71,5 @@ def test_an_unknown_environment_is_refused():
 
 def test_an_installed_package_says_that_it_is_no_checkout(monkeypatch, tmp_path):
     monkeypatch.setattr(venvs, "REQUIREMENTS", tmp_path)
-    with pytest.raises(venvs.EnvironmentCreationError, match=r"emulator.txt is not there.*from a checkout"):
+    with pytest.raises(venvs.EnvironmentCreationError, match=r"emulator.txt is not there.*in a clone"):
         venvs.ensure("emulator")

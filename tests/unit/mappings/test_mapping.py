@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.errors import InvalidMappingError, UnknownMappingError
-from dynaurora.mappings import mapping as mapping_module
-from dynaurora.mappings.mapping import build_mapping, file_digest, load_mapping, load_mapping_file, mapping_names
+from dynaurora.errors import InvalidMappingError
+from dynaurora.mappings.mapping import build_mapping, load_mapping_file
+from tests.support.example import load_example
 from tests.support.factories import column, make_mapping, mapping_document
 
 
 def test_the_reference_mapping_is_the_posts():
-    mapping = load_mapping("web_analytics")
+    mapping = load_example()
     assert [(found.name, found.type.sql) for found in mapping.columns] == [
         ("page_id", "VARCHAR(255)"),
         ("activity_dt", "VARCHAR(64)"),
@@ -27,16 +27,6 @@ def test_the_reference_mapping_is_the_posts():
     assert [found.name for found in mapping.key_columns] == ["page_id", "activity_dt"]
     assert (mapping.database, mapping.table, mapping.replica) == ("Demo", "WebAnalytics", "WebAnalytics__replica")
     assert mapping.unmapped == "ignore"
-
-
-def test_every_mapping_of_the_package_holds():
-    assert [load_mapping(name).name for name in mapping_names()] == mapping_names()
-
-
-@pytest.mark.parametrize("name", ["nothing", "", "Web_Analytics", "../mapping.schema", "web_analytics.json"])
-def test_an_unknown_mapping_is_told_from_the_known(name):
-    with pytest.raises(UnknownMappingError, match="there are: web_analytics"):
-        load_mapping(name)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +98,41 @@ def changed_document(path, value):
         pytest.param(["target", "columns", 1, "from"], "a..b", "$.target.columns[1].from", id="no JMESPath"),
         pytest.param(["target", "columns", 1, "from"], "@now", "$.target.columns[1].from", id="unknown special"),
         pytest.param(["target", "columns", 1, "from"], "@unmapped", "$.target.columns[1].from", id="reserved special"),
-        pytest.param(["target", "columns", 1, "default"], 0, "$.target.columns[1]", id="unknown member of a column"),
+        pytest.param(["target", "columns", 1, "size"], 0, "$.target.columns[1]", id="unknown member of a column"),
+        pytest.param(["target", "columns", 1, "epoch"], "s", "$.target.columns[1].type", id="epoch of no time"),
+        pytest.param(["target", "columns", 1, "epoch"], "m", "$.target.columns[1].epoch", id="unknown unit"),
+        pytest.param(["target", "columns", 1, "digits"], "round", "$.target.columns[1].type", id="digits of no time"),
+        pytest.param(["target", "columns", 1, "digits"], "cut", "$.target.columns[1].digits", id="unknown digits"),
+        pytest.param(["target", "columns", 1, "default"], "x", "$.target.columns[1].default", id="default of a type"),
+        pytest.param(["target", "columns", 1, "default"], 2**31, "$.target.columns[1].default", id="default too large"),
+        pytest.param(["target", "columns", 0, "default"], "x", "$.target.columns", id="default of a key"),
+        pytest.param(["source", "json_attributes"], [{}], "$.source.json_attributes[0]", id="encoding of nothing"),
+        pytest.param(
+            ["source", "json_attributes"],
+            [{"name": "a", "encoding": "zip"}],
+            "$.source.json_attributes[0].encoding",
+            id="unknown encoding",
+        ),
+        pytest.param(
+            ["source", "json_attributes"], ["a", {"name": "a"}], "$.source.json_attributes", id="encoded twice"
+        ),
+        pytest.param(["target", "indexes"], [{"name": "i", "columns": []}], "$.target.indexes[0].columns", id="empty"),
+        pytest.param(["target", "indexes"], [{"name": "i", "columns": ["x"]}], "$.target.indexes[0]", id="no column"),
+        pytest.param(
+            ["target", "indexes"],
+            [{"name": "i", "columns": ["id"]}, {"name": "I", "columns": ["id"]}],
+            "$.target.indexes[1]",
+            id="index twice",
+        ),
+        pytest.param(
+            ["target", "indexes"], [{"name": "Primary", "columns": ["id"]}], "$.target.indexes[0]", id="primary"
+        ),
+        pytest.param(
+            ["target", "indexes"],
+            [{"name": "i", "columns": ["id"], "unique": True}],
+            "$.target.indexes[0].unique",
+            id="unique index",
+        ),
         pytest.param(["target", "unmapped"], "drop", "$.target.unmapped", id="unknown choice"),
         pytest.param(["target", "unmapped"], {"column": "a b"}, "$.target.unmapped.column", id="extra name"),
         pytest.param(["schema"], {"type": "text"}, "$.schema.type", id="schema that is none"),
@@ -175,6 +199,14 @@ def test_what_is_no_object_is_no_mapping(document):
 )
 def test_references_within_the_schema_are_followed(schema):
     assert make_mapping(schema=schema).schema == schema
+
+
+@pytest.mark.parametrize("database", ["mysql", "SYS", "Information_Schema", "performance_schema"])
+def test_a_mapping_writes_to_no_schema_of_the_servers_own(database):
+    document = mapping_document()
+    document["target"]["database"] = database
+    with pytest.raises(InvalidMappingError, match=f"{database} is a schema of the server's own"):
+        build_mapping("things", document)
 
 
 @pytest.mark.parametrize(
@@ -288,15 +320,45 @@ def test_a_refusal_says_what_to_do():
         build_mapping("things", {})
 
 
-def test_a_mapping_that_was_checked_is_not_checked_again_unless_its_file_has_changed(tmp_path, monkeypatch):
-    document = json.dumps(mapping_document(column("n", "INT"), schema={"type": "no type"}))
-    (tmp_path / "things.json").write_text(document)
-    monkeypatch.setattr(mapping_module, "TABLES", tmp_path)
-    monkeypatch.setattr(mapping_module, "CHECKED_FILE", tmp_path / "checked")
-    with pytest.raises(InvalidMappingError, match="type"):
-        load_mapping.__wrapped__("things")
-    (tmp_path / "checked").write_text(json.dumps({"things": file_digest(tmp_path / "things.json")}))
-    assert load_mapping.__wrapped__("things").name == "things"
-    (tmp_path / "things.json").write_text(document + "\n")
-    with pytest.raises(InvalidMappingError, match="type"):
-        load_mapping.__wrapped__("things")
+@pytest.mark.parametrize(
+    ("kinds", "problem"),
+    [
+        (["TEXT"], "c0 TEXT cannot be indexed"),
+        (["JSON"], "c0 JSON cannot be indexed"),
+        (["BLOB"], "c0 BLOB cannot be indexed"),
+        (["VARCHAR(500)", "VARCHAR(300)"], "take 3200 bytes, and an index 3072"),
+    ],
+)
+def test_an_index_that_no_server_would_have_is_refused(kinds, problem):
+    document = mapping_document(*(column(f"c{number}", kind) for number, kind in enumerate(kinds)))
+    names = [f"c{number}" for number in range(len(kinds))]
+    document["target"]["indexes"] = [{"name": "by_all", "columns": names}]
+    with pytest.raises(InvalidMappingError, match=re.escape(problem)):
+        build_mapping("things", document)
+
+
+def test_a_digest_is_of_all_that_decides_a_row_and_nothing_else():
+    plain = make_mapping(column("at", "DATETIME(3)"))
+    same = [{"digits": "refuse"}, {"default": None}, {"description": "When it was made."}]
+    others = [{"digits": "round"}, {"epoch": "s"}, {"default": "2026-01-01"}, {"digits": "truncate"}]
+    digests = [make_mapping(column("at", "DATETIME(3)") | options).digest for options in others]
+    assert {make_mapping(column("at", "DATETIME(3)") | options).digest for options in same} == {plain.digest}
+    assert len({plain.digest, *digests}) == len(others) + 1
+    encodings = [["p"], [{"name": "p"}], [{"name": "p", "encoding": "gzip"}], []]
+    first, second, *more = [make_mapping(json_attributes=each).digest for each in encodings]
+    assert first == second
+    assert len({first, *more}) == 3
+
+
+def test_a_default_is_what_the_column_would_write():
+    mapping = make_mapping(
+        column("n", "DECIMAL(5,2)") | {"default": 1.5},
+        column("w", "INT") | {"default": 2.0},
+        column("at", "DATETIME") | {"default": 0, "epoch": "s"},
+        column("j", "JSON") | {"default": None},
+        column("o", "JSON") | {"default": {"a": [0.5]}},
+        column("s", "VARCHAR(9)") | {"default": ""},
+    )
+    assert [each.default for each in mapping.columns] == [
+        None, "1.5", "2", "1970-01-01 00:00:00", "null", '{"a":[0.5]}', "",
+    ]  # fmt: skip

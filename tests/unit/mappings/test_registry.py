@@ -10,12 +10,13 @@ from dynaurora.errors import (
     ThrottledError,
     UnregisteredMappingError,
 )
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.registry import TAKE_UP_SECONDS, Pointer, Registry, point_at, publish_document
+from tests.support.example import load_example
 from tests.support.fakes import WRITTEN_AT, InMemoryObjects
 
 BUCKET = "landing"
-MAPPING = load_mapping("web_analytics")
+MAPPING = load_example()
 OTHER = "0" * 64
 
 

@@ -6,9 +6,10 @@ from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.compiled.row_writer import RowWriter
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import MAX_REASONS, RowMapper
 from dynaurora.mappings.rows import Row
+from tests.support.example import load_example
 from tests.support.factories import (
     CREATED_AT,
     click,
@@ -20,7 +21,7 @@ from tests.support.factories import (
     mapping_document,
 )
 
-CLICKS = RowMapper(load_mapping("web_analytics"))
+CLICKS = RowMapper(load_example())
 HOME = {"page_id": {"S": "home"}, "activity_dt": {"S": "2026-01-01"}}
 
 
@@ -210,7 +211,6 @@ def test_sets_and_binary_become_json():
     [
         ("a.b", "1"),
         ("a.c", None),
-        ("text.b", None),
         ("list[1]", "2"),
         ("a.b || list[0]", "1"),
         ("a.c || list[0]", "5"),
@@ -360,3 +360,170 @@ def test_keys_and_item_name_one_key(key, other, same, kind):
 def test_a_key_that_keys_leave_out_is_refused():
     change = Change(5, 0, {}, {"id": {"S": "a"}})
     assert rejection_of(RowMapper(make_mapping()).row, change) == [("key", "id")]
+
+
+def both(mapping, **attributes):
+    """Map an item plainly and by compiled code, which have to agree: its fields, or the reasons against it."""
+    item = {"id": {"S": "a"}} | attributes
+    change = Change(1, 0, {"id": item["id"]}, item)
+    mapper = RowMapper(mapping)
+    try:
+        row = mapper.row(change)
+        found = row.fields[1:]
+    except RejectedChange as rejected:
+        row, found = None, [str(reason) for reason in rejected.reasons]
+    (line,) = RowWriter(mapping).write_changes([encode_change(change)], lambda _index: row)
+    assert line == (None if row is None else encode_row(row))
+    return found
+
+
+OBJECT = {"payload": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "attribute", "found"),
+    [
+        (True, {"S": json.dumps('{"x":1}')}, ["payload is a string, which has no x"]),
+        (True, {"B": "eyJ4IjoxfQ=="}, ["payload is binary, which has no x"]),
+        (True, {"S": '[{"x":1}]'}, ["payload is an array, which has no x"]),
+        (True, {"N": "5"}, ["payload is a number, which has no x"]),
+        (True, {"BOOL": False}, ["payload is a boolean, which has no x"]),
+        (True, {"NULL": True}, (None,)),
+        (True, {"S": "null"}, (None,)),
+        (True, {"S": "{}"}, (None,)),
+        (True, {"S": '{"x": null}'}, (None,)),
+        (True, {"M": {"x": {"N": "1"}}}, ("1",)),
+        ({"type": ["object", "array"]}, {"S": '[{"x":1}]'}, (None,)),
+        ({"type": ["object", "array"]}, {"S": "5"}, None),
+        ({"type": ["object", "string"]}, {"S": '"x"'}, (None,)),
+        ({"type": ["object", "integer", "null"]}, {"S": "5"}, (None,)),
+        ({"type": "array"}, {"S": "[]"}, ["payload is an array, which has no x"]),
+    ],
+)
+def test_a_value_that_is_there_and_cannot_be_reached_is_refused(schema, attribute, found):
+    document = {"properties": {"payload": schema}}
+    mapping = make_mapping(column("x", "INT", "payload.x"), schema=document, json_attributes=["payload"])
+    reasons = both(mapping, payload=attribute)
+    if isinstance(found, list):
+        assert reasons == [f"payload.x: has no value: {found[0]} (expression)"]
+    elif found is None:
+        assert reasons[0].startswith("payload: is a number")
+    else:
+        assert reasons == found
+
+
+@pytest.mark.parametrize(
+    ("source", "attributes", "name"),
+    [
+        ("user.name", {"user.name": {"S": "Jo"}}, "user.name"),
+        ("user.name.first", {"user": {"M": {"name.first": {"S": "Jo"}}}}, "name.first"),
+        ("user.name.first", {"user.name": {"M": {"first": {"S": "Jo"}}}}, "user.name"),
+        ("payload.user.name", {"payload": {"S": '{"user.name": "Jo"}'}}, "user.name"),
+    ],
+)
+def test_an_attribute_with_points_in_its_name_is_told_how_it_is_written(source, attributes, name):
+    mapping = make_mapping(column("n", "VARCHAR(9)", source), json_attributes=["payload"])
+    for _ in range(2):
+        (reason,) = both(mapping, **attributes)
+        assert f'it is written "{name}", with quotes' in reason
+
+
+def test_a_path_that_leads_on_is_not_held_up_by_a_name_with_points():
+    mapping = make_mapping(column("n", "VARCHAR(9)", "user.name"))
+    user = {"M": {"name": {"S": "Jo"}}}
+    assert both(mapping, user=user, **{"user.name": {"S": "other"}}) == ("Jo",)
+    assert both(mapping, **{"first.name": {"S": "Jo"}}) == (None,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "attribute", "field"),
+    [
+        ("INT", 7, None, "7"),
+        ("INT", 7, {"N": "1"}, "1"),
+        ("INT", 7, {"NULL": True}, None),
+        ("VARCHAR(9)", "none", None, "none"),
+        ("VARCHAR(9)", "none", {"S": ""}, ""),
+        ("VARCHAR(9)", "a,\n\\", None, "a,\n\\"),
+        ("VARCHAR(9)", "\x1d\x1e\x1f", None, "\x1d\x1e\x1f"),
+        ("BOOLEAN", False, None, "0"),
+        ("BLOB", "x", None, "eA=="),
+        ("JSON", [], None, "[]"),
+        ("JSON", [], {"NULL": True}, "null"),
+        ("DATETIME", "2026-01-01", None, "2026-01-01 00:00:00"),
+    ],
+)
+@pytest.mark.parametrize("schema", ["typed", "nullable", "open"])
+def test_a_default_stands_for_what_is_not_there(kind, default, attribute, field, schema):
+    types = {"INT": "integer", "BOOLEAN": "boolean", "JSON": "array"}.get(kind, "string")
+    if schema == "typed" and attribute == {"NULL": True}:
+        return
+    properties = {"open": True, "typed": {"type": types}, "nullable": {"type": [types, "null"]}}[schema]
+    mapping = make_mapping(column("v", kind) | {"default": default}, schema={"properties": {"v": properties}})
+    assert both(mapping, **({} if attribute is None else {"v": attribute})) == (field,)
+
+
+@pytest.mark.parametrize(
+    ("source", "payload", "field"),
+    [
+        ("payload.a", "{}", "7"),
+        ("payload.a", '{"a": null}', None),
+        ("payload.a", '{"a": 1}', "1"),
+        ("payload.b.c", "{}", "7"),
+        ("payload.b.c", '{"b": null}', "7"),
+        ("payload.b.c", "null", "7"),
+        ("payload.a || payload.z", '{"a": null}', "7"),
+        ('"payload".a', '{"a": null}', "7"),
+    ],
+)
+@pytest.mark.parametrize("types", ["integer", ["integer", "null"], ["integer", "string", "null"]])
+def test_a_default_stands_for_what_embedded_json_does_not_have(source, payload, field, types):
+    if types == "integer" and '"a": null' in payload:
+        return
+    schema = {"payload": {"type": ["object", "null"], "properties": {"a": {"type": types}, "b": {}}}}
+    mapping = make_mapping(
+        column("v", "INT", source) | {"default": 7}, schema={"properties": schema}, json_attributes=["payload"]
+    )
+    assert both(mapping, payload={"S": payload}) == (field,)
+
+
+def test_a_delete_has_no_defaults():
+    mapping = make_mapping(column("v", "INT") | {"default": 7})
+    assert RowMapper(mapping).row(Change(1, 0, {"id": {"S": "a"}}, None)).fields == ("a", None)
+
+
+@pytest.mark.parametrize(
+    ("key", "fields"),
+    [
+        ("ORDER#17", ("17", "ORDER")),
+        ("ORDER#17#x", ("17", "ORDER")),
+        ("ORDER", (None, "ORDER")),
+        ("ORDER#x", ["to_number(split(id, '#')[1]): has no value: to_number() is given text of 1 characters that is"]),
+        ("ORDER#", ["to_number(split(id, '#')[1]): has no value: to_number() is given text of 0 characters that is"]),
+    ],
+)
+def test_a_key_of_a_single_table_design_is_taken_apart(key, fields):
+    mapping = make_mapping(
+        column("number", "BIGINT", "to_number(split(id, '#')[1])"), column("kind", "VARCHAR(9)", "split(id, '#')[0]")
+    )
+    found = both(mapping, id={"S": key})
+    assert found == fields if isinstance(fields, tuple) else found[0].startswith(fields[0])
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("lower(v)", "lower() takes string or null, and is given a value of type number"),
+        ("sum(absent)", "sum() takes array-number, and is given nothing"),
+        ("id[1:]", "comes upon a string, which has no elements: substring() cuts text"),
+    ],
+)
+def test_an_expression_without_a_value_says_why(source, reason):
+    assert both(make_mapping(column("x", "VARCHAR(9)", source)), v={"N": "5"}) == [
+        f"{source}: has no value: {reason} (expression)"
+    ]
+
+
+def test_the_time_of_the_change_is_a_time():
+    mapping = make_mapping(column("at", "DATETIME(3)", "@changed_at_ms") | {"epoch": "ms"})
+    row = map_item(mapping)
+    assert row.fields[1] == "2023-11-14 22:13:20"

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from dynaurora.errors import RegistryUnavailableError, UnregisteredMappingError
-from dynaurora.mappings.registry import Pointer, Registry, point_at, publish_document
-from dynaurora.mappings.row_mappers import MAX_ROW_MAPPERS, RowMappers
+from dynaurora.mappings.registry import Pointer, Registries, Registry, point_at, publish_document
+from dynaurora.mappings.row_mappers import MAX_ROW_MAPPERS, RowMappers, SharedRowMappers
 from dynaurora.observability import logger
 from tests.support.factories import column, make_mapping
 from tests.support.fakes import InMemoryObjects
@@ -67,6 +67,23 @@ def test_each_mapping_has_a_row_mapper_of_its_own_made_once():
     assert mappers.find_current().mapping.digest == second.digest
     assert mappers.find(first.digest).mapping.digest == first.digest
     assert mappers.find(second.digest) is mappers.find_current()
+
+
+def test_mappings_of_other_names_share_the_room_and_nothing_else():
+    store = InMemoryObjects()
+    registered = {name: make_mapping(column("a", "INT"), name=name) for name in "ab"}
+    for mapping in registered.values():
+        activate(store, mapping, 1)
+    assert registered["a"].digest == registered["b"].digest
+    mappers = SharedRowMappers(Registries(store, BUCKET))
+    made = {name: mappers.of(name).find_current() for name in "ab"}
+    assert {name: mapper.mapping.name for name, mapper in made.items()} == {"a": "a", "b": "b"}
+    assert all(mappers.of(name).find_current() is mapper for name, mapper in made.items())
+    for number in range(MAX_ROW_MAPPERS - 1):
+        activate(store, make_mapping(name=f"c{number}"), 1)
+        mappers.of(f"c{number}").find_current()
+    assert mappers.of("b").find_current() is made["b"]
+    assert mappers.of("a").find_current() is not made["a"]
 
 
 def test_those_that_were_used_last_are_kept():

@@ -139,3 +139,43 @@ def test_what_is_nested_deep_is_judged_as_by_jsonschema(depth):
     for schema in ({"type": "string"}, {"const": [1]}, {"uniqueItems": True}):
         mapping = make_mapping(schema=schema)
         assert make_judge(mapping)(value) == make_reference_judge(mapping)(value)
+
+
+USER = {"properties": {"type": {"const": "USER"}, "email": {"type": "string"}}, "required": ["type", "email"]}
+ORDER = {"properties": {"type": {"enum": ["ORDER", "RETURN"]}, "total": {"type": "number"}}, "required": ["type"]}
+GENERIC = [("oneOf", "")]
+
+
+@pytest.mark.parametrize(
+    ("schema", "item", "reasons"),
+    [
+        pytest.param({"oneOf": [USER, ORDER]}, {"type": "RETURN", "total": "9"}, [("type", "total")], id="an enum"),
+        pytest.param({"oneOf": [USER, ORDER]}, {"type": "USER"}, [("required", "")], id="a const"),
+        pytest.param({"oneOf": [USER, ORDER]}, {"type": "AUDIT"}, GENERIC, id="no branch fits"),
+        pytest.param({"oneOf": [USER, ORDER]}, {"email": 5}, GENERIC, id="every branch may fit"),
+        pytest.param({"oneOf": [USER, USER]}, {"type": "USER", "email": "x"}, GENERIC, id="two branches take it"),
+        pytest.param({"oneOf": [USER, False]}, {"type": "USER"}, GENERIC, id="a branch that takes nothing"),
+        pytest.param(
+            {"oneOf": [{"$ref": "#/$defs/o"}, USER], "$defs": {"o": ORDER}},
+            {"type": "ORDER", "total": "9"},
+            [("type", "total")],
+            id="a reference",
+        ),
+        pytest.param(
+            {"properties": {"x": {"oneOf": [USER, {"oneOf": [ORDER, USER]}]}}},
+            {"x": {"type": "ORDER", "total": "9"}},
+            [("type", "x.total")],
+            id="one in another",
+        ),
+    ],
+)
+def test_a_value_that_no_branch_takes_is_told_of_the_one_that_it_is_meant_for(schema, item, reasons):
+    mapping = make_mapping(schema=schema)
+    found = make_judge(mapping)(item)
+    assert found == make_reference_judge(mapping)(item)
+    assert [(reason.rule, reason.path) for reason in found] == reasons
+
+
+def test_the_branch_is_named():
+    (reason,) = make_judge(make_mapping(schema={"oneOf": [USER, ORDER]}))({"type": "ORDER", "total": "9"})
+    assert reason.message == "is a string, and the schema takes number (oneOf/1)"

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from dynaurora.dynamodb.attributes import Binary
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import RejectedChange
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.unmapped import (
     FEW_VALUES,
@@ -21,6 +20,7 @@ from dynaurora.mappings.unmapped import (
     name_path,
 )
 from tests.support.compiled_strategies import mapped_lines
+from tests.support.example import load_example
 from tests.support.factories import click, click_item, column, make_mapping
 
 EXAMPLES = settings(max_examples=150, deadline=None)
@@ -129,7 +129,7 @@ def test_nothing_is_counted_where_the_mapping_says_what_becomes_of_it():
 
 
 def test_the_reference_mapping_leaves_nothing_that_its_schema_does_not_name():
-    mapper = RowMapper(load_mapping("web_analytics"))
+    mapper = RowMapper(load_example())
     lines = [json.dumps({"Item": click_item()}).encode()] * 3
     assert write(mapper, lines).total == 0
     more = [json.dumps({"Item": click_item(click(referrer="here"))}).encode()] * 3

@@ -43,13 +43,15 @@ def from_eventbridge(status="ABORTED", **changed):
 def test_a_run_that_nothing_failed_in_succeeded():
     plan = asdict(make_plan())
     event = from_state_machine(plan=plan, report={"bucket": "landing", "key": "report.json", "failure": None})
-    assert read_ending(event) == Ending("r1", EXECUTION, "SUCCEEDED", None, plan)
+    assert read_ending(event) == Ending("web_analytics", "r1", EXECUTION, "SUCCEEDED", None, plan)
 
 
 def test_a_run_failed_for_what_its_report_says():
     failure = {"error": "NotReadyError", "reason": "Its stream is off.", "remedy": "", "subject": "", "message": ""}
     event = from_state_machine(report={"failure": failure}, error=CAUGHT)
-    assert read_ending(event) == Ending("r1", EXECUTION, "FAILED", "NotReadyError: Its stream is off.", None)
+    assert read_ending(event) == Ending(
+        "web_analytics", "r1", EXECUTION, "FAILED", "NotReadyError: Its stream is off.", None
+    )
 
 
 @pytest.mark.parametrize("report", [{}, {"report": None}, {"report": {"failure": None}}])
@@ -71,7 +73,9 @@ def test_a_run_that_is_not_reported_failed_for_what_was_caught(report, where):
     ],
 )
 def test_eventbridge_tells_of_executions_that_ended_by_themselves(status, said, state, reason):
-    assert read_ending(from_eventbridge(status, **said)) == Ending("r1", EXECUTION, state, reason, None)
+    assert read_ending(from_eventbridge(status, **said)) == Ending(
+        "web_analytics", "r1", EXECUTION, state, reason, None
+    )
 
 
 REPROCESS_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:dynaurora-reprocess-failures"
@@ -86,8 +90,10 @@ REPROCESS_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:dynauror
     ],
 )
 def test_a_reprocess_that_eventbridge_tells_of_is_the_run_that_was_opened(asked_for, run):
-    event = from_eventbridge(stateMachineArn=REPROCESS_MACHINE, input=json.dumps(asked_for))
-    assert read_ending(event) == Ending(run, EXECUTION, "STOPPED", "It was stopped.", None)
+    event = from_eventbridge(
+        stateMachineArn=REPROCESS_MACHINE, input=json.dumps({"mapping": "web_analytics"} | asked_for)
+    )
+    assert read_ending(event) == Ending("web_analytics", run, EXECUTION, "STOPPED", "It was stopped.", None)
 
 
 @pytest.mark.parametrize("started", ["2026-11-23T08:15:00.999Z", "2026-11-23T09:15:00+01:00"])
@@ -121,6 +127,9 @@ def test_every_end_but_success_is_told_by_eventbridge():
         pytest.param(from_eventbridge(input="{"), id="the input is not JSON"),
         pytest.param(from_eventbridge(input="[]"), id="the input is a list"),
         pytest.param(from_eventbridge(input='{"mapping": "web_analytics"}'), id="the input has no run"),
+        pytest.param(from_eventbridge(input='{"run": "r1"}'), id="the input has no mapping"),
+        pytest.param(from_eventbridge(input='{"run": "r1", "mapping": "a/b"}'), id="the mapping can be none"),
+        pytest.param(from_state_machine(mapping=5), id="the mapping is a number"),
     ],
 )
 def test_an_event_of_no_run_that_ended_is_refused(event):
@@ -143,5 +152,5 @@ class KnownRuns:
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_run_is_closed_by_what_its_end_says(answer):
     runs = KnownRuns(answer)
-    assert close_run(runs, Ending("r1", EXECUTION, "FAILED", "It broke.", {"items": 5})) is answer
+    assert close_run(runs, Ending("web_analytics", "r1", EXECUTION, "FAILED", "It broke.", {"items": 5})) is answer
     assert runs.calls == [("r1", EXECUTION, "FAILED", {"items": 5}, "It broke.")]

@@ -17,7 +17,7 @@ LIMITS = Limits(backfill_concurrency=2, import_concurrency=5)
 
 def read(document, kind="reprocess"):
     event = {"input": document, "kind": kind, "execution": {"id": EXECUTION, "name": "e-1", "started": STARTED}}
-    return read_request(event, "web_analytics", LIMITS)
+    return read_request(event, LIMITS)
 
 
 def test_a_reprocess_needs_no_more_than_its_mapping():
@@ -41,14 +41,14 @@ def test_a_field_that_is_wrong_is_named(field, value):
         read({"mapping": "web_analytics", field: value})
 
 
-@pytest.mark.parametrize("document", [None, [], "web_analytics", {}, {"mapping": "orders"}])
+@pytest.mark.parametrize("document", [None, [], "web_analytics", {}, {"mapping": "Orders"}])
 def test_what_is_no_input_is_refused(document):
     with pytest.raises(InvalidRunError):
         read(document)
 
 
 def test_without_a_kind_it_is_a_backfill():
-    assert isinstance(read_request({"input": run_input()}, "web_analytics", LIMITS), RunRequest)
+    assert isinstance(read_request({"input": run_input()}, LIMITS), RunRequest)
 
 
 @pytest.mark.parametrize("started", [STARTED, "2026-11-23T08:15:00Z", "2026-11-23T09:15:00+01:00"])
@@ -75,8 +75,8 @@ def test_a_reprocess_has_the_same_name_whoever_tells_of_its_end():
     execution = {"id": EXECUTION, "started": STARTED}
     told = {"input": {"mapping": "web_analytics"}, "kind": "reprocess", "execution": execution}
     assert read_ending(told).run == read_ending(ended_by_itself()).run == NAME
-    assert read_ending(ended_by_itself(input='{"run": "r1"}')).run == "r1"
-    assert read_ending({**told, "input": {"run": "r1"}}).run == "r1"
+    assert read_ending(ended_by_itself(input='{"mapping": "web_analytics", "run": "r1"}')).run == "r1"
+    assert read_ending({**told, "input": {"mapping": "web_analytics", "run": "r1"}}).run == "r1"
 
 
 def test_a_backfill_without_a_name_is_none():

@@ -13,7 +13,7 @@ ANYTHING = Limits(backfill_concurrency=2, import_concurrency=0)
 
 
 def read(document, limits=ANYTHING):
-    return RunRequest.from_input(document, "web_analytics", limits)
+    return RunRequest.from_input(document, limits)
 
 
 def test_an_input_of_mapping_and_run_is_enough():
@@ -46,6 +46,7 @@ def test_what_a_state_machine_adds_to_its_input_is_passed_over():
 
 
 GOOD = {
+    "mapping": ["a", "orders", "a" * 63],
     "run": ["a", "0", "A" * 64, "20261123T081500Z", "a_b-c"],
     "export_arn": [EXPORT_ARN, "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/a.b-c_D/export/01-ab"],
     "max_concurrency": [1, 1000],
@@ -91,11 +92,6 @@ def test_every_bad_field_is_named_at_once():
     with pytest.raises(InvalidRunError) as caught:
         read({name: values[1] for name, values in BAD.items()})
     assert [name for name in BAD if f"{name} is " in caught.value.problem] == list(BAD)
-
-
-def test_the_mapping_of_another_stack_is_refused():
-    with pytest.raises(InvalidRunError, match="mapping is clicks, and this stack replicates web_analytics"):
-        read(run_input(mapping="clicks"))
 
 
 def test_a_long_value_is_not_repeated_whole():

@@ -10,11 +10,11 @@ from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.errors import RegistryUnavailableError, ThrottledError, UnregisteredMappingError
 from dynaurora.failures.failed_records import REJECTED, encode_failed_record
 from dynaurora.mappings.csv_format import encode_row, row_label
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.row_mappers import RowMappers
 from dynaurora.stream.transform_changes import MAX_REFUSALS, MAX_RESPONSE_BYTES
+from tests.support.example import load_example
 from tests.support.factories import CREATED_AT, click, click_change, column, firehose_record, make_mapping
 from tests.support.fakes import InMemoryObjects
 from tests.support.registries import BUCKET
@@ -311,7 +311,7 @@ def test_a_fault_of_the_program_costs_one_change_only():
 
     class FaultyMappers(RowMappers):
         def find(self, _digest):
-            return FaultyMapper(load_mapping("web_analytics"))
+            return FaultyMapper(load_example())
 
     doubtful = json.dumps(click()).replace('"Hits": 3', '"Hits": 3.0')  # compiled code leaves it to the mapper
     changes = [click_change(doubtful, page_id=page) for page in ("good", "faulty", "good too")]

@@ -5,11 +5,11 @@ from decimal import Decimal
 import pytest
 
 from dynaurora.mappings.columns import parse_type
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.target.verification import MAX_EXAMPLES, comparable_field, comparable_value, compare
+from tests.support.example import load_example
 from tests.support.factories import CREATED_AT, click, click_item, column, make_mapping
 
-CLICKS = load_mapping("web_analytics")
+CLICKS = load_example()
 
 
 class InMemoryView:

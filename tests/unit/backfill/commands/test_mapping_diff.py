@@ -10,13 +10,13 @@ import pytest
 from backfill.commands import mapping_diff
 from backfill.commands.mapping_diff import count_items, describe_source, find_report, print_diff
 from dynaurora import keys
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.unmapped import Untaken
+from tests.support.example import load_example
 from tests.support.factories import click_item, column, make_mapping
 from tests.support.fakes import WRITTEN_AT, InMemoryObjects
 
 BUCKET, TABLE = "landing", "web_analytics"
-CLICKS = load_mapping("web_analytics")
+CLICKS = load_example()
 FOUND = {"name": "phone", "items": 3, "type": "VARCHAR(16)", "values_seen": 2, "keys": [{"id": {"S": "a"}}]}
 IGNORED = {"attributes": [FOUND], "others": 2, "exact": True}
 

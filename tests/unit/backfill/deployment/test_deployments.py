@@ -1,37 +1,71 @@
 import pytest
 
-from backfill.deployment.deployments import choose_deployment, read_stack, require_any
+from backfill.deployment.deployments import (
+    PlatformStack,
+    choose_deployment,
+    find_deployments,
+    find_platform,
+    read_stacks,
+    require_any,
+)
 from backfill.kinds import BACKFILL, REPROCESS
 from backfill.terminal.console import WrongUseError
 from tests.support.backfill_factories import DEPLOYMENT
 
+PLATFORM_OUTPUTS = {
+    "LandingBucketName": "landing",
+    "BackfillTableStateMachineArn": DEPLOYMENT.backfill_table_arn,
+    "ReprocessFailuresStateMachineArn": DEPLOYMENT.reprocess_failures_arn,
+    "ImportBatchStateMachineArn": DEPLOYMENT.import_batch_arn,
+    "DescribeRunsFunctionName": "clicks-describe-runs",
+    "CheckTargetFunctionName": "clicks-check-target",
+    "FailuresTopicArn": DEPLOYMENT.failures_topic,
+}
+REPLICATION_OUTPUTS = {
+    "LandingBucketName": "landing",
+    "SourceTableName": "web_analytics",
+    "ForwardChangesEventSourceMappingId": "14e0db71",
+}
+
+
+def to_outputs(outputs):
+    return [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+
+
+def describe_platform(name="platform", **outputs):
+    return {"StackName": name, "Outputs": to_outputs(PLATFORM_OUTPUTS | outputs)}
+
 
 def describe_stack(name="clicks", mapping="web_analytics", **changed):
-    outputs = {
-        "SourceTableName": "web_analytics",
-        "LandingBucketName": "landing",
-        "BackfillTableStateMachineArn": DEPLOYMENT.backfill_table_arn,
-        "ReprocessFailuresStateMachineArn": DEPLOYMENT.reprocess_failures_arn,
-        "ImportBatchStateMachineArn": DEPLOYMENT.import_batch_arn,
-        "DescribeRunsFunctionName": "clicks-describe-runs",
-        "CheckTargetFunctionName": "clicks-check-target",
-        "ForwardChangesEventSourceMappingId": "14e0db71",
-        "FailuresTopicArn": DEPLOYMENT.failures_topic,
-    }
-    return {
-        "StackName": name,
-        "Parameters": [{"ParameterKey": "Mapping", "ParameterValue": mapping}, {"ParameterKey": "Secret"}],
-        "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
-    } | changed
+    parameters = [{"ParameterKey": "Mapping", "ParameterValue": mapping}, {"ParameterKey": "Secret"}]
+    return {"StackName": name, "Parameters": parameters, "Outputs": to_outputs(REPLICATION_OUTPUTS)} | changed
 
 
-def test_a_root_stack_is_a_deployment():
+def read_stack(description, **outputs):
+    """The replication that a stack is, where there is a platform; None where it is none."""
+    found = read_stacks([describe_platform(**outputs), description])
+    return found[0] if found else None
+
+
+def test_a_replication_and_its_platform_are_a_deployment():
     assert read_stack(describe_stack()) == DEPLOYMENT
 
 
-def test_the_cluster_that_a_stack_made_is_known():
-    made = {"OutputKey": "DatabaseClusterId", "OutputValue": "clicks-cluster"}
-    assert read_stack(describe_stack(Outputs=[*describe_stack()["Outputs"], made])).cluster == "clicks-cluster"
+def test_a_replication_is_found_with_the_platform_of_its_bucket():
+    others = describe_platform("other", LandingBucketName="others")
+    orders = describe_stack(
+        "other-orders", "orders", Outputs=to_outputs(REPLICATION_OUTPUTS | {"LandingBucketName": "others"})
+    )
+    found = read_stacks([orders, describe_stack(), others, describe_platform()])
+    assert [(one.mapping, one.stack, one.platform) for one in found] == [
+        ("orders", "other-orders", "other"),
+        ("web_analytics", "clicks", "platform"),
+    ]
+    assert read_stacks([orders, describe_platform()]) == []
+
+
+def test_the_cluster_that_a_platform_made_is_known():
+    assert read_stack(describe_stack(), DatabaseClusterId="clicks-cluster").cluster == "clicks-cluster"
     assert DEPLOYMENT.cluster == ""
 
 
@@ -44,10 +78,71 @@ def test_the_cluster_that_a_stack_made_is_known():
         describe_stack(ParentId="arn:root", RootId="arn:root"),
         describe_stack(Outputs=describe_stack()["Outputs"][:2]),
     ],
-    ids=["someone else's", "no mapping", "no outputs yet", "nested", "without backfill"],
+    ids=["someone else's", "no mapping", "no outputs yet", "nested", "without a reader"],
 )
 def test_other_stacks_are_none(other):
     assert read_stack(other) is None
+
+
+class Stacks:
+    """CloudFormation, with these stacks."""
+
+    def __init__(self, *stacks):
+        self.stacks = stacks
+
+    def get_paginator(self, _):
+        return self
+
+    def paginate(self):
+        return [{"Stacks": [stack]} for stack in self.stacks]
+
+
+ALL = Stacks(describe_platform(), describe_stack(), describe_stack("clicks-orders", "orders"), {"StackName": "theirs"})
+
+
+@pytest.mark.parametrize(
+    ("stack", "mappings"),
+    [
+        (None, ["web_analytics", "orders"]),
+        ("platform", ["web_analytics", "orders"]),
+        ("clicks-orders", ["orders"]),
+    ],
+    ids=["all", "a platform's", "one"],
+)
+def test_deployments_are_named_by_the_stack_of_a_replication_or_of_a_platform(stack, mappings):
+    assert [found.mapping for found in find_deployments(ALL, stack)] == mappings
+
+
+@pytest.mark.parametrize(
+    ("stacks", "name", "problem"),
+    [
+        (ALL, "nowhere", "There is no stack nowhere"),
+        (ALL, "theirs", "it lacks the output SourceTableName"),
+        (Stacks(describe_stack()), "clicks", "it lacks a platform with the bucket landing"),
+    ],
+)
+def test_a_stack_that_is_none_of_these_is_told_what_it_lacks(stacks, name, problem):
+    with pytest.raises(WrongUseError, match=problem):
+        find_deployments(stacks, name)
+
+
+@pytest.mark.parametrize("mapping", ["orders", "nobodys_yet"])
+@pytest.mark.parametrize("stack", [None, "platform", "clicks-orders"])
+def test_a_mapping_that_nobody_replicates_by_yet_has_a_platform_all_the_same(mapping, stack):
+    assert find_platform(ALL, stack, mapping) == PlatformStack("platform", "landing", "")
+
+
+def test_of_several_platforms_one_is_named_or_replicates_by_the_mapping():
+    other = describe_platform("other", LandingBucketName="others", ChangeMappingFunctionName="other-change-mapping")
+    stacks = Stacks(*ALL.stacks, other)
+    assert find_platform(stacks, None, "orders").stack == "platform"
+    assert find_platform(stacks, "other", "orders").change_mapping == "other-change-mapping"
+    with pytest.raises(WrongUseError, match="Several platforms are deployed: other, platform"):
+        find_platform(stacks, None, "nobodys_yet")
+    with pytest.raises(WrongUseError, match="No platform is deployed as nowhere"):
+        find_platform(stacks, "nowhere", "orders")
+    with pytest.raises(WrongUseError, match="Nothing is deployed"):
+        find_platform(Stacks(), None, "orders")
 
 
 @pytest.mark.parametrize(("kind", "machine"), [(BACKFILL, "backfill-table"), (REPROCESS, "reprocess-failures")])

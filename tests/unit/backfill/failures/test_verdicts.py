@@ -7,17 +7,19 @@ from hypothesis import strategies as st
 from backfill.failures.describe import summarize_failure
 from backfill.failures.reader import mask_values
 from backfill.failures.verdicts import IGNORED, PASSES, READ_AGAIN, REFUSED, Judge
+from dynaurora.dynamodb.changes import encode_change
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record
 from dynaurora.failures.refused_rows import ROW_REFUSED
-from dynaurora.mappings.mapping import load_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.support import failure_factories as made
+from tests.support.example import load_example
 from tests.support.factories import EXPIRED, stream_record
 from tests.support.read_failures import explain, read
+from tests.support.several_targets import change, several
 
 
 def judge(data, **options):
-    return Judge(RowMapper(load_mapping(made.MAPPING)), **options).judge(data)
+    return Judge(RowMapper(load_example(made.MAPPING)), **options).judge(data)
 
 
 def test_a_record_that_is_mended_passes():
@@ -81,7 +83,7 @@ def test_an_expiry_is_ignored_where_the_stack_ignores_them():
 
 def test_an_error_that_nobody_foresaw_is_this_records():
     class Faulty:
-        mapping = load_mapping(made.MAPPING)
+        mapping = load_example(made.MAPPING)
 
         def row(self, _change):
             raise ZeroDivisionError
@@ -122,3 +124,11 @@ def test_nothing_of_an_item_is_shown_unless_it_is_to_be_revealed():
     shown = "".join(explain(failure, reveal=True) + json.dumps(failure.as_dict(reveal=True)) for failure in read())
     assert "secret" in shown
     assert "Firefox" in shown
+
+
+def test_a_record_is_judged_by_the_targets_that_it_is_missing_in():
+    judge = Judge(RowMapper(several())).judge
+    moved, other = encode_change(change(1, "ORDER#1", status="open")), encode_change(change(1, "ITEM#1", x="y"))
+    assert judge(moved).outcome == judge(moved, "OpenOrders").outcome == REFUSED
+    assert judge(moved).labels == ("record (required)",)
+    assert judge(moved, "ShutOrders").outcome == judge(other).outcome == PASSES

@@ -53,7 +53,7 @@ def test_a_run_is_not_started_for_ever():
 
 def test_the_input_is_what_open_run_takes():
     document = ask(sweep=True, max_concurrency=3, tolerated_failure_percentage=2.5)
-    request = RunRequest.from_input(document, "web_analytics", Limits(2, 5))
+    request = RunRequest.from_input(document, Limits(2, 5))
     assert (request.run, request.options.sweep, request.options.max_concurrency) == ("a", True, 3)
     assert request.options.tolerated_failure_percentage == 2.5
 
@@ -61,7 +61,7 @@ def test_the_input_is_what_open_run_takes():
 def test_the_input_of_a_reprocess_is_what_open_run_takes():
     given = {"prefix": "failed_batches/", "include_parked": True}
     document = make_input("web_analytics", "reprocess-a", given, REPROCESS_DEFAULTS, None)
-    request = ReprocessRequest.from_input(document, "web_analytics", Limits(2, 5), "2026-11-23T08:15:00Z")
+    request = ReprocessRequest.from_input(document, Limits(2, 5), "2026-11-23T08:15:00Z")
     assert (request.run, request.options.prefix, request.options.include_parked) == (
         "reprocess-a",
         "failed_batches/",

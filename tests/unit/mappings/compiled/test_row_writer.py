@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 from dynaurora.dynamodb.attributes import plain_value
 from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
-from dynaurora.mappings.columns import encode_json
 from dynaurora.mappings.compiled import documents
 from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES, MAX_OPEN_DEPTH, write_any
 from dynaurora.mappings.compiled.fields import REFUSALS
 from dynaurora.mappings.compiled.plans import MAX_LEARNT
 from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.mappings.mapping import build_mapping, load_mapping
+from dynaurora.mappings.json_fields import encode_json
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.schema_judge import make_reference_judge
 from tests.cases import load_cases
 from tests.support.compiled_strategies import ATTRIBUTES, NESTED, dump, mapped_changes, mapped_lines
+from tests.support.example import load_example
 from tests.support.factories import click, click_change, column, make_mapping, mapping_document
 
 EXAMPLES = settings(max_examples=150, deadline=None)
@@ -87,7 +88,7 @@ def test_a_case_has_the_same_rows(case):
     assert RowWriter(case.mapping).write_changes(records, plainly) == plainly.csv()
 
 
-CLICKS = load_mapping("web_analytics")
+CLICKS = load_example()
 
 
 def test_the_reference_mapping_needs_the_plain_modules_for_what_is_doubtful_only():

@@ -36,6 +36,8 @@ class Packager:
     bucket: str
     built: Mapping[Path, Path] = field(default_factory=dict)
     """For a path that a template names, the file to upload in its place (the package for this machine's Python)."""
+    placed: Mapping[Path, str] = field(default_factory=dict)
+    """For a path that a template names, where it is already, as `s3://…`."""
     _uploaded: dict[Path, str] = field(default_factory=dict)
 
     def package(self, template: Path) -> str:
@@ -45,13 +47,23 @@ class Packager:
         """
         return LOCAL_PATH.sub(lambda line: line["head"] + self._place(line, template), template.read_text("utf-8"))
 
+    def upload_template(self, template: Path) -> str:
+        """Upload a template in which every path is a place, and return its URL."""
+        return f"{self.s3.meta.endpoint_url}/{self.bucket}/{self._upload(template, self._package_bytes)}"
+
+    def upload(self, path: Path) -> str:
+        """Upload a file as it is, and return its key."""
+        return self._upload(path, _read_bytes)
+
     def _place(self, line: re.Match[str], template: Path) -> str:
         path = (template.parent / line["path"]).resolve()
+        if path in self.placed:
+            return self.placed[path]
         path = self.built.get(path, path)
         if not path.is_file():
             raise PackagingError(f"{template} names {line['path']} as {line['property']}, and there is no such file.")
         if line["property"] == "TemplateURL":
-            return f"{self.s3.meta.endpoint_url}/{self.bucket}/{self._upload(path, self._package_bytes)}"
+            return self.upload_template(path)
         return f"s3://{self.bucket}/{self._upload(path, _read_bytes)}"
 
     def _package_bytes(self, template: Path) -> bytes:

@@ -1,6 +1,6 @@
 import pytest
 
-from local.packaging import Packager, PackagingError
+from infra.packaging import Packager, PackagingError
 
 
 class Bucket:

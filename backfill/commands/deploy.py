@@ -1,0 +1,164 @@
+"""`dynaurora deploy`: a project's platform and replications, planned, asked for and carried out."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from backfill.commands.mapping_change import describe_steps, estimate_backfill
+from backfill.commands.options import json_option
+from backfill.deployment.aws_errors import explain_any
+from backfill.deployment.clients import CONFIG, connect_objects
+from backfill.deployment.stacks import Stacks
+from backfill.project import current_project
+from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
+from dynaurora.errors import DynauroraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from backfill.deployment.plans import Deployer, Plan, ReplicationStep
+    from backfill.project import Project
+    from dynaurora.mappings.mapping import Mapping
+
+MOST_COLUMNS = 12
+LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
+LOOK_SECONDS, LOCAL_LOOK_SECONDS = 3.0, 0.5
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dynaurora deploy --dry-run
+  dynaurora deploy
+  dynaurora deploy orders devices --yes
+  dynaurora deploy --all               after an upgrade of dynaurora
+"""
+)
+@click.argument("names", metavar="[NAME…]", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Bring platform and all replications to this release, too.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@json_option
+def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Deploy the project: its platform where it is not there, and a replication for each mapping, or for those named.
+
+    What would be done is shown first, with what it costs a month, and asked for. A replication is a stack of its own:
+    adding or changing one touches no other, and builds no package. A table that is not there is created. What was cut
+    short goes on when it is done again.
+
+    Exit status 0 done or nothing to do, 1 it failed, or a mapping asks of its tables what they refuse, 2 wrong use.
+    """
+    project = current_project()
+    if as_json and not (yes or dry_run):
+        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    if everything and names:
+        raise WrongUseError("--all goes without names.")
+    with explained_deployment():
+        mappings = project.load_mappings(names)
+        deployer = make_deployer(project)
+        plan = deployer.plan(mappings, everything=everything)
+        if not as_json:
+            print_plan(plan)
+        refuse(plan)
+        if dry_run or not plan.changes:
+            finish(plan, [], as_json=as_json)
+            return
+        if not yes:
+            click.confirm("Deploy it?", abort=True)
+        done = deployer.carry_out(plan, say)
+    finish(plan, done, as_json=as_json)
+
+
+@contextmanager
+def explained_deployment() -> Iterator[None]:
+    """End the command with status 1 and an error's message, for those that say what to do."""
+    from infra.build_package import PackageError
+    from infra.certificate_bundle import BundleMissingError
+    from infra.packaging import PackagingError
+
+    try:
+        yield
+    except (PackageError, BundleMissingError, PackagingError) as error:
+        raise click.ClickException(str(error)) from error
+    except (DynauroraError, BotoCoreError, ClientError) as error:
+        raise click.ClickException(explain_any(error)) from error
+
+
+def make_deployer(project: Project) -> Deployer:
+    """Return what deploys a project, to the account and region that the AWS SDK is configured for."""
+    from backfill.deployment.plans import Deployer  # builds packages, which nothing else here does
+    from infra.deployable import Uploads
+
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    is_local = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in LOCAL_HOSTS
+    account = session.client("sts", config=CONFIG).get_caller_identity()["Account"]
+    stacks = Stacks(
+        session.client("cloudformation", config=CONFIG), say, LOCAL_LOOK_SECONDS if is_local else LOOK_SECONDS
+    )
+    uploads = Uploads(session.client("s3", config=CONFIG), account, session.region_name, is_local)
+    return Deployer(project, stacks, uploads, session.client("dynamodb", config=CONFIG), connect_objects())
+
+
+def print_plan(plan: Plan) -> None:
+    """Print a plan for people."""
+    platform = plan.platform
+    usd = format_usd(platform.monthly_usd)
+    print_line(f"platform {platform.stack}: {platform.action}, {platform.why}; {usd} at rest")
+    for step in plan.replications:
+        print_line(f"replication {step.stack}: {step.action}; {format_usd(step.monthly_usd)} at rest")
+        print_pairs((f"  {name}", text) for name, text in describe_replication(step))
+    print_line("Beside that costs what is stored and what is done, at prices of us-east-1; see docs/cost.md.")
+
+
+def describe_replication(step: ReplicationStep) -> Iterator[tuple[str, str]]:
+    """Yield what is to be known of a step, name and text."""
+    mapping = step.mapping
+    if step.source:
+        yield "table", step.source.step
+        for target in mapping.targets:
+            yield "target", f"{target.database}.{target.table}: {list_columns(target)}"
+    elif step.columns:
+        yield from describe_steps(step.columns | {"backfill": estimate_backfill(step.columns)}, None)
+
+
+def list_columns(mapping: Mapping) -> str:
+    """Return the columns of a mapping on one line, the first of many."""
+    columns = [f"{column.name} {column.type.sql}" for column in mapping.columns]
+    more = [f"and {len(columns) - MOST_COLUMNS} more"] if len(columns) > MOST_COLUMNS else []
+    return ", ".join([*columns[:MOST_COLUMNS], *more])
+
+
+def refuse(plan: Plan) -> None:
+    """Raise ClickException where tables refuse what mappings ask of them."""
+    refused = [f"{step.mapping.name}: {reason}" for step in plan.replications for reason in step.refused]
+    if refused:
+        raise click.ClickException(f"Nothing was deployed. Refused: {'; '.join(refused)}.")
+
+
+def finish(plan: Plan, done: Sequence[str], *, as_json: bool) -> None:
+    """Print the end of a deployment, and what comes next."""
+    if as_json:
+        print_json(plan.as_dict() | {"deployed": list(done)})
+        return
+    if not plan.changes:
+        print_line("Nothing to do.")
+        return
+    if not done:
+        return
+    print_line(f"Deployed: {', '.join(done)}.")
+    for step in plan.replications:
+        if step.source and step.source.exists:
+            name = step.mapping.name
+            print_line(f"Copy what is in its table already: {name_command('backfill', 'start', name, '--watch')}")
+
+
+def format_usd(usd: float) -> str:
+    """Return an amount a month."""
+    return f"about $ {usd:.2f} a month"

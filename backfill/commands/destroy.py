@@ -1,0 +1,138 @@
+"""`dynaurora destroy`: the replication of a mapping ends; what holds data stays, unless told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import click
+
+from backfill.commands.deploy import explained_deployment, make_deployer
+from backfill.commands.options import json_option
+from backfill.project import current_project
+from backfill.terminal.console import WrongUseError, print_json, print_line, say
+from dynaurora import keys
+from dynaurora.aurora import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dynaurora.mappings.mapping import Mapping
+
+DELETED_AT_ONCE = 1000
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dynaurora destroy orders --dry-run
+  dynaurora destroy orders
+  dynaurora destroy orders --delete-data --yes
+"""
+)
+@click.argument("name")
+@click.option(
+    "--delete-data",
+    is_flag=True,
+    help="Delete the mapping's files in the landing bucket too, and the DynamoDB table if the replication created it.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would go and what would stay, and do nothing.")
+@json_option
+def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """End the replication of the mapping NAME: its stack goes, and no other.
+
+    What holds data stays, unless told: the DynamoDB table, what is in the landing bucket, and always the tables in
+    Aurora, for which the statements are printed that drop them. Safe to repeat.
+
+    Exit status 0 done, 1 it failed, 2 wrong use.
+    """
+    if as_json and not (yes or dry_run):
+        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    with explained_deployment():
+        from backfill.deployment.plans import BUCKET, name_replication
+
+        project = current_project()
+        mapping = project.load_mapping(name)
+        deployer = make_deployer(project)
+        stacks = deployer.stacks
+        stack_name = name_replication(project.stack, name)
+        stack, platform = stacks.wait(stack_name), stacks.find(project.stack)
+        if stack is None and not delete_data:
+            raise WrongUseError(f"There is no stack {stack_name}: the mapping {name} is not replicated.")
+        created = bool(stack and not stack.parameters.get("SourceStreamArn"))
+        bucket = platform.outputs.get(BUCKET, "") if platform else ""
+        fate = describe_fate(mapping, stack_name, bucket, created=created, delete_data=delete_data)
+        if not as_json:
+            print_fate(fate)
+        if dry_run:
+            finish(fate, as_json=as_json)
+            return
+        if not yes:
+            click.confirm(f"Destroy the replication {stack_name}?", abort=True)
+        if stack is not None:
+            stacks.delete(stack_name)
+        if delete_data:
+            delete_everything(mapping, bucket, deployer.dynamodb if created else None)
+    finish(fate, as_json=as_json)
+
+
+def describe_fate(mapping: Mapping, stack: str, bucket: str, *, created: bool, delete_data: bool) -> dict[str, Any]:
+    """Return what goes and what stays."""
+    table, files = f"the DynamoDB table {mapping.source_table}", f"the files of {mapping.name} in s3://{bucket}"
+    goes = [f"the stack {stack}"]
+    stays = [f"the tables of {target.database}.{target.table} in Aurora" for target in mapping.targets]
+    (goes if delete_data and bucket else stays).append(files)
+    (goes if delete_data and created else stays).append(table)
+    return {"mapping": mapping.name, "goes": goes, "stays": stays, "statements": list(list_statements(mapping))}
+
+
+def list_statements(mapping: Mapping) -> Iterator[str]:
+    """Yield the statements that drop what a mapping has in Aurora."""
+    for target in mapping.targets:
+        schema = sql.quote(target.database)
+        yield f"DROP VIEW IF EXISTS {schema}.{sql.quote(target.table)};"
+        yield f"DROP TABLE IF EXISTS {schema}.{sql.quote(target.replica)};"
+
+
+def print_fate(fate: dict[str, Any]) -> None:
+    """Print what goes and what stays, for people."""
+    for word in ("goes", "stays"):
+        for thing in fate[word]:
+            print_line(f"{word:<6} {thing}")
+    for statement in fate["statements"]:
+        print_line(f"       {statement}")
+
+
+def finish(fate: dict[str, Any], *, as_json: bool) -> None:
+    """Print the end."""
+    if as_json:
+        print_json(fate)
+
+
+def delete_everything(mapping: Mapping, bucket: str, dynamodb: Any) -> None:
+    """Delete a mapping's files, all versions of them, and its table where a client for that is given."""
+    if bucket:
+        say(f"Deleting the files of {mapping.name} in s3://{bucket}")
+        for prefix in keys.mapping_prefixes(mapping.name):
+            delete_versions(bucket, prefix)
+    if dynamodb is not None:
+        say(f"Deleting the table {mapping.source_table}")
+        try:
+            dynamodb.delete_table(TableName=mapping.source_table)
+        except dynamodb.exceptions.ResourceNotFoundException:
+            return
+
+
+def delete_versions(bucket: str, prefix: str) -> None:
+    """Delete all versions of the objects under a prefix."""
+    s3: Any = boto3.client("s3")
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+        for start in range(0, len(objects), DELETED_AT_ONCE):
+            some = objects[start : start + DELETED_AT_ONCE]
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+            if answer.get("Errors"):
+                error = answer["Errors"][0]
+                raise click.ClickException(f"s3://{bucket}/{error['Key']} was not deleted: {error['Message']}")

@@ -1,0 +1,248 @@
+"""A deployment of a project, planned and carried out: the platform, then a replication for each mapping, in order.
+
+Nothing is changed by planning. What is carried out is found as far as it came when it is done again. A replication
+takes the package that its platform has, whose place the platform's stack is tagged with, so none is built for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+from backfill.deployment.changing import ByFunction
+from backfill.deployment.sources import look_at_source, switch_on_stream
+from backfill.deployment.stacks import Change, Stack
+from backfill.terminal.console import WrongUseError
+from dynaurora import __version__
+from dynaurora.mappings.registry import publish_document
+from infra.deployable import TEMPLATES, Uploads, count_monthly_usd, read_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from backfill.deployment.sources import Source
+    from backfill.deployment.stacks import Stacks
+    from backfill.project import Project
+    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.mappings.mapping import Mapping
+
+PLATFORM: Final = "platform.yaml"
+REPLICATION: Final = "replication.yaml"
+RELEASE_TAG: Final = "dynaurora:release"
+PACKAGE_TAG: Final = "dynaurora:package"
+BUCKET: Final = "LandingBucketName"
+LONGEST_NAME: Final = 46
+"""Characters of a replication's name: those of its resources begin with it."""
+CREATE: Final = "create"
+UPDATE: Final = "update"
+KEEP: Final = "keep"
+
+
+@dataclass(frozen=True)
+class PlatformStep:
+    """What becomes of the platform."""
+
+    stack: str
+    action: str
+    why: str
+    monthly_usd: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {"stack": self.stack, "action": self.action, "why": self.why, "monthly_usd": self.monthly_usd}
+
+
+@dataclass(frozen=True)
+class ReplicationStep:
+    """What becomes of a replication."""
+
+    stack: str
+    action: str
+    mapping: Mapping
+    source: Source | None
+    """The table, where the replication is new."""
+    columns: dict[str, Any] | None
+    """What its tables need, as `mapping plan` has it, where it is there and its mapping is another."""
+    monthly_usd: float
+
+    @property
+    def refused(self) -> list[str]:
+        """What of the mapping its tables cannot be given."""
+        return list(self.columns["refuse"]) if self.columns else []
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "stack": self.stack,
+            "action": self.action,
+            "mapping": self.mapping.name,
+            "digest": self.mapping.digest,
+            "table": self.mapping.source_table,
+            "source": self.source and self.source.step,
+            "targets": [{"database": each.database, "table": each.table} for each in self.mapping.targets],
+            "columns": self.columns,
+            "monthly_usd": self.monthly_usd,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a deployment does."""
+
+    platform: PlatformStep
+    replications: list[ReplicationStep] = field(default_factory=list)
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to do."""
+        return self.platform.action != KEEP or any(step.action != KEEP for step in self.replications)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "platform": self.platform.as_dict(),
+            "replications": [step.as_dict() for step in self.replications],
+            "monthly_usd": round(self.platform.monthly_usd + sum(step.monthly_usd for step in self.replications), 2),
+        }
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """Plans a project's deployment, and carries it out."""
+
+    project: Project
+    stacks: Stacks
+    uploads: Uploads
+    dynamodb: Any
+    store: ObjectStore
+
+    def plan(self, mappings: Sequence[Mapping], *, everything: bool) -> Plan:
+        """Return what is to do so that these mappings are deployed; `everything` brings all to this release, too.
+
+        Raises WrongUseError for what cannot be deployed.
+        """
+        self._check_parameters()
+        platform = self.stacks.find(self.project.stack)
+        return Plan(
+            self._plan_platform(platform, everything=everything),
+            [self._plan_replication(platform, mapping, everything=everything) for mapping in mappings],
+        )
+
+    def carry_out(self, plan: Plan, tell: Callable[[str], None]) -> list[str]:
+        """Do what a plan says, and return the names of the stacks that were changed. Raises StackError."""
+        done = []
+        self.uploads.ensure_bucket()
+        if plan.platform.action != KEEP and self._deploy_platform(plan.platform, tell):
+            done.append(plan.platform.stack)
+        platform = self.stacks.wait(self.project.stack)
+        if platform is None:
+            raise WrongUseError(f"The stack {self.project.stack} is gone: deploy again.")
+        wanted = [step for step in plan.replications if step.action != KEEP]
+        return done + [step.stack for step in wanted if self._deploy_replication(step, platform, tell)]
+
+    def _plan_platform(self, stack: Stack | None, *, everything: bool) -> PlatformStep:
+        given, name = self.project.parameters, self.project.stack
+        templates = _list_templates((stack.parameters if stack else {}) | given)
+        monthly = round(count_monthly_usd(*templates), 2)
+        if stack is None or not stack.outputs.get(BUCKET):
+            return PlatformStep(name, CREATE, "it is not there", monthly)
+        release = stack.tags.get(RELEASE_TAG)
+        if changed := [key for key, value in given.items() if stack.parameters.get(key) != value]:
+            return PlatformStep(name, UPDATE, f"other {', '.join(changed)}", monthly)
+        if everything:
+            return PlatformStep(name, UPDATE, f"to release {__version__}", monthly)
+        if release not in {None, __version__}:
+            return PlatformStep(name, KEEP, f"of release {release}; --all brings it to {__version__}", monthly)
+        return PlatformStep(name, KEEP, "it is there", monthly)
+
+    def _plan_replication(self, platform: Stack | None, mapping: Mapping, *, everything: bool) -> ReplicationStep:
+        name = name_replication(self.project.stack, mapping.name)
+        stack, monthly = self.stacks.find(name), round(count_monthly_usd(REPLICATION), 2)
+        if stack is None or "SourceTableName" not in stack.outputs:
+            source = look_at_source(self.dynamodb, mapping)
+            return ReplicationStep(name, CREATE, mapping, source, None, monthly)
+        given = self.project.replications.get(mapping.name, {})
+        is_same = stack.parameters.get("MappingDigest") == mapping.digest
+        is_same = is_same and all(stack.parameters.get(key) == value for key, value in given.items())
+        changer = platform.outputs.get("ChangeMappingFunctionName") if platform and not is_same else None
+        columns = ByFunction(changer).plan(mapping, drop=False) if changer else None
+        action = KEEP if is_same and not everything else UPDATE
+        return ReplicationStep(name, action, mapping, None, columns, monthly)
+
+    def _deploy_platform(self, step: PlatformStep, tell: Callable[[str], None]) -> bool:
+        tell("Building the functions' package")
+        package = self.uploads.package
+        return self.stacks.deploy(
+            Change(
+                step.stack,
+                self.uploads.upload_template(PLATFORM, package),
+                {"Architecture": self.uploads.architecture, **self.project.parameters},
+                read_parameters(PLATFORM),
+                {RELEASE_TAG: __version__, PACKAGE_TAG: package},
+            )
+        )
+
+    def _deploy_replication(self, step: ReplicationStep, platform: Stack, tell: Callable[[str], None]) -> bool:
+        mapping, known = step.mapping, read_parameters(REPLICATION)
+        package = platform.tags.get(PACKAGE_TAG) or self.uploads.package
+        publish_document(self.store, platform.outputs[BUCKET], mapping)
+        given = {name: value for name, value in platform.outputs.items() if name in known}
+        given |= self._describe_source(step, tell)
+        given |= {"Name": step.stack, "Mapping": mapping.name, "MappingDigest": mapping.digest}
+        given |= {"Architecture": self.uploads.architecture}
+        if self.uploads.is_local and step.action == CREATE:
+            given |= {"BufferSeconds": "1", "TransformBufferSeconds": "1"}  # a person watches
+        given |= self.project.replications.get(mapping.name, {})
+        tags = {RELEASE_TAG: platform.tags.get(RELEASE_TAG, __version__)}
+        template = self.uploads.upload_template(REPLICATION, package)
+        return self.stacks.deploy(Change(step.stack, template, given, known, tags))
+
+    def _describe_source(self, step: ReplicationStep, tell: Callable[[str], None]) -> dict[str, str]:
+        """Return the parameters that a new replication has of its table, whose stream is switched on if it is off."""
+        if step.source is None:
+            return {}
+        source, mapping = look_at_source(self.dynamodb, step.mapping), step.mapping
+        if source.exists:
+            if not source.stream_arn:
+                tell(f"Switching on the stream of {source.table}")
+            return {"SourceStreamArn": source.stream_arn or switch_on_stream(self.dynamodb, source.table)}
+        keys = {"PartitionKey": mapping.partition_key, "PartitionKeyType": source.key_types[mapping.partition_key]}
+        if mapping.sort_key:
+            keys |= {"SortKey": mapping.sort_key, "SortKeyType": source.key_types[mapping.sort_key]}
+        return {"SourceTableName": source.table, **keys}
+
+    def _check_parameters(self) -> None:
+        """Raise WrongUseError for parameters of the project that no template has."""
+        _require_known(self.project.parameters, read_parameters(PLATFORM), "[platform.parameters]")
+        for name, given in self.project.replications.items():
+            _require_known(given, read_parameters(REPLICATION), f"[replications.{name}]")
+
+
+def name_replication(platform: str, mapping: str) -> str:
+    """Return the name of the stack that replicates by a mapping. Raises WrongUseError where it is too long."""
+    name = f"{platform}-{mapping.replace('_', '-')}"
+    if len(name) > LONGEST_NAME:
+        raise WrongUseError(
+            f"The stack of the mapping {mapping} would be called {name}, of more than {LONGEST_NAME} characters: give"
+            " the mapping's file, or the platform, a shorter name."
+        )
+    return name
+
+
+def _require_known(given: Iterable[str], known: frozenset[str], place: str) -> None:
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise WrongUseError(f"{name} in {place} of the project is no parameter of the template{meant}")
+
+
+def _list_templates(given: dict[str, str]) -> Iterator[str]:
+    """Yield the templates that a platform is made of, by whether it makes a database and a network."""
+    unneeded = {REPLICATION}
+    if given.get("DatabaseHost"):
+        unneeded |= {"database.yaml", "network.yaml"}
+    elif given.get("SubnetIds"):
+        unneeded |= {"network.yaml"}
+    yield from sorted(path.name for path in TEMPLATES.glob("*.yaml") if path.name not in unneeded)

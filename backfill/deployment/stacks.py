@@ -1,0 +1,181 @@
+"""Stacks of CloudFormation: looked at, deployed and deleted, with what happens told as it happens."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
+
+CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
+NEVER_MADE: Final = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "REVIEW_IN_PROGRESS")
+"""Of a stack whose creation failed: it can only be deleted (CloudFormation User Guide, "Stack status codes")."""
+STUCK: Final = ("UPDATE_ROLLBACK_FAILED", "DELETE_FAILED")
+UNCHANGED: Final = "No updates are to be performed"
+
+
+class StackError(click.ClickException):
+    """A stack could not be deployed or deleted; the message has CloudFormation's reasons and the next step."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack as it is."""
+
+    name: str
+    status: str
+    parameters: dict[str, str]
+    outputs: dict[str, str]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a stack is to become."""
+
+    name: str
+    template_url: str
+    parameters: dict[str, str]
+    """Those that are not named keep what they are, or take the template's defaults."""
+    known: frozenset[str]
+    """The names of the template's parameters."""
+    tags: dict[str, str]
+
+
+class Stacks:
+    """The stacks of an account and region."""
+
+    def __init__(self, cloudformation: CloudFormationClient, tell: Callable[[str], None], seconds: float = 2.0) -> None:
+        """Look at stacks; `tell` is told of what happens to them, `seconds` are between two looks."""
+        self._cloudformation = cloudformation
+        self._tell = tell
+        self._seconds = seconds
+
+    def find(self, name: str) -> Stack | None:
+        """Return a stack, or None where there is none of the name."""
+        try:
+            (found,) = self._cloudformation.describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's answer for an unknown stack
+                return None
+            raise
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else _read(found)
+
+    def deploy(self, change: Change) -> bool:
+        """Create a stack, or update it; tell whether anything was changed.
+
+        One that is being changed is waited for, and one that was never made is made anew: what was cut short goes on.
+        Raises StackError.
+        """
+        stack = self.wait(change.name)
+        if stack is not None and stack.status in NEVER_MADE:
+            self.delete(change.name)
+            stack = None
+        if stack is not None and stack.status in STUCK:
+            raise StackError(
+                f"The stack {change.name} is {stack.status}: go on with its rollback, or delete it, in CloudFormation's"
+                " console, then deploy again."
+            )
+        began = datetime.now(UTC)
+        try:
+            if stack is None:
+                self._cloudformation.create_stack(**self._request(change, {}))
+            else:
+                self._cloudformation.update_stack(**self._request(change, stack.parameters))
+        except ClientError as error:
+            if UNCHANGED in str(error):
+                return False
+            raise StackError(f"CloudFormation refused the stack {change.name}: {error}") from error
+        self._follow(change.name, began)
+        return True
+
+    def delete(self, name: str) -> None:
+        """Delete a stack, and return once it is gone. Raises StackError."""
+        began = datetime.now(UTC)
+        self._cloudformation.delete_stack(StackName=name)
+        stack = self._watch(name, began)
+        if stack is not None:
+            reasons = "\n".join(self._list_failures(name, began))
+            raise StackError(f"The stack {name} is {stack.status}, and not deleted. Mend this, then again:\n{reasons}")
+
+    def wait(self, name: str) -> Stack | None:
+        """Return a stack once nothing changes it any more."""
+        stack = self.find(name)
+        if stack is None or not stack.status.endswith("_IN_PROGRESS") or stack.status in NEVER_MADE:
+            return stack
+        self._tell(f"{name} is {stack.status}; waiting for its end")
+        return self._watch(name, datetime.now(UTC))
+
+    def _request(self, change: Change, earlier: Mapping[str, str]) -> Any:
+        """Return the request; parameters that are kept are taken over, those that are gone left out."""
+        kept = change.known & earlier.keys() - change.parameters.keys()
+        given = [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(change.parameters.items())]
+        previous: list[Any] = [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
+        return {
+            "StackName": change.name,
+            "TemplateURL": change.template_url,
+            "Parameters": [*given, *previous],
+            "Capabilities": CAPABILITIES,
+            "Tags": [{"Key": key, "Value": value} for key, value in sorted(change.tags.items())],
+        }
+
+    def _follow(self, name: str, began: datetime) -> None:
+        """Return once a change is through. Raises StackError where it is rolled back."""
+        stack = self._watch(name, began)
+        status = stack.status if stack else "DELETE_COMPLETE"
+        if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            reasons = "\n".join(self._list_failures(name, began))
+            raise StackError(f"The stack {name} is {status}. Mend this, then deploy again:\n{reasons}")
+
+    def _watch(self, name: str, began: datetime) -> Stack | None:
+        """Tell of a stack's events until nothing changes it any more, and return it; None where it is gone."""
+        seen: set[str] = set()
+        while True:
+            stack = self.find(name)
+            for event in reversed(list(self._read_events(name, began))):
+                status = event.get("ResourceStatus", "")
+                if event["EventId"] not in seen and not status.endswith("_IN_PROGRESS"):
+                    seen.add(event["EventId"])
+                    self._tell(f"  {name}: {status} {event.get('LogicalResourceId', '')}")
+            if stack is None or not stack.status.endswith("_IN_PROGRESS"):
+                return stack
+            time.sleep(self._seconds)
+
+    def _read_events(self, name: str, began: datetime) -> Iterator[StackEventTypeDef]:
+        """Yield a stack's events since a time, the newest first."""
+        with suppress(ClientError):  # it is gone
+            for page in self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=name):
+                for event in page["StackEvents"]:
+                    if event["Timestamp"] < began.replace(microsecond=0):
+                        return
+                    yield event
+
+    def _list_failures(self, name: str, began: datetime) -> Iterator[str]:
+        """Yield why resources failed, those of nested stacks too."""
+        for event in self._read_events(name, began):
+            if not event.get("ResourceStatus", "").endswith("FAILED"):
+                continue
+            nested = event.get("PhysicalResourceId", "")
+            if event.get("ResourceType") == "AWS::CloudFormation::Stack" and nested and nested != event["StackId"]:
+                yield from self._list_failures(nested, began)
+            yield f"  {event.get('LogicalResourceId')}: {event.get('ResourceStatusReason', 'no reason given')}"
+
+
+def _read(description: StackTypeDef) -> Stack:
+    return Stack(
+        name=description["StackName"],
+        status=description["StackStatus"],
+        parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in description.get("Parameters", [])},
+        outputs={each["OutputKey"]: each["OutputValue"] for each in description.get("Outputs", [])},
+        tags={each["Key"]: each["Value"] for each in description.get("Tags", [])},
+    )

@@ -1,0 +1,1 @@
+"""Inference: what items are like, and the mapping that takes them."""

@@ -1,0 +1,206 @@
+"""Column code: where a column's value is among what is decoded of an item, and the code that writes its field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from dynaurora.dynamodb.attributes import NUMBER, exact_number, plain_value
+from dynaurora.mappings import csv_format
+from dynaurora.mappings.compiled.documents import Names
+from dynaurora.mappings.compiled.fields import (
+    REFUSALS,
+    Code,
+    Unsure,
+    boolean_field,
+    bytes_field,
+    digits_field,
+    encoded_field,
+    integer_field,
+    parse_embedded,
+    parse_encoded,
+    text_field,
+    time_field,
+    written_field,
+)
+from dynaurora.mappings.compiled.plans import is_searched, taken_by
+from dynaurora.mappings.compiled.row_text import NULL_TEXT
+from dynaurora.mappings.compiled.schemas import FIRST
+from dynaurora.mappings.misfits import Misfit
+from dynaurora.mappings.paths import find_untaken, undeclared_paths
+from dynaurora.mappings.rows import MISSING, allowed_types, find_by_expression, find_by_names
+from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dynaurora.mappings.compiled.plans import FieldSource, RowPlan
+    from dynaurora.mappings.target_columns import Column
+
+WRITERS: dict[str, Callable[[Column, str, int], Code]] = {
+    "text": text_field,
+    "string": text_field,
+    "digits": digits_field,
+    "bytes": bytes_field,
+    "boolean": boolean_field,
+    "integer": integer_field,
+}
+
+
+def indent(lines: list[str]) -> list[str]:
+    """Return lines of code one level deeper."""
+    return [f"    {line}" for line in lines]
+
+
+class ColumnWriter:
+    """Writes the code of a plan's columns."""
+
+    def __init__(self, plan: RowPlan, *, escaped: bool, changed_at_ms: int | None = None) -> None:
+        self.plan = plan
+        self.escaped = escaped
+        self.changed_at_ms = changed_at_ms
+        """When everything was changed, where that is one time; else the code has a variable of that name."""
+        self.numbers = {name: number for number, name in enumerate(plan.attributes)}
+        self.names = Names(
+            FIRST=FIRST,
+            MISSING=MISSING,
+            NULL=csv_format.NULL if escaped else NULL_TEXT,
+            escape=csv_format.escape,
+            NUMBER=NUMBER.fullmatch,
+            REFUSALS=REFUSALS,
+            UNSET=UNSET,
+            Unsure=Unsure,
+            exact_number=exact_number,
+            parse_embedded=parse_embedded,
+            parse_encoded=parse_encoded,
+            plain_value=plain_value,
+        )
+        self.variables: dict[int, tuple[str, bool]] = {}
+        """Where the value of each shape is, and whether it is always there."""
+
+    def _escape(self, field: str) -> str:
+        """Return the expression of a field as it stands in a row."""
+        return f"escape(str({field}))" if self.escaped else field
+
+    def _column_code(self, number: int, source: FieldSource) -> tuple[list[str], str]:
+        """Return the code of a column: statements, and what stands for it in the row."""
+        column = source.column
+        if column.source == CHANGED_AT_MS:
+            return self._changed_at(number, column)
+        if column.source == UNMAPPED:
+            return self._remaining(number, column)
+        if source.shape is not None:
+            variable, always = self.variables.get(id(source.shape), ("", False))
+            if source.rest and (source.shape.kind == "any" or not variable):
+                return self._found(number, column, variable, source.rest)
+            if source.rest:  # nothing can be inside of it
+                lines, field = self._nothing(number, column)
+                return [f"if {variable} is not None: raise Unsure", *lines], field
+            if source.shape.kind in WRITERS:
+                return self._nullable(number, column, WRITERS[source.shape.kind], variable, always=always)
+            if source.shape.kind == "null":
+                return self._nothing(number, column)
+            return self._plain(number, column, variable)
+        attribute = self.plan.attributes[source.attributes[0]]
+        if is_searched(column):
+            return self._searched(number, source)
+        variable = f"v{self.numbers[attribute.name]}"
+        if attribute.how == "document":
+            return self._nullable(number, column, written_field, variable, always=attribute.required)
+        if attribute.how == "whole":
+            rest = (column.path or (attribute.name,))[1:]
+            return self._found(number, column, variable, rest) if rest else self._plain(number, column, variable)
+        always = attribute.required and not attribute.nullable
+        return self._nullable(number, column, WRITERS[attribute.how], variable, always=always)
+
+    def _changed_at(self, number: int, column: Column) -> tuple[list[str], str]:
+        if self.changed_at_ms is None:
+            code = time_field(column, "changed_at_ms", number)
+            self.names |= code.names
+            return code.lines, f"{{{self._escape(code.field)}}}"
+        try:
+            self.names[f"encoded{number}"] = column.type.encode(self.changed_at_ms)
+        except Misfit:
+            return ["raise Unsure"], ""
+        return [], f"{{{self._escape(f'encoded{number}')}}}"
+
+    def _nullable(
+        self, number: int, column: Column, write: Callable[[Column, str, int], Code], variable: str, *, always: bool
+    ) -> tuple[list[str], str]:
+        code = write(column, variable, number)
+        self.names |= code.names
+        if always:
+            return code.lines, f"{{{self._escape(code.field)}}}"
+        field = f"c{number}"
+        lines = [f"if {variable} is None:", *indent(self._absent_lines(number, column)), "else:"]
+        return [*lines, *indent([*code.lines, f"{field} = {self._escape(code.field)}"])], f"{{{field}}}"
+
+    def _nothing(self, number: int, column: Column) -> tuple[list[str], str]:
+        """Return the code of a column whose value is never there."""
+        return self._absent_lines(number, column), f"{{c{number}}}"
+
+    def _absent_lines(self, number: int, column: Column) -> list[str]:
+        """Return the code that writes what stands for a value that is not there."""
+        if column.default is None:
+            return [f"c{number} = NULL", "missing += 1"]
+        self.names[f"default{number}"] = csv_format.escape(column.default) if self.escaped else column.default
+        return [f"c{number} = default{number}"]
+
+    def _plain(self, number: int, column: Column, variable: str, absent: str = "UNSET") -> tuple[list[str], str]:
+        code, field = encoded_field(column, variable, number), f"c{number}"
+        self.names |= code.names
+        either = "" if column.type.kind == "JSON" or column.default is not None else f" or {variable} is None"
+        lines = [f"if {variable} is {absent}{either}:", *indent(self._absent_lines(number, column))]
+        if not either and column.type.kind != "JSON":
+            lines += [f"elif {variable} is None:", f"    {field} = NULL", "    missing += 1"]
+        return [*lines, f"else: {field} = {self._escape(code.field)}"], f"{{{field}}}"
+
+    def _found(self, number: int, column: Column, variable: str, rest: tuple[str, ...]) -> tuple[list[str], str]:
+        """Return the code of a column that is found by names inside of a plain value."""
+        if not variable:  # of an object that cannot have it
+            return self._nothing(number, column)
+        path = column.path or ()
+        allowed = allowed_types(self.plan.mapping.schema, path)
+        self.names[f"find{number}"] = find_by_names(path, allowed, len(path) - len(rest))
+        lines, field = self._plain(number, column, f"x{number}", "MISSING")
+        find = f"x{number} = MISSING if {variable} is UNSET else find{number}({variable})"
+        return [find, *lines], field
+
+    def _searched(self, number: int, source: FieldSource) -> tuple[list[str], str]:
+        """Return the code of a column that is found by an expression over some attributes."""
+        self.names[f"find{number}"] = find_by_expression(source.column.source)
+        lines = [*self._partial("part", source.attributes), f"x{number} = find{number}(part)"]
+        more, field = self._plain(number, source.column, f"x{number}", "MISSING")
+        return lines + more, field
+
+    def _partial(self, variable: str, attributes: tuple[str, ...]) -> list[str]:
+        lines = [f"{variable} = {{}}"]
+        for name in attributes:
+            number = self.numbers[name]
+            self.names[f"name{number}"] = name
+            lines.append(f"if v{number} is not UNSET: {variable}[name{number}] = v{number}")
+        return lines
+
+    def _unmapped_lines(self) -> list[str]:
+        """Return the code that looks for what no column takes and no schema names, where that refuses an item."""
+        mapping, whole = self.plan.mapping, self._whole_names()
+        if mapping.unmapped != "reject" or not whole:
+            return []
+        taken = taken_by(self.plan.mapping)
+
+        def unknown(part: dict[str, Any]) -> bool:
+            return next(undeclared_paths(find_untaken(part, taken), mapping.schema), None) is not None
+
+        self.names["unknown"] = unknown
+        return [*self._partial("part", whole), "if unknown(part): raise Unsure"]
+
+    def _remaining(self, number: int, column: Column) -> tuple[list[str], str]:
+        """Return the code of the column that takes what no other column does."""
+        taken = taken_by(self.plan.mapping)
+        self.names["remaining"] = lambda part: find_untaken(part, taken) or UNSET
+        lines, field = self._plain(number, column, f"x{number}")
+        return [*self._partial("part", self._whole_names()), f"x{number} = remaining(part)", *lines], field
+
+    def _whole_names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.plan.attributes.values() if each.how == "whole")

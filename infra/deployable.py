@@ -1,0 +1,119 @@
+"""What is deployed, made ready: the functions' package and the templates, uploaded to a bucket of the account.
+
+The bucket is one for each account and region, and holds nothing but what stacks were made from.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from infra.build_package import AWS_PYTHON, TEMPLATES_PACKAGE, Target, build_package
+from infra.packaging import Packager
+from infra.places import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+TEMPLATES: Final = ROOT / "infra"
+PACKAGE: Final = ROOT / "build" / TEMPLATES_PACKAGE
+"""What CodeUri in templates names."""
+PARAMETERS: Final = re.compile(r"^Parameters:\n((?:[ #].*\n|\n)+)", re.MULTILINE)
+PARAMETER: Final = re.compile(r"^  (\w+):$", re.MULTILINE)
+MONTHLY_USD: Final = {
+    r"Type: AWS::CloudWatch::Alarm$": 0.10,
+    r"Type: AWS::CloudWatch::Dashboard$": 3.00,
+    r"Type: AWS::SecretsManager::Secret$": 0.40,
+    r"Type: AWS::KMS::Key$": 1.00,
+    r"VpcEndpointType: Interface$": 0.01 * 2 * 730,
+}
+"""What stands in a template, and what it costs a month whether anything happens or not: list prices of us-east-1; an
+interface endpoint by the hour in two zones."""
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Where templates and packages are put, and what they are made for."""
+
+    s3: S3Client
+    account: str
+    region: str
+    is_local: bool
+    """Whether the AWS is this machine's: functions then run on its Python."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return f"dynaurora-artifacts-{self.account}-{self.region}"
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket where it is not there, private. Raises the SDK's errors, also where it is another's."""
+        try:
+            self.s3.head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self.account)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"404", "NoSuchBucket", "NotFound"}:
+                raise
+        else:
+            return
+        if self.region == "us-east-1":
+            self.s3.create_bucket(Bucket=self.bucket)
+        else:
+            self.s3.create_bucket(
+                Bucket=self.bucket,
+                CreateBucketConfiguration={"LocationConstraint": self.region},  # type: ignore[typeddict-item]
+            )
+        self.s3.put_public_access_block(
+            Bucket=self.bucket,
+            PublicAccessBlockConfiguration={
+                "BlockPublicAcls": True,
+                "IgnorePublicAcls": True,
+                "BlockPublicPolicy": True,
+                "RestrictPublicBuckets": True,
+            },
+        )
+
+    @property
+    def architecture(self) -> str:
+        """What functions run on."""
+        return "arm64" if not self.is_local or platform.machine() in {"arm64", "aarch64"} else "x86_64"
+
+    @cached_property
+    def package(self) -> str:
+        """Where the functions' package is, `s3://…`: built and uploaded when it is asked for first.
+
+        Raises PackageError or BundleMissingError.
+        """
+        if self.is_local:
+            target = Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local")
+            archive = build_package(target).archive
+        else:
+            archive = build_package(Target(AWS_PYTHON, "arm64"), region=self.region).archive
+        return f"s3://{self.bucket}/{Packager(self.s3, self.bucket).upload(archive)}"
+
+    def upload_template(self, name: str, package: str) -> str:
+        """Upload a template, whose functions have a package that was uploaded, and return its URL."""
+        return Packager(self.s3, self.bucket, placed={PACKAGE: package}).upload_template(TEMPLATES / name)
+
+
+def read_parameters(name: str) -> frozenset[str]:
+    """Return the names of a template's parameters."""
+    found = PARAMETERS.search((TEMPLATES / name).read_text("utf-8"))
+    return frozenset(PARAMETER.findall(found[1])) if found else frozenset()
+
+
+def count_monthly_usd(*names: str) -> float:
+    """Return what is in templates costs a month, at rest."""
+    texts = [_read(TEMPLATES / name) for name in names]
+    return sum(len(re.findall(kind, text, re.MULTILINE)) * usd for text in texts for kind, usd in MONTHLY_USD.items())
+
+
+def _read(template: Path) -> str:
+    return template.read_text("utf-8")

@@ -1,0 +1,159 @@
+"""Tables on one platform: each has its own changes, and one that would write another's target is refused by name."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+
+from dynaurora.aurora.connection import Credentials, Endpoint
+from dynaurora.mappings.mapping import Mapping, build_mapping
+from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
+from local.deployment import (
+    Database,
+    DeploymentError,
+    Platform,
+    deploy_platform,
+    deploy_replication,
+    name_replication,
+    read_deployments,
+)
+from local.running import describe_replication
+from local.stack import REGION, Stack
+from tests.workflows.account import wait_until
+
+pytestmark = pytest.mark.integration
+
+
+def make_mapping(name: str, table: str, database: str = "Demo", **more: str) -> Mapping:
+    """Return the mapping of a table with a key and a number, and further columns by their types."""
+    columns = {"id": "VARCHAR(64)", "amount": "INT", **more}
+    document = {
+        "source": {"table": name, "partition_key": "id"},
+        "schema": True,
+        "target": {
+            "database": database,
+            "table": table,
+            "columns": [{"name": column, "type": kind, "from": column} for column, kind in columns.items()],
+        },
+    }
+    return build_mapping(name, document, text=json.dumps(document))
+
+
+ORDERS, DEVICES = make_mapping("orders", "Orders"), make_mapping("devices_of_all", "Devices", "Plants", serial="INT")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A platform with two replications."""
+
+    stack: Stack
+    api: Api
+    platform: Platform
+
+    def client(self, service: str) -> Any:
+        session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+        return session.client(service, endpoint_url=self.stack.endpoint_url)
+
+    def put(self, mapping: Mapping, key: str, **numbers: int) -> None:
+        item = {"id": {"S": key}, **{name: {"N": str(number)} for name, number in numbers.items()}}
+        self.api.dynamodb.put_item(TableName=mapping.source_table, Item=item)  # type: ignore[arg-type]
+
+    def rows(self, mapping: Mapping) -> dict[str, int]:
+        with self.stack.server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT id, amount FROM `{mapping.database}`.`{mapping.table}`")
+            return dict(cursor.fetchall())
+
+    def executions(self, output: str) -> list[dict[str, Any]]:
+        machine = self.platform.outputs[output]
+        return list(self.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"])
+
+
+def run_quietly(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with Stack(tmp_path_factory.mktemp("many")) as stack:
+        user = stack.server.users.administrator
+        endpoint = Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text("ascii"))
+        api, database = Api(stack.endpoint_url, REGION), Database(endpoint, Credentials(user.username, user.password))
+        platform = deploy_platform(api, database, report=run_quietly)
+        for mapping in (ORDERS, DEVICES):
+            deploy_replication(api, platform, mapping, report=run_quietly)
+        yield Deployed(stack, api, platform)
+
+
+def wait_for(find: Callable[[], Any], expected: Any) -> None:
+    wait_until(lambda: find() == expected)
+
+
+def test_each_replication_has_its_own_changes(deployed: Deployed) -> None:
+    for number in range(5):
+        deployed.put(ORDERS, f"order-{number}", amount=number)
+        deployed.put(DEVICES, f"device-{number}", amount=10 * number, serial=number)
+    wait_for(lambda: deployed.rows(ORDERS), {f"order-{number}": number for number in range(5)})
+    wait_for(lambda: deployed.rows(DEVICES), {f"device-{number}": 10 * number for number in range(5)})
+
+
+def test_each_is_described_by_its_mapping(deployed: Deployed) -> None:
+    found = {one.mapping.name: describe_replication(one) for one in read_deployments(deployed.api)}
+    assert found == {
+        "orders": {
+            "table": "orders",
+            "targets": [{"database": "Demo", "table": "Orders"}],
+            "delivery_stream": "dynaurora-orders-changes",
+        },
+        "devices_of_all": {
+            "table": "devices_of_all",
+            "targets": [{"database": "Plants", "table": "Devices"}],
+            "delivery_stream": "dynaurora-devices-of-all-changes",
+        },
+    }
+
+
+def test_both_are_backfilled_at_once_by_the_same_machine(deployed: Deployed) -> None:
+    machine = deployed.platform.outputs["BackfillTableStateMachineArn"]
+    states = deployed.client("stepfunctions")
+    for mapping in (ORDERS, DEVICES):
+        document = {"mapping": mapping.name, "run": "r1", "sweep": True}
+        states.start_execution(stateMachineArn=machine, name=f"{mapping.name}-r1", input=json.dumps(document))
+    statuses = wait_until(
+        lambda: (
+            [found["status"] for found in deployed.executions("BackfillTableStateMachineArn")]
+            if not any(found["status"] == "RUNNING" for found in deployed.executions("BackfillTableStateMachineArn"))
+            else None
+        ),
+        seconds=120,
+    )
+    assert statuses == ["SUCCEEDED", "SUCCEEDED"]
+    assert len(deployed.rows(ORDERS)) == len(deployed.rows(DEVICES)) == 5
+
+
+def test_a_mapping_that_changes_is_taken_up_by_its_own_replication_only(deployed: Deployed) -> None:
+    changed = make_mapping("orders", "Orders", paid="INT")
+    deploy_replication(deployed.api, deployed.platform, changed, report=run_quietly)
+    found = {one.mapping.name: one.mapping.digest for one in read_deployments(deployed.api)}
+    assert found == {"orders": changed.digest, "devices_of_all": DEVICES.digest}
+
+
+def test_a_second_mapping_of_one_table_is_refused_by_name_and_touches_nothing(deployed: Deployed) -> None:
+    before = deployed.rows(ORDERS)
+    with pytest.raises(DeploymentError, match=r"Mapping thieves writes Demo\.orders, as mapping orders of stack"):
+        deploy_replication(deployed.api, deployed.platform, make_mapping("thieves", "orders"), report=run_quietly)
+    assert "thieves" not in deployed.api.dynamodb.list_tables()["TableNames"]
+    assert deployed.rows(ORDERS) == before
+
+
+def test_a_replication_goes_and_the_others_stay_with_its_rows(deployed: Deployed) -> None:
+    name = name_replication(ORDERS.name)
+    deployed.api.cloudformation.delete_stack(StackName=name)
+    waiter = deployed.api.cloudformation.get_waiter("stack_delete_complete")
+    waiter.wait(StackName=name, WaiterConfig={"Delay": 1})
+    assert [one.mapping.name for one in read_deployments(deployed.api)] == [DEVICES.name]
+    assert len(deployed.rows(ORDERS)) == 5
+    deployed.put(DEVICES, "device-9", amount=9, serial=9)
+    wait_until(lambda: deployed.rows(DEVICES).get("device-9") == 9)

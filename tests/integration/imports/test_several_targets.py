@@ -1,0 +1,137 @@
+"""One table's changes in several targets: their tables, and parts of one batch that are loaded into each of them."""
+
+import base64
+import json
+
+import pytest
+
+from dynaurora.aurora.column_changes import Patience
+from dynaurora.aurora.connection import connect
+from dynaurora.aurora.generations import activate
+from dynaurora.aurora.migrations import prepare_target
+from dynaurora.aurora.staging import read_staging
+from dynaurora.aws.objects import S3Objects
+from dynaurora.dynamodb.attributes import plain_item
+from dynaurora.errors import ColumnsRefusedError, UnregisteredMappingError
+from dynaurora.mappings.mapping import Mapping, build_mapping
+from dynaurora.target.change_mapping import apply_change, plan_change
+from dynaurora.target.check_target import check_rights, check_tables
+from dynaurora.target.verification import compare
+from tests.integration.targets import Target, TargetFor, in_database
+from tests.support.several_targets import KEYS, OPEN, SHUT, TOTAL, USERS, change, several, target
+from tests.support.transforming import make_transformer, packed
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def app(target_for: TargetFor) -> Target:
+    return target_for(several())
+
+
+def stream(app: Target, *changes, mapping: Mapping | None = None):
+    """Transform changes, as the stream does, and import what comes of them."""
+    mapping = mapping or app.mapping
+    answer = make_transformer(mapping).transform([packed(*changes, mapping=mapping)])
+    body = b"".join(base64.b64decode(record["data"]) for record in answer.records)
+    batch = app.write_bytes(body)
+    return batch, app.import_batch(batch)
+
+
+def keys_in(app: Target, table: str) -> list[str]:
+    return [sk for (sk,) in app.query(f"SELECT sk FROM {app.mapping.database}.{table} ORDER BY sk")]
+
+
+def versions_in(app: Target, table: str) -> list[tuple]:
+    return app.query(f"SELECT sk, _deleted, _version FROM {app.mapping.database}.{table}__replica ORDER BY sk")
+
+
+def test_one_batch_is_loaded_into_each_target_once(app: Target) -> None:
+    user, opened = change(1, "USER#1", email="a@b"), change(2, "ORDER#1", status="open", total=5)
+    batch, result = stream(app, user, opened)
+    assert (result.status, result.rows_staged, result.rows_changed) == ("applied", 3, 3)
+    assert [keys_in(app, table) for table in ("Users", "OpenOrders", "ShutOrders")] == [["USER#1"], ["ORDER#1"], []]
+    assert versions_in(app, "ShutOrders") == [("ORDER#1", 1, 2)]
+    assert app.import_batch(batch).status == "already_applied"
+    assert len(app.ledger()) == 3
+
+
+def test_an_item_moves_between_targets_whatever_the_order(app: Target) -> None:
+    stream(app, change(3, "ORDER#1", status="shut", total=5))
+    stream(app, change(2, "ORDER#1", status="open", total=5))
+    assert [keys_in(app, table) for table in ("OpenOrders", "ShutOrders")] == [[], ["ORDER#1"]]
+    stream(app, change(5, "ORDER#1"))
+    stream(app, change(4, "ORDER#1", status="open", total=5))
+    assert [keys_in(app, table) for table in ("OpenOrders", "ShutOrders")] == [[], []]
+
+
+def test_rows_of_a_target_that_is_taken_out_are_still_imported(app: Target) -> None:
+    before, mapping = app.mapping, in_database(several(USERS, OPEN), app.mapping.database)
+    with connect(app.endpoint, app.administrator) as aurora:
+        prepare_target(aurora, mapping)
+        activate(aurora, mapping)
+    app.mapping = mapping
+    stream(app, change(1, "ORDER#1", status="shut", total=5), mapping=before)
+    assert keys_in(app, "ShutOrders") == ["ORDER#1"]
+
+
+def test_rows_of_a_target_that_no_mapping_has_are_refused_by_name(app: Target) -> None:
+    label = f"\x1aNobody.{app.mapping.digest[:16]},".encode()
+    with pytest.raises(UnregisteredMappingError, match="writes Users, OpenOrders, ShutOrders, and not Nobody"):
+        app.import_batch(app.write_bytes(label + b"0,1,p,USER#1\n"))
+    assert app.ledger() == {}
+
+
+def test_each_target_is_compared_with_the_items_that_it_takes(app: Target) -> None:
+    user, opened = change(1, "USER#1", email="a@b"), change(2, "ORDER#1", status="open", total=5)
+    stream(app, user, opened)
+    app.execute(f"UPDATE {app.mapping.database}.OpenOrders__replica SET total = 6")
+    items = [each.new_image or {} for each in (user, opened, change(3, "USER#2", email="b@b"))]
+    assert [plain_item(item)["SK"] for item in items] == ["USER#1", "ORDER#1", "USER#2"]
+    with app.connect() as aurora:
+        users, orders, shut = (compare(each, items, aurora) for each in app.mapping.targets)
+    assert (users.identical, users.missing, users.skipped) == (1, 1, 1)
+    assert (orders.differing, orders.skipped, shut.skipped, shut.agrees) == (1, 2, 3, True)
+
+
+def test_a_plan_tells_of_every_target_and_applying_does_all(app: Target) -> None:
+    app.execute(f"DROP TABLE IF EXISTS {app.mapping.database}.AllOrders__replica")
+    new = target("AllOrders", "starts_with(SK, 'ORDER#')", TOTAL)
+    more = {**USERS, "columns": [*USERS["columns"], {"name": "name", "type": "VARCHAR(20)", "from": "name"}]}
+    document = json.loads(several(more, OPEN, {**SHUT, "when": "status != 'open'"}, new).text)
+    mapping = in_database(build_mapping("app", document), app.mapping.database)
+    with connect(app.endpoint, app.administrator) as aurora:
+        plan = plan_change(aurora, mapping)
+        assert plan["add"] == [{"column": "Users.name", "type": "VARCHAR(20)"}]
+        assert [each["creates"] for each in plan["targets"]] == [False, False, False, True]
+        assert (plan["sweep"], plan["undecided"]) == (["ShutOrders", "AllOrders"], ["OpenOrders", "ShutOrders"])
+        assert plan["active"] == app.mapping.digest
+        applied = apply_change(aurora, mapping, S3Objects(), app.bucket, Patience(5))
+        assert applied["generation"] == 2
+        check_tables(aurora, mapping)
+        again = plan_change(aurora, mapping)
+    assert (again["alters"], again["creates"], again["sweep"]) == (False, False, [])
+    app.mapping = mapping
+    stream(app, change(1, "ORDER#1", status="open", total=5))
+    assert keys_in(app, "AllOrders") == keys_in(app, "OpenOrders") == ["ORDER#1"]
+    with app.connect() as aurora:
+        check_rights(aurora, mapping)
+
+
+def test_nothing_is_changed_where_one_target_is_refused(app: Target) -> None:
+    narrow = {**OPEN, "columns": [*KEYS, {**TOTAL, "type": "VARCHAR(9)"}]}
+    mapping = in_database(several(target("Before", "SK"), USERS, narrow), app.mapping.database)
+    with connect(app.endpoint, app.administrator) as aurora:
+        assert plan_change(aurora, mapping)["refuse"][0].startswith("OpenOrders: total")
+        with pytest.raises(ColumnsRefusedError, match="OpenOrders__replica"):
+            prepare_target(aurora, mapping)
+        tables = [name for (name,) in aurora.query(f"SHOW TABLES FROM {mapping.database} LIKE 'Before%%'")]
+    assert tables == []
+
+
+def test_a_new_target_is_staged_as_the_others_are(app: Target) -> None:
+    mapping = in_database(several(USERS, target("Fresh", "SK")), app.mapping.database)
+    with connect(app.endpoint, app.administrator) as aurora:
+        before = read_staging(aurora, app.mapping)
+        apply_change(aurora, mapping, S3Objects(), app.bucket, Patience(5))
+        assert read_staging(aurora, mapping.targets[1]) == before

@@ -1,0 +1,3 @@
+"""The real database, for tests that attack it."""
+
+from tests.integration.conftest import *  # noqa: F403  # its fixtures
