@@ -130,7 +130,7 @@ def test_two_projects_at_once_from_their_beginning_to_their_end(shop: Shop, tmp_
             "orders": (40, 40),
         }
         assert json.loads(other.run("local", "compare", "--json"))["orders"]["identical"] == 3
-        assert shop.aws.query("SELECT SUM(total), MIN(rest) FROM Shop.Orders") == [(500, '{"lines":[1]}')]
+        assert shop.aws.query("SELECT SUM(total), MIN(JSON_VALUE(rest, '$.lines[0]')) FROM Shop.Orders") == [(500, "1")]
 
         shop.aws.query("DELETE FROM Shop.Orders__replica WHERE `order` = 'o7'")
         differing = shop.run("local", "compare", "orders", status=1)
