@@ -123,6 +123,7 @@ def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path
     reader.go_to(project)
     try:
         site.aws.run("up", DYNAURORA_PROJECT=str(project))
+        site.start_reader_anew()
         site.put("/pricing", hits=1200)
         site.put("/about", hits=12)
         site.wait_until(lambda: site.list_kept() and site.rows("country_code") == [("Acme",)])
