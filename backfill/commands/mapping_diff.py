@@ -19,6 +19,7 @@ from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.dynamodb.attributes import plain_item
 from dynaurora.errors import RejectedChange
+from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.unmapped import UnmappedCounter, Untaken, name_path
 
@@ -33,7 +34,6 @@ PAGE_ITEMS: Final = 500
 """Of one page of a scan; DynamoDB ends a page at 1 MB anyway."""
 REPORTS_READ: Final = 20
 """Of the newest reports, until one of a backfill is found."""
-SHORT_DIGEST: Final = 16
 HEADER: Final = ("attribute", "items", "column type", "values seen", "key of one")
 
 
@@ -152,7 +152,7 @@ def as_export(value: Any) -> Any:
 
 def print_diff(document: dict[str, Any]) -> None:
     """Print what was counted for people."""
-    digest = f"{document['digest'][:SHORT_DIGEST]}, generation {document['generation']}"
+    digest = f"{document['digest'][:SHORT_DIGEST_LENGTH]}, generation {document['generation']}"
     print_pairs([("mapping", document["mapping"]), ("current", digest), ("counted", describe_source(document))])
     rows = [
         (

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_table, format_usd
 from dynaurora import keys
+from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 10
 """Ignored attributes that people are shown; `dynaurora mapping diff` has them all."""
-SHORT_DIGEST = 16
-"""Characters of a digest that people are shown."""
 
 Report = dict[str, Any]
 Pair = tuple[str, str]
@@ -69,7 +68,7 @@ def describe_reprocess_report(report: Report) -> Iterator[Pair]:
 
 def _describe_mapping(report: Report) -> Iterator[Pair]:
     if digest := report.get("digest"):
-        yield "mapping", f"{digest[:SHORT_DIGEST]}, generation {report['generation']}"
+        yield "mapping", f"{digest[:SHORT_DIGEST_LENGTH]}, generation {report['generation']}"
 
 
 def _describe_export(report: Report) -> Iterator[Pair]:

@@ -166,7 +166,7 @@ def build_mapping(
 ) -> Mapping:
     """Return the mapping that a parsed file describes; `text` is the file, where there is one.
 
-    `is_checked` says that this very file was held against `dynaurora.mappings.files` before. Raises
+    `is_checked` says that it is of the registry, and was held against `dynaurora.mappings.files` before. Raises
     InvalidMappingError, naming the path inside the file.
     """
     checks = _Checks(file_name)
