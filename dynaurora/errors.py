@@ -36,6 +36,7 @@
     │   ├── PasswordPolicyError
     │   ├── PrivilegeError
     │   ├── ReconciliationError
+    │   ├── RejectedItemsError
     │   ├── RotationError
     │   ├── RowCountError
     │   ├── RowsRefusedError
@@ -292,6 +293,15 @@ class ReconciliationError(TerminalError):
     """The items that a run exported are not those that it accounts for, or rows did not become what they had to."""
 
     remedy = "What was imported stays. Compare the run's batches in `_dynaurora_imports`, then start a new run."
+
+
+class RejectedItemsError(TerminalError):
+    """The mapping refused more of a backfill's items than the run tolerates."""
+
+    remedy = (
+        "What was imported stays, and what was refused is kept. Mend the mapping, `dynaurora mapping try NAME --failed`"
+        " shows by what, then reprocess; or start the run again with --tolerated-rejected-percentage 100."
+    )
 
 
 class RotationError(TerminalError):

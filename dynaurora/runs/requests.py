@@ -3,7 +3,7 @@
 A backfill is started with
 
     {"mapping": "web_analytics", "run": "20261123T081500Z", "export_arn": null, "max_concurrency": 2,
-     "tolerated_failure_percentage": 0, "sweep": false}
+     "tolerated_failure_percentage": 0, "tolerated_rejected_percentage": 10, "sweep": false}
 
 of which only mapping and run are needed. A reprocess is started with
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What names a run: it is part of keys, and of the names of executions, which have at most 80 characters."""
+TOLERATED_REJECTED_PERCENTAGE: Final = 10
+"""Of a backfill that says nothing of it: a mapping that refuses more than every tenth item is not the table's."""
 EXPORT_ARN = re.compile(r"arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]+/export/[A-Za-z0-9-]+")
 
 
@@ -52,6 +54,8 @@ class Options:
     """Most batches that are converted and imported at the same time."""
     tolerated_failure_percentage: float
     """How many of the batches may fail, in percent, before the run does."""
+    tolerated_rejected_percentage: float
+    """How many of the items may be refused, in percent, before the run fails; of several targets each by itself."""
     sweep: bool
     """Whether rows that the export does not have are deleted in the end."""
 
@@ -97,10 +101,12 @@ class RunRequest:
         if given.get("sweep") and limits.keeps_expired:
             problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a sweep would delete them"
             raise InvalidRunError(f"The input asks for a sweep: {problem}.")
+        rejected = given.get("tolerated_rejected_percentage")
         options = Options(
             export_arn=given.get("export_arn"),
             max_concurrency=limits.bound(given.get("max_concurrency")),
             tolerated_failure_percentage=given.get("tolerated_failure_percentage") or 0,
+            tolerated_rejected_percentage=TOLERATED_REJECTED_PERCENTAGE if rejected is None else rejected,
             sweep=bool(given.get("sweep")),
         )
         return cls(given["mapping"], given["run"], options)
@@ -246,13 +252,15 @@ _OF_EVERY_RUN: Final[dict[str, tuple[Any, str]]] = {
         "a count from 1 to 1000, or null",
     ),
 }
+_PERCENTAGE: Final = (
+    lambda value: value is None or (type(value) in {int, float} and 0 <= value <= 100),
+    "a percentage from 0 to 100",
+)
 FIELDS: Final[dict[str, tuple[Any, str]]] = {
     **_OF_EVERY_RUN,
     "export_arn": (lambda value: value is None or _is_text(EXPORT_ARN)(value), "the ARN of an export, or null"),
-    "tolerated_failure_percentage": (
-        lambda value: value is None or (type(value) in {int, float} and 0 <= value <= 100),
-        "a percentage from 0 to 100",
-    ),
+    "tolerated_failure_percentage": _PERCENTAGE,
+    "tolerated_rejected_percentage": _PERCENTAGE,
     "sweep": (lambda value: value is None or type(value) is bool, "true or false"),
 }
 """Each field's check, and in words what it takes."""

@@ -74,9 +74,9 @@ WITHOUT_A_CORE_FILE = {
 }
 """Functions whose step has no core file of their name, and why."""
 
-LONGEST = {"dynaurora/mappings/compiled/schemas.py": 700}
+LONGEST = {"dynaurora/mappings/compiled/schemas.py": 700, "dynaurora/errors.py": 550}
 LONG = 450
-"""Lines of a core module; the compiled keywords of JSON Schema stand together."""
+"""Lines of a core module; the compiled keywords of JSON Schema stand together, and so do all errors."""
 
 
 def list_modules(*packages):

@@ -137,7 +137,7 @@ def test_a_batch_that_is_converted_and_still_not_imported_is_kept_as_what_it_has
 def test_refused_items_of_a_backfill_arrive_once_they_are_corrected(reprocesses: Reprocesses, run: str) -> None:
     deployed = reprocesses.deployed
     deployed.put([*make_items(2), make_bad_item("bad")])
-    deployed.backfill(run)
+    deployed.backfill(run, "--tolerated-rejected-percentage", "100")
     (key,) = reprocesses.list_failures()
     assert reprocesses.do().totals["rejected"] == 1
     deployed.put([make_item("bad", 2)])

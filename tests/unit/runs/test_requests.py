@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.errors import InvalidRunError
-from dynaurora.runs.requests import FIELDS, Limits, Options, RunRequest, is_run_id
+from dynaurora.runs.requests import FIELDS, TOLERATED_REJECTED_PERCENTAGE, Limits, Options, RunRequest, is_run_id
 from tests.support.factories import EXPORT_ARN, run_input
 
 ANYTHING = Limits(backfill_concurrency=2, import_concurrency=0)
@@ -19,11 +19,11 @@ def read(document, limits=ANYTHING):
 def test_an_input_of_mapping_and_run_is_enough():
     request = read({"mapping": "web_analytics", "run": "r1"})
     assert (request.mapping, request.run) == ("web_analytics", "r1")
-    assert request.options == Options(None, 2, 0, sweep=False)
+    assert request.options == Options(None, 2, 0, TOLERATED_REJECTED_PERCENTAGE, sweep=False)
 
 
 def test_null_is_as_good_as_nothing():
-    empty = dict.fromkeys(("export_arn", "max_concurrency", "tolerated_failure_percentage", "sweep"))
+    empty = dict.fromkeys(set(FIELDS) - {"mapping", "run"})
     assert read(run_input(**empty)) == read({"mapping": "web_analytics", "run": "r1"})
 
 
@@ -32,6 +32,7 @@ def test_every_option_is_taken_as_it_is_given():
         "export_arn": EXPORT_ARN,
         "max_concurrency": 7,
         "tolerated_failure_percentage": 12.5,
+        "tolerated_rejected_percentage": 0,
         "sweep": True,
     }
     assert read(run_input(**given_options)).as_dict() == {
@@ -51,6 +52,7 @@ GOOD = {
     "export_arn": [EXPORT_ARN, "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/a.b-c_D/export/01-ab"],
     "max_concurrency": [1, 1000],
     "tolerated_failure_percentage": [0, 100, 0.5],
+    "tolerated_rejected_percentage": [0, 100, 0.5],
     "sweep": [True, False],
 }
 BAD = {
@@ -59,6 +61,7 @@ BAD = {
     "export_arn": ["", "latest", 5, f"{EXPORT_ARN} ", EXPORT_ARN.replace("/export/", "/stream/"), f"x{EXPORT_ARN}"],
     "max_concurrency": [0, -1, 1001, 2.0, "2", True, [2]],
     "tolerated_failure_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
+    "tolerated_rejected_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
     "sweep": ["true", 1, 0, "", []],
 }
 
