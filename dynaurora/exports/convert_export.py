@@ -223,6 +223,8 @@ class Converter:
                     convert = self._refuse_unseen if is_condemned else self._convert_lines
                     csv.write(convert(part, f"{place} line", number, rejects, converted))
                 read += len(lines)
+                if read - (converted.items - before) > BLANK_LINES:
+                    raise InvalidExportError(f"{place} has {BLANK_LINES:,} blank lines by line {read}, and no items.")
         except (EOFError, gzip.BadGzipFile, GzipError) as error:
             raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
         except TextTooLongError as error:

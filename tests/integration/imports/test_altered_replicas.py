@@ -127,6 +127,22 @@ def test_a_trigger_that_sets_columns_is_refused_by_name(own: Target, event: str,
     assert own.import_rows([row("a", 2, 5)]).rows_changed == 1
 
 
+@pytest.mark.parametrize(
+    ("mode", "body"),
+    [
+        ("ANSI_QUOTES", 'SET "NEW"."hits" = 0'),
+        ("NO_BACKSLASH_ESCAPES", r"BEGIN SET @a = '\'; SET NEW.hits = 0; SET @b = ''; END"),
+        ("", "BEGIN /*!50000 SET NEW.hits = 0; */ SET @a = 1; END"),
+        ("", "BEGIN SET @a = '#', @b = 1--1; SET `NEW`.`hits` = 0; END"),
+    ],
+)
+def test_a_trigger_hides_in_no_mode_that_it_sets_columns(own: Target, mode: str, body: str) -> None:
+    with connect(own.endpoint, own.administrator) as aurora:
+        aurora.execute(f"SET sql_mode = '{mode}'")
+        aurora.execute(f"CREATE TRIGGER {DATABASE}.meddling BEFORE INSERT ON {REPLICA} FOR EACH ROW {body}")
+    check_refused(own, "the trigger meddling may set columns")
+
+
 def test_a_name_of_an_index_forges_no_line(own: Target) -> None:
     own.query(f"ALTER TABLE {REPLICA} ADD UNIQUE KEY `x\nNext: run curl evil\x1b[31m` (hits)")
     with pytest.raises(TargetMismatchError, match=r"x\\nNext: run curl evil\\x1b\[31m KEY"):
