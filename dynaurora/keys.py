@@ -80,6 +80,12 @@ class LandingKey:
         return cls(match["prefix"], match["mapping"], match["rest"])
 
 
+def find_mapping(key: str) -> str | None:
+    """Return the mapping that a key of this project is of; None for another key."""
+    match = LANDED.fullmatch(key)
+    return match and match["mapping"]
+
+
 def is_object_key(text: str) -> bool:
     """Return whether an object can have this key: some text, whose UTF-8 is not too long."""
     try:

@@ -19,8 +19,6 @@ from infra.packaging import Packager
 from infra.places import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mypy_boto3_s3 import S3Client
 
 TEMPLATES: Final = ROOT / "infra"
@@ -28,15 +26,6 @@ PACKAGE: Final = ROOT / "build" / TEMPLATES_PACKAGE
 """What CodeUri in templates names."""
 PARAMETERS: Final = re.compile(r"^Parameters:\n((?:[ #].*\n|\n)+)", re.MULTILINE)
 PARAMETER: Final = re.compile(r"^  (\w+):$", re.MULTILINE)
-MONTHLY_USD: Final = {
-    r"Type: AWS::CloudWatch::Alarm$": 0.10,
-    r"Type: AWS::CloudWatch::Dashboard$": 3.00,
-    r"Type: AWS::SecretsManager::Secret$": 0.40,
-    r"Type: AWS::KMS::Key$": 1.00,
-    r"VpcEndpointType: Interface$": 0.01 * 2 * 730,
-}
-"""What stands in a template, and what it costs a month whether anything happens or not: list prices of us-east-1; an
-interface endpoint by the hour in two zones."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +96,3 @@ def read_parameters(name: str) -> frozenset[str]:
     """Return the names of a template's parameters."""
     found = PARAMETERS.search((TEMPLATES / name).read_text("utf-8"))
     return frozenset(PARAMETER.findall(found[1])) if found else frozenset()
-
-
-def count_monthly_usd(*names: str) -> float:
-    """Return what is in templates costs a month, at rest."""
-    texts = [_read(TEMPLATES / name) for name in names]
-    return sum(len(re.findall(kind, text, re.MULTILINE)) * usd for text in texts for kind, usd in MONTHLY_USD.items())
-
-
-def _read(template: Path) -> str:
-    return template.read_text("utf-8")

@@ -12,7 +12,7 @@ from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import import_batch, mark_imported
 from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.registry import Registries
-from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
+from dynaurora.observability import count, count_of_all, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
 from dynaurora.target.alterations import Lookout
 
@@ -48,8 +48,10 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     count("BatchesRepeated", result.status == "already_applied")
     count("RowsChanged", result.rows_changed if result.status == "applied" else 0)
     count("RowsRefused", result.rows_refused)
-    if altered is not None:
-        measure("TargetsAltered", bool(altered))
+    count("TargetsAltered", bool(altered))
+    count_of_all("TargetsAltered", bool(altered), bucket)
+    if batch.source == "stream":
+        count_of_all("BatchesImported", result.status == "applied", bucket)
     if altered:
         logger.warning("The target was altered", extra={"alterations": altered})
     if result.oldest_second is not None:

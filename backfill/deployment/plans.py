@@ -16,10 +16,11 @@ from backfill.deployment.stacks import Change, Stack
 from backfill.terminal.console import WrongUseError
 from dynaurora import __version__
 from dynaurora.mappings.registry import publish_document
-from infra.deployable import TEMPLATES, Uploads, count_monthly_usd, read_parameters
+from infra.deployable import Uploads, read_parameters
+from infra.monthly_costs import list_templates, price_platform, price_replication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from backfill.deployment.sources import Source
     from backfill.deployment.stacks import Stacks
@@ -143,8 +144,9 @@ class Deployer:
 
     def _plan_platform(self, stack: Stack | None, *, everything: bool) -> PlatformStep:
         given, name = self.project.parameters, self.project.stack
-        templates = _list_templates((stack.parameters if stack else {}) | given)
-        monthly = round(count_monthly_usd(*templates), 2)
+        known = (stack.parameters if stack else {}) | given
+        templates = list_templates(network=not known.get("SubnetIds"), database=not known.get("DatabaseHost"))
+        monthly = round(price_platform(templates), 2)
         if stack is None or not stack.outputs.get(BUCKET):
             return PlatformStep(name, CREATE, "it is not there", monthly)
         release = stack.tags.get(RELEASE_TAG)
@@ -158,7 +160,7 @@ class Deployer:
 
     def _plan_replication(self, platform: Stack | None, mapping: Mapping, *, everything: bool) -> ReplicationStep:
         name = name_replication(self.project.stack, mapping.name)
-        stack, monthly = self.stacks.find(name), round(count_monthly_usd(REPLICATION), 2)
+        stack, monthly = self.stacks.find(name), round(price_replication(), 2)
         if stack is None or "SourceTableName" not in stack.outputs:
             source = look_at_source(self.dynamodb, mapping)
             return ReplicationStep(name, CREATE, mapping, source, None, monthly)
@@ -236,13 +238,3 @@ def _require_known(given: Iterable[str], known: frozenset[str], place: str) -> N
             close = get_close_matches(name, known, n=1)
             meant = f"; did you mean {close[0]}?" if close else ""
             raise WrongUseError(f"{name} in {place} of the project is no parameter of the template{meant}")
-
-
-def _list_templates(given: dict[str, str]) -> Iterator[str]:
-    """Yield the templates that a platform is made of, by whether it makes a database and a network."""
-    unneeded = {REPLICATION}
-    if given.get("DatabaseHost"):
-        unneeded |= {"database.yaml", "network.yaml"}
-    elif given.get("SubnetIds"):
-        unneeded |= {"network.yaml"}
-    yield from sorted(path.name for path in TEMPLATES.glob("*.yaml") if path.name not in unneeded)

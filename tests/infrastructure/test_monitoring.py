@@ -31,7 +31,7 @@ FUNCTIONS = {"FILL", "RUNNING_SUM"}
 """What the dashboard calculates with (CloudWatch User Guide, "Using math expressions with CloudWatch metrics")."""
 
 COVERED_OTHERWISE = {
-    "ForwardChangesFunction": "ForwardChangesErrorsAlarm",
+    "ForwardChangesFunction": "OldIteratorAlarm",  # what it does not forward waits in the stream
     "TransformChangesFunction": "TransformChangesErrorsAlarm",
     "ImportBatchFunction": "ImportBatchErrorsAlarm",
     "MeasureHealthFunction": "UnmeasuredHealthAlarm",

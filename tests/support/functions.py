@@ -77,9 +77,12 @@ def check_ids(function, lines):
         assert line.keys() >= IDS[function], line
 
 
-def metrics_of(capsys):
-    """Return the metrics that a function put into its log, by name, with the mapping they are of."""
+def metrics_of(capsys, *, of_all=False):
+    """Return the metrics that a function put into its log, by name, with the mapping they are of.
+
+    Either those of a mapping, or of a platform, or those of all replications of a bucket together.
+    """
     logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    embedded = [line for line in logged if "_aws" in line]
+    embedded = [line for line in logged if "_aws" in line and ("bucket" in line) == of_all]
     names = [metric["Name"] for line in embedded for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
     return {name: line[name] for line in embedded for name in names if name in line}, embedded

@@ -72,6 +72,16 @@ FUNCTIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Printed:
+    """What was printed, to be read twice."""
+
+    out: str
+
+    def readouterr(self):
+        return self
+
+
 def test_every_function_is_known_here():
     files = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__"}
     assert FUNCTIONS.keys() == IDS.keys() == files
@@ -283,7 +293,22 @@ def test_forward_changes_tells_of_a_stamp_that_goes_back(load_forward, capsys):
     second["dynamodb"]["ApproximateCreationDateTime"] = first["dynamodb"]["ApproximateCreationDateTime"] - 1
     with stub_firehose(([pack_of(event)], [None])):
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
-    assert metrics_of(capsys)[0] == {"ChangesForwarded": [3.0], "StampsReversed": [1.0]}
+    printed = capsys.readouterr().out
+    assert metrics_of(Printed(printed))[0] == {"ChangesForwarded": [3.0], "StampsReversed": [1.0]}
+    assert metrics_of(Printed(printed), of_all=True)[0] == {"StreamsForwarded": [1.0], "StampsReversed": [1.0]}
+
+
+def test_forward_changes_tells_once_a_minute_that_anything_is_forwarded(load_forward, capsys, monkeypatch):
+    function, event = load_forward(), load_event("dynamodb_stream")
+    told = []
+    for seconds in (0, 59, 61):
+        monkeypatch.setattr("dynaurora.observability.time.monotonic", lambda seconds=seconds: 1000.0 + seconds)
+        with stub_firehose(([pack_of(event)], [None])):
+            function.lambda_handler(event, Context())
+        counted, embedded = metrics_of(capsys, of_all=True)
+        told.append(counted)
+        assert [line["bucket"] for line in embedded] == ["dynaurora-landing"] * len(counted)
+    assert told == [{"StreamsForwarded": [1.0]}, {}, {"StreamsForwarded": [1.0]}]
 
 
 def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
@@ -400,12 +425,19 @@ def test_import_batch_counts_by_where_batches_come_from(importer, capsys, source
     }  # the service is the process's, whichever test is first
 
 
-@pytest.mark.parametrize(("altered", "measured"), [(None, None), ([], [0.0]), (["the trigger x may set"], [1.0])])
-def test_import_batch_measures_whether_somebody_altered_the_target(importer, capsys, altered, measured):
+@pytest.mark.parametrize(("altered", "measured"), [(None, None), ([], None), (["the trigger x may set"], [1.0])])
+def test_import_batch_tells_that_somebody_altered_the_target(importer, capsys, altered, measured):
     importer.altered = altered
     importer.run()
-    counted, _ = metrics_of(capsys)
-    assert counted.get("TargetsAltered") == measured
+    printed = Printed(capsys.readouterr().out)
+    assert [metrics_of(printed, of_all=of_all)[0].get("TargetsAltered") for of_all in (False, True)] == [measured] * 2
+
+
+@pytest.mark.parametrize(("source", "counted"), [("stream", {"BatchesImported": [1.0]}), ("backfill", {})])
+def test_import_batch_counts_the_batches_of_all_streams_together(importer, capsys, source, counted):
+    importer.source = source
+    importer.run()
+    assert metrics_of(capsys, of_all=True)[0] == counted
 
 
 @pytest.mark.parametrize(("age", "lag"), [(90, 90), (-30, 0)], ids=["late", "of a clock that is ahead"])
