@@ -10,6 +10,8 @@ means something to CSV and imitates a label, a delete, and two puts that the map
     reprocessed.jsonl        a record that was refused again by a reprocess
     unforwardable.jsonl      a stream record without its image, which forward_changes set aside
     unforwarded.json         what the event source mapping gave up on
+    release.tar.gz           what the release was: `dynaurora/`, `lambdas/`, `statemachines/` and the templates, to be
+                             deployed by `tests.support.earlier_release`; its libraries are not in it
 """
 
 import json
