@@ -18,7 +18,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-RELEASE_0_1 = Path(__file__).parent / "release_0_1"
+RECORDED = Path(__file__).parent
+RELEASE_0_1 = RECORDED / "release_0_1"
+REPLICATIONS = sorted(RECORDED.glob("replication_*"))
+"""What replications of releases give their platforms, the newest last; see `tests.recorded.record_replication`."""
 
 
 def read_recorded(name: str) -> bytes:
