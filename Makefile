@@ -50,7 +50,7 @@ test-mysql: system .venv/.dev environments ## The tests that touch the database,
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(ON_DATABASE))
 
 .PHONY: pr
-pr: check security sam test-wheel test ## What has to pass before a change is merged: check, security, sam, test-wheel and test
+pr: check security sam test-wheel test-upgrade test ## What has to pass before a change is merged: check, security, sam, test-wheel, test-upgrade and test
 
 .PHONY: security
 security: .venv/.local ## Look for what is insecure in the templates, and for known vulnerabilities of what is deployed
@@ -87,6 +87,11 @@ test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Lo
 test-wheel: system .venv/.dev server ## The wheel in an environment of its own, from `dynaurora init` to equal tables
 	@$(BIN)/python -m local.venvs emulator runtime
 	@WHEEL=1 $(BIN)/pytest tests/e2e/test_wheel.py --numprocesses 0 $(ARGS)
+
+.PHONY: test-upgrade
+test-upgrade: system .venv/.dev server ## A stack of release 0.1 upgraded by the page, while its table is written to
+	@$(BIN)/python -m local.venvs emulator runtime aws
+	@UPGRADE=1 $(BIN)/pytest tests/e2e/test_upgrade.py --numprocesses 0 $(ARGS)
 
 .PHONY: test-dynalite
 test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer

@@ -20,6 +20,7 @@ from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
 from backfill.commands.prepare import prepare
 from backfill.commands.reprocess import reprocess_group
+from backfill.commands.upgrade import upgrade
 from backfill.project import FILE, VARIABLE, use_project
 from backfill.terminal.console import print_json
 from dynaurora import __version__
@@ -33,6 +34,7 @@ Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora init shop                  make a project for tables of your own
   dynaurora deploy --dry-run           see what a deployment of the project would do
+  dynaurora upgrade --dry-run          see what becomes of a stack of release 0.1
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora doctor                     see whether everything that replication needs is there
@@ -99,6 +101,7 @@ main.add_command(local_group)
 main.add_command(mapping_group)
 main.add_command(prepare)
 main.add_command(reprocess_group)
+main.add_command(upgrade)
 
 if __name__ == "__main__":
     main()

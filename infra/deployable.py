@@ -5,12 +5,14 @@ The bucket is one for each account and region, and holds nothing but what stacks
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -19,6 +21,9 @@ from infra.packaging import Packager
 from infra.places import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from mypy_boto3_s3 import S3Client
 
 TEMPLATES: Final = ROOT / "infra"
@@ -87,9 +92,28 @@ class Uploads:
             archive = build_package(Target(AWS_PYTHON, "arm64"), region=self.region).archive
         return f"s3://{self.bucket}/{Packager(self.s3, self.bucket).upload(archive)}"
 
-    def upload_template(self, name: str, package: str) -> str:
-        """Upload a template, whose functions have a package that was uploaded, and return its URL."""
-        return Packager(self.s3, self.bucket, placed={PACKAGE: package}).upload_template(TEMPLATES / name)
+    def upload_template(self, name: str, package: str, more: Mapping[str, Any] | None = None) -> str:
+        """Upload a template, whose functions have a package that was uploaded, and return its URL.
+
+        It gets more resources, by their logical ids.
+        """
+        packager = Packager(self.s3, self.bucket, placed={PACKAGE: package})
+        if not more:
+            return packager.upload_template(TEMPLATES / name)
+        return self.upload_text(add_resources(packager.package(TEMPLATES / name), more))
+
+    def upload_text(self, template: str) -> str:
+        """Upload a template that is ready to be deployed, and return its URL."""
+        key = f"{hashlib.sha256(template.encode()).hexdigest()}.yaml"
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=template.encode())
+        return f"{self.s3.meta.endpoint_url}/{self.bucket}/{key}"
+
+
+def add_resources(template: str, resources: Mapping[str, Any]) -> str:
+    """Return a template of ours with more resources, each by its logical id."""
+    head, line, rest = template.partition("\nResources:\n")
+    added = "".join(f"  {name}: {json.dumps(resource)}\n" for name, resource in resources.items())
+    return f"{head}{line}{added}{rest}"
 
 
 def read_parameters(name: str) -> frozenset[str]:

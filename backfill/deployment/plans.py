@@ -6,11 +6,12 @@ takes the package that its platform has, whose place the platform's stack is tag
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from backfill.deployment.changing import ByFunction
+from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
 from backfill.deployment.sources import look_at_source, switch_on_stream
 from backfill.deployment.stacks import Change, Stack
 from backfill.terminal.console import WrongUseError
@@ -22,6 +23,7 @@ from infra.monthly_costs import list_templates, price_platform, price_replicatio
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from backfill.deployment.earlier import EarlierReader
     from backfill.deployment.sources import Source
     from backfill.deployment.stacks import Stacks
     from backfill.project import Project
@@ -48,10 +50,13 @@ class PlatformStep:
     action: str
     why: str
     monthly_usd: float
+    kept_reader: EarlierReader | None = None
+    """What of release 0.1 reads a table's stream, and goes on with it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
-        return {"stack": self.stack, "action": self.action, "why": self.why, "monthly_usd": self.monthly_usd}
+        kept = {"keeps_reader_of": self.kept_reader.mapping} if self.kept_reader else {}
+        return {"stack": self.stack, "action": self.action, "why": self.why, "monthly_usd": self.monthly_usd, **kept}
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class ReplicationStep:
     columns: dict[str, Any] | None
     """What its tables need, as `mapping plan` has it, where it is there and its mapping is another."""
     monthly_usd: float
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Of its stack, where it is there."""
 
     @property
     def refused(self) -> list[str]:
@@ -117,6 +124,8 @@ class Deployer:
     uploads: Uploads
     dynamodb: Any
     store: ObjectStore
+    upgrade: Literal["", "begin", "finish"] = ""
+    """What becomes of a stack of release 0.1: nothing; it becomes the platform; its reader of the stream goes."""
 
     def plan(self, mappings: Sequence[Mapping], *, everything: bool) -> Plan:
         """Return what is to do so that these mappings are deployed; `everything` brings all to this release, too.
@@ -149,6 +158,24 @@ class Deployer:
         monthly = round(price_platform(templates), 2)
         if stack is None or not stack.outputs.get(BUCKET):
             return PlatformStep(name, CREATE, "it is not there", monthly)
+        reader = find_reader(self.stacks, stack)
+        if is_earlier(stack):
+            return self._plan_upgrade(name, reader, monthly)
+        if reader and self.upgrade == "finish":
+            return PlatformStep(name, UPDATE, "what read the stream by release 0.1 goes", monthly)
+        step = self._plan_update(stack, monthly, everything=everything)
+        return replace(step, kept_reader=reader)
+
+    def _plan_upgrade(self, name: str, reader: EarlierReader | None, monthly: float) -> PlatformStep:
+        if reader is None or self.upgrade != "begin":
+            raise WrongUseError(
+                f"The stack {name} is of release 0.1, one table's whole: have it become the platform with `dynaurora"
+                " upgrade`, see docs/upgrade.md; or name another stack in [platform] of dynaurora.toml."
+            )
+        return PlatformStep(name, UPDATE, "of release 0.1, it becomes the platform", monthly, reader)
+
+    def _plan_update(self, stack: Stack, monthly: float, *, everything: bool) -> PlatformStep:
+        given, name = self.project.parameters, self.project.stack
         release = stack.tags.get(RELEASE_TAG)
         if changed := [key for key, value in given.items() if stack.parameters.get(key) != value]:
             return PlatformStep(name, UPDATE, f"other {', '.join(changed)}", monthly)
@@ -170,16 +197,22 @@ class Deployer:
         changer = platform.outputs.get("ChangeMappingFunctionName") if platform and not is_same else None
         columns = ByFunction(changer).plan(mapping, drop=False) if changer else None
         action = KEEP if is_same and not everything else UPDATE
-        return ReplicationStep(name, action, mapping, None, columns, monthly)
+        return ReplicationStep(name, action, mapping, None, columns, monthly, stack.outputs)
 
     def _deploy_platform(self, step: PlatformStep, tell: Callable[[str], None]) -> bool:
         tell("Building the functions' package")
-        package = self.uploads.package
+        package, reader = self.uploads.package, step.kept_reader
+        more, given = {}, {"Architecture": self.uploads.architecture}
+        if reader:
+            more[READER] = reader.describe_resource(self.uploads.upload_text(reader.template))
+            announce(self.store, reader.bucket, name_replication(step.stack, reader.mapping), reader)
+            if key := reader.given.get("SourceTableKeyArn"):
+                given["SourceTableKeysArn"] = key
         return self.stacks.deploy(
             Change(
                 step.stack,
-                self.uploads.upload_template(PLATFORM, package),
-                {"Architecture": self.uploads.architecture, **self.project.parameters},
+                self.uploads.upload_template(PLATFORM, package, more),
+                given | self.project.parameters,
                 read_parameters(PLATFORM),
                 {RELEASE_TAG: __version__, PACKAGE_TAG: package},
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Stack:
     """A stack as it is."""
 
     name: str
+    id: str
     status: str
     parameters: dict[str, str]
     outputs: dict[str, str]
@@ -70,6 +72,20 @@ class Stacks:
                 return None
             raise
         return None if found["StackStatus"] == "DELETE_COMPLETE" else _read(found)
+
+    def find_nested(self, name: str, logical_id: str) -> Stack | None:
+        """Return a stack that a root stack has by a logical id, or None."""
+        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+        for each in (each for page in pages for each in page["StackResourceSummaries"]):
+            if each["LogicalResourceId"] == logical_id and each["ResourceStatus"] != "DELETE_COMPLETE":
+                return self.find(each["PhysicalResourceId"])
+        return None
+
+    def read_template(self, name: str) -> str:
+        """Return a stack's template, as it was given."""
+        answer = self._cloudformation.get_template(StackName=name, TemplateStage="Original")
+        body: Any = answer["TemplateBody"]
+        return body if isinstance(body, str) else json.dumps(body)  # the SDK parses one that is JSON
 
     def deploy(self, change: Change) -> bool:
         """Create a stack, or update it; tell whether anything was changed.
@@ -174,6 +190,7 @@ class Stacks:
 def _read(description: StackTypeDef) -> Stack:
     return Stack(
         name=description["StackName"],
+        id=description.get("StackId", ""),
         status=description["StackStatus"],
         parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in description.get("Parameters", [])},
         outputs={each["OutputKey"]: each["OutputValue"] for each in description.get("Outputs", [])},
