@@ -207,6 +207,7 @@ class TextProfile:
         return self.objects + self.arrays
 
     def _add_times(self, texts: Sequence[str]) -> None:
+        """Take texts for times that are plainly some: digits alone, and `2026-017`, may be numbers of anything."""
         alike = TIMES_ALIKE.get((len(texts[0]), texts[0][-1:]))
         if alike and alike.fullmatch("\n".join(texts)):
             self._add_alike(texts)
@@ -215,7 +216,7 @@ class TextProfile:
             found = PLAIN_TIME.fullmatch(text)
             if not found or not is_calendar(text[:19]):
                 found = MOMENT.fullmatch(text)
-                if not found or not is_taken(ENCODE_TIME, text) or text.isdigit():  # digits alone may be anything
+                if not found or text.isdigit() or found["ordinal"] or not is_taken(ENCODE_TIME, text):
                     self.odd_time = text
                     continue
             if not found["hour"]:
