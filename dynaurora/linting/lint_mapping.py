@@ -18,12 +18,13 @@ from jsonschema.exceptions import ValidationError
 
 from dynaurora.errors import InvalidMappingError
 from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding, point, point_to, read_problem, sort_findings
-from dynaurora.linting.lint_columns import NUMERIC_TYPES, WHOLE_KINDS, find_closed_names, find_column, suggest
+from dynaurora.linting.lint_columns import NUMERIC_TYPES, find_closed_names, find_column, suggest
 from dynaurora.linting.value_types import NOTHING, SchemaView
 from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.expressions import compile_expression
 from dynaurora.mappings.files import SCHEMA_FILE
+from dynaurora.mappings.key_types import TABLE_KINDS
 from dynaurora.mappings.mapping import SYSTEM_COLUMNS, build_mapping
 from dynaurora.mappings.page_sizes import check_page
 from dynaurora.mappings.patterns import find_unbounded
@@ -38,12 +39,6 @@ if TYPE_CHECKING:
 
 UNBUILDABLE: Final = frozenset({"shape", "schema"})
 """Rules of errors with which the loader would only say the same again."""
-TABLE_KINDS: Final[dict[str, tuple[str, frozenset[str]]]] = {
-    "S": ("text", frozenset({"CHAR", "VARCHAR", "VARBINARY"})),
-    "N": ("a number", frozenset({*WHOLE_KINDS, "DECIMAL", "CHAR", "VARCHAR"})),
-    "B": ("binary", frozenset({"VARBINARY"})),
-}
-"""Of each type descriptor of a key: what it is, and the kinds of columns that take it."""
 
 
 def lint_mapping(name: str, document: Any, key_types: dict[str, str] | None = None) -> list[LintFinding]:

@@ -1,8 +1,9 @@
 """Times: days, instants and times of day as people write them, and how MySQL writes them.
 
-Text is taken in the calendar forms of ISO 8601 and RFC 3339 that name one instant or one day: extended and basic form,
-seconds or not, a comma or a point before the fraction, `Z`, `+02:00`, `+0200` and `+02`, `24:00` as the end of a day, T
-and Z in lower case, a space instead of the T or before the offset, and names in brackets behind an offset (RFC 9557).
+Text is taken in the forms of ISO 8601 and RFC 3339 that name one instant or one day: extended and basic form, days of a
+month, of a week (`2026-W48-6`) and of a year (`2026-332`), seconds or not, a comma or a point before the fraction, `Z`,
+`+02:00`, `+0200` and `+02`, with a hyphen or ISO 8601's own minus (U+2212), `24:00` as the end of a day, T and Z in
+lower case, a space instead of the T or before the offset, and names in brackets behind an offset (RFC 9557).
 Where a time has an offset its field is in UTC; where it has none it is written as it is. A day in a column of times is
 its midnight. A time in a column of days has to be midnight.
 
@@ -40,15 +41,19 @@ EXACT: Final = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 CLOCK: Final = (
     r"(?P<hour>\d{2})(?:(?P<colon>:?)(?P<minute>\d{2})(?:(?P=colon)(?P<second>\d{2}))?)?(?:[.,](?P<fraction>\d+))?"
 )
-CALENDAR: Final = r"(?P<year>\d{4})(?P<hyphen>-?)(?P<month>\d{2})(?P=hyphen)(?P<day>\d{2})"
-OFFSET: Final = r"(?P<offset>[Zz]| ?(?P<sign>[+-])(?P<hours>\d{2})(?::?(?P<minutes>\d{2}))?)?"
+CALENDAR: Final = (
+    r"(?P<year>\d{4})(?P<hyphen>-?)(?:(?P<month>\d{2})(?P=hyphen)(?P<day>\d{2})"
+    r"|[Ww](?P<week>\d{2})(?P=hyphen)(?P<weekday>[1-7])|(?P<ordinal>\d{3}))"
+)
+MINUS: Final = "-\N{MINUS SIGN}"
+OFFSET: Final = rf"(?P<offset>[Zz]| ?(?P<sign>[+{MINUS}])(?P<hours>\d{{2}})(?::?(?P<minutes>\d{{2}}))?)?"
 ZONES: Final = r"(?P<names>(?:\[[A-Za-z0-9_.+/=-]+\])*)"
 MOMENT: Final = re.compile(rf"{CALENDAR}(?:[Tt ]{CLOCK}{OFFSET}{ZONES})?", re.ASCII)
 TIME_OF_DAY: Final = re.compile(rf"[Tt]?{CLOCK}", re.ASCII)
 ONLY_DIGITS: Final = re.compile(r"-?\d{9,19}(?:\.\d+)?", re.ASCII)
-WEEK: Final = re.compile(r"\d{4}-?W\d{2}", re.ASCII)
-ORDINAL: Final = re.compile(r"\d{4}-?\d{3}(?!\d)", re.ASCII)
+WEEK: Final = re.compile(r"\d{4}-?[Ww]\d{2}", re.ASCII)
 MONTH: Final = re.compile(r"\d{4}(?:-\d{2})?", re.ASCII)
+LONG_YEAR: Final = re.compile(rf"[+{MINUS}]\d{{4,}}-?\d{{2}}-?\d{{2}}(?:[Tt ].*)?", re.ASCII)
 BEGINS: Final = re.compile(rf"{CALENDAR}[Tt ]", re.ASCII)
 NUMERIC: Final = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 
@@ -109,13 +114,12 @@ def explain_text(value: Any) -> str:
         return f"is {describe(value)}{hint}"
     for form, problem in (
         (ONLY_DIGITS, 'is text of digits without an "epoch" that says their unit'),
-        (WEEK, "names a week"),
-        (ORDINAL, "numbers the days of a year"),
+        (WEEK, "names a week and no day"),
+        (MONTH, "names a year or a month and no day"),
+        (LONG_YEAR, "has a year with a sign, as years before 0 and after 9999 are written"),
     ):
-        if (form.match if form is not ONLY_DIGITS else form.fullmatch)(value):
+        if form.fullmatch(value):
             return problem
-    if MONTH.fullmatch(value):
-        return "names a year or a month and no day"
     if BEGINS.match(value):
         return "is a day and then no time, offset or name of a zone as ISO 8601 has them"
     return "is a string that is no date of ISO 8601" if value else "is an empty string"
@@ -123,16 +127,29 @@ def explain_text(value: Any) -> str:
 
 def read_moment(match: re.Match[str], digits: str) -> Instant:
     """Return what a text of that form names."""
-    try:
-        day = datetime(int(match["year"]), int(match["month"]), int(match["day"]))  # noqa: DTZ001 (what it is in, its offset says)
-    except ValueError:
-        misfit("format", "names a day that no calendar has")
+    day = read_day(match)
     if match["hour"] is None:
         return day, ""
     check_zone(match)
     seconds, figures = read_clock(match)
     moment = shift(day, timedelta(seconds=seconds) - read_offset(match))
     return add_leap_second(moment, figures, digits) if match["second"] == "60" else (moment, figures)
+
+
+def read_day(match: re.Match[str]) -> datetime:
+    """Return the midnight of the day that a text names: of a month, of a week or of a year."""
+    year = int(match["year"])
+    try:
+        if match["week"]:
+            return datetime.fromisocalendar(year, int(match["week"]), int(match["weekday"]))
+        if match["ordinal"] is None:
+            return datetime(year, int(match["month"]), int(match["day"]))  # noqa: DTZ001 (what it is in, its offset says)
+        day = datetime(year, 1, 1) + timedelta(days=int(match["ordinal"]) - 1)  # noqa: DTZ001 (as above)
+    except (ValueError, OverflowError):
+        misfit("format", "names a day that no calendar has")
+    if day.year != year:
+        misfit("format", "names a day that no calendar has")
+    return day
 
 
 def check_zone(match: re.Match[str]) -> None:
@@ -167,7 +184,7 @@ def read_offset(match: re.Match[str]) -> timedelta:
     hours, minutes = int(match["hours"] or 0), int(match["minutes"] or 0)
     if hours > 23 or minutes > 59:
         misfit("format", "has an offset that no clock has")
-    return timedelta(hours=hours, minutes=minutes) * (-1 if match["sign"] == "-" else 1)
+    return timedelta(hours=hours, minutes=minutes) * (1 if match["sign"] == "+" else -1)
 
 
 def add_leap_second(moment: datetime, figures: str, digits: str) -> Instant:

@@ -264,6 +264,14 @@ def test_check_readiness_asks_no_point_in_time_recovery_of_a_run_with_an_export(
     assert function.run("check_readiness", given, source=source)["ready"]
 
 
+def test_check_readiness_refuses_a_table_whose_keys_are_of_other_types(function):
+    source = KnownSource(replace(READY, keys=("page_id", "activity_dt"), key_types=("N", "S")))
+    with pytest.raises(
+        NotReadyError, match="its key page_id is a number, and the schema of WebAnalytics allows string"
+    ):
+        function.run("check_readiness", OPENED, source=source)
+
+
 def test_check_readiness_waits_until_a_changed_mapping_is_everywhere(function):
     assert function.run("check_readiness", OPENED, source=KnownSource(READY))["complete_from"] is None
     changed = change_mapping()
