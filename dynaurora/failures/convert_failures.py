@@ -34,6 +34,7 @@ from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
 from dynaurora.mappings.routing import Router
 from dynaurora.mappings.sandbox import SandboxedRowMapper
+from dynaurora.observability import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -150,11 +151,7 @@ class Remaker:
         batch in the next run too. Objects that are gone, or were replaced since they were listed, are left out.
         """
         counts, settlements = self._begin(), list[dict[str, Any]]()
-        there = {
-            index: source
-            for index, source in enumerate(sources, 1)
-            if is_there(self.store, self.bucket, source.key, source.etag)
-        }
+        there = {index: source for index, source in enumerate(sources, 1) if self._is_there(source)}
         name, work = self.mapper.mapping.name, self._digest(there.values())
         csv_key = keys.reprocessed_batch(name, work)
         with (
@@ -171,6 +168,13 @@ class Remaker:
         reasons = count_apart(counts.reasons)
         batch = Batch(name, "reprocess", self.run, counts.rows, (item,), reasons, digest, counts.failures, shares)
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
+
+    def _is_there(self, source: FailedObject) -> bool:
+        """Tell whether an object is there as it was listed, and log where it is not."""
+        found = is_there(self.store, self.bucket, source.key, source.etag)
+        if not found:
+            logger.info("A failed object was left out", extra={"object": source.key, "why": "gone, or replaced since"})
+        return found
 
     def _begin(self) -> Counts:
         targets = self.mapper.mapping.targets if self.mapper.mapping.routes else ()
