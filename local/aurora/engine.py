@@ -57,6 +57,10 @@ class DatabaseServerError(Exception):
     """The local database server cannot be had or used; the message says what to do."""
 
 
+class ServerSetupError(DatabaseServerError):
+    """A server's data or users could not be set up."""
+
+
 class ServerUnavailableError(DatabaseServerError):
     """An engine's server is not on the machine and cannot be put there; the message ends with what to do."""
 
