@@ -1,9 +1,17 @@
-"""Which tests one process of several takes together: those of a file, or of a folder whose tests share a deployment."""
+"""Which tests one process of several takes together: those of a file, or of a folder whose tests share a deployment.
 
+Their databases wait for no disk.
+"""
+
+import os
 from pathlib import PurePath
 from typing import Any
 
 import pytest
+
+from local.aurora.engine import UNSYNCED_VARIABLE
+
+os.environ.setdefault(UNSYNCED_VARIABLE, "1")
 
 SHARING = {
     PurePath("tests/drills"),

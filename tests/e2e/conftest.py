@@ -20,7 +20,7 @@ import boto3
 import pytest
 
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
-from local.aurora.engine import UNPACKED_VARIABLE
+from local.aurora.engine import UNPACKED_VARIABLE, UNSYNCED_VARIABLE
 from local.aurora.engines import ENGINE_VARIABLE
 from local.deployment import Deployment, read_deployment
 from local.running import connect_administrator
@@ -162,7 +162,9 @@ def reader(local_aws: LocalAws, exported: Path, tmp_path: Path) -> Reader:
 
 def make_reader(aws: LocalAws, directory: Path) -> Reader:
     """Return somebody at a shell in a directory, whose programs reach a local AWS once they are told of it."""
-    engine = {name: os.environ[name] for name in (ENGINE_VARIABLE, UNPACKED_VARIABLE) if name in os.environ}
+    engine = {
+        name: os.environ[name] for name in (ENGINE_VARIABLE, UNPACKED_VARIABLE, UNSYNCED_VARIABLE) if name in os.environ
+    }
     variables = {"DYNAURORA_LOCAL_DIRECTORY": str(aws.directory), "AWS_PAGER": "", **engine}
     return Reader(directory, directory / "exported", variables, (DYNAURORA.parent, ensure("aws").parent))
 

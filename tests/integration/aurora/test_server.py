@@ -100,6 +100,18 @@ def test_data_are_made_once_and_half_of_them_anew(create_server, tmp_path, monke
     assert (home / "data").stat().st_ctime_ns > made_at
 
 
+@pytest.mark.parametrize(("unsynced", "is_synced"), [("1", False), ("0", True)])
+def test_the_disk_is_waited_for_unless_somebody_says_that_it_need_not(
+    create_server, monkeypatch, run, unsynced, is_synced
+):
+    monkeypatch.setenv("DYNAURORA_UNSYNCED", unsynced)
+    server = create_server()
+    server.start()
+    with server.connect() as connection:
+        ((method,),) = run(connection, "SELECT @@innodb_flush_method")
+    assert (method != "nosync") == is_synced
+
+
 def test_data_that_cannot_be_made_say_why(create_server, tmp_path, monkeypatch):
     monkeypatch.setattr(new_data, "ENVIRONMENTS", tmp_path)
     server = create_server()
