@@ -14,7 +14,8 @@ NEEDS := python
 ENGINE := $(DYNAURORA_ENGINE)
 export DYNAURORA_ENGINE = $(ENGINE)
 HISTORIES := 10000
-WORKERS := 2
+# One more than the two cores that CI has: tests wait for a third of their time.
+WORKERS := 3
 ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations.py) \
 	$(addprefix tests/integration/,aurora backfill convergence imports monitoring reprocess runs)
 BIN := .venv/bin

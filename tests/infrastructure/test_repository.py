@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from tests.conftest import SHARING, name_scope
+from tests.conftest import LONGEST_FIRST, SHARING, name_scope, rank
 from tests.infrastructure.deployment import PROJECT
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
@@ -64,3 +64,13 @@ def test_folders_whose_tests_share_a_deployment_stay_together():
     assert all((PROJECT / folder / "conftest.py").is_file() for folder in SHARING)
     assert name_scope("tests/drills/test_load.py::test_a[b/c]") == "tests/drills"
     assert name_scope("tests/unit/aws/test_sdk.py::test_a[b/c]") == "tests/unit/aws/test_sdk.py"
+
+
+def test_files_that_take_longest_begin_first():
+    assert all((PROJECT / "tests" / folder).is_dir() for folder in LONGEST_FIRST)
+    given = [
+        "tests/unit/test_keys.py::test_a",
+        "tests/infrastructure/test_a.py::test_b",
+        "tests/drills/test_load.py::a",
+    ]
+    assert [*map(rank, given)] == [5, 5, 1]
