@@ -21,6 +21,8 @@ ALLOWED = {
 
 ALLOWED_MODULES = {
     "backfill/commands/local.py": {"local"},
+    "backfill/commands/local_shared.py": {"local"},
+    "backfill/commands/local_status.py": {"local"},
     "backfill/commands/deploy.py": {"infra"},
     "backfill/deployment/plans.py": {"infra"},
 }
