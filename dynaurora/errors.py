@@ -138,7 +138,7 @@ class SecretRotatedError(RetryableError):
 
 
 class SlotsTakenError(RetryableError):
-    """As many imports of the target are under way as there are slots for."""
+    """As many imports are under way as there are slots for, or tables of a target to stage batches in."""
 
     remedy = "It waits for a turn and is retried by itself; ImportConcurrency is how many there are."
 

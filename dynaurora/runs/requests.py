@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
+from dynaurora.aurora.slots import count_reserved
 from dynaurora.batches.batch import BACKFILL, REPROCESS
 from dynaurora.errors import InvalidRunError, RunConflictError
 from dynaurora.mappings.mapping import NAME
@@ -67,18 +68,23 @@ class Limits:
     backfill_concurrency: int
     """The concurrency of a run that asks for none."""
     import_concurrency: int
-    """The importer's own, 0 for unbounded; a run stays below it, which leaves room for the stream."""
+    """The importer's own, 0 for unbounded; runs stay below it, which leaves what streams are to have."""
     keeps_expired: bool = False
     """Whether Aurora is to keep the rows of items that expired: a sweep would take them for deleted."""
+    taken: int = 0
+    """Batches that other runs work on at the same time."""
 
     def beside(self, taken: int) -> Limits:
-        """Return what is left where other runs work on so many batches at the same time; never less than one."""
-        return replace(self, import_concurrency=self.import_concurrency and max(1, self.import_concurrency - taken))
+        """Return what is left where other runs work on so many batches at the same time."""
+        return replace(self, taken=taken)
 
     def bound(self, wanted: int | None) -> int:
-        """Return the concurrency of a run that wants so many."""
+        """Return the concurrency of a run that wants so many; never less than one."""
         concurrency = self.backfill_concurrency if wanted is None else wanted
-        return min(concurrency, max(1, self.import_concurrency - 1)) if self.import_concurrency else concurrency
+        if not self.import_concurrency:
+            return concurrency
+        common = self.import_concurrency - count_reserved(self.import_concurrency)
+        return min(concurrency, max(1, common - self.taken))
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ def test_a_long_value_is_not_repeated_whole():
         pytest.param(Limits(2, 5), 1000, 4, id="more than the importer's"),
         pytest.param(Limits(2, 1), None, 1, id="an importer of one"),
         pytest.param(Limits(2, 2), 2, 1, id="an importer of two"),
+        pytest.param(Limits(2, 20), 20, 15, id="an importer of many, a quarter of which is for streams"),
         pytest.param(Limits(2, 0), 1000, 1000, id="an importer without bound"),
     ],
 )
@@ -121,7 +122,9 @@ def test_a_run_leaves_the_stream_its_share_of_the_importer(limits, wanted, concu
     assert read(run_input(max_concurrency=wanted), limits).options.max_concurrency == concurrency
 
 
-@pytest.mark.parametrize(("importer", "taken", "left"), [(5, 0, 4), (5, 2, 2), (5, 4, 1), (5, 9, 1), (0, 9, 1000)])
+@pytest.mark.parametrize(
+    ("importer", "taken", "left"), [(5, 0, 4), (5, 2, 2), (5, 4, 1), (5, 9, 1), (20, 10, 5), (0, 9, 1000)]
+)
 def test_a_run_leaves_other_runs_their_share_too(importer, taken, left):
     limits = Limits(2, importer).beside(taken)
     assert read(run_input(max_concurrency=1000), limits).options.max_concurrency == left
