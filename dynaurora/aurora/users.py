@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 from dynaurora.aurora.connection import find_number
 from dynaurora.aurora.sql import quote
 from dynaurora.aurora.triggers import admit_caller
-from dynaurora.errors import DatabaseError
+from dynaurora.errors import DatabaseError, PrivilegeError
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora, Credentials
 
 LOADER_PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
+SEEING_VIEWS: Final = "SHOW VIEW"
+"""Shows what a view is made of, and no row."""
 ANYWHERE: Final = "%"
 """The hosts of an account that may come from any."""
 NO_SUCH_ACCOUNT: Final = 1141
@@ -48,6 +51,8 @@ def grant_rights(aurora: Aurora, loader: Credentials, database: str, hosts: str)
     account = (loader.username, hosts)
     aurora.execute(f"GRANT {LOADER_PRIVILEGES} ON {_schema(aurora, database)}.* TO %s@%s", account)
     admit_caller(aurora, database, "%s@%s", *account)
+    with suppress(PrivilegeError):  # where that may not be granted, imports go on without, and the doctor says so
+        aurora.execute(f"GRANT {SEEING_VIEWS} ON {_schema(aurora, database)}.* TO %s@%s", account)
     aurora.execute("GRANT AWS_LOAD_S3_ACCESS TO %s@%s", account)
 
 
