@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import find_endpoint
 from dynaurora.aurora.secrets import read_candidates, read_credentials
+from dynaurora.aurora.users import name_hosts
 from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registries
@@ -41,8 +42,9 @@ def admit() -> dict[str, str]:
     """Have the loader there, before there is any target; return what the template may tell of it."""
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
-    prepare_loader(find_endpoint(settings), administrator, lambda: read_candidates(settings.database_secret_arn))
-    logger.info("Loader prepared", extra={"loader": loader.username})
+    candidates, hosts = lambda: read_candidates(settings.database_secret_arn), name_hosts(settings.database_network)
+    found = prepare_loader(find_endpoint(settings), administrator, candidates, hosts=hosts)
+    logger.info("Loader prepared", extra={"loader": loader.username, "hosts": found})
     return {"Loader": loader.username}
 
 
@@ -61,6 +63,7 @@ def prepare_of(name: str, digest: str) -> dict[str, str]:
         mapping,
         Landing(store, settings.landing_bucket),
         settings.import_concurrency,
+        hosts=name_hosts(settings.database_network),
     )
     view = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
     facts = {"view": view, "loader": loader.username, "migrations": applied, "staging": staging and str(staging)}

@@ -37,6 +37,7 @@ The loader, whose secret the stack gets, needs only these, granted directly and 
   GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON Demo.* TO loader;
   GRANT AWS_LOAD_S3_ACCESS TO loader;
   GRANT EXECUTE ON PROCEDURE Demo._dynaurora_triggers TO loader;
+  GRANT SHOW VIEW ON Demo.* TO loader;
 """
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Warn = Callable[[str], None]
 
 CHECKSUM_SUFFIXES = (".md5", ".checksum")
-MAX_NAME: Final = 2048
+MAX_AWS_NAME: Final = 2048
 """Characters of a name in a manifest: an ARN has at most so many (IAM User Guide, "IAM and AWS STS quotas")."""
 MAX_SHOWN: Final = 80
 MAX_COUNT: Final = 2**53
@@ -73,10 +73,10 @@ def read_summary(store: ObjectStore, bucket: str, key: str, warn: Warn) -> Expor
     document = _object(read_verified(store, bucket, key, warn), key)
     kind = document.get("exportType") or "FULL_EXPORT"  # version 2020-06-30 does not say it
     if kind != "FULL_EXPORT":
-        raise InvalidExportError(f"{key} is of type {show(kind)}, and a backfill needs a FULL_EXPORT.")
+        raise InvalidExportError(f"{key} is of type {tell_found(kind)}, and a backfill needs a FULL_EXPORT.")
     written = document.get("outputFormat", "DYNAMODB_JSON")
     if written != "DYNAMODB_JSON":
-        raise InvalidExportError(f"{key} is in {show(written)}, and a backfill reads DYNAMODB_JSON.")
+        raise InvalidExportError(f"{key} is in {tell_found(written)}, and a backfill reads DYNAMODB_JSON.")
     try:
         return ExportSummary(
             export_arn=_name(document, "exportArn"),
@@ -128,7 +128,7 @@ def read_verified(store: ObjectStore, bucket: str, key: str, warn: Warn) -> byte
     return body
 
 
-def show(value: Any) -> str:
+def tell_found(value: Any) -> str:
     """Return what a manifest has somewhere as messages tell it: in one line, and not all where it is long."""
     return escape_text(str(value), MAX_SHOWN)
 
@@ -167,8 +167,8 @@ def _text(document: dict[str, Any], name: str) -> str:
 def _name(document: dict[str, Any], name: str) -> str:
     """Return an ARN or a bucket's name: a text that messages can tell as it is."""
     value = _text(document, name)
-    if len(value) > MAX_NAME or UNSHOWN.search(value):
-        raise ValueError(f"{name} is no name that AWS gives: {show(value)}")
+    if len(value) > MAX_AWS_NAME or UNSHOWN.search(value):
+        raise ValueError(f"{name} is no name that AWS gives: {tell_found(value)}")
     return value
 
 

@@ -214,7 +214,7 @@ class DatabaseServer:
         yield f"GRANT FILE ON *.* TO {LOAD_ROLE}"
         # In the name of a database, a grant takes _ for any character.
         schema = self.database.replace("_", r"\_")
-        rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, EXECUTE"
+        rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, SHOW VIEW, EXECUTE"
         yield f"GRANT {rights} ON `{schema}`.* TO {loader.account}"
         # Created without a password, and the gateway makes it reachable by TCP.
         yield "ALTER USER IF EXISTS root@localhost ACCOUNT LOCK"
