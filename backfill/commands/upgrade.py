@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backfill.commands.deploy import explained_deployment, make_deployer, print_plan
+from backfill.commands.deploy import explained_deployment, make_deployer, print_plan, refuse
+from backfill.commands.deploy import finish as finish_deployment
 from backfill.commands.options import json_option
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import PLATFORM_OUTPUTS
@@ -23,7 +24,7 @@ from backfill.project import FILE, Project, current_project
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, say
 
 if TYPE_CHECKING:
-    from backfill.deployment.plans import Deployer, Plan
+    from backfill.deployment.plans import Plan
     from backfill.deployment.stacks import Stack
     from dynaurora.mappings.mapping import Mapping
 
@@ -65,12 +66,17 @@ def upgrade(finish: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
             require_taken_over(plan)
         if not as_json:
             print_plan(plan)
-        done: list[str] = []
+        refuse(plan)
+        outcome = None
         if plan.changes and not dry_run:
             if not yes:
                 click.confirm("End the earlier reader?" if finish else "Upgrade it?", abort=True)
-            done = carry_out(deployer, plan, earlier)
-    tell_end(plan, done, finish=finish, as_json=as_json)
+            if not finish:
+                write_project(earlier)
+            outcome = deployer.carry_out(plan, say)
+    finish_deployment(plan, outcome, as_json=as_json)
+    if outcome and not as_json:
+        tell_next(plan, finish=finish)
 
 
 @dataclass(frozen=True)
@@ -140,13 +146,6 @@ def require_taken_over(plan: Plan) -> None:
         )
 
 
-def carry_out(deployer: Deployer, plan: Plan, earlier: Earlier) -> list[str]:
-    """Write the project's files, then do what the plan says."""
-    if deployer.upgrade == "begin":
-        write_project(earlier)
-    return deployer.carry_out(plan, say)
-
-
 def write_project(earlier: Earlier) -> None:
     """Write the mapping, and the replication's parameters, where they are not there."""
     project, mapping = earlier.project, earlier.mapping
@@ -169,17 +168,12 @@ def tell_nothing_left(project: Project, *, as_json: bool) -> None:
         print_line(f"Nothing to do: the platform {project.stack} has nothing of release 0.1.")
 
 
-def tell_end(plan: Plan, done: list[str], *, finish: bool, as_json: bool) -> None:
-    """Print the end, and what comes next."""
-    if as_json:
-        print_json(plan.as_dict() | {"deployed": done})
-    elif not plan.changes:
-        print_line("Nothing to do.")
-    elif done and not finish:
-        name = plan.replications[0].mapping.name
-        print_line(f"Both readers run. See that nothing failed meanwhile: {name_command('doctor', name)}, then")
-        print_line(
-            f"{name_command('reprocess', 'start', name, '--watch')}; then: {name_command('upgrade', '--finish')}"
-        )
-    elif done:
+def tell_next(plan: Plan, *, finish: bool) -> None:
+    """Print what comes next."""
+    if finish:
         print_line(f"{plan.platform.stack} is a platform, and nothing of release 0.1 is left.")
+        return
+    name = plan.replications[0].mapping.name
+    print_line("Both readers run. See that all is well, and import what was kept meanwhile; then end the earlier one:")
+    for words in (("doctor", name), ("reprocess", "start", name, "--watch"), ("upgrade", "--finish")):
+        print_line(f"  {name_command(*words)}")

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from backfill.deployment.aws_errors import explain_any
 from backfill.deployment.changing import ByFunction
 from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
 from backfill.deployment.sources import look_at_source, switch_on_stream
-from backfill.deployment.stacks import Change, Stack
+from backfill.deployment.stacks import NEVER_MADE, Change, Stack
 from backfill.terminal.console import WrongUseError
 from dynaurora import __version__
+from dynaurora.errors import DynauroraError
 from dynaurora.mappings.registry import publish_document
 from infra.deployable import Uploads, read_parameters
 from infra.monthly_costs import list_templates, price_platform, price_replication
@@ -40,6 +45,8 @@ LONGEST_NAME: Final = 46
 CREATE: Final = "create"
 UPDATE: Final = "update"
 KEEP: Final = "keep"
+PLATFORM_MARKS: Final = (BUCKET, "ImportConcurrency", "DatabaseHost")
+"""Parameters by which a stack is known as a platform, while it has no outputs yet."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,13 @@ class ReplicationStep:
     monthly_usd: float
     outputs: dict[str, str] = field(default_factory=dict)
     """Of its stack, where it is there."""
+    problem: str = ""
+    """Why it cannot be deployed, whatever its tables are like."""
 
     @property
     def refused(self) -> list[str]:
-        """What of the mapping its tables cannot be given."""
-        return list(self.columns["refuse"]) if self.columns else []
+        """Why it cannot be deployed: also what of the mapping its tables cannot be given."""
+        return [self.problem] if self.problem else list(self.columns["refuse"]) if self.columns else []
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -90,6 +99,7 @@ class ReplicationStep:
             "source": self.source and self.source.step,
             "targets": [{"database": each.database, "table": each.table} for each in self.mapping.targets],
             "columns": self.columns,
+            "refused": self.refused,
             "monthly_usd": self.monthly_usd,
         }
 
@@ -98,21 +108,50 @@ class ReplicationStep:
 class Plan:
     """What a deployment does."""
 
+    account: str
+    region: str
     platform: PlatformStep
     replications: list[ReplicationStep] = field(default_factory=list)
 
     @property
+    def wanted(self) -> list[ReplicationStep]:
+        """What is to do and can be done, but for the platform."""
+        return [step for step in self.replications if step.action != KEEP and not step.refused]
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why mappings cannot be deployed, by their names."""
+        return {step.mapping.name: "; ".join(step.refused) for step in self.replications if step.refused}
+
+    @property
     def changes(self) -> bool:
-        """Whether anything is to do."""
-        return self.platform.action != KEEP or any(step.action != KEEP for step in self.replications)
+        """Whether anything is to do that can be done."""
+        return self.platform.action != KEEP or bool(self.wanted)
+
+    @property
+    def monthly_usd(self) -> float:
+        """What all of it costs a month, at rest."""
+        return round(self.platform.monthly_usd + sum(step.monthly_usd for step in self.replications), 2)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
         return {
+            "account": self.account,
+            "region": self.region,
             "platform": self.platform.as_dict(),
             "replications": [step.as_dict() for step in self.replications],
-            "monthly_usd": round(self.platform.monthly_usd + sum(step.monthly_usd for step in self.replications), 2),
+            "monthly_usd": self.monthly_usd,
         }
+
+
+@dataclass
+class Outcome:
+    """What a deployment did."""
+
+    deployed: list[str] = field(default_factory=list)
+    """The stacks that were changed."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why mappings were not deployed, by their names."""
 
 
 @dataclass(frozen=True)
@@ -134,22 +173,41 @@ class Deployer:
         """
         self._check_parameters()
         platform = self.stacks.find(self.project.stack)
+        if platform is not None:
+            self.stacks.require_own(platform, "a platform", dict.fromkeys(PLATFORM_MARKS))
         return Plan(
+            self.uploads.account,
+            self.uploads.region,
             self._plan_platform(platform, everything=everything),
             [self._plan_replication(platform, mapping, everything=everything) for mapping in mappings],
         )
 
-    def carry_out(self, plan: Plan, tell: Callable[[str], None]) -> list[str]:
-        """Do what a plan says, and return the names of the stacks that were changed. Raises StackError."""
-        done = []
+    def carry_out(self, plan: Plan, tell: Callable[[str], None]) -> Outcome:
+        """Do what a plan says. A replication that fails is told, and stops no other.
+
+        Raises StackError where it is the platform that fails.
+        """
+        outcome = Outcome(failed=plan.refused)
         self.uploads.ensure_bucket()
         if plan.platform.action != KEEP and self._deploy_platform(plan.platform, tell):
-            done.append(plan.platform.stack)
+            outcome.deployed.append(plan.platform.stack)
         platform = self.stacks.wait(self.project.stack)
         if platform is None:
             raise WrongUseError(f"The stack {self.project.stack} is gone: deploy again.")
-        wanted = [step for step in plan.replications if step.action != KEEP]
-        return done + [step.stack for step in wanted if self._deploy_replication(step, platform, tell)]
+        for step in plan.wanted:
+            try:
+                if self._deploy_replication(step, platform, tell):
+                    outcome.deployed.append(step.stack)
+            except (click.ClickException, DynauroraError, BotoCoreError, ClientError) as error:
+                outcome.failed[step.mapping.name] = explain_failure(error)
+                tell(f"{step.stack} was not deployed; going on with the others")
+        return outcome
+
+    def require_replication(self, stack: Stack, mapping: str, platform: Stack | None) -> None:
+        """Raise StackError where a stack is none that replicates by a mapping on the project's platform."""
+        bucket = platform.outputs.get(BUCKET) if platform and stack.status not in NEVER_MADE else None
+        marks = {"Mapping": mapping, BUCKET: bucket}
+        self.stacks.require_own(stack, f"the replication of {mapping} on the platform {self.project.stack}", marks)
 
     def _plan_platform(self, stack: Stack | None, *, everything: bool) -> PlatformStep:
         given, name = self.project.parameters, self.project.stack
@@ -157,7 +215,7 @@ class Deployer:
         templates = list_templates(network=not known.get("SubnetIds"), database=not known.get("DatabaseHost"))
         monthly = round(price_platform(templates), 2)
         if stack is None or not stack.outputs.get(BUCKET):
-            return PlatformStep(name, CREATE, "it is not there", monthly)
+            return PlatformStep(name, CREATE, describe_absence(stack), monthly)
         reader = find_reader(self.stacks, stack)
         if is_earlier(stack):
             return self._plan_upgrade(name, reader, monthly)
@@ -188,9 +246,14 @@ class Deployer:
     def _plan_replication(self, platform: Stack | None, mapping: Mapping, *, everything: bool) -> ReplicationStep:
         name = name_replication(self.project.stack, mapping.name)
         stack, monthly = self.stacks.find(name), round(price_replication(), 2)
-        if stack is None or "SourceTableName" not in stack.outputs:
-            source = look_at_source(self.dynamodb, mapping)
-            return ReplicationStep(name, CREATE, mapping, source, None, monthly)
+        try:
+            if stack is not None:
+                self.require_replication(stack, mapping.name, platform)
+            if stack is None or "SourceTableName" not in stack.outputs or stack.status == "DELETE_IN_PROGRESS":
+                source = look_at_source(self.dynamodb, mapping)
+                return ReplicationStep(name, CREATE, mapping, source, None, monthly)
+        except click.ClickException as error:
+            return ReplicationStep(name, CREATE, mapping, None, None, monthly, problem=error.message)
         given = self.project.replications.get(mapping.name, {})
         is_same = stack.parameters.get("MappingDigest") == mapping.digest
         is_same = is_same and all(stack.parameters.get(key) == value for key, value in given.items())
@@ -252,6 +315,20 @@ class Deployer:
         _require_known(self.project.parameters, read_parameters(PLATFORM), "[platform.parameters]")
         for name, given in self.project.replications.items():
             _require_known(given, read_parameters(REPLICATION), f"[replications.{name}]")
+
+
+def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:
+    """Return why a replication was not deployed."""
+    return error.message if isinstance(error, click.ClickException) else explain_any(error)
+
+
+def describe_absence(stack: Stack | None) -> str:
+    """Return why a platform is created."""
+    if stack is None:
+        return "it is not there"
+    if stack.status in NEVER_MADE:
+        return f"it is {stack.status}: its first deployment failed, and it is made anew"
+    return f"it is {stack.status}, which is waited for"
 
 
 def name_replication(platform: str, mapping: str) -> str:
