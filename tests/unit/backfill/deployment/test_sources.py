@@ -57,5 +57,5 @@ def test_other_keys_than_the_mappings_are_refused():
 
 
 def test_keys_of_a_type_that_the_mapping_does_not_take_are_refused():
-    with pytest.raises(WrongUseError, match="things does not fit the mapping things: its key id is text, which the col"):
+    with pytest.raises(WrongUseError, match="things does not fit the mapping things: its key id is text, which the"):
         look_at_source(DynamoDB("NEW_IMAGE", (("id", "S"),)), MAPPING)
