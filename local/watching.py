@@ -57,12 +57,12 @@ class Watch:
         self.look()
         return self.accounted >= changes and not self._pipeline.is_importing()
 
-    def compare(self, deadline: float) -> Comparison:
+    def compare(self, deadline: float, settle_seconds: float = SETTLE_SECONDS) -> Comparison:
         """Compare both sides; again for as long as they differ and something still arrives, until the deadline."""
         while True:
             accounted = self.accounted
             comparison = self._compare(deadline)
-            if comparison.agrees or not self._sees_more_than(accounted, deadline):
+            if comparison.agrees or not self._sees_more_than(accounted, deadline, settle_seconds):
                 self.failed_imports = self._pipeline.count_executions(*ENDED_BADLY) - self._failed_imports_before
                 return comparison
 
@@ -82,9 +82,9 @@ class Watch:
                     raise
                 time.sleep(POLL_SECONDS)
 
-    def _sees_more_than(self, accounted: int, deadline: float) -> bool:
+    def _sees_more_than(self, accounted: int, deadline: float, settle_seconds: float) -> bool:
         """Tell whether changes arrive within the time that one takes, and before the deadline."""
-        settled = min(time.monotonic() + SETTLE_SECONDS, deadline)
+        settled = min(time.monotonic() + settle_seconds, deadline)
         while time.monotonic() < settled:
             time.sleep(POLL_SECONDS)
             if self.is_at_rest(accounted + 1):
