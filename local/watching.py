@@ -25,6 +25,9 @@ POLL_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 8.0
 """How long a difference may stay while nothing more arrives: several times what Firehose and an import take here."""
 
+STARTING: Final = 4
+"""So many times longer where nothing has ever arrived: functions start for the first time."""
+
 
 class Watch:
     """Counts what has happened in a pipeline since the watch was made."""
@@ -57,12 +60,12 @@ class Watch:
         self.look()
         return self.accounted >= changes and not self._pipeline.is_importing()
 
-    def compare(self, deadline: float) -> Comparison:
+    def compare(self, deadline: float, settle_seconds: float = SETTLE_SECONDS) -> Comparison:
         """Compare both sides; again for as long as they differ and something still arrives, until the deadline."""
         while True:
             accounted = self.accounted
             comparison = self._compare(deadline)
-            if comparison.agrees or not self._sees_more_than(accounted, deadline):
+            if comparison.agrees or not self._sees_more_than(accounted, deadline, settle_seconds):
                 self.failed_imports = self._pipeline.count_executions(*ENDED_BADLY) - self._failed_imports_before
                 return comparison
 
@@ -82,9 +85,10 @@ class Watch:
                     raise
                 time.sleep(POLL_SECONDS)
 
-    def _sees_more_than(self, accounted: int, deadline: float) -> bool:
+    def _sees_more_than(self, accounted: int, deadline: float, settle_seconds: float) -> bool:
         """Tell whether changes arrive within the time that one takes, and before the deadline."""
-        settled = min(time.monotonic() + SETTLE_SECONDS, deadline)
+        seconds = settle_seconds if self._imports.rows_staged or self.failures.seen else settle_seconds * STARTING
+        settled = min(time.monotonic() + seconds, deadline)
         while time.monotonic() < settled:
             time.sleep(POLL_SECONDS)
             if self.is_at_rest(accounted + 1):

@@ -179,7 +179,9 @@ def choose_columns(bounds: Bounds, source: TableSource) -> list[ProposedColumn]:
     keys = [bounds.get(name, empty) for name in source.key_attributes]
     chosen = [
         ((name,), choice, profile)
-        for name, choice, profile in zip(source.key_attributes, choose_keys(keys), keys, strict=True)
+        for name, choice, profile in zip(
+            source.key_attributes, choose_keys(keys, source.key_attributes), keys, strict=True
+        )
     ]
     others = [
         (path, choose_at(path, profile, source), profile)

@@ -27,7 +27,7 @@ from dynaurora.mappings.files import SCHEMA_FILE
 from dynaurora.mappings.key_types import TABLE_KINDS
 from dynaurora.mappings.mapping import SYSTEM_COLUMNS, build_mapping
 from dynaurora.mappings.page_sizes import check_page
-from dynaurora.mappings.patterns import find_unbounded
+from dynaurora.mappings.patterns import InvalidPatternError, is_linear, list_patterns
 from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
@@ -121,14 +121,21 @@ def find_schema_problems(part: TargetPart) -> Iterator[LintFinding]:
         yield LintFinding(ERROR, "schema", point(*part.schema_steps, *most.absolute_path), most.message)
     if broken:
         return
-    for place, pattern in find_unbounded(part.schema):
-        yield LintFinding(
-            ERROR,
-            "pattern",
-            point(*part.schema_steps[:-1]) + point_to(f"$.{place}"),
-            f"the pattern {pattern} takes more than linear time",
-            "Say it without look-around, references back, flags and counts above 1,000.",
-        )
+    for place, pattern in list_patterns(part.schema):
+        yield from find_pattern_problems(point(*part.schema_steps[:-1]) + point_to(f"$.{place}"), pattern)
+
+
+def find_pattern_problems(place: str, pattern: str) -> Iterator[LintFinding]:
+    """Yield that a pattern is none, or is not judged in linear time."""
+    try:
+        is_bounded = not is_linear(pattern)
+    except InvalidPatternError as error:
+        advice = "Of \\p{…} there are the general categories, the scripts, ASCII and White_Space."
+        yield LintFinding(ERROR, "schema", place, str(error), advice if "\\p" in pattern.lower() else "")
+        return
+    if is_bounded:
+        advice = "Say it without look-around, references back, flags and counts above 1,000."
+        yield LintFinding(ERROR, "pattern", place, f"the pattern {pattern} takes more than linear time", advice)
 
 
 # Source and columns

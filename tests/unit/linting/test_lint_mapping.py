@@ -139,6 +139,21 @@ def test_a_schema_that_is_none_is_told_by_its_places():
     assert lint(schema={"$ref": "#/nowhere"})[0].place == "/schema/$ref"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "rule", "told"),
+    [
+        ("(", "schema", "is no regular expression"),
+        (r"^\p{Alphabetic}$", "schema", r"Of \p{…} there are"),
+        ("(?=a)", "pattern", "takes more than linear time"),
+    ],
+)
+def test_a_pattern_that_is_none_or_takes_too_long_is_told_by_its_place(pattern, rule, told):
+    schema = {"type": "object", "properties": {"id": {"type": "string", "pattern": pattern}}}
+    finding, *_ = lint(schema=schema)
+    assert (finding.severity, finding.rule, finding.place) == (ERROR, rule, "/schema/properties/id/pattern")
+    assert told in f"{finding.message} {finding.remedy}"
+
+
 def test_what_the_loader_says_of_the_whole_is_told():
     assert found(column("id", "DECIMAL(9,2)", "total")) == [(ERROR, "column", "/name")]
     assert found(column("other", "VARCHAR(9)", "id")) == [(ERROR, "mapping", "/target/columns")]
