@@ -171,9 +171,11 @@ def test_a_column_is_added(reader: Reader, site: Site, tmp_path: Path) -> None:
 
 def test_a_backfill(reader: Reader, site: Site) -> None:
     """A run failed, and another is stopped; then an earlier export is imported, and a row without an item is swept."""
-    site.put("/about")
+    pages = [f"/about/{number}" for number in range(9)]
+    for page in pages:
+        site.put(page)
     site.put("/pricing", hits="12")
-    site.wait_until(lambda: site.list_kept() and site.rows("page_id") == [("/about",)])
+    site.wait_until(lambda: site.list_kept() and sorted(site.rows("page_id")) == [(page,) for page in pages])
     site.switch_recovery_off()
     reader.run(Block("before", (), "dynaurora backfill start web_analytics --watch", status=1))
     site.wait_for_message("docs/runbooks/backfill.md")
@@ -191,5 +193,5 @@ def test_a_backfill(reader: Reader, site: Site) -> None:
         site.delete("/pricing")
         site.leave_a_row_without_an_item()
         assert "1 row in 1 batch" in walk.through("Remove rows whose items are gone")
-    site.wait_until_equal(1)
+    site.wait_until_equal(len(pages))
     assert all("backfill/run=" in key or "refused/" in key for key in site.list_kept()), "of /pricing, all"
