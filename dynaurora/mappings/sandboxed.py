@@ -8,7 +8,8 @@ in C code too.
 Frames begin with four bytes of length. The first one is a pickle of the mapping's name and text. A request is the
 seconds of the processor, a double, and a pickle of the target's place in the document and of the change. An answer's
 first byte is its kind: `R`, the pickle of a row and of what no column took, `N`, that of reasons, or `D`, the signal
-by which the worker ended, as text.
+by which the worker ended, as text. In a change's place there may be Records, which are written together by compiled
+code; their answer has a list of rows, with None for each that is to be asked for by itself.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from collections import deque
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from dynaurora.dynamodb.changes import Change
 from dynaurora.errors import Reason, RejectedChange
+from dynaurora.mappings.compiled.row_writer import CHANGES
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.patterns import compile_pattern, list_patterns
 from dynaurora.mappings.row_mapper import RowMapper
+
+if TYPE_CHECKING:
+    from dynaurora.mappings.compiled.row_writer import Purpose
 
 _LENGTH: Final = 4
 """Bytes that tell how long a frame is."""
@@ -47,6 +52,14 @@ Mappers = dict[str, RowMapper]
 """By the places of their targets in the document."""
 NO_MORE: Final = 3
 """The exit of a worker that was told that there is no more to do."""
+
+
+class Records(NamedTuple):
+    """Records that are written together."""
+
+    purpose: Purpose
+    """What kind of records they are."""
+    lines: list[bytes]
 
 
 def serve(memory_bytes: int, max_answer_bytes: int) -> None:
@@ -79,6 +92,8 @@ def _warm(mapper: RowMapper) -> None:
         compile_pattern(pattern)
     with suppress(RejectedChange):
         mapper.row(Change(0, 0, {}, {}))
+    if mapper.writer.plan:
+        mapper.writer.prepare(CHANGES)
     deque(mapper.mapping.validator.iter_errors({}), 0)
 
 
@@ -109,9 +124,12 @@ def _work(mappers: Mappers, answers: int, state: mmap.mmap, memory_bytes: int, m
 
 def _answer(mappers: Mappers, request: bytes) -> bytes:
     try:
+        place, work = pickle.loads(request[_SECONDS.size :])  # noqa: S301 (from the process that started this one)
+        mapper = mappers[place]
+        if isinstance(work, Records):
+            mapper.writer.prepare(work.purpose)
         signal.setitimer(signal.ITIMER_PROF, *_SECONDS.unpack_from(request))
-        place, change = pickle.loads(request[_SECONDS.size :])  # noqa: S301 (from the process that started this one)
-        return _map(mappers[place], change)
+        return _write_records(mapper, work) if isinstance(work, Records) else _map(mapper, work)
     except MemoryError:
         return NO_MEMORY
     finally:
@@ -127,6 +145,11 @@ def _map(mapper: RowMapper, change: Change) -> bytes:
             raise MemoryError from error
         return _REFUSED + pickle.dumps(error.reasons)
     return _ROW + pickle.dumps((row, mapper.unmapped.take()))
+
+
+def _write_records(mapper: RowMapper, records: Records) -> bytes:
+    rows = mapper.writer.write_lines(records.lines, records.purpose, lambda _index: None)
+    return _ROW + pickle.dumps((rows, mapper.unmapped.take()))
 
 
 def _bound_memory(more_bytes: int) -> None:

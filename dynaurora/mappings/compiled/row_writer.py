@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 Exactly = Callable[[int], "Row | None"]
 """Maps a record plainly, by its position; None where it has no row. It is asked once for each."""
 
+Purpose = tuple[Any, ...]
+"""A kind of records: `("Item", version, changed_at_ms)`, or CHANGES."""
+CHANGES: Purpose = ("NewImage",)
+
 MAX_VAIN_LESSONS = 100
 """How many refused records are looked at for names to learn, without finding any."""
 
@@ -59,14 +63,22 @@ class RowWriter:
         if self.plan is None:
             rows = map(exactly, range(len(changes)))
             return [None if row is None else encode_row(row) for row in rows]
-        csv, plain = self._write(changes, ("NewImage",), exactly)
+        return self.write_lines(changes, CHANGES, exactly)
+
+    def prepare(self, purpose: Purpose) -> None:
+        """Compile what writes records of a kind, for whoever counts the time that writing them takes."""
+        self._function(purpose, escaped=False)
+
+    def write_lines(self, records: list[bytes], purpose: Purpose, exactly: Exactly) -> list[bytes | None]:
+        """Return the row of each record of a kind, None where it has none; of a mapping that has a plan."""
+        csv, plain = self._write(records, purpose, exactly)
         lines: list[bytes | None] = [*csv.splitlines(keepends=True)]  # what would end a line is escaped: each is a row
         for index in sorted(plain):
             if plain[index] is None:
                 lines.insert(index, None)
         return lines
 
-    def _write(self, records: list[bytes], purpose: Any, exactly: Exactly) -> tuple[bytes, dict[int, Row | None]]:
+    def _write(self, records: list[bytes], purpose: Purpose, exactly: Exactly) -> tuple[bytes, dict[int, Row | None]]:
         """Return the CSV of records, and the rows of those that were mapped plainly."""
         plain: dict[int, Row | None] = {}
 
@@ -88,7 +100,7 @@ class RowWriter:
         return csv, plain
 
     def _write_escaped(
-        self, records: list[bytes], purpose: Any, plain: dict[int, Row | None], exactly: Exactly
+        self, records: list[bytes], purpose: Purpose, plain: dict[int, Row | None], exactly: Exactly
     ) -> bytes:
         """Return the CSV of records in whose texts are the characters that rows are joined with."""
 
@@ -101,7 +113,7 @@ class RowWriter:
         written, *_ = self._function(purpose, escaped=True)(records, remember)
         return "".join(written).encode()
 
-    def _function(self, purpose: Any, *, escaped: bool) -> Any:
+    def _function(self, purpose: Purpose, *, escaped: bool) -> Any:
         assert self.plan is not None  # noqa: S101 (both callers have one)
         key = (*purpose, escaped)
         if key not in self._made:
