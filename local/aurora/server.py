@@ -130,9 +130,11 @@ class DatabaseServer:
         return wait
 
     def stop(self) -> None:
-        """Shut the server down in order; does nothing when it is down."""
+        """Shut the server down in order, and leave no directory of its socket's own; does nothing when it is down."""
         if self._child is not None:
             stop_child(self._child, grace=_STOP_GRACE_SECONDS)
+        if self.socket.parent != self.directory:
+            shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     def kill(self) -> None:
         """End the server as a power failure would, with SIGKILL; `start` recovers what was committed."""

@@ -127,6 +127,12 @@ def test_a_long_path_gets_a_short_socket(create_server, tmp_path, run):
     assert stat.S_IMODE(server.socket.parent.stat().st_mode) == 0o700
     with server.connect() as connection:
         assert run(connection, "SELECT 1") == [(1,)]
+    server.restart()
+    with server.connect() as connection:
+        assert run(connection, "SELECT 1") == [(1,)]
+    server.stop()
+    assert not server.socket.parent.exists()
+    assert server.directory.exists()
 
 
 def test_passwords_are_readable_by_their_owner_only(create_server):
