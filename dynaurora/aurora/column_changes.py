@@ -58,10 +58,13 @@ def change_columns(aurora: Aurora, plan: ColumnPlan, patience: Patience) -> None
     deadline = time.monotonic() + patience.seconds
     with short_lock_waits(aurora), naming_widest(mapping):
         if plan.creates:
+            if not plan.shows:
+                aurora.execute(sql.drop_view(mapping))  # of a table that is gone: it would show the new one's rows
             aurora.execute(sql.create_replica(mapping, plan.collation))
         for statement in plan.before_view:
             alter(aurora, mapping, statement, deadline, patience)
-        refresh_view(aurora, mapping, deadline, patience)
+        if plan.shows:
+            refresh_view(aurora, mapping, deadline, patience)
         for statement in plan.after_view:
             alter(aurora, mapping, statement, deadline, patience)
 

@@ -7,13 +7,14 @@ in `_dynaurora_migrations`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.column_changes import Patience, change_columns, naming_widest
 from dynaurora.aurora.column_plan import ColumnPlan, has_table, plan_columns
+from dynaurora.aurora.fills import CREATE_FILLS, end_fill, find_hidden
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.triggers import leave_procedure
@@ -134,6 +135,7 @@ MIGRATIONS = (
             ("rows_skipped", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
         ),
     ),
+    Migration("0007_fills", (CREATE_FILLS,)),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -148,7 +150,8 @@ def prepare_target(
 ) -> list[str]:
     """Create or complete the system tables, and the replica and view of each target; return the migrations applied.
 
-    What only adds or widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
+    A target that is new beside others, and not filled yet, gets no view (`dynaurora.aurora.fills`). What only adds or
+    widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
     TargetMismatchError where the mapping asks for anything else, before the replica is changed, and LockWaitError where
     another deployment prepares the same database, or somebody keeps the replica, for too long.
     """
@@ -162,6 +165,8 @@ def prepare_target(
         leave_procedure(aurora, mapping.database)
         for plan in plans:
             check_replica(aurora, plan.mapping)
+            if plan.shows:
+                end_fill(aurora, plan.mapping)
     return applied
 
 
@@ -171,11 +176,13 @@ def plan_targets(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> lis
     Raises InvalidMappingError where InnoDB could not hold the rows of one.
     """
     earlier, age_seconds = read_earlier(aurora, mapping)
+    hidden = find_hidden(aurora, mapping, earlier[-1] if earlier else None)
     plans = []
     for target in mapping.targets:
         its_earlier = [each.find_target(target.table) or each for each in earlier]
         with naming_widest(target):
-            plans.append(plan_columns(aurora, target, its_earlier, age_seconds, drop=drop))
+            plan = plan_columns(aurora, target, its_earlier, age_seconds, drop=drop)
+        plans.append(replace(plan, shows=target.table not in hidden))
     return plans
 
 
