@@ -30,6 +30,7 @@ METRICS = {
     "applied": "MappingsApplied",
     "waiting": "MappingsDelayed",
     "shown": "TargetsShown",
+    "replicas": "ReplicasListed",
 }
 """The metric of each answer."""
 

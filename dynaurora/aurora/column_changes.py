@@ -79,13 +79,14 @@ def refresh_view(aurora: Aurora, mapping: Mapping, deadline: float, patience: Pa
 
 
 def shows_columns(aurora: Aurora, mapping: Mapping) -> bool:
-    """Tell whether the view can be read and shows the mapping's columns in their order."""
+    """Tell whether the view can be read and shows the mapping's columns of its replica in their order."""
     try:
         aurora.query(sql.select_nothing(mapping))
         shown = [name for name, *_ in aurora.query(sql.show_columns(mapping, mapping.table))]
+        ((_, definition, *_),) = aurora.query(sql.show_create(mapping, mapping.table))
     except DynauroraError:
         return False
-    return shown == [column.name for column in mapping.columns]
+    return f".{sql.quote(mapping.replica)}" in definition and shown == [column.name for column in mapping.columns]
 
 
 def alter(aurora: Aurora, mapping: Mapping, statement: str, deadline: float, patience: Patience) -> None:

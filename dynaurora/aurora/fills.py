@@ -50,8 +50,8 @@ class Fill:
 
 def find_incomplete(mapping: Mapping, active: Mapping | None) -> list[Mapping]:
     """Return the targets that a mapping's activation makes incomplete beside the active one; of the first one, none."""
-    before = {target.table: target.when for target in active.targets} if active else {}
-    return [target for target in mapping.targets if before and before.get(target.table) != target.when]
+    before = {target.replica: target.when for target in active.targets} if active else {}
+    return [target for target in mapping.targets if before and before.get(target.replica) != target.when]
 
 
 def begin_fills(aurora: Aurora, mapping: Mapping, active: Mapping | None, generation: int) -> None:
@@ -61,6 +61,9 @@ def begin_fills(aurora: Aurora, mapping: Mapping, active: Mapping | None, genera
         " VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE"
         f" generation = %s, hides_view = %s, run = NULL, since = UTC_TIMESTAMP(6)"
     )
+    tables = [target.table for target in mapping.targets]
+    gone = f"DELETE FROM {_fills(mapping)} WHERE mapping = %s AND target NOT IN ({', '.join(['%s'] * len(tables))})"
+    aurora.execute(gone, (mapping.name, *tables))
     for target in find_incomplete(mapping, active):
         hides = not has_view(aurora, target)
         aurora.execute(statement, (mapping.name, target.table, generation, hides, generation, hides))
@@ -100,7 +103,8 @@ def end_fill(aurora: Aurora, target: Mapping) -> None:
 def find_hidden(aurora: Aurora, mapping: Mapping, active: Mapping | None = None) -> set[str]:
     """Return the targets that have no view yet, since they are incomplete; also those that would be beside `active`."""
     hidden = {fill.target for fill in read_fills(aurora, mapping) if fill.hides_view and fill.run is None}
-    new = find_incomplete(mapping, active)
+    hidden |= {target.table for target in mapping.targets if target.rebuilds}
+    new = [target for target in find_incomplete(mapping, active) if target.table not in hidden]
     return hidden | {target.table for target in new if not (has_view(aurora, target) and _has_replica(aurora, target))}
 
 

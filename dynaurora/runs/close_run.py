@@ -72,9 +72,10 @@ def _from_state_machine(event: dict[str, Any]) -> Ending:
     end = FAILED if failure else SUCCEEDED
     ending = Ending(read_mapping_name(state), str(run), execution, end, reason, state.get("plan"))
     totals = state.get("totals") or {}
-    if failure or not totals.get("complete") or totals["rejected"] or totals["batches_failed"]:
+    swept = bool((state.get("options") or {}).get("sweep"))  # which nothing is where items were left out
+    if failure or not totals.get("complete") or not (swept or totals["rejected"] + totals["batches_failed"] == 0):
         return ending
-    return replace(ending, generation=state.get("generation"), swept=bool(state["options"]["sweep"]))
+    return replace(ending, generation=state.get("generation"), swept=swept)
 
 
 def _from_eventbridge(detail: dict[str, Any]) -> Ending:

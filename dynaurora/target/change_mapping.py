@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.column_changes import Patience
+from dynaurora.aurora.column_plan import has_table
 from dynaurora.aurora.fills import find_incomplete, read_fills
 from dynaurora.aurora.generations import activate, register
 from dynaurora.aurora.migrations import migrate, plan_targets, prepare_target, read_earlier
@@ -18,7 +20,9 @@ from dynaurora.aurora.staging import make_tables, read_staging, record_staging
 from dynaurora.errors import LockWaitError
 from dynaurora.mappings.conditions import is_of_keys
 from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.rebuilds import is_under_way, name_replica
 from dynaurora.mappings.registry import TAKE_UP_SECONDS, Pointer, point_at, publish_document
+from dynaurora.target.left_replicas import describe_left, drop_left
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +37,15 @@ if TYPE_CHECKING:
 def answer_request(request: dict[str, Any], aurora: Aurora, store: ObjectStore, bucket: str) -> dict[str, Any]:
     """Do what `{"action": …, "mapping": …, "document": …}` asks for, and return what came of it under its name.
 
-    Actions are `plan`, `apply` and `register`; where a table is kept for too long, `waiting` says what for. Raises what
-    these do, and InvalidMappingError.
+    Actions are `plan`, `apply`, `register` and `replicas`, which tells what rebuilds have left, or drops it; where a
+    table is kept for too long, `waiting` says what for. Raises what these do, and InvalidMappingError.
     """
     text, drop = request["document"], bool(request.get("drop"))
     mapping = build_mapping(request["mapping"], json.loads(text, parse_float=Decimal), text=text)
     if request["action"] == "plan":
         return {"plan": plan_change(aurora, mapping, drop=drop)}
+    if request["action"] == "replicas":
+        return {"replicas": drop_left(aurora, mapping) if drop else describe_left(aurora, mapping)}
     if request["action"] == "register":
         return {"registered": register_mapping(aurora, mapping, store, bucket)}
     try:
@@ -60,8 +66,29 @@ def plan_change(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> dict
     active = earlier[-1] if earlier else None
     documents = [plan.as_document() | {"alters": plan.alters} for plan in plans]
     plan = add_plans(documents) if mapping.others else documents[0]
-    routes = describe_routes(mapping, active, read_fills(aurora, mapping))
-    return plan | {"active": active.digest if active else None, "hidden": list_hidden(plans), **routes}
+    told = describe_routes(mapping, active, read_fills(aurora, mapping)) | describe_rebuild(aurora, plans, earlier)
+    return plan | {"active": active.digest if active else None, "hidden": list_hidden(plans), **told}
+
+
+def describe_rebuild(aurora: Aurora, plans: list[ColumnPlan], earlier: Sequence[Mapping]) -> dict[str, Any]:
+    """Return what a plan says to a rebuild.
+
+    `rebuilding` has the targets whose second table is written, by table, with the run that has filled it, if any;
+    `free_replicas` a name for the second table of each that is refused, and `before` the document of the last mapping
+    that was another one and no rebuild's.
+    """
+    active = earlier[-1] if earlier else None
+    runs = {fill.target: fill.run for fill in read_fills(aurora, active)} if active else {}
+    second = {each.rebuilds: runs.get(each.table) for each in active.targets if each.rebuilds} if active else {}
+    free = {plan.mapping.table: find_free_replica(aurora, plan.mapping) for plan in plans if plan.refusals}
+    before = [each.text for each in earlier if active and each.digest != active.digest and not is_under_way(each)]
+    return {"rebuilding": second, "free_replicas": free, "before": before[-1] if before else None}
+
+
+def find_free_replica(aurora: Aurora, target: Mapping) -> str:
+    """Return a name for a target's second table that no table has."""
+    names = (name_replica(target.table, number) for number in count(2))
+    return next(name for name in names if not has_table(aurora, target.database, name))
 
 
 def list_hidden(plans: list[ColumnPlan]) -> list[str]:
@@ -143,7 +170,8 @@ def show_targets(aurora: Aurora, mapping: Mapping) -> list[str]:
 
     Raises what `prepare_target` does.
     """
-    due = [fill.target for fill in read_fills(aurora, mapping) if fill.hides_view and fill.run]
+    filled = [fill.target for fill in read_fills(aurora, mapping) if fill.hides_view and fill.run]
+    due = [target.table for target in mapping.targets if target.table in filled and not target.rebuilds]
     if due:
         prepare_target(aurora, mapping)
     return due

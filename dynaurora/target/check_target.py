@@ -73,6 +73,7 @@ bucket"), as the landing bucket is. Version 2 has no roles."""
 
 BY_HAND: Final = "dynaurora prepare MAPPING --host HOST --secret-arn ARN --ca-file CA"
 PREPARE: Final = f"deploy the stack again with DatabaseAdminSecretArn, or run `{BY_HAND}`"
+REBUILD: Final = "`dynaurora mapping rebuild`"
 REMEDIES: Final = {
     SECRET: "Give the stack's DatabaseSecretArn a secret with username and password, which its key lets it read.",
     CONNECTION: (
@@ -256,8 +257,12 @@ def check_tables(aurora: Aurora, mapping: Mapping) -> None:
 
 def find_unfilled_targets(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
     """Yield the targets that are complete only after a backfill with a sweep, and what that means for their views."""
+    rebuilds = {target.table: target.rebuilds for target in mapping.targets if target.rebuilds}
     for fill in read_fills(aurora, mapping):
-        if fill.run:
+        if fill.target in rebuilds:
+            filled = "filled, and can be switched to" if fill.run else "being filled"
+            yield f"{rebuilds[fill.target]} is being rebuilt, its second table is {filled}: {REBUILD} goes on"
+        elif fill.run:
             yield f"{fill.target} was filled by run {fill.run}, and its view is not made yet"
         elif fill.hides_view:
             yield f"{fill.target} is new since generation {fill.generation}: it has no view before it is filled"

@@ -167,8 +167,12 @@ SWEPT = OPENED | {"generation": 3, "totals": COMPLETE, "options": OPENED["option
         ({"options": OPENED["options"]}, (3, False)),
         ({"error": CAUGHT}, (None, False)),
         ({"totals": None}, (None, False)),
-        *(({"totals": COMPLETE | bad}, (None, False)) for bad in ({"complete": False}, {"rejected": 1})),
-        ({"totals": COMPLETE | {"batches_failed": 1}}, (None, False)),
+        ({"totals": COMPLETE | {"complete": False}}, (None, False)),
+        ({"totals": COMPLETE | {"rejected": 1}}, (3, True)),
+        *(
+            ({"options": OPENED["options"], "totals": COMPLETE | left_out}, (None, False))
+            for left_out in ({"rejected": 1}, {"batches_failed": 1})
+        ),
     ],
 )
 def test_a_run_that_left_nothing_out_has_filled_the_targets_of_its_generation(changed, expected):
