@@ -53,7 +53,9 @@ def compose_rebuild(active: Mapping, wanted: Mapping) -> Mapping:
     targets = []
     for target in list_targets(document):
         if target["table"] in rebuilt:
-            targets += [served[target["table"]], target | {"table": name_second(target), "rebuilds": target["table"]}]
+            replica = target.get("replica", target["table"] + REPLICA_ENDING)
+            second = {"table": name_second(target["table"], replica), "rebuilds": target["table"], "replica": replica}
+            targets += [served[target["table"]], target | second]
         else:
             targets.append(target)
     rest = {name: value for name, value in document.items() if name not in {"schema", "target", "targets"}}
@@ -67,10 +69,11 @@ def list_targets(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**document["target"], "schema": document["schema"]}]
 
 
-def name_second(target: dict[str, Any]) -> str:
+def name_second(table: str, replica: str) -> str:
     """Return the name of a target beside the one that it is to replace: by it, its batches and failures are told."""
-    number = str(target.get("replica", "")).rpartition("_")[2]
-    return f"{target['table'][: TABLE_CHARACTERS - len(number) - 2]}__{number if number.isdigit() else 'r'}"
+    number = replica.rpartition("_")[2]
+    ending = f"__{number if number.isdigit() else 1}"
+    return table[: TABLE_CHARACTERS - len(ending)] + ending
 
 
 def name_replica(table: str, number: int) -> str:
