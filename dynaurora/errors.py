@@ -189,8 +189,8 @@ class ColumnsRefusedError(TerminalError):
     """A mapping asks its replica for what could lose something, or keep imports waiting: nothing was changed."""
 
     remedy = (
-        "Nothing was changed. Let the mapping have what is there, or put the new columns into another mapping with a"
-        " table of its own, backfill it, and have people read its view: docs/runbooks/add-a-column.md."
+        "Nothing was changed. Let the mapping have what is there, or have a second table filled and switched to while"
+        " the first one serves: `dynaurora mapping rebuild MAPPING`, docs/rebuild.md."
     )
 
 

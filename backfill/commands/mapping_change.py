@@ -254,7 +254,10 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
         cost = plan["backfill"]["usd"]
         steps.append(("backfill", f"{', '.join(plan['fill'])} of rows that are there: {start}, about ${cost:.2f}"))
     start = name_command("backfill", "start", plan["mapping"], "--sweep", stack=stack)
-    steps += [("complete", f"{table} once a backfill with a sweep has run: {start}") for table in plan.get("sweep", ())]
+    for table in plan.get("sweep", ()):
+        is_hidden = table in plan.get("hidden", ())
+        until = "its view appears then" if is_hidden else "until then it may have rows that left it"
+        steps.append(("complete", f"{table} once a backfill with a sweep has run, {until}: {start}"))
     if plan.get("tombstones"):
         steps.append(("tombstones", tell_tombstones(plan["tombstones"])))
     if plan["rebuild"]:

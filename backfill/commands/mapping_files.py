@@ -35,6 +35,15 @@ def load(mapping: str) -> Mapping:
 
 def read_document(mapping: str) -> tuple[str, Any]:
     """Return the name and the parsed file of a mapping, whether it holds or not."""
+    path = find_file(mapping)
+    try:
+        return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except (OSError, ValueError, RecursionError) as error:
+        raise click.ClickException(f"{path.name} cannot be read as JSON: {error}.") from error
+
+
+def find_file(mapping: str) -> Path:
+    """Return the file of a mapping. Raises WrongUseError where there is none."""
     path = Path(mapping)
     if not is_path(mapping):
         project = current_project()
@@ -43,10 +52,7 @@ def read_document(mapping: str) -> tuple[str, Any]:
             load(mapping)  # which says what there is
     elif not path.is_file():
         raise WrongUseError(f"There is no file {mapping}; give the path of a mapping's file, or a mapping's name.")
-    try:
-        return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal)
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.ClickException(f"{path.name} cannot be read as JSON: {error}.") from error
+    return path
 
 
 def is_path(mapping: str) -> bool:

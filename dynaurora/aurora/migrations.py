@@ -7,19 +7,22 @@ in `_dynaurora_migrations`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.column_changes import Patience, change_columns, naming_widest
 from dynaurora.aurora.column_plan import ColumnPlan, has_table, plan_columns
+from dynaurora.aurora.fills import CREATE_FILLS, end_fill, find_hidden, read_fills
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.triggers import leave_procedure
 from dynaurora.mappings.registry import load_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dynaurora.aurora.connection import Aurora
     from dynaurora.mappings.mapping import Mapping
 
@@ -134,6 +137,7 @@ MIGRATIONS = (
             ("rows_skipped", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
         ),
     ),
+    Migration("0007_fills", (CREATE_FILLS,)),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -148,7 +152,8 @@ def prepare_target(
 ) -> list[str]:
     """Create or complete the system tables, and the replica and view of each target; return the migrations applied.
 
-    What only adds or widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
+    A target that is new beside others, and not filled yet, gets no view (`dynaurora.aurora.fills`). What only adds or
+    widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
     TargetMismatchError where the mapping asks for anything else, before the replica is changed, and LockWaitError where
     another deployment prepares the same database, or somebody keeps the replica, for too long.
     """
@@ -162,6 +167,8 @@ def prepare_target(
         leave_procedure(aurora, mapping.database)
         for plan in plans:
             check_replica(aurora, plan.mapping)
+            if plan.shows:
+                end_fill(aurora, plan.mapping)
     return applied
 
 
@@ -171,12 +178,27 @@ def plan_targets(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> lis
     Raises InvalidMappingError where InnoDB could not hold the rows of one.
     """
     earlier, age_seconds = read_earlier(aurora, mapping)
+    hidden = find_hidden(aurora, mapping, earlier[-1] if earlier else None)
     plans = []
     for target in mapping.targets:
-        its_earlier = [each.find_target(target.table) or each for each in earlier]
+        its_earlier = [each.find_replica(target.replica) or each for each in earlier]
         with naming_widest(target):
-            plans.append(plan_columns(aurora, target, its_earlier, age_seconds, drop=drop))
+            plan = plan_columns(aurora, target, its_earlier, age_seconds, drop=drop)
+        refusals = (*plan.refusals, *refuse_switch(aurora, target, earlier))
+        plans.append(replace(plan, shows=target.table not in hidden, refusals=refusals))
     return plans
+
+
+def refuse_switch(aurora: Aurora, target: Mapping, earlier: Sequence[Mapping]) -> list[str]:
+    """Return why a target's view cannot show another table than it does: that one has to be filled first."""
+    served = earlier[-1].find_target(target.table) if earlier else None
+    if served is None or served.replica == target.replica:
+        return []
+    filling = earlier[-1].find_replica(target.replica)
+    if filling is None or filling.rebuilds != target.table:
+        return [f"its rows are in {served.replica}, which is not {target.replica}: name it as `replica`, or rebuild it"]
+    filled = [fill.target for fill in read_fills(aurora, earlier[-1]) if fill.run]
+    return [] if filling.table in filled else [f"{target.replica} is not filled yet, and {served.replica} serves"]
 
 
 def read_earlier(aurora: Aurora, mapping: Mapping) -> tuple[list[Mapping], float]:

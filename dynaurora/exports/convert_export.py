@@ -203,11 +203,14 @@ class Converter:
 
     def _keep_unmapped(self, key: str) -> None:
         """Write what no column took beside the batch, where there is anything: for the report of its run."""
-        unmapped = Unmapped()
+        unmapped, of_targets = Unmapped(), {}
         for target in self.mapper.targets:
-            unmapped.merge(target.unmapped.take())
+            found = target.unmapped.take()
+            of_targets[target.mapping.table] = found.as_dict()
+            unmapped.merge(found)
         if unmapped.total:
-            self.store.write(self.bucket, key, json.dumps(unmapped.as_dict()).encode())
+            apart = {"targets": of_targets} if self.mapper.mapping.others else {}
+            self.store.write(self.bucket, key, json.dumps(unmapped.as_dict() | apart).encode())
         self.unmapped.merge(unmapped)
 
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:

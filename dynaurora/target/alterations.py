@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
+from dynaurora.aurora.fills import is_hidden
 from dynaurora.aurora.merge_faults import find_foreign_keys, find_merge_faults
 from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.triggers import find_triggers
@@ -59,11 +60,12 @@ def find_faults(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
 
 
 def find_view_faults(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
-    """Yield that the view is missing, cannot be read, is none, or shows something else."""
+    """Yield that the view is missing, unreadable, none, or of something else; of a target that is to have none, nothing."""
     try:
         aurora.query(sql.select_nothing(mapping))
     except (TargetMismatchError, ViewInvalidError) as error:
-        yield error.problem
+        if not is_hidden(aurora, mapping):
+            yield error.problem
         return
     kind = "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
     if aurora.query(kind, (mapping.database, mapping.table)) != [("VIEW",)]:

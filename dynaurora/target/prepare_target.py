@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.fills import is_hidden
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.replica_columns import check_replica
@@ -86,7 +87,8 @@ def prepare_database(
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
         for target in mapping.targets:
             check_replica(aurora, target)
-            aurora.query(sql.select_nothing(target))
+            if not is_hidden(aurora, target):
+                aurora.query(sql.select_nothing(target))
             staging = choose_staging(aurora, partial(connect, endpoint, administrator), target, landing, slots)
     point_at(landing.store, landing.bucket, mapping.name, Pointer(generation.digest, generation.number))
     return Prepared(applied, staging)

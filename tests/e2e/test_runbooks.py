@@ -169,6 +169,31 @@ def test_a_column_is_added(reader: Reader, site: Site, tmp_path: Path) -> None:
         site.start_reader_anew()
 
 
+def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path) -> None:
+    """While items are written all the time, and read through the view, there and back."""
+    equip_with_editor(reader, '/"hits"/s/INT/BIGINT/', '/"country_code"/s/country_code/country/')
+    reader.go_to(copy_project(tmp_path / "project"))
+    try:
+        site.put("/before")
+        site.wait_until_equal(1)
+        with site.visited() as visits, site.read_all_the_time() as seen:
+            with reader.follow("docs/rebuild.md") as walk:
+                with site.passing_by_rebuilds():
+                    walk.through("Rebuild")
+                assert site.query_types("WebAnalytics")["hits"].startswith("bigint")
+                with site.passing_by_rebuilds():
+                    walk.through("Go back")
+                walk.through("Drop what is left")
+            visits.stop()
+            site.wait_until_equal(visits.count + 3)
+        assert site.query_types("WebAnalytics")["hits"].startswith("int")
+        assert not [each for each in seen if isinstance(each, Exception)], "there is a view at any time"
+        assert site.list_kept() == []
+    finally:
+        site.aws.run("up")
+        site.start_reader_anew()
+
+
 def test_a_backfill(reader: Reader, site: Site) -> None:
     """A run failed, and another is stopped; then an earlier export is imported, and a row without an item is swept."""
     pages = [f"/about/{number}" for number in range(9)]

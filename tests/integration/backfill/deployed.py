@@ -28,6 +28,7 @@ from dynaurora import __file__ as a_core_file
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aurora.fills import FILLS
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, RUNS
 from dynaurora.aws.objects import S3Objects
@@ -318,6 +319,7 @@ class Deployed:
         """Have the first mapping be the only one that there ever was."""
         with self.connect() as aurora, aurora.transaction():
             aurora.execute(f"DELETE FROM {self.name_table(GENERATIONS)} WHERE generation > 1")
+            aurora.execute(f"DELETE FROM {self.name_table(FILLS)}")
         point_at(S3Objects(), self.bucket, MAPPING, Pointer(self.mapping.digest, 1))
         first = keys.mapping_document(MAPPING, self.mapping.digest)
         for key in self.list_keys(keys.mapping_documents(MAPPING)):

@@ -200,3 +200,51 @@ def test_a_replication_goes_and_the_others_stay_with_its_rows(deployed: Deployed
     assert len(deployed.rows(ORDERS)) == 5
     deployed.put(DEVICES, "device-9", amount=9, serial=9)
     wait_until(lambda: deployed.rows(DEVICES).get("device-9") == 9)
+
+
+def make_target(state: str) -> dict[str, Any]:
+    columns = {"id": "VARCHAR(64)", "amount": "INT"}
+    listed = [{"name": name, "type": kind, "from": name} for name, kind in columns.items()]
+    table = f"{state.title()}Tasks"
+    return {"database": "Demo", "table": table, "when": f"state == '{state}'", "schema": True, "columns": listed}
+
+
+TASKS = build_mapping(
+    "tasks",
+    {
+        "source": {"table": "tasks", "partition_key": "id"},
+        "targets": [make_target("open"), make_target("shut")],
+    },
+)
+"""Which of its targets an item belongs to, its key does not tell."""
+MOVES = 12
+KEPT = 8
+"""Keys that are written so often, of which some are deleted in the end."""
+
+
+def test_items_that_move_within_a_second_are_in_one_target_through_one_delivery_stream(deployed: Deployed) -> None:
+    deploy_replication(deployed.api, deployed.platform, TASKS, report=run_quietly)
+    table, expected = deployed.api.dynamodb, {"open": {}, "shut": {}}
+    for move in range(MOVES):
+        for key in range(KEPT + 2):
+            state = ("open", "shut", "neither")[(move + key) % 3]
+            item = {"id": {"S": f"task-{key}"}, "amount": {"N": str(move)}, "state": {"S": state}}
+            table.put_item(TableName="tasks", Item=item)  # type: ignore[arg-type]
+            if move == MOVES - 1 and key < KEPT and state in expected:
+                expected[state][f"task-{key}"] = move
+    for key in range(KEPT, KEPT + 2):
+        table.delete_item(TableName="tasks", Key={"id": {"S": f"task-{key}"}})
+    table.put_item(TableName="tasks", Item={"id": {"S": "last"}, "amount": {"N": "1"}, "state": {"S": "open"}})
+    expected["open"]["last"] = 1
+    opened, shut = TASKS.targets
+    wait_for(lambda: (deployed.rows(opened), deployed.rows(shut)), (expected["open"], expected["shut"]))
+    assert min(map(len, expected.values())) > 1
+
+    with deployed.stack.server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT _version DIV POW(10, 40), COUNT(*) FROM Demo.OpenTasks__replica GROUP BY 1")
+        assert max(count for _, count in cursor.fetchall()) > 1, "several were written in one second"
+        of_objects = "FROM Demo._dynaurora_imports WHERE mapping = 'tasks' GROUP BY objects"
+        cursor.execute(f"SELECT COUNT(DISTINCT target) {of_objects}")
+        assert (2,) in cursor.fetchall(), "one object of the one delivery stream has rows of both"
+    streams = deployed.client("firehose").list_delivery_streams()["DeliveryStreamNames"]
+    assert [name for name in streams if "tasks" in name] == [f"{name_replication('tasks')}-changes"]

@@ -20,6 +20,7 @@ from tests.support.csv_reader import read_line
 from tests.support.example import load_example
 from tests.support.export_factory import BUCKET, Export, md5_of
 from tests.support.factories import TABLE_ARN, click, click_item
+from tests.support.several_targets import OPEN, USERS, several
 
 SECOND = 1_700_000_000
 CSV_KEY = keys.backfill_batch("web_analytics", "r1", 1)
@@ -229,3 +230,16 @@ def test_what_a_batch_that_failed_had_is_not_the_next_ones():
     planned, other = plan_and_converter(good)
     replace(other, mapper=converter.mapper, unmapped=other.unmapped).convert(planned)
     assert other.unmapped.attributes.keys() == {"fax"}
+
+
+def test_what_the_columns_of_several_targets_leave_is_kept_for_each():
+    mapping = several(USERS, OPEN, table="web_analytics")
+    user = {"PK": {"S": "p"}, "SK": {"S": "USER#1"}, "email": {"S": "a@b"}, "phone": {"S": "1"}}
+    export = Export().add("a", [user]).write()
+    planned, converter = plan_and_converter(export)
+    replace(converter, mapper=RowMapper(mapping)).convert_once(planned)
+    kept = json.loads(export.store.read(BUCKET, keys.backfill_unmapped("app", "r1", 1)))
+    assert {table: list(found["attributes"]) for table, found in kept["targets"].items()} == {
+        "Users": ["phone"],
+        "OpenOrders": [],
+    }
