@@ -239,3 +239,19 @@ def handler(event, context):
         assert emulator.invoke(name) == ("new", None)
         emulator.client("s3").put_object(Bucket=bucket, Key="go on")
         assert answer.result() == ("old", None)
+
+
+def test_only_so_many_processes_wait_and_those_that_wait_longest_are_ended(start_emulator):
+    emulator = start_emulator(DYNAURORA_WARM_FUNCTIONS="2")
+    source = """
+        import os
+        def handler(event, context):
+            return os.getpid()
+        """
+    first, second, third = (emulator.create_function(source) for _ in range(3))
+    pids = {name: emulator.invoke(name)[0] for name in (first, second, third)}
+    assert emulator.invoke(second) == (pids[second], None)
+    assert emulator.invoke(third) == (pids[third], None)
+    assert emulator.invoke(first)[0] != pids[first]
+    assert emulator.invoke(third) == (pids[third], None)
+    assert emulator.invoke(second)[0] != pids[second], "it had waited longest"
