@@ -13,7 +13,7 @@ Numbers are taken where a column says their unit (`epoch`): since 1970-01-01T00:
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_FLOOR, Context, Decimal
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ EARLIEST_YEAR: Final = 1000
 LATEST_YEAR: Final = 9999
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (UTC, as above)
 DAY: Final = timedelta(days=1)
+MIDNIGHT: Final = EPOCH.time()
 LARGEST_EPOCH: Final = 25
 """Digits before the point of a number that may be a time: nanoseconds of the year 9999 have 21."""
 MOST_PLACES: Final = 60
@@ -50,6 +51,10 @@ OFFSET: Final = rf"(?P<offset>[Zz]| ?(?P<sign>[+{MINUS}])(?P<hours>\d{{2}})(?::?
 ZONES: Final = r"(?P<names>(?:\[[A-Za-z0-9_.+/=-]+\])*)"
 MOMENT: Final = re.compile(rf"{CALENDAR}(?:[Tt ]{CLOCK}{OFFSET}{ZONES})?", re.ASCII)
 TIME_OF_DAY: Final = re.compile(rf"[Tt]?{CLOCK}", re.ASCII)
+USUAL: Final = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}:\d{2})(?:\.(\d+))?(?:Z|([+-](?:[01]\d|2[0-3]):[0-5]\d))?)?", re.ASCII
+)
+"""As nearly all are written, which takes half as long to read."""
 ONLY_DIGITS: Final = re.compile(r"-?\d{9,19}(?:\.\d+)?", re.ASCII)
 WEEK: Final = re.compile(r"\d{4}-?[Ww]\d{2}", re.ASCII)
 MONTH: Final = re.compile(r"\d{4}(?:-\d{2})?", re.ASCII)
@@ -64,10 +69,10 @@ Instant = tuple[datetime, str]
 def encode_date(value: Any, *, digits: str = REFUSE, epoch: str | None = None) -> str:
     """Return a day, written as YYYY-MM-DD."""
     moment, figures = read_instant(value, "a day as YYYY-MM-DD", epoch, digits)
-    if digits == REFUSE and (figures or moment.time().replace() != EPOCH.time()):
+    if digits == REFUSE and (figures or moment.time() != MIDNIGHT):
         misfit("range", "has a time of day that is not midnight in UTC, and the column takes a day")
     check_year(moment)
-    return f"{moment:%Y-%m-%d}"
+    return moment.date().isoformat()
 
 
 def encode_datetime(
@@ -101,10 +106,28 @@ def read_instant(value: Any, wanted: str, epoch: str | None, digits: str) -> Ins
     """Return what a column's value names; `wanted` says what the column takes."""
     if epoch is not None:
         return read_epoch(value, epoch)
+    usual = read_usual(value) if type(value) is str else None
+    if usual is not None:
+        return usual
     match = MOMENT.fullmatch(value) if type(value) is str else None
     if not match:
         misfit("format", f"{explain_text(value)}, and the column takes {wanted}")
     return read_moment(match, digits)
+
+
+def read_usual(text: str) -> Instant | None:
+    """Return what a text in the usual form names; None where it is in another, or names what no calendar has."""
+    match = USUAL.fullmatch(text)
+    if match is None:
+        return None
+    day, clock, fraction, offset = match.groups("")
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{offset}" if clock else day)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (OverflowError, ValueError):  # the end of a day, and a leap second, too
+        return None
+    return moment, fraction.rstrip("0")
 
 
 def explain_text(value: Any) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.misfits import Misfit
+from dynaurora.mappings.times import MOMENT, REFUSE, read_moment, read_usual
 
 
 def encode(kind, value, **options):
@@ -293,3 +294,20 @@ def test_any_text_is_taken_or_refused(text):
                     encode(kind, text, digits=digits)
                 except Misfit:
                     continue
+
+
+def read_slowly(text):
+    try:
+        return read_moment(MOMENT.fullmatch(text), REFUSE)
+    except Misfit:
+        return None
+
+
+@given(
+    st.from_regex(
+        r"\d{4}-[01]\d-[0-3]\d(T[0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9})?(Z|[+-][0-2]\d:[0-6]\d)?)?", fullmatch=True
+    ).filter(str.isascii)
+)
+def test_the_usual_form_is_read_as_all_forms_are(text):
+    usual = read_usual(text)
+    assert usual is None or usual == read_slowly(text)
