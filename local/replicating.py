@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from local.items import ItemFile
     from local.state import State
 
-FIRST_SECONDS: Final = 30.0
+FIRST_SECONDS: Final = 12.0
 """How long items may be missing while nothing more arrives: functions of many tables may start for the first time."""
 
 

@@ -25,6 +25,9 @@ POLL_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 8.0
 """How long a difference may stay while nothing more arrives: several times what Firehose and an import take here."""
 
+STARTING: Final = 4
+"""So many times longer where nothing has ever arrived: functions start for the first time."""
+
 
 class Watch:
     """Counts what has happened in a pipeline since the watch was made."""
@@ -84,7 +87,8 @@ class Watch:
 
     def _sees_more_than(self, accounted: int, deadline: float, settle_seconds: float) -> bool:
         """Tell whether changes arrive within the time that one takes, and before the deadline."""
-        settled = min(time.monotonic() + settle_seconds, deadline)
+        seconds = settle_seconds if self._imports.rows_staged or self.failures.seen else settle_seconds * STARTING
+        settled = min(time.monotonic() + seconds, deadline)
         while time.monotonic() < settled:
             time.sleep(POLL_SECONDS)
             if self.is_at_rest(accounted + 1):
