@@ -241,12 +241,20 @@ def check_items(profile: TableProfile, source: TableSource, sample: Sample) -> N
     """Raise an error where the items do not do to make a mapping of."""
     if not profile.items:
         raise click.ClickException(f"{sample.where} has no items to infer a mapping from.")
+    from dynaurora.inference.column_choices import WORDS
+
     total = profile.total()
     for name in source.key_attributes:
         items = total[name].items if name in total else 0
         if items < profile.items:
             raise click.ClickException(
                 f"{name} is no key of these items: {profile.items - items:,} of {profile.items:,} do not have it."
+            )
+        kinds = total[name].kinds
+        if len(kinds) > 1 or not kinds.keys() <= set("SNB"):
+            counts = ", ".join(f"{WORDS[kind]} in {count:,}" for kind, count in kinds.most_common())
+            raise click.ClickException(
+                f"{name} is no key of these items: it is {counts}. A key is of one type, S, N or B."
             )
 
 
