@@ -106,8 +106,8 @@ Examples:
 @click.option("--table", metavar="T", help="The table to read, or with --items and --export the name of theirs.")
 @click.option("--export", metavar="ARN", help="An export's ARN, or s3://BUCKET/…/manifest-summary.json.")
 @click.option("--items", metavar="FILE", help='A file of typed items, one {"Item": …} a line; - is standard input.')
-@click.option("--partition-key", metavar="NAME", help="With --items: the partition key's attribute.")
-@click.option("--sort-key", metavar="NAME", help="With --items: the sort key's attribute, if there is one.")
+@click.option("--partition-key", metavar="NAME", help="With --items or --export: the partition key's attribute.")
+@click.option("--sort-key", metavar="NAME", help="With --items or --export: the sort key's attribute, if there is one.")
 @click.option(
     "--sample",
     type=click.IntRange(1, MOST_SAMPLE),
