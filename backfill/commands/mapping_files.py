@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def read_document(mapping: str) -> tuple[str, Any]:
     """Return the name and the parsed file of a mapping, whether it holds or not."""
     path = find_file(mapping)
     try:
-        return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal)
+        return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal, object_pairs_hook=refuse_repeats)
     except (OSError, ValueError, RecursionError) as error:
         raise click.ClickException(f"{path.name} cannot be read as JSON: {error}.") from error
 
@@ -53,6 +54,15 @@ def find_file(mapping: str) -> Path:
     elif not path.is_file():
         raise WrongUseError(f"There is no file {mapping}; give the path of a mapping's file, or a mapping's name.")
     return path
+
+
+def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ClickException for a name that stands in it twice."""
+    names = Counter(name for name, _ in pairs)
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise click.ClickException(f"{repeated[0]!r} stands twice in one object of the file, and the last would count.")
+    return dict(pairs)
 
 
 def is_path(mapping: str) -> bool:

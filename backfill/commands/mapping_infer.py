@@ -106,8 +106,8 @@ Examples:
 @click.option("--table", metavar="T", help="The table to read, or with --items and --export the name of theirs.")
 @click.option("--export", metavar="ARN", help="An export's ARN, or s3://BUCKET/…/manifest-summary.json.")
 @click.option("--items", metavar="FILE", help='A file of typed items, one {"Item": …} a line; - is standard input.')
-@click.option("--partition-key", metavar="NAME", help="With --items: the partition key's attribute.")
-@click.option("--sort-key", metavar="NAME", help="With --items: the sort key's attribute, if there is one.")
+@click.option("--partition-key", metavar="NAME", help="With --items or --export: the partition key's attribute.")
+@click.option("--sort-key", metavar="NAME", help="With --items or --export: the sort key's attribute, if there is one.")
 @click.option(
     "--sample",
     type=click.IntRange(1, MOST_SAMPLE),
@@ -241,12 +241,20 @@ def check_items(profile: TableProfile, source: TableSource, sample: Sample) -> N
     """Raise an error where the items do not do to make a mapping of."""
     if not profile.items:
         raise click.ClickException(f"{sample.where} has no items to infer a mapping from.")
+    from dynaurora.inference.column_choices import WORDS
+
     total = profile.total()
     for name in source.key_attributes:
         items = total[name].items if name in total else 0
         if items < profile.items:
             raise click.ClickException(
                 f"{name} is no key of these items: {profile.items - items:,} of {profile.items:,} do not have it."
+            )
+        kinds = total[name].kinds
+        if len(kinds) > 1 or not kinds.keys() <= set("SNB"):
+            counts = ", ".join(f"{WORDS[kind]} in {count:,}" for kind, count in kinds.most_common())
+            raise click.ClickException(
+                f"{name} is no key of these items: it is {counts}. A key is of one type, S, N or B."
             )
 
 

@@ -333,9 +333,11 @@ class Converter:
 def read_item(line: bytes, place: str) -> dict[str, Any]:
     """Return the item of a data file's line. Raises InvalidExportError where it is none."""
     try:
-        item: dict[str, Any] = load_json(line)["Item"]
-        if type(item) is not dict:
-            raise TypeError("Item is no object")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidExportError(f"{place} is not an item: {type(error).__name__} {error}.") from error
+        document = load_json(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidExportError(f"{place} is not an item: it is no JSON, {type(error).__name__} {error}.") from error
+    item = document.get("Item") if isinstance(document, dict) else None
+    if not isinstance(item, dict):
+        problem = 'its "Item" is no object' if item is not None else 'it is no object with an "Item"'
+        raise InvalidExportError(f"{place} is not an item: {problem}.")
     return item

@@ -43,6 +43,14 @@ UNBUILDABLE: Final = frozenset({"shape", "schema"})
 
 def lint_mapping(name: str, document: Any, key_types: dict[str, str] | None = None) -> list[LintFinding]:
     """Return all that is wrong or doubtful; `key_types` are the type descriptors of the table's keys, where known."""
+    try:
+        return find_everything(name, document, key_types)
+    except RecursionError:
+        return [LintFinding(ERROR, "shape", "", "it is nested too deep to be looked at", "Say it with fewer levels.")]
+
+
+def find_everything(name: str, document: Any, key_types: dict[str, str] | None) -> list[LintFinding]:
+    """Return all that is wrong or doubtful. Raises RecursionError for what is nested too deep."""
     shape = list(find_shape(document))
     if any(each.severity == ERROR for each in shape) and not is_readable(document):
         return sort_findings(shape)
@@ -104,7 +112,14 @@ def find_shape(document: Any) -> Iterator[LintFinding]:
                     ERROR, "shape", point(*place, extra), f"{extra!r} is not known here", suggest(extra, known)
                 )
             continue
-        yield LintFinding(ERROR, "shape", point(*place), error.message)
+        inner = explain_choice(error)
+        yield LintFinding(ERROR, "shape", point(*inner.absolute_path), inner.message)
+
+
+def explain_choice(error: Any) -> Any:
+    """Return what is wrong inside of a value that may be of several forms, in the form that it has the type of."""
+    meant = [each for each in error.context if each.validator != "type" or len(each.relative_path)]
+    return explain_choice(meant[0]) if meant else error
 
 
 # The schema of items

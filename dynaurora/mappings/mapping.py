@@ -370,6 +370,8 @@ class _Checks:
             if index.name.lower() in {other.name.lower() for other in mapping.indexes[:number]} | {"primary"}:
                 self.fail(path, f"another index is named {index.name}")
             octets = 0
+            if len({name.lower() for name in index.columns}) < len(index.columns):
+                self.fail(path, "a column stands in it twice")
             for name in index.columns:
                 if name.lower() not in columns:
                     self.fail(path, f"there is no column {name} in the target")

@@ -54,7 +54,7 @@ CATEGORIES: Final = {
 """RE2's names of Unicode's general categories and scripts, by their other ones."""
 UNICODE_SPACE: Final = r"\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 CASED: Final = r"\p{Lu}\p{Ll}\p{Lt}"
-MEMBERS: Final = {
+PROPERTIES: Final = {
     "ASCII": r"\x00-\x7f", "White_Space": UNICODE_SPACE, "space": UNICODE_SPACE, "LC": CASED, "Cased_Letter": CASED,
     "ASCII_Hex_Digit": "0-9A-Fa-f", "AHex": "0-9A-Fa-f",
 }  # fmt: skip
@@ -228,11 +228,11 @@ def _escape(pattern: str, position: int, *, in_class: bool) -> tuple[str, int]:
     if found := HEX.match(pattern, position):
         return _code_point(pattern, found)
     found = PROPERTY.match(pattern, position)
-    if found and found[2] in MEMBERS:
+    if found and found[2] in PROPERTIES:
         is_negated = found[1] == "P"
         if in_class and is_negated:
             raise NotLinearError(pattern)
-        members = MEMBERS[found[2]]
+        members = PROPERTIES[found[2]]
         return (members if in_class else f"[{'^' * is_negated}{members}]"), found.end()
     if found:
         return rf"\{found[1]}{{{CATEGORIES.get(found[2], found[2])}}}", found.end()

@@ -60,7 +60,7 @@ def find_faults(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
 
 
 def find_view_faults(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
-    """Yield that the view is missing, unreadable, none, or of something else; of a target that is to have none, nothing."""
+    """Yield that the view is missing, unreadable, none, or another; of a target that is to have none yet, nothing."""
     try:
         aurora.query(sql.select_nothing(mapping))
     except (TargetMismatchError, ViewInvalidError) as error:
@@ -101,7 +101,7 @@ def find_other_rules(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
     found = find_triggers(aurora, mapping.database, mapping.replica, sql.STAGED)
     if not found.are_all:
         yield "the loader cannot see whether the replica has triggers"
-    if not read_view(aurora, mapping):
+    if not read_view(aurora, mapping) and not is_hidden(aurora, mapping):
         yield "the loader cannot see what the view shows"
     for trigger in found.triggers:
         if not trigger.may_set_columns:
