@@ -11,7 +11,8 @@
     reports/run=<m>-<run>/                          what a backfill did
     batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; and lines of
                                                     objects of several kinds, one kind apart from the other
-    failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
+    failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch;
+                                                    of one that names no mapping, in mapping=-/
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures

@@ -14,6 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 import lambdas as package
+from dynaurora import keys
 from dynaurora.aws import sdk
 from dynaurora.batches.batch import IMPORTED
 from dynaurora.batches.import_batch import ImportResult
@@ -354,13 +355,22 @@ def test_record_failed_batch_logs_the_run_of_a_batch_that_has_one(load, monkeypa
     assert (line["batch"], line.get("run")) == (answer["batch_id"], "r1" if "r1" in str(failed) else None)
 
 
-@pytest.mark.filterwarnings("ignore:No application metrics")
-@pytest.mark.parametrize("batch", [None, "nothing", {}, {"mapping": "A/B"}, {"objects": [{"key": "a.csv"}]}])
-def test_record_failed_batch_cannot_keep_what_is_for_no_mapping(load, monkeypatch, batch):
+NAMELESS = [None, "nothing", {}, {"mapping": "A/B"}, {"objects": [{"key": "a.csv"}]}, {"objects": 5}]
+
+
+@pytest.mark.parametrize("batch", NAMELESS)
+def test_record_failed_batch_keeps_what_is_for_no_mapping_where_no_mapping_is(load, monkeypatch, batch):
     function, store = load("record_failed_batch"), InMemoryObjects()
     monkeypatch.setattr(function, "S3Objects", lambda: store)
-    with pytest.raises(InvalidBatchError, match="names no mapping"):
-        function.lambda_handler({"input": {"batch": batch}, "execution": {"id": "arn:execution"}}, Context())
+    failed = {"batch": batch, "error": {"Error": "InvalidBatchError", "Cause": "batch.mapping is missing"}}
+    answer = function.lambda_handler({"input": failed, "execution": {"id": "arn:execution"}}, Context())
+    assert answer["key"] == f"failed_batches/mapping=-/{answer['batch_id']}.json"
+    assert json.loads(store.read(answer["bucket"], answer["key"]))["batch"] == batch
+    assert answer["notify"]
+    assert "start the import again with this execution's input and the mapping" in answer["message"]
+    assert "dynaurora reprocess" not in answer["message"]
+    with pytest.raises(InvalidBatchError):
+        keys.LandingKey.parse(answer["key"])
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
