@@ -6,6 +6,7 @@ up, so that a change that was lost, or that an older one has taken back, differs
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,6 +136,21 @@ class Earlier:
         return Reader(directory, directory / "exported", variables, (DYNAURORA.parent, ensure("aws").parent))
 
 
+def begin_and_die(reader: Reader, project: Path) -> None:
+    """Begin an upgrade, and kill it in the middle of the stack's update."""
+    with subprocess.Popen(
+        [DYNAURORA, "upgrade", "--yes"],
+        cwd=project,
+        env=os.environ | reader.variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        assert any("dynaurora: UPDATE_COMPLETE StorageStack" in line for line in process.stderr)
+        process.kill()
+
+
 @pytest.fixture
 def earlier(tmp_path: Path) -> Iterator[Earlier]:
     with Stack(tmp_path / "aws") as stack:
@@ -147,6 +163,7 @@ def test_a_stack_of_release_0_1_becomes_a_platform_and_a_replication(earlier: Ea
     with reader.follow("docs/upgrade.md") as walk, writer.writing():
         wait_until(lambda: len(earlier.rows()) > PAGES // 2)
         walk.through("Before")
+        begin_and_die(reader, tmp_path / "shop")
         walk.through("Begin")
         assert earlier.readers() == READERS
         assert earlier.resources() == kept
