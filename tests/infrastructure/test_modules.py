@@ -49,7 +49,7 @@ LAYERS = (
     ("batches", "target"),
     ("failures",),
     ("stream", "exports", "measure_health"),
-    ("runs",),
+    ("runs", "verification"),
 )
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 
@@ -59,7 +59,7 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("trials",),
+    ("trials", "verifying"),
     ("commands",),
     ("cli",),
 )

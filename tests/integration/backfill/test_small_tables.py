@@ -37,4 +37,4 @@ def test_items_that_are_all_rejected_are_all_kept_with_their_reasons(deployed: D
     assert deployed.row(run)["rows_rejected"] == 5
     assert deployed.hits() == {}
     comparison = deployed.compare()
-    assert (comparison.agrees, comparison.unmapped) == (True, 5)
+    assert (comparison.agrees, comparison.failed) == (True, 5)
