@@ -27,7 +27,8 @@ from dynaurora.errors import RetryableError
 from dynaurora.verification.compare_items import Compared, Suspect, compare_items, find_extra_rows, look_up, map_items
 from dynaurora.verification.compare_rows import Unseen
 from dynaurora.verification.expectations import WantedKind
-from dynaurora.verification.verdicts import UNEXPLAINED, Found, RowVerdict, Tally
+from dynaurora.verification.kept_failures import write_key
+from dynaurora.verification.verdicts import SUSPICIOUS, UNEXPLAINED, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dynaurora.verification.expectations import Expectation, Expecter
     from dynaurora.verification.judging import SuspectJudge
 
+EXTRA: Final = Found(RowVerdict.EXTRA)
 MOST_BYTES: Final = 1_000_000
 """Of the rows that are sent at a time; an invocation takes 6 MB."""
 MOST_SUSPECTS: Final = 10_000
@@ -75,11 +77,11 @@ class FunctionLookup:
             found += [Found(RowVerdict(verdict), tuple(columns)) for verdict, *columns in answer["findings"]]
         return found
 
-    def list_unseen(self, table: str, after: Key | None) -> Unseen:
-        """Return the rows of the next stretch of which no item was seen."""
-        answer = self.ask("list_unseen", table=table, after=after)
-        upto = answer["after"]
-        return Unseen(answer["rows"], [tuple(key) for key in answer["keys"]], tuple(upto) if upto else None)
+    def list_unseen(self, table: str, after: Key | None, below: int | None = None) -> Unseen:
+        """Return the rows of the next stretch of which no item was seen; only counted where not below a version."""
+        answer = self.ask("list_unseen", table=table, after=after, below=None if below is None else str(below))
+        keys, upto = [tuple(key) for key in answer["keys"]], answer["after"]
+        return Unseen(answer["rows"], answer["newer"], keys, tuple(upto) if upto else None)
 
     def forget(self, **result: Any) -> None:
         """Forget which keys were seen, and close the verification with a result, if there is any."""
@@ -155,15 +157,18 @@ class Verification:
                     if finding.verdict is not RowVerdict.IDENTICAL:
                         self.take(Compared(suspects=[Suspect(expected.table, key, finding)]))
 
-    def find_extra_rows(self, key_types: dict[str, str]) -> None:
-        """Find the rows that no item was seen of, once all items were."""
-        for compared in find_extra_rows(self.mapping, self.lookup, key_types):
+    def find_extra_rows(self, key_types: dict[str, str], below: int | None = None) -> None:
+        """Find the rows that no item was seen of, once all items were; of a snapshot, those below its version."""
+        for compared in find_extra_rows(self.mapping, self.lookup, key_types, below):
             self.take(compared)
 
     def judge(self, judge: SuspectJudge) -> None:
         """Look at the suspects again."""
+        extra = {(each.table, write_key(each.key)) for each in self.suspects if each.finding == EXTRA}
         for judged in judge.judge(self.suspects):
-            self.tally.count(judged.finding)
+            is_row_alone = (judged.table, write_key(judged.key)) in extra  # no item that was compared
+            if not is_row_alone or judged.finding.verdict in {*SUSPICIOUS, RowVerdict.BEHIND}:
+                self.tally.count(judged.finding)
             if judged.finding.verdict in UNEXPLAINED:
                 self.proved.append(judged)
             self.tell(self.tally)
@@ -178,6 +183,7 @@ class Verification:
     def take(self, compared: Compared) -> None:
         """Count what was compared; suspects are looked at later, as long as there are not too many."""
         self.tally.add(compared.tally)
+        self.unproved += compared.untold
         for suspect in compared.suspects:
             if len(self.suspects) < MOST_SUSPECTS:
                 self.suspects.append(suspect)

@@ -53,8 +53,9 @@ def compare(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> di
 
 def list_unseen(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:
     """List rows of which no item was seen."""
-    after = event.get("after")
-    return asdict(comparer.list_unseen(event["table"], tuple(after) if after else None))
+    after, below = event.get("after"), event.get("below")
+    unseen = comparer.list_unseen(event["table"], tuple(after) if after else None, int(below) if below else None)
+    return asdict(unseen)
 
 
 def record(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:

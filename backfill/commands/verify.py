@@ -9,23 +9,26 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from backfill.commands.options import NumberRange, json_option, stack_option
+from backfill.comparing_exports import ComparedExport, compare_export
 from backfill.deployment.aws_errors import explained_errors
-from backfill.deployment.clients import connect, connect_functions, connect_objects
+from backfill.deployment.clients import connect, connect_functions, connect_objects, connect_to
 from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.runs.run_ids import check_run
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, say
-from backfill.terminal.formatting import format_count, format_seconds, format_usd
+from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
 from backfill.verifying import FunctionLookup, Verification, choose_segments
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace, TableScan
 from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.registry import Registry
-from dynaurora.mappings.row_mappers import make_row_mapper
+from dynaurora.mappings.sandbox import choose_row_mapper
+from dynaurora.runs.costs import PRICES
 from dynaurora.verification.expectations import Expecter
 from dynaurora.verification.judging import PATIENCE_SECONDS, POLL_SECONDS, SuspectJudge
 from dynaurora.verification.kept_failures import KeptFailures
@@ -53,12 +56,14 @@ HALF_UNIT_BYTES: Final = 8 * 1024
 EPILOG: Final = """\b
 Examples:
   dynaurora verify web_analytics
+  dynaurora verify web_analytics --via scan --read-units 500
   dynaurora verify web_analytics --sample 5
   dynaurora verify web_analytics --keys keys.jsonl --reveal
   dynaurora verify web_analytics --watch --json | tail -1 | jq .differing
 
-It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows; dynamodb:DescribeTable, Scan and GetItem
-of the table; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging.
+It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows; dynamodb:DescribeTable,
+DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and DescribeExecution; and of the
+landing bucket s3:ListBucket, GetObject and GetObjectTagging.
 """
 EXPLAINED: Final = {
     "identical": "equal",
@@ -79,6 +84,7 @@ EXPLAINED: Final = {
 class Wanted:
     """How a verification is to be done."""
 
+    via: str
     sample: float | None
     keys: str | None
     units: float
@@ -96,8 +102,11 @@ class Wanted:
 @click.command(epilog=EPILOG)
 @click.argument("mapping")
 @click.option(
-    "--via", type=click.Choice(["scan"]), default="scan", show_default=True, help="How the items of the table are read."
+    "--via",
+    type=click.Choice(["export", "scan"]),
+    help="How the items are read: of an export, by default where the table has point-in-time recovery, or by a scan.",
 )
+@click.option("--run", metavar="RUN", help="Go on with the verification by an export that has this id.")
 @click.option(
     "--sample", type=NumberRange(0.1, 100), metavar="P", help="Compare about P percent of the items; no extra rows."
 )
@@ -133,7 +142,8 @@ class Wanted:
 @json_option
 def verify(
     mapping: str,
-    via: str,  # noqa: ARG001 (one way so far)
+    via: str | None,
+    run: str | None,
     sample: float | None,
     keys: str | None,
     read_units: float,
@@ -147,8 +157,9 @@ def verify(
 ) -> None:
     """Compare the items of MAPPING's table with their rows in Aurora, column by column.
 
-    The table is scanned in parts beside each other, which uses read units; rows are looked up by a function in the
-    stack's network, and no value leaves the database. What does not agree is looked at again, row and then item, until
+    An export of the table is converted as in a backfill, and compared with the rows in the database; it uses no read
+    capacity. Or the table is scanned in parts beside each other, which does, and rows are looked up by a function in
+    the stack's network. No value leaves the database. What does not agree is looked at again, row and then item, until
     it is equal or proved different, so that changes on their way are no false alarm. In the end, rows are found that no
     item was seen of. What is proved is recorded in _dynaurora_differences. Nothing else is changed.
 
@@ -157,7 +168,10 @@ def verify(
     """
     if sample is not None and keys is not None:
         raise WrongUseError("--sample chooses among all items, and --keys names some. Give one of the two.")
-    wanted = Wanted(sample, keys, read_units, workers, settle, patience, reveal)
+    if "export" in {via, run and "export"} and not (sample is None and keys is None):
+        raise WrongUseError("An export has all items: --sample and --keys go with --via scan.")
+    if run is not None and via == "scan":
+        raise WrongUseError("A scan that ended cannot be gone on with: --run goes with --via export.")
     with explained_errors():
         deployment = choose_deployment(find_deployments(connect().cloudformation, stack), mapping)
         if not deployment.compare_rows:
@@ -166,11 +180,14 @@ def verify(
             )
         store = connect_objects()
         current = Registry(store, deployment.bucket, deployment.mapping).find_current()
-        run = f"verify-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        via = via or ("export" if run else choose_way(deployment, sample, keys))
+        wanted = Wanted(via, sample, keys, read_units, workers, settle, patience, reveal)
+        run = run or f"verify-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        check_run(deployment.mapping, run)
         say_cost(deployment, wanted)
         progress = Progress(as_json=as_json) if watching else None
         began = time.monotonic()
-        verification = verify_by_scan(deployment, store, current, run, wanted, progress)
+        verification = verify_table(deployment, store, current, run, wanted, progress)
         seconds = time.monotonic() - began
     report(verification, run, wanted, seconds, as_json=as_json)
     if not verification.tally.agrees:
@@ -195,18 +212,30 @@ class Progress:
             say(f"{tally.items:,} items compared, {tally.identical:,} equal; {tally.rows:,} rows looked through")
 
 
-def verify_by_scan(
+def choose_way(deployment: Deployment, sample: float | None, keys: str | None) -> str:
+    """Return how items are read where nobody says: of an export, where the table can be exported and all are wanted."""
+    if sample is not None or keys is not None:
+        return "scan"
+    described = connect_to("dynamodb").describe_continuous_backups(TableName=deployment.table)
+    recovery = described["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    return "export" if recovery.get("PointInTimeRecoveryStatus") == "ENABLED" else "scan"
+
+
+def verify_table(
     deployment: Deployment, store: ObjectStore, mapping: Mapping, run: str, wanted: Wanted, progress: Progress | None
 ) -> Verification:
     """Compare, judge and record."""
     lookup = FunctionLookup(connect_functions(ANSWER_SECONDS), deployment.compare_rows, mapping, run)
-    verification = Verification(Expecter(make_row_mapper(mapping)), lookup)
+    verification = Verification(Expecter(choose_row_mapper(mapping)), lookup)
     if progress:
         verification.tell = progress.tell
-    items, result = TableItems(deployment.table), dict[str, Any]()
-    lookup.ask("begin", via="scan")
+    items = TableItems(deployment.table)
+    lookup.ask("begin", via=wanted.via)
     try:
-        compare(verification, items, deployment, wanted)
+        if wanted.via == "export":
+            take_export(verification, items, ComparedExport(deployment, mapping, store, run))
+        else:
+            compare(verification, items, deployment, wanted)
         place = Place(deployment.bucket, mapping.name, deployment.table, (deployment.event_source_mapping,))
         verification.judge(
             SuspectJudge(
@@ -223,9 +252,23 @@ def verify_by_scan(
         tally = verification.tally
         unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED)
         result = {"counts": tally.as_dict(), "unexplained": unexplained, "whole": wanted.is_whole}
-    finally:
-        lookup.forget(**result)
+    except BaseException:
+        if wanted.via == "scan":  # nothing goes on with it; a run may be gone on with
+            lookup.forget()
+        raise
+    lookup.forget(**result)
     return verification
+
+
+def take_export(verification: Verification, items: TableItems, export: ComparedExport) -> None:
+    """Have an export compared, and take what was found."""
+    deployment, key_types = export.deployment, items.read_key_types()
+    compare_export(connect().states, deployment, export.run, say)
+    verification.take(export.read_totals())
+    for compared in export.read_batches(key_types):
+        verification.take(compared)
+    if not deployment.ignores_expiries:  # rows of expired items are there by right
+        verification.find_extra_rows(key_types, export.read_version())
 
 
 def compare(verification: Verification, items: TableItems, deployment: Deployment, wanted: Wanted) -> None:
@@ -266,6 +309,10 @@ def say_cost(deployment: Deployment, wanted: Wanted) -> None:
     if wanted.keys is not None:
         return
     facts = describe_table(deployment.table)
+    if wanted.via == "export":
+        cost = format_usd(facts.size_bytes / 1e9 * PRICES["DynamoDB export"][0])
+        say(f"Exporting {deployment.table}, {format_bytes(facts.size_bytes)} as of the last hours: about {cost}")
+        return
     share = 1.0 if wanted.sample is None else wanted.sample / 100
     units = facts.size_bytes / HALF_UNIT_BYTES * share
     say(
@@ -280,7 +327,7 @@ def report(verification: Verification, run: str, wanted: Wanted, seconds: float,
     counts = {**tally.as_dict(), "seconds": round(seconds, 1)}
     if as_json:
         named = [suspect.as_dict() for suspect in proved[:NAMED]]
-        more = {"run": run, "via": "scan", "whole": wanted.is_whole, "agrees": tally.agrees}
+        more = {"run": run, "via": wanted.via, "whole": wanted.is_whole, "agrees": tally.agrees}
         left_out = len(proved) - len(named) + verification.unproved
         print_json({**counts, **more, "reasons": dict(tally.reasons), "differences": named, "left_out": left_out})
         return

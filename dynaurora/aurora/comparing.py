@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.aurora.migrations import SEEN_KEYS
 from dynaurora.aurora.sql import quote
 from dynaurora.mappings.columns import INTEGER_BITS
+from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dynaurora.aurora.origins import Origin
     from dynaurora.mappings.columns import ColumnType, Field
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.target_columns import Column
@@ -84,7 +86,7 @@ def select_unseen(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
     table = f"{_replica(mapping)} AS `row`"
     joined = f"`seen`.`run` = %s AND `seen`.`target` = %s AND `seen`.`row_key` = {digest_key(mapping, 'row')}"
     return (
-        f"SELECT `row`.`_version`, {_key_fields(mapping)} FROM {table}"
+        f"SELECT `row`.`_version`, {_key_fields(mapping, 'row')} FROM {table}"
         f" LEFT JOIN {_seen(mapping)} AS `seen` ON {joined}"
         f" WHERE `seen`.`row_key` IS NULL AND NOT `row`.`_deleted`{_between(mapping, is_first, is_last)}"
     )
@@ -93,6 +95,77 @@ def select_unseen(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
 def range_parameters(mapping: Mapping, after: Sequence[str] | None, upto: Sequence[str] | None) -> tuple[Any, ...]:
     """Return the parameters of a range between two keys, given as fields; None for no end."""
     return tuple(value for key in (after, upto) if key is not None for value in _bounds(mapping, key))
+
+
+def count_verdicts(origin: Origin, staged: str, *, mariadb: bool, future: int) -> str:
+    """Return the query for how many staged rows are what, compared with the replica's.
+
+    `future` is the version from which on one is impossible. Verdicts are those of `dynaurora.verification`.
+    """
+    verdict = _judge_staged(origin, mariadb, future)
+    return f"SELECT {verdict} AS `verdict`, COUNT(*) FROM {_staged_and_rows(origin.mapping, staged)} GROUP BY `verdict`"
+
+
+def select_suspects(origin: Origin, staged: str, *, mariadb: bool, future: int) -> str:
+    """Return the query for so many of the staged rows that are neither equal nor newer nor skipped.
+
+    Each with its verdict, the names of the columns that differ, and the fields of its key.
+    """
+    mapping = origin.mapping
+    names = ", ".join(
+        f"IF({is_same}, NULL, '{column.name}')" for column, is_same in _compared(mapping, mariadb=mariadb)
+    )
+    named = f"CONCAT_WS(','{', ' + names if names else ''})"
+    return (
+        f"SELECT {_judge_staged(origin, mariadb, future)} AS `verdict`, {named}, {_key_fields(mapping, 'staged')}"
+        f" FROM {_staged_and_rows(mapping, staged)}"
+        " HAVING `verdict` NOT IN ('identical', 'newer', 'skipped') LIMIT %s"
+    )
+
+
+def mark_staged_seen(mapping: Mapping, staged: str) -> str:
+    """Return the statement that keeps the keys of staged rows as seen, of rows that exist; by run and target."""
+    return (
+        f"INSERT INTO {_seen(mapping)} (`run`, `target`, `row_key`)"
+        f" SELECT %s, %s, {digest_key(mapping, 'row')} FROM {_staged_and_rows(mapping, staged)}"
+        " WHERE NOT `staged`.`_deleted` AND NOT `row`.`_deleted` ORDER BY 3"
+        f" ON DUPLICATE KEY UPDATE {quote(SEEN_KEYS)}.`row_key` = {quote(SEEN_KEYS)}.`row_key`"
+    )
+
+
+def _judge_staged(origin: Origin, mariadb: bool, future: int) -> str:
+    """Return what a staged row is, by the replica's row of its key, if there is one."""
+    is_gone = "(`row`.`_version` IS NULL OR `row`.`_deleted`)"
+    is_newer = "`row`.`_version` > `staged`.`_version`"
+    is_same = " AND ".join(is_same for _, is_same in _compared(origin.mapping, mariadb=mariadb)) or "TRUE"
+    older = f" WHEN `row`.`_mapping` < {origin.generation} THEN 'older_mapping'" if origin.generation > 1 else ""
+    return (
+        f"CASE WHEN `row`.`_version` >= {future} THEN 'impossible'"
+        f" WHEN `staged`.`_deleted` THEN IF({is_gone}, 'skipped', IF({is_newer}, 'newer', 'extra'))"
+        f" WHEN {is_gone} THEN IF({is_newer}, 'newer', 'missing')"
+        f" WHEN {is_same} THEN 'identical' WHEN {is_newer} THEN 'newer'{older} ELSE 'differing' END"
+    )
+
+
+def _compared(mapping: Mapping, *, mariadb: bool) -> list[tuple[Column, str]]:
+    """Return each column that is compared, with whether it has what was staged: text by bytes, JSON by value."""
+    others = [column for column in mapping.columns if column not in set(mapping.key_columns)]
+    return [(column, _has_same(column, mariadb)) for column in others if column.source != CHANGED_AT_MS]
+
+
+def _has_same(column: Column, mariadb: bool) -> str:
+    one, other = f"`staged`.{quote(column.name)}", f"`row`.{quote(column.name)}"
+    if column.type.is_text:
+        return f"(CAST({one} AS BINARY) <=> CAST({other} AS BINARY))"
+    if column.type.kind == "JSON" and mariadb:  # which keeps its text
+        return f"({one} <=> {other} OR COALESCE(JSON_EQUALS({one}, {other}), 0))"
+    return f"({one} <=> {other})"
+
+
+def _staged_and_rows(mapping: Mapping, staged: str) -> str:
+    same_key = " AND ".join(f"`row`.{name} = `staged`.{name}" for name in _names(mapping))
+    table = f"{quote(mapping.database)}.{quote(staged)} AS `staged`"
+    return f"{table} LEFT JOIN {_replica(mapping)} AS `row` ON {same_key}"
 
 
 def forget_seen(mapping: Mapping) -> str:
@@ -129,12 +202,13 @@ def _is_one_of(mapping: Mapping, count: int) -> str:
     return f"({', '.join(names)}) IN ({', '.join([f'({place})'] * count)})"
 
 
-def _key_fields(mapping: Mapping) -> str:
+def _key_fields(mapping: Mapping, table: str = "") -> str:
     """Return a row's key as a batch's fields have it: text, and base64 of what is binary, which MySQL breaks."""
+    place = f"{quote(table)}." if table else ""
     return ", ".join(
-        rf"REPLACE(TO_BASE64({quote(column.name)}), '\n', '')"
+        rf"REPLACE(TO_BASE64({place}{quote(column.name)}), '\n', '')"
         if column.type.is_binary
-        else f"CAST({quote(column.name)} AS CHAR)"
+        else f"CAST({place}{quote(column.name)} AS CHAR)"
         for column in mapping.key_columns
     )
 

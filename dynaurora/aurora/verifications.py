@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.aurora.comparing import forget_seen
 from dynaurora.aurora.migrations import DIFFERENCES, VERIFICATIONS
 from dynaurora.aurora.sql import quote
+from dynaurora.errors import RunConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +67,17 @@ class Verifications:
         self._differences = f"{quote(mapping.database)}.{quote(DIFFERENCES)}"
 
     def open(self, run: str, via: str) -> None:
-        """Open the row of a verification; again, where it is there already."""
+        """Open the row of a verification; again, where it is there already and has not ended.
+
+        Raises RunConflictError where it has: the keys that it had seen are forgotten.
+        """
         self._forget_abandoned()
+        ended = f"SELECT 1 FROM {self._table} WHERE mapping = %s AND run = %s AND ended_at IS NOT NULL"
+        if self._aurora.query(ended, (self._mapping.name, run)):
+            raise RunConflictError(f"The verification {run} of {self._mapping.name} has ended.")
         statement = (
             f"INSERT INTO {self._table} (mapping, run, via, mapping_digest, started_at)"
-            " VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE ended_at = NULL"
+            " VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE via = via"
         )
         with self._aurora.transaction():
             self._aurora.execute(statement, (self._mapping.name, run, via, self._mapping.digest))

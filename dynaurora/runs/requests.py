@@ -3,7 +3,7 @@
 A backfill is started with
 
     {"mapping": "web_analytics", "run": "20261123T081500Z", "export_arn": null, "max_concurrency": 2,
-     "tolerated_failure_percentage": 0, "sweep": false}
+     "tolerated_failure_percentage": 0, "sweep": false, "compare": false}
 
 of which only mapping and run are needed. A reprocess is started with
 
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from dynaurora.batches.batch import BACKFILL, REPROCESS
+from dynaurora.batches.batch import BACKFILL, REPROCESS, VERIFY
 from dynaurora.errors import InvalidRunError, RunConflictError
 from dynaurora.mappings.mapping import NAME
 
@@ -54,6 +54,8 @@ class Options:
     """How many of the batches may fail, in percent, before the run does."""
     sweep: bool
     """Whether rows that the export does not have are deleted in the end."""
+    compare: bool = False
+    """Whether the export is only compared with the rows: a verification."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ class RunRequest:
     run: str
     options: Options
 
-    kind: ClassVar[str] = BACKFILL
+    @property
+    def kind(self) -> str:
+        """A backfill, or a verification."""
+        return VERIFY if self.options.compare else BACKFILL
 
     @classmethod
     def from_input(cls, document: Any, limits: Limits) -> RunRequest:
@@ -97,11 +102,14 @@ class RunRequest:
         if given.get("sweep") and limits.keeps_expired:
             problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a sweep would delete them"
             raise InvalidRunError(f"The input asks for a sweep: {problem}.")
+        if given.get("sweep") and given.get("compare"):
+            raise InvalidRunError("The input asks for a sweep and for a comparison, which changes nothing.")
         options = Options(
             export_arn=given.get("export_arn"),
             max_concurrency=limits.bound(given.get("max_concurrency")),
             tolerated_failure_percentage=given.get("tolerated_failure_percentage") or 0,
             sweep=bool(given.get("sweep")),
+            compare=bool(given.get("compare")),
         )
         return cls(given["mapping"], given["run"], options)
 
@@ -254,6 +262,7 @@ FIELDS: Final[dict[str, tuple[Any, str]]] = {
         "a percentage from 0 to 100",
     ),
     "sweep": (lambda value: value is None or type(value) is bool, "true or false"),
+    "compare": (lambda value: value is None or type(value) is bool, "true or false"),
 }
 """Each field's check, and in words what it takes."""
 REPROCESS_FIELDS: Final[dict[str, tuple[Any, str]]] = {

@@ -52,6 +52,8 @@ class Compared:
     tally: Tally = field(default_factory=Tally)
     suspects: list[Suspect] = field(default_factory=list)
     """Those that are not in the tally yet."""
+    untold: int = 0
+    """Those that are, as what they seem to be, since nobody told their keys."""
 
 
 @dataclass(slots=True)
@@ -104,18 +106,23 @@ def take(compared: Compared, found: Iterable[Suspect]) -> None:
             compared.tally.count(each.finding)
 
 
-def find_extra_rows(mapping: Mapping, lookup: Lookup, key_types: MappingOf[str, str]) -> Iterator[Compared]:
+def find_extra_rows(
+    mapping: Mapping, lookup: Lookup, key_types: MappingOf[str, str], below: int | None = None
+) -> Iterator[Compared]:
     """Yield what is found of the rows, stretch by stretch, once all items were compared: those of no item are suspect.
 
-    `key_types` are the types of the table's key attributes: S, N or B.
+    `key_types` are the types of the table's key attributes: S, N or B. Where items are of a snapshot, `below` is its
+    version: rows that are no older are of later changes.
     """
     names, extra = mapping.key_attributes, Found(RowVerdict.EXTRA)
     for target in mapping.targets:
         after = None
         while True:
-            unseen = lookup.list_unseen(target.table, after)
+            unseen = lookup.list_unseen(target.table, after, below)
             keys = (type_key(mapping, key_types, dict(zip(names, fields, strict=True))) for fields in unseen.keys)
-            yield Compared(Tally(rows=unseen.rows), [Suspect(target.table, key, extra) for key in keys])
+            yield Compared(
+                Tally(rows=unseen.rows, newer=unseen.newer), [Suspect(target.table, key, extra) for key in keys]
+            )
             after = unseen.after
             if after is None:
                 break

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from dynaurora.aurora import comparing
 from dynaurora.aurora.generations import Generations
 from dynaurora.aurora.verifications import FORGOTTEN
+from dynaurora.batches.compare_staged import FUTURE_SECONDS
 from dynaurora.dynamodb.versions import second_of
 from dynaurora.verification.expectations import WantedKind
 from dynaurora.verification.row_forms import RowReader
@@ -34,8 +35,6 @@ MOST_UNSEEN: Final = 1_000
 """Rows that were not seen, of one answer."""
 STEP_SECONDS: Final = 20
 """After which an answer says where to go on."""
-FUTURE_SECONDS: Final = 300
-"""By so much a version may be ahead of the clock: stamps are of another one."""
 
 Key = tuple[str, ...]
 """A row's key, as fields."""
@@ -47,6 +46,8 @@ class Unseen:
 
     rows: int = 0
     """Rows of the stretch that exist."""
+    newer: int = 0
+    """Those of them that were not seen, and are no older than what was."""
     keys: list[Key] = field(default_factory=list)
     after: Key | None = None
     """Where the next stretch begins; None where this was the last one."""
@@ -59,8 +60,8 @@ class Lookup(Protocol):
         """Return what is found of each key."""
         ...
 
-    def list_unseen(self, table: str, after: Key | None) -> Unseen:
-        """Return the rows of the next stretch of which no item was seen."""
+    def list_unseen(self, table: str, after: Key | None, below: int | None = None) -> Unseen:
+        """Return the rows of the next stretch of which no item was seen; those not below a version only by number."""
         ...
 
     def forget(self) -> None:
@@ -97,11 +98,11 @@ class RowComparer:
             )
         return found
 
-    def list_unseen(self, table: str, after: Key | None) -> Unseen:
-        """Return the rows of the next stretch of which no item was seen."""
+    def list_unseen(self, table: str, after: Key | None, below: int | None = None) -> Unseen:
+        """Return the rows of the next stretch of which no item was seen; those not below a version only by number."""
         target, unseen, until = self._find(table), Unseen(after=after), self.clock() + STEP_SECONDS
         while True:
-            self._look_on(target, unseen)
+            self._look_on(target, unseen, below)
             if unseen.after is None or len(unseen.keys) >= MOST_UNSEEN or self.clock() >= until:
                 return unseen
 
@@ -131,7 +132,7 @@ class RowComparer:
                     return True
         return False
 
-    def _look_on(self, target: Mapping, unseen: Unseen) -> None:
+    def _look_on(self, target: Mapping, unseen: Unseen, below: int | None) -> None:
         """Look at the next step's rows."""
         first = unseen.after
         ends = comparing.select_boundary(target, is_first=first is None)
@@ -143,7 +144,9 @@ class RowComparer:
         unseen.rows += int(counted[0][0])
         statement = comparing.select_unseen(target, is_first=is_first, is_last=is_last)
         listed = self.aurora.query(statement, (self.run, target.table, *bounds))
-        unseen.keys += [tuple(map(_text, key)) for _, *key in listed]
+        older = [key for version, *key in listed if below is None or version < below]
+        unseen.keys += [tuple(map(_text, key)) for key in older]
+        unseen.newer += len(listed) - len(older)
         unseen.after = upto
 
     def _judge(self, target: Mapping, expected: Expectation, row: tuple[Any, ...] | None) -> Found:

@@ -59,7 +59,7 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("trials", "verifying"),
+    ("comparing_exports", "trials", "verifying"),
     ("commands",),
     ("cli",),
 )

@@ -132,6 +132,7 @@ def run_input(**changed: Any) -> Document:
         "max_concurrency": 2,
         "tolerated_failure_percentage": 0,
         "sweep": False,
+        "compare": False,
     }
     return document | changed
 

@@ -11,13 +11,34 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from dynaurora.aurora.migrations import DIFFERENCES, SEEN_KEYS, VERIFICATIONS
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items, wait_until
+from tests.integration.backfill.deployed import (
+    MAPPING,
+    Deployed,
+    make_bad_item,
+    make_item,
+    make_items,
+    wait_for_next_second,
+    wait_until,
+)
 
 pytestmark = pytest.mark.integration
 
 FAILED = f"failed_batches/mapping={MAPPING}/"
 Ask = Callable[..., Any]
 QUICK = ("--settle", "1", "--workers", "2")
+BY_HAND = (
+    "DELETE FROM {rows} WHERE page_id = 'page-00001'",
+    "UPDATE {rows} SET hits = 9, country_code = NULL WHERE page_id = 'page-00002'",
+    "UPDATE {rows} SET timestarted = 9 WHERE page_id = 'page-00003'",
+    "UPDATE {rows} SET _deleted = TRUE WHERE page_id = 'page-00004'",
+    "INSERT INTO {rows} (page_id, activity_dt, _deleted, _version) VALUES ('by hand', 'x', 0, 1)",
+)
+DIFFERENT = {
+    ("page-00001", "missing", ""),
+    ("page-00002", "differing", "hits,country_code"),
+    ("page-00004", "missing", ""),
+    ("by hand", "extra", ""),
+}
 
 
 @pytest.fixture
@@ -27,8 +48,9 @@ def ask(deployed: Deployed) -> Ask:
         for table in (DIFFERENCES, VERIFICATIONS):
             aurora.execute(f"DELETE FROM {deployed.name_table(table)}")
 
-    def verify(*arguments: str, status: int | None = 0) -> Any:
-        answer = CliRunner().invoke(main, ["verify", MAPPING, *QUICK, *arguments, "--json"])
+    def verify(*arguments: str, status: int | None = 0, via: str = "scan") -> Any:
+        way = () if "--run" in arguments else ("--via", via)
+        answer = CliRunner().invoke(main, ["verify", MAPPING, *QUICK, *way, *arguments, "--json"])
         assert answer.exit_code in ({0, 1} if status is None else {status}), answer.output
         return json.loads(answer.stdout.splitlines()[-1])
 
@@ -54,21 +76,9 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Depl
     deployed.backfill(run)
     equal = ask()
     assert equal.items() >= {"items": 31, "rows": 30, "identical": 30, "failed": 1, "agrees": True}.items()
-    change(
-        deployed,
-        "DELETE FROM {rows} WHERE page_id = 'page-00001'",
-        "UPDATE {rows} SET hits = 9, country_code = NULL WHERE page_id = 'page-00002'",
-        "UPDATE {rows} SET timestarted = 9 WHERE page_id = 'page-00003'",
-        "UPDATE {rows} SET _deleted = TRUE WHERE page_id = 'page-00004'",
-        "INSERT INTO {rows} (page_id, activity_dt, _deleted, _version) VALUES ('by hand', 'x', 0, 1)",
-    )
+    change(deployed, *BY_HAND)
     found = ask("--reveal", status=1)
-    assert named(found) == {
-        ("page-00001", "missing", ""),
-        ("page-00002", "differing", "hits,country_code"),
-        ("page-00004", "missing", ""),
-        ("by hand", "extra", ""),
-    }
+    assert named(found) == DIFFERENT
     assert found["run"] != equal["run"]
     counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
     assert found.items() >= counts.items()
@@ -87,6 +97,38 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Depl
     closed = f"SELECT run, unexplained, whole FROM {deployed.name_table(VERIFICATIONS)} ORDER BY started_at, run"
     assert deployed.query(closed) == [(equal["run"], 0, 1), (found["run"], 4, 1)]
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
+
+
+def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run: str) -> None:
+    deployed.put([*make_items(30), make_bad_item("bad")])
+    deployed.backfill(run)
+    kept = deployed.list_keys(f"transformation_failed_data_backup/mapping={MAPPING}/")
+    wait_for_next_second()
+    counts = {"items": 31, "rows": 30, "identical": 30, "failed": 1, "agrees": True, "via": "export"}
+    equal = ask(via="export")
+    assert equal.items() >= counts.items()
+    assert deployed.list_keys(f"transformation_failed_data_backup/mapping={MAPPING}/") == kept
+    change(deployed, *BY_HAND, "UPDATE {rows} SET hits = 8 WHERE page_id = 'bad'")
+    wait_for_next_second()
+    found = ask(via="export", status=1)
+    assert named(found) == DIFFERENT
+    counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
+    assert found.items() >= counts.items()
+    assert deployed.row(found["run"])["state"] == "SUCCEEDED"
+    assert deployed.report(found["run"])["totals"]["unaccounted"] == 0
+    assert [staged for _, _, staged, *_ in deployed.ledger(found["run"], source="verify")] == [30]
+    assert deployed.hits()["page-00002"] == 9  # nothing was imported
+    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
+    assert "has ended" in ask("--run", found["run"], status=1)["error"]  # what it has seen is forgotten
+
+
+def test_a_row_that_was_changed_since_the_export_is_judged_the_next_time(flowing: Deployed, ask: Ask) -> None:
+    flowing.put(make_items(3))
+    wait_until(lambda: len(flowing.hits()) == 3)
+    change(flowing, "UPDATE {rows} SET hits = 9 WHERE page_id = 'page-00001'")
+    found = ask(via="export")
+    assert (found["items"], found["identical"], found["newer"], found["differing"]) == (3, 2, 1, 0)
+    assert named(ask("--settle", "5", status=1)) == {("page-00001", "differing", "hits")}
 
 
 def test_values_stay_in_the_database_unless_told(deployed: Deployed, ask: Ask, run: str) -> None:

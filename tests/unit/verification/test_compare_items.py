@@ -2,10 +2,11 @@ from decimal import Decimal
 
 import pytest
 
+from dynaurora.batches.compare_staged import FUTURE_SECONDS
 from dynaurora.errors import InvalidBatchError
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.verification.compare_items import compare_items
-from dynaurora.verification.compare_rows import FUTURE_SECONDS, RowComparer
+from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expectation, Expecter, WantedKind
 from dynaurora.verification.verdicts import MAX_EXAMPLES, Found, RowVerdict, Tally
 from tests.support.example import load_example
