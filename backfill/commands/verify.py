@@ -125,6 +125,8 @@ class Wanted:
     type=NumberRange(1, 86400),
     default=float(TRANSIT_SECONDS),
     show_default=True,
+    envvar="DYNAURORA_SETTLE_SECONDS",
+    show_envvar=True,
     metavar="SECONDS",
     help="What a change takes at most until it is in the bucket: a difference younger than that may be on its way.",
 )
