@@ -74,7 +74,9 @@ def named(found: Any) -> set[tuple[str, str, str]]:
 def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Deployed, ask: Ask, run: str) -> None:
     deployed.put([*make_items(30), make_bad_item("bad")])
     deployed.backfill(run)
+    assert "rows and items" not in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     equal = ask()
+    assert "\N{CHECK MARK} rows and items: verified at " in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     assert equal.items() >= {"items": 31, "rows": 30, "identical": 30, "failed": 1, "agrees": True}.items()
     change(deployed, *BY_HAND)
     found = ask("--reveal", status=1)
@@ -96,6 +98,9 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Depl
     ]
     closed = f"SELECT run, unexplained, whole FROM {deployed.name_table(VERIFICATIONS)} ORDER BY started_at, run"
     assert deployed.query(closed) == [(equal["run"], 0, 1), (found["run"], 4, 1)]
+    doctor = CliRunner().invoke(main, ["doctor", MAPPING])
+    assert "! rows and items: verified at " in doctor.stdout
+    assert ", 4 differ without an explanation" in doctor.stdout
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
 
 
