@@ -68,6 +68,8 @@ class TableFacts:
     ttl_attribute: str | None
     items: int
     """As of the last six hours (DynamoDB API Reference, `TableDescription`)."""
+    size_bytes: int = 0
+    """As of the same time."""
 
 
 @dataclass
@@ -131,6 +133,7 @@ def describe_table(table: str) -> TableFacts:
         {name: types[name] for name in names},
         ttl.get("AttributeName") if is_on else None,
         int(found.get("ItemCount", 0)),
+        int(found.get("TableSizeBytes", 0)),
     )
 
 

@@ -278,6 +278,14 @@ class DescribeRunsSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
+@dataclass(frozen=True)
+class CompareRowsSettings(DatabaseSettings):
+    """Settings of compare_rows."""
+
+    landing_bucket: str
+    """The bucket of the registry."""
+
+
 def _read(text: str, kind: Any) -> Any:
     if kind is int:
         return int(text)

@@ -42,4 +42,5 @@ def read_export(state: dict[str, Any], table_arn: str) -> ExportToPlan:
         # An export of the run's own is made once the stream has been on for long enough; a given one may be older.
         has_margin=state["options"]["export_arn"] is None,
     )
-    return ExportToPlan(export["S3Bucket"], export["ExportManifest"], table_arn, times)
+    compares = bool(state["options"].get("compare"))
+    return ExportToPlan(export["S3Bucket"], export["ExportManifest"], table_arn, times, compares)

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.errors import RetryableError
-from dynaurora.target.verification import compare_targets
+from dynaurora.verification.compare_items import compare_table
 from local.pipeline import ENDED_BADLY, Failures, Imports, Pipeline
 from local.running import connect_administrator
 
 if TYPE_CHECKING:
-    from dynaurora.target.verification import Comparison
+    from dynaurora.verification.verdicts import Tally
     from local.state import State
 
 POLL_SECONDS: Final = 0.25
@@ -60,7 +60,7 @@ class Watch:
         self.look()
         return self.accounted >= changes and not self._pipeline.is_importing()
 
-    def compare(self, deadline: float, settle_seconds: float = SETTLE_SECONDS) -> Comparison:
+    def compare(self, deadline: float, settle_seconds: float = SETTLE_SECONDS) -> Tally:
         """Compare both sides; again for as long as they differ and something still arrives, until the deadline."""
         while True:
             accounted = self.accounted
@@ -74,12 +74,12 @@ class Watch:
         last = self._imports.last_finished_at
         return max(0.0, (last.replace(tzinfo=UTC) - last_written_at).total_seconds()) if last else 0.0
 
-    def _compare(self, deadline: float) -> Comparison:
+    def _compare(self, deadline: float) -> Tally:
         """Compare once; a database that goes away meanwhile is waited for, until the deadline."""
         while True:
             try:
                 with connect_administrator(self._state) as aurora:
-                    return compare_targets(self._pipeline.mapping, self._pipeline.scan_items, aurora)
+                    return compare_table(self._pipeline.mapping, self._pipeline.scan_items(), aurora)
             except RetryableError:
                 if time.monotonic() >= deadline:
                     raise

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.target.verification import Comparison
+    from dynaurora.verification.verdicts import Tally
     from local.api import Api
     from local.backfills import Backfill
     from local.findings import Result
@@ -182,10 +182,10 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def print_comparisons(found: dict[str, Comparison]) -> None:
+def print_comparisons(found: dict[str, Tally]) -> None:
     """Print what was found, a row for each mapping, then examples and reasons."""
-    names = ("items", "rows", "identical", "differing", "missing", "unmapped")
-    table = Table("", *("refused" if name == "unmapped" else name for name in names))
+    names = ("items", "rows", "identical", "differing", "missing", "extra", "failed")
+    table = Table("", *("refused" if name == "failed" else name for name in names))
     for column in table.columns[1:]:
         column.justify = "right"
     for name, comparison in found.items():
@@ -194,7 +194,7 @@ def print_comparisons(found: dict[str, Comparison]) -> None:
     for name, comparison in found.items():
         for example in comparison.examples:
             output.print(f"{name}: {escape_lines(example)}", markup=False)
-        for reason, count in comparison.unmapped_reasons.most_common(MOST_REASONS):
+        for reason, count in comparison.reasons.most_common(MOST_REASONS):
             output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
 
 
@@ -299,7 +299,7 @@ def print_result(result: Result) -> None:
     for problem in result.problems:
         output.print(f"[red]✗[/] {problem}")
     if not result.problems:
-        kept = f"; {comparison.unmapped:,} are refused as they are, and kept" if comparison.unmapped else ""
+        kept = f"; {comparison.failed:,} are refused as they are, and kept" if comparison.failed else ""
         output.print(f"[green]✓[/] Aurora holds what DynamoDB holds, key by key{kept}.")
 
 
@@ -340,6 +340,7 @@ def list_compared(result: Result) -> Iterator[tuple[str, ...]]:
     yield "  identical", f"{comparison.identical:,}"
     yield "  differing", f"{comparison.differing:,}"
     yield "  missing", f"{comparison.missing:,}"
+    yield "  extra", f"{comparison.extra:,}"
 
 
 def list_seconds(result: Result) -> Iterator[tuple[str, ...]]:

@@ -35,6 +35,12 @@ TARGETS: Final = "_dynaurora_targets"
 """One row for each target of which it is known how its batches are staged."""
 GENERATIONS: Final = "_dynaurora_mappings"
 """One row for each activation of a mapping, with its document."""
+VERIFICATIONS: Final = "_dynaurora_verifications"
+"""One row for each verification."""
+DIFFERENCES: Final = "_dynaurora_differences"
+"""What verifications found: one row for each key, or for each of its columns that differ."""
+SEEN_KEYS: Final = "_dynaurora_seen"
+"""Keys of rows whose items a verification that runs has seen."""
 MIGRATIONS_WAIT_SECONDS: Final = 60
 """How long a deployment waits for another that prepares the same database."""
 
@@ -138,6 +144,45 @@ MIGRATIONS = (
         ),
     ),
     Migration("0007_fills", (CREATE_FILLS,)),
+    Migration(
+        "0008_verifications",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{VERIFICATIONS}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `via` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `mapping_digest` CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `started_at` DATETIME(6) NOT NULL,
+  `ended_at` DATETIME(6) NULL,
+  `whole` BOOLEAN NULL,
+  `unexplained` BIGINT UNSIGNED NULL,
+  `counts` LONGTEXT NULL,
+  PRIMARY KEY (`mapping`, `run`),
+  KEY `by_time` (`mapping`, `started_at`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{DIFFERENCES}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `number` INT UNSIGNED NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `item_key` LONGTEXT NOT NULL,
+  `verdict` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `column_name` VARCHAR(64) NULL,
+  `item_digest` CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `row_digest` CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `item_value` LONGTEXT NULL,
+  `row_value` LONGTEXT NULL,
+  `found_at` DATETIME(6) NOT NULL,
+  PRIMARY KEY (`mapping`, `run`, `number`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{SEEN_KEYS}` (
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `row_key` BINARY(16) NOT NULL,
+  PRIMARY KEY (`run`, `target`, `row_key`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"

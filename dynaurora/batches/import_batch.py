@@ -18,6 +18,8 @@
       empty the table, leave it
     leave the slot
 
+A batch of a verification is compared with the replica instead of being merged, by the same steps.
+
 The load is outside the transaction, so it does not matter whether it ends one: nobody documents that Aurora's does
 not. A crash anywhere leaves all of a part or nothing, and a repeat is recognised. Afterwards, when all parts are in,
 the batch's objects are marked: only what is marked may expire, so what Aurora has not taken keeps its only copy. Rows
@@ -26,17 +28,20 @@ that SQL refuses are set aside (`dynaurora.batches.isolating`), and kept before 
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_row_error, is_of_columns
 from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_failure
 from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.slots import Slots, claim_slot
 from dynaurora.aurora.staging import claim_table
-from dynaurora.batches.batch import IMPORTED
+from dynaurora.batches.batch import IMPORTED, VERIFY
+from dynaurora.batches.compare_staged import compare_staged
 from dynaurora.batches.isolating import Isolation
 from dynaurora.batches.ledger import Ledger
 from dynaurora.batches.loading import PartSource, Staged, stage, write_manifest
@@ -125,13 +130,23 @@ class PartImport:
             except DynauroraError as error:
                 staged = self._stage_apart(table, error)
         try:
-            return apply(self, staged, lambda: merge(self.origin, aurora, staged.table))
+            return apply(self, staged, lambda: self._merge_or_compare(staged))
         except DynauroraError as error:
             explain_failure(error, aurora, self.origin.mapping, staged=staged.table, ledger=IMPORTS)
             if find_row_error(error) is None:
                 raise
         ordered = self.isolation.sort(staged)
         return apply(self, ordered, lambda: self.isolation.merge(ordered))
+
+    def _merge_or_compare(self, staged: Staged) -> int:
+        """Merge what is staged, and return how many rows changed; or of a verification's batch, how many are equal."""
+        importer = self.importer
+        if self.batch.source != VERIFY:
+            return merge(self.origin, importer.aurora, staged.table)
+        comparison = compare_staged(self.origin, importer.aurora, staged.table, str(self.batch.run))
+        key = keys.comparison(self.batch.mapping, str(self.batch.run), self.isolation.source.ledger_id)
+        importer.store.write(importer.landing_bucket, key, json.dumps(comparison).encode())
+        return int(comparison["counts"].get("identical", 0))
 
     def _stage_apart(self, table: str, error: DynauroraError) -> Staged:
         """Stage what a load has refused: for one of its rows, or because the table is another mapping's."""

@@ -16,13 +16,13 @@ import hashlib
 import io
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
 from dynaurora.batches.attempts import DEADLY, Attempts, attempting
-from dynaurora.batches.batch import Batch, BatchObject, Share
+from dynaurora.batches.batch import BACKFILL, VERIFY, Batch, BatchObject, Share
 from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
@@ -154,7 +154,7 @@ class Converter:
 
     def _fingerprint(self, planned: PlannedBatch) -> str:
         """Return a digest of all that decides what a planned batch becomes."""
-        parts = [self.mapper.mapping.digest, self.export_second, self.export_bucket, asdict(planned)]
+        parts = [self.mapper.mapping.digest, self.export_second, self.export_bucket, planned.as_dict()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _read_earlier(self, key: str, fingerprint: str) -> Batch | None:
@@ -192,14 +192,15 @@ class Converter:
             with aborting(self.store.upload(self.bucket, rejected_key)) as rejects:
                 for file in planned.files:
                     self._convert_file(file, csv, rejects, converted)
-                if converted.reasons:
+                if converted.reasons and not planned.compares:  # what is only compared has failed nowhere
                     rejects.complete()
             etag = csv.complete()
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         digest = self.mapper.mapping.digest
         shares = {table: share.close(converted.items) for table, share in converted.shares.items()}
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest, targets=shares)
+        source = VERIFY if planned.compares else BACKFILL
+        return Batch(name, source, self.run, converted.rows, (item,), converted.rejected, digest, targets=shares)
 
     def _keep_unmapped(self, key: str) -> None:
         """Write what no column took beside the batch, where there is anything: for the report of its run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
@@ -25,6 +25,13 @@ class PlannedBatch:
     number: int
     items: int
     files: tuple[DataFile, ...]
+    compares: bool = False
+    """Whether its rows are compared with the replica's, instead of being merged."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as an entry of a plan."""
+        entry = asdict(self)
+        return entry if self.compares else {name: entry[name] for name in ("number", "items", "files")}
 
     @classmethod
     def from_dict(cls, document: Any) -> PlannedBatch:
@@ -33,7 +40,7 @@ class PlannedBatch:
             files = tuple(
                 DataFile(str(file["key"]), int(file["items"]), str(file["md5"])) for file in document["files"]
             )
-            return cls(int(document["number"]), int(document["items"]), files)
+            return cls(int(document["number"]), int(document["items"]), files, bool(document.get("compares")))
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidExportError(f"An entry of the plan lacks a field, or has a wrong one: {error}.") from error
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -59,6 +59,8 @@ class ExportToPlan:
     table_arn: str
     """The table that is replicated."""
     stream: StreamTimes = StreamTimes()
+    compares: bool = False
+    """Whether its items are only compared with their rows."""
 
 
 def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, export: ExportToPlan) -> Plan:
@@ -80,9 +82,10 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
     if len({file.key for file in files}) < len(files):
         raise InvalidExportError(f"{summary.files_key} lists a data file twice.")
     max_items = bound_items(items, summary.billed_bytes)
-    batches = list(group_files((file for file in files if file.items), max_items))
+    groups = group_files((file for file in files if file.items), max_items)
+    batches = [replace(batch, compares=export.compares) for batch in groups]
     key = keys.plan(mapping, run)
-    store.write(bucket, key, json.dumps([asdict(batch) for batch in batches], separators=(",", ":")).encode())
+    store.write(bucket, key, json.dumps([batch.as_dict() for batch in batches], separators=(",", ":")).encode())
     plan = Plan(
         bucket=bucket,
         key=key,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping as ReadOnlyDict
 
+    from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.target_columns import Column
 
@@ -74,3 +76,13 @@ def _guess_type(schema: Any, column: Column) -> str:
     if kind in {"integer", "number"}:
         return "N"
     return "N" if kind is None and column.type.kind in NUMBER_KINDS else "S"
+
+
+def type_key(mapping: Mapping, types: ReadOnlyDict[str, str], fields: ReadOnlyDict[str, str]) -> TypedItem:
+    """Return a key as DynamoDB's JSON writes it: the fields of its columns, by attribute, in the table's types."""
+    columns = zip(mapping.key_attributes, mapping.key_columns, strict=True)
+    return {name: {types[name]: _type_value(types[name], fields[name], column)} for name, column in columns}
+
+
+def _type_value(kind: str, text: str, column: Column) -> str:
+    return base64.b64decode(text).decode() if column.type.is_binary and kind != "B" else text

@@ -59,10 +59,11 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
 def judge_rejected(state: dict[str, Any]) -> dict[str, str] | None:
     """Return what a backfill fails for whose mapping refused too many items, as Step Functions tells an error.
 
-    A run that was opened by the release before tolerates any number of them; a reprocess has no such totals.
+    A run that was opened by the release before tolerates any number of them, and a verification only counts them; a
+    reprocess has no such totals.
     """
     totals, options = state.get("totals") or {}, state.get("options") or {}
-    tolerated = options.get("tolerated_rejected_percentage", 100)
+    tolerated = 100 if options.get("compare") else options.get("tolerated_rejected_percentage", 100)
     rejected, taken = max(_count_rejected(totals), key=lambda counts: share_in_percent(*counts))
     if share_in_percent(rejected, taken) <= tolerated:
         return None

@@ -3,7 +3,7 @@
 A backfill is started with
 
     {"mapping": "web_analytics", "run": "20261123T081500Z", "export_arn": null, "max_concurrency": 2,
-     "tolerated_failure_percentage": 0, "tolerated_rejected_percentage": 10, "sweep": false}
+     "tolerated_failure_percentage": 0, "tolerated_rejected_percentage": 10, "sweep": false, "compare": false}
 
 of which only mapping and run are needed. A reprocess is started with
 
@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from dynaurora.aurora.slots import count_reserved
-from dynaurora.batches.batch import BACKFILL, REPROCESS
+from dynaurora.batches.batch import BACKFILL, REPROCESS, VERIFY
 from dynaurora.errors import InvalidRunError, RunConflictError
 from dynaurora.mappings.mapping import NAME
 
@@ -59,6 +59,8 @@ class Options:
     """How many of the items may be refused, in percent, before the run fails; of several targets each by itself."""
     sweep: bool
     """Whether rows that the export does not have are deleted in the end."""
+    compare: bool = False
+    """Whether the export is only compared with the rows: a verification."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ class RunRequest:
     run: str
     options: Options
 
-    kind: ClassVar[str] = BACKFILL
+    @property
+    def kind(self) -> str:
+        """A backfill, or a verification."""
+        return VERIFY if self.options.compare else BACKFILL
 
     @classmethod
     def from_input(cls, document: Any, limits: Limits) -> RunRequest:
@@ -107,6 +112,8 @@ class RunRequest:
         if given.get("sweep") and limits.keeps_expired:
             problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a sweep would delete them"
             raise InvalidRunError(f"The input asks for a sweep: {problem}.")
+        if given.get("sweep") and given.get("compare"):
+            raise InvalidRunError("The input asks for a sweep and for a comparison, which changes nothing.")
         rejected = given.get("tolerated_rejected_percentage")
         options = Options(
             export_arn=given.get("export_arn"),
@@ -114,6 +121,7 @@ class RunRequest:
             tolerated_failure_percentage=given.get("tolerated_failure_percentage") or 0,
             tolerated_rejected_percentage=TOLERATED_REJECTED_PERCENTAGE if rejected is None else rejected,
             sweep=bool(given.get("sweep")),
+            compare=bool(given.get("compare")),
         )
         return cls(given["mapping"], given["run"], options)
 
@@ -268,6 +276,7 @@ FIELDS: Final[dict[str, tuple[Any, str]]] = {
     "tolerated_failure_percentage": _PERCENTAGE,
     "tolerated_rejected_percentage": _PERCENTAGE,
     "sweep": (lambda value: value is None or type(value) is bool, "true or false"),
+    "compare": (lambda value: value is None or type(value) is bool, "true or false"),
 }
 """Each field's check, and in words what it takes."""
 REPROCESS_FIELDS: Final[dict[str, tuple[Any, str]]] = {

@@ -18,6 +18,7 @@ from dynaurora.aurora.merge_faults import refuse_target
 from dynaurora.aurora.migrations import find_pending_migrations
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.staging import Staging, read_staging
+from dynaurora.aurora.verifications import Verifications
 from dynaurora.errors import (
     AccountLockedError,
     DynauroraError,
@@ -53,6 +54,8 @@ COMPLETE: Final = "targets complete"
 MERGING: Final = "what imports rely on"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
+EQUALITY: Final = "rows and items"
+"""Only told of a target that was verified."""
 CHECKS: Final = (
     SECRET,
     CONNECTION,
@@ -90,6 +93,7 @@ REMEDIES: Final = {
         f" behind; where they cannot be seen, {PREPARE}."
     ),
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
+    EQUALITY: "See which rows differ, and what to do: `dynaurora verify MAPPING`, then docs/runbooks/differences.md.",
     LOADING: (
         "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
         " aws_default_s3_role, and give the cluster a route to S3. Where Aurora says that it loads into no temporary"
@@ -181,7 +185,8 @@ def examine_target(target: Target) -> list[Finding]:
         with examination.checking(CONNECTION), target.connect(credentials) as aurora:
             # It notes the failures of its own checks; what escapes it is the connection's.
             examine_as_loader(examination, target, aurora)
-    return sorted(examination.close(), key=lambda finding: CHECKS.index(finding.check))
+    order = (*CHECKS, EQUALITY)
+    return sorted(examination.close(), key=lambda finding: order.index(finding.check))
 
 
 def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) -> None:
@@ -205,6 +210,7 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
             examination.warn(COMPLETE, problem)
     with examination.checking(MERGING):
         check_added(examination, aurora, mapping)
+    tell_verified(examination, aurora, mapping)
     with examination.checking(RIGHTS):
         check_rights(aurora, mapping)
     with examination.checking(LOADING):
@@ -276,6 +282,18 @@ def check_added(examination: Examination, aurora: Aurora, mapping: Mapping) -> N
         refuse_target(target, [*find_faults(aurora, target)])
         for problem in find_other_rules(aurora, target):
             examination.warn(MERGING, problem)
+
+
+def tell_verified(examination: Examination, aurora: Aurora, mapping: Mapping) -> None:
+    """Tell what the last verification of all items found, if there was one."""
+    last = Verifications(aurora, mapping).find_last()
+    if last is None:
+        return
+    when = f"verified at {last.ended_at:%Y-%m-%d %H:%M}Z"
+    if last.unexplained:
+        examination.warn(EQUALITY, f"{when}, {last.unexplained} differ without an explanation")
+    else:
+        examination.note(EQUALITY, f"{when}, equal")
 
 
 def check_rights(aurora: Aurora, mapping: Mapping) -> None:

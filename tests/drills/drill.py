@@ -216,7 +216,7 @@ class Drill:
         self.wait_until_imported()
         comparison = self.deployed.compare()
         assert comparison.agrees, comparison.examples
-        assert comparison.unmapped == unmapped
+        assert comparison.failed == unmapped
         assert comparison.identical == comparison.items - unmapped > 0
         refused = f", {unmapped:,} are refused" if unmapped else ""
         self.tell(f"{comparison.identical:,} items are equal{refused}", about="equality")

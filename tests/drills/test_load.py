@@ -108,7 +108,7 @@ def make_slow_item(page_id: str) -> Document:
 
 def wait_until_equal(drill: Drill, written_at: float, slow: int) -> float:
     """Return how many seconds after the last write the two are equal, but for items that are refused."""
-    drill.wait_until(lambda: (found := drill.deployed.compare()).agrees and found.unmapped == slow)
+    drill.wait_until(lambda: (found := drill.deployed.compare()).agrees and found.failed == slow)
     late = time.time() - written_at
     assert late < LATE_SECONDS[drill.is_long]
     return late

@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import Any
 
 from dynaurora import keys
-from dynaurora.target.verification import compare
+from dynaurora.verification.compare_items import compare_table
 from infra.build_package import Target, build_package
 from infra.places import EXAMPLE
 from local.aurora.faults import kill_database, restart_database
@@ -169,7 +169,7 @@ class Site:
 
     def _has_equal(self, items: int) -> bool:
         with connect_administrator(self.aws.state) as aurora:
-            found = compare(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
+            found = compare_table(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
         return (found.items, found.identical, found.rows) == (items, items, items)
 
     # Faults

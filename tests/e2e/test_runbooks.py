@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from local.running import connect_administrator
 from tests.e2e.conftest import LocalAws
 from tests.e2e.runbook_faults import Site, commit, copy_project, equip_with_editor
 from tests.reader import Block, Reader
@@ -108,6 +109,22 @@ def test_rows_are_late(reader: Reader, site: Site) -> None:
         walk.through("Nothing is measured")
         site.wait_until_equal(1)
         walk.through("Verify")
+
+
+def test_the_tables_differ(reader: Reader, site: Site) -> None:
+    """Somebody has changed a row, deleted another and added a third, all of items of long ago."""
+    for page in ("/about", "/contact", "/pricing"):
+        site.put(page)
+    site.wait_until_equal(3)
+    with connect_administrator(site.aws.state) as aurora, aurora.transaction():
+        aurora.execute("UPDATE Demo.WebAnalytics__replica SET _version = 1, hits = IF(page_id = '/about', 9, hits)")
+        aurora.execute("UPDATE Demo.WebAnalytics__replica SET page_id = '/by-hand' WHERE page_id = '/contact'")
+    reader.export(DYNAURORA_SETTLE_SECONDS="2")
+    with reader.follow("docs/runbooks/differences.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Act")
+        walk.through("Verify")
+    site.wait_until_equal(3)
 
 
 def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ LAYERS = (
     ("batches", "target"),
     ("failures",),
     ("stream", "exports", "measure_health"),
-    ("runs",),
+    ("runs", "verification"),
 )
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 
@@ -61,7 +61,7 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("trials",),
+    ("comparing_exports", "trials", "verifying"),
     ("commands",),
     ("cli",),
 )

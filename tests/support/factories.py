@@ -133,6 +133,7 @@ def run_input(**changed: Any) -> Document:
         "tolerated_failure_percentage": 0,
         "tolerated_rejected_percentage": 10,
         "sweep": False,
+        "compare": False,
     }
     return document | changed
 

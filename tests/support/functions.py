@@ -62,6 +62,7 @@ IDS = {
     "rotate_loader_secret": set(),
     "change_mapping": set(),
     "check_target": set(),
+    "compare_rows": {"run"},
     "forward_changes": set(),
     "transform_changes": set(),
     "measure_health": set(),

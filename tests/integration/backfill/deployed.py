@@ -36,7 +36,8 @@ from dynaurora.exports import plan_backfill
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from dynaurora.mappings.replications import Replication
-from dynaurora.target.verification import Comparison, compare
+from dynaurora.verification.compare_items import compare_table
+from dynaurora.verification.verdicts import Tally
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import STACK_NAME, Database, Deployment, name_replication
 from local.pipeline import Pipeline
@@ -345,10 +346,10 @@ class Deployed:
         """What people see: page → hits."""
         return dict(self.query(f"SELECT page_id, hits FROM {self.name_table(self.mapping.table)}"))
 
-    def compare(self) -> Comparison:
+    def compare(self) -> Tally:
         """Compare the table and the replica key by key."""
         with self.connect() as aurora:
-            return compare(self.mapping, Pipeline(self.api, self.deployment).scan_items(), aurora)
+            return compare_table(self.mapping, Pipeline(self.api, self.deployment).scan_items(), aurora)
 
     @contextmanager
     def lock_key(self, page_id: str, activity_dt: str = "2026-01-01") -> Iterator[None]:

@@ -39,7 +39,7 @@ def test_items_that_are_all_rejected_are_all_kept_with_their_reasons(deployed: D
     assert deployed.row(run)["rows_rejected"] == 5
     assert deployed.hits() == {}
     comparison = deployed.compare()
-    assert (comparison.agrees, comparison.unmapped) == (True, 5)
+    assert (comparison.agrees, comparison.failed) == (True, 5)
     subjects = deployed.messages()
     assert [subject.rpartition(": ")[2] for subject in subjects] == ["RejectedItemsError"]
     again = deployed.backfill(run, "--tolerated-rejected-percentage", "100")

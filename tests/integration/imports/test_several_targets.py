@@ -18,7 +18,7 @@ from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.target.alterations import find_alterations
 from dynaurora.target.change_mapping import apply_change, plan_change, show_targets
 from dynaurora.target.check_target import check_rights, check_tables, find_unfilled_targets
-from dynaurora.target.verification import compare
+from dynaurora.verification.compare_items import compare_table
 from tests.integration.targets import Target, TargetFor, in_database
 from tests.support.several_targets import KEYS, OPEN, SHUT, TOTAL, USERS, Document, change, several, target
 from tests.support.transforming import make_transformer, packed
@@ -91,9 +91,9 @@ def test_each_target_is_compared_with_the_items_that_it_takes(app: Target) -> No
     items = [each.new_image or {} for each in (user, opened, change(3, "USER#2", email="b@b"))]
     assert [plain_item(item)["SK"] for item in items] == ["USER#1", "ORDER#1", "USER#2"]
     with app.connect() as aurora:
-        users, orders, shut = (compare(each, items, aurora) for each in app.mapping.targets)
-    assert (users.identical, users.missing, users.skipped) == (1, 1, 1)
-    assert (orders.differing, orders.skipped, shut.skipped, shut.agrees) == (1, 2, 3, True)
+        found = compare_table(app.mapping, items, aurora)
+    assert (found.items, found.rows) == (3, 2)
+    assert (found.identical, found.missing, found.differing, found.skipped, found.agrees) == (1, 1, 1, 6, False)
 
 
 def test_a_plan_tells_of_every_target_and_applying_does_all(app: Target) -> None:

@@ -67,6 +67,7 @@ FUNCTIONS = {
         "LANDING_BUCKET",
     ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
+    "compare_rows": [*DATABASE, "LANDING_BUCKET"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "register_replication": ["LANDING_BUCKET"],
     "rotate_loader_secret": DATABASE,

@@ -33,7 +33,8 @@ def test_every_option_is_taken_as_it_is_given():
         "max_concurrency": 7,
         "tolerated_failure_percentage": 12.5,
         "tolerated_rejected_percentage": 0,
-        "sweep": True,
+        "sweep": False,
+        "compare": True,
     }
     assert read(run_input(**given_options)).as_dict() == {
         "mapping": "web_analytics",
@@ -54,6 +55,7 @@ GOOD = {
     "tolerated_failure_percentage": [0, 100, 0.5],
     "tolerated_rejected_percentage": [0, 100, 0.5],
     "sweep": [True, False],
+    "compare": [True, False],
 }
 BAD = {
     "mapping": [None, "", "Clicks", "a/b", "a" * 64, 5, ["web_analytics"]],
@@ -63,6 +65,7 @@ BAD = {
     "tolerated_failure_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
     "tolerated_rejected_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
     "sweep": ["true", 1, 0, "", []],
+    "compare": ["true", 1, 0, "", []],
 }
 
 
@@ -128,6 +131,12 @@ def test_a_run_leaves_the_stream_its_share_of_the_importer(limits, wanted, concu
 def test_a_run_leaves_other_runs_their_share_too(importer, taken, left):
     limits = Limits(2, importer).beside(taken)
     assert read(run_input(max_concurrency=1000), limits).options.max_concurrency == left
+
+
+def test_a_verification_is_a_run_of_its_own_kind_and_sweeps_nothing():
+    assert (read(run_input(compare=True)).kind, read(run_input()).kind) == ("verify", "backfill")
+    with pytest.raises(InvalidRunError, match="changes nothing"):
+        read(run_input(compare=True, sweep=True))
 
 
 def test_a_sweep_is_refused_where_rows_of_expired_items_are_kept():
