@@ -35,7 +35,6 @@ from dynaurora import keys
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.rebuilds import compose_rebuild, find_rebuilt, is_under_way, write_replica
 from dynaurora.mappings.registry import Registry
-from dynaurora.mappings.replications import read_replication
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class Rebuild:
         if not find_rebuilt(active, self.wanted):
             apply = name_command("mapping", "apply", name, stack=self.stack)
             raise click.ClickException(f"Nothing of this needs a rebuild: {apply}")
-        if read_replication(connect_objects(), self.deployment.bucket, name).ignores_expiries:
+        if self.deployment.ignores_expiries:
             raise click.ClickException(
                 f"Aurora keeps the rows of expired items of {name} (TtlDeletes=ignore), which no export has: a second"
                 " table would lack them. Deploy with TtlDeletes=replicate first, or keep the column and add another."

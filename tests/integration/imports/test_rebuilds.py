@@ -6,16 +6,22 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import click
 import pytest
 
+from backfill.commands import mapping_rebuild
+from backfill.deployment.changing import ByConnection
+from dynaurora import keys
 from dynaurora.aurora.column_changes import Patience
 from dynaurora.aurora.connection import Aurora, connect
 from dynaurora.aurora.fills import has_view, read_fills, settle_fills
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import ColumnsRefusedError
-from dynaurora.mappings.mapping import Mapping, build_mapping
+from dynaurora.mappings.mapping import Mapping, build_mapping, load_mapping_file
 from dynaurora.mappings.rebuilds import compose_rebuild, write_replica
 from dynaurora.mappings.registry import Registry
 from dynaurora.target.change_mapping import apply_change, plan_change, show_targets
@@ -256,3 +262,89 @@ def test_killed_before_any_statement_it_goes_back(app: Target, monkeypatch: pyte
     if killed:
         apply(app, old)
         assert rows(app) == [("p", "a", 5)]
+
+
+# The command, step by step; a backfill is one that succeeded
+
+
+@pytest.fixture
+def file(app: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of what is wanted; whatever fills the second table succeeds."""
+    monkeypatch.setattr(mapping_rebuild.Rebuild, "fill", lambda *_, **__: fill(app))
+    file = tmp_path / "app.json"
+    file.write_text(in_database(orders(LARGE), app.mapping.database).text)
+    return file
+
+
+def begin(app: Target, file: Path) -> mapping_rebuild.Rebuild:
+    """Return the rebuild as somebody finds it who gives the command now."""
+    way = ByConnection(app.endpoint, app.administrator, app.bucket)
+    deployment: Any = SimpleNamespace(bucket=app.bucket, mapping="app", ignores_expiries=False)
+    return mapping_rebuild.Rebuild(way, cast("Any", None), deployment, file, load_mapping_file(file), None, 5)
+
+
+def take_steps(rebuild: mapping_rebuild.Rebuild, most: int = 3) -> tuple[str, ...]:
+    """Take so many of the steps that are left, and return all of them."""
+    steps = rebuild.find_steps()
+    mapping_rebuild.carry_out(rebuild, steps[:most], 1.0, as_json=False)
+    return steps
+
+
+def test_the_command_goes_on_from_each_step(app: Target, file: Path) -> None:
+    stream(app, change(1, "a", total=5))
+    taken = []
+    while steps := take_steps(begin(app, file), 1):
+        taken.append(steps)
+        batch = write(begin(app, file).active, change(1 + len(taken), "a", total=6))
+        app.import_batch(app.write_bytes(batch))
+        assert rows(app) == [("p", "a", 6)]
+    assert taken == [("write both", "fill", "switch"), ("fill", "switch"), ("switch",)]
+    assert load_mapping_file(file).replica == "Orders__replica_2"
+    assert plan(app, load_mapping_file(file))["active"] == load_mapping_file(file).digest
+
+
+@pytest.mark.parametrize("taken", [1, 2, 3])
+def test_the_command_goes_back_from_each_step(app: Target, file: Path, taken: int) -> None:
+    take_steps(begin(app, file), taken)
+    rebuild = begin(app, file)
+    mapping_rebuild.go_back(rebuild)
+    is_switched = taken == 3
+    steps = rebuild.find_steps() if is_switched else ("go back",)
+    told = dict(mapping_rebuild.tell_rebuild(rebuild, mapping_rebuild.describe_rebuild(rebuild, steps)))
+    assert ("3 switch" in told) == is_switched
+    mapping_rebuild.carry_out(rebuild, steps, 1.0, as_json=False)
+    assert rebuild.active.replica == "Orders__replica"
+    assert load_mapping_file(file).digest == rebuild.active.digest
+    stream_after = rebuild.active
+    app.import_batch(app.write_bytes(write(stream_after, change(2, "b", total=7))))
+    assert rows(app) == [("p", "b", 7)]
+    assert begin(app, file).find_steps() == ()
+
+
+def test_a_file_that_changes_meanwhile_or_needs_no_rebuild_is_told(app: Target, file: Path) -> None:
+    take_steps(begin(app, file), 1)
+    file.write_text(file.read_text().replace("BIGINT", "DOUBLE"))
+    with pytest.raises(click.ClickException, match=r"to another file goes on.*mapping rebuild app --back"):
+        begin(app, file).find_steps()
+    rebuild = begin(app, file)
+    mapping_rebuild.go_back(rebuild)
+    mapping_rebuild.carry_out(rebuild, ("go back",), 1.0, as_json=False)
+    with pytest.raises(click.ClickException, match="There is no rebuild of app to go back from"):
+        mapping_rebuild.go_back(begin(app, file))
+    wider = in_database(orders(SMALL | {"description": "of all lines"}), app.mapping.database)
+    file.write_text(wider.text.replace('"Orders",', '"Orders", "unmapped": "reject",'))
+    with pytest.raises(click.ClickException, match="Nothing of this needs a rebuild: dynaurora mapping apply app"):
+        begin(app, file).find_steps()
+
+
+def test_what_is_left_is_not_dropped_while_rows_for_it_may_come(app: Target, file: Path) -> None:
+    take_steps(begin(app, file), 1)
+    left = {"left": [{"replica": "Demo.Orders__replica"}], "wait_seconds": 61}
+    with pytest.raises(click.ClickException, match="A rebuild goes on"):
+        mapping_rebuild.refuse_drop(begin(app, file), left)
+    take_steps(begin(app, file))
+    with pytest.raises(click.ClickException, match="in 2 minutes"):
+        mapping_rebuild.refuse_drop(begin(app, file), left)
+    S3Objects().write(app.bucket, f"{keys.failed_batches_prefix('app')}one.json", b"{}")
+    with pytest.raises(click.ClickException, match="Failed batches may have rows for these tables"):
+        mapping_rebuild.refuse_drop(begin(app, file), left | {"wait_seconds": 0})
