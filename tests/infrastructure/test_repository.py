@@ -74,3 +74,11 @@ def test_files_that_take_longest_begin_first():
         "tests/drills/test_load.py::a",
     ]
     assert [*map(rank, given)] == [5, 5, 1]
+
+
+def test_files_that_make_takes_to_speak_to_no_database_are_there_and_start_no_server():
+    told = re.search(r"^OFF_DATABASE := ((?:.*\\\n)*.*)", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    names = re.findall(r"test_\w+\.py", told[1])
+    files = [path for name in names for path in (PROJECT / "tests").glob(f"[is]*/**/{name}")]
+    assert len(files) == len(names) == 7
+    assert [path.name for path in files if "pymysql" in path.read_text("utf-8")] == []

@@ -2,8 +2,9 @@
 
 import pytest
 
+from local.aurora.engines import find_engine
 from tests.integration.convergence.cohorts import Cohort, Place
-from tests.integration.convergence.mutants import MUTANTS, Mutant
+from tests.integration.convergence.mutants import MUTANTS, OF_STATEMENTS, Mutant
 
 pytestmark = pytest.mark.integration
 
@@ -14,6 +15,8 @@ where no history is known that finds them by itself."""
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_a_mutant_is_caught(mutant: Mutant, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mutant not in OF_STATEMENTS and find_engine().name == "mysql":
+        pytest.skip("no statement has this fault: it is found on MariaDB as well")
     mutant.break_code(monkeypatch.setattr)
     if mutant.found_by:
         seed, deal = mutant.found_by
