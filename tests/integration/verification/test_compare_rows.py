@@ -9,7 +9,7 @@ from dynaurora.dynamodb.changes import Change
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.verification import compare_rows
 from dynaurora.verification.compare_items import compare_items, compare_table, find_extra_rows
-from dynaurora.verification.compare_rows import RowComparer
+from dynaurora.verification.compare_rows import RowComparer, Unseen
 from dynaurora.verification.expectations import Expecter
 from tests.integration.targets import Target, TargetFor
 from tests.support.factories import click_item, column, make_mapping
@@ -77,6 +77,12 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_and_no_others(clicks: 
             *[("gone", "extra"), ("zz", "extra"), ("page-03", "impossible")],
         ]
     )
+
+
+def test_a_mutant_that_forgets_extra_rows_is_caught(clicks: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RowComparer, "list_unseen", lambda *_given: Unseen(rows=len(PAGES)))
+    with pytest.raises(AssertionError):
+        test_rows_whose_items_are_gone_are_extra(clicks)
 
 
 def test_rows_whose_items_are_gone_are_extra(clicks: Target) -> None:

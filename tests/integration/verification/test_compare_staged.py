@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dynaurora import keys
+from dynaurora.aurora import comparing
 from dynaurora.aurora.staging import Staging
 from dynaurora.dynamodb.changes import Change
 from dynaurora.dynamodb.versions import make_version
@@ -66,6 +67,30 @@ def test_each_verdict_is_told_by_the_key_and_counted(target: Target) -> None:
     }
     counts = {"identical": 4, "differing": 1, "impossible": 1, "missing": 2, "extra": 1, "newer": 3, "skipped": 1}
     assert found["counts"] == counts
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        pytest.param("THEN 'newer'", "THEN 'identical'", id="newer taken for identical"),
+        pytest.param("THEN 'newer'", "THEN 'differing'", id="newer taken for differing"),
+        pytest.param(" OR `row`.`_deleted`", "", id="a tombstone taken for a row"),
+        pytest.param("THEN 'impossible'", "THEN 'identical'", id="a version of the future taken for any"),
+    ],
+)
+def test_a_mutant_of_what_is_said_of_rows_is_caught(
+    target: Target, monkeypatch: pytest.MonkeyPatch, was: str, becomes: str
+) -> None:
+    judge, mutated = comparing._judge_staged, list[bool]()
+
+    def judge_wrongly(*given: Any) -> str:
+        mutated.append(was in judge(*given))
+        return judge(*given).replace(was, becomes)
+
+    monkeypatch.setattr(comparing, "_judge_staged", judge_wrongly)
+    with pytest.raises(AssertionError):
+        test_each_verdict_is_told_by_the_key_and_counted(target)
+    assert mutated == [True, True]  # it was the mutant, and the batch was compared
 
 
 def test_text_differs_by_its_bytes_whatever_the_collation_says(target_for: TargetFor) -> None:
