@@ -73,6 +73,8 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
             if not yes:
                 click.confirm("Deploy the others?" if plan.refused else "Deploy it?", abort=True)
             outcome = deployer.carry_out(plan, say)
+    if outcome and not as_json:
+        tell_next(plan, outcome)
     finish(plan, outcome, as_json=as_json)
 
 
@@ -164,16 +166,20 @@ def finish(plan: Plan, outcome: Outcome | None, *, as_json: bool) -> None:
         print_line("Nothing to do.")
     elif deployed:
         print_line(f"Deployed: {', '.join(deployed)}.")
-        for step in plan.replications:
-            name = step.mapping.name
-            if step.source and step.source.exists and name not in failed:
-                print_line(f"Copy what is in its table already: {name_command('backfill', 'start', name, '--watch')}")
     if failed and as_json:
         raise SystemExit(1)
     if failed:
         word = "Not deployed" if outcome else "Refused"
         again = name_command("deploy", *failed)
         raise click.ClickException(f"{word}: {describe_failures(failed)}\nOnce that is mended: {again}")
+
+
+def tell_next(plan: Plan, outcome: Outcome) -> None:
+    """Say how what tables have already is copied."""
+    for step in plan.replications:
+        name = step.mapping.name
+        if step.source and step.source.exists and name not in outcome.failed:
+            say(f"Copy what is in its table already: {name_command('backfill', 'start', name, '--watch')}")
 
 
 def format_usd(usd: float) -> str:

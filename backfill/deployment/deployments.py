@@ -245,7 +245,7 @@ def require_any(deployments: Sequence[Deployment]) -> None:
 
 
 def _name_deployed(deployments: Sequence[Deployment]) -> str:
-    deploy = f"`{name_command('deploy')}`, in a project,"
+    deploy = f"`{name_command('deploy')}` in a project"
     if not deployments:
         local = name_command("local", "up")
         return (

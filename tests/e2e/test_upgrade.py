@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from local.state import AuroraAddress
 from local.venvs import ensure
 from tests.e2e.conftest import DYNAURORA
 from tests.reader import Reader
-from tests.support.earlier_release import deploy_release, unpack_release
+from tests.support.earlier_release import deploy_release, unpack_release, update_release
 from tests.support.factories import click
 from tests.workflows.account import wait_until
 
@@ -84,10 +85,10 @@ class Earlier:
     def __init__(self, stack: Stack, directory: Path) -> None:
         self.stack = stack
         ca = stack.certificates.ca_file.read_text("ascii")
-        buffers = {"BufferSeconds": "1", "TransformBufferSeconds": "1"}
-        templates = unpack_release(directory / "release")
+        self.parameters = {"DatabaseCa": ca, "BufferSeconds": "1", "TransformBufferSeconds": "1"}
+        self.templates = unpack_release(directory / "release")
         s3, cloudformation = self.client("s3"), self.client("cloudformation")
-        self.outputs = deploy_release(templates, "dynaurora", s3, cloudformation, DatabaseCa=ca, **buffers)
+        self.outputs = deploy_release(self.templates, "dynaurora", s3, cloudformation, **self.parameters)
 
     def client(self, service: str) -> Any:
         session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
@@ -118,6 +119,25 @@ class Earlier:
             each["FunctionArn"].rpartition(":")[2] for each in listed if f"table/{TABLE}/" in each["EventSourceArn"]
         }
 
+    def is_quiet(self) -> bool:
+        """Whether nothing is on its way any more."""
+        time.sleep(5)  # for which delivery streams collect
+        running = self.client("stepfunctions").list_executions(
+            stateMachineArn=self.outputs["ImportBatchStateMachineArn"], statusFilter="RUNNING"
+        )
+        return not running["executions"]
+
+    def go_back(self) -> None:
+        """Deploy release 0.1 again, for the table that its stack has not any more."""
+        update_release(
+            self.templates,
+            "dynaurora",
+            self.client("s3"),
+            self.client("cloudformation"),
+            SourceStreamArn=self.outputs["SourceStreamArn"],
+            **self.parameters,
+        )
+
     def make_reader(self, directory: Path) -> Reader:
         aurora, administrator = self.stack.gateway, self.stack.server.users.administrator
         address = AuroraAddress(
@@ -136,7 +156,7 @@ class Earlier:
         return Reader(directory, directory / "exported", variables, (DYNAURORA.parent, ensure("aws").parent))
 
 
-def begin_and_die(reader: Reader, project: Path) -> None:
+def begin_and_die(reader: Reader, project: Path, at: str = "dynaurora: UPDATE_COMPLETE StorageStack") -> None:
     """Begin an upgrade, and kill it in the middle of the stack's update."""
     with subprocess.Popen(
         [DYNAURORA, "upgrade", "--yes"],
@@ -147,7 +167,7 @@ def begin_and_die(reader: Reader, project: Path) -> None:
         text=True,
     ) as process:
         assert process.stderr
-        assert any("dynaurora: UPDATE_COMPLETE StorageStack" in line for line in process.stderr)
+        assert any(at in line for line in process.stderr)
         process.kill()
 
 
@@ -181,3 +201,32 @@ def test_a_stack_of_release_0_1_becomes_a_platform_and_a_replication(earlier: Ea
     assert sources[0] > 0
     assert earlier.query("SELECT User FROM mysql.user WHERE User REGEXP '^dynaurora_[0-9a-f]{12}$'") == []
     assert (tmp_path / "shop" / "dynaurora.toml").read_text().count('BufferSeconds = "1"') == 2
+
+
+@pytest.mark.parametrize("has_replication", [False, True])
+def test_an_upgrade_is_undone_and_loses_nothing(earlier: Earlier, tmp_path: Path, has_replication: bool) -> None:
+    writer, reader = Writer(earlier.client("dynamodb")), earlier.make_reader(tmp_path)
+    uuid, functions = earlier.outputs["ForwardChangesEventSourceMappingId"], earlier.client("lambda")
+    with writer.writing():
+        wait_until(lambda: len(earlier.rows()) > PAGES // 4)
+        run(reader, tmp_path, "init", "shop")
+        if has_replication:
+            run(reader, tmp_path / "shop", "upgrade", "--yes")
+            run(reader, tmp_path / "shop", "destroy", TABLE, "--yes")
+            functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+            wait_until(earlier.is_quiet)
+            earlier.query("ALTER TABLE Demo.WebAnalytics__replica DROP COLUMN `_mapping`")
+        else:
+            begin_and_die(reader, tmp_path / "shop", at="dynaurora: UPDATE_COMPLETE dynaurora")
+        earlier.go_back()
+        functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+        begun = writer.written
+        wait_until(lambda: max(earlier.rows().values()) > begun)
+    wait_until(lambda: earlier.rows() == writer.items)
+    assert earlier.readers() == {"dynaurora-forward-changes"}
+
+
+def run(reader: Reader, directory: Path, *arguments: str) -> None:
+    """Run a command of this release."""
+    environment = os.environ | reader.variables
+    subprocess.run([DYNAURORA, *arguments], cwd=directory, env=environment, check=True, capture_output=True)

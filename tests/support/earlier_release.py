@@ -41,18 +41,30 @@ def unpack_release(directory: Path) -> Path:
 def deploy_release(templates: Path, name: str, s3: Any, cloudformation: Any, **parameters: str) -> dict[str, str]:
     """Create a stack of release 0.1 that makes what no parameter names, and return its outputs."""
     s3.create_bucket(Bucket=ARTIFACTS)
+    cloudformation.create_stack(**_request(templates, name, s3, parameters))
+    return _read_outputs(cloudformation, name, "CREATE_COMPLETE")
+
+
+def update_release(templates: Path, name: str, s3: Any, cloudformation: Any, **parameters: str) -> dict[str, str]:
+    """Have a stack be of release 0.1 again, and return its outputs."""
+    cloudformation.update_stack(**_request(templates, name, s3, parameters))
+    return _read_outputs(cloudformation, name, "UPDATE_COMPLETE")
+
+
+def _request(templates: Path, name: str, s3: Any, parameters: dict[str, str]) -> dict[str, Any]:
     architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
-    cloudformation.create_stack(
-        StackName=name,
-        TemplateBody=Packager(s3, ARTIFACTS).package(templates / "template.yaml"),
-        Parameters=[
-            {"ParameterKey": key, "ParameterValue": value}
-            for key, value in {"Architecture": architecture, **parameters}.items()
-        ],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
-    stack = wait_until(lambda: _find_end(cloudformation, name), seconds=120)
-    assert stack["StackStatus"] == "CREATE_COMPLETE", list(_find_reasons(cloudformation))
+    given = {"Architecture": architecture, **parameters}
+    return {
+        "StackName": name,
+        "TemplateBody": Packager(s3, ARTIFACTS).package(templates / "template.yaml"),
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+
+
+def _read_outputs(cloudformation: Any, name: str, status: str) -> dict[str, str]:
+    stack = wait_until(lambda: _find_end(cloudformation, name), seconds=240)
+    assert stack["StackStatus"] == status, list(_find_reasons(cloudformation))
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
