@@ -32,7 +32,7 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
     run = name_run(state, "unnamed")  # what else an input may have is no part of a subject, which takes no newline
     error, reason = read_error(caught)
     error = NAMES.get(error, error.replace("States.", "StepFunctions.", 1))
-    remedy = remedy_for(error).replace("then import the batch again", "then start the run again")
+    remedy = run_remedy(error)
     again = [
         f"Start it again with: dynaurora backfill start {state.get('mapping')} --run {run}",
         "What it has done is not repeated.",
@@ -48,6 +48,11 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
     ]
     subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
     return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}
+
+
+def run_remedy(error: str) -> str:
+    """Return the next step for an error that a run failed with: what failed is started again as a run, and no batch."""
+    return remedy_for(error).replace("then import the batch again", "then start the run again")
 
 
 def name_run(state: dict[str, Any], otherwise: str) -> str:

@@ -9,12 +9,20 @@ from contextlib import contextmanager
 import pytest
 
 from dynaurora import keys
+from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.drills.drill import PROCESSED, Drill
 from tests.drills.test_deliveries import start_import
 from tests.drills.test_outages import read_errors
-from tests.integration.backfill.deployed import MAPPING, Document, make_bad_item, make_item, make_run_id, wait_until
+from tests.integration.backfill.deployed import (
+    MAPPING,
+    Document,
+    make_bad_item,
+    make_item,
+    make_run_id,
+    wait_until,
+)
 from tests.support.factories import click, click_change
 
 MEBIBYTE = 2**20
@@ -201,6 +209,53 @@ def test_the_registrys_pointer_is_taken_and_brought_back(drill: Drill) -> None:
     drill.tell("without the pointer to the current mapping all waited, until it was back")
     drill.check_equal()
     drill.check_nothing_failed()
+
+
+def test_the_lifecycle_takes_what_a_backfill_still_needs(drill: Drill) -> None:
+    """Its plan, which is made again; its export's manifest; its converted batches, which are made again too."""
+    deployed, run = drill.deployed, make_run_id()
+    items = drill.make_items(12, 2000)
+    deployed.dam_stream()  # only the backfill brings them
+    deployed.put(items)
+    with held(drill, "PlanBackfill"):
+        execution = deployed.start(run)["execution"]
+        drill.wait_until(lambda: "Plan backfill" in deployed.entered(execution))
+        asked = json.loads(deployed.read(keys.export_request(MAPPING, run)))
+        exported = [found.key for found in S3Objects().list(asked["bucket"], asked["prefix"])]
+        (manifest,) = [key for key in exported if key.endswith("manifest-files.json")]
+        restore = take_from(drill, asked["bucket"], manifest)
+    failure = deployed.watch(run, status=1)["failure"]
+    assert (failure["error"], manifest in failure["reason"]) == ("ObjectMissingError", True)
+    assert "then start the run again" in failure["remedy"]
+    restore()
+    with held(drill, "ConvertExport"):
+        execution = deployed.start(run)["execution"]
+        drill.wait_until(lambda: "Backfill batches" in deployed.entered(execution))
+        stop(drill, "backfill", run)
+    take(drill, keys.plan(MAPPING, run))
+    with held(drill, "ImportBatch"):
+        deployed.start(run)
+        converted = keys.backfill_batch(MAPPING, run, 1)
+        drill.wait_until(lambda: keys.backfill_descriptor(MAPPING, run, 1) in drill.list_objects(keys.BATCHES))
+        take(drill, converted)
+    assert deployed.watch(run, status=1)["failure"]["error"] == "BatchesFailedError"
+    (record,) = deployed.failed_batches(run)
+    assert (record["error"], converted in record["reason"]) == ("ObjectMissingError", True)
+    assert "Restore the object" in record["remedy"]
+    assert deployed.backfill(run)["state"] == "SUCCEEDED"
+    deployed.release_stream()
+    drill.reprocess()
+    drill.tell("a backfill's manifest, plan and batch were taken: each by name, and the run went on")
+    drill.check_equal()
+    drill.check_nothing_failed()
+
+
+def take_from(drill: Drill, bucket: str, key: str) -> Callable[[], object]:
+    """Remove an object of a bucket that has no versions; return what writes it again."""
+    s3, place = drill.deployed.client("s3"), {"Bucket": bucket, "Key": key}
+    body = s3.get_object(**place)["Body"].read()
+    s3.delete_object(**place)
+    return lambda: s3.put_object(**place, Body=body)
 
 
 def forget_copies(drill: Drill) -> None:
