@@ -4,7 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -36,6 +36,8 @@ FUNCTIONS = (
     "ConvertFailures",
     "RecordFailedBatch",
 )
+RUNNING = ("OpenRun", "CheckReadiness")
+"""Of a run, what works first."""
 
 
 def test_the_databases_disk_is_full(drill: Drill) -> None:
@@ -354,6 +356,46 @@ def database_clock(drill: Drill, seconds: int) -> Iterator[None]:
     finally:
         with drill.deployed.stack.server.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SET GLOBAL init_connect = ''")
+
+
+def test_the_functions_clocks_are_an_hour_off(drill: Drill) -> None:
+    """AWS takes no request that is signed by such a clock: nothing can be done, so nothing wrong is done.
+
+    Behind only in the short drill: for each direction all functions start anew, twice.
+    """
+    for number, seconds in enumerate((-3600, 3600)[: drill.size(1, 2)]):
+        run, items = make_run_id(), drill.make_items(10, 2000, hits=number)
+        landed = land(drill, items)
+        with function_clocks(drill, seconds):
+            drill.deployed.put(drill.make_items(10, 2000, hits=number + 2))
+            for key, etag in landed.items():
+                start_import(drill, key, etag)
+            drill.wait_until(lambda: "RequestTimeTooSkewed" in read_errors(drill))
+            assert "clock" in read_errors(drill)
+            execution = drill.deployed.start(run)["execution"]
+            drill.wait_until(lambda execution=execution: "RequestTimeTooSkewed" in read_history(drill, execution))
+        assert drill.deployed.watch(run)["state"] == "SUCCEEDED", "once the clocks are right it goes on by itself"
+        drill.reprocess()
+        drill.check_equal()
+    drill.tell("the functions' clocks were an hour off: all waited, a backfill too, until they were right")
+    drill.check_nothing_failed()
+
+
+def read_history(drill: Drill, execution: str) -> str:
+    """The events of an execution."""
+    states = drill.deployed.client("stepfunctions")
+    return json.dumps(states.get_execution_history(executionArn=execution)["events"], default=str)
+
+
+@contextmanager
+def function_clocks(drill: Drill, seconds: int) -> Iterator[None]:
+    """Start functions anew, whose clock is off; and again in the end."""
+    with ExitStack() as stack:
+        for function in (*FUNCTIONS, *RUNNING):
+            stack.enter_context(
+                drill.deployed.variables(f"{function}FunctionName", DYNAURORA_CLOCK_SECONDS=str(seconds))
+            )
+        yield
 
 
 BACKFILL_STOPS = (
