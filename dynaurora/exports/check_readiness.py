@@ -23,7 +23,7 @@ from dynaurora.aws.objects import read_or_none
 from dynaurora.dynamodb.source import Source, SourceState, find_problems, seconds_to_wait
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from dynaurora.errors import NotReadyError, RunConflictError
-from dynaurora.exports.plan import read_plan
+from dynaurora.exports.plan import read_whole_plan
 from dynaurora.mappings.key_types import find_key_conflicts
 from dynaurora.mappings.registry import TAKE_UP_SECONDS
 
@@ -84,7 +84,7 @@ def check_readiness(
     Raises NotReadyError naming everything that is in the way, and RunConflictError where the run is to do something
     else than it has planned, or would export for a mapping of before.
     """
-    plan = read_plan(store, bucket, mapping, run)
+    plan = read_whole_plan(store, bucket, mapping, run)
     if plan is not None:
         if export_arn not in {None, plan.export_arn}:
             raise RunConflictError(f"Run {run} is planned already, with the export {plan.export_arn}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
-from dynaurora.errors import InvalidExportError
+from dynaurora.errors import InvalidExportError, ObjectMissingError
 from dynaurora.exports.manifests import DataFile
 
 if TYPE_CHECKING:
@@ -75,3 +75,14 @@ def read_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan |
     """Return what the plan of a run comes to, or None where the run is not planned yet."""
     body = read_or_none(store, bucket, keys.planned(mapping, run))
     return None if body is None else Plan.from_dict(json.loads(body))
+
+
+def read_whole_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan | None:
+    """Return what the plan of a run comes to, or None where the run has to be planned: its batches may have expired."""
+    plan = read_plan(store, bucket, mapping, run)
+    try:
+        if plan is not None:
+            store.tail(plan.bucket, plan.key)
+    except ObjectMissingError:
+        return None
+    return plan

@@ -38,7 +38,7 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
     run = name_run(state, "unnamed")  # what else an input may have is no part of a subject, which takes no newline
     error, reason = read_error(caught)
     error = NAMES.get(error, error.replace("States.", "StepFunctions.", 1))
-    remedy = remedy_for(error).replace("then import the batch again", "then start the run again")
+    remedy = run_remedy(error)
     again = [
         f"Start it again with: dynaurora backfill start {state.get('mapping')} --run {run}",
         "What it has done is not repeated.",
@@ -94,6 +94,11 @@ def format_percentage(part: int, whole: int) -> str:
     if 0 < share < LEAST_SHARE:
         return f"less than {LEAST_SHARE} %"
     return f"{share if part == whole else min(share, 99.9):.3g} %"
+
+
+def run_remedy(error: str) -> str:
+    """Return the next step for an error that a run failed with: what failed is started again as a run, and no batch."""
+    return remedy_for(error).replace("then import the batch again", "then start the run again")
 
 
 def name_run(state: dict[str, Any], otherwise: str) -> str:

@@ -346,10 +346,10 @@ class Deployed:
         """What people see: page → hits."""
         return dict(self.query(f"SELECT page_id, hits FROM {self.name_table(self.mapping.table)}"))
 
-    def compare(self) -> Tally:
-        """Compare the table and the replica key by key."""
+    def compare(self, mapping: Mapping | None = None) -> Tally:
+        """Compare the table and the replica key by key, by the mapping that all began with unless told."""
         with self.connect() as aurora:
-            return compare_table(self.mapping, Pipeline(self.api, self.deployment).scan_items(), aurora)
+            return compare_table(mapping or self.mapping, Pipeline(self.api, self.deployment).scan_items(), aurora)
 
     @contextmanager
     def lock_key(self, page_id: str, activity_dt: str = "2026-01-01") -> Iterator[None]:
