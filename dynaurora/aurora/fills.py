@@ -93,6 +93,8 @@ def settle_fills(aurora: Aurora, mapping: Mapping, run: str, generation: int) ->
 
 def end_fill(aurora: Aurora, target: Mapping) -> None:
     """Forget a target's fill, whose view is there now."""
+    if not _has_fills(aurora, target.database):
+        return
     with aurora.transaction():
         aurora.execute(
             f"DELETE FROM {_fills(target)} WHERE mapping = %s AND target = %s AND run IS NOT NULL",
