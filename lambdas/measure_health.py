@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.source import AwsSource
-from dynaurora.mappings.replications import list_replications
+from dynaurora.mappings.replications import KnownReplications
 from dynaurora.measure_health import Failures, Health, count_failures, count_waiting, measure_health
 from dynaurora.observability import count, flush_metrics, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import MeasureHealthSettings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 settings = MeasureHealthSettings.from_environment()
 executions = StepFunctionsExecutions()
+known = KnownReplications()
 
 
 @observed
@@ -30,7 +31,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     What is measured of all is measured as nothing too; of one, nothing is not told.
     """
     store, bucket = S3Objects(), settings.landing_bucket
-    replications = list(list_replications(store, bucket))
+    replications = known.find_all(store, bucket)
     failures = count_failures(store, bucket, replications)
     found = {one.mapping: look_at(one, failures) for one in replications}
     waiting = count_waiting(executions, settings.import_batch_arn, datetime.now(UTC))

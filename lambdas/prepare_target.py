@@ -11,7 +11,7 @@ from dynaurora.aurora.users import name_hosts
 from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registries
-from dynaurora.mappings.replications import check_target_free
+from dynaurora.mappings.replications import KnownReplications
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import PrepareTargetSettings
 from dynaurora.target.prepare_target import prepare_database, prepare_loader
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = PrepareTargetSettings.from_environment()
+others = KnownReplications()
 
 
 @observed
@@ -52,7 +53,7 @@ def prepare_of(name: str, digest: str) -> dict[str, str]:
     """Create or complete the target of a registered mapping; return what the template may tell of it."""
     store = S3Objects()
     mapping = Registries(store, settings.landing_bucket).find(name).find(digest)
-    check_target_free(store, settings.landing_bucket, mapping)
+    others.check_target_free(store, settings.landing_bucket, mapping)
     endpoint = find_endpoint(settings)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)

@@ -76,6 +76,9 @@ WARM_VARIABLE = "DYNAURORA_WARM_FUNCTIONS"
 MOST_WARM = 64
 """Processes that wait, of all functions together: each has some 45 MB of its own."""
 
+_STARTS = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
+"""Processes that start at the same time: where a hundred do on few processors, none is up before its time is over."""
+
 _KILL_AGAIN_SECONDS = 0.05
 _READ_BYTES = 1 << 18
 _LOG_READS_AFTER_RESPONSE = 64
@@ -164,7 +167,11 @@ class ExecutionEnvironment:
         return Outcome(log=log, error=json.loads(answer[1:]))
 
     def _spawn(self) -> None:
-        """Start a process and wait until it has loaded its handler, or could not."""
+        """Start a process and wait until it has loaded its handler, or could not; as many at once as _STARTS has."""
+        with _STARTS:
+            self._spawn_now()
+
+    def _spawn_now(self) -> None:
         self._release()
         self._temporary = Path(tempfile.mkdtemp(prefix=f"function-{self.func_name}-"))
         package = packages.unpack(self.code_zip)

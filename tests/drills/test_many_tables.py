@@ -22,7 +22,7 @@ DEPLOYERS = 4
 
 
 def test_each_of_many_tables_gets_its_own_changes_while_mappings_change(drill: Drill) -> None:
-    names = [f"table_{number:03}" for number in range(drill.size(6, 100))]
+    names = [f"table_{number:03}" for number in range(drill.size(4, 100))]
     changed = names[:: drill.size(3, 10)]
     with deployed_replications(drill, names) as platform:
         write(drill, names, "first")
