@@ -126,13 +126,13 @@ class TableProfile:
 
     def _look(self, bounds: Bounds, items: Sequence[TypedItem], owners: Sequence[TypedItem], unpack: int) -> None:
         """Look at the attributes of items, or of maps in them; `owners` are the items that they are in."""
-        by_name: dict[str, list[Any]] = defaultdict(list)
+        lists: dict[tuple[str, str], list[Any]] = defaultdict(list)
         for item in items:
             for name, attribute in item.items():
-                by_name[name].append(attribute)
-        lists = {
-            (name, kind): values for name, given in by_name.items() for kind, values in split_kinds(name, given).items()
-        }
+                if len(attribute) != 1:
+                    raise ValueError(f"{name!r} is not one type descriptor and its value")
+                for kind, value in attribute.items():
+                    lists[name, kind].append(value)
         for (name, kind), values in lists.items():
             profile = self._find(bounds, name)
             if profile is None:
@@ -200,21 +200,6 @@ def profile_items(
             profile.add(items, size)
         profile.flush()
     return profile
-
-
-def split_kinds(name: str, attributes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return the values of an attribute by type descriptor. Raises ValueError where one has not just one of these."""
-    if set(map(len, attributes)) != {1}:
-        raise ValueError(f"{name!r} is not one type descriptor and its value")
-    (kind,) = attributes[0]
-    try:
-        return {kind: [attribute[kind] for attribute in attributes]}
-    except KeyError:  # of several types
-        lists: dict[str, list[Any]] = defaultdict(list)
-        for attribute in attributes:
-            for each, value in attribute.items():
-                lists[each].append(value)
-        return lists
 
 
 @contextmanager
