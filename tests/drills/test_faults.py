@@ -52,6 +52,7 @@ def test_the_databases_disk_is_full(drill: Drill) -> None:
         said = read_errors(drill)
         assert "1114" in said or "1021" in said
         drill.deployed.put([make_item(f"{drill.name}-small")])  # what is small goes on, as long as there is room
+    drill.wait_until(lambda: f"{drill.name}-small" in drill.deployed.hits())  # it may be on its way to its batch
     drill.wait_until_imported()
     assert drill.deployed.hits() == dict.fromkeys(pages, 1) | {f"{drill.name}-small": 1}
     drill.tell(
