@@ -219,6 +219,18 @@ def verify_busily(ask: Ask) -> Any:
     return ask("--settle", "5", "--patience", "10", status=None)
 
 
+def test_an_export_whose_items_are_of_different_instants_shows_no_difference(flowing: Deployed, ask: Ask) -> None:
+    """Items are written while their table is exported, and each may be as it was up to a minute before or after."""
+    flowing.put(make_items(20))
+    wait_until(lambda: len(flowing.hits()) == 20)
+    wait_for_next_second()
+    flowing.put(make_items(10, hits=2))
+    flowing.set_faults(spread_export_cuts_seconds=60)
+    found = ask("--settle", "5", via="export")
+    assert (found["differing"], found["missing"], found["extra"], found["differences"]) == (0, 0, 0, [])
+    assert found["rows"] == sum(found[name] for name in ("identical", "behind", "newer")) == 20
+
+
 def test_a_platform_of_an_earlier_release_is_named(
     deployed: Deployed, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
