@@ -200,7 +200,7 @@ def test_nothing_but_what_is_settled_the_probe_and_what_is_known_of_a_replicatio
 
 def test_event_source_mappings_are_looked_at_where_they_are_of_readers_of_streams():
     looking = [
-        (role.id, statement["Condition"]["ArnLike"]["lambda:FunctionArn"]["Fn::Sub"].rpartition(":")[2])
+        (role.id, statement["Condition"]["ArnLikeIfExists"]["lambda:FunctionArn"]["Fn::Sub"].rpartition(":")[2])
         for role in ROLES
         for statement in list_statements(role)
         if "lambda:GetEventSourceMapping" in as_list(statement["Action"])
