@@ -316,7 +316,9 @@ def test_a_run_that_has_its_plan_takes_no_other_export():
 def planned_run():
     """Return a store in which the run r1 has its plan."""
     store = InMemoryObjects()
-    store.write(BUCKET, keys.planned("web_analytics", "r1"), json.dumps(asdict(make_plan())).encode())
+    plan = make_plan()
+    store.write(BUCKET, keys.planned("web_analytics", "r1"), json.dumps(asdict(plan)).encode())
+    store.write(plan.bucket, plan.key, b"[]")
     return store
 
 

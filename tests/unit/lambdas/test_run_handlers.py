@@ -297,8 +297,9 @@ def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_expor
     with pytest.raises(RunConflictError, match="was changed since run r1 was opened; nothing was exported"):
         function.run("check_readiness", OPENED, source=KnownSource(READY))
     assert (LANDING, keys.export_request("web_analytics", "r1")) not in function.store.objects
-    plan = json.dumps(asdict(make_plan())).encode()
-    function.store.write(LANDING, keys.planned("web_analytics", "r1"), plan)
+    plan = make_plan()
+    function.store.write(LANDING, keys.planned("web_analytics", "r1"), json.dumps(asdict(plan)).encode())
+    function.store.write(plan.bucket, plan.key, b"[]")
     answer = function.run("check_readiness", OPENED, source=KnownSource(READY))
     assert (answer["planned"], answer["complete_from"]) == (True, LONG_AGO.timestamp() + SETTLED_SECONDS + 1)
 
