@@ -39,6 +39,17 @@ and --ca-file then, from where the database can be reached.
 """
 
 
+wait_option: Final = click.option(
+    "--wait",
+    "seconds",
+    type=click.IntRange(0, 86_400),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="For a table that somebody keeps by a long query.",
+)
+
+
 def way_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say how its target is reached."""
     options = [
@@ -139,15 +150,7 @@ Examples:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--drop", is_flag=True, help="Have columns go that no mapping writes any more, with what is in them.")
-@click.option(
-    "--wait",
-    "seconds",
-    type=click.IntRange(0, 86_400),
-    default=300,
-    show_default=True,
-    metavar="SECONDS",
-    help="For a table that somebody keeps by a long query.",
-)
+@wait_option
 @json_option
 @way_options
 def apply_command(

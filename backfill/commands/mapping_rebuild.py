@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backfill.commands.backfill_start import DEFAULTS
-from backfill.commands.mapping_change import BATCH_ROWS, WAYS, estimate_backfill, way_options
+from backfill.commands.mapping_change import BATCH_ROWS, WAYS, estimate_backfill, wait_option, way_options
 from backfill.commands.mapping_files import find_file, load
 from backfill.commands.options import every_option, json_option
 from backfill.commands.watch import follow
@@ -191,15 +191,7 @@ Examples:
 @click.option("--drop", is_flag=True, help="Drop the tables that rebuilds have left, with what is in them.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--wait",
-    "seconds",
-    type=click.IntRange(0, 86_400),
-    default=300,
-    show_default=True,
-    metavar="SECONDS",
-    help="For a table that somebody keeps by a long query.",
-)
+@wait_option
 @every_option
 @json_option
 @way_options
