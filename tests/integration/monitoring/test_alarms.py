@@ -100,6 +100,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     "unstarted-imports": MESSAGES,
     "unstarted-reprocesses": MESSAGES,
     "unclosed-runs": MESSAGES,
+    "unshown-targets": MESSAGES,
     "kept-failures": [
         ({}, UNKNOWN),
         ({"FailuresKept": [None, *[3] * 11]}, QUIET),

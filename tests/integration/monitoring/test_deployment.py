@@ -116,7 +116,7 @@ def test_a_change_is_traced_through_every_function_of_its_path(flowing: Deployed
 
 def test_a_run_is_traced_and_logged_by_its_id(deployed: Deployed, traces: Traces, run: str) -> None:
     deployed.put([*make_items(3), make_bad_item("bad")])
-    deployed.backfill(run)
+    deployed.backfill(run, "--tolerated-rejected-percentage", "25")
     wait_until(lambda: traces.functions(mapping=MAPPING, run=run) >= OF_BACKFILLS)
     (batch_id, *_), *_ = deployed.ledger(run)
     imported = [line for line in read_log(deployed, "ImportBatchFunctionName") if line.get("run") == run]

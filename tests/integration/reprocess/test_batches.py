@@ -78,8 +78,11 @@ def test_what_is_no_batch_fails_and_is_told_and_makes_no_others(reprocesses: Rep
     )
     ended = reprocesses.deployed.wait_for_end(started["executionArn"])
     assert ended["status"] == "FAILED"
-    assert list(reprocesses.deployed.messages()) == ["A batch was not imported and could not be recorded"]
+    (subject,) = reprocesses.deployed.messages()
+    assert subject.endswith("failed: InvalidBatchError")
     assert reprocesses.list_failures() == []
+    (kept,) = reprocesses.deployed.list_keys("failed_batches/mapping=-/")
+    reprocesses.deployed.client("s3").delete_object(Bucket=reprocesses.deployed.bucket, Key=kept)
 
 
 def test_a_record_that_nobody_can_read_is_parked_and_makes_no_others(reprocesses: Reprocesses) -> None:
