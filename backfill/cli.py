@@ -20,6 +20,8 @@ from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
 from backfill.commands.prepare import prepare
 from backfill.commands.reprocess import reprocess_group
+from backfill.commands.upgrade import upgrade
+from backfill.commands.verify import verify
 from backfill.project import FILE, VARIABLE, use_project
 from backfill.terminal.console import print_json
 from dynaurora import __version__
@@ -33,11 +35,13 @@ Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora init shop                  make a project for tables of your own
   dynaurora deploy --dry-run           see what a deployment of the project would do
+  dynaurora upgrade --dry-run          see what becomes of a stack of release 0.1
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
   dynaurora backfill start --help      copy a whole table into Aurora
+  dynaurora verify --help              see whether a table and its rows are equal
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
   eval "$(dynaurora local env)"        let aws, boto3 and mysql reach it
@@ -99,6 +103,8 @@ main.add_command(local_group)
 main.add_command(mapping_group)
 main.add_command(prepare)
 main.add_command(reprocess_group)
+main.add_command(upgrade)
+main.add_command(verify)
 
 if __name__ == "__main__":
     main()

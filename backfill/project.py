@@ -96,7 +96,10 @@ class Project:
         """
         found = [self.load_mapping(name) for name in names or self.mapping_names()]
         if not found:
-            raise WrongUseError(f"{self.mappings} has no mapping yet: write one, as mappings/orders.json.")
+            raise WrongUseError(
+                f"{self.mappings} has no mapping yet: write one, as mappings/orders.json, or have one made of a table's"
+                " items: dynaurora mapping infer --help"
+            )
         writers: dict[tuple[str, str], str] = {}
         for target in (target for mapping in found for target in mapping.targets):
             other = writers.setdefault((target.database, target.table.lower()), target.name)
@@ -204,7 +207,9 @@ def use_project(context: click.Context, named: str | None) -> None:
         return
     if project.region and not os.environ.get("AWS_REGION"):
         os.environ["AWS_REGION"] = project.region
-    if project.profile and not {"AWS_PROFILE", "AWS_ACCESS_KEY_ID"} & os.environ.keys():
+    if not os.environ.get("AWS_PROFILE"):
+        os.environ.pop("AWS_PROFILE", None)  # the SDK would look for a profile without a name
+    if project.profile and not (os.environ.get("AWS_PROFILE") or os.environ.get("AWS_ACCESS_KEY_ID")):
         os.environ["AWS_PROFILE"] = project.profile
     context.default_map = _map_defaults(context.command, project.defaults)
 

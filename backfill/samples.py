@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 import msgspec
 
 from backfill.deployment.clients import connect_objects, connect_to
@@ -49,7 +50,12 @@ MOST_FILES: Final = 200
 """Data files of an export that a sample is read of, evenly among them; each has items of all partitions' hashes."""
 EXPORT_ARN: Final = re.compile(r"arn:[^:]+:dynamodb:[^:]*:[^:]*:table/(?P<table>[^/]+)/export/[^/]+")
 S3_URL: Final = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)")
+SHOWN_LINE: Final = 'A line is written {"Item": {"id": {"S": "a1"}, "total": {"N": "9.5"}}}, as DynamoDB exports items.'
 SUMMARY: Final = "manifest-summary.json"
+
+
+class UnreadableFileError(click.ClickException):
+    """A file's lines are no items; the message names the line, and how one is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class TableFacts:
     ttl_attribute: str | None
     items: int
     """As of the last six hours (DynamoDB API Reference, `TableDescription`)."""
+    size_bytes: int = 0
+    """As of the same time."""
 
 
 @dataclass
@@ -125,6 +133,7 @@ def describe_table(table: str) -> TableFacts:
         {name: types[name] for name in names},
         ttl.get("AttributeName") if is_on else None,
         int(found.get("ItemCount", 0)),
+        int(found.get("TableSizeBytes", 0)),
     )
 
 
@@ -227,7 +236,15 @@ def sample_file(path: str, most: int) -> Sample:
 
 
 def read_file(path: str, most: int, cost: dict[str, float]) -> Iterator[Batch]:
-    """Yield the items of a file, from its beginning."""
+    """Yield the items of a file, from its beginning. Raises UnreadableFileError, naming the line, for what is none."""
+    try:
+        yield from read_file_lines(path, most, cost)
+    except InvalidExportError as error:
+        raise UnreadableFileError(f"{error.problem} {SHOWN_LINE}") from error
+
+
+def read_file_lines(path: str, most: int, cost: dict[str, float]) -> Iterator[Batch]:
+    """Yield the items of a file, from its beginning. Raises InvalidExportError as that of an export's."""
     with open_lines(path) as stream:
         if path.endswith(".gz"):
             yield from read_stream(stream, path, most, cost)

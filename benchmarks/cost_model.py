@@ -30,6 +30,17 @@ from dynaurora.runs.costs import (
     WRITES_OF_A_BATCH,
 )
 from dynaurora.runs.costs import price as price_of
+from infra.monthly_costs import (
+    CALL_SECONDS,
+    HOURS_OF_A_MONTH,
+    LOG_BYTES,
+    METRICS_OF_A_TABLE,
+    METRICS_OF_ALL_TABLES,
+    TRACED_SHARE,
+    count_platform,
+    count_replication,
+    list_templates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +56,10 @@ FULL_PROCESSOR_MB = 1769
 """Memory at which a function has one processor (AWS Lambda Developer Guide, "Configure Lambda function memory")."""
 CHANGES_OF_A_SHARD = 1000
 """Writes per second that one partition of a table takes, of up to 1 KB (DynamoDB Developer Guide, partition limits)."""
-HOURS_OF_A_MONTH = 730
+CHANGES_OF_A_MONTH = MILLION
+"""Of a busy table: 23 a minute, all the time, so that it has a batch each minute."""
+COUNTS = (1, 10, 100)
+"""Tables of a platform."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +76,15 @@ class Assumptions:
     transform_memory_mb: int = 1024
     convert_memory_mb: int = FULL_PROCESSOR_MB
     import_memory_mb: int = 256
-    list_memory_mb: int = 512
-    health_memory_mb: int = 256
     looks_of_an_hour: float = 1
     """For failures, and for batches that no import was started for: `ReprocessSchedule`."""
-    look_lists: int = 6
-    """S3's lists for a look that finds nothing: three prefixes of failures, two of failed batches, and the batches."""
-    look_transitions: int = 5
-    """Of such a look: the start, two choices, the task and the end."""
-    checks_of_an_hour: float = 12
-    """Of a deployment's health."""
-    check_lists: int = 5
-    """S3's lists for one: the prefixes of what failed and of what is parked."""
-    check_calls: int = 5
-    """Other calls of one: the table, its recovery, its stream's mapping, and Step Functions."""
-    call_seconds: float = 0.05
+    call_seconds: float = CALL_SECONDS
     """Of a call of an AWS service by a function."""
     import_calls: int = 9
     """Calls of an import besides loading and merging: the secret, the connection, and those of S3."""
-    log_bytes: float = 1500
+    log_bytes: float = LOG_BYTES
     """That an invocation logs, its report and metrics included."""
-    traced_share: float = 0.05
+    traced_share: float = TRACED_SHARE
     """Of invocations, by X-Ray's default rule."""
     page_reads_of_a_row: float = 0.0
     """Pages that Aurora has to read for a row: 0 where the table's keys are in its memory, 1 where none is."""
@@ -133,23 +135,21 @@ def count_looks(batches_of_an_hour: float, assumed: Assumptions) -> float:
     return assumed.looks_of_an_hour * min(hours, MOST_LOOKED_AT / batches_of_an_hour)
 
 
-def cost_rest(assumed: Assumptions) -> dict[str, float]:
-    """Return the quantities of what a table uses in a month in which nothing is written to it and nothing fails.
+def cost_tables(count: int, *, busy: bool, assumed: Assumptions) -> dict[str, float]:
+    """Return the quantities of what so many tables use in a month, at rest or changed all the time; no platform's."""
+    used = count_replication()
+    if busy:
+        for what, quantity in cost_changes(CHANGES_OF_A_MONTH / HOURS_OF_A_MONTH / 3600, assumed).items():
+            used[what] = used.get(what, 0) + quantity * CHANGES_OF_A_MONTH / MILLION
+        used["CloudWatch metrics"] = len(METRICS_OF_A_TABLE)
+    of_all = {"CloudWatch metrics": len(METRICS_OF_ALL_TABLES)} if busy else {}
+    return {what: quantity * count + of_all.get(what, 0) for what, quantity in used.items()}
 
-    Aurora is not among them, for nothing connects to it: it pauses. Nor is what is there all the time.
-    """
-    looks, checks = (HOURS_OF_A_MONTH * each for each in (assumed.looks_of_an_hour, assumed.checks_of_an_hour))
-    look_seconds = looks * assumed.look_lists * assumed.call_seconds
-    check_seconds = checks * (assumed.check_lists + assumed.check_calls) * assumed.call_seconds
-    return {
-        "S3 writes": looks * assumed.look_lists + checks * assumed.check_lists,  # lists are billed as writes are
-        "Step Functions": looks * assumed.look_transitions,
-        "Lambda requests": looks + checks,
-        "Lambda compute": gigabytes(assumed.list_memory_mb) * look_seconds
-        + gigabytes(assumed.health_memory_mb) * check_seconds,
-        "CloudWatch Logs": (looks + checks) * assumed.log_bytes / 1e9,
-        "X-Ray": (looks + checks) * assumed.traced_share,
-    }
+
+def count_batches(count: int, assumed: Assumptions) -> float:
+    """Return how many streamed batches so many busy tables make in a month."""
+    rate = CHANGES_OF_A_MONTH / HOURS_OF_A_MONTH / 3600
+    return count * cost_changes(rate, assumed)["EventBridge"] * CHANGES_OF_A_MONTH / MILLION
 
 
 def cost_backfill(items: float, assumed: Assumptions) -> dict[str, float]:
@@ -204,7 +204,14 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
             "a million items, of a table of so many",
             {f"{items:,}": cost_backfill(items, assumed) for items in (10_000, MILLION, 10**9)},
         ),
-        "rest": _by_column("a month", {"a table at rest": cost_rest(assumed)}),
+        "rest": _by_column(
+            "a month at rest", {"the platform": count_platform(list_templates()), "each table": count_replication()}
+        ),
+        "tables": _by_count(assumed),
+        "busy": _by_column(
+            "a month, of so many busy tables",
+            {f"{count}": cost_tables(count, busy=True, assumed=assumed) for count in COUNTS},
+        ),
         "reads": to_table(
             ("where no key is in Aurora's memory", "a million, dollars"),
             [
@@ -219,10 +226,23 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
     }
 
 
+def _by_count(assumed: Assumptions) -> str:
+    platform = total(count_platform(list_templates()))
+    rows = []
+    for name, is_busy in (("at rest", False), ("busy", True)):
+        costs = [total(cost_tables(count, busy=is_busy, assumed=assumed)) for count in COUNTS]
+        rows += [
+            (f"tables {name}", *(f"{cost:,.2f}" for cost in costs)),
+            (f"**with the platform, {name}**", *(f"**{platform + cost:,.2f}**" for cost in costs)),
+        ]
+    batches = ("batches of busy ones", *(f"{count_batches(count, assumed):,.0f}" for count in COUNTS))
+    return to_table(("dollars a month, of so many tables", *(f"{count}" for count in COUNTS)), [*rows, batches])
+
+
 def _by_column(title: str, columns: dict[str, dict[str, float]]) -> str:
     whats = sorted(
         {what for quantities in columns.values() for what in quantities},
-        key=lambda what: -max(quantities.get(what, 0) * PRICES[what][0] for quantities in columns.values()),
+        key=lambda what: (-max(quantities.get(what, 0) * PRICES[what][0] for quantities in columns.values()), what),
     )
     rows = [
         (what, *(f"{quantities.get(what, 0) * PRICES[what][0]:.3f}" for quantities in columns.values()))

@@ -36,6 +36,7 @@
     │   ├── PasswordPolicyError
     │   ├── PrivilegeError
     │   ├── ReconciliationError
+    │   ├── RejectedItemsError
     │   ├── RotationError
     │   ├── RowCountError
     │   ├── RowsRefusedError
@@ -137,7 +138,7 @@ class SecretRotatedError(RetryableError):
 
 
 class SlotsTakenError(RetryableError):
-    """As many imports of the target are under way as there are slots for."""
+    """As many imports are under way as there are slots for, or tables of a target to stage batches in."""
 
     remedy = "It waits for a turn and is retried by itself; ImportConcurrency is how many there are."
 
@@ -188,8 +189,8 @@ class ColumnsRefusedError(TerminalError):
     """A mapping asks its replica for what could lose something, or keep imports waiting: nothing was changed."""
 
     remedy = (
-        "Nothing was changed. Let the mapping have what is there, or put the new columns into another mapping with a"
-        " table of its own, backfill it, and have people read its view: docs/runbooks/add-a-column.md."
+        "Nothing was changed. Let the mapping have what is there, or have a second table filled and switched to while"
+        " the first one serves: `dynaurora mapping rebuild MAPPING`, docs/rebuild.md."
     )
 
 
@@ -292,6 +293,15 @@ class ReconciliationError(TerminalError):
     """The items that a run exported are not those that it accounts for, or rows did not become what they had to."""
 
     remedy = "What was imported stays. Compare the run's batches in `_dynaurora_imports`, then start a new run."
+
+
+class RejectedItemsError(TerminalError):
+    """The mapping refused more of a backfill's items than the run tolerates."""
+
+    remedy = (
+        "What was imported stays, and what was refused is kept. Mend the mapping, `dynaurora mapping try NAME --failed`"
+        " shows by what, then reprocess; or start the run again with --tolerated-rejected-percentage 100."
+    )
 
 
 class RotationError(TerminalError):

@@ -9,9 +9,11 @@
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
     reports/run=<m>-<run>/                          what a backfill did
-    batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; and lines of
-                                                    objects of several kinds, one kind apart from the other
-    failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch
+    batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; lines of
+                                                    objects of several kinds, one kind apart from the other; and what
+                                                    a verification's batches were found to be, by import_batch
+    failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch;
+                                                    of one that names no mapping, in mapping=-/
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
@@ -80,6 +82,12 @@ class LandingKey:
         return cls(match["prefix"], match["mapping"], match["rest"])
 
 
+def find_mapping(key: str) -> str | None:
+    """Return the mapping that a key of this project is of; None for another key."""
+    match = LANDED.fullmatch(key)
+    return match and match["mapping"]
+
+
 def is_object_key(text: str) -> bool:
     """Return whether an object can have this key: some text, whose UTF-8 is not too long."""
     try:
@@ -133,6 +141,16 @@ def mapping_prefixes(mapping: str) -> tuple[str, ...]:
 def manifest(mapping: str, batch_id: str) -> str:
     """Return the key of the load manifest of a batch."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}.manifest"
+
+
+def comparisons_prefix(mapping: str, run: str) -> str:
+    """Return the prefix of what comparing the batches of a verification found."""
+    return f"{BATCHES}/mapping={mapping}/compared-{run}/"
+
+
+def comparison(mapping: str, run: str, ledger_id: str) -> str:
+    """Return the key of what comparing a part of a batch found."""
+    return f"{comparisons_prefix(mapping, run)}{ledger_id}.json"
 
 
 def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:

@@ -1,4 +1,7 @@
-"""Health: what no metric of AWS's tells of a replication, looked at by the clock whether anything else runs or not."""
+"""Health: what no metric of AWS's tells of replications, looked at by the clock whether anything else runs or not.
+
+What failed is listed once for all of them: a list of S3 costs the same, however many replications it finds nothing of.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from dynaurora import keys
 from dynaurora.dynamodb.source import find_mapping_problems, find_stream_problems
-from dynaurora.failures.list_failures import list_kept
+from dynaurora.failures.refused_changes import is_settled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.dynamodb.source import Source
-    from dynaurora.failures.list_failures import Place
+    from dynaurora.mappings.replications import Replication
 
 WAITING: Final = timedelta(minutes=30)
 """How long a batch may take to be converted and imported before it counts as waiting: retries included, half an hour is
@@ -48,14 +52,38 @@ def count_waiting(imports: Imports, machine_arn: str, now: datetime) -> int:
     return imports.count_running(machine_arn, now - WAITING)
 
 
-def measure_health(place: Place, store: ObjectStore, source: Source) -> Health:
-    """Look at what is kept as failed of a replication, and whether its table's stream is read."""
-    parked = f"{keys.PARKED}/"
-    listed = (found.key for under in place.prefixes(parked=True) for found in list_kept(place, store, under))
-    counts = Counter(key.startswith(parked) for key in listed)
+@dataclass(frozen=True)
+class Failures:
+    """What is kept as failed of all replications, in objects by mapping."""
+
+    kept: Counter[str]
+    parked: Counter[str]
+
+
+def count_failures(store: ObjectStore, bucket: str, replications: Sequence[Replication]) -> Failures:
+    """Count what is kept as failed; what a settled change left behind is passed over, and what is nobody's."""
+    records, batches = f"{keys.FAILED_RECORDS}/", f"{keys.FAILED_BATCHES}/"
+    kept = Counter([*_list_mappings(store, bucket, records), *_list_mappings(store, bucket, batches)])
+    readers = {reader: one.mapping for one in replications for reader in one.event_source_mappings}
+    for listed in store.list(bucket, keys.unforwarded_prefix()) if readers else ():
+        if mapping := readers.get(keys.event_source_mapping(listed.key)):
+            kept[mapping] += 1
+    return Failures(kept, Counter(_list_mappings(store, bucket, f"{keys.PARKED}/")))
+
+
+def measure_health(failures: Failures, mapping: str, source: Source) -> Health:
+    """Return how a replication is: whether its table's stream is read, and what was counted of it."""
     state = source.describe()
     return Health(
-        failures_kept=counts[False],
-        failures_parked=counts[True],
+        failures_kept=failures.kept[mapping],
+        failures_parked=failures.parked[mapping],
         stream_problems=(*find_stream_problems(state), *find_mapping_problems(state)),
     )
+
+
+def _list_mappings(store: ObjectStore, bucket: str, prefix: str) -> Iterator[str]:
+    """Yield the mapping of each object that is kept under a prefix."""
+    for listed in store.list(bucket, prefix):
+        mapping = keys.find_mapping(listed.key)
+        if mapping is not None and not is_settled(mapping, listed):
+            yield mapping

@@ -8,10 +8,12 @@ three as annotations, by which X-Ray finds it. Both have keys and reasons, never
 from __future__ import annotations
 
 import functools
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from dynaurora.errors import RetryableError
 
@@ -75,6 +77,31 @@ def count(name: str, value: int) -> None:
 def measure(name: str, value: float, unit: Literal["Count", "Seconds"] = "Count") -> None:
     """Put a value into a metric, zero included."""
     metrics.add_metric(name=name, unit=unit, value=value)
+
+
+def count_of_all(name: str, value: int, bucket: str) -> None:
+    """Add to a metric of all replications together, told from other platforms' by the landing bucket; at once."""
+    if value:
+        of_all = EphemeralMetrics(namespace=metrics.namespace)
+        of_all.add_dimension("bucket", bucket)
+        of_all.add_metric(name=name, unit="Count", value=value)
+        of_all.flush_metrics()
+
+
+class Pulse:
+    """Beats once in so many seconds at most, of this process: what goes on all the time is told of that often."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due = 0.0
+
+    def beats(self) -> bool:
+        """Tell whether it is time to tell of it."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + self._seconds
+        return True
 
 
 def flush_metrics() -> None:

@@ -40,7 +40,7 @@ class Settings:
         return cls(**values)
 
 
-OPTIONAL = frozenset({"database_ca"})
+OPTIONAL = frozenset({"database_ca", "database_network"})
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class PrepareTargetSettings(DatabaseSettings):
 
     database_admin_secret_arn: str
     """The secret with a user who may create tables and users."""
+    database_network: str
+    """The addresses that the database is reached from, `10.60.0.0/24` for one; empty where they are not known."""
     landing_bucket: str
     """The bucket that the database loads from."""
     import_concurrency: int
@@ -271,6 +273,14 @@ class CloseRunSettings(DatabaseSettings):
 @dataclass(frozen=True)
 class DescribeRunsSettings(DatabaseSettings):
     """Settings of describe_runs."""
+
+    landing_bucket: str
+    """The bucket of the registry."""
+
+
+@dataclass(frozen=True)
+class CompareRowsSettings(DatabaseSettings):
+    """Settings of compare_rows."""
 
     landing_bucket: str
     """The bucket of the registry."""

@@ -5,12 +5,14 @@ The bucket is one for each account and region, and holds nothing but what stacks
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -19,7 +21,7 @@ from infra.packaging import Packager
 from infra.places import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from mypy_boto3_s3 import S3Client
 
@@ -28,15 +30,6 @@ PACKAGE: Final = ROOT / "build" / TEMPLATES_PACKAGE
 """What CodeUri in templates names."""
 PARAMETERS: Final = re.compile(r"^Parameters:\n((?:[ #].*\n|\n)+)", re.MULTILINE)
 PARAMETER: Final = re.compile(r"^  (\w+):$", re.MULTILINE)
-MONTHLY_USD: Final = {
-    r"Type: AWS::CloudWatch::Alarm$": 0.10,
-    r"Type: AWS::CloudWatch::Dashboard$": 3.00,
-    r"Type: AWS::SecretsManager::Secret$": 0.40,
-    r"Type: AWS::KMS::Key$": 1.00,
-    r"VpcEndpointType: Interface$": 0.01 * 2 * 730,
-}
-"""What stands in a template, and what it costs a month whether anything happens or not: list prices of us-east-1; an
-interface endpoint by the hour in two zones."""
 
 
 @dataclass(frozen=True)
@@ -98,22 +91,31 @@ class Uploads:
             archive = build_package(Target(AWS_PYTHON, "arm64"), region=self.region).archive
         return f"s3://{self.bucket}/{Packager(self.s3, self.bucket).upload(archive)}"
 
-    def upload_template(self, name: str, package: str) -> str:
-        """Upload a template, whose functions have a package that was uploaded, and return its URL."""
-        return Packager(self.s3, self.bucket, placed={PACKAGE: package}).upload_template(TEMPLATES / name)
+    def upload_template(self, name: str, package: str, more: Mapping[str, Any] | None = None) -> str:
+        """Upload a template, whose functions have a package that was uploaded, and return its URL.
+
+        It gets more resources, by their logical ids.
+        """
+        packager = Packager(self.s3, self.bucket, placed={PACKAGE: package})
+        if not more:
+            return packager.upload_template(TEMPLATES / name)
+        return self.upload_text(add_resources(packager.package(TEMPLATES / name), more))
+
+    def upload_text(self, template: str) -> str:
+        """Upload a template that is ready to be deployed, and return its URL."""
+        key = f"{hashlib.sha256(template.encode()).hexdigest()}.yaml"
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=template.encode())
+        return f"{self.s3.meta.endpoint_url}/{self.bucket}/{key}"
+
+
+def add_resources(template: str, resources: Mapping[str, Any]) -> str:
+    """Return a template of ours with more resources, each by its logical id."""
+    head, line, rest = template.partition("\nResources:\n")
+    added = "".join(f"  {name}: {json.dumps(resource)}\n" for name, resource in resources.items())
+    return f"{head}{line}{added}{rest}"
 
 
 def read_parameters(name: str) -> frozenset[str]:
     """Return the names of a template's parameters."""
     found = PARAMETERS.search((TEMPLATES / name).read_text("utf-8"))
     return frozenset(PARAMETER.findall(found[1])) if found else frozenset()
-
-
-def count_monthly_usd(*names: str) -> float:
-    """Return what is in templates costs a month, at rest."""
-    texts = [_read(TEMPLATES / name) for name in names]
-    return sum(len(re.findall(kind, text, re.MULTILINE)) * usd for text in texts for kind, usd in MONTHLY_USD.items())
-
-
-def _read(template: Path) -> str:
-    return template.read_text("utf-8")

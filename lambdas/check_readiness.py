@@ -39,6 +39,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         now=datetime.now(UTC),
         complete_from=find_complete_from(registry),
         is_current=state.get("digest") in {None, registry.find_pointer().digest},
+        current=registry.find_current(),
     )
     logger.info("Readiness checked", extra=asdict(readiness))
     return asdict(readiness)

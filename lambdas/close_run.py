@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.aurora.fills import settle_fills
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import read_plan
 from dynaurora.mappings.registry import Registries
+from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import identify, logger, observe_mapping, observed
-from dynaurora.runs.close_run import close_run, read_ending
+from dynaurora.runs.close_run import Ending, close_run, read_ending
 from dynaurora.runs.requests import is_run_id
 from dynaurora.runs.runs import Runs
 from dynaurora.settings import CloseRunSettings
@@ -31,7 +33,15 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     if ending.plan is None and is_run_id(ending.run):  # it was stopped, or came to none
         plan = read_plan(S3Objects(), settings.landing_bucket, ending.mapping, ending.run)
         ending = replace(ending, plan=asdict(plan) if plan else None)
+    mapping = registries.find(ending.mapping).find_current()
     with connect_loader(settings) as aurora:
-        closed = close_run(Runs(aurora, registries.find(ending.mapping).find_current().database), ending)
+        if ending.generation and (ending.swept or keeps_expired(ending)):
+            settle_fills(aurora, mapping, ending.run, ending.generation)
+        closed = close_run(Runs(aurora, mapping.database), ending)
     logger.info("Run closed" if closed else "Run was closed before", extra={"state": ending.state})
     return {"run": ending.run, "state": ending.state, "closed": closed}
+
+
+def keeps_expired(ending: Ending) -> bool:
+    """Tell whether Aurora keeps the rows of items that expired: no run can be swept then, nor has to be."""
+    return read_replication(S3Objects(), settings.landing_bucket, ending.mapping).ignores_expiries

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aws.delivery_stream import FirehoseStream
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registry
-from dynaurora.observability import count, logger, observe_mapping, observed
+from dynaurora.observability import Pulse, count, count_of_all, logger, observe_mapping, observed
 from dynaurora.settings import ForwardChangesSettings
 from dynaurora.stream.forward_changes import Forwarder
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+PULSE_SECONDS = 60
+"""How often a process tells that changes are forwarded at all; an alarm looks at five minutes."""
+
 settings = ForwardChangesSettings.from_environment()
 registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
+pulse = Pulse(PULSE_SECONDS)
 
 
 @observed
@@ -40,6 +44,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     count("ChangesDiverted", result.oversize + result.unforwardable)
     count("StampsReversed", len(result.reversed_stamps))
     count("ChangesUnsent", len(result.failed))
+    if result.forwarded and pulse.beats():
+        count_of_all("StreamsForwarded", 1, settings.landing_bucket)
+    count_of_all("StampsReversed", len(result.reversed_stamps), settings.landing_bucket)
     if result.reversed_stamps:
         logger.error("Stamps went back", extra={"records": result.reversed_stamps})
     if result.unforwardable:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.batch import Batch
+from dynaurora.batches.batch import VERIFY, Batch
 from dynaurora.batches.import_batch import import_batch, mark_imported
 from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.registry import Registries
-from dynaurora.observability import count, identify, logger, measure, metrics, observe_mapping, observed
+from dynaurora.observability import count, count_of_all, identify, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import ImportBatchSettings
 from dynaurora.target.alterations import Lookout
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from dynaurora.aws.objects import ObjectStore
+    from dynaurora.batches.isolating import KeepRefused
 
 settings = ImportBatchSettings.from_environment()
 registries = Registries(S3Objects(), settings.landing_bucket)
@@ -39,17 +40,21 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     mapping = registries.find(batch.mapping).find_current()
     store, retries = S3Objects(), int(given.get("retries", 0))
     bucket, slots = settings.landing_bucket, settings.import_concurrency
-    keep_refused = RefusedRows(store, bucket, context.invoked_function_arn)
+    is_compared = batch.source == VERIFY  # what is only compared has failed nowhere
+    refused = RefusedRows(store, bucket, context.invoked_function_arn)
+    keep_refused: KeepRefused = (lambda *_: None) if is_compared else refused
     with connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, bucket, keep_refused, retries, slots)
         altered = lookout.look(aurora, mapping)
     metrics.add_dimension("source", batch.source)
     count("BatchesImported", result.status == "applied")
     count("BatchesRepeated", result.status == "already_applied")
-    count("RowsChanged", result.rows_changed if result.status == "applied" else 0)
+    count("RowsChanged", result.rows_changed if result.status == "applied" and not is_compared else 0)
     count("RowsRefused", result.rows_refused)
-    if altered is not None:
-        measure("TargetsAltered", bool(altered))
+    count("TargetsAltered", bool(altered))
+    count_of_all("TargetsAltered", bool(altered), bucket)
+    if batch.source == "stream":
+        count_of_all("BatchesImported", result.status == "applied", bucket)
     if altered:
         logger.warning("The target was altered", extra={"alterations": altered})
     if result.oldest_second is not None:

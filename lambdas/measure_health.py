@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.source import AwsSource
-from dynaurora.failures.list_failures import Place
-from dynaurora.mappings.replications import list_replications
-from dynaurora.measure_health import Health, count_waiting, measure_health
+from dynaurora.mappings.replications import KnownReplications
+from dynaurora.measure_health import Failures, Health, count_failures, count_waiting, measure_health
 from dynaurora.observability import count, flush_metrics, logger, measure, metrics, observe_mapping, observed
 from dynaurora.settings import MeasureHealthSettings
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 settings = MeasureHealthSettings.from_environment()
 executions = StepFunctionsExecutions()
+known = KnownReplications()
 
 
 @observed
@@ -30,21 +30,24 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
     What is measured of all is measured as nothing too; of one, nothing is not told.
     """
-    found = {one.mapping: look_at(one) for one in list_replications(S3Objects(), settings.landing_bucket)}
+    store, bucket = S3Objects(), settings.landing_bucket
+    replications = known.find_all(store, bucket)
+    failures = count_failures(store, bucket, replications)
+    found = {one.mapping: look_at(one, failures) for one in replications}
     waiting = count_waiting(executions, settings.import_batch_arn, datetime.now(UTC))
     metrics.add_dimension("platform", settings.platform)
     measure("FailuresKept", sum(health.failures_kept for health in found.values()))
     measure("FailuresParked", sum(health.failures_parked for health in found.values()))
     measure("StreamsUnread", sum(bool(health.stream_problems) for health in found.values()))
     measure("BatchesWaiting", waiting)
-    replications = {mapping: asdict(health) for mapping, health in found.items()}
-    return {"batches_waiting": waiting, "replications": replications}
+    described = {mapping: asdict(health) for mapping, health in found.items()}
+    return {"batches_waiting": waiting, "replications": described}
 
 
-def look_at(replication: Replication) -> Health:
+def look_at(replication: Replication, failures: Failures) -> Health:
     """Measure one replication, and tell what is wrong with it."""
-    place = Place(settings.landing_bucket, replication.mapping, replication.table, replication.event_source_mappings)
-    health = measure_health(place, S3Objects(), AwsSource(replication.table, replication.event_source_mapping))
+    source = AwsSource(replication.table, replication.event_source_mapping)
+    health = measure_health(failures, replication.mapping, source)
     observe_mapping(replication.mapping)
     count("FailuresKept", health.failures_kept)
     count("FailuresParked", health.failures_parked)

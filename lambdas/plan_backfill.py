@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
-from dynaurora.exports.plan import read_plan
+from dynaurora.exports.plan import read_whole_plan
 from dynaurora.exports.plan_backfill import ExportToPlan, StreamTimes, plan_backfill
 from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
@@ -24,7 +24,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     state, store = event["input"], S3Objects()
     observe_mapping(state["mapping"])
     identify(run=state["run"])
-    plan = read_plan(store, settings.landing_bucket, state["mapping"], state["run"])
+    plan = read_whole_plan(store, settings.landing_bucket, state["mapping"], state["run"])
     if plan is None:
         export = read_export(state, read_replication(store, settings.landing_bucket, state["mapping"]).table_arn)
         plan = plan_backfill(store, settings.landing_bucket, state["mapping"], state["run"], export)
@@ -42,4 +42,5 @@ def read_export(state: dict[str, Any], table_arn: str) -> ExportToPlan:
         # An export of the run's own is made once the stream has been on for long enough; a given one may be older.
         has_margin=state["options"]["export_arn"] is None,
     )
-    return ExportToPlan(export["S3Bucket"], export["ExportManifest"], table_arn, times)
+    compares = bool(state["options"].get("compare"))
+    return ExportToPlan(export["S3Bucket"], export["ExportManifest"], table_arn, times, compares)

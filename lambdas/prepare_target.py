@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import find_endpoint
 from dynaurora.aurora.secrets import read_candidates, read_credentials
+from dynaurora.aurora.users import name_hosts
 from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registries
-from dynaurora.mappings.replications import check_target_free
+from dynaurora.mappings.replications import KnownReplications
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import PrepareTargetSettings
 from dynaurora.target.prepare_target import prepare_database, prepare_loader
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = PrepareTargetSettings.from_environment()
+others = KnownReplications()
 
 
 @observed
@@ -41,8 +43,9 @@ def admit() -> dict[str, str]:
     """Have the loader there, before there is any target; return what the template may tell of it."""
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
-    prepare_loader(find_endpoint(settings), administrator, lambda: read_candidates(settings.database_secret_arn))
-    logger.info("Loader prepared", extra={"loader": loader.username})
+    candidates, hosts = lambda: read_candidates(settings.database_secret_arn), name_hosts(settings.database_network)
+    found = prepare_loader(find_endpoint(settings), administrator, candidates, hosts=hosts)
+    logger.info("Loader prepared", extra={"loader": loader.username, "hosts": found})
     return {"Loader": loader.username}
 
 
@@ -50,7 +53,7 @@ def prepare_of(name: str, digest: str) -> dict[str, str]:
     """Create or complete the target of a registered mapping; return what the template may tell of it."""
     store = S3Objects()
     mapping = Registries(store, settings.landing_bucket).find(name).find(digest)
-    check_target_free(store, settings.landing_bucket, mapping)
+    others.check_target_free(store, settings.landing_bucket, mapping)
     endpoint = find_endpoint(settings)
     administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
@@ -61,6 +64,7 @@ def prepare_of(name: str, digest: str) -> dict[str, str]:
         mapping,
         Landing(store, settings.landing_bucket),
         settings.import_concurrency,
+        hosts=name_hosts(settings.database_network),
     )
     view = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
     facts = {"view": view, "loader": loader.username, "migrations": applied, "staging": staging and str(staging)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
+from dynaurora.batches.batch import BACKFILL, VERIFY
 from dynaurora.exports.plan import Plan
 from dynaurora.exports.reconcile_run import MappingChange, reconcile_run
 from dynaurora.mappings.registry import Registries
@@ -28,7 +29,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     observe_mapping(state["mapping"])
     identify(run=run)
     mapping = registries.find(state["mapping"]).find_recorded(state.get("digest"))
-    change = MappingChange(state.get("generation", 1), (state.get("readiness") or {}).get("complete_from"))
+    kind = VERIFY if (state.get("options") or {}).get("compare") else BACKFILL
+    change = MappingChange(state.get("generation", 1), (state.get("readiness") or {}).get("complete_from"), kind)
     with connect_loader(settings) as aurora:
         totals = reconcile_run(aurora, mapping, run, plan, S3Objects(), change)
     count("ItemsExported", totals.exported)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.custom_resources import ANSWER_SECONDS, fulfil
 from dynaurora.aws.objects import S3Objects
-from dynaurora.mappings.replications import Replication, forget_replication, register_replication
+from dynaurora.mappings.replications import (
+    KnownReplications,
+    Replication,
+    forget_replication,
+    register_replication,
+)
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import RegisterReplicationSettings
 
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = RegisterReplicationSettings.from_environment()
+others = KnownReplications()
 
 
 @observed
@@ -39,7 +45,7 @@ def register(given: dict[str, str], earlier: dict[str, str]) -> dict[str, str]:
         event_source_mappings=(given["EventSourceMappingId"],),
         ttl_deletes="ignore" if given["TtlDeletes"] == "ignore" else "replicate",
     )
-    register_replication(S3Objects(), settings.landing_bucket, replication)
+    register_replication(S3Objects(), settings.landing_bucket, replication, others)
     if earlier["Mapping"] != given["Mapping"]:
         forget(earlier, earlier)
     logger.info("Replication registered", extra={"table": replication.table, "stack": replication.stack})

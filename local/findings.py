@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
 
-    from dynaurora.target.verification import Comparison
+    from dynaurora.verification.verdicts import Tally
     from local.backfills import BackfillView
     from local.clicks import Written
     from local.pipeline import Pipeline
@@ -43,7 +43,7 @@ class Result:
     written: Written
     view: BackfillView | None
     """The backfill as it ended."""
-    comparison: Comparison
+    comparison: Tally
     seconds: float
     """From the last change written to the last row imported."""
     compared_seconds: float
@@ -99,6 +99,7 @@ class Result:
             "identical": self.comparison.identical,
             "differing": self.comparison.differing,
             "missing": self.comparison.missing,
+            "extra": self.comparison.extra,
             "rejected": self.rejected,
             "seconds": round(self.seconds, 2),
             "compared_seconds": round(self.compared_seconds, 2),
@@ -115,7 +116,7 @@ class Result:
         }
 
 
-def find_problems(stage: Stage, written: Written, view: BackfillView | None, comparison: Comparison) -> Iterator[str]:
+def find_problems(stage: Stage, written: Written, view: BackfillView | None, comparison: Tally) -> Iterator[str]:
     """Yield what is not as it should be, each with where to look."""
     watch, changes, bad = stage.watch, stage.count_changes(written.changes), stage.count_bad(written)
     if watch.accounted < changes:

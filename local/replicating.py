@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dynaurora.mappings.key_types import guess_key_types
 from local.deployment import deploy_platform, deploy_replication, find_deployment
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.target.verification import Comparison
+    from dynaurora.verification.verdicts import Tally
     from local.api import Api
     from local.deployment import Database, Deployment
     from local.items import ItemFile
     from local.state import State
+
+FIRST_SECONDS: Final = 12.0
+"""How long items may be missing while nothing more arrives: functions of many tables may start for the first time."""
 
 
 def replicate(
@@ -57,7 +60,7 @@ def _ready_stream(api: Api, mapping: Mapping, types: dict[str, str] | None) -> s
     return switch_on_stream(api.dynamodb, mapping.source_table)
 
 
-def compare_tables(state: State, api: Api, deployment: Deployment, seconds: float) -> Comparison:
+def compare_tables(state: State, api: Api, deployment: Deployment, seconds: float) -> Tally:
     """Compare a table with its rows, key by key, once nothing is on its way; after so many seconds in any case."""
     watch = Watch(state, Pipeline(api, deployment))
-    return watch.compare(time.monotonic() + seconds)
+    return watch.compare(time.monotonic() + seconds, FIRST_SECONDS)

@@ -13,17 +13,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.errors import RetryableError
-from dynaurora.target.verification import compare_targets
+from dynaurora.verification.compare_items import compare_table
 from local.pipeline import ENDED_BADLY, Failures, Imports, Pipeline
 from local.running import connect_administrator
 
 if TYPE_CHECKING:
-    from dynaurora.target.verification import Comparison
+    from dynaurora.verification.verdicts import Tally
     from local.state import State
 
 POLL_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 8.0
 """How long a difference may stay while nothing more arrives: several times what Firehose and an import take here."""
+
+STARTING: Final = 4
+"""So many times longer where nothing has ever arrived: functions start for the first time."""
 
 
 class Watch:
@@ -57,12 +60,12 @@ class Watch:
         self.look()
         return self.accounted >= changes and not self._pipeline.is_importing()
 
-    def compare(self, deadline: float) -> Comparison:
+    def compare(self, deadline: float, settle_seconds: float = SETTLE_SECONDS) -> Tally:
         """Compare both sides; again for as long as they differ and something still arrives, until the deadline."""
         while True:
             accounted = self.accounted
             comparison = self._compare(deadline)
-            if comparison.agrees or not self._sees_more_than(accounted, deadline):
+            if comparison.agrees or not self._sees_more_than(accounted, deadline, settle_seconds):
                 self.failed_imports = self._pipeline.count_executions(*ENDED_BADLY) - self._failed_imports_before
                 return comparison
 
@@ -71,20 +74,21 @@ class Watch:
         last = self._imports.last_finished_at
         return max(0.0, (last.replace(tzinfo=UTC) - last_written_at).total_seconds()) if last else 0.0
 
-    def _compare(self, deadline: float) -> Comparison:
+    def _compare(self, deadline: float) -> Tally:
         """Compare once; a database that goes away meanwhile is waited for, until the deadline."""
         while True:
             try:
                 with connect_administrator(self._state) as aurora:
-                    return compare_targets(self._pipeline.mapping, self._pipeline.scan_items, aurora)
+                    return compare_table(self._pipeline.mapping, self._pipeline.scan_items(), aurora)
             except RetryableError:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(POLL_SECONDS)
 
-    def _sees_more_than(self, accounted: int, deadline: float) -> bool:
+    def _sees_more_than(self, accounted: int, deadline: float, settle_seconds: float) -> bool:
         """Tell whether changes arrive within the time that one takes, and before the deadline."""
-        settled = min(time.monotonic() + SETTLE_SECONDS, deadline)
+        seconds = settle_seconds if self._imports.rows_staged or self.failures.seen else settle_seconds * STARTING
+        settled = min(time.monotonic() + seconds, deadline)
         while time.monotonic() < settled:
             time.sleep(POLL_SECONDS)
             if self.is_at_rest(accounted + 1):

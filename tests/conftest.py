@@ -1,9 +1,18 @@
-"""Which tests one process of several takes together: those of a file, or of a folder whose tests share a deployment."""
+"""Which tests one process of several takes together, and in which order.
 
+Those of a file are taken together, or those of a folder whose tests share a deployment. Long ones begin first, so that
+no process is left alone with one in the end. The databases of all of them wait for no disk.
+"""
+
+import os
 from pathlib import PurePath
 from typing import Any
 
 import pytest
+
+from local.aurora.engine import UNSYNCED_VARIABLE
+
+os.environ.setdefault(UNSYNCED_VARIABLE, "1")
 
 SHARING = {
     PurePath("tests/drills"),
@@ -12,6 +21,19 @@ SHARING = {
     PurePath("tests/integration/reprocess"),
 }
 """Folders of which each makes a deployment, which takes ten seconds of a processor: two processes would make two."""
+
+LONGEST_FIRST = ("e2e", "drills", "integration", "workflows", "security")
+"""The folders whose files take longest, in the order in which they begin; then come all others, of seconds each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+def rank(nodeid: str) -> int:
+    """Return the place of a test's folder in the order; tests of the same folder stay in theirs."""
+    folder = PurePath(nodeid.partition("::")[0]).parts[1:2]
+    return LONGEST_FIRST.index(folder[0]) if folder and folder[0] in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def name_scope(nodeid: str) -> str:

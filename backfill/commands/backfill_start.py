@@ -22,11 +22,19 @@ from backfill.kinds import BACKFILL
 from backfill.runs.run_ids import check_export_arn, check_run
 from backfill.runs.start import Wanted, leave_out_unknown, plan_start, start_execution
 from backfill.terminal.console import WrongUseError, say
+from dynaurora.runs.requests import TOLERATED_REJECTED_PERCENTAGE
 
 if TYPE_CHECKING:
     from backfill.deployment.deployments import Deployment
 
-DEFAULTS: Final = {"export_arn": None, "max_concurrency": None, "tolerated_failure_percentage": 0, "sweep": False}
+PERCENTAGES: Final = ("tolerated_failure_percentage", "tolerated_rejected_percentage")
+DEFAULTS: Final = {
+    "export_arn": None,
+    "max_concurrency": None,
+    "tolerated_failure_percentage": 0,
+    "tolerated_rejected_percentage": TOLERATED_REJECTED_PERCENTAGE,
+    "sweep": False,
+}
 
 
 @click.command(
@@ -53,6 +61,13 @@ Examples:
     type=NumberRange(0, 100),
     metavar="P",
     help="Percentage of the batches that may fail before the run does; 0 by default.",
+)
+@click.option(
+    "--tolerated-rejected-percentage",
+    type=NumberRange(0, 100),
+    metavar="P",
+    help="Percentage of the items that the mapping may refuse before the run fails; "
+    f"{TOLERATED_REJECTED_PERCENTAGE} by default. What was imported stays, and what was refused is kept.",
 )
 @click.option(
     "--sweep/--no-sweep",
@@ -118,7 +133,7 @@ def read_options(given: dict[str, Any], *, new_export: bool) -> dict[str, Any]:
     options = leave_out_unknown(given)
     if new_export:
         options["export_arn"] = None
-    percentage = options.get("tolerated_failure_percentage")
-    if percentage is not None and percentage == int(percentage):
-        options["tolerated_failure_percentage"] = int(percentage)
+    for name in PERCENTAGES:
+        if (percentage := options.get(name)) is not None and percentage == int(percentage):
+            options[name] = int(percentage)
     return options

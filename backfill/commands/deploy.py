@@ -18,12 +18,12 @@ from backfill.deployment.clients import CONFIG, connect_objects
 from backfill.deployment.stacks import Stacks
 from backfill.project import current_project
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
-from dynaurora.errors import DynauroraError
+from dynaurora.errors import DynauroraError, UnknownMappingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from backfill.deployment.plans import Deployer, Plan, ReplicationStep
+    from backfill.deployment.plans import Deployer, Outcome, Plan, ReplicationStep
     from backfill.project import Project
     from dynaurora.mappings.mapping import Mapping
 
@@ -50,10 +50,10 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
     """Deploy the project: its platform where it is not there, and a replication for each mapping, or for those named.
 
     What would be done is shown first, with what it costs a month, and asked for. A replication is a stack of its own:
-    adding or changing one touches no other, and builds no package. A table that is not there is created. What was cut
-    short goes on when it is done again.
+    adding or changing one touches no other, and builds no package. A table that is not there is created. One that fails
+    or is refused stops no other. What was cut short goes on when it is done again.
 
-    Exit status 0 done or nothing to do, 1 it failed, or a mapping asks of its tables what they refuse, 2 wrong use.
+    Exit status 0 done or nothing to do, 1 something failed or was refused, 2 wrong use.
     """
     project = current_project()
     if as_json and not (yes or dry_run):
@@ -66,14 +66,16 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
         plan = deployer.plan(mappings, everything=everything)
         if not as_json:
             print_plan(plan)
-        refuse(plan)
-        if dry_run or not plan.changes:
-            finish(plan, [], as_json=as_json)
-            return
-        if not yes:
-            click.confirm("Deploy it?", abort=True)
-        done = deployer.carry_out(plan, say)
-    finish(plan, done, as_json=as_json)
+        if not plan.changes:
+            refuse(plan)
+        outcome = None
+        if plan.changes and not dry_run:
+            if not yes:
+                click.confirm("Deploy the others?" if plan.refused else "Deploy it?", abort=True)
+            outcome = deployer.carry_out(plan, say)
+    if outcome and not as_json:
+        tell_next(plan, outcome)
+    finish(plan, outcome, as_json=as_json)
 
 
 @contextmanager
@@ -85,6 +87,8 @@ def explained_deployment() -> Iterator[None]:
 
     try:
         yield
+    except UnknownMappingError as error:
+        raise WrongUseError(str(error)) from error
     except (PackageError, BundleMissingError, PackagingError) as error:
         raise click.ClickException(str(error)) from error
     except (DynauroraError, BotoCoreError, ClientError) as error:
@@ -110,17 +114,24 @@ def print_plan(plan: Plan) -> None:
     """Print a plan for people."""
     platform = plan.platform
     usd = format_usd(platform.monthly_usd)
+    print_line(f"account {plan.account}, region {plan.region}")
     print_line(f"platform {platform.stack}: {platform.action}, {platform.why}; {usd} at rest")
     for step in plan.replications:
-        print_line(f"replication {step.stack}: {step.action}; {format_usd(step.monthly_usd)} at rest")
+        action = "refused" if step.refused else step.action
+        print_line(f"replication {step.stack}: {action}; {format_usd(step.monthly_usd)} at rest")
         print_pairs((f"  {name}", text) for name, text in describe_replication(step))
-    print_line("Beside that costs what is stored and what is done, at prices of us-east-1; see docs/cost.md.")
+    print_line(
+        f"Together {format_usd(plan.monthly_usd)} at rest, at prices of us-east-1. Beside that costs what is stored"
+    )
+    print_line("and what is done; see docs/cost.md.")
 
 
 def describe_replication(step: ReplicationStep) -> Iterator[tuple[str, str]]:
     """Yield what is to be known of a step, name and text."""
     mapping = step.mapping
-    if step.source:
+    if step.problem:
+        yield "refused", step.problem
+    elif step.source:
         yield "table", step.source.step
         for target in mapping.targets:
             yield "target", f"{target.database}.{target.table}: {list_columns(target)}"
@@ -136,27 +147,39 @@ def list_columns(mapping: Mapping) -> str:
 
 
 def refuse(plan: Plan) -> None:
-    """Raise ClickException where tables refuse what mappings ask of them."""
-    refused = [f"{step.mapping.name}: {reason}" for step in plan.replications for reason in step.refused]
-    if refused:
-        raise click.ClickException(f"Nothing was deployed. Refused: {'; '.join(refused)}.")
+    """Raise ClickException where there is nothing to do but what is refused."""
+    if plan.refused:
+        raise click.ClickException(f"Nothing was deployed. Refused: {describe_failures(plan.refused)}")
 
 
-def finish(plan: Plan, done: Sequence[str], *, as_json: bool) -> None:
-    """Print the end of a deployment, and what comes next."""
+def describe_failures(failed: dict[str, str]) -> str:
+    """Return why mappings were not deployed."""
+    return "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+
+
+def finish(plan: Plan, outcome: Outcome | None, *, as_json: bool) -> None:
+    """Print the end of a deployment, and what comes next; end the command with status 1 where something failed."""
+    deployed, failed = (outcome.deployed, outcome.failed) if outcome else ([], plan.refused)
     if as_json:
-        print_json(plan.as_dict() | {"deployed": list(done)})
-        return
-    if not plan.changes:
+        print_json(plan.as_dict() | {"deployed": deployed, "failed": failed})
+    elif not plan.changes:
         print_line("Nothing to do.")
-        return
-    if not done:
-        return
-    print_line(f"Deployed: {', '.join(done)}.")
+    elif deployed:
+        print_line(f"Deployed: {', '.join(deployed)}.")
+    if failed and as_json:
+        raise SystemExit(1)
+    if failed:
+        word = "Not deployed" if outcome else "Refused"
+        again = name_command("deploy", *failed)
+        raise click.ClickException(f"{word}: {describe_failures(failed)}\nOnce that is mended: {again}")
+
+
+def tell_next(plan: Plan, outcome: Outcome) -> None:
+    """Say how what tables have already is copied."""
     for step in plan.replications:
-        if step.source and step.source.exists:
-            name = step.mapping.name
-            print_line(f"Copy what is in its table already: {name_command('backfill', 'start', name, '--watch')}")
+        name = step.mapping.name
+        if step.source and step.source.exists and name not in outcome.failed:
+            say(f"Copy what is in its table already: {name_command('backfill', 'start', name, '--watch')}")
 
 
 def format_usd(usd: float) -> str:

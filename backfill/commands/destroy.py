@@ -60,9 +60,12 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
         stack, platform = stacks.wait(stack_name), stacks.find(project.stack)
         if stack is None and not delete_data:
             raise WrongUseError(f"There is no stack {stack_name}: the mapping {name} is not replicated.")
+        if stack is not None:
+            deployer.require_replication(stack, name, None)
         created = bool(stack and not stack.parameters.get("SourceStreamArn"))
         bucket = platform.outputs.get(BUCKET, "") if platform else ""
-        fate = describe_fate(mapping, stack_name, bucket, created=created, delete_data=delete_data)
+        gone = stack_name if stack else ""
+        fate = describe_fate(mapping, gone, bucket, created=created, delete_data=delete_data)
         if not as_json:
             print_fate(fate)
         if dry_run:
@@ -78,9 +81,9 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
 
 
 def describe_fate(mapping: Mapping, stack: str, bucket: str, *, created: bool, delete_data: bool) -> dict[str, Any]:
-    """Return what goes and what stays."""
+    """Return what goes and what stays; `stack` is empty where it is gone already."""
     table, files = f"the DynamoDB table {mapping.source_table}", f"the files of {mapping.name} in s3://{bucket}"
-    goes = [f"the stack {stack}"]
+    goes = [f"the stack {stack}"] if stack else []
     stays = [f"the tables of {target.database}.{target.table} in Aurora" for target in mapping.targets]
     (goes if delete_data and bucket else stays).append(files)
     (goes if delete_data and created else stays).append(table)

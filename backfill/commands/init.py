@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import boto3
 import click
 
 from backfill.commands.options import json_option
 from backfill.project import FILE, STACK
 from backfill.terminal.console import NAME, WrongUseError, print_json, print_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STACK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 """Of a platform: CloudFormation takes 128 characters, and names of replications come behind it."""
@@ -38,6 +43,13 @@ IGNORED: Final = """\
 # What the local AWS of this project keeps while it runs.
 .local/
 """
+NEXT: Final = (
+    "mapping infer --items orders.jsonl --table orders --partition-key order_id -o mappings/orders.json",
+    "local up --items orders.jsonl",
+    "local compare",
+)
+"""What comes after a project was made, as its README has it."""
+REGION: Final = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 README: Final = """\
 # {name}
 
@@ -77,8 +89,9 @@ Examples:
 def init(directory: Path, stack: str, region: str | None, profile: str | None, as_json: bool) -> None:
     """Make a project in DIR, or in the working directory: a folder for the mappings of your own tables.
 
-    It gets a dynaurora.toml, mappings/, a README with the next commands and a .gitignore. A file that is there already
-    is not touched: then nothing is made. Exit status 0 done, 1 the folder cannot be written to, 2 wrong use.
+    It gets a dynaurora.toml, mappings/, a README with the next commands and a .gitignore. A README.md and a .gitignore
+    that are there already stay as they are; where there is a dynaurora.toml nothing is made. Exit status 0 done, 1 the
+    folder cannot be written to, 2 wrong use.
     """
     if not STACK_NAME.fullmatch(stack):
         raise WrongUseError(f"{stack!r} cannot be a stack's name: letters, digits and hyphens, 64 at most.")
@@ -88,18 +101,39 @@ def init(directory: Path, stack: str, region: str | None, profile: str | None, a
         "README.md": README.format(name=root.resolve().name),
         ".gitignore": IGNORED,
     }
-    if found := [name for name in files if (root / name).exists() or (root / name).is_symlink()]:
-        raise WrongUseError(f"{root} has {' and '.join(found)} already; nothing was made. Choose another folder.")
+    there = [name for name in files if (root / name).exists() or (root / name).is_symlink()]
+    if FILE in there:
+        raise WrongUseError(
+            f"{root} is a project already: it has a {FILE}; nothing was made. Go on in it, or choose another folder."
+        )
+    made = {name: text for name, text in files.items() if name not in there}
     try:
-        _write(root, files)
+        _write(root, made)
     except OSError as error:
         raise click.ClickException(f"The project could not be made: {error}.") from error
     if as_json:
-        print_json({"project": str(root), "files": [*files, "mappings/"]})
+        print_json({"project": str(root), "files": [*made, "mappings/"], "kept": there})
         return
-    print_line(f"{root} is a project: {', '.join([*files, 'mappings/'])}.")
-    step = "" if root == Path.cwd() else f"cd {directory}, "
-    print_line(f"Next: {step}make a mapping, {NAME} mapping infer, then: {NAME} local up")
+    print_line(f"{root} is a project: {', '.join([*made, 'mappings/'])}.")
+    for note in _list_notes(there, region, profile):
+        print_line(note)
+    step = "" if root == Path.cwd() else f"cd {shlex.quote(str(directory))}; then, "
+    print_line(f"Next: {step}for a table orders of which orders.jsonl has some items:")
+    for command in NEXT:
+        print_line(f"  {NAME} {command}")
+
+
+def _list_notes(there: list[str], region: str | None, profile: str | None) -> Iterator[str]:
+    """Yield what is to be known of what was there, and of settings that nothing on this machine knows."""
+    if "README.md" in there:
+        yield "README.md was there, and stays as it is."
+    if ".gitignore" in there:
+        yield ".gitignore was there, and stays as it is: add .local/ to it, what the local AWS keeps while it runs."
+    session = boto3.Session() if profile or region else None
+    if session and profile and profile not in session.available_profiles:
+        yield f"No profile {profile} is configured here yet: aws configure --profile {profile}"
+    if session and region and not REGION.fullmatch(region):
+        yield f"{region} does not look like a region: they are named as eu-central-1."
 
 
 def _set(key: str, value: str | None) -> str:

@@ -6,19 +6,24 @@ What the commands do is in `local/`, which is imported when one of them runs: it
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import sys
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from backfill.commands.local_progress import watched_progress
+from backfill.commands.local_shared import (
+    explained_errors,
+    find_running,
+    name_command,
+    output,
+    say,
+    with_engine,
+    with_timeout,
+)
+from backfill.commands.local_status import env, print_places, status
 from backfill.project import EXAMPLE, current_project, load_example, read_project
 from backfill.terminal.console import WrongUseError
 from dynaurora.escaping import escape_lines
@@ -27,41 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.target.verification import Comparison
+    from dynaurora.verification.verdicts import Tally
     from local.api import Api
-    from local.backfills import Backfill, BackfillView
+    from local.backfills import Backfill
     from local.findings import Result
     from local.items import ItemFile
-    from local.state import State
 
 DEFAULT_CHANGES = 5000
 DEFAULT_SEEDED = 2000
-DEFAULT_TIMEOUT_SECONDS = 600.0
-PHASES = {
-    "checking": "checking that the table can be exported, and that its stream is read",
-    "waiting for margin": "waiting until the stream has been read for long enough",
-    "exporting": "DynamoDB exports the table as it is at this second",
-    "planning": "grouping the export's files into batches",
-    "importing": "converting and importing the batches, beside the stream's",
-    "reconciling": "accounting for every exported item",
-    "reporting": "writing the report",
-}
-"""What a backfill does in its phases, for who sees one for the first time."""
-
-ENGINES = ("mariadb", "mysql")
 MOST_REASONS = 10
-
-errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-output = Console(highlight=False, soft_wrap=True, emoji=False)
-
-
-with_engine = click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    envvar="DYNAURORA_ENGINE",
-    show_envvar=True,
-    help="Database server that stands for Aurora; mariadb unless told.",
-)
 
 
 @click.group("local")
@@ -176,14 +155,7 @@ Examples:
 """
 )
 @click.argument("names", metavar="[NAME…]", nargs=-1)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1),
-    default=DEFAULT_TIMEOUT_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for what is on its way.",
-)
+@with_timeout("what is on its way")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object, by mapping.")
 def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
     """Compare the tables of mappings with their rows in Aurora, key by key: all, or those that are named.
@@ -210,10 +182,10 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def print_comparisons(found: dict[str, Comparison]) -> None:
+def print_comparisons(found: dict[str, Tally]) -> None:
     """Print what was found, a row for each mapping, then examples and reasons."""
-    names = ("items", "rows", "identical", "differing", "missing", "unmapped")
-    table = Table("", *("refused" if name == "unmapped" else name for name in names))
+    names = ("items", "rows", "identical", "differing", "missing", "extra", "failed")
+    table = Table("", *("refused" if name == "failed" else name for name in names))
     for column in table.columns[1:]:
         column.justify = "right"
     for name, comparison in found.items():
@@ -222,7 +194,7 @@ def print_comparisons(found: dict[str, Comparison]) -> None:
     for name, comparison in found.items():
         for example in comparison.examples:
             output.print(f"{name}: {escape_lines(example)}", markup=False)
-        for reason, count in comparison.unmapped_reasons.most_common(MOST_REASONS):
+        for reason, count in comparison.reasons.most_common(MOST_REASONS):
             output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
 
 
@@ -236,52 +208,6 @@ def down() -> None:
         stopped = stop(directory)
         clear(directory)
     click.echo("Stopped." if stopped else "Nothing was running.")
-
-
-@local_group.command(
-    epilog="""\b
-Examples:
-  dynaurora local status
-  dynaurora local status --json | jq .waiting
-"""
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON object.")
-def status(*, as_json: bool) -> None:
-    """Show what runs where, and how much is on its way. Exit status 1 where nothing runs."""
-    with explained_errors():
-        from local.status import read_status
-
-        found = read_status(current_project().state_directory)
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        print_status(found)
-    if not found["running"]:
-        raise SystemExit(1)
-
-
-@local_group.command(
-    epilog="""\b
-Example:
-  eval "$(dynaurora local env)"
-  aws dynamodb scan --table-name web_analytics --max-items 3
-  mysql -e 'SELECT * FROM Demo.WebAnalytics LIMIT 3'
-"""
-)
-def env() -> None:
-    """Print shell exports with which aws, boto3 and mysql reach the local AWS."""
-    with explained_errors():
-        from local.running import UNSET_VARIABLES, export_variables, find_client_directory
-
-        state = find_running()
-        variables = export_variables(state, current_project().state_directory)
-        client = find_client_directory(state)
-    for name in UNSET_VARIABLES:
-        click.echo(f"unset {name}")
-    for name, value in variables.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
-    if client:
-        click.echo(f'export PATH="$PATH":{shlex.quote(str(client))}')
 
 
 @local_group.command(
@@ -311,14 +237,7 @@ Examples:
     help="How many items are there before, for the backfill.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed writes the same changes.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1),
-    default=DEFAULT_TIMEOUT_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the last of them.",
-)
+@with_timeout("the last of them")
 @with_engine
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | None, *, as_json: bool) -> None:
@@ -367,132 +286,6 @@ def prepare_backfill(api: Api, mapping: str) -> Backfill:
     return DemonstratedRun(clients, mapping)
 
 
-class DemoProgress:
-    """Shows the demo's steps and counts on standard error."""
-
-    def __init__(self, changes: int, seeded: int, bars: Progress) -> None:
-        self._bars = bars
-        self._seeded = bars.add_task("seeded in DynamoDB", total=seeded, visible=False)
-        self._written = bars.add_task("written to DynamoDB", total=changes, visible=False)
-        self._accounted = bars.add_task("arrived in Aurora", total=changes, visible=False)
-        self._backfilled = bars.add_task("backfilled", total=None, visible=False)
-        self._phase = ""
-
-    def say(self, line: str) -> None:
-        """Tell of a step."""
-        say(line)
-
-    def seed(self, written: int) -> None:
-        """Show how many items are seeded."""
-        self._bars.update(self._seeded, completed=written, visible=True)
-
-    def count(self, written: int, accounted: int, of: int) -> None:
-        """Show how many changes are written, and how many have arrived or are kept with a reason, of how many."""
-        self._bars.update(self._seeded, visible=False)
-        self._bars.update(self._written, completed=written, total=of, visible=True)
-        self._bars.update(self._accounted, completed=accounted, total=of, visible=True)
-
-    def backfill(self, view: BackfillView) -> None:
-        """Show how far the backfill is."""
-        if view.phase != self._phase and view.phase in PHASES:
-            say(f"  backfill: {PHASES[view.phase]}")
-        self._phase = view.phase
-        items = view.plan["items"] if view.plan else None
-        self._bars.update(self._backfilled, completed=view.rows.all if view.rows else 0, total=items, visible=True)
-
-
-@contextmanager
-def watched_progress(changes: int, seeded: int) -> Iterator[DemoProgress]:
-    """Show progress bars while the demo runs, where a person is watching."""
-    columns = (TextColumn("  {task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=not errors.is_terminal, disable=not errors.is_terminal) as bars:
-        yield DemoProgress(changes, seeded, bars)
-
-
-@contextmanager
-def explained_errors() -> Iterator[None]:
-    """End the command with status 1 and an error's message, for those that say what to do."""
-    from local.expected_errors import EXPECTED
-
-    try:
-        yield
-    except EXPECTED as error:
-        raise click.ClickException(str(error)) from error
-
-
-def find_running() -> State:
-    """Return the state of the running local AWS, or end the command."""
-    from local.state import read_state
-
-    state = read_state(current_project().state_directory)
-    if state is None:
-        raise click.ClickException(f"The local AWS is not running; start it with: {name_command()} local up")
-    return state
-
-
-def say(line: str) -> None:
-    """Tell of a step, on standard error."""
-    errors.print(f"[dim]{line} …[/]")
-
-
-def print_places(where: dict[str, Any]) -> None:
-    """Print where things are, for people."""
-    aurora = where["aurora"]
-    rows = {
-        "AWS API": where["endpoint_url"],
-        "landing bucket": where["bucket"],
-        "state machines": ", ".join(where["state_machines"].values()),
-        "Aurora": f"mysql://{aurora['user']}@{aurora['host']}:{aurora['port']}/{aurora['database']}",
-    }
-    print_pairs(rows)
-    for name, place in where["replications"].items():
-        targets = ", ".join(f"{target['database']}.{target['table']}" for target in place["targets"])
-        print_pairs({name: f"{place['table']} ─▶ {targets}"})
-
-
-def print_status(found: dict[str, Any]) -> None:
-    """Print the status for people."""
-    if not found["running"]:
-        output.print(f"The local AWS is not running; start it with: {name_command()} local up")
-        return
-    print_pairs(
-        {
-            "supervisor": f"process {found['processes']['supervisor']}",
-            "AWS API": f"{found['endpoint_url']}, process {found['processes']['emulator']}",
-            "Aurora": f"{found['aurora']['host']}:{found['aurora']['port']}, "
-            + (f"process {found['processes']['database']}" if found["processes"]["database"] else "down"),
-        }
-    )
-    replications = found.get("replications", {})
-    if not replications:
-        output.print(f"Nothing is deployed; deploy with: {name_command()} local up")
-    for name, replication in replications.items():
-        print_counts(name, replication["pipeline"])
-
-
-def print_counts(name: str, counts: dict[str, Any]) -> None:
-    """Print how much of a mapping is where."""
-    print_pairs(
-        {
-            "mapping": name,
-            "batches waiting": "unknown" if counts["waiting"] is None else counts["waiting"],
-            "imports running": counts["executions"]["running"],
-            "imports succeeded": counts["executions"]["succeeded"],
-            "imports failed": counts["executions"]["failed"],
-            "backfills": ", ".join(f"{count} {word}" for word, count in counts["backfills"].items()),
-            "rejected records": f"{counts['rejected_objects']} objects",
-            "items in DynamoDB": counts["items"],
-            "rows in Aurora": "unknown" if counts["rows"] is None else counts["rows"],
-        }
-    )
-
-
-def print_pairs(pairs: dict[str, Any]) -> None:
-    """Print names and values in two columns."""
-    for name, value in pairs.items():
-        output.print(f"{name:<18} {value}", markup=False)
-
-
 def print_result(result: Result) -> None:
     """Print what the demo found."""
     comparison = result.comparison
@@ -506,7 +299,7 @@ def print_result(result: Result) -> None:
     for problem in result.problems:
         output.print(f"[red]✗[/] {problem}")
     if not result.problems:
-        kept = f"; {comparison.unmapped:,} are refused as they are, and kept" if comparison.unmapped else ""
+        kept = f"; {comparison.failed:,} are refused as they are, and kept" if comparison.failed else ""
         output.print(f"[green]✓[/] Aurora holds what DynamoDB holds, key by key{kept}.")
 
 
@@ -547,6 +340,7 @@ def list_compared(result: Result) -> Iterator[tuple[str, ...]]:
     yield "  identical", f"{comparison.identical:,}"
     yield "  differing", f"{comparison.differing:,}"
     yield "  missing", f"{comparison.missing:,}"
+    yield "  extra", f"{comparison.extra:,}"
 
 
 def list_seconds(result: Result) -> Iterator[tuple[str, ...]]:
@@ -568,10 +362,5 @@ def print_next_commands(*, was_running: bool) -> None:
     output.print(f"  eval \"$({command} local env)\" && mysql -e '{query}'", markup=False)
 
 
-def name_command() -> str:
-    """Return what a person types for this command: its path, where it is not on the PATH."""
-    called = Path(sys.argv[0])
-    if shutil.which(called.name) == str(called.absolute()):
-        return called.name
-    here = Path.cwd()
-    return str(called.absolute().relative_to(here) if called.absolute().is_relative_to(here) else called)
+local_group.add_command(status)
+local_group.add_command(env)

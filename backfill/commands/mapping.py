@@ -10,6 +10,7 @@ from backfill.commands.mapping_change import mapping_change_commands
 from backfill.commands.mapping_diff import diff
 from backfill.commands.mapping_files import load, read_document
 from backfill.commands.mapping_infer import infer
+from backfill.commands.mapping_rebuild import rebuild_command
 from backfill.commands.mapping_try import try_command
 from backfill.commands.options import json_option
 from backfill.deployment.aws_errors import explained_errors
@@ -34,6 +35,7 @@ Examples:
   dynaurora mapping try web_analytics
   dynaurora mapping plan web_analytics
   dynaurora mapping apply web_analytics
+  dynaurora mapping rebuild web_analytics
   dynaurora mapping diff web_analytics
 """,
 )
@@ -44,7 +46,7 @@ def mapping_group() -> None:
     """
 
 
-for command in (*mapping_change_commands, diff, infer, try_command):
+for command in (*mapping_change_commands, rebuild_command, diff, infer, try_command):
     mapping_group.add_command(command)
 
 

@@ -39,6 +39,17 @@ and --ca-file then, from where the database can be reached.
 """
 
 
+wait_option: Final = click.option(
+    "--wait",
+    "seconds",
+    type=click.IntRange(0, 86_400),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="For a table that somebody keeps by a long query.",
+)
+
+
 def way_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say how its target is reached."""
     options = [
@@ -139,15 +150,7 @@ Examples:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--drop", is_flag=True, help="Have columns go that no mapping writes any more, with what is in them.")
-@click.option(
-    "--wait",
-    "seconds",
-    type=click.IntRange(0, 86_400),
-    default=300,
-    show_default=True,
-    metavar="SECONDS",
-    help="For a table that somebody keeps by a long query.",
-)
+@wait_option
 @json_option
 @way_options
 def apply_command(
@@ -254,7 +257,10 @@ def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, s
         cost = plan["backfill"]["usd"]
         steps.append(("backfill", f"{', '.join(plan['fill'])} of rows that are there: {start}, about ${cost:.2f}"))
     start = name_command("backfill", "start", plan["mapping"], "--sweep", stack=stack)
-    steps += [("complete", f"{table} once a backfill with a sweep has run: {start}") for table in plan.get("sweep", ())]
+    for table in plan.get("sweep", ()):
+        is_hidden = table in plan.get("hidden", ())
+        until = "its view appears then" if is_hidden else "until then it may have rows that left it"
+        steps.append(("complete", f"{table} once a backfill with a sweep has run, {until}: {start}"))
     if plan.get("tombstones"):
         steps.append(("tombstones", tell_tombstones(plan["tombstones"])))
     if plan["rebuild"]:

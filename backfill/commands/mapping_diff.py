@@ -18,7 +18,7 @@ from backfill.terminal.formatting import format_count, format_table
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.dynamodb.attributes import plain_item
-from dynaurora.errors import RejectedChange
+from dynaurora.mappings.conditions import Condition
 from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.unmapped import UnmappedCounter, Untaken, name_path
@@ -28,12 +28,19 @@ if TYPE_CHECKING:
 
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.unmapped import Unmapped
 
 MOST_SCANNED: Final = 10_000
 PAGE_ITEMS: Final = 500
 """Of one page of a scan; DynamoDB ends a page at 1 MB anyway."""
 REPORTS_READ: Final = 20
 """Of the newest reports, until one of a backfill is found."""
+NOTHING: Final[dict[str, Any]] = {"attributes": [], "others": 0}
+TAKES: Final = {
+    "ignore": "no more than its columns",
+    "reject": "no item with more than its columns",
+    "column": "the rest in a column",
+}
 HEADER: Final = ("attribute", "items", "column type", "values seen", "key of one")
 
 
@@ -67,42 +74,55 @@ def diff(mapping: str, scan: int | None, stack: str | None, as_json: bool) -> No
         store = connect_objects()
         registry = Registry(store, deployment.bucket, deployment.mapping)
         pointer, current = registry.find_pointer(), registry.find_current()
-        if current.routes:
-            raise click.ClickException(
-                f"{current.name} has targets with conditions, each with attributes of its own, which are not told apart"
-                " here: the report of a backfill names what their columns leave, of all of them together."
-            )
         counted = count_items(store, deployment.bucket, deployment.table, current, scan)
-    document = {
-        "mapping": current.name,
-        "digest": pointer.digest,
-        "generation": pointer.generation,
-        "unmapped": current.unmapped,
-        **counted,
-        "declared": [name_path(path) for path in Untaken(current).list_declared()],
-    }
+    of_targets = counted.pop("targets", None)
+    document = {"mapping": current.name, "digest": pointer.digest, "generation": pointer.generation, **counted}
+    if of_targets is None:
+        document |= describe_target(current)
+    else:
+        document["targets"] = [
+            {"view": f"{target.database}.{target.table}"} | of_targets[target.table] | describe_target(target)
+            for target in current.targets
+        ]
     if as_json:
         print_json(document)
     else:
         print_diff(document)
 
 
+def describe_target(target: Mapping) -> dict[str, Any]:
+    """Return what a target does with what its columns leave, and what its schema names all the same."""
+    return {
+        "unmapped": target.unmapped,
+        "declared": [name_path(path) for path in Untaken(target).list_declared()],
+    }
+
+
 def count_items(store: ObjectStore, bucket: str, table: str, mapping: Mapping, scan: int | None) -> dict[str, Any]:
-    """Return what is counted, and of what. Raises ClickException where no backfill has counted anything."""
-    if mapping.unmapped != "ignore":
+    """Return what is counted, and of what; of several targets in `targets`, by table.
+
+    Raises ClickException where no backfill has counted it.
+    """
+    if all(target.unmapped != "ignore" for target in mapping.targets) and not mapping.others:
         return {"source": None, "run": None, "of": None, "exact": True, "attributes": [], "others": 0}
     if scan is not None:
         return scan_items(table, mapping, scan)
     report = find_report(store, bucket, mapping.name)
-    if report is None:
+    ignored = (report and report["ignored"]) or NOTHING | {"exact": True}
+    is_apart = not ignored["attributes"] or ("targets" in ignored) == bool(mapping.others)
+    if report is None or not is_apart:
         command = name_command("mapping", "diff", mapping.name, "--scan", "1000")
         raise click.ClickException(
-            f"No backfill of {mapping.name} has counted what its columns leave. Count some of its items: {command}"
+            f"No backfill of {mapping.name} has counted what its columns leave"
+            f"{'' if report is None else ', target by target'}. Count some of its items: {command}"
         )
-    ignored = report["ignored"] or {"attributes": [], "others": 0, "exact": True}
     totals = report["totals"]
-    counted = {"source": "backfill", "run": report["run"], "counted_by": report["digest"]}
-    return {**counted, "of": totals["exported"] - totals["rejected"], **ignored}
+    counted = {"source": "backfill", "run": report["run"], "counted_by": report["digest"], "exact": ignored["exact"]}
+    counted["of"] = totals["exported"] - (0 if mapping.others else totals["rejected"])
+    if not mapping.others:
+        return counted | {"attributes": ignored["attributes"], "others": ignored["others"]}
+    found = ignored.get("targets", {})
+    return counted | {"targets": {target.table: found.get(target.table, NOTHING) for target in mapping.targets}}
 
 
 def find_report(store: ObjectStore, bucket: str, mapping: str) -> dict[str, Any] | None:
@@ -118,14 +138,24 @@ def find_report(store: ObjectStore, bucket: str, mapping: str) -> dict[str, Any]
 
 def scan_items(table: str, mapping: Mapping, most: int) -> dict[str, Any]:
     """Read some items of a table and count what no column takes of them."""
-    counter, looked_at = UnmappedCounter(mapping), 0
+    counters = [
+        (UnmappedCounter(target), Condition(target) if target.when else None, target) for target in mapping.targets
+    ]
+    looked_at = 0
     for typed in read_items(table, most):
         looked_at += 1
-        with suppress(RejectedChange, TypeError):  # of what is refused, the failed records tell
-            counter.look(plain_item(typed, mapping.json_attributes), typed)
-    found = counter.take()
+        for counter, condition, target in counters:
+            with suppress(Exception):  # of what is refused, the failed records tell
+                if target.unmapped == "ignore" and (condition is None or condition.holds(typed)):
+                    counter.look(plain_item(typed, mapping.json_attributes), typed)
     counted = {"source": "scan", "run": None, "counted_by": mapping.digest, "of": looked_at, "exact": False}
-    return {**counted, "attributes": found.describe(), "others": found.others}
+    found = {target.table: describe_found(counter.take()) for counter, _, target in counters}
+    return counted | ({"targets": found} if mapping.others else found[mapping.table])
+
+
+def describe_found(found: Unmapped) -> dict[str, Any]:
+    """Return what was found for machines."""
+    return {"attributes": found.describe(), "others": found.others}
 
 
 def read_items(table: str, most: int) -> Iterator[dict[str, Any]]:
@@ -154,6 +184,15 @@ def print_diff(document: dict[str, Any]) -> None:
     """Print what was counted for people."""
     digest = f"{document['digest'][:SHORT_DIGEST_LENGTH]}, generation {document['generation']}"
     print_pairs([("mapping", document["mapping"]), ("current", digest), ("counted", describe_source(document))])
+    for target in document.get("targets", [document]):
+        if "view" in target:
+            print_line()
+            print_line(f"{target['view']}, which takes {TAKES[target['unmapped']]}:")
+        print_attributes(target)
+
+
+def print_attributes(document: dict[str, Any]) -> None:
+    """Print what the columns of a target leave."""
     rows = [
         (
             each["name"],

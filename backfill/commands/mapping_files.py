@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,15 @@ def load(mapping: str) -> Mapping:
 
 def read_document(mapping: str) -> tuple[str, Any]:
     """Return the name and the parsed file of a mapping, whether it holds or not."""
+    path = find_file(mapping)
+    try:
+        return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal, object_pairs_hook=refuse_repeats)
+    except (OSError, ValueError, RecursionError) as error:
+        raise click.ClickException(f"{path.name} cannot be read as JSON: {error}.") from error
+
+
+def find_file(mapping: str) -> Path:
+    """Return the file of a mapping. Raises WrongUseError where there is none."""
     path = Path(mapping)
     if not is_path(mapping):
         project = current_project()
@@ -43,10 +53,16 @@ def read_document(mapping: str) -> tuple[str, Any]:
             load(mapping)  # which says what there is
     elif not path.is_file():
         raise WrongUseError(f"There is no file {mapping}; give the path of a mapping's file, or a mapping's name.")
-    try:
-        return path.stem, json.loads(path.read_text("utf-8"), parse_float=Decimal)
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.ClickException(f"{path.name} cannot be read as JSON: {error}.") from error
+    return path
+
+
+def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ClickException for a name that stands in it twice."""
+    names = Counter(name for name, _ in pairs)
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise click.ClickException(f"{repeated[0]!r} stands twice in one object of the file, and the last would count.")
+    return dict(pairs)
 
 
 def is_path(mapping: str) -> bool:

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 HEADER: Final = ("attribute", "items", "seen", "column", "type")
 DEFAULT_DATABASE: Final = "replicas"
 SHOWN_KEYS: Final = 2
+MOST_SHOWN: Final = 48
+"""Characters of a name in the table on the screen; --json and the file have all of it."""
 MAPPING_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+TABLE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+DATABASE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,8 @@ Examples:
 @click.option("--table", metavar="T", help="The table to read, or with --items and --export the name of theirs.")
 @click.option("--export", metavar="ARN", help="An export's ARN, or s3://BUCKET/…/manifest-summary.json.")
 @click.option("--items", metavar="FILE", help='A file of typed items, one {"Item": …} a line; - is standard input.')
-@click.option("--partition-key", metavar="NAME", help="With --items: the partition key's attribute.")
-@click.option("--sort-key", metavar="NAME", help="With --items: the sort key's attribute, if there is one.")
+@click.option("--partition-key", metavar="NAME", help="With --items or --export: the partition key's attribute.")
+@click.option("--sort-key", metavar="NAME", help="With --items or --export: the sort key's attribute, if there is one.")
 @click.option(
     "--sample",
     type=click.IntRange(1, MOST_SAMPLE),
@@ -173,6 +177,7 @@ def infer(
     name = check_output(output, force=force)
     with explained_errors():
         source, sample = Given(**given).open()
+        check_names(source, database)
         try:
             profile = profile_items(noting(sample), source.key_attributes, unpack)
         except OddItemError as error:
@@ -224,16 +229,32 @@ def check_output(output: Path | None, *, force: bool) -> str | None:
     return output.stem
 
 
+def check_names(source: TableSource, database: str) -> None:
+    """Raise WrongUseError for names that no mapping can have, before anything is read."""
+    if not TABLE_NAME.fullmatch(source.table):
+        raise WrongUseError(f"{source.table!r} is no table's name: DynamoDB has 3 to 255 letters, digits, _, . and -.")
+    if not DATABASE_NAME.fullmatch(database):
+        raise WrongUseError(f"--database {database!r} is no name here: up to 64 letters, digits and _, no digit first.")
+
+
 def check_items(profile: TableProfile, source: TableSource, sample: Sample) -> None:
     """Raise an error where the items do not do to make a mapping of."""
     if not profile.items:
         raise click.ClickException(f"{sample.where} has no items to infer a mapping from.")
+    from dynaurora.inference.column_choices import WORDS
+
     total = profile.total()
     for name in source.key_attributes:
         items = total[name].items if name in total else 0
         if items < profile.items:
             raise click.ClickException(
                 f"{name} is no key of these items: {profile.items - items:,} of {profile.items:,} do not have it."
+            )
+        kinds = total[name].kinds
+        if len(kinds) > 1 or not kinds.keys() <= set("SNB"):
+            counts = ", ".join(f"{WORDS[kind]} in {count:,}" for kind, count in kinds.most_common())
+            raise click.ClickException(
+                f"{name} is no key of these items: it is {counts}. A key is of one type, S, N or B."
             )
 
 
@@ -348,10 +369,10 @@ def print_proposal(
     print_line()
     rows = [
         (
-            each.source,
+            shorten(each.source),
             say_share(each, items),
             each.choice.seen,
-            each.column or "(rest)",
+            shorten(each.column) or "(rest)",
             " ".join([each.choice.type, *(f"{name} {value}" for name, value in each.choice.options.items())]),
         )
         for each in shown
@@ -366,6 +387,11 @@ def print_proposal(
     print_line(f"Tried on {format_count(tried['items'], 'item')} of them: {tried['taken']:,} taken{skipped}.")
     for each in tried["reasons"]:
         print_line(f"  {each['items']:,} refused: {each['reason']} {each['message']}")
+
+
+def shorten(name: str) -> str:
+    """Return a name so that a table of names stays readable: its beginning, where it is long."""
+    return name if len(name) <= MOST_SHOWN else f"{name[: MOST_SHOWN - 1]}…"
 
 
 def say_share(each: ProposedColumn, items: int) -> str:

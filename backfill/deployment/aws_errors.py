@@ -65,9 +65,10 @@ def explain_error(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, SSOError | TokenRetrievalError):
         return f"The sign-in is over: {error}. Run `aws sso login`."
     if isinstance(error, ProfileNotFound):
-        return f"{error}. Set AWS_PROFILE to one that `aws configure list-profiles` names."
+        known = "one that `aws configure list-profiles` names"
+        return f"{error}. Set AWS_PROFILE, or profile in dynaurora.toml, to {known}."
     if isinstance(error, NoRegionError):
-        return f"No AWS region is configured. Set AWS_REGION, or the profile's region; {LOCAL}."
+        return f"No AWS region is configured. Set AWS_REGION, region in dynaurora.toml, or the profile's; {LOCAL}."
     if isinstance(error, UNREACHABLE):
         return f"AWS cannot be reached: {str(error).rstrip('.')}. {_name_where_to_look()}"
     return f"The AWS SDK cannot do this: {error}"

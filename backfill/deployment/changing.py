@@ -15,6 +15,7 @@ from dynaurora.aurora.column_changes import Patience
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.errors import LockWaitError
 from dynaurora.target.change_mapping import apply_change, plan_change, register_mapping
+from dynaurora.target.left_replicas import describe_left, drop_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +46,10 @@ class Way(Protocol):
         """Make a mapping known."""
         ...
 
+    def list_replicas(self, mapping: Mapping, *, drop: bool) -> dict[str, Any]:
+        """Return the tables that rebuilds have left; drop them where it is time."""
+        ...
+
 
 @dataclass(frozen=True)
 class ByFunction:
@@ -67,6 +72,11 @@ class ByFunction:
         """Make a mapping known."""
         registered: dict[str, Any] = self._ask("register", mapping)["registered"]
         return registered
+
+    def list_replicas(self, mapping: Mapping, *, drop: bool) -> dict[str, Any]:
+        """Return the tables that rebuilds have left; drop them where it is time."""
+        left: dict[str, Any] = self._ask("replicas", mapping, drop)["replicas"]
+        return left
 
     def _ask(self, action: str, mapping: Mapping, drop: bool = False) -> dict[str, Any]:
         event = {"action": action, "mapping": mapping.name, "document": mapping.text, "drop": drop}
@@ -104,6 +114,11 @@ class ByConnection:
         """Make a mapping known."""
         with self._connect() as aurora:
             return register_mapping(aurora, mapping, connect_objects(), self.bucket)
+
+    def list_replicas(self, mapping: Mapping, *, drop: bool) -> dict[str, Any]:
+        """Return the tables that rebuilds have left; drop them where it is time."""
+        with self._connect() as aurora:
+            return drop_left(aurora, mapping) if drop else describe_left(aurora, mapping)
 
     @contextmanager
     def _connect(self) -> Iterator[Aurora]:

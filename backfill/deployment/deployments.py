@@ -78,6 +78,8 @@ class Deployment:
     """The ARN of the topic that people are told on."""
     change_mapping: str = ""
     """The function's name; empty where the stack has no administrator's secret."""
+    compare_rows: str = ""
+    """The function's name; empty where the platform is of a release that has none."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -177,6 +179,7 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         platform=platform["StackName"],
         mapping=parameters["Mapping"],
         change_mapping=shared.get("ChangeMappingFunctionName", ""),
+        compare_rows=shared.get("CompareRowsFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},
@@ -242,7 +245,7 @@ def require_any(deployments: Sequence[Deployment]) -> None:
 
 
 def _name_deployed(deployments: Sequence[Deployment]) -> str:
-    deploy = "`sam deploy` of infra/platform.yaml, then of infra/replication.yaml for each table"
+    deploy = f"`{name_command('deploy')}` in a project"
     if not deployments:
         local = name_command("local", "up")
         return (

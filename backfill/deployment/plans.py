@@ -6,21 +6,29 @@ takes the package that its platform has, whose place the platform's stack is tag
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from backfill.deployment.aws_errors import explain_any
 from backfill.deployment.changing import ByFunction
+from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
 from backfill.deployment.sources import look_at_source, switch_on_stream
-from backfill.deployment.stacks import Change, Stack
+from backfill.deployment.stacks import NEVER_MADE, Change, Stack
 from backfill.terminal.console import WrongUseError
 from dynaurora import __version__
+from dynaurora.errors import DynauroraError
 from dynaurora.mappings.registry import publish_document
-from infra.deployable import TEMPLATES, Uploads, count_monthly_usd, read_parameters
+from infra.deployable import Uploads, read_parameters
+from infra.monthly_costs import list_templates, price_platform, price_replication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from backfill.deployment.earlier import EarlierReader
     from backfill.deployment.sources import Source
     from backfill.deployment.stacks import Stacks
     from backfill.project import Project
@@ -37,6 +45,8 @@ LONGEST_NAME: Final = 46
 CREATE: Final = "create"
 UPDATE: Final = "update"
 KEEP: Final = "keep"
+PLATFORM_MARKS: Final = (BUCKET, "ImportConcurrency", "DatabaseHost")
+"""Parameters by which a stack is known as a platform, while it has no outputs yet."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,13 @@ class PlatformStep:
     action: str
     why: str
     monthly_usd: float
+    kept_reader: EarlierReader | None = None
+    """What of release 0.1 reads a table's stream, and goes on with it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
-        return {"stack": self.stack, "action": self.action, "why": self.why, "monthly_usd": self.monthly_usd}
+        kept = {"keeps_reader_of": self.kept_reader.mapping} if self.kept_reader else {}
+        return {"stack": self.stack, "action": self.action, "why": self.why, "monthly_usd": self.monthly_usd, **kept}
 
 
 @dataclass(frozen=True)
@@ -65,11 +78,15 @@ class ReplicationStep:
     columns: dict[str, Any] | None
     """What its tables need, as `mapping plan` has it, where it is there and its mapping is another."""
     monthly_usd: float
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Of its stack, where it is there."""
+    problem: str = ""
+    """Why it cannot be deployed, whatever its tables are like."""
 
     @property
     def refused(self) -> list[str]:
-        """What of the mapping its tables cannot be given."""
-        return list(self.columns["refuse"]) if self.columns else []
+        """Why it cannot be deployed: also what of the mapping its tables cannot be given."""
+        return [self.problem] if self.problem else list(self.columns["refuse"]) if self.columns else []
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -82,6 +99,7 @@ class ReplicationStep:
             "source": self.source and self.source.step,
             "targets": [{"database": each.database, "table": each.table} for each in self.mapping.targets],
             "columns": self.columns,
+            "refused": self.refused,
             "monthly_usd": self.monthly_usd,
         }
 
@@ -90,21 +108,50 @@ class ReplicationStep:
 class Plan:
     """What a deployment does."""
 
+    account: str
+    region: str
     platform: PlatformStep
     replications: list[ReplicationStep] = field(default_factory=list)
 
     @property
+    def wanted(self) -> list[ReplicationStep]:
+        """What is to do and can be done, but for the platform."""
+        return [step for step in self.replications if step.action != KEEP and not step.refused]
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why mappings cannot be deployed, by their names."""
+        return {step.mapping.name: "; ".join(step.refused) for step in self.replications if step.refused}
+
+    @property
     def changes(self) -> bool:
-        """Whether anything is to do."""
-        return self.platform.action != KEEP or any(step.action != KEEP for step in self.replications)
+        """Whether anything is to do that can be done."""
+        return self.platform.action != KEEP or bool(self.wanted)
+
+    @property
+    def monthly_usd(self) -> float:
+        """What all of it costs a month, at rest."""
+        return round(self.platform.monthly_usd + sum(step.monthly_usd for step in self.replications), 2)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
         return {
+            "account": self.account,
+            "region": self.region,
             "platform": self.platform.as_dict(),
             "replications": [step.as_dict() for step in self.replications],
-            "monthly_usd": round(self.platform.monthly_usd + sum(step.monthly_usd for step in self.replications), 2),
+            "monthly_usd": self.monthly_usd,
         }
+
+
+@dataclass
+class Outcome:
+    """What a deployment did."""
+
+    deployed: list[str] = field(default_factory=list)
+    """The stacks that were changed."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why mappings were not deployed, by their names."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +163,8 @@ class Deployer:
     uploads: Uploads
     dynamodb: Any
     store: ObjectStore
+    upgrade: Literal["", "begin", "finish"] = ""
+    """What becomes of a stack of release 0.1: nothing; it becomes the platform; its reader of the stream goes."""
 
     def plan(self, mappings: Sequence[Mapping], *, everything: bool) -> Plan:
         """Return what is to do so that these mappings are deployed; `everything` brings all to this release, too.
@@ -124,29 +173,67 @@ class Deployer:
         """
         self._check_parameters()
         platform = self.stacks.find(self.project.stack)
+        if platform is not None:
+            self.stacks.require_own(platform, "a platform", dict.fromkeys(PLATFORM_MARKS))
         return Plan(
+            self.uploads.account,
+            self.uploads.region,
             self._plan_platform(platform, everything=everything),
             [self._plan_replication(platform, mapping, everything=everything) for mapping in mappings],
         )
 
-    def carry_out(self, plan: Plan, tell: Callable[[str], None]) -> list[str]:
-        """Do what a plan says, and return the names of the stacks that were changed. Raises StackError."""
-        done = []
+    def carry_out(self, plan: Plan, tell: Callable[[str], None]) -> Outcome:
+        """Do what a plan says. A replication that fails is told, and stops no other.
+
+        Raises StackError where it is the platform that fails.
+        """
+        outcome = Outcome(failed=plan.refused)
         self.uploads.ensure_bucket()
         if plan.platform.action != KEEP and self._deploy_platform(plan.platform, tell):
-            done.append(plan.platform.stack)
+            outcome.deployed.append(plan.platform.stack)
         platform = self.stacks.wait(self.project.stack)
         if platform is None:
             raise WrongUseError(f"The stack {self.project.stack} is gone: deploy again.")
-        wanted = [step for step in plan.replications if step.action != KEEP]
-        return done + [step.stack for step in wanted if self._deploy_replication(step, platform, tell)]
+        for step in plan.wanted:
+            try:
+                if self._deploy_replication(step, platform, tell):
+                    outcome.deployed.append(step.stack)
+            except (click.ClickException, DynauroraError, BotoCoreError, ClientError) as error:
+                outcome.failed[step.mapping.name] = explain_failure(error)
+                tell(f"{step.stack} was not deployed; going on with the others")
+        return outcome
+
+    def require_replication(self, stack: Stack, mapping: str, platform: Stack | None) -> None:
+        """Raise StackError where a stack is none that replicates by a mapping on the project's platform."""
+        bucket = platform.outputs.get(BUCKET) if platform and stack.status not in NEVER_MADE else None
+        marks = {"Mapping": mapping, BUCKET: bucket}
+        self.stacks.require_own(stack, f"the replication of {mapping} on the platform {self.project.stack}", marks)
 
     def _plan_platform(self, stack: Stack | None, *, everything: bool) -> PlatformStep:
         given, name = self.project.parameters, self.project.stack
-        templates = _list_templates((stack.parameters if stack else {}) | given)
-        monthly = round(count_monthly_usd(*templates), 2)
+        known = (stack.parameters if stack else {}) | given
+        templates = list_templates(network=not known.get("SubnetIds"), database=not known.get("DatabaseHost"))
+        monthly = round(price_platform(templates), 2)
         if stack is None or not stack.outputs.get(BUCKET):
-            return PlatformStep(name, CREATE, "it is not there", monthly)
+            return PlatformStep(name, CREATE, describe_absence(stack), monthly)
+        reader = find_reader(self.stacks, stack)
+        if is_earlier(stack):
+            return self._plan_upgrade(name, reader, monthly)
+        if reader and self.upgrade == "finish":
+            return PlatformStep(name, UPDATE, "what read the stream by release 0.1 goes", monthly)
+        step = self._plan_update(stack, monthly, everything=everything)
+        return replace(step, kept_reader=reader)
+
+    def _plan_upgrade(self, name: str, reader: EarlierReader | None, monthly: float) -> PlatformStep:
+        if reader is None or self.upgrade != "begin":
+            raise WrongUseError(
+                f"The stack {name} is of release 0.1, one table's whole: have it become the platform with `dynaurora"
+                " upgrade`, see docs/upgrade.md; or name another stack in [platform] of dynaurora.toml."
+            )
+        return PlatformStep(name, UPDATE, "of release 0.1, it becomes the platform", monthly, reader)
+
+    def _plan_update(self, stack: Stack, monthly: float, *, everything: bool) -> PlatformStep:
+        given, name = self.project.parameters, self.project.stack
         release = stack.tags.get(RELEASE_TAG)
         if changed := [key for key, value in given.items() if stack.parameters.get(key) != value]:
             return PlatformStep(name, UPDATE, f"other {', '.join(changed)}", monthly)
@@ -158,26 +245,37 @@ class Deployer:
 
     def _plan_replication(self, platform: Stack | None, mapping: Mapping, *, everything: bool) -> ReplicationStep:
         name = name_replication(self.project.stack, mapping.name)
-        stack, monthly = self.stacks.find(name), round(count_monthly_usd(REPLICATION), 2)
-        if stack is None or "SourceTableName" not in stack.outputs:
-            source = look_at_source(self.dynamodb, mapping)
-            return ReplicationStep(name, CREATE, mapping, source, None, monthly)
+        stack, monthly = self.stacks.find(name), round(price_replication(), 2)
+        try:
+            if stack is not None:
+                self.require_replication(stack, mapping.name, platform)
+            if stack is None or "SourceTableName" not in stack.outputs or stack.status == "DELETE_IN_PROGRESS":
+                source = look_at_source(self.dynamodb, mapping)
+                return ReplicationStep(name, CREATE, mapping, source, None, monthly)
+        except click.ClickException as error:
+            return ReplicationStep(name, CREATE, mapping, None, None, monthly, problem=error.message)
         given = self.project.replications.get(mapping.name, {})
         is_same = stack.parameters.get("MappingDigest") == mapping.digest
         is_same = is_same and all(stack.parameters.get(key) == value for key, value in given.items())
         changer = platform.outputs.get("ChangeMappingFunctionName") if platform and not is_same else None
         columns = ByFunction(changer).plan(mapping, drop=False) if changer else None
         action = KEEP if is_same and not everything else UPDATE
-        return ReplicationStep(name, action, mapping, None, columns, monthly)
+        return ReplicationStep(name, action, mapping, None, columns, monthly, stack.outputs)
 
     def _deploy_platform(self, step: PlatformStep, tell: Callable[[str], None]) -> bool:
         tell("Building the functions' package")
-        package = self.uploads.package
+        package, reader = self.uploads.package, step.kept_reader
+        more, given = {}, {"Architecture": self.uploads.architecture}
+        if reader:
+            more[READER] = reader.describe_resource(self.uploads.upload_text(reader.template))
+            announce(self.store, reader.bucket, name_replication(step.stack, reader.mapping), reader)
+            if key := reader.given.get("SourceTableKeyArn"):
+                given["SourceTableKeysArn"] = key
         return self.stacks.deploy(
             Change(
                 step.stack,
-                self.uploads.upload_template(PLATFORM, package),
-                {"Architecture": self.uploads.architecture, **self.project.parameters},
+                self.uploads.upload_template(PLATFORM, package, more),
+                given | self.project.parameters,
                 read_parameters(PLATFORM),
                 {RELEASE_TAG: __version__, PACKAGE_TAG: package},
             )
@@ -219,6 +317,20 @@ class Deployer:
             _require_known(given, read_parameters(REPLICATION), f"[replications.{name}]")
 
 
+def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:
+    """Return why a replication was not deployed."""
+    return error.message if isinstance(error, click.ClickException) else explain_any(error)
+
+
+def describe_absence(stack: Stack | None) -> str:
+    """Return why a platform is created."""
+    if stack is None:
+        return "it is not there"
+    if stack.status in NEVER_MADE:
+        return f"it is {stack.status}: its first deployment failed, and it is made anew"
+    return f"it is {stack.status}, which is waited for"
+
+
 def name_replication(platform: str, mapping: str) -> str:
     """Return the name of the stack that replicates by a mapping. Raises WrongUseError where it is too long."""
     name = f"{platform}-{mapping.replace('_', '-')}"
@@ -236,13 +348,3 @@ def _require_known(given: Iterable[str], known: frozenset[str], place: str) -> N
             close = get_close_matches(name, known, n=1)
             meant = f"; did you mean {close[0]}?" if close else ""
             raise WrongUseError(f"{name} in {place} of the project is no parameter of the template{meant}")
-
-
-def _list_templates(given: dict[str, str]) -> Iterator[str]:
-    """Yield the templates that a platform is made of, by whether it makes a database and a network."""
-    unneeded = {REPLICATION}
-    if given.get("DatabaseHost"):
-        unneeded |= {"database.yaml", "network.yaml"}
-    elif given.get("SubnetIds"):
-        unneeded |= {"network.yaml"}
-    yield from sorted(path.name for path in TEMPLATES.glob("*.yaml") if path.name not in unneeded)

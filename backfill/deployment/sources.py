@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from backfill.terminal.console import WrongUseError
-from dynaurora.mappings.key_types import guess_key_types
+from dynaurora.mappings.key_types import find_key_conflicts, guess_key_types
 
 if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
@@ -56,6 +56,9 @@ def look_at_source(dynamodb: Any, mapping: Mapping) -> Source:
             f" {' and '.join(mapping.key_attributes)}: correct partition_key and sort_key in"
             f" mappings/{mapping.name}.json."
         )
+    conflicts = list(find_key_conflicts(mapping, keys))
+    if conflicts:
+        raise WrongUseError(f"The table {name} does not fit the mapping {mapping.name}: {'; '.join(conflicts)}.")
     stream = table.get("StreamSpecification", {})
     if not stream.get("StreamEnabled"):
         return Source(name, True, "", keys)

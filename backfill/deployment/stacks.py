@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 NEVER_MADE: Final = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "REVIEW_IN_PROGRESS")
 """Of a stack whose creation failed: it can only be deleted (CloudFormation User Guide, "Stack status codes")."""
-STUCK: Final = ("UPDATE_ROLLBACK_FAILED", "DELETE_FAILED")
+STUCK: Final = {
+    "UPDATE_ROLLBACK_FAILED": "Mend what its rollback failed on, then: aws cloudformation continue-update-rollback"
+    " --stack-name {}; and deploy again once it is through.",
+    "UPDATE_FAILED": "Undo its update, then deploy again: aws cloudformation rollback-stack --stack-name {}",
+    "DELETE_FAILED": "Mend what its deletion failed on, then: aws cloudformation delete-stack --stack-name {};"
+    " and deploy again once it is gone.",
+}
+"""What CloudFormation does not update (its User Guide, "Stack status codes"), and how it goes on."""
+MOST_REASONS: Final = 5
 UNCHANGED: Final = "No updates are to be performed"
 
 
@@ -33,6 +42,7 @@ class Stack:
     """A stack as it is."""
 
     name: str
+    id: str
     status: str
     parameters: dict[str, str]
     outputs: dict[str, str]
@@ -71,6 +81,20 @@ class Stacks:
             raise
         return None if found["StackStatus"] == "DELETE_COMPLETE" else _read(found)
 
+    def find_nested(self, name: str, logical_id: str) -> Stack | None:
+        """Return a stack that a root stack has by a logical id, or None."""
+        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+        for each in (each for page in pages for each in page["StackResourceSummaries"]):
+            if each["LogicalResourceId"] == logical_id and each["ResourceStatus"] != "DELETE_COMPLETE":
+                return self.find(each["PhysicalResourceId"])
+        return None
+
+    def read_template(self, name: str) -> str:
+        """Return a stack's template, as it was given."""
+        answer = self._cloudformation.get_template(StackName=name, TemplateStage="Original")
+        body: Any = answer["TemplateBody"]
+        return body if isinstance(body, str) else json.dumps(body)  # the SDK parses one that is JSON
+
     def deploy(self, change: Change) -> bool:
         """Create a stack, or update it; tell whether anything was changed.
 
@@ -81,11 +105,8 @@ class Stacks:
         if stack is not None and stack.status in NEVER_MADE:
             self.delete(change.name)
             stack = None
-        if stack is not None and stack.status in STUCK:
-            raise StackError(
-                f"The stack {change.name} is {stack.status}: go on with its rollback, or delete it, in CloudFormation's"
-                " console, then deploy again."
-            )
+        if stack is not None:
+            self._require_changeable(stack)
         began = datetime.now(UTC)
         try:
             if stack is None:
@@ -98,6 +119,27 @@ class Stacks:
             raise StackError(f"CloudFormation refused the stack {change.name}: {error}") from error
         self._follow(change.name, began)
         return True
+
+    def require_own(self, stack: Stack, what: str, marks: Mapping[str, str | None]) -> None:
+        """Raise StackError for a stack that is not to be changed: somebody else's, or one that is stuck.
+
+        `what` it has to be, which is told by `marks`: parameters that it has, with their values, None for any.
+        """
+        has = stack.parameters
+        differing = [name for name, value in marks.items() if name not in has or value not in {None, has[name]}]
+        if differing and stack.status != "REVIEW_IN_PROGRESS":  # which has nothing yet, its parameters neither
+            raise StackError(
+                f"There is a stack {stack.name} which is not {what}, by its {', '.join(differing)}: it is left as it"
+                " is. Name another platform in dynaurora.toml, [platform] stack; or another region or account."
+            )
+        self._require_changeable(stack)
+
+    def _require_changeable(self, stack: Stack) -> None:
+        """Raise StackError, with the reasons and the next step, for a stack that is stuck."""
+        if stack.status in STUCK:
+            reasons = list(self._list_failures(stack.name, datetime.fromtimestamp(0, UTC)))[:MOST_REASONS]
+            step = STUCK[stack.status].format(stack.name)
+            raise StackError("\n".join([f"The stack {stack.name} is {stack.status}. {step}", *reasons]))
 
     def delete(self, name: str) -> None:
         """Delete a stack, and return once it is gone. Raises StackError."""
@@ -174,6 +216,7 @@ class Stacks:
 def _read(description: StackTypeDef) -> Stack:
     return Stack(
         name=description["StackName"],
+        id=description.get("StackId", ""),
         status=description["StackStatus"],
         parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in description.get("Parameters", [])},
         outputs={each["OutputKey"]: each["OutputValue"] for each in description.get("Outputs", [])},

@@ -10,6 +10,7 @@ from backfill.runs.reports import describe_report, describe_reprocess_report
 from backfill.terminal.formatting import format_count, format_rate, format_seconds, format_time
 from dynaurora import keys
 from dynaurora.runs import runs
+from dynaurora.runs.ends import format_percentage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,14 @@ def describe_batches(kind: Kind, batches: Batches) -> str:
 
 def describe_rows(rows: Rows) -> str:
     """Return rows by what became of them, in words."""
-    return f"{rows.imported:,} imported, {rows.already_newer:,} already newer, {rows.rejected:,} rejected"
+    rejected = describe_rejected(rows.rejected, rows.all)
+    return f"{rows.imported:,} imported, {rows.already_newer:,} already newer, {rejected}"
+
+
+def describe_rejected(rejected: int, items: int) -> str:
+    """Return how many items were refused, and how many of all that is."""
+    share = f" ({format_percentage(rejected, items)})" if rejected else ""
+    return f"{rejected:,} rejected{share}"
 
 
 def summarize_view(view: RunView) -> str:

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_table, format_usd
 from dynaurora import keys
 from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
+from dynaurora.runs.ends import format_percentage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,8 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
     yield "batches", f"{planned:,} planned, {imported:,} imported, {failed:,} failed"
     yield "imported", format_count(totals["imported"], "row")
     yield "already newer", format_count(totals["already_newer"], "row")
-    yield "rejected", format_count(totals["rejected"], "record")
+    share = f", {format_percentage(totals['rejected'], totals['exported'])}" if totals["rejected"] else ""
+    yield "rejected", format_count(totals["rejected"], "record") + share
     yield from (("", f"{format_count(count)} {reason}") for reason, count in totals["rejected_reasons"].items())
     if skipped := totals.get("skipped"):
         yield "skipped", format_count(skipped, "item")

@@ -29,6 +29,7 @@ from backfill.runs.run_ids import name_execution
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora.errors import RunConflictError, remedy_for
 from dynaurora.runs import runs
+from dynaurora.runs.ends import run_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -299,8 +300,7 @@ def name_failure(execution: Execution) -> Failure | None:
     if execution.status != "FAILED":
         return None
     error, cause = execution.error or "unknown", execution.cause or "Step Functions names no cause."
-    remedy = remedy_for(error)
-    return Failure(error, cause, START_AGAIN if remedy == remedy_for("") else remedy)
+    return Failure(error, cause, START_AGAIN if remedy_for(error) == remedy_for("") else run_remedy(error))
 
 
 def is_of_execution(report: Report, execution: Execution) -> bool:

@@ -58,10 +58,13 @@ def change_columns(aurora: Aurora, plan: ColumnPlan, patience: Patience) -> None
     deadline = time.monotonic() + patience.seconds
     with short_lock_waits(aurora), naming_widest(mapping):
         if plan.creates:
+            if not plan.shows:
+                aurora.execute(sql.drop_view(mapping))  # of a table that is gone: it would show the new one's rows
             aurora.execute(sql.create_replica(mapping, plan.collation))
         for statement in plan.before_view:
             alter(aurora, mapping, statement, deadline, patience)
-        refresh_view(aurora, mapping, deadline, patience)
+        if plan.shows:
+            refresh_view(aurora, mapping, deadline, patience)
         for statement in plan.after_view:
             alter(aurora, mapping, statement, deadline, patience)
 
@@ -76,13 +79,14 @@ def refresh_view(aurora: Aurora, mapping: Mapping, deadline: float, patience: Pa
 
 
 def shows_columns(aurora: Aurora, mapping: Mapping) -> bool:
-    """Tell whether the view can be read and shows the mapping's columns in their order."""
+    """Tell whether the view can be read and shows the mapping's columns of its replica in their order."""
     try:
         aurora.query(sql.select_nothing(mapping))
         shown = [name for name, *_ in aurora.query(sql.show_columns(mapping, mapping.table))]
+        ((_, definition, *_),) = aurora.query(sql.show_create(mapping, mapping.table))
     except DynauroraError:
         return False
-    return shown == [column.name for column in mapping.columns]
+    return f".{sql.quote(mapping.replica)}" in definition and shown == [column.name for column in mapping.columns]
 
 
 def alter(aurora: Aurora, mapping: Mapping, statement: str, deadline: float, patience: Patience) -> None:

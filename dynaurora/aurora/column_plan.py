@@ -72,6 +72,8 @@ class ColumnPlan:
     mapping: Mapping
     creates: bool = False
     """Whether there is no replica yet."""
+    shows: bool = True
+    """Whether there is to be a view: not of a target that is not filled yet."""
     lacks_generation: bool = False
     """Whether an earlier release made it, without the column of generations."""
     adds: tuple[Column, ...] = ()
@@ -110,9 +112,10 @@ class ColumnPlan:
     @property
     def statements(self) -> list[str]:
         """What is executed, in order: columns come before the view that shows them, and go after it."""
+        view = [sql.create_view(self.mapping)] if self.shows else []
         if self.creates:
-            return [sql.create_replica(self.mapping, self.collation), sql.create_view(self.mapping)]
-        return [*self.before_view, sql.create_view(self.mapping), *self.after_view]
+            return [sql.create_replica(self.mapping, self.collation), *view]
+        return [*self.before_view, *view, *self.after_view]
 
     @property
     def before_view(self) -> list[str]:

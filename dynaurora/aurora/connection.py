@@ -146,7 +146,14 @@ WITHOUT_TLS = 2026
 COUNTED = re.compile(rb": (\d+)")
 """A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
 SIGNALLED = 1644
-"""What a trigger or a procedure says with SIGNAL."""
+"""What a trigger or a procedure says with SIGNAL, unless it chooses another number."""
+SIGNALLED_STATE = "45000"
+"""What it has for an SQLSTATE then: the server itself never has (MySQL 8.0 Reference Manual, "SIGNAL Statement")."""
+LAST_NUMBER = 9999
+"""Of a server's own to its clients; but for Aurora's of S3, others are somebody's choice."""
+ITS_OWN = "a trigger or a procedure refused a row; its own message is left out, for it may quote values"
+UNKNOWN_ERROR = 1105
+"""Whose message is whatever somebody wrote."""
 OF_STATEMENTS = frozenset({1193, 1231, 1235, 1238, 1290, 1396})
 """Numbers of what a server says of a statement, its version, its variables and its users."""
 SPEAKING: frozenset[int] = frozenset().union(
@@ -330,13 +337,15 @@ def is_of_s3(error: DynauroraError) -> bool:
 def find_row_error(error: BaseException) -> int | None:
     """Return the number of what a server says of a row of a statement; None where it says it of something else."""
     number = find_number(error)
-    return number if number in ROW_ERRORS else None
+    return number if number in ROW_ERRORS or is_signalled(error.__cause__) else None
 
 
 def find_named_column(error: BaseException) -> str | None:
     """Return the name that a server's message ends with, of a column or a key; a value is never taken for it."""
     cause = error.__cause__
-    text = _number_and_message(cause)[1].rstrip(".") if isinstance(cause, pymysql.MySQLError) else ""
+    if not isinstance(cause, pymysql.MySQLError) or is_signalled(cause):
+        return None
+    text = _number_and_message(cause)[1].rstrip(".")
     found = PLACE.search(text) or NOT_NULL.fullmatch(text)
     name = (found["name"] or "") if found else ""
     return re.split("[`.]+", name)[-1] or None
@@ -367,7 +376,10 @@ def translate_driver_error(error: Exception, *, logging_in: bool = False) -> Dyn
     if _is_certificate_error(error):
         return CertificateError(f"The database's certificate was not accepted: {error}.")
     number, message = _number_and_message(error)
-    problem = f"Aurora said {number}: {describe_message(number, message)}."
+    told = ITS_OWN if is_signalled(error) else describe_message(number, message)
+    problem = f"Aurora said {number}: {told}."
+    if is_signalled(error):
+        return DatabaseError(problem)
     if number == WITHOUT_TLS:
         return CertificateError(f"The server offers no TLS; nothing was sent to it. {problem}")
     if number == DUPLICATE_KEY:
@@ -391,16 +403,21 @@ def describe_message(number: int, message: str) -> str:
     what stands outside of its quotes is kept, with the name that it ends with.
     """
     text = message.rstrip(".")
+    if number in {SIGNALLED, UNKNOWN_ERROR} or (number > LAST_NUMBER and number not in S3_ERRORS):
+        return ITS_OWN
     if number in SPEAKING or NAMING.fullmatch(text):
         return text[:MAX_MESSAGE]
-    if number == SIGNALLED:
-        return "a trigger or a procedure refused a row; its own message is left out, for it may quote values"
     place = PLACE.search(text)
     told = QUOTED.sub("…", text[: place.start()] if place else text).strip()
     name, row = (place["name"], place["row"]) if place else (None, None)
     named = f"column or key {re.split('[`.]+', name)[-1]}" if name else ""
     parts = [told[:MAX_MESSAGE], named, f"row {row}" if row else ""]
     return ", ".join(filter(None, parts))
+
+
+def is_signalled(error: BaseException | None) -> bool:
+    """Tell whether a driver's error is what a trigger or a procedure said, under whatever number."""
+    return getattr(error, "sqlstate", None) == SIGNALLED_STATE
 
 
 def _number_and_message(error: Exception) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from dynaurora.aurora.fills import begin_fills
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.migrations import GENERATIONS
 from dynaurora.aurora.sql import quote
@@ -75,6 +76,7 @@ class Generations:
 def activate(aurora: Aurora, mapping: Mapping) -> Generation:
     """Make a mapping the latest generation; where it is so already, nothing changes. Return it.
 
+    Targets that are incomplete from then on are recorded with it (`dynaurora.aurora.fills`).
     Raises LockWaitError where another deployment keeps on doing the same.
     """
     with holding(aurora, name_lock(mapping.database, "generations"), ACTIVATION_WAIT_SECONDS):
@@ -82,7 +84,10 @@ def activate(aurora: Aurora, mapping: Mapping) -> Generation:
         if found.current and found.current.digest == mapping.digest:
             return found.current
         number = found.current.number + 1 if found.current else 1
-        _insert(aurora, mapping, number)
+        active = found.read_mapping(found.current.digest) if found.current else None
+        with aurora.transaction():
+            begin_fills(aurora, mapping, active, number)
+            _insert(aurora, mapping, number)
     return Generation(number, mapping.digest)
 
 
@@ -90,7 +95,8 @@ def register(aurora: Aurora, mapping: Mapping) -> Generation:
     """Make a mapping known that may have written rows, without activating it. Return its latest generation."""
     found = Generations(aurora, mapping.database, mapping.name)
     if all(one.digest != mapping.digest for one in found.all):
-        _insert(aurora, mapping, 0)
+        with aurora.transaction():
+            _insert(aurora, mapping, 0)
         return Generation(0, mapping.digest)
     return found.find(mapping.digest)
 
@@ -100,5 +106,4 @@ def _insert(aurora: Aurora, mapping: Mapping, number: int) -> None:
         f"INSERT INTO {quote(mapping.database)}.{quote(GENERATIONS)}"
         " (mapping, generation, digest, document, activated_at) VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(6))"
     )
-    with aurora.transaction():
-        aurora.execute(statement, (mapping.name, number, mapping.digest, mapping.text))
+    aurora.execute(statement, (mapping.name, number, mapping.digest, mapping.text))

@@ -7,19 +7,22 @@ in `_dynaurora_migrations`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.column_changes import Patience, change_columns, naming_widest
 from dynaurora.aurora.column_plan import ColumnPlan, has_table, plan_columns
+from dynaurora.aurora.fills import CREATE_FILLS, end_fill, find_hidden, read_fills
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.triggers import leave_procedure
 from dynaurora.mappings.registry import load_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dynaurora.aurora.connection import Aurora
     from dynaurora.mappings.mapping import Mapping
 
@@ -32,6 +35,12 @@ TARGETS: Final = "_dynaurora_targets"
 """One row for each target of which it is known how its batches are staged."""
 GENERATIONS: Final = "_dynaurora_mappings"
 """One row for each activation of a mapping, with its document."""
+VERIFICATIONS: Final = "_dynaurora_verifications"
+"""One row for each verification."""
+DIFFERENCES: Final = "_dynaurora_differences"
+"""What verifications found: one row for each key, or for each of its columns that differ."""
+SEEN_KEYS: Final = "_dynaurora_seen"
+"""Keys of rows whose items a verification that runs has seen."""
 MIGRATIONS_WAIT_SECONDS: Final = 60
 """How long a deployment waits for another that prepares the same database."""
 
@@ -134,6 +143,46 @@ MIGRATIONS = (
             ("rows_skipped", "BIGINT UNSIGNED NOT NULL DEFAULT 0"),
         ),
     ),
+    Migration("0007_fills", (CREATE_FILLS,)),
+    Migration(
+        "0008_verifications",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{VERIFICATIONS}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `via` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `mapping_digest` CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `started_at` DATETIME(6) NOT NULL,
+  `ended_at` DATETIME(6) NULL,
+  `whole` BOOLEAN NULL,
+  `unexplained` BIGINT UNSIGNED NULL,
+  `counts` LONGTEXT NULL,
+  PRIMARY KEY (`mapping`, `run`),
+  KEY `by_time` (`mapping`, `started_at`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{DIFFERENCES}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `number` INT UNSIGNED NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `item_key` LONGTEXT NOT NULL,
+  `verdict` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `column_name` VARCHAR(64) NULL,
+  `item_digest` CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `row_digest` CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `item_value` LONGTEXT NULL,
+  `row_value` LONGTEXT NULL,
+  `found_at` DATETIME(6) NOT NULL,
+  PRIMARY KEY (`mapping`, `run`, `number`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{SEEN_KEYS}` (
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `row_key` BINARY(16) NOT NULL,
+  PRIMARY KEY (`run`, `target`, `row_key`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -148,7 +197,8 @@ def prepare_target(
 ) -> list[str]:
     """Create or complete the system tables, and the replica and view of each target; return the migrations applied.
 
-    What only adds or widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
+    A target that is new beside others, and not filled yet, gets no view (`dynaurora.aurora.fills`). What only adds or
+    widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
     TargetMismatchError where the mapping asks for anything else, before the replica is changed, and LockWaitError where
     another deployment prepares the same database, or somebody keeps the replica, for too long.
     """
@@ -162,6 +212,8 @@ def prepare_target(
         leave_procedure(aurora, mapping.database)
         for plan in plans:
             check_replica(aurora, plan.mapping)
+            if plan.shows:
+                end_fill(aurora, plan.mapping)
     return applied
 
 
@@ -171,12 +223,27 @@ def plan_targets(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> lis
     Raises InvalidMappingError where InnoDB could not hold the rows of one.
     """
     earlier, age_seconds = read_earlier(aurora, mapping)
+    hidden = find_hidden(aurora, mapping, earlier[-1] if earlier else None)
     plans = []
     for target in mapping.targets:
-        its_earlier = [each.find_target(target.table) or each for each in earlier]
+        its_earlier = [each.find_replica(target.replica) or each for each in earlier]
         with naming_widest(target):
-            plans.append(plan_columns(aurora, target, its_earlier, age_seconds, drop=drop))
+            plan = plan_columns(aurora, target, its_earlier, age_seconds, drop=drop)
+        refusals = (*plan.refusals, *refuse_switch(aurora, target, earlier))
+        plans.append(replace(plan, shows=target.table not in hidden, refusals=refusals))
     return plans
+
+
+def refuse_switch(aurora: Aurora, target: Mapping, earlier: Sequence[Mapping]) -> list[str]:
+    """Return why a target's view cannot show another table than it does: that one has to be filled first."""
+    served = earlier[-1].find_target(target.table) if earlier else None
+    if served is None or served.replica == target.replica:
+        return []
+    filling = earlier[-1].find_replica(target.replica)
+    if filling is None or filling.rebuilds != target.table:
+        return [f"its rows are in {served.replica}, which is not {target.replica}: name it as `replica`, or rebuild it"]
+    filled = [fill.target for fill in read_fills(aurora, earlier[-1]) if fill.run]
+    return [] if filling.table in filled else [f"{target.replica} is not filled yet, and {served.replica} serves"]
 
 
 def read_earlier(aurora: Aurora, mapping: Mapping) -> tuple[list[Mapping], float]:

@@ -53,7 +53,7 @@ def trace_origin(mapping: Mapping, generation: int, history: Sequence[tuple[int,
     later = {
         column.name.lower(): column.name
         for number, other in history
-        if number > generation and other.table == mapping.table
+        if number > generation and other.replica == mapping.replica
         for column in other.columns
         if column.name.lower() not in own
     }
@@ -67,7 +67,7 @@ def _find_start(mapping: Mapping, column: Column, generation: int, older: list[t
     wanted, start = _definition(mapping, column), generation
     for number, other in older:
         definitions = {one.name.lower(): _definition(other, one) for one in other.columns}
-        if other.table != mapping.table or definitions.get(column.name.lower()) != wanted:
+        if other.replica != mapping.replica or definitions.get(column.name.lower()) != wanted:
             return start
         start = number
     return 0

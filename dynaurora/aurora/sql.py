@@ -137,6 +137,11 @@ def create_view(mapping: Mapping) -> str:
     )
 
 
+def drop_view(mapping: Mapping) -> str:
+    """Return the statement that drops the view, where there is one."""
+    return f"DROP VIEW IF EXISTS {_table(mapping, mapping.table)}"
+
+
 def create_staged(mapping: Mapping, collation: str, *, numbered: bool = False) -> str:
     """Return the statement that creates the temporary table a batch is loaded into.
 

@@ -1,15 +1,12 @@
-"""Staging: the table that a batch is loaded into before it is merged, and the slot that the import holds meanwhile.
+"""Staging: the table that a batch is loaded into before it is merged.
 
 temporary  a table of the connection's own: nobody else sees it, and it goes with the connection
-permanent  a table for each target and slot, made when the target is prepared, for servers that do not load into
-           temporary ones. Whoever holds the slot has it, from emptying it to the commit. (Named by its batch, a repeat
+permanent  a few tables for each target, made when it is prepared, for servers that do not load into temporary ones.
+           Whoever holds the named lock of one has it, from emptying it to the commit. (Named by its batch, a repeat
            would empty it under an import that had counted it.)
 
 Beside each permanent one stands another, for lines as they are (`dynaurora.aurora.raw_rows`). Which of them is
 recorded for each target, in `_dynaurora_targets`. Where nothing is recorded, it is temporary.
-
-Slots bound the imports of a target, whatever starts them: each is a named lock, and an import that gets none is tried
-again.
 """
 
 from __future__ import annotations
@@ -31,8 +28,8 @@ if TYPE_CHECKING:
 
 UNBOUNDED_TABLES: Final = 16
 """Permanent tables of a target whose imports are not bounded otherwise."""
-SLOT_WAIT_SECONDS: Final = 60
-"""For an import to leave its slot, so that the slot's table can be made again."""
+TABLE_WAIT_SECONDS: Final = 60
+"""For an import to leave its table, so that it can be made again."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +67,18 @@ def record_staging(aurora: Aurora, mapping: Mapping, staging: Staging) -> None:
 
 
 def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
-    """Make the permanent tables of a target anew, each while nobody holds its slot; and the probe's.
+    """Make the permanent tables of a target anew, each while nobody has it; and the probe's.
 
-    Raises LockWaitError where an import keeps a slot for too long, and PrivilegeError where the user may not drop and
+    Raises LockWaitError where an import keeps a table for too long, and PrivilegeError where the user may not drop and
     create tables: the loader may not.
     """
     if count:
         aurora.execute(sql.create_permanent_probe(mapping))
     collation = sql.key_collation(aurora.server_version)
-    for slot in range(1, count + 1):
-        table = sql.name_staged(mapping, slot)
-        raw = raw_rows.name_raw(mapping, slot)
-        with holding(aurora, name_slot(mapping, slot), SLOT_WAIT_SECONDS):
+    for number in range(1, count + 1):
+        table = sql.name_staged(mapping, number)
+        raw = raw_rows.name_raw(mapping, number)
+        with holding(aurora, name_table_lock(mapping, number), TABLE_WAIT_SECONDS):
             for name in (table, raw):
                 aurora.execute(sql.drop_table(mapping, name))
             aurora.execute(sql.create_permanent(mapping, table, collation))
@@ -90,27 +87,28 @@ def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
 
 
 @contextmanager
-def claim_slot(aurora: Aurora, mapping: Mapping, slots: int) -> Iterator[str]:
-    """Hold a slot of a target for what is done inside; give the name of the table to stage a batch in.
+def claim_table(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
+    """Have a table to stage a batch in for what is done inside; give its name.
 
-    `slots` is how many there are, 0 for any number. Raises SlotsTakenError where other imports have all of them.
+    Raises SlotsTakenError where it would be a permanent one and other imports have all of them.
     """
     staging = read_staging(aurora, mapping) or Staging()
-    count = min(filter(None, (slots, staging.tables)), default=0)
-    if not count:
+    if not staging.tables:
         yield sql.STAGED
         return
-    with holding_one(aurora, [name_slot(mapping, slot) for slot in range(1, count + 1)]) as index:
+    locks = [name_table_lock(mapping, number) for number in range(1, staging.tables + 1)]
+    with holding_one(aurora, locks) as index:
         if index is None:
             raise SlotsTakenError(
-                f"All {count} slots of {mapping.database}.{mapping.table} are taken by other imports."
+                f"All {staging.tables} tables to stage batches of {mapping.database}.{mapping.table} in are taken by"
+                " other imports."
             )
-        yield sql.name_staged(mapping, index + 1) if staging.tables else sql.STAGED
+        yield sql.name_staged(mapping, index + 1)
 
 
-def name_slot(mapping: Mapping, slot: int) -> str:
-    """Return the name of a slot's lock; slots count from 1."""
-    return name_lock(mapping.database, mapping.table, str(slot))
+def name_table_lock(mapping: Mapping, number: int) -> str:
+    """Return the name of the lock of a permanent table; they count from 1."""
+    return name_lock(mapping.database, mapping.table, str(number))
 
 
 def _targets(mapping: Mapping) -> str:

@@ -27,10 +27,15 @@ SEEN: Final = (
 CANNOT_CALL: Final = frozenset({1044, 1142, 1305, 1370, 1449, 1356})
 """Numbers of what a server says where the procedure is missing, whoever made it is gone, or may not be called."""
 
-SILENT = re.compile(
-    r"""/\*(?!!).*?\*/ | (?:--\s|\#)[^\n]* | '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" """, re.DOTALL | re.VERBOSE
+COMMENTS: Final = r"/\*(?!M?!).*?\*/ | (?:--\s|\#)[^\n]*"
+SILENT: Final = tuple(
+    re.compile(
+        rf"""{COMMENTS} | '{text}*' | "(?!NEW"){text.replace("'", '"')}*" """, re.DOTALL | re.VERBOSE | re.IGNORECASE
+    )
+    for text in (r"(?:[^'\\]|\\.|'')", r"(?:[^']|'')")
 )
-"""What does nothing in a trigger: comments, and texts in quotes."""
+"""What does nothing in a trigger: comments, and texts in quotes, where a backslash escapes and where, by the SQL mode
+of whoever made it (NO_BACKSLASH_ESCAPES), it does not. By another one (ANSI_QUOTES), "NEW" is no text."""
 ELSEWHERE = re.compile(
     r"\bSET\s+(?:MESSAGE_TEXT|MYSQL_ERRNO|\w+_NAME|\w+_ORIGIN)\b|\b(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?INTO\b",
     re.IGNORECASE,
@@ -57,8 +62,8 @@ class Trigger:
         """Whether a row may have other values after it; not where it assigns nothing, and refuses rows at most."""
         if self.timing != "BEFORE" or self.event == "DELETE":
             return False
-        code = SILENT.sub(" ", self.body)
-        return NEW.search(code) is not None and ASSIGNING.search(ELSEWHERE.sub("", code)) is not None
+        codes = [silent.sub(" ", self.body) for silent in SILENT]
+        return any(NEW.search(code) and ASSIGNING.search(ELSEWHERE.sub("", code)) for code in codes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ UNREACHABLE = (SdkConnectionError, HTTPClientError, IncompleteReadError)
 """The network's failures; what else the SDK raises by itself, as missing credentials, no retry mends."""
 KEY_CODES = ("KMS", "DecryptionFailure", "EncryptionFailure", "InaccessibleEncryption")
 """How codes begin that say of a key that it cannot be used: of S3, Lambda, SNS (`KMS…`), Secrets Manager, DynamoDB."""
+SKEWED_CODES = ("RequestTimeTooSkewed", "RequestExpired")
+SKEWED_MESSAGES = ("Signature expired", "Signature not yet current")
+"""What AWS says to whoever signs by a clock that is off: S3 and EC2 by code, others as an invalid signature."""
 MISSING_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
 
 
@@ -69,6 +72,8 @@ def translate_error(error: ClientError | BotoCoreError) -> DynauroraError | None
     problem = f"{error.operation_name} answered {code}: {message}."
     if status >= 500 or any(word in code for word in THROTTLING_CODES):
         return ThrottledError(problem)
+    if code in SKEWED_CODES or message.startswith(SKEWED_MESSAGES):
+        return ThrottledError(f"{problem} The clock that signs requests is off: this passes once it is right.")
     if code.startswith(KEY_CODES) and "AccessDenied" not in code:
         return KeyUnavailableError(problem)
     if code in MISSING_CODES:

@@ -37,8 +37,9 @@ BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 """As wide as the rules for buckets ever were (Amazon S3 User Guide, "General purpose bucket naming rules")."""
 BACKFILL: Final = "backfill"
 REPROCESS: Final = "reprocess"
-"""The kinds of runs, each the source of its batches in the ledger."""
-SOURCES = ("stream", BACKFILL, REPROCESS, "sweep")
+VERIFY: Final = "verify"
+"""The kinds of runs, each the source of its batches in the ledger. Those of a verification are compared, not merged."""
+SOURCES = ("stream", BACKFILL, REPROCESS, "sweep", VERIFY)
 
 
 @dataclass(frozen=True, slots=True)

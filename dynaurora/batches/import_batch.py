@@ -3,8 +3,9 @@
     read which mappings there were       with their generations
     look into the ledger                 the batch is there: applied before, stop
     read which parts it has              of a stream's batch, from the labels of its lines; others are of one mapping
+    take a slot                          of those that all replications share
     for each part, by the columns of the mapping that wrote it
-      take a slot                        and with it a table to stage in
+      take a table to stage in           the connection's own, or one that is nobody's by now
       load its CSV into that table       strict, nothing ignored
       count the rows                     against the number of its lines
       begin
@@ -14,7 +15,10 @@
         look at what the merge relies on no other unique key, no trigger that sets columns, …
         close the ledger row with its counts
       commit
-      empty the table, leave the slot
+      empty the table, leave it
+    leave the slot
+
+A batch of a verification is compared with the replica instead of being merged, by the same steps.
 
 The load is outside the transaction, so it does not matter whether it ends one: nobody documents that Aurora's does
 not. A crash anywhere leaves all of a part or nothing, and a repeat is recognised. Afterwards, when all parts are in,
@@ -24,16 +28,20 @@ that SQL refuses are set aside (`dynaurora.batches.isolating`), and kept before 
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_row_error, is_of_columns
 from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_failure
 from dynaurora.aurora.migrations import IMPORTS
-from dynaurora.aurora.staging import claim_slot
-from dynaurora.batches.batch import IMPORTED
+from dynaurora.aurora.slots import Slots, claim_slot
+from dynaurora.aurora.staging import claim_table
+from dynaurora.batches.batch import IMPORTED, VERIFY
+from dynaurora.batches.compare_staged import compare_staged
 from dynaurora.batches.isolating import Isolation
 from dynaurora.batches.ledger import Ledger
 from dynaurora.batches.loading import PartSource, Staged, stage, write_manifest
@@ -89,12 +97,11 @@ class Importer:
     landing_bucket: str
     keep_refused: KeepRefused
     retries: int = 0
-    slots: int = 0
 
     def apply(self, batch: Batch, part: Part, origin: Origin) -> ImportResult:
         """Apply one part of a batch, once."""
         ledger_id = batch.part_id(part.label) if part.label else batch.id
-        with claim_slot(self.aurora, origin.mapping, self.slots) as table:
+        with claim_table(self.aurora, origin.mapping) as table:
             staged, source = Staged(table, 0), PartSource(ledger_id, "", part.label, part.rows)
             if part.rows != 0:  # of a batch whose every record was refused, the ledger says so
                 uri = write_manifest(batch.mapping, ledger_id, part.objects, self.store, self.landing_bucket)
@@ -123,7 +130,7 @@ class PartImport:
             except DynauroraError as error:
                 staged = self._stage_apart(table, error)
         try:
-            return apply(self, staged, lambda: merge(self.origin, aurora, staged.table))
+            return apply(self, staged, lambda: self._merge_or_compare(staged))
         except DynauroraError as error:
             explain_failure(error, aurora, self.origin.mapping, staged=staged.table, ledger=IMPORTS)
             if find_row_error(error) is None:
@@ -131,8 +138,18 @@ class PartImport:
         ordered = self.isolation.sort(staged)
         return apply(self, ordered, lambda: self.isolation.merge(ordered))
 
+    def _merge_or_compare(self, staged: Staged) -> int:
+        """Merge what is staged, and return how many rows changed; or of a verification's batch, how many are equal."""
+        importer = self.importer
+        if self.batch.source != VERIFY:
+            return merge(self.origin, importer.aurora, staged.table)
+        comparison = compare_staged(self.origin, importer.aurora, staged.table, str(self.batch.run))
+        key = keys.comparison(self.batch.mapping, str(self.batch.run), self.isolation.source.ledger_id)
+        importer.store.write(importer.landing_bucket, key, json.dumps(comparison).encode())
+        return int(comparison["counts"].get("identical", 0))
+
     def _stage_apart(self, table: str, error: DynauroraError) -> Staged:
-        """Stage what a load has refused: for one of its rows, or because the slot's table is another mapping's."""
+        """Stage what a load has refused: for one of its rows, or because the table is another mapping's."""
         is_of_others = is_of_columns(error) and table != sql.STAGED
         if find_row_error(error) is None and not is_of_others:
             raise error
@@ -155,13 +172,13 @@ def import_batch(
     """Apply a batch once, whatever was applied before and however often it is asked for.
 
     `mapping` is the current one, `keep_refused` what keeps the rows that Aurora refuses. `retries` is how often it
-    was tried before, for the ledger; `slots` is how many imports of its target there may be at once, 0 for any
-    number. Raises SlotsTakenError where there are as many, UnregisteredMappingError where nobody knows what wrote the
-    batch, or another error of `dynaurora.errors`; what was done of a part is then undone.
+    was tried before, for the ledger; `slots` is how many imports there may be at once of all that share the bucket, 0
+    for any number. Raises SlotsTakenError where its turn has not come, UnregisteredMappingError where nobody knows what
+    wrote the batch, or another error of `dynaurora.errors`; what was done of a part is then undone.
     """
     if batch.mapping != mapping.name:
         raise InvalidBatchError(f"The batch is for mapping {batch.mapping}, and this function imports {mapping.name}.")
-    importer = Importer(mapping, aurora, store, landing_bucket, keep_refused, retries, slots)
+    importer = Importer(mapping, aurora, store, landing_bucket, keep_refused, retries)
     writers = Writers(aurora, mapping)
     labels = writers.list_labels()
     applied = Ledger(aurora, mapping.database).find([batch.id, *map(batch.part_id, labels)])
@@ -176,11 +193,12 @@ def import_batch(
         return add_results(batch, [ImportResult("already_applied", batch.id, *counts) for counts in applied.values()])
     # All of them are known before any is applied.
     origins = [writers.find_origin(part.label, batch.digest) for part in parts]
-    results = []
-    for part, origin in zip(parts, origins, strict=True):
-        found = applied.get(batch.part_id(part.label)) if part.label else None
-        known = ImportResult("already_applied", batch.id, *found) if found else None
-        results.append(known or importer.apply(batch, part, origin))
+    counts = [applied.get(batch.part_id(part.label)) if part.label else None for part in parts]
+    results = [ImportResult("already_applied", batch.id, *found) for found in counts if found]
+    left = [(part, origin) for part, origin, found in zip(parts, origins, counts, strict=True) if not found]
+    if left:  # a repeat needs no slot
+        with claim_slot(aurora, Slots(landing_bucket, slots), batch.mapping, is_streamed=batch.source == "stream"):
+            results += [importer.apply(batch, part, origin) for part, origin in left]
     return add_results(batch, results)
 
 

@@ -55,7 +55,7 @@ class Writers:
             raise UnregisteredMappingError(f"Mapping {document.name} {short} writes {writes}, and not {table}.")
         activations = [one for one in self._generations.all if one.number]
         documents = [(one.number, self._read(one.digest)) for one in activations]
-        history = [(number, each.find_target(mapping.table) or each) for number, each in documents]
+        history = [(number, each.find_replica(mapping.replica) or each) for number, each in documents]
         origin = trace_origin(mapping, generation.number, history)
         if not origin.later:
             return origin

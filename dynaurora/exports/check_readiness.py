@@ -1,8 +1,8 @@
 """Readiness: whether the source table can be backfilled now, later, or not before someone does something.
 
-It is ready once its point-in-time recovery is on, its stream carries new images, and the event source mapping of that
-stream has been enabled for longer than a snapshot's rows are dated back: then every change that the export might lack
-is on its way through the stream, with a version that beats the export's.
+It is ready once the mapping takes keys of its types, its point-in-time recovery is on, its stream carries new images,
+and the event source mapping of that stream has been enabled for longer than a snapshot's rows are dated back: then
+every change that the export might lack is on its way through the stream, with a version that beats the export's.
 
 After a change of the mapping it is ready once no row of an older one can beat the export's: whatever was mapped with
 the older one is then older than the snapshot, so the run brings every row up to date. An export that is given may be of
@@ -23,11 +23,15 @@ from dynaurora.aws.objects import read_or_none
 from dynaurora.dynamodb.source import Source, SourceState, find_problems, seconds_to_wait
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from dynaurora.errors import NotReadyError, RunConflictError
-from dynaurora.exports.plan import read_plan
+from dynaurora.exports.plan import read_whole_plan
+from dynaurora.mappings.key_types import find_key_conflicts
 from dynaurora.mappings.registry import TAKE_UP_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dynaurora.aws.objects import ObjectStore
+    from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.registry import Registry
 
 TOKEN_LIFETIME: Final = timedelta(hours=8)
@@ -70,15 +74,17 @@ def check_readiness(
     now: datetime,
     complete_from: datetime | None = None,
     is_current: bool = True,
+    current: Mapping | None = None,
 ) -> Readiness:
     """Return whether a run may start, and with which export: a new one, unless one is given.
 
     A run asks for the same export whenever it is repeated, so that DynamoDB recognises it. `complete_from` is what
-    `find_complete_from` found, `is_current` whether the mapping that the run was opened with is still the current one.
+    `find_complete_from` found, `is_current` whether the mapping that the run was opened with is still the current one,
+    `current` the mapping whose key has to take the table's.
     Raises NotReadyError naming everything that is in the way, and RunConflictError where the run is to do something
     else than it has planned, or would export for a mapping of before.
     """
-    plan = read_plan(store, bucket, mapping, run)
+    plan = read_whole_plan(store, bucket, mapping, run)
     if plan is not None:
         if export_arn not in {None, plan.export_arn}:
             raise RunConflictError(f"Run {run} is planned already, with the export {plan.export_arn}.")
@@ -86,7 +92,7 @@ def check_readiness(
     if not is_current:
         raise RunConflictError(f"The mapping {mapping} was changed since run {run} was opened; nothing was exported.")
     state = source.describe()
-    problems = list(find_problems(state, export_arn))
+    problems = [*find_problems(state, export_arn), *find_conflicts(state, current)]
     if problems:
         raise NotReadyError(f"{state.table} is not ready: {'; '.join(problems)}.")
     wait_seconds = seconds_to_wait(state, now)
@@ -102,6 +108,12 @@ def check_readiness(
         mapping_changed_at=_unix(state.mapping_changed_at),
         complete_from=_unix(complete_from),
     )
+
+
+def find_conflicts(state: SourceState, current: Mapping | None) -> Iterator[str]:
+    """Yield where a mapping does not take the keys that a table is known to have: each item would be refused."""
+    if current is not None and state.keys and len(state.keys) == len(state.key_types):
+        yield from find_key_conflicts(current, dict(zip(state.keys, state.key_types, strict=True)))
 
 
 def find_complete_from(registry: Registry) -> datetime | None:

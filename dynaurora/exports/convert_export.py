@@ -16,13 +16,13 @@ import hashlib
 import io
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
 from dynaurora.batches.attempts import DEADLY, Attempts, attempting
-from dynaurora.batches.batch import Batch, BatchObject, Share
+from dynaurora.batches.batch import BACKFILL, VERIFY, Batch, BatchObject, Share
 from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
@@ -154,7 +154,7 @@ class Converter:
 
     def _fingerprint(self, planned: PlannedBatch) -> str:
         """Return a digest of all that decides what a planned batch becomes."""
-        parts = [self.mapper.mapping.digest, self.export_second, self.export_bucket, asdict(planned)]
+        parts = [self.mapper.mapping.digest, self.export_second, self.export_bucket, planned.as_dict()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _read_earlier(self, key: str, fingerprint: str) -> Batch | None:
@@ -192,22 +192,26 @@ class Converter:
             with aborting(self.store.upload(self.bucket, rejected_key)) as rejects:
                 for file in planned.files:
                     self._convert_file(file, csv, rejects, converted)
-                if converted.reasons:
+                if converted.reasons and not planned.compares:  # what is only compared has failed nowhere
                     rejects.complete()
             etag = csv.complete()
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
         digest = self.mapper.mapping.digest
         shares = {table: share.close(converted.items) for table, share in converted.shares.items()}
-        return Batch(name, "backfill", self.run, converted.rows, (item,), converted.rejected, digest, targets=shares)
+        source = VERIFY if planned.compares else BACKFILL
+        return Batch(name, source, self.run, converted.rows, (item,), converted.rejected, digest, targets=shares)
 
     def _keep_unmapped(self, key: str) -> None:
         """Write what no column took beside the batch, where there is anything: for the report of its run."""
-        unmapped = Unmapped()
+        unmapped, of_targets = Unmapped(), {}
         for target in self.mapper.targets:
-            unmapped.merge(target.unmapped.take())
+            found = target.unmapped.take()
+            of_targets[target.mapping.table] = found.as_dict()
+            unmapped.merge(found)
         if unmapped.total:
-            self.store.write(self.bucket, key, json.dumps(unmapped.as_dict()).encode())
+            apart = {"targets": of_targets} if self.mapper.mapping.others else {}
+            self.store.write(self.bucket, key, json.dumps(unmapped.as_dict() | apart).encode())
         self.unmapped.merge(unmapped)
 
     def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
@@ -223,6 +227,8 @@ class Converter:
                     convert = self._refuse_unseen if is_condemned else self._convert_lines
                     csv.write(convert(part, f"{place} line", number, rejects, converted))
                 read += len(lines)
+                if read - (converted.items - before) > BLANK_LINES:
+                    raise InvalidExportError(f"{place} has {BLANK_LINES:,} blank lines by line {read}, and no items.")
         except (EOFError, gzip.BadGzipFile, GzipError) as error:
             raise InvalidExportError(f"{place} is not gzip, or is cut off, after line {read}: {error}.") from error
         except TextTooLongError as error:
@@ -328,9 +334,11 @@ class Converter:
 def read_item(line: bytes, place: str) -> dict[str, Any]:
     """Return the item of a data file's line. Raises InvalidExportError where it is none."""
     try:
-        item: dict[str, Any] = load_json(line)["Item"]
-        if type(item) is not dict:
-            raise TypeError("Item is no object")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidExportError(f"{place} is not an item: {type(error).__name__} {error}.") from error
+        document = load_json(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidExportError(f"{place} is not an item: it is no JSON, {type(error).__name__} {error}.") from error
+    item = document.get("Item") if isinstance(document, dict) else None
+    if not isinstance(item, dict):
+        problem = 'its "Item" is no object' if item is not None else 'it is no object with an "Item"'
+        raise InvalidExportError(f"{place} is not an item: {problem}.")
     return item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any, cast
 
 from isal import igzip, isal_zlib
@@ -30,7 +31,7 @@ def read_lines(stream: Any, most_bytes: int) -> Iterator[list[bytes]]:
     """
     file = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
     pending, size, left = list[bytes](), 0, most_bytes
-    while block := file.read(BLOCK_BYTES):
+    while block := _read(file):
         left -= len(block)
         if left < 0:
             raise TextTooLongError(f"it has more than {most_bytes} bytes of text")
@@ -44,3 +45,11 @@ def read_lines(stream: Any, most_bytes: int) -> Iterator[list[bytes]]:
             raise TextTooLongError(f"a line has more than {MAX_LINE_BYTES} bytes")
     if size:
         yield [b"".join(pending)]
+
+
+def _read(file: igzip.IGzipFile) -> bytes:
+    """Return the next block of text. Raises what `read_lines` does of what is no gzip."""
+    try:
+        return file.read(BLOCK_BYTES)
+    except OverflowError as error:  # a name or a comment of the member that does not end
+        raise gzip.BadGzipFile(str(error)) from error

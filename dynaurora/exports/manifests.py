@@ -17,11 +17,12 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aws.objects import read_or_none
 from dynaurora.dynamodb.versions import snapshot_version
-from dynaurora.errors import ChecksumMismatchError, InvalidExportError
+from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
+from dynaurora.escaping import UNSHOWN, escape_text
 from dynaurora.keys import is_object_key
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     Warn = Callable[[str], None]
 
 CHECKSUM_SUFFIXES = (".md5", ".checksum")
+MAX_AWS_NAME: Final = 2048
+"""Characters of a name in a manifest: an ARN has at most so many (IAM User Guide, "IAM and AWS STS quotas")."""
+MAX_SHOWN: Final = 80
+MAX_COUNT: Final = 2**53
+"""As large as a number of JSON is told exactly by whoever reads it as a double."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +73,16 @@ def read_summary(store: ObjectStore, bucket: str, key: str, warn: Warn) -> Expor
     document = _object(read_verified(store, bucket, key, warn), key)
     kind = document.get("exportType") or "FULL_EXPORT"  # version 2020-06-30 does not say it
     if kind != "FULL_EXPORT":
-        raise InvalidExportError(f"{key} is of type {kind}, and a backfill needs a FULL_EXPORT.")
-    if document.get("outputFormat", "DYNAMODB_JSON") != "DYNAMODB_JSON":
-        raise InvalidExportError(f"{key} is in {document['outputFormat']}, and a backfill reads DYNAMODB_JSON.")
+        raise InvalidExportError(f"{key} is of type {tell_found(kind)}, and a backfill needs a FULL_EXPORT.")
+    written = document.get("outputFormat", "DYNAMODB_JSON")
+    if written != "DYNAMODB_JSON":
+        raise InvalidExportError(f"{key} is in {tell_found(written)}, and a backfill reads DYNAMODB_JSON.")
     try:
         return ExportSummary(
-            export_arn=_text(document, "exportArn"),
-            table_arn=_text(document, "tableArn"),
+            export_arn=_name(document, "exportArn"),
+            table_arn=_name(document, "tableArn"),
             export_second=_second(document, "exportTime"),
-            bucket=_text(document, "s3Bucket") if document.get("s3Bucket") else bucket,
+            bucket=_name(document, "s3Bucket") if document.get("s3Bucket") else bucket,
             files_key=_key(document, "manifestFilesS3Key"),
             items=_count(document, "itemCount"),
             billed_bytes=_count(document, "billedSizeBytes") if document.get("billedSizeBytes") else 0,
@@ -96,14 +103,22 @@ def read_data_files(store: ObjectStore, summary: ExportSummary, warn: Warn) -> I
         place = f"{summary.files_key} line {number}"
         entry = _object(line, place)
         try:
-            yield DataFile(_key(entry, "dataFileS3Key"), _count(entry, "itemCount"), _text(entry, "md5Checksum"))
+            yield DataFile(_key(entry, "dataFileS3Key"), _count(entry, "itemCount"), _name(entry, "md5Checksum"))
         except ValueError as error:
             raise InvalidExportError(f"{place} does not describe a data file: {error}.") from error
 
 
 def read_verified(store: ObjectStore, bucket: str, key: str, warn: Warn) -> bytes:
-    """Return a manifest's bytes, held against the checksum beside it."""
-    body = store.read(bucket, key)
+    """Return a manifest's bytes, held against the checksum beside it.
+
+    Raises ChecksumMismatchError or ObjectMissingError.
+    """
+    try:
+        body = store.read(bucket, key)
+    except ObjectMissingError as error:
+        raise ObjectMissingError(
+            f"{error.problem} An export is read where DynamoDB wrote it: one that was moved or copied is not."
+        ) from error
     expected = _checksum(store, bucket, key)
     actual = md5_text(hashlib.md5(body, usedforsecurity=False).digest())
     if expected is None:
@@ -111,6 +126,11 @@ def read_verified(store: ObjectStore, bucket: str, key: str, warn: Warn) -> byte
     elif expected != actual:
         raise ChecksumMismatchError(f"s3://{bucket}/{key} has the MD5 {actual}, and its checksum says {expected}.")
     return body
+
+
+def tell_found(value: Any) -> str:
+    """Return what a manifest has somewhere as messages tell it: in one line, and not all where it is long."""
+    return escape_text(str(value), MAX_SHOWN)
 
 
 def md5_text(digest: bytes) -> str:
@@ -144,6 +164,14 @@ def _text(document: dict[str, Any], name: str) -> str:
     return value
 
 
+def _name(document: dict[str, Any], name: str) -> str:
+    """Return an ARN or a bucket's name: a text that messages can tell as it is."""
+    value = _text(document, name)
+    if len(value) > MAX_AWS_NAME or UNSHOWN.search(value):
+        raise ValueError(f"{name} is no name that AWS gives: {tell_found(value)}")
+    return value
+
+
 def _key(document: dict[str, Any], name: str) -> str:
     key = _text(document, name)
     if not is_object_key(key):
@@ -153,7 +181,7 @@ def _key(document: dict[str, Any], name: str) -> str:
 
 def _count(document: dict[str, Any], name: str) -> int:
     value = document.get(name)
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
         raise ValueError(f"{name} is missing, or no count")
     return value
 

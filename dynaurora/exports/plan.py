@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
-from dynaurora.errors import InvalidExportError
+from dynaurora.errors import InvalidExportError, ObjectMissingError
 from dynaurora.exports.manifests import DataFile
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ class PlannedBatch:
     number: int
     items: int
     files: tuple[DataFile, ...]
+    compares: bool = False
+    """Whether its rows are compared with the replica's, instead of being merged."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as an entry of a plan."""
+        entry = asdict(self)
+        return entry if self.compares else {name: entry[name] for name in ("number", "items", "files")}
 
     @classmethod
     def from_dict(cls, document: Any) -> PlannedBatch:
@@ -33,7 +40,7 @@ class PlannedBatch:
             files = tuple(
                 DataFile(str(file["key"]), int(file["items"]), str(file["md5"])) for file in document["files"]
             )
-            return cls(int(document["number"]), int(document["items"]), files)
+            return cls(int(document["number"]), int(document["items"]), files, bool(document.get("compares")))
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidExportError(f"An entry of the plan lacks a field, or has a wrong one: {error}.") from error
 
@@ -68,3 +75,14 @@ def read_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan |
     """Return what the plan of a run comes to, or None where the run is not planned yet."""
     body = read_or_none(store, bucket, keys.planned(mapping, run))
     return None if body is None else Plan.from_dict(json.loads(body))
+
+
+def read_whole_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan | None:
+    """Return what the plan of a run comes to, or None where the run has to be planned: its batches may have expired."""
+    plan = read_plan(store, bucket, mapping, run)
+    try:
+        if plan is not None:
+            store.tail(plan.bucket, plan.key)
+    except ObjectMissingError:
+        return None
+    return plan

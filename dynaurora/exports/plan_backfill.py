@@ -11,9 +11,10 @@ written beside it when it is whole, and whoever plans that run again is given it
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
@@ -32,6 +33,9 @@ MAX_BATCH_BYTES = 512 * 1024 * 1024
 MAX_BATCH_FILES = 64
 """Keeps a plan's entry, and with it a state's input, to a few KiB of the 256 that Step Functions allows; with the
 longest keys that S3 takes, to 192."""
+
+MAX_AHEAD_SECONDS: Final = 60
+"""That an export's time may be ahead of this clock: clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class ExportToPlan:
     table_arn: str
     """The table that is replicated."""
     stream: StreamTimes = StreamTimes()
+    compares: bool = False
+    """Whether its items are only compared with their rows."""
 
 
 def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, export: ExportToPlan) -> Plan:
@@ -76,9 +82,10 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
     if len({file.key for file in files}) < len(files):
         raise InvalidExportError(f"{summary.files_key} lists a data file twice.")
     max_items = bound_items(items, summary.billed_bytes)
-    batches = list(group_files((file for file in files if file.items), max_items))
+    groups = group_files((file for file in files if file.items), max_items)
+    batches = [replace(batch, compares=export.compares) for batch in groups]
     key = keys.plan(mapping, run)
-    store.write(bucket, key, json.dumps([asdict(batch) for batch in batches], separators=(",", ":")).encode())
+    store.write(bucket, key, json.dumps([batch.as_dict() for batch in batches], separators=(",", ":")).encode())
     plan = Plan(
         bucket=bucket,
         key=key,
@@ -97,8 +104,16 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
 
 
 def check_times(summary: ExportSummary, stream: StreamTimes) -> Iterator[str]:
-    """Yield what is doubtful about an export's time; raise NotReadyError where changes are certainly missing."""
+    """Yield what is doubtful about an export's time.
+
+    Raises NotReadyError where changes are certainly missing, InvalidExportError where it is yet to come.
+    """
     exported = summary.export_second
+    if exported > time.time() + MAX_AHEAD_SECONDS:
+        raise InvalidExportError(
+            f"The export {summary.export_arn} is of {show(exported)}, which is yet to come: no change before then would"
+            " be newer than its rows."
+        )
     if stream.enabled_at is not None and exported < int(stream.enabled_at):
         raise NotReadyError(
             f"The export {summary.export_arn} is of {show(exported)}, before the table's stream was switched on at"

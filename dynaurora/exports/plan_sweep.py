@@ -61,9 +61,10 @@ class Sweeper:
 
         Raises SweepRefusedError where items of the export are not in the replica: they would be taken for deleted.
         """
-        if totals.rejected or totals.batches_failed:
+        rejected = self._count_rejected(totals)
+        if rejected or totals.batches_failed:
             raise SweepRefusedError(
-                f"Of run {self.run} {totals.rejected} items were rejected and {totals.batches_failed} batches failed:"
+                f"Of run {self.run} {rejected} items were rejected and {totals.batches_failed} batches failed:"
                 " their rows could be taken for deleted."
             )
         batches = list(self._write_batches())
@@ -72,9 +73,20 @@ class Sweeper:
         rows = sum(batch.rows or 0 for batch in batches)
         return Sweep(self.bucket, key, rows, len(batches), count_swept(self.aurora, self.mapping, self.run))
 
+    @property
+    def _swept(self) -> list[Mapping]:
+        """The targets that are swept: not those that another one is about to replace, whatever they refuse."""
+        replaced = {target.rebuilds for target in self.mapping.targets}
+        return [target for target in self.mapping.targets if target.table not in replaced]
+
+    def _count_rejected(self, totals: Totals) -> int:
+        if totals.targets is None:
+            return totals.rejected
+        return sum(totals.targets[target.table]["rejected"] for target in self._swept)
+
     def _write_batches(self) -> Iterator[Batch]:
         numbers = count(1)
-        for target in self.mapping.targets:
+        for target in self._swept:
             tombstones = self._tombstones(target)
             for first in tombstones:
                 some = chain([first], islice(tombstones, MAX_BATCH_ITEMS - 1))

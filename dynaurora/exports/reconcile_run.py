@@ -94,6 +94,8 @@ class MappingChange:
     """Of the run's mapping when the run was opened."""
     complete_from: float | None = None
     """Second of Unix time from which on an export brings every row to that mapping; None where it is the first one."""
+    kind: str = BACKFILL
+    """Of the run: one that only compares brings no row to any mapping."""
 
 
 def reconcile_run(
@@ -104,9 +106,10 @@ def reconcile_run(
     Raises ReconciliationError where the items without an account are not, to the item, those of failed batches, where
     there are more batches than were planned, or where rows of an older mapping are there that the run had to reach.
     """
-    totals = add_totals([account(aurora, target, run, plan, store) for target in mapping.targets], mapping)
     change = change or MappingChange()
-    if change.generation <= 1:
+    of_targets = [account(aurora, target, run, plan, store, change.kind) for target in mapping.targets]
+    totals = add_totals(of_targets, mapping)
+    if change.generation <= 1 or change.kind != BACKFILL:
         return totals
     complete = change.complete_from is None or plan.export_second >= change.complete_from
     counts = [count_older_rows(aurora, each, change.generation, plan.export_second) for each in mapping.targets]
@@ -139,10 +142,10 @@ def add_totals(of_targets: list[Totals], mapping: Mapping) -> Totals:
     )
 
 
-def account(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> Totals:
+def account(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore, kind: str = BACKFILL) -> Totals:
     """Return what the ledger says of a run. Raises ReconciliationError where items have no account."""
-    totals = read_totals(aurora, mapping, run, plan)
-    missing = count_missing(aurora, mapping, run, plan, store) if totals.batches_failed else 0
+    totals = read_totals(aurora, mapping, run, plan, kind)
+    missing = count_missing(aurora, mapping, run, plan, store, kind) if totals.batches_failed else 0
     if totals.unaccounted != missing or totals.batches_failed < 0:
         raise ReconciliationError(
             f"Run {run} exported {totals.exported} items in {totals.batches_planned} batches. Of them"
@@ -171,10 +174,12 @@ def count_older_rows(aurora: Aurora, mapping: Mapping, generation: int, export_s
     return OlderRows(int(tombstones), int(not_imported), int(changed_since))
 
 
-def count_missing(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore) -> int:
+def count_missing(
+    aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore, kind: str = BACKFILL
+) -> int:
     """Return the items of the planned batches that are not in the ledger."""
     table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
-    where, values = of_target(mapping, run)
+    where, values = of_target(mapping, run, kind)
     in_ledger = {
         item["key"]
         for (objects,) in aurora.stream(f"SELECT objects FROM {table} WHERE {where}", values)
@@ -195,10 +200,10 @@ def count_swept(aurora: Aurora, mapping: Mapping, run: str) -> int:
     return int(rows)
 
 
-def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan) -> Totals:
+def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, kind: str = BACKFILL) -> Totals:
     """Return what the ledger says of a run."""
     table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
-    where, values = of_target(mapping, run)
+    where, values = of_target(mapping, run, kind)
     ((batches, staged, changed, rejected, skipped, retries, seconds),) = aurora.query(
         "SELECT COUNT(*), COALESCE(SUM(rows_staged), 0), COALESCE(SUM(rows_changed), 0),"
         " COALESCE(SUM(rows_rejected), 0), COALESCE(SUM(rows_skipped), 0), COALESCE(SUM(retries), 0),"
@@ -226,9 +231,9 @@ def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan) -> Total
     )
 
 
-def of_target(mapping: Mapping, run: str) -> tuple[str, tuple[str, ...]]:
+def of_target(mapping: Mapping, run: str, kind: str = BACKFILL) -> tuple[str, tuple[str, ...]]:
     """Return the condition of a run's rows in the ledger that are of one target, and its values."""
-    values = run, mapping.name, BACKFILL
+    values = run, mapping.name, kind
     if mapping.target_name is None:  # rows of before do not say it
         return OF_RUN, values
     return f"{OF_RUN} AND target = %s", (*values, mapping.table)

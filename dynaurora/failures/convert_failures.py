@@ -34,6 +34,7 @@ from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
 from dynaurora.mappings.routing import Router
 from dynaurora.mappings.sandbox import SandboxedRowMapper
+from dynaurora.observability import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -123,6 +124,10 @@ class Refusal:
     """The one target that refuses it, where its mapping has several."""
 
 
+Refused = dict[int, list[Refusal]]
+"""What is refused of records, by their numbers."""
+
+
 @dataclass(frozen=True)
 class Remaker:
     """Maps failed records again."""
@@ -146,11 +151,7 @@ class Remaker:
         batch in the next run too. Objects that are gone, or were replaced since they were listed, are left out.
         """
         counts, settlements = self._begin(), list[dict[str, Any]]()
-        there = {
-            index: source
-            for index, source in enumerate(sources, 1)
-            if is_there(self.store, self.bucket, source.key, source.etag)
-        }
+        there = {index: source for index, source in enumerate(sources, 1) if self._is_there(source)}
         name, work = self.mapper.mapping.name, self._digest(there.values())
         csv_key = keys.reprocessed_batch(name, work)
         with (
@@ -167,6 +168,13 @@ class Remaker:
         reasons = count_apart(counts.reasons)
         batch = Batch(name, "reprocess", self.run, counts.rows, (item,), reasons, digest, counts.failures, shares)
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
+
+    def _is_there(self, source: FailedObject) -> bool:
+        """Tell whether an object is there as it was listed, and log where it is not."""
+        found = is_there(self.store, self.bucket, source.key, source.etag)
+        if not found:
+            logger.info("A failed object was left out", extra={"object": source.key, "why": "gone, or replaced since"})
+        return found
 
     def _begin(self) -> Counts:
         targets = self.mapper.mapping.targets if self.mapper.mapping.routes else ()
@@ -185,42 +193,76 @@ class Remaker:
         name, places = self.mapper.mapping.name, dict[str, str]()
         for kind, make_key in PLACES.items():
             places[kind] = make_key(name, self.run, number, index)
-        is_parked = source.key.startswith(f"{keys.PARKED}/")
+        work = ObjectRemaker(self, csv, counts, attempts, is_parked=source.key.startswith(f"{keys.PARKED}/"))
         with ExitStack() as stack:
             uploads = {
                 kind: stack.enter_context(aborting(self.store.upload(self.bucket, key))) for kind, key in places.items()
             }
             for records in batched(read_records(self.store, self.bucket, source.key)):
-                for record, refusals in self._remake_records(records, csv, counts, attempts, is_parked=is_parked):
-                    for kind, line in self._put_back(record, refusals, counts, is_parked=is_parked):
-                        uploads[kind].write(line)
+                for kind, line in work.remake_records(records):
+                    uploads[kind].write(line)
             for upload in uploads.values():
                 if upload.size:
                     upload.complete()
         written = {kind: places[kind] if upload.size else None for kind, upload in uploads.items()}
         return {"key": source.key, "etag": source.etag, **written}
 
-    def _put_back(
-        self, record: FailedRecord, refusals: list[Refusal], counts: Counts, *, is_parked: bool
-    ) -> Iterator[tuple[str, bytes]]:
+
+@dataclass(frozen=True)
+class ObjectRemaker:
+    """Maps the records of one object again, some at a time."""
+
+    remaker: Remaker
+    csv: Upload
+    counts: Counts
+    attempts: Attempts
+    is_parked: bool
+    """Whether the object was refused too often before, and is looked at because somebody asked for it."""
+
+    @property
+    def mapper(self) -> RowMapper:
+        """What maps them."""
+        return self.remaker.mapper
+
+    def remake_records(self, records: list[FailedRecord]) -> Iterator[tuple[str, bytes]]:
+        """Write the rows of records; yield what is to be kept of those of which something is refused, and as what.
+
+        What earlier attempts died of, alone, is refused unseen.
+        """
+        singles = [(number, single) for number, record in enumerate(records) for single in split_record(record)]
+        refused: Refused = {}
+        first = self.counts.records
+        self.counts.records += len(singles)
+        write = self._route_changes if self.mapper.mapping.routes else self._map_changes
+        for hand, is_condemned in self.attempts.divide(range(first, self.counts.records), CHANGES_IN_HAND):
+            part = singles[hand.start - first : hand.stop - first]
+            if is_condemned:
+                ((number, single),) = part
+                refused.setdefault(number, []).extend(self._refuse_unseen(single))
+            else:
+                write(part, refused)
+        for number, refusals in sorted(refused.items()):
+            yield from self._put_back(records[number], refusals)
+
+    def _put_back(self, record: FailedRecord, refusals: list[Refusal]) -> Iterator[tuple[str, bytes]]:
         """Yield what is to be kept of a record, some of which was refused, and as what.
 
         Of a pack each change gets a place of its own. Where they are too many, or it failed too often, or was parked,
         a pack is kept of those that were refused.
         """
-        is_given_up = record.failures + 1 >= self.max_attempts and not is_parked
+        is_given_up = record.failures + 1 >= self.remaker.max_attempts and not self.is_parked
         is_split = split_record(record)[0] is not record
         changes = list(dict.fromkeys(refusal.data for refusal in refusals))
-        counts.parked += len(changes) * is_given_up
-        if is_split and not (is_given_up or is_parked) and counts.split + len(refusals) <= MAX_SPLIT:
-            counts.split += len(refusals)
+        self.counts.parked += len(changes) * is_given_up
+        if is_split and not (is_given_up or self.is_parked) and self.counts.split + len(refusals) <= MAX_SPLIT:
+            self.counts.split += len(refusals)
             for refusal in refusals:
                 single = replace(record, data=refusal.data, target=refusal.target)
-                single = single.again(REJECTED, refusal.problem, self.function_arn)
+                single = single.again(REJECTED, refusal.problem, self.remaker.function_arn)
                 identity = refused_id(refusal.target or self.mapper.mapping.table, refusal.change, refusal.data)
                 yield REFUSED, RefusedChange(identity, single).encode()
             return
-        kept = record.again(REJECTED, describe_refusals(refusals), self.function_arn)
+        kept = record.again(REJECTED, describe_refusals(refusals), self.remaker.function_arn)
         if is_split:
             digest = decode_pack(record.data).digest or ""
             kept = replace(kept, data=encode_pack(digest, changes))
@@ -228,47 +270,18 @@ class Remaker:
             kept = replace(kept, target=refusals[0].target)
         yield GIVEN_UP if is_given_up else REMAINDER, encode_failed_record(kept)
 
-    def _remake_records(
-        self, records: list[FailedRecord], csv: Upload, counts: Counts, attempts: Attempts, *, is_parked: bool
-    ) -> Iterator[tuple[FailedRecord, list[Refusal]]]:
-        """Write the rows of records; return those of which something is refused, with that.
-
-        What earlier attempts died of, alone, is refused unseen.
-        """
-        singles = [(number, single) for number, record in enumerate(records) for single in split_record(record)]
-        refused: dict[int, list[Refusal]] = {}
-        first = counts.records
-        counts.records += len(singles)
-        write = self._route_changes if self.mapper.mapping.routes else self._map_changes
-        for hand, is_condemned in attempts.divide(range(first, counts.records), CHANGES_IN_HAND):
-            part = singles[hand.start - first : hand.stop - first]
-            if is_condemned:
-                ((number, single),) = part
-                refused.setdefault(number, []).extend(self._refuse_unseen(single, counts))
-            else:
-                write(part, csv, counts, refused, is_parked=is_parked)
-        return ((records[number], refusals) for number, refusals in sorted(refused.items()))
-
-    def _refuse_unseen(self, single: FailedRecord, counts: Counts) -> list[Refusal]:
+    def _refuse_unseen(self, single: FailedRecord) -> list[Refusal]:
         """Refuse the change that attempts died of: for each target that may have it, since nobody knows whose it is."""
         targets = self.mapper.mapping.targets
         refusals = list[Refusal]()
         for target in [each for each in targets if single.target == each.target_name] or targets:
-            self._refuse(counts, target, RejectedChange(DEADLY))
+            self._refuse(target, RejectedChange(DEADLY))
             refusals.append(Refusal(single.data, None, str(DEADLY), target.target_name))
         return refusals
 
-    def _map_changes(
-        self,
-        singles: list[tuple[int, FailedRecord]],
-        csv: Upload,
-        counts: Counts,
-        refused: dict[int, list[Refusal]],
-        *,
-        is_parked: bool,
-    ) -> None:
+    def _map_changes(self, singles: list[tuple[int, FailedRecord]], refused: Refused) -> None:
         """Write the rows of changes, each with the number of its record; of those that are refused, tell why."""
-        reader = RefusedRowReader(self.mapper.mapping, self.items)
+        reader = RefusedRowReader(self.mapper.mapping, self.remaker.items)
 
         def map_plainly(index: int) -> Row | None:
             (number, single), change = singles[index], None
@@ -276,87 +289,74 @@ class Remaker:
             try:
                 refused_row = decode_refused_row(data)
                 if refused_row:
-                    change = self._read_again(refused_row, reader, single, counts, is_parked=is_parked)
+                    change = self._read_again(refused_row, reader, single)
                 else:
-                    change = read_change(data, ignore_expiries=self.ignore_expiries)
+                    change = read_change(data, ignore_expiries=self.remaker.ignore_expiries)
                 if change is not None:
                     return self.mapper.row(change)
-                counts.ignored += 1
+                self.counts.ignored += 1
             except RejectedChange as error:
-                counts.reasons[name_reason(error.reasons[0])] += 1
+                self.counts.reasons[name_reason(error.reasons[0])] += 1
                 refused.setdefault(number, []).append(Refusal(data, change, error.problem))
             return None
 
         rows = self.mapper.writer.write_changes([single.data for _, single in singles], map_plainly)
-        csv.write(b"".join(row for row in rows if row is not None))
-        counts.rows += len(rows) - rows.count(None)
+        self.csv.write(b"".join(row for row in rows if row is not None))
+        self.counts.rows += len(rows) - rows.count(None)
 
-    def _read_again(
-        self, row: KeptRow, reader: RefusedRowReader, record: FailedRecord, counts: Counts, *, is_parked: bool
-    ) -> Change:
+    def _read_again(self, row: KeptRow, reader: RefusedRowReader, record: FailedRecord) -> Change:
         """Return what the item of a row that Aurora refused is now. Raises RejectedChange where that was often."""
-        if record.failures >= self.max_attempts and not is_parked:
+        if record.failures >= self.remaker.max_attempts and not self.is_parked:
             raise RejectedChange(TOO_OFTEN)
         change = reader.read_change(row)
-        counts.failures = max(counts.failures, record.failures)
+        self.counts.failures = max(self.counts.failures, record.failures)
         return change
 
-    def _route_changes(
-        self,
-        singles: list[tuple[int, FailedRecord]],
-        csv: Upload,
-        counts: Counts,
-        refused: dict[int, list[Refusal]],
-        *,
-        is_parked: bool,
-    ) -> None:
+    def _route_changes(self, singles: list[tuple[int, FailedRecord]], refused: Refused) -> None:
         """Write the rows of changes in each target, or in the one that a change is missing in."""
         router = Router(self.mapper)
         routing = router.begin()
         for index, (number, single) in enumerate(singles):
             try:
-                change, only = self._read_routed(single, router, counts, is_parked=is_parked)
+                change, only = self._read_routed(single, router)
                 if change is None:
-                    counts.ignored += 1
+                    self.counts.ignored += 1
                     continue
                 router.route_change(routing, index, change, encode_change(change), only)
             except RejectedChange as error:
-                self._refuse(counts, self.mapper.mapping, error)
+                self._refuse(self.mapper.mapping, error)
                 refused.setdefault(number, []).append(Refusal(single.data, None, error.problem, single.target))
         for routed in routing.targets:
             mapping, (lines, refusals) = routed.mapper.mapping, routed.write()
             rows = [row_label(mapping) + line for line in lines if line is not None]
-            csv.write(b"".join(rows))
-            counts.rows += len(rows)
-            counts.shares[mapping.table].rows += len(rows)
+            self.csv.write(b"".join(rows))
+            self.counts.rows += len(rows)
+            self.counts.shares[mapping.table].rows += len(rows)
             for index, (change, reasons) in sorted(refusals.items()):
                 (number, single), rejection = singles[index], RejectedChange(*reasons)
-                self._refuse(counts, mapping, rejection)
+                self._refuse(mapping, rejection)
                 refusal = Refusal(single.data, change, rejection.problem, mapping.target_name)
                 refused.setdefault(number, []).append(refusal)
 
-    def _read_routed(
-        self, record: FailedRecord, router: Router, counts: Counts, *, is_parked: bool
-    ) -> tuple[Change | None, RowMapper | None]:
+    def _read_routed(self, record: FailedRecord, router: Router) -> tuple[Change | None, RowMapper | None]:
         """Return the change of a record, None for a delete that is ignored; and what maps for its one target, if any.
 
         Raises RejectedChange where it is no change.
         """
         row = decode_refused_row(record.data)
         if row is None:
-            change = read_change(record.data, ignore_expiries=self.ignore_expiries)
+            change = read_change(record.data, ignore_expiries=self.remaker.ignore_expiries)
             return change, router.find_mapper(record.target or "")
         only = router.find_mapper(row.target)
-        reader = RefusedRowReader((only or self.mapper).mapping, self.items)
-        return self._read_again(row, reader, record, counts, is_parked=is_parked), only
+        reader = RefusedRowReader((only or self.mapper).mapping, self.remaker.items)
+        return self._read_again(row, reader, record), only
 
-    @staticmethod
-    def _refuse(counts: Counts, mapping: Mapping, error: RejectedChange) -> None:
+    def _refuse(self, mapping: Mapping, error: RejectedChange) -> None:
         """Count what a target refuses."""
         reason = name_reason(error.reasons[0])
-        counts.reasons[reason] += 1
-        if mapping.table in counts.shares:
-            counts.shares[mapping.table].reasons[reason] += 1
+        self.counts.reasons[reason] += 1
+        if mapping.table in self.counts.shares:
+            self.counts.shares[mapping.table].reasons[reason] += 1
 
 
 def describe_refusals(refusals: list[Refusal]) -> str:

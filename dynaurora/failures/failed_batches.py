@@ -5,6 +5,8 @@
 
 `attempts` counts the executions that gave the batch up, each after its own retries. A batch of a backfill that could
 not even be converted has no descriptor yet: `batch` is null, and `conversion` is what convert_export was asked for.
+One that names no mapping, as somebody may start an import of, is kept in `failed_batches/mapping=-/`. No reprocess
+takes it up: nobody knows whose it is.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.failures.notices import Notices
 
+UNNAMED = "-"
+"""What stands for the mapping of a batch that names none; no mapping can be called so."""
 MAX_REASON = 2000
 MAX_ERROR_NAME = 200
 """Characters of an error's name; those of AWS have fewer."""
@@ -65,7 +69,7 @@ def record_failed_batch(event: dict[str, Any], store: ObjectStore, bucket: str, 
     }
     store.write(bucket, key, json.dumps(record, indent=2).encode())
     due = notices.claim(error, str(execution), time)
-    return {"bucket": bucket, "key": key, "notify": due, **describe_failed_batch(record, bucket, key)}
+    return {"bucket": bucket, "key": key, "notify": due, **describe_failed_batch(record, notices.mapping, bucket, key)}
 
 
 def read_record(body: bytes) -> dict[str, Any]:
@@ -83,14 +87,16 @@ def attempts_of(record: dict[str, Any]) -> int:
     return attempts if type(attempts) is int else 0
 
 
-def describe_failed_batch(record: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
+def describe_failed_batch(record: dict[str, Any], mapping: str, bucket: str, key: str) -> dict[str, Any]:
     """Return the record's facts with the subject and message of its notification.
 
     Of a batch that was made of failed records, the records themselves are taken up, wherever they are kept.
     """
-    mapping, batch = keys.LandingKey.parse(key).mapping, record["batch"]
+    batch = record["batch"]
     is_remade = isinstance(batch, dict) and batch.get("source") == "reprocess"
     again = f"dynaurora reprocess start {mapping}" + ("" if is_remade else f" --prefix {key}")
+    if mapping == UNNAMED:
+        again = "start the import again with this execution's input and the mapping that it is for, then delete this"
     subject = f"dynaurora: batch {record['batch_id'][:12]} failed: {record['error']}"
     lines = [
         f"Batch {record['batch_id']} was not applied to Aurora.",
@@ -163,16 +169,17 @@ def batch_id_of(event: dict[str, Any]) -> str:
 def mapping_of(event: dict[str, Any]) -> str:
     """Return the mapping that the batch is for, whatever else is wrong with it.
 
-    Raises InvalidBatchError where its descriptor names none, nor a key that does.
+    UNNAMED where its descriptor names none, nor a key that does.
     """
     batch = event.get("batch")
     named = batch.get("mapping") if isinstance(batch, dict) else None
     if isinstance(named, str) and NAME.fullmatch(named):
         return named
-    for item in batch.get("objects") or () if isinstance(batch, dict) else ():
+    objects = batch.get("objects") if isinstance(batch, dict) else None
+    for item in objects if isinstance(objects, list) else ():
         with suppress(AttributeError, InvalidBatchError, TypeError):
             return keys.LandingKey.parse(item.get("key")).mapping
-    raise InvalidBatchError("The batch names no mapping, neither by itself nor by the keys of its objects.")
+    return UNNAMED
 
 
 def run_of(event: dict[str, Any]) -> str | None:

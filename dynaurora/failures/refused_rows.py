@@ -13,7 +13,6 @@ key that the table does not have is a delete of that version.
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from dynaurora.dynamodb.changes import Change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import InvalidSettingsError, Reason, RejectedChange
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record, now_ms
+from dynaurora.mappings.key_types import type_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from dynaurora.batches.isolating import RefusedRow
     from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.mappings.target_columns import Column
 
 ROW_REFUSED: Final = "dynaurora.RowRefused"
 """The errorCode of a row that Aurora refused."""
@@ -133,17 +132,9 @@ class RefusedRowReader:
         return Change(version, read_at * 1000, key, item)
 
     def _key(self, row: KeptRow) -> TypedItem:
-        columns = dict(zip(self.mapping.key_attributes, self.mapping.key_columns, strict=True))
-        if row.keys.keys() != columns.keys() or columns.keys() != self._types.keys():
+        names = set(self.mapping.key_attributes)
+        if not row.keys.keys() == names == self._types.keys():
             raise RejectedChange(
                 Reason("key", "", f"its key is {sorted(row.keys)}, and the table's {sorted(self._types)}")
             )
-        return {
-            name: {self._types[name]: self._value(name, row.keys[name], column)} for name, column in columns.items()
-        }
-
-    def _value(self, name: str, text: str, column: Column) -> str:
-        """Return a key attribute's value as DynamoDB's JSON writes it."""
-        if not column.type.is_binary or self._types[name] == "B":
-            return text
-        return base64.b64decode(text).decode()
+        return type_key(self.mapping, self._types, row.keys)

@@ -35,9 +35,12 @@ FIXED_SHARE: Final = 0.1
 """Of the numbers, that have as many digits behind the point as any: then no number has more."""
 NUMBER_AS_TEXT: Final = "VARCHAR(255)"
 """Takes any number of DynamoDB's, written out."""
+WRITTEN: Final = "more digits than any number of MySQL's: written as text"
 
 EPOCH_UNITS: Final = (("s", 1, "DATETIME"), ("ms", 10**3, "DATETIME(3)"), ("us", 10**6, "DATETIME(6)"))
 """Units of time since 1970, how many make a second, and the column that takes them exactly."""
+NANOSECONDS: Final = 10**9
+"""In a second: a DATETIME does not keep them, so they stay numbers."""
 HINTED_SECONDS: Final = (10**8, 10**10)
 """From 1973 to 2286: where a name speaks of time."""
 PLAIN_SECONDS: Final = (1_100_000_000, 2_200_000_000)
@@ -120,7 +123,7 @@ def choose_column(name: str, profile: AttributeProfile, *, is_ttl: bool = False)
     if kind == "B":
         need = give_room(profile.most_bytes, held[kind])
         type_ = next((sql for most, sql in BINARY_WIDTHS if need <= most), "MEDIUMBLOB")
-        return Choice(type_, schema, seen=f"binary, up to {profile.most_bytes:,} bytes")
+        return Choice(type_, schema, seen=f"binary, {say_up_to(profile.most_bytes, 'byte')}")
     return Choice("JSON", schema, seen=WORDS[kind].removeprefix("a "))
 
 
@@ -129,7 +132,13 @@ def choose_mixed(profile: AttributeProfile) -> Choice:
     held = sorted(profile.held.items(), key=lambda each: -each[1])
     counts = ", ".join(f"{WORDS[kind]} in {count:,}" for kind, count in held)
     seen = " or ".join(WORDS[kind].removeprefix("a ") for kind, _ in held)
-    return Choice("JSON", {}, seen=seen, doubt=f"{counts} items: JSON takes both", doubt_keys=held[-1][0])
+    taken = "both" if len(held) == 2 else "all of them"
+    return Choice("JSON", {}, seen=seen, doubt=f"{counts} items: JSON takes {taken}", doubt_keys=held[-1][0])
+
+
+def say_up_to(number: int, noun: str) -> str:
+    """Return how many there were at most: `up to 1 digit`, `up to 1,024 characters`."""
+    return f"up to {number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def give_room(longest: int, values: int) -> int:
@@ -147,13 +156,13 @@ def choose_text(texts: TextProfile, schema: dict[str, Any]) -> Choice:
         return choose_time(texts, schema)
     if texts.documents == texts.values:
         types = [name for name, count in (("object", texts.objects), ("array", texts.arrays)) if count]
-        seen = f"text holding JSON {' or '.join(f'{name}s' for name in types)}, up to {texts.longest:,} characters"
+        seen = f"text holding JSON {' or '.join(f'{name}s' for name in types)}, {say_up_to(texts.longest, 'character')}"
         encoding = "json_twice" if texts.twice else "json"
         return Choice("JSON", {"type": [*types, "null"]}, seen=seen, encoding=encoding)
     need = give_room(texts.longest, texts.values)
     type_ = next((sql for most, sql in TEXT_WIDTHS if need <= most), "MEDIUMTEXT")
     doubt, keys = find_text_doubt(texts)
-    return Choice(type_, schema, seen=f"text, up to {texts.longest:,} characters", doubt=doubt, doubt_keys=keys)
+    return Choice(type_, schema, seen=f"text, {say_up_to(texts.longest, 'character')}", doubt=doubt, doubt_keys=keys)
 
 
 def choose_time(texts: TextProfile, schema: dict[str, Any]) -> Choice:
@@ -161,12 +170,14 @@ def choose_time(texts: TextProfile, schema: dict[str, Any]) -> Choice:
     if texts.days == texts.values:
         return Choice("DATE", schema, seen="text naming a day")
     where = "with an offset" if texts.instants else "without an offset, read as UTC"
-    seen = f"text naming a time {where}" + (f", {texts.fraction} digits of a second" if texts.fraction else "")
+    seen = f"text naming a time {where}" + (
+        f", {say_up_to(texts.fraction, 'digit')} of a second" if texts.fraction else ""
+    )
     if texts.fraction > 6:
         doubt = f"up to {texts.fraction} digits of a second: a DATETIME keeps 6, those after are cut off (digits)"
         return Choice("DATETIME(6)", schema, {"digits": "truncate"}, seen, doubt)
-    digits = 6 if texts.values < FEW or texts.fraction > 3 else 3 if texts.fraction else 0
-    return Choice(f"DATETIME({digits})" if digits else "DATETIME", schema, seen=seen)
+    places = 6 if texts.values < FEW or texts.fraction > 3 else 3 if texts.fraction else 0
+    return Choice(f"DATETIME({places})" if places else "DATETIME", schema, seen=seen)
 
 
 def find_text_doubt(texts: TextProfile) -> tuple[str, str]:
@@ -190,14 +201,15 @@ def choose_number(name: str, numbers: NumberProfile, *, is_ttl: bool = False) ->
     """Return the column for numbers: exact ones, or times where they are counted from 1970."""
     if numbers.whole < numbers.values:
         return choose_fraction(numbers)
-    seen = f"whole numbers, up to {numbers.digits} digits"
+    seen = f"whole numbers, {say_up_to(max(1, numbers.digits), 'digit')}"
     schema = {"type": ["integer", "null"]}
     unit, doubt = find_epoch(name, numbers, is_ttl=is_ttl)
     if unit and not doubt:
         type_ = next(sql for each, _, sql in EPOCH_UNITS if each == unit)
         what = "time to live, " if is_ttl else ""
         return Choice(type_, schema, {"epoch": unit}, f"{what}whole numbers counting {unit} since 1970")
-    return Choice(fit_whole(numbers), schema, seen=seen, doubt=doubt)
+    type_ = fit_whole(numbers)
+    return Choice(type_, schema, seen=seen, doubt=doubt or (WRITTEN if type_ == NUMBER_AS_TEXT else ""))
 
 
 def fit_whole(numbers: NumberProfile) -> str:
@@ -216,8 +228,11 @@ def find_epoch(name: str, numbers: NumberProfile, *, is_ttl: bool) -> tuple[str,
         return "", ""
     words = "_".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", name)).lower()
     is_named = is_ttl or (bool(TIME_NAME.search(words)) and not COUNT_NAME.search(words))
+    least, most = HINTED_SECONDS if is_named else PLAIN_SECONDS
+    if is_named and least * NANOSECONDS <= low <= high < most * NANOSECONDS:
+        told = f"{numbers.values:,} numbers look like ns since 1970, of which a DATETIME keeps no more than µs"
+        return "ns", f'{told}: kept as numbers ("epoch": "ns" and "digits": "truncate" make them times)'
     for unit, factor, _ in EPOCH_UNITS:
-        least, most = HINTED_SECONDS if is_named else PLAIN_SECONDS
         if not least * factor <= low <= high < most * factor:
             continue
         told = f"{numbers.values:,} numbers look like {unit} since 1970"
@@ -234,7 +249,7 @@ def find_epoch(name: str, numbers: NumberProfile, *, is_ttl: bool) -> tuple[str,
 def choose_fraction(numbers: NumberProfile) -> Choice:
     """Return the column for numbers with digits behind the point."""
     schema = {"type": ["number", "null"]}
-    seen = f"numbers, up to {numbers.digits} digits before the point and {numbers.scale} behind it"
+    seen = f"numbers, {say_up_to(numbers.digits, 'digit')} before the point and {numbers.scale} behind it"
     looks_double = numbers.scale >= LONG_FRACTION and numbers.significant >= DOUBLE_DIGITS
     if looks_double and numbers.all_survive_double:
         return Choice("DOUBLE", schema, seen=f"{seen}: those of doubles")
@@ -243,7 +258,7 @@ def choose_fraction(numbers: NumberProfile) -> Choice:
         return Choice(f"DECIMAL({digits + scale},{scale})", schema, seen=seen)
     if numbers.all_survive_double:
         return Choice("DOUBLE", schema, seen=seen)
-    return Choice(NUMBER_AS_TEXT, schema, seen=seen, doubt="more digits than any number of MySQL's: written as text")
+    return Choice(NUMBER_AS_TEXT, schema, seen=seen, doubt=WRITTEN)
 
 
 def give_digits(numbers: NumberProfile) -> tuple[int, int]:
@@ -265,12 +280,17 @@ OTHER_KEY_BYTES: Final = 1020
 """The most that a number takes of an index, where it is written as text."""
 
 
-def choose_keys(profiles: Sequence[AttributeProfile]) -> list[Choice]:
+def choose_keys(profiles: Sequence[AttributeProfile], names: Sequence[str] = ()) -> list[Choice]:
     """Return the columns of the key: no two keys may become one, so text stays text, byte by byte.
 
     Text is a VARCHAR where the index has room for its characters, and else a VARBINARY of all the bytes it may have.
     """
     chosen = [choose_key(profile, MOST_KEY_BYTES[place]) for place, profile in enumerate(profiles)]
+    for place, name in enumerate(names):
+        unit, _ = find_epoch(name, profiles[place].numbers, is_ttl=False) if "N" in profiles[place].held else ("", "")
+        if unit and profiles[place].numbers.whole == profiles[place].numbers.values:
+            seen = f"{chosen[place].seen}, which may count {unit} since 1970: a key stays a number"
+            chosen[place] = replace(chosen[place], seen=seen)
     needs = {
         place: max(KEY_WIDTHS[0], give_room(profile.texts.longest, profile.texts.values))
         for place, profile in enumerate(profiles)
@@ -303,15 +323,15 @@ def choose_key(profile: AttributeProfile, most: int) -> Choice:
     kind = max(held, key=lambda each: held[each]) if held else "S"
     if kind == "N":
         numbers = profile.numbers
-        schema, seen = {"type": "number"}, f"numbers, up to {numbers.digits} digits"
+        schema, seen = {"type": "number"}, f"numbers, {say_up_to(max(1, numbers.digits), 'digit')}"
         if numbers.whole == numbers.values:
             type_ = fit_whole(numbers)
             return Choice(type_, {"type": "integer"}, seen=f"whole {seen}")
         type_ = choose_fraction(numbers).type
         return Choice(NUMBER_AS_TEXT if type_ == "DOUBLE" else type_, schema, seen=seen)
     if kind == "B":
-        return Choice(f"VARBINARY({most})", {"type": "string"}, seen=f"binary, up to {profile.most_bytes:,} bytes")
-    return Choice("VARCHAR", {"type": "string"}, seen=f"text, up to {profile.texts.longest:,} characters")
+        return Choice(f"VARBINARY({most})", {"type": "string"}, seen=f"binary, {say_up_to(profile.most_bytes, 'byte')}")
+    return Choice("VARCHAR", {"type": "string"}, seen=f"text, {say_up_to(profile.texts.longest, 'character')}")
 
 
 def fit_keys(needs: dict[int, int], room: int) -> dict[int, int]:

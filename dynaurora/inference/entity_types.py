@@ -37,7 +37,8 @@ TYPE_ATTRIBUTES: Final = (
     "kind",
 )
 """Names under which libraries and people keep an item's type; the first one that fits counts."""
-TYPE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+TYPE_NAME: Final = re.compile(r"#?[A-Za-z][A-Za-z0-9_.:/# -]{0,38}[A-Za-z0-9_.:/#-]|[A-Za-z]")
+"""What a type attribute may hold: nothing that a condition would have to quote."""
 KEY_PREFIX: Final = re.compile(r"#?(?:[A-Za-z][A-Za-z0-9_.-]{0,39}?[#|:~/]|[A-Za-z]{1,20}[_-](?=[0-9]))")
 """`USER#`, `order/`, `item-` before digits."""
 CONSTANT: Final = re.compile(r"#?[A-Z][A-Z_]{0,39}#?")

@@ -179,10 +179,12 @@ def choose_columns(bounds: Bounds, source: TableSource) -> list[ProposedColumn]:
     keys = [bounds.get(name, empty) for name in source.key_attributes]
     chosen = [
         ((name,), choice, profile)
-        for name, choice, profile in zip(source.key_attributes, choose_keys(keys), keys, strict=True)
+        for name, choice, profile in zip(
+            source.key_attributes, choose_keys(keys, source.key_attributes), keys, strict=True
+        )
     ]
     others = [
-        (path, choose_column(path[-1], profile, is_ttl=path == (source.ttl_attribute,)), profile)
+        (path, choose_at(path, profile, source), profile)
         for path, profile in flatten({name: each for name, each in bounds.items() if name not in source.key_attributes})
     ]
     others.sort(key=lambda each: -each[2].items)  # stable: in the order in which they were met
@@ -196,22 +198,26 @@ def choose_columns(bounds: Bounds, source: TableSource) -> list[ProposedColumn]:
     return fit_row(columns, keys=len(keys))
 
 
+def choose_at(path: tuple[str, ...], profile: AttributeProfile, source: TableSource) -> Choice:
+    """Return the column for an attribute, or for a member of a map, where JSON is never unwrapped."""
+    choice = choose_column(path[-1], profile, is_ttl=path == (source.ttl_attribute,))
+    return choice if len(path) == 1 else leave_packed(choice, profile)
+
+
 def keep_packed(columns: list[ProposedColumn], unwrapped: set[str]) -> list[ProposedColumn]:
     """Return the columns of one type; JSON stays packed in attributes that do not hold it in all types."""
     return [
-        each
-        if not each.choice.encoding or each.path[0] in unwrapped
-        else replace(
-            each,
-            choice=replace(
-                each.choice,
-                type="MEDIUMBLOB" if "B" in each.profile.held else "MEDIUMTEXT",
-                schema={"type": ["string", "null"]},
-                encoding="",
-            ),
-        )
+        each if each.path[0] in unwrapped else replace(each, choice=leave_packed(each.choice, each.profile))
         for each in columns
     ]
+
+
+def leave_packed(choice: Choice, profile: AttributeProfile) -> Choice:
+    """Return the choice that takes JSON in text or binary as the text or binary that it is."""
+    if not choice.encoding:
+        return choice
+    type_ = "MEDIUMBLOB" if "B" in profile.held else "MEDIUMTEXT"
+    return replace(choice, type=type_, schema={"type": ["string", "null"]}, encoding="")
 
 
 def flatten(bounds: Bounds, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], AttributeProfile]]:

@@ -1,7 +1,7 @@
 """The profile of a table: what its items are like, attribute by attribute and type by type, read as a stream.
 
-Items are gathered until there are some thousands, then looked at attribute by attribute: memory depends on how many
-attributes there are, and not on how many items.
+Items are looked at attribute by attribute, some hundreds at a time: memory depends on how many attributes there are,
+and not on how many items.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ MAX_UNPACKED: Final = 10
 """Levels of maps that can be looked into."""
 
 Bounds = dict[str, AttributeProfile]
-Lists = dict[tuple[str, str], list[Any]]
-"""Values by attribute and type descriptor."""
 
 
 class OddItemError(ValueError):
@@ -70,7 +68,14 @@ class TableProfile:
     _numbers: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 (a sample, no secret)
 
     def add(self, items: Sequence[TypedItem], size: int) -> None:
-        """Take items into account whose JSON has about so many bytes. Raises OddItemError."""
+        """Take items into account whose JSON has about so many bytes. Raises OddItemError.
+
+        The first ones are gathered, to tell from them what types there are. From then on a few hundred at a time are
+        fastest: they are looked at, and given up, while they are in the processor's cache.
+        """
+        if self.discriminator is not None:
+            self._take(items)
+            return
         self._gathered += items
         self._gathered_bytes += size
         if len(self._gathered) >= GATHERED_ITEMS or self._gathered_bytes >= GATHERED_BYTES:
@@ -79,16 +84,19 @@ class TableProfile:
     def flush(self) -> None:
         """Look at the items that are gathered."""
         items, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        if not items:
-            return
-        if self.discriminator is None:
+        if items:
             self.discriminator = choose_discriminator(items, self.key_attributes)
+            self._take(items)
+
+    def _take(self, items: Sequence[TypedItem]) -> None:
+        """Look at items, once it is known what tells their types apart."""
+        assert self.discriminator  # noqa: S101 (chosen before)
         by_group: dict[Group, list[TypedItem]] = defaultdict(list)
         if self.discriminator.attributes:
             for item in items:
                 by_group[self.discriminator.find_group(item)].append(item)
         else:
-            by_group[OTHERS] = items
+            by_group[OTHERS] = list(items)
         try:
             for group, members in by_group.items():
                 self.group_items[group] = self.group_items.get(group, 0) + len(members)
@@ -118,7 +126,7 @@ class TableProfile:
 
     def _look(self, bounds: Bounds, items: Sequence[TypedItem], owners: Sequence[TypedItem], unpack: int) -> None:
         """Look at the attributes of items, or of maps in them; `owners` are the items that they are in."""
-        lists: Lists = defaultdict(list)
+        lists: dict[tuple[str, str], list[Any]] = defaultdict(list)
         for item in items:
             for name, attribute in item.items():
                 if len(attribute) != 1:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from dynaurora.dynamodb.attributes import (
     BINARY,
     GZIP,
@@ -35,12 +37,34 @@ KINDS: Final = ("S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS")
 """DynamoDB's type descriptors."""
 WHOLE_NUMBERS: Final = re.compile(r"-?[0-9]+(?:,-?[0-9]+)*")
 """Of many values at once, joined by commas."""
-SHORT_FRACTION: Final = re.compile(r"-?(?P<before>[0-9]{1,7})\.(?P<behind>[0-9]{0,7}[1-9])")
-"""Of so few digits that a double keeps them."""
+BRIEF: Final = r"-?(?:0|[1-9][0-9]{0,6})(?:\.[0-9]{0,7}[1-9])?"
+"""Of so few digits that a double keeps them, in its one spelling."""
+BRIEF_NUMBER: Final = re.compile(BRIEF)
+BRIEF_NUMBERS: Final = re.compile(f"{BRIEF}(?:,{BRIEF})*")
 PLAIN_TIME: Final = re.compile(
     r"[1-9]\d{3}-\d\d-\d\d[T ](?P<hour>\d\d):\d\d:\d\d(?:\.(?P<fraction>\d+))?(?P<offset>Z)?", re.ASCII
 )
 """The form of most times, of which the calendar alone decides."""
+ALIKE: Final = (
+    r"[1-9]\d{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    r"[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+)
+"""A time of any year's calendar, 29 February left out, to the second."""
+
+
+def match_alike(places: int, offset: str) -> re.Pattern[str]:
+    """Return what matches many times at once, one a line, all with so many digits of a second and the same offset."""
+    form = ALIKE + (rf"\.\d{{{places}}}" if places else "") + offset
+    return re.compile(rf"{form}(?:\n{form})*", re.ASCII)
+
+
+TIMES_ALIKE: Final = {
+    (19 + bool(places) + places + len(offset), offset or figure): match_alike(places, offset)
+    for places in (0, 3, 6)
+    for offset in ("Z", "")
+    for figure in ("0123456789" if not offset else "Z")
+}
+"""By the length of a text and its last character."""
 PACKED_STARTS: Final = (("H4s", GZIP), ("e", BINARY), ("W", BINARY))
 """How base64 begins of gzip, of an object and of an array."""
 HOPELESS: Final = 100
@@ -68,23 +92,31 @@ class NumberProfile:
     def add(self, texts: Sequence[str]) -> None:
         """Take numbers into account. Raises ValueError for a text that is no number."""
         self.values += len(texts)
-        if WHOLE_NUMBERS.fullmatch(",".join(texts)):
+        joined = ",".join(texts)
+        if WHOLE_NUMBERS.fullmatch(joined):
             self._add_whole([int(text) if len(text) < 4000 else exact_number(text) for text in texts])
             return
-        whole = list[Any]()
-        for text in texts:
-            short = SHORT_FRACTION.fullmatch(text)
-            if short:  # most of them, told from their text alone
-                self._count(len(short["before"]), len(short["behind"]), len(short["before"]) + len(short["behind"]))
-                continue
-            if not NUMBER.fullmatch(text):
-                raise ValueError("a number is none")
-            number = exact_number(text)
-            if isinstance(number, int):
-                whole.append(number)
-            else:
+        if BRIEF_NUMBERS.fullmatch(joined):
+            self._add_short(texts)
+            return
+        others = [text for text in texts if not BRIEF_NUMBER.fullmatch(text)]
+        if not all(map(NUMBER.fullmatch, others)):
+            raise ValueError("a number is none")
+        numbers = list(map(exact_number, others))
+        self._add_whole([number for number in numbers if isinstance(number, int)])
+        for number in numbers:
+            if not isinstance(number, int):
                 self._add_fraction(number)
-        self._add_whole(whole)
+        self._add_short([text for text in texts if BRIEF_NUMBER.fullmatch(text)])
+
+    def _add_short(self, texts: Sequence[str]) -> None:
+        """Take numbers into account that their texts tell all of."""
+        parts = [text.lstrip("-").partition(".") for text in texts if "." in text]
+        self.scales += Counter([len(behind) for _, _, behind in parts])
+        self.digits = max(self.digits, max((len(before) for before, _, _ in parts), default=0))
+        most = max((len(before) + len(behind) for before, _, behind in parts), default=0)
+        self.significant = max(self.significant, most)
+        self._add_whole([int(text) for text in texts if "." not in text])
 
     def _add_whole(self, numbers: Sequence[Any]) -> None:
         self.whole += len(numbers)
@@ -104,15 +136,10 @@ class NumberProfile:
         self.all_survive_double &= max(abs(low), abs(high)) < 2**53
 
     def _add_fraction(self, number: Decimal) -> None:
-        self._count(max(number.adjusted() + 1, 1), significant_scale(number), len(number.as_tuple().digits))
+        self.scales[significant_scale(number)] += 1
+        self.digits = max(self.digits, number.adjusted() + 1, 1)
+        self.significant = max(self.significant, len(number.as_tuple().digits))
         self.all_survive_double = self.all_survive_double and survives_double(number)
-
-    def _count(self, digits: int, scale: int, significant: int) -> None:
-        self.scales[scale] += 1
-        if digits > self.digits:
-            self.digits = digits
-        if significant > self.significant:
-            self.significant = significant
 
     @property
     def scale(self) -> int:
@@ -179,12 +206,17 @@ class TextProfile:
         """Texts that are JSON objects or arrays."""
         return self.objects + self.arrays
 
-    def _add_times(self, texts: Iterable[str]) -> None:
+    def _add_times(self, texts: Sequence[str]) -> None:
+        """Take texts for times that are plainly some: digits alone, and `2026-017`, may be numbers of anything."""
+        alike = TIMES_ALIKE.get((len(texts[0]), texts[0][-1:]))
+        if alike and alike.fullmatch("\n".join(texts)):
+            self._add_alike(texts)
+            return
         for text in texts:
             found = PLAIN_TIME.fullmatch(text)
             if not found or not is_calendar(text[:19]):
                 found = MOMENT.fullmatch(text)
-                if not found or not is_taken(ENCODE_TIME, text) or text.isdigit():  # digits alone may be anything
+                if not found or text.isdigit() or found["ordinal"] or not is_taken(ENCODE_TIME, text):
                     self.odd_time = text
                     continue
             if not found["hour"]:
@@ -198,9 +230,22 @@ class TextProfile:
             else:
                 self.local_times += 1
 
+    def _add_alike(self, texts: Sequence[str]) -> None:
+        """Take times into account that all have the form and length of the first one."""
+        if texts[0][-1] == "Z":
+            self.instants += len(texts)
+        else:
+            self.local_times += len(texts)
+        places = len(texts[0].rstrip("Z")) - len("2026-11-28T10:15:30.")
+        if places > self.fraction:
+            figures = {text[20 : 20 + places].rstrip("0") for text in texts}
+            self.fraction = max(self.fraction, *map(len, figures))
+
     def _add_documents(self, texts: Iterable[str]) -> None:
         for text in texts:
-            start = text.lstrip()[:1]
+            start = text[:1]
+            if start.isspace():
+                start = text.lstrip()[:1]
             if start == '"' and (inner := read_text(text)):
                 self.twice += 1
                 text, start = inner, inner.lstrip()[:1]
@@ -264,12 +309,26 @@ def read_packed(value: str) -> tuple[str, str] | None:
 
 def is_document(text: str) -> bool:
     """Tell whether a text is JSON that a JSON column takes."""
+    may_misfit = len(text) * 4 > JSON_NAME_BYTES or "\\u" in text or text.count("[") + text.count("{") > JSON_DEPTH
     try:
+        if not may_misfit and is_json(text):
+            return True
         document = parse_json(text, "")
     except RejectedChange:
         return False
-    may_misfit = len(text) * 4 > JSON_NAME_BYTES or "\\u" in text or text.count("[") + text.count("{") > JSON_DEPTH
     return not may_misfit or is_taken(encode_json, document)
+
+
+def is_json(text: str) -> bool:
+    """Tell whether a text is plainly JSON, without what its numbers are exactly."""
+    try:
+        _decode_roughly(text)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return False
+    return True
+
+
+_decode_roughly: Final = msgspec.json.Decoder().decode
 
 
 @dataclass(slots=True)

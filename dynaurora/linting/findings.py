@@ -56,4 +56,5 @@ def natural(place: str) -> list[tuple[bool, int, str]]:
 def read_problem(error: Any) -> tuple[str, str]:
     """Return the place and the problem that an InvalidMappingError tells of."""
     found = re.match(r"\S+ at (\$\S*): (.*)\Z", error.problem, re.DOTALL)
-    return (point_to(found[1]), found[2]) if found else ("", error.problem)
+    place, problem = (point_to(found[1]), found[2]) if found else ("", error.problem)
+    return place, problem.splitlines()[0].rstrip(":")

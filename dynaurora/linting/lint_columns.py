@@ -36,6 +36,7 @@ TAKEN: Final[dict[str, Types]] = {
     **dict.fromkeys(("CHAR", "VARCHAR", "TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT"), TEXTUAL),
     **dict.fromkeys(("VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"), frozenset({"string"})),
     **dict.fromkeys(("DATE", "DATETIME", "TIMESTAMP", "TIME", "ENUM"), frozenset({"string"})),
+    "YEAR": TEXTUAL,
     "BOOLEAN": frozenset({"boolean"}),
 }
 """The JSON types that a column of a kind takes; of one that is not here, any."""

@@ -18,15 +18,16 @@ from jsonschema.exceptions import ValidationError
 
 from dynaurora.errors import InvalidMappingError
 from dynaurora.linting.findings import DOUBTFUL, ERROR, LintFinding, point, point_to, read_problem, sort_findings
-from dynaurora.linting.lint_columns import NUMERIC_TYPES, WHOLE_KINDS, find_closed_names, find_column, suggest
+from dynaurora.linting.lint_columns import NUMERIC_TYPES, find_closed_names, find_column, suggest
 from dynaurora.linting.value_types import NOTHING, SchemaView
 from dynaurora.mappings.bounds import find_costly
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.expressions import compile_expression
 from dynaurora.mappings.files import SCHEMA_FILE
+from dynaurora.mappings.key_types import TABLE_KINDS
 from dynaurora.mappings.mapping import SYSTEM_COLUMNS, build_mapping
 from dynaurora.mappings.page_sizes import check_page
-from dynaurora.mappings.patterns import find_unbounded
+from dynaurora.mappings.patterns import InvalidPatternError, is_linear, list_patterns
 from dynaurora.mappings.target_columns import CHANGED_AT_MS
 
 if TYPE_CHECKING:
@@ -38,16 +39,18 @@ if TYPE_CHECKING:
 
 UNBUILDABLE: Final = frozenset({"shape", "schema"})
 """Rules of errors with which the loader would only say the same again."""
-TABLE_KINDS: Final[dict[str, tuple[str, frozenset[str]]]] = {
-    "S": ("text", frozenset({"CHAR", "VARCHAR", "VARBINARY"})),
-    "N": ("a number", frozenset({*WHOLE_KINDS, "DECIMAL", "CHAR", "VARCHAR"})),
-    "B": ("binary", frozenset({"VARBINARY"})),
-}
-"""Of each type descriptor of a key: what it is, and the kinds of columns that take it."""
 
 
 def lint_mapping(name: str, document: Any, key_types: dict[str, str] | None = None) -> list[LintFinding]:
     """Return all that is wrong or doubtful; `key_types` are the type descriptors of the table's keys, where known."""
+    try:
+        return find_everything(name, document, key_types)
+    except RecursionError:
+        return [LintFinding(ERROR, "shape", "", "it is nested too deep to be looked at", "Say it with fewer levels.")]
+
+
+def find_everything(name: str, document: Any, key_types: dict[str, str] | None) -> list[LintFinding]:
+    """Return all that is wrong or doubtful. Raises RecursionError for what is nested too deep."""
     shape = list(find_shape(document))
     if any(each.severity == ERROR for each in shape) and not is_readable(document):
         return sort_findings(shape)
@@ -109,7 +112,14 @@ def find_shape(document: Any) -> Iterator[LintFinding]:
                     ERROR, "shape", point(*place, extra), f"{extra!r} is not known here", suggest(extra, known)
                 )
             continue
-        yield LintFinding(ERROR, "shape", point(*place), error.message)
+        inner = explain_choice(error)
+        yield LintFinding(ERROR, "shape", point(*inner.absolute_path), inner.message)
+
+
+def explain_choice(error: Any) -> Any:
+    """Return what is wrong inside of a value that may be of several forms, in the form that it has the type of."""
+    meant = [each for each in error.context if each.validator != "type" or len(each.relative_path)]
+    return explain_choice(meant[0]) if meant else error
 
 
 # The schema of items
@@ -126,14 +136,21 @@ def find_schema_problems(part: TargetPart) -> Iterator[LintFinding]:
         yield LintFinding(ERROR, "schema", point(*part.schema_steps, *most.absolute_path), most.message)
     if broken:
         return
-    for place, pattern in find_unbounded(part.schema):
-        yield LintFinding(
-            ERROR,
-            "pattern",
-            point(*part.schema_steps[:-1]) + point_to(f"$.{place}"),
-            f"the pattern {pattern} takes more than linear time",
-            "Say it without look-around, references back, flags and counts above 1,000.",
-        )
+    for place, pattern in list_patterns(part.schema):
+        yield from find_pattern_problems(point(*part.schema_steps[:-1]) + point_to(f"$.{place}"), pattern)
+
+
+def find_pattern_problems(place: str, pattern: str) -> Iterator[LintFinding]:
+    """Yield that a pattern is none, or is not judged in linear time."""
+    try:
+        is_bounded = not is_linear(pattern)
+    except InvalidPatternError as error:
+        advice = "Of \\p{…} there are the general categories, the scripts, ASCII and White_Space."
+        yield LintFinding(ERROR, "schema", place, str(error), advice if "\\p" in pattern.lower() else "")
+        return
+    if is_bounded:
+        advice = "Say it without look-around, references back, flags and counts above 1,000."
+        yield LintFinding(ERROR, "pattern", place, f"the pattern {pattern} takes more than linear time", advice)
 
 
 # Source and columns

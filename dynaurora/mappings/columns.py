@@ -33,6 +33,8 @@ MAX_VARBINARY = 65_533
 MAX_CHAR = 255
 MAX_MEMBERS = 1000
 """Of an ENUM here; MySQL takes 65,535."""
+MAX_MEMBER = 255
+"""Characters of a member of an ENUM."""
 YEARS = range(1901, 2156)
 """Of a YEAR; MySQL has 0000 besides, for what is none."""
 
@@ -47,6 +49,18 @@ DECIMAL_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4)
 SIZES = re.compile(r"^[A-Z]+(?:\(([0-9]+)(?:, ?([0-9]+))?\))?")
 
 TYPE = re.compile(r"(?P<kind>[A-Z]+)(?:\((?P<size>[0-9]{1,9})(?:, ?(?P<scale>[0-9]{1,9}))?\))?(?P<unsigned> UNSIGNED)?")
+TYPES_ELSEWHERE = {
+    "BIT": "BOOLEAN, or an integer that is UNSIGNED,",
+    "BOOL": "BOOLEAN",
+    "FLOAT": "DOUBLE",
+    "REAL": "DOUBLE",
+    "NUMERIC": "DECIMAL",
+    "DEC": "DECIMAL",
+    "BINARY": "VARBINARY",
+    "STRING": "VARCHAR",
+    "NUMBER": "DECIMAL",
+}
+"""Of types that people know: what takes their values."""
 FOUR_DIGITS = re.compile(r"\d{4}", re.ASCII)
 MEMBER = re.compile(r"'((?:[^'\\\x00-\x1f\x7f]|'')+)'")
 MEMBERS = re.compile(rf"ENUM\((?P<members>{MEMBER.pattern}(?:, ?{MEMBER.pattern})*)\)")
@@ -141,6 +155,8 @@ def parse_type(text: str, *, digits: str | None = None, epoch: str | None = None
         _refuse_options("ENUM", digits, epoch)
         return ColumnType(text, "ENUM", partial(encode_enum, members=frozenset(read_members(text))), None)
     match = TYPE.fullmatch(text)
+    if not match and TYPE.fullmatch(text.upper()):
+        raise ValueError(f"{text!r} is not in capitals, as {text.upper()}")
     if not match:
         raise ValueError(f"{text!r} is not a column type, as VARCHAR(255), DECIMAL(10,2) or BIGINT UNSIGNED")
     kind = match["kind"]
@@ -148,6 +164,8 @@ def parse_type(text: str, *, digits: str | None = None, epoch: str | None = None
     scale = None if match["scale"] is None else int(match["scale"])
     unsigned = match["unsigned"] is not None
     build = _builders.get(kind)
+    if build is None and kind in TYPES_ELSEWHERE:
+        raise ValueError(f"{kind} is not one of the column types: {TYPES_ELSEWHERE[kind]} takes the same here")
     if build is None:
         raise ValueError(f"{kind} is not one of the column types: {', '.join(sorted(_builders))}")
     if unsigned and kind not in INTEGER_BITS:
@@ -179,6 +197,8 @@ def read_members(text: str) -> tuple[str, ...]:
         if member.endswith(" "):
             raise ValueError(f"ENUM cannot keep the space at the end of {member!r}")
         check_unicode(member)
+        if len(member) > MAX_MEMBER:
+            raise ValueError(f"ENUM takes members of up to {MAX_MEMBER} characters, and one has {len(member)}")
     if len(set(members)) < len(members) or len(members) > MAX_MEMBERS:
         raise ValueError(f"ENUM takes up to {MAX_MEMBERS} members, each once")
     return members

@@ -82,6 +82,10 @@ class Mapping:
     """The JMESPath expression that is true of the items that the target takes; empty where it takes all."""
     place: str = field(default="$.target", compare=False)
     """Where the target is in the file."""
+    replica_name: str = ""
+    """The table behind the view, where it is another one than the view's name says; since the target was rebuilt."""
+    rebuilds: str = ""
+    """The table of the target that this one is to replace once it is filled; it has no view of its own."""
     others: tuple[Mapping, ...] = ()
     """Of the first target, the mappings of the file's others."""
     shared_digest: str = ""
@@ -90,7 +94,7 @@ class Mapping:
     @property
     def replica(self) -> str:
         """The table behind the view, which also holds tombstones and versions."""
-        return f"{self.table}{REPLICA_ENDING}"
+        return self.replica_name or f"{self.table}{REPLICA_ENDING}"
 
     @cached_property
     def key_attributes(self) -> tuple[str, ...]:
@@ -122,6 +126,10 @@ class Mapping:
         """Return the mapping of the target that is called so; None where there is none."""
         return next((target for target in self.targets if target.table == table), None)
 
+    def find_replica(self, replica: str) -> Mapping | None:
+        """Return the mapping of the target whose rows are in a table, by its name; None where there is none."""
+        return next((target for target in self.targets if target.replica == replica), None)
+
     @cached_property
     def digest(self) -> str:
         """A digest of all that decides what becomes of an item: mappings that share it make the same rows."""
@@ -140,7 +148,8 @@ class Mapping:
         encoded = [name if how == JSON else (name, how) for name, how in sorted(self.json_attributes.items())]
         source = self.source_table, self.key_attributes, encoded, self.schema
         target = self.database, self.table, columns, self.unmapped
-        return [source, target]
+        rebuilt = [self.replica_name, self.rebuilds]
+        return [source, target, rebuilt] if any(rebuilt) else [source, target]
 
     @cached_property
     def validator(self) -> Draft202012Validator:
@@ -219,6 +228,8 @@ def _build_target(
         text=text,
         when=target.get("when", ""),
         place=place,
+        replica_name=target.get("replica", ""),
+        rebuilds=target.get("rebuilds", ""),
     )
     checks.condition(mapping)
     checks.sources(mapping, written=len(target["columns"]))
@@ -295,6 +306,9 @@ class _Checks:
                 other = taken.setdefault(name.lower(), target.place)  # a server may know no case
                 if other != target.place:
                     self.fail(f"{target.place}.table", f"{other} has {name} too, and a table is of one target only")
+            rebuilt = mapping.find_target(target.rebuilds) if target.rebuilds else mapping
+            if rebuilt is None or rebuilt.rebuilds:
+                self.fail(f"{target.place}.rebuilds", f"there is no target {target.rebuilds} to replace")
 
     def sources(self, mapping: Mapping, written: int) -> None:
         for index, column in enumerate(mapping.columns[:written]):
@@ -313,6 +327,8 @@ class _Checks:
             self.fail("$.target.database", f"{mapping.database} is a schema of the server's own; choose another name")
         if mapping.table.lower().startswith(RESERVED_PREFIX):
             self.fail(f"{mapping.place}.table", f"names that begin with {RESERVED_PREFIX} are the system tables'")
+        if mapping.replica.lower().startswith(RESERVED_PREFIX):
+            self.fail(f"{mapping.place}.replica", f"names that begin with {RESERVED_PREFIX} are the system tables'")
         seen: set[str] = set()
         for column in mapping.columns:
             folded = column.name.lower()  # MySQL's column names know no case
@@ -354,6 +370,8 @@ class _Checks:
             if index.name.lower() in {other.name.lower() for other in mapping.indexes[:number]} | {"primary"}:
                 self.fail(path, f"another index is named {index.name}")
             octets = 0
+            if len({name.lower() for name in index.columns}) < len(index.columns):
+                self.fail(path, "a column stands in it twice")
             for name in index.columns:
                 if name.lower() not in columns:
                     self.fail(path, f"there is no column {name} in the target")

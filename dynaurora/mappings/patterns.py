@@ -5,8 +5,9 @@ thirty characters. RE2 does not, and has no look-around and no references back. 
 say what it means: `$` is the end of the text, `.` no line terminator, `\d` and `\w` are ASCII, `\s` is Unicode's white
 space (ECMA-262, "RegExp (Regular Expression) Objects").
 
-What cannot be translated is judged as Python reads it, of texts up to MAX_UNBOUNDED_LENGTH characters; a longer one is
-taken for one that does not match. `dynaurora mapping check` names such patterns.
+What RE2 cannot say is translated for Python's engine, look-around and references back included, and judged of texts up
+to MAX_UNBOUNDED_LENGTH characters; a longer one is taken for one that does not match. What cannot be translated either
+is judged so as Python reads it. `dynaurora mapping check` names such patterns.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ VALUES: Final = frozenset({"const", "default", "enum", "examples"})
 QUANTIFIER: Final = re.compile(r"\{[0-9]+(,[0-9]*)?\}")
 HEX: Final = re.compile(r"x([0-9A-Fa-f]{2})|u\{([0-9A-Fa-f]+)\}|u([0-9A-Fa-f]{4})")
 PROPERTY: Final = re.compile(r"([pP])\{(?:(?:General_Category|gc|Script|sc)=)?([A-Za-z_]+)\}")
-GROUP: Final = re.compile(r"\((?:\?(:|<[A-Za-z_$][\w$]*>|P<[A-Za-z_]\w*>))?(?!\?)")
+GROUP: Final = re.compile(r"\((?:\?(:|<(?:[^\W\d]|\$)[\w$]*>|P<[A-Za-z_]\w*>))?(?!\?)")
+AROUND: Final = re.compile(r"\(\?<?[=!]")
+BACK: Final = re.compile(r"[1-9][0-9]?|k<([^\W\d]\w*)>")
 CATEGORIES: Final = {
     "Letter": "L", "Lowercase_Letter": "Ll", "Uppercase_Letter": "Lu", "Titlecase_Letter": "Lt",
     "Modifier_Letter": "Lm", "Other_Letter": "Lo", "Mark": "M", "Nonspacing_Mark": "Mn", "Spacing_Mark": "Mc",
@@ -43,9 +46,19 @@ CATEGORIES: Final = {
     "Close_Punctuation": "Pe", "Initial_Punctuation": "Pi", "Final_Punctuation": "Pf", "Other_Punctuation": "Po",
     "Symbol": "S", "Math_Symbol": "Sm", "Currency_Symbol": "Sc", "Modifier_Symbol": "Sk", "Other_Symbol": "So",
     "Separator": "Z", "Space_Separator": "Zs", "Line_Separator": "Zl", "Paragraph_Separator": "Zp", "Other": "C",
-    "Control": "Cc", "Format": "Cf",
+    "Control": "Cc", "Format": "Cf", "punct": "P", "digit": "Nd", "cntrl": "Cc", "Combining_Mark": "M",
+    "Latn": "Latin", "Grek": "Greek", "Cyrl": "Cyrillic", "Arab": "Arabic", "Hebr": "Hebrew", "Hani": "Han",
+    "Hira": "Hiragana", "Kana": "Katakana", "Hang": "Hangul", "Deva": "Devanagari", "Armn": "Armenian",
+    "Geor": "Georgian", "Zyyy": "Common", "Zinh": "Inherited", "Qaai": "Inherited",
 }  # fmt: skip
-"""RE2's names of Unicode's general categories, by their long ones."""
+"""RE2's names of Unicode's general categories and scripts, by their other ones."""
+UNICODE_SPACE: Final = r"\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+CASED: Final = r"\p{Lu}\p{Ll}\p{Lt}"
+PROPERTIES: Final = {
+    "ASCII": r"\x00-\x7f", "White_Space": UNICODE_SPACE, "space": UNICODE_SPACE, "LC": CASED, "Cased_Letter": CASED,
+    "ASCII_Hex_Digit": "0-9A-Fa-f", "AHex": "0-9A-Fa-f",
+}  # fmt: skip
+"""What is in properties that RE2 has no name for."""
 
 
 class NotLinearError(ValueError):
@@ -100,6 +113,16 @@ def translate(pattern: str) -> str:
     return "".join(_translate(pattern))
 
 
+def translate_for_python(pattern: str) -> str:
+    """Return a pattern of ECMA-262 in Python's words, for `re.ASCII`; as it is where there are none that are sure."""
+    try:
+        translated = "".join(_translate(pattern, has_memory=True))
+    except NotLinearError:
+        return pattern
+    wide = re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\U{int(found[1], 16):08x}", translated)
+    return wide.replace(r"\z", r"\Z")
+
+
 def _compile_linear(translated: str) -> Callable[[str], bool]:
     import re2  # here, since most mappings have no pattern
 
@@ -123,18 +146,28 @@ def _compile_linear(translated: str) -> Callable[[str], bool]:
 
 
 def _compile_bounded(pattern: str) -> Callable[[str], bool]:
+    translated = translate_for_python(pattern)
     try:
-        search = re.compile(pattern).search
+        search = re.compile(translated, re.ASCII if translated != pattern else 0).search
     except (re.error, RecursionError, OverflowError) as error:
         raise InvalidPatternError(f"{pattern!r} is no regular expression: {error}") from error
     return lambda text: len(text) <= MAX_UNBOUNDED_LENGTH and search(text) is not None
 
 
-def _translate(pattern: str) -> Iterator[str]:
+def _translate(pattern: str, *, has_memory: bool = False) -> Iterator[str]:
+    """Yield the parts of a translation; `has_memory` tells of an engine that looks around and back."""
     position = 0
     while position < len(pattern):
         character = pattern[position]
-        if character == "\\":
+        around = AROUND.match(pattern, position) if has_memory else None
+        back = BACK.match(pattern, position + 1) if has_memory and character == "\\" else None
+        if around:
+            yield around[0]
+            position = around.end()
+        elif back:
+            yield f"(?P={back[1]})" if back[1] else f"\\{back[0]}"
+            position = back.end()
+        elif character == "\\":
             text, position = _escape(pattern, position + 1, in_class=False)
             yield text
         elif character == "[":
@@ -144,7 +177,8 @@ def _translate(pattern: str) -> Iterator[str]:
             group = GROUP.match(pattern, position)
             if not group:
                 raise NotLinearError(pattern)
-            yield "(?:" if group[1] == ":" else "("
+            name = (group[1] or "").strip("P<>") if has_memory else ""
+            yield "(?:" if group[1] == ":" else f"(?P<{name}>" if name.isidentifier() else "("
             position = group.end()
         elif character == "{":
             quantifier = QUANTIFIER.match(pattern, position)
@@ -193,7 +227,14 @@ def _escape(pattern: str, position: int, *, in_class: bool) -> tuple[str, int]:
         return rf"\x{{{ord(pattern[position + 1]) % 32:x}}}", position + 2
     if found := HEX.match(pattern, position):
         return _code_point(pattern, found)
-    if found := PROPERTY.match(pattern, position):
+    found = PROPERTY.match(pattern, position)
+    if found and found[2] in PROPERTIES:
+        is_negated = found[1] == "P"
+        if in_class and is_negated:
+            raise NotLinearError(pattern)
+        members = PROPERTIES[found[2]]
+        return (members if in_class else f"[{'^' * is_negated}{members}]"), found.end()
+    if found:
         return rf"\{found[1]}{{{CATEGORIES.get(found[2], found[2])}}}", found.end()
     if character and not character.isalnum() and character.isascii() and character != "_":
         return f"\\{character}", position + 1

@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.errors import InvalidSettingsError, TargetTakenError, UnknownMappingError
-from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.registry import Pointer, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.mapping import Mapping
 
@@ -84,28 +82,66 @@ def read_replication(store: ObjectStore, bucket: str, mapping: str) -> Replicati
     return Replication.decode(body)
 
 
-def list_replications(store: ObjectStore, bucket: str) -> Iterator[Replication]:
-    """Yield every replication of a platform."""
-    for listed in store.list(bucket, f"{keys.MAPPINGS}/"):
-        if keys.is_replication(listed.key):
-            body = read_or_none(store, bucket, listed.key)
-            if body is not None:  # else its stack was deleted since it was listed
-                yield Replication.decode(body)
+class KnownReplications:
+    """The replications of a platform, each read again only where it is another than before; made once in a process.
 
+    A list of the registry says which those are. Without that, each of a hundred deployments would read a hundred
+    replications and their mappings.
+    """
 
-def check_target_free(store: ObjectStore, bucket: str, mapping: Mapping) -> None:
-    """Raise TargetTakenError where another replication writes the table that a mapping writes."""
-    wanted = {name_view(target): target for target in mapping.targets}
-    for other in list_replications(store, bucket):
-        registry = Registry(store, bucket, other.mapping)
-        if other.mapping == mapping.name or not registry.is_activated():
-            continue
-        for target in registry.find_current().targets:
-            if own := wanted.get(name_view(target)):
+    def __init__(self) -> None:
+        self._bodies: dict[str, tuple[str, bytes]] = {}
+        """By key: the ETag that a listing had of an object, and what was in it."""
+        self._views: dict[str, frozenset[tuple[str, str]]] = {}
+        """By the key of a document, which is written once: the views that it writes."""
+
+    def find_all(self, store: ObjectStore, bucket: str) -> list[Replication]:
+        """Return every replication of a platform."""
+        return self._decode_all(store, bucket, self._look(store, bucket))
+
+    def check_target_free(self, store: ObjectStore, bucket: str, mapping: Mapping) -> None:
+        """Raise TargetTakenError where another replication writes the table that a mapping writes."""
+        wanted = {name_view(target): target for target in mapping.targets}
+        listed = self._look(store, bucket)
+        for other in self._decode_all(store, bucket, listed):
+            pointer = self._read(store, bucket, keys.mapping_pointer(other.mapping), listed)
+            if other.mapping == mapping.name or pointer is None:  # or none of its mappings was ever activated
+                continue
+            for view in self._find_views(store, bucket, other.mapping, Pointer.decode(pointer).digest) & wanted.keys():
+                own = wanted[view]
                 raise TargetTakenError(
                     f"Mapping {mapping.name} writes {own.database}.{own.table}, as mapping {other.mapping} of stack"
                     f" {other.stack} does."
                 )
+
+    def _look(self, store: ObjectStore, bucket: str) -> dict[str, str]:
+        """Return what the registry has: key → ETag."""
+        return {each.key: each.etag for each in store.list(bucket, f"{keys.MAPPINGS}/")}
+
+    def _decode_all(self, store: ObjectStore, bucket: str, listed: dict[str, str]) -> list[Replication]:
+        bodies = [self._read(store, bucket, key, listed) for key in filter(keys.is_replication, listed)]
+        return [Replication.decode(body) for body in bodies if body]
+
+    def _read(self, store: ObjectStore, bucket: str, key: str, listed: dict[str, str]) -> bytes | None:
+        """Return what is in an object; None where there is none, or it was deleted since it was listed."""
+        etag, body = self._bodies.get(key, ("", b""))
+        if key not in listed or etag == listed[key]:
+            return body if key in listed else None
+        found = read_or_none(store, bucket, key)
+        if found is not None:
+            self._bodies[key] = listed[key], found
+        return found
+
+    def _find_views(self, store: ObjectStore, bucket: str, name: str, digest: str) -> frozenset[tuple[str, str]]:
+        key = keys.mapping_document(name, digest)
+        if key not in self._views:
+            self._views[key] = frozenset(map(name_view, Registry(store, bucket, name).find(digest).targets))
+        return self._views[key]
+
+
+def list_replications(store: ObjectStore, bucket: str) -> list[Replication]:
+    """Return every replication of a platform, by reading each."""
+    return KnownReplications().find_all(store, bucket)
 
 
 def name_view(target: Mapping) -> tuple[str, str]:
@@ -113,7 +149,9 @@ def name_view(target: Mapping) -> tuple[str, str]:
     return target.database.lower(), target.table.lower()
 
 
-def register_replication(store: ObjectStore, bucket: str, replication: Replication) -> None:
+def register_replication(
+    store: ObjectStore, bucket: str, replication: Replication, others: KnownReplications | None = None
+) -> None:
     """Make a replication known. Raises TargetTakenError where another stack has its mapping, or writes its table."""
     body = read_or_none(store, bucket, keys.replication(replication.mapping))
     known = None if body is None else Replication.decode(body)
@@ -121,7 +159,7 @@ def register_replication(store: ObjectStore, bucket: str, replication: Replicati
         raise TargetTakenError(f"Mapping {replication.mapping} is replicated by stack {known.stack} already.")
     registry = Registry(store, bucket, replication.mapping)
     if registry.is_activated():  # else a person prepares the target later
-        check_target_free(store, bucket, registry.find_current())
+        (others or KnownReplications()).check_target_free(store, bucket, registry.find_current())
     earlier = known.event_source_mappings if known else ()
     readers = tuple(dict.fromkeys((*replication.event_source_mappings, *earlier)))
     whole = replace(replication, event_source_mappings=readers)

@@ -7,7 +7,7 @@ All that is wrong with a record is told at once, so that it is mended once.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
@@ -153,13 +153,27 @@ def _encode(column: Column, value: Any, reasons: list[Reason]) -> Field:
         return None
 
 
+GIVEN: Final = {
+    "null": "nothing",
+    "dict": "an array with an object in it",
+    "list": "an array with an array in it",
+    "str": "an array with a string in it",
+    "int": "an array with a number in it",
+    "Decimal": "an array with a number in it",
+    "bool": "an array with a boolean in it",
+    "NoneType": "an array with null in it",
+}
+"""What JMESPath calls a value of the wrong type, where that is not JSON's name: a type of Python's is a member's."""
+
+
 def _explain(error: Exception) -> str:
     """Return why an expression has no value, without the value that it met."""
     if isinstance(error, NoValueError):
         return str(error)
     if isinstance(error, JMESPathTypeError):
-        given = "nothing" if error.actual_type == "null" else f"a value of type {error.actual_type}"
-        return f"{error.function_name}() takes {' or '.join(error.expected_types)}, and is given {given}"
+        given = GIVEN.get(error.actual_type, f"a value of type {error.actual_type}")
+        expected = [each.replace("array-", "array of ") for each in error.expected_types]
+        return f"{error.function_name}() takes {' or '.join(expected)}, and is given {given}"
     return type(error).__name__
 
 

@@ -6,9 +6,10 @@ and answers on what was standard output. The kernel kills it once a change has h
 in C code too.
 
 Frames begin with four bytes of length. The first one is a pickle of the mapping's name and text. A request is the
-seconds of the processor, a double, and a pickle of the target's place in the document and of the change. An answer's
-first byte is its kind: `R`, the pickle of a row and of what no column took, `N`, that of reasons, or `D`, the signal
-by which the worker ended, as text.
+seconds of the processor, a double, and a pickle: the target's place in the document, None, and a change, or instead of
+the two the version and time of an export's items, None for changes, and the texts of several of them. An answer's first
+byte is its kind: `R`, the pickle of a row, or of a list of CSV lines, and of what no column took, `N`, that of reasons,
+or `D`, the signal by which the worker ended, as text.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from collections import deque
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from dynaurora.dynamodb.changes import Change
+from dynaurora.dynamodb.attributes import load_json
+from dynaurora.dynamodb.changes import Change, decode_change
 from dynaurora.errors import Reason, RejectedChange
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.patterns import compile_pattern, list_patterns
 from dynaurora.mappings.row_mapper import RowMapper
+
+if TYPE_CHECKING:
+    from dynaurora.mappings.rows import Row
 
 _LENGTH: Final = 4
 """Bytes that tell how long a frame is."""
@@ -79,6 +84,7 @@ def _warm(mapper: RowMapper) -> None:
         compile_pattern(pattern)
     with suppress(RejectedChange):
         mapper.row(Change(0, 0, {}, {}))
+    mapper.writer.prepare(None)
     deque(mapper.mapping.validator.iter_errors({}), 0)
 
 
@@ -109,9 +115,12 @@ def _work(mappers: Mappers, answers: int, state: mmap.mmap, memory_bytes: int, m
 
 def _answer(mappers: Mappers, request: bytes) -> bytes:
     try:
+        place, snapshot, work = pickle.loads(request[_SECONDS.size :])  # noqa: S301 (from who started this one)
+        mapper = mappers[place]
+        if isinstance(work, list):
+            mapper.writer.prepare(snapshot)  # once for all records: it is no record's time
         signal.setitimer(signal.ITIMER_PROF, *_SECONDS.unpack_from(request))
-        place, change = pickle.loads(request[_SECONDS.size :])  # noqa: S301 (from the process that started this one)
-        return _map(mappers[place], change)
+        return _write(mapper, work, snapshot) if isinstance(work, list) else _map(mapper, work)
     except MemoryError:
         return NO_MEMORY
     finally:
@@ -127,6 +136,36 @@ def _map(mapper: RowMapper, change: Change) -> bytes:
             raise MemoryError from error
         return _REFUSED + pickle.dumps(error.reasons)
     return _ROW + pickle.dumps((row, mapper.unmapped.take()))
+
+
+def _write(mapper: RowMapper, records: list[bytes], snapshot: tuple[int, int] | None) -> bytes:
+    """Return the lines of records, None for each that is to be mapped by itself: its reasons are asked for there."""
+    left_out = set[int]()
+
+    def map_plainly(index: int) -> Row | None:
+        try:
+            change = decode_change(records[index]) if snapshot is None else _read_item(mapper, records[index], snapshot)
+            if change.new_image is not None:
+                return mapper.row(change)
+        except Exception as error:
+            if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+                raise MemoryError from error
+        left_out.add(index)
+        return None
+
+    if snapshot is None:
+        rows = mapper.writer.write_changes(records, map_plainly)
+    else:
+        rows = [*mapper.writer.write_items(records, *snapshot, map_plainly).splitlines(keepends=True)]
+        for index in sorted(left_out):
+            rows.insert(index, None)
+    return _ROW + pickle.dumps((rows, mapper.unmapped.take()))
+
+
+def _read_item(mapper: RowMapper, line: bytes, snapshot: tuple[int, int]) -> Change:
+    item: dict[str, Any] = load_json(line)["Item"]
+    keys = {name: item[name] for name in mapper.mapping.key_attributes if name in item}
+    return Change(*snapshot, keys, item)
 
 
 def _bound_memory(more_bytes: int) -> None:

@@ -8,7 +8,7 @@ EventBridge").
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +36,9 @@ class Ending:
     state: str
     reason: str | None
     plan: dict[str, Any] | None
+    generation: int | None = None
+    """Of the mapping whose rows are all there and no others, once it is swept; None where items were left out."""
+    swept: bool = False
 
 
 def read_ending(event: Any) -> Ending:
@@ -67,7 +70,12 @@ def _from_state_machine(event: dict[str, Any]) -> Ending:
     failure = (state.get("report") or {}).get("failure") or find_failure(state, execution)
     reason = f"{failure['error']}: {failure['reason']}" if failure else None
     end = FAILED if failure else SUCCEEDED
-    return Ending(read_mapping_name(state), str(run), execution, end, reason, state.get("plan"))
+    ending = Ending(read_mapping_name(state), str(run), execution, end, reason, state.get("plan"))
+    totals = state.get("totals") or {}
+    swept = bool((state.get("options") or {}).get("sweep"))  # which nothing is where items were left out
+    if failure or not totals.get("complete") or not (swept or totals["rejected"] + totals["batches_failed"] == 0):
+        return ending
+    return replace(ending, generation=state.get("generation"), swept=swept)
 
 
 def _from_eventbridge(detail: dict[str, Any]) -> Ending:

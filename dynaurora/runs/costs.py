@@ -1,9 +1,10 @@
-"""What a run costs, roughly: its own quantities at the list prices of us-east-1.
+"""What a run costs, roughly: its own quantities at the list prices of us-east-1; and the prices of all else.
 
 Prices are in US dollars, of the first tier, without free tiers (aws.amazon.com/dynamodb/pricing/on-demand,
 /lambda/pricing, /step-functions/pricing, /s3/pricing, /firehose/pricing, /eventbridge/pricing,
-/secrets-manager/pricing, /rds/aurora/pricing, /cloudwatch/pricing and /xray/pricing, as of November 2025). What Aurora
-does for the imports is not in a run's cost: it is billed by capacity, not by run.
+/secrets-manager/pricing, /rds/aurora/pricing, /cloudwatch/pricing, /xray/pricing, /kms/pricing and
+/privatelink/pricing, as of November 2025). What Aurora does for the imports is not in a run's cost: it is billed by
+capacity, not by run.
 """
 
 from __future__ import annotations
@@ -27,9 +28,18 @@ PRICES: Final = {
     "Aurora I/O": (0.20 / 1e6, "I/O request"),
     "CloudWatch Logs": (0.50, "GB"),
     "X-Ray": (5.00 / 1e6, "trace"),
+    "KMS": (0.03 / 1e4, "request"),
+    "Scheduler": (1.00 / 1e6, "invocation"),
+    "CloudWatch alarms": (0.10, "metric of an alarm, a month"),
+    "CloudWatch metrics": (0.30, "metric, a month"),
+    "CloudWatch dashboards": (3.00, "dashboard, a month"),
+    "KMS keys": (1.00, "key, a month"),
+    "Secrets": (0.40, "secret, a month"),
+    "Interface endpoints": (7.30, "endpoint in a zone, a month"),
 }
-"""US dollars for one unit; Lambda's are those of arm64. The model of benchmarks/cost_model.py uses all of them, and an
-estimate of a run those that are the run's own."""
+"""US dollars for one unit; Lambda's are those of arm64, and a month has 730 hours. The model of
+benchmarks/cost_model.py uses all of them, the plan of a deployment what is there at rest, and an estimate of a run what
+is the run's own."""
 
 TRANSITIONS_OF_AN_IMPORT: Final = 4
 """Of a batch that is CSV already: start, choice, task and end."""

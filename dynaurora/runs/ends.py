@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dynaurora.errors import BatchesFailedError, InvalidRunError, RunConflictError, remedy_for
+from dynaurora.errors import BatchesFailedError, InvalidRunError, RejectedItemsError, RunConflictError, remedy_for
 from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
 from dynaurora.failures.runbooks import BACKFILL_RUNBOOK
 from dynaurora.runs.requests import is_mapping_name, is_run_id
@@ -12,9 +12,14 @@ from dynaurora.runs.requests import is_mapping_name, is_run_id
 NAMES: Final = {"States.ExceedToleratedFailureThreshold": BatchesFailedError.__name__}
 """Names for errors of Step Functions' own: an execution may not fail with a name that begins with `States.` (Amazon
 States Language specification, "Errors")."""
+LEAST_SHARE: Final = 0.01
+"""In percent; what is less is not told to the digit."""
+MOST_FREQUENT: Final = 3
+"""Why items were refused, as an error tells it; the report has all."""
 NOT_MENDED_BY_REPEATING: Final = frozenset(
     {
-        *("ExportFailedError", "InvalidRunError", "ReconciliationError", "RunConflictError", "SweepRefusedError"),
+        *("ExportFailedError", "InvalidRunError", "ReconciliationError", "RejectedItemsError"),
+        *("RunConflictError", "SweepRefusedError"),
         *("DynamoDb.ExportConflictException", "DynamoDb.InvalidExportTimeException"),
     }
 )
@@ -24,15 +29,16 @@ NOT_MENDED_BY_REPEATING: Final = frozenset(
 def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None:
     """Return what a run failed for, with the message for people; None where it did not fail.
 
-    What came first counts: an error that stopped the run, then one of the accounting after it.
+    What came first counts: an error that stopped the run, then one of the accounting after it, then more refused items
+    than are tolerated.
     """
-    caught = state.get("error") or state.get("unreconciled")
+    caught = state.get("error") or state.get("unreconciled") or judge_rejected(state)
     if caught is None:
         return None
     run = name_run(state, "unnamed")  # what else an input may have is no part of a subject, which takes no newline
     error, reason = read_error(caught)
     error = NAMES.get(error, error.replace("States.", "StepFunctions.", 1))
-    remedy = remedy_for(error).replace("then import the batch again", "then start the run again")
+    remedy = run_remedy(error)
     again = [
         f"Start it again with: dynaurora backfill start {state.get('mapping')} --run {run}",
         "What it has done is not repeated.",
@@ -48,6 +54,51 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
     ]
     subject = f"dynaurora: run {run} failed: {error}"[:MAX_SUBJECT]
     return {"error": error, "reason": reason, "remedy": remedy, "subject": subject, "message": "\n".join(lines)}
+
+
+def judge_rejected(state: dict[str, Any]) -> dict[str, str] | None:
+    """Return what a backfill fails for whose mapping refused too many items, as Step Functions tells an error.
+
+    A run that was opened by the release before tolerates any number of them, and a verification only counts them; a
+    reprocess has no such totals.
+    """
+    totals, options = state.get("totals") or {}, state.get("options") or {}
+    tolerated = 100 if options.get("compare") else options.get("tolerated_rejected_percentage", 100)
+    rejected, taken = max(_count_rejected(totals), key=lambda counts: share_in_percent(*counts))
+    if share_in_percent(rejected, taken) <= tolerated:
+        return None
+    reasons = list((totals.get("rejected_reasons") or {}).items())[:MOST_FREQUENT]
+    most = "; ".join(f"{count} {reason}" for reason, count in reasons)
+    cause = (
+        f"{rejected} of {taken} items, {format_percentage(rejected, taken)}, were refused, and {tolerated:g} % are"
+        f" tolerated. Most often: {most}."
+    )
+    return {"Error": RejectedItemsError.__name__, "Cause": cause}
+
+
+def _count_rejected(totals: dict[str, Any]) -> list[tuple[int, int]]:
+    """Return of each target how many items were refused, and of how many; what it skips is none of its items."""
+    exported = totals.get("exported", 0)
+    of_targets = (totals.get("targets") or {}).values() or [totals]
+    return [(each.get("rejected", 0), exported - each.get("skipped", 0)) for each in of_targets]
+
+
+def share_in_percent(part: int, whole: int) -> float:
+    """Return how much of a whole a part is, in percent; of nothing it is nothing."""
+    return 100 * part / whole if whole else 0.0
+
+
+def format_percentage(part: int, whole: int) -> str:
+    """Return that in words: a little does not look like nothing, and what is not all does not look like it."""
+    share = share_in_percent(part, whole)
+    if 0 < share < LEAST_SHARE:
+        return f"less than {LEAST_SHARE} %"
+    return f"{share if part == whole else min(share, 99.9):.3g} %"
+
+
+def run_remedy(error: str) -> str:
+    """Return the next step for an error that a run failed with: what failed is started again as a run, and no batch."""
+    return remedy_for(error).replace("then import the batch again", "then start the run again")
 
 
 def name_run(state: dict[str, Any], otherwise: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -30,13 +31,18 @@ def read_ignored(store: ObjectStore, bucket: str, mapping: str, run: str) -> dic
     taken = list(islice(listed, MAX_BATCHES + 1))
     if not taken:
         return None
-    together = Unmapped()
+    together, of_targets = Unmapped(), defaultdict[str, Unmapped](Unmapped)
     with ThreadPoolExecutor(READERS) as readers:
         for body in readers.map(lambda key: read_or_none(store, bucket, key), taken[:MAX_BATCHES]):
             with suppress(KeyError, TypeError, ValueError):  # what has expired, or was written over
-                together.merge(Unmapped.from_dict(json.loads(body or b"{}")))
-    return {
-        "attributes": together.describe(),
-        "others": together.others,
-        "exact": len(taken) <= MAX_BATCHES,
-    }
+                document = json.loads(body or b"{}")
+                together.merge(Unmapped.from_dict(document))
+                for table, found in document.get("targets", {}).items():
+                    of_targets[table].merge(Unmapped.from_dict(found))
+    apart = {table: _describe(found) for table, found in of_targets.items()}
+    ignored = _describe(together) | {"exact": len(taken) <= MAX_BATCHES}
+    return ignored | {"targets": apart} if apart else ignored
+
+
+def _describe(found: Unmapped) -> dict[str, Any]:
+    return {"attributes": found.describe(), "others": found.others}

@@ -3,7 +3,7 @@
 A backfill is started with
 
     {"mapping": "web_analytics", "run": "20261123T081500Z", "export_arn": null, "max_concurrency": 2,
-     "tolerated_failure_percentage": 0, "sweep": false}
+     "tolerated_failure_percentage": 0, "tolerated_rejected_percentage": 10, "sweep": false, "compare": false}
 
 of which only mapping and run are needed. A reprocess is started with
 
@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from dynaurora.batches.batch import BACKFILL, REPROCESS
+from dynaurora.aurora.slots import count_reserved
+from dynaurora.batches.batch import BACKFILL, REPROCESS, VERIFY
 from dynaurora.errors import InvalidRunError, RunConflictError
 from dynaurora.mappings.mapping import NAME
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What names a run: it is part of keys, and of the names of executions, which have at most 80 characters."""
+TOLERATED_REJECTED_PERCENTAGE: Final = 10
+"""Of a backfill that says nothing of it: a mapping that refuses more than every tenth item is not the table's."""
 EXPORT_ARN = re.compile(r"arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]+/export/[A-Za-z0-9-]+")
 
 
@@ -52,8 +55,12 @@ class Options:
     """Most batches that are converted and imported at the same time."""
     tolerated_failure_percentage: float
     """How many of the batches may fail, in percent, before the run does."""
+    tolerated_rejected_percentage: float
+    """How many of the items may be refused, in percent, before the run fails; of several targets each by itself."""
     sweep: bool
     """Whether rows that the export does not have are deleted in the end."""
+    compare: bool = False
+    """Whether the export is only compared with the rows: a verification."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +70,23 @@ class Limits:
     backfill_concurrency: int
     """The concurrency of a run that asks for none."""
     import_concurrency: int
-    """The importer's own, 0 for unbounded; a run stays below it, which leaves room for the stream."""
+    """The importer's own, 0 for unbounded; runs stay below it, which leaves what streams are to have."""
     keeps_expired: bool = False
     """Whether Aurora is to keep the rows of items that expired: a sweep would take them for deleted."""
+    taken: int = 0
+    """Batches that other runs work on at the same time."""
 
     def beside(self, taken: int) -> Limits:
-        """Return what is left where other runs work on so many batches at the same time; never less than one."""
-        return replace(self, import_concurrency=self.import_concurrency and max(1, self.import_concurrency - taken))
+        """Return what is left where other runs work on so many batches at the same time."""
+        return replace(self, taken=taken)
 
     def bound(self, wanted: int | None) -> int:
-        """Return the concurrency of a run that wants so many."""
+        """Return the concurrency of a run that wants so many; never less than one."""
         concurrency = self.backfill_concurrency if wanted is None else wanted
-        return min(concurrency, max(1, self.import_concurrency - 1)) if self.import_concurrency else concurrency
+        if not self.import_concurrency:
+            return concurrency
+        common = self.import_concurrency - count_reserved(self.import_concurrency)
+        return min(concurrency, max(1, common - self.taken))
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,10 @@ class RunRequest:
     run: str
     options: Options
 
-    kind: ClassVar[str] = BACKFILL
+    @property
+    def kind(self) -> str:
+        """A backfill, or a verification."""
+        return VERIFY if self.options.compare else BACKFILL
 
     @classmethod
     def from_input(cls, document: Any, limits: Limits) -> RunRequest:
@@ -97,11 +112,16 @@ class RunRequest:
         if given.get("sweep") and limits.keeps_expired:
             problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a sweep would delete them"
             raise InvalidRunError(f"The input asks for a sweep: {problem}.")
+        if given.get("sweep") and given.get("compare"):
+            raise InvalidRunError("The input asks for a sweep and for a comparison, which changes nothing.")
+        rejected = given.get("tolerated_rejected_percentage")
         options = Options(
             export_arn=given.get("export_arn"),
             max_concurrency=limits.bound(given.get("max_concurrency")),
             tolerated_failure_percentage=given.get("tolerated_failure_percentage") or 0,
+            tolerated_rejected_percentage=TOLERATED_REJECTED_PERCENTAGE if rejected is None else rejected,
             sweep=bool(given.get("sweep")),
+            compare=bool(given.get("compare")),
         )
         return cls(given["mapping"], given["run"], options)
 
@@ -246,14 +266,17 @@ _OF_EVERY_RUN: Final[dict[str, tuple[Any, str]]] = {
         "a count from 1 to 1000, or null",
     ),
 }
+_PERCENTAGE: Final = (
+    lambda value: value is None or (type(value) in {int, float} and 0 <= value <= 100),
+    "a percentage from 0 to 100",
+)
 FIELDS: Final[dict[str, tuple[Any, str]]] = {
     **_OF_EVERY_RUN,
     "export_arn": (lambda value: value is None or _is_text(EXPORT_ARN)(value), "the ARN of an export, or null"),
-    "tolerated_failure_percentage": (
-        lambda value: value is None or (type(value) in {int, float} and 0 <= value <= 100),
-        "a percentage from 0 to 100",
-    ),
+    "tolerated_failure_percentage": _PERCENTAGE,
+    "tolerated_rejected_percentage": _PERCENTAGE,
     "sweep": (lambda value: value is None or type(value) is bool, "true or false"),
+    "compare": (lambda value: value is None or type(value) is bool, "true or false"),
 }
 """Each field's check, and in words what it takes."""
 REPROCESS_FIELDS: Final[dict[str, tuple[Any, str]]] = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import sql
+from dynaurora.aurora.fills import is_hidden
 from dynaurora.aurora.merge_faults import find_foreign_keys, find_merge_faults
 from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.triggers import find_triggers
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.mappings.mapping import Mapping
 
+SHOWN: Final = "SELECT VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
+"""What a view is made of, in the server's words; empty to who may not see it."""
+LIVING: Final = r"\(?(?:0 = {0}|{0} = 0|not\(?{0}\)?)\)?"
+"""How servers spell `NOT _deleted`: MySQL, MariaDB, and MySQL before it made a comparison of it."""
 LOOK_SECONDS: Final = 60.0
 """From one look of an importer at a target to its next."""
 
@@ -54,15 +60,40 @@ def find_faults(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
 
 
 def find_view_faults(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
-    """Yield that the view is missing, cannot be read, or is none."""
+    """Yield that the view is missing, unreadable, none, or another; of a target that is to have none yet, nothing."""
     try:
         aurora.query(sql.select_nothing(mapping))
     except (TargetMismatchError, ViewInvalidError) as error:
-        yield error.problem
+        if not is_hidden(aurora, mapping):
+            yield error.problem
         return
     kind = "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
     if aurora.query(kind, (mapping.database, mapping.table)) != [("VIEW",)]:
         yield f"{mapping.database}.{mapping.table} is a table of its own, and no view of {mapping.replica}"
+        return
+    shown = read_view(aurora, mapping)
+    if shown and not is_view_of(shown, mapping):
+        yield f"the view {mapping.database}.{mapping.table} shows something else than the rows of {mapping.replica}"
+
+
+def read_view(aurora: Aurora, mapping: Mapping) -> str:
+    """Return what the view is made of; nothing where it is not there, or may not be seen."""
+    rows = aurora.query(SHOWN, (mapping.database, mapping.table))
+    return str(rows[0][0] or "") if rows else ""
+
+
+def is_view_of(shown: str, mapping: Mapping) -> bool:
+    """Tell whether a view is made of columns of the replica as they are, and all its rows that exist.
+
+    Which columns, another statement tells: while a mapping changes, it may have those of the next one.
+    """
+    table = ".".join(f"`{re.escape(name)}`" for name in (mapping.database, mapping.replica))
+    column = rf"{table}\.`([^`]+)` AS `([^`]+)`"
+    living = LIVING.format(rf"{table}\.`_deleted`")
+    definition = " ".join(["select", f"{column}(?:,{column})*", "from", table, "where", living])
+    if not re.fullmatch(definition, shown, re.IGNORECASE):
+        return False
+    return all(name == alias for name, alias in re.findall(column, shown, re.IGNORECASE))
 
 
 def find_other_rules(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
@@ -70,6 +101,8 @@ def find_other_rules(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
     found = find_triggers(aurora, mapping.database, mapping.replica, sql.STAGED)
     if not found.are_all:
         yield "the loader cannot see whether the replica has triggers"
+    if not read_view(aurora, mapping) and not is_hidden(aurora, mapping):
+        yield "the loader cannot see what the view shows"
     for trigger in found.triggers:
         if not trigger.may_set_columns:
             yield f"the trigger {trigger.name} runs {trigger.timing} each {trigger.event}"

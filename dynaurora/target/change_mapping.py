@@ -6,19 +6,53 @@ Functions take the mapping up from the pointer.
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from dynaurora.aurora.column_changes import Patience
+from dynaurora.aurora.column_plan import has_table
+from dynaurora.aurora.fills import find_incomplete, read_fills
 from dynaurora.aurora.generations import activate, register
 from dynaurora.aurora.migrations import migrate, plan_targets, prepare_target, read_earlier
 from dynaurora.aurora.staging import make_tables, read_staging, record_staging
+from dynaurora.errors import LockWaitError
 from dynaurora.mappings.conditions import is_of_keys
+from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.rebuilds import is_under_way, name_replica
 from dynaurora.mappings.registry import TAKE_UP_SECONDS, Pointer, point_at, publish_document
+from dynaurora.target.left_replicas import describe_left, drop_left
 
 if TYPE_CHECKING:
-    from dynaurora.aurora.column_changes import Patience
+    from collections.abc import Sequence
+
+    from dynaurora.aurora.column_plan import ColumnPlan
     from dynaurora.aurora.connection import Aurora
+    from dynaurora.aurora.fills import Fill
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.mapping import Mapping
+
+
+def answer_request(request: dict[str, Any], aurora: Aurora, store: ObjectStore, bucket: str) -> dict[str, Any]:
+    """Do what `{"action": …, "mapping": …, "document": …}` asks for, and return what came of it under its name.
+
+    Actions are `plan`, `apply`, `register` and `replicas`, which tells what rebuilds have left, or drops it; where a
+    table is kept for too long, `waiting` says what for. Raises what these do, and InvalidMappingError.
+    """
+    text, drop = request["document"], bool(request.get("drop"))
+    mapping = build_mapping(request["mapping"], json.loads(text, parse_float=Decimal), text=text)
+    if request["action"] == "plan":
+        return {"plan": plan_change(aurora, mapping, drop=drop)}
+    if request["action"] == "replicas":
+        return {"replicas": drop_left(aurora, mapping) if drop else describe_left(aurora, mapping)}
+    if request["action"] == "register":
+        return {"registered": register_mapping(aurora, mapping, store, bucket)}
+    try:
+        patience = Patience(float(request.get("seconds", 20)))
+        return {"applied": apply_change(aurora, mapping, store, bucket, patience, drop=drop)}
+    except LockWaitError as error:
+        return {"waiting": error.problem}
 
 
 def plan_change(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> dict[str, Any]:
@@ -32,7 +66,34 @@ def plan_change(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> dict
     active = earlier[-1] if earlier else None
     documents = [plan.as_document() | {"alters": plan.alters} for plan in plans]
     plan = add_plans(documents) if mapping.others else documents[0]
-    return plan | {"active": active.digest if active else None, **describe_routes(mapping, active)}
+    told = describe_routes(mapping, active, read_fills(aurora, mapping)) | describe_rebuild(aurora, plans, earlier)
+    return plan | {"active": active.digest if active else None, "hidden": list_hidden(plans), **told}
+
+
+def describe_rebuild(aurora: Aurora, plans: list[ColumnPlan], earlier: Sequence[Mapping]) -> dict[str, Any]:
+    """Return what a plan says to a rebuild.
+
+    `rebuilding` has the targets whose second table is written, by table, with the run that has filled it, if any;
+    `free_replicas` a name for the second table of each that is refused, and `before` the document of the last mapping
+    that was another one and no rebuild's.
+    """
+    active = earlier[-1] if earlier else None
+    runs = {fill.target: fill.run for fill in read_fills(aurora, active)} if active else {}
+    second = {each.rebuilds: runs.get(each.table) for each in active.targets if each.rebuilds} if active else {}
+    free = {plan.mapping.table: find_free_replica(aurora, plan.mapping) for plan in plans if plan.refusals}
+    before = [each.text for each in earlier if active and each.digest != active.digest and not is_under_way(each)]
+    return {"rebuilding": second, "free_replicas": free, "before": before[-1] if before else None}
+
+
+def find_free_replica(aurora: Aurora, target: Mapping) -> str:
+    """Return a name for a target's second table that no table has."""
+    names = (name_replica(target.table, number) for number in count(2))
+    return next(name for name in names if not has_table(aurora, target.database, name))
+
+
+def list_hidden(plans: list[ColumnPlan]) -> list[str]:
+    """Return the tables of targets that get no view before they are filled."""
+    return [plan.mapping.table for plan in plans if not plan.shows]
 
 
 def add_plans(plans: list[dict[str, Any]]) -> dict[str, Any]:
@@ -61,15 +122,16 @@ def name_table(plan: dict[str, Any]) -> str:
     return table
 
 
-def describe_routes(mapping: Mapping, active: Mapping | None) -> dict[str, Any]:
+def describe_routes(mapping: Mapping, active: Mapping | None, fills: Sequence[Fill] = ()) -> dict[str, Any]:
     """Return what a plan says of the conditions of targets.
 
     `sweep` names the tables that are complete only after a backfill with a sweep: targets that are new beside what is
-    active, or whose condition is another one. `undecided` names those whose condition is not decided by keys alone:
-    each delete, and each put of an item that is not theirs, becomes a tombstone in them.
+    active, or whose condition is another one, or that have been so since. `undecided` names those whose condition is
+    not decided by keys alone: each delete, and each put of an item that is not theirs, becomes a tombstone in them.
     """
-    before = {target.table: target.when for target in active.targets} if active else {}
-    sweep = [target.table for target in mapping.targets if before and before.get(target.table) != target.when]
+    incomplete = {target.table for target in find_incomplete(mapping, active)}
+    incomplete |= {fill.target for fill in fills if fill.run is None}
+    sweep = [target.table for target in mapping.targets if target.table in incomplete]
     undecided = [target.table for target in mapping.targets if target.when and not is_of_keys(target)]
     return {"sweep": sweep, "undecided": undecided}
 
@@ -101,6 +163,18 @@ def apply_change(
         "switched": switched,
         "taken_up_within_seconds": TAKE_UP_SECONDS,
     }
+
+
+def show_targets(aurora: Aurora, mapping: Mapping) -> list[str]:
+    """Make the views of the active mapping's targets that have been filled; return the tables. Safe to repeat.
+
+    Raises what `prepare_target` does.
+    """
+    filled = [fill.target for fill in read_fills(aurora, mapping) if fill.hides_view and fill.run]
+    due = [target.table for target in mapping.targets if target.table in filled and not target.rebuilds]
+    if due:
+        prepare_target(aurora, mapping)
+    return due
 
 
 def register_mapping(aurora: Aurora, mapping: Mapping, store: ObjectStore, bucket: str) -> dict[str, Any]:

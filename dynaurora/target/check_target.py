@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import raw_rows, sql
+from dynaurora.aurora.fills import is_hidden, read_fills
 from dynaurora.aurora.merge_faults import refuse_target
 from dynaurora.aurora.migrations import find_pending_migrations
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.staging import Staging, read_staging
+from dynaurora.aurora.verifications import Verifications
 from dynaurora.errors import (
     AccountLockedError,
     DynauroraError,
@@ -48,10 +50,24 @@ SERVER_VERSION: Final = "the server's version"
 TRANSPORT: Final = "TLS of others"
 SETTINGS: Final = "the server's settings"
 TABLES_AND_VIEW: Final = "tables and view"
+COMPLETE: Final = "targets complete"
 MERGING: Final = "what imports rely on"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
-CHECKS: Final = (SECRET, CONNECTION, SERVER_VERSION, TRANSPORT, SETTINGS, TABLES_AND_VIEW, MERGING, RIGHTS, LOADING)
+EQUALITY: Final = "rows and items"
+"""Only told of a target that was verified."""
+CHECKS: Final = (
+    SECRET,
+    CONNECTION,
+    SERVER_VERSION,
+    TRANSPORT,
+    SETTINGS,
+    TABLES_AND_VIEW,
+    COMPLETE,
+    MERGING,
+    RIGHTS,
+    LOADING,
+)
 
 SUPPORTED: Final = ((3, 5), (8, 4))
 """Major versions of Aurora MySQL, each with the first minor one that imports work with. 3.05 is the first that loads
@@ -60,6 +76,7 @@ bucket"), as the landing bucket is. Version 2 has no roles."""
 
 BY_HAND: Final = "dynaurora prepare MAPPING --host HOST --secret-arn ARN --ca-file CA"
 PREPARE: Final = f"deploy the stack again with DatabaseAdminSecretArn, or run `{BY_HAND}`"
+REBUILD: Final = "`dynaurora mapping rebuild`"
 REMEDIES: Final = {
     SECRET: "Give the stack's DatabaseSecretArn a secret with username and password, which its key lets it read.",
     CONNECTION: (
@@ -70,11 +87,13 @@ REMEDIES: Final = {
     TRANSPORT: "Set require_secure_transport to ON in the cluster's parameter group: it takes effect at once.",
     SETTINGS: f"{ServerSettingsError.remedy.partition(' Then ')[0]} Sessions that begin then have it.",
     TABLES_AND_VIEW: f"See what would be done by `dynaurora mapping plan MAPPING`; to have it done, {PREPARE}.",
+    COMPLETE: "Run `dynaurora backfill start MAPPING --sweep`, and rely on no such target before that has succeeded.",
     MERGING: (
         "Take away what somebody added to the replica. Triggers are seen by a procedure that the deployment leaves"
         f" behind; where they cannot be seen, {PREPARE}."
     ),
     RIGHTS: f"To grant them, {PREPARE}, whose --help lists them.",
+    EQUALITY: "See which rows differ, and what to do: `dynaurora verify MAPPING`, then docs/runbooks/differences.md.",
     LOADING: (
         "Associate a role that may read the landing bucket with the cluster, name it in the cluster parameter"
         " aws_default_s3_role, and give the cluster a route to S3. Where Aurora says that it loads into no temporary"
@@ -166,7 +185,8 @@ def examine_target(target: Target) -> list[Finding]:
         with examination.checking(CONNECTION), target.connect(credentials) as aurora:
             # It notes the failures of its own checks; what escapes it is the connection's.
             examine_as_loader(examination, target, aurora)
-    return sorted(examination.close(), key=lambda finding: CHECKS.index(finding.check))
+    order = (*CHECKS, EQUALITY)
+    return sorted(examination.close(), key=lambda finding: order.index(finding.check))
 
 
 def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) -> None:
@@ -185,8 +205,12 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
         check_tables(aurora, mapping)
     if not examination.has_passed(TABLES_AND_VIEW):
         return
+    with examination.checking(COMPLETE):
+        for problem in find_unfilled_targets(aurora, mapping):
+            examination.warn(COMPLETE, problem)
     with examination.checking(MERGING):
         check_added(examination, aurora, mapping)
+    tell_verified(examination, aurora, mapping)
     with examination.checking(RIGHTS):
         check_rights(aurora, mapping)
     with examination.checking(LOADING):
@@ -232,8 +256,24 @@ def check_tables(aurora: Aurora, mapping: Mapping) -> None:
         raise TargetMismatchError(f"The database {mapping.database} lacks the migrations {', '.join(pending)}.")
     for target in mapping.targets:
         check_replica(aurora, target)
-        aurora.query(sql.select_nothing(target))
+        if not is_hidden(aurora, target):
+            aurora.query(sql.select_nothing(target))
         refuse_target(target, [*find_view_faults(aurora, target)])
+
+
+def find_unfilled_targets(aurora: Aurora, mapping: Mapping) -> Iterator[str]:
+    """Yield the targets that are complete only after a backfill with a sweep, and what that means for their views."""
+    rebuilds = {target.table: target.rebuilds for target in mapping.targets if target.rebuilds}
+    for fill in read_fills(aurora, mapping):
+        if fill.target in rebuilds:
+            filled = "filled, and can be switched to" if fill.run else "being filled"
+            yield f"{rebuilds[fill.target]} is being rebuilt, its second table is {filled}: {REBUILD} goes on"
+        elif fill.run:
+            yield f"{fill.target} was filled by run {fill.run}, and its view is not made yet"
+        elif fill.hides_view:
+            yield f"{fill.target} is new since generation {fill.generation}: it has no view before it is filled"
+        else:
+            yield f"{fill.target} may have rows that left it, and lack others, since generation {fill.generation}"
 
 
 def check_added(examination: Examination, aurora: Aurora, mapping: Mapping) -> None:
@@ -242,6 +282,18 @@ def check_added(examination: Examination, aurora: Aurora, mapping: Mapping) -> N
         refuse_target(target, [*find_faults(aurora, target)])
         for problem in find_other_rules(aurora, target):
             examination.warn(MERGING, problem)
+
+
+def tell_verified(examination: Examination, aurora: Aurora, mapping: Mapping) -> None:
+    """Tell what the last verification of all items found, if there was one."""
+    last = Verifications(aurora, mapping).find_last()
+    if last is None:
+        return
+    when = f"verified at {last.ended_at:%Y-%m-%d %H:%M}Z"
+    if last.unexplained:
+        examination.warn(EQUALITY, f"{when}, {last.unexplained} differ without an explanation")
+    else:
+        examination.note(EQUALITY, f"{when}, equal")
 
 
 def check_rights(aurora: Aurora, mapping: Mapping) -> None:

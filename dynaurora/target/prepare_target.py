@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.fills import is_hidden
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.replica_columns import check_replica
-from dynaurora.aurora.users import admit_loader, make_loader, set_password, unlock
+from dynaurora.aurora.users import (
+    ANYWHERE,
+    adopt_trial,
+    drop_loader,
+    grant_rights,
+    lock_out,
+    make_loader,
+    make_trial,
+    read_grants,
+    set_password,
+    unlock,
+)
 from dynaurora.errors import AccountLockedError, InvalidSettingsError, RetryableError, SecretRotatedError
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
+from dynaurora.observability import logger
 from dynaurora.target.probe import choose_staging
 
 if TYPE_CHECKING:
@@ -47,12 +60,14 @@ def prepare_database(
     landing: Landing,
     slots: int = 0,
     *,
+    hosts: str = ANYWHERE,
     wait_seconds: float = DATABASE_WAIT_SECONDS,
 ) -> Prepared:
     """Create or complete a mapping's targets and its loader, see that they fit, and find out how batches are staged.
 
     `slots` is how many imports there may be at once, 0 for any number. `loaders` reads what the loader may log in with:
-    its secret, and what a rotation that is under way makes of it. One that it does log in with stays. Safe to repeat.
+    its secret, and what a rotation that is under way makes of it. One that it does log in with stays. `hosts` is where
+    it may come from, as an account has it. Safe to repeat.
     Columns are added and widened; nothing is dropped, but for staging tables, which are made anew. Raises
     ColumnsRefusedError where a replica is there that cannot become the mapping's so, InvalidMappingError where InnoDB
     could not hold its rows, LockWaitError where somebody keeps it, StagingError where the server loads into no table,
@@ -67,12 +82,13 @@ def prepare_database(
         applied = prepare_target(aurora, mapping)
         publish_document(landing.store, landing.bucket, mapping)
         generation = activate(aurora, mapping)
-        admit_loader(aurora, loader, mapping.database)
-        accepted = let_in(aurora, endpoint, loaders)
+        accepted, hosts = let_in_from(aurora, endpoint, loaders, hosts)
+        grant_rights(aurora, loader, mapping.database, hosts)
     with connect(endpoint, accepted, load_from_s3=True) as aurora:
         for target in mapping.targets:
             check_replica(aurora, target)
-            aurora.query(sql.select_nothing(target))
+            if not is_hidden(aurora, target):
+                aurora.query(sql.select_nothing(target))
             staging = choose_staging(aurora, partial(connect, endpoint, administrator), target, landing, slots)
     point_at(landing.store, landing.bucket, mapping.name, Pointer(generation.digest, generation.number))
     return Prepared(applied, staging)
@@ -83,29 +99,69 @@ def prepare_loader(
     administrator: Credentials,
     loaders: Callable[[], list[Credentials]],
     *,
+    hosts: str = ANYWHERE,
     wait_seconds: float = DATABASE_WAIT_SECONDS,
-) -> None:
+) -> str:
     """Have the loader there, who may log in and nothing more: what it imports into comes with each target.
 
-    Safe to repeat. Raises what `prepare_database` does of users.
+    Returns where it may come from, which is anywhere if it cannot log in here otherwise. Safe to repeat. Raises what
+    `prepare_database` does of users.
     """
     loader = loaders()[0]
     if administrator.username == loader.username:
         raise InvalidSettingsError(f"The loader's secret names the administrator, {loader.username}.")
     wait_until_available(endpoint, administrator, wait_seconds)
     with connect(endpoint, administrator) as aurora:
-        make_loader(aurora, loader)
-        let_in(aurora, endpoint, loaders)
+        return let_in_from(aurora, endpoint, loaders, hosts)[1]
 
 
-def let_in(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]]) -> Credentials:
+def let_in_from(
+    aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]], hosts: str
+) -> tuple[Credentials, str]:
+    """Have the loader there, from these hosts; return what it logs in with, and from where it may come.
+
+    That is anywhere, where it would not get in here otherwise: what imports is on the network that this is on, and a
+    loader that is kept out would stop it all.
+    """
+    loader = loaders()[0]
+    if (
+        hosts != ANYWHERE
+        and read_grants(aurora, loader, hosts) is None
+        and not confine(aurora, endpoint, loaders, hosts)
+    ):
+        hosts = ANYWHERE
+    make_loader(aurora, loader, hosts)
+    accepted = let_in(aurora, endpoint, loaders, hosts)
+    if hosts != ANYWHERE:
+        lock_out(aurora, loader, ANYWHERE)
+    return accepted, hosts
+
+
+def confine(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]], hosts: str) -> bool:
+    """Have a loader come from these hosts, with the password and the rights that it has; return whether it gets in.
+
+    There is one at any moment: it is made and tried under another name, and becomes the loader in one statement; of two
+    accounts a server takes the one with fewer hosts. What is under way goes on as the one of before.
+    """
+    known = loaders()
+    loader = next((found for found in known if can_log_in(endpoint, found)), known[0])
+    trial = make_trial(aurora, loader, hosts, read_grants(aurora, loader, ANYWHERE) or [])
+    if not can_log_in(endpoint, trial):
+        logger.warning("The loader may come from anywhere: it does not get in from here", extra={"asked": hosts})
+        drop_loader(aurora, trial, hosts)
+        return False
+    adopt_trial(aurora, trial, loader, hosts)
+    return True
+
+
+def let_in(aurora: Aurora, endpoint: Endpoint, loaders: Callable[[], list[Credentials]], hosts: str) -> Credentials:
     """Return what the loader logs in with; where nothing is, unlock it, and where that does not do, set its password.
 
     A password is set only then: a server may refuse one that was used before.
     """
     for mend in (None, unlock, set_password):
         if mend is not None:
-            mend(aurora, loaders()[0])
+            mend(aurora, loaders()[0], hosts)
         # Read again: a rotation may have come further meanwhile.
         for found in loaders():
             if can_log_in(endpoint, found):

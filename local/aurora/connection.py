@@ -37,18 +37,15 @@ from local.aurora.protocol import (
     keep_tls,
     offer_tls,
     offers_tls,
-    read_packet,
     split_query,
     strip_info,
     withdraw_tls,
 )
 from local.aurora.statements import LOOKAHEAD_BYTES, LoadStatement, is_load_from_s3, parse_load
+from local.aurora.streams import CHUNK_BYTES, Stream, connect_to_server, open_client
 from local.aurora.variant import Variant, find_created_temporary, find_loaded
 
 logger = logging.getLogger(__name__)
-
-_CHUNK_BYTES: Final = 1 << 18
-_CLOSE_TIMEOUT_SECONDS: Final = 1.0
 
 _TLS_PACKETS: Final = 1
 """How much higher a client's sequence numbers are than the server's, which has not seen the request for TLS."""
@@ -87,74 +84,19 @@ class Surroundings:
     """How this gateway differs."""
 
 
-class _WatchedProtocol(asyncio.StreamReaderProtocol):
-    """A stream's protocol that also tells when the other side is gone while nobody reads."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        super().__init__(reader)
-        self.ended = asyncio.Event()
-
-    def eof_received(self) -> bool | None:
-        self.ended.set()
-        return super().eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended.set()
-        super().connection_lost(exc)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One side of the gateway."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    ended: asyncio.Event
-
-    async def send(self, data: bytes) -> None:
-        """Write, waiting while the other side is slow to read."""
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def close(self) -> None:
-        """Close the stream in order if the other side cooperates, else at once."""
-        self.writer.close()
-        # Not asyncio.timeout: in a task that is being cancelled it does not work before Python 3.11.3.
-        closed = asyncio.ensure_future(self.writer.wait_closed())
-        done, _ = await asyncio.wait({closed}, timeout=_CLOSE_TIMEOUT_SECONDS)
-        if not done:
-            self.writer.transport.abort()
-            done, _ = await asyncio.wait({closed}, timeout=_CLOSE_TIMEOUT_SECONDS)
-        if not done:  # TLS that was never there tells nobody that it has ended
-            closed.cancel()
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await closed
-        await asyncio.sleep(0)  # for what the transport beneath has put off, since the loop may end now
-
-
 async def serve_client(client_socket: socket.socket, surroundings: Surroundings) -> None:
     """Serve one client until either side ends the connection; then close both."""
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(client_socket.close)
         try:
-            server = await _connect_to_server(surroundings.server_socket)
+            server = await connect_to_server(surroundings.server_socket)
             stack.push_async_callback(server.close)
-            greeting = await read_packet(server.reader)
+            greeting = await server.receive()
             client, login = await _greet(client_socket, greeting, surroundings.tls)
             stack.push_async_callback(client.close)
             if await _log_in(client, server, login, in_tls=offers_tls(greeting)):
                 await Connection(client, server, surroundings).forward()
         except (OSError, EOFError) as error:  # one side is gone, or never was there; TLS failures are OSErrors as well
             logger.debug("connection ended: %r", error)
-
-
-async def _connect_to_server(path: Path) -> Stream:
-    """Connect to the server; raises OSError while it is down, and the client sees its connection closed."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_CHUNK_BYTES)
-    protocol = _WatchedProtocol(reader)
-    transport, _ = await loop.create_unix_connection(lambda: protocol, str(path))
-    return Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.ended)
 
 
 async def _greet(client_socket: socket.socket, greeting: Packet, tls: ssl.SSLContext) -> tuple[Stream, Packet]:
@@ -171,9 +113,9 @@ async def _greet(client_socket: socket.socket, greeting: Packet, tls: ssl.SSLCon
     if not asks_for_tls(login):
         await loop.sock_sendall(client_socket, _INSECURE.to_packet(login.sequence + 1).encode())
         raise ConnectionAbortedError("the client does not use TLS")
-    stream = await _open_stream(client_socket, tls)
+    stream = await open_client(client_socket, tls)
     try:
-        return stream, await read_packet(stream.reader)
+        return stream, await stream.receive()
     except BaseException:
         await stream.close()
         raise
@@ -196,15 +138,6 @@ async def _receive_exactly(client_socket: socket.socket, count: int) -> bytes:
     return received
 
 
-async def _open_stream(client_socket: socket.socket, tls: ssl.SSLContext) -> Stream:
-    """Make a stream of an accepted socket, as TLS server."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_CHUNK_BYTES)
-    protocol = _WatchedProtocol(reader)
-    transport, _ = await loop.connect_accepted_socket(lambda: protocol, client_socket, ssl=tls)
-    return Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol.ended)
-
-
 async def _log_in(client: Stream, server: Stream, login: Packet, *, in_tls: bool) -> bool:
     """Forward the exchange that authenticates a client; tell whether the server let it in.
 
@@ -215,23 +148,18 @@ async def _log_in(client: Stream, server: Stream, login: Packet, *, in_tls: bool
     ahead = 0 if in_tls else _TLS_PACKETS
     if in_tls:
         await server.send(ask_for_tls(login).encode())
-        beneath = server.writer.transport
-        try:
-            await server.writer.start_tls(_create_client_context(), server_hostname="localhost")
-        except BaseException:
-            beneath.abort()
-            raise
+        await server.begin_tls(_create_client_context())
         await server.send(keep_tls(login).encode())
     else:
         await server.send(withdraw_tls(login).renumber(-ahead).encode())
     while True:
-        answer = await read_packet(server.reader)
+        answer = await server.receive()
         await client.send(answer.renumber(ahead).encode())
         if answer.payload[0] in (OK, ERROR):
             return answer.payload[0] == OK
         if answer.payload == FAST_LOGIN:
             continue
-        reply = await read_packet(client.reader)
+        reply = await client.receive()
         await server.send(reply.renumber(-ahead).encode())
 
 
@@ -268,7 +196,7 @@ class Connection:
     async def _forward_results(self) -> None:
         """Forward what the server sends, as it comes; close the client when the server is gone."""
         try:
-            while data := await self._server.reader.read(_CHUNK_BYTES):
+            while data := await self._server.reader.read(CHUNK_BYTES):
                 await self._client.send(data)
         except OSError as error:
             logger.debug("results ended: %r", error)
@@ -296,7 +224,7 @@ class Connection:
     async def _forward_bytes(self, count: int) -> None:
         """Forward the rest of a packet."""
         while count:
-            piece = await self._client.reader.read(min(count, _CHUNK_BYTES))
+            piece = await self._client.reader.read(min(count, CHUNK_BYTES))
             if not piece:
                 raise EOFError("the client closed the connection within a packet")
             await self._server.send(piece)
@@ -311,7 +239,7 @@ class Connection:
         """Execute a load, or what else is answered here, while watching the client: when it goes, so does the load."""
         message = packet.payload[1:]
         while len(packet.payload) == MAX_PAYLOAD:
-            packet = await read_packet(self._client.reader)
+            packet = await self._client.receive()
             message += packet.payload
         await self._stop_results()
         work = self._execute_load(message, packet.sequence) if loads else self._forward_answer(message, packet.sequence)
@@ -371,7 +299,7 @@ class Connection:
         """Have the server execute a statement; return its answer, as it is to be sent to the client."""
         question = split_query(statement)
         await self._server.send(b"".join(packet.encode() for packet in question))
-        while (answer := await read_packet(self._server.reader)).is_progress_report:
+        while (answer := await self._server.receive()).is_progress_report:
             continue
         answer = answer.renumber(asked - question[-1].sequence)
         return strip_info(answer) if self._variant.omits_info else answer
@@ -379,7 +307,7 @@ class Connection:
     async def _check_role(self) -> None:
         """Raise ServerError, as Aurora words it, in a session that may not load from S3."""
         await self._server.send(b"".join(packet.encode() for packet in split_query(_CHECK_ROLE)))
-        answer = await read_packet(self._server.reader)
+        answer = await self._server.receive()
         if answer.error_number == _TWO_ROWS:
             raise _NO_ROLE
         if answer.error_number is not None:
@@ -391,7 +319,7 @@ class Connection:
         await self._server.send(b"".join(packet.encode() for packet in question))
         offset = asked - question[-1].sequence
         while True:
-            answer = await read_packet(self._server.reader)
+            answer = await self._server.receive()
             told = strip_info(answer) if self._variant.omits_info else answer
             await self._client.send(told.renumber(offset).encode())
             if not answer.is_progress_report:

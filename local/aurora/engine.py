@@ -1,7 +1,9 @@
 """What a database server has to be to stand for Aurora MySQL here; `mariadb` and `mysql` are the two that do.
 
 A server of the wanted engine that is on the machine is used as it is. Otherwise the distribution's packages are
-unpacked (`local.unpacking`). DYNAURORA_UNPACKED=1 has what is on the machine passed over.
+unpacked (`local.unpacking`). DYNAURORA_UNPACKED=1 has what is on the machine passed over. DYNAURORA_UNSYNCED=1 has
+nothing waited for until it is on the disk, which tests have no need of: a killed server loses nothing by it, and a
+machine without power does.
 """
 
 import os
@@ -20,6 +22,8 @@ LOAD_ROLE: Final = "AWS_LOAD_S3_ACCESS"
 """The role that Aurora MySQL 3 wants active in a session that loads from S3."""
 
 UNPACKED_VARIABLE: Final = "DYNAURORA_UNPACKED"
+UNSYNCED_VARIABLE: Final = "DYNAURORA_UNSYNCED"
+UNSYNCED_SETTINGS: Final = {"innodb-flush-method": "nosync"}
 _FURTHER_PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec")
 """Where programs are too, and an ordinary user's PATH does not lead."""
 _APPARMOR: Final = Path("/etc/apparmor.d")
@@ -55,6 +59,10 @@ COMMON_SETTINGS: Final = {
 
 class DatabaseServerError(Exception):
     """The local database server cannot be had or used; the message says what to do."""
+
+
+class ServerSetupError(DatabaseServerError):
+    """A server's data or users could not be set up."""
 
 
 class ServerUnavailableError(DatabaseServerError):
@@ -140,7 +148,7 @@ class Engine(ABC):
 
     def list_options(self) -> list[str]:
         """Return the options of the server's command line that are the same for every directory."""
-        settings = {**COMMON_SETTINGS, **self.settings}
+        settings = {**COMMON_SETTINGS, **self.settings, **(UNSYNCED_SETTINGS if is_set(UNSYNCED_VARIABLE) else {})}
         return [*run_as_root(), *(f"--{name}={value}" for name, value in settings.items())]
 
     def _find_installed(self) -> Path | None:
@@ -168,7 +176,12 @@ class Engine(ABC):
 
 def prefers_unpacked() -> bool:
     """Tell whether programs of the machine are passed over."""
-    return os.environ.get(UNPACKED_VARIABLE, "") not in ("", "0")
+    return is_set(UNPACKED_VARIABLE)
+
+
+def is_set(variable: str) -> bool:
+    """Tell whether an environment variable says yes."""
+    return os.environ.get(variable, "") not in ("", "0")
 
 
 def find_program(name: str) -> Path | None:

@@ -116,18 +116,32 @@ class _Running:
         await self._task
 
     async def _accept_clients(self) -> None:
-        """Accept clients for ever; when cancelled, cut their connections."""
+        """Accept clients for ever; when cancelled, cut their connections.
+
+        Not `sock_accept`: the client that it has accepted when it is cancelled is nobody's.
+        """
         async with asyncio.TaskGroup() as connections:
-            while True:
-                try:
-                    client_socket, _ = await self._loop.sock_accept(self._listener)
-                except OSError as error:  # a client gone already, or no file descriptor left
-                    logger.warning("could not accept a connection: %s", error)
-                    await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
-                    continue
-                client_socket.setblocking(False)
-                client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connections.create_task(self._serve_client(client_socket))
+            self._loop.add_reader(self._listener, self._accept_client, connections)
+            try:
+                await self._loop.create_future()
+            finally:
+                self._loop.remove_reader(self._listener)
+
+    def _accept_client(self, connections: asyncio.TaskGroup) -> None:
+        """Accept a client, whose socket is closed in the end even if it was never served."""
+        try:
+            client_socket, _ = self._listener.accept()
+        except OSError as error:  # a client gone already, or no file descriptor left
+            logger.warning("could not accept a connection: %s", error)
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(
+                _ACCEPT_PAUSE_SECONDS, self._loop.add_reader, self._listener, self._accept_client, connections
+            )
+            return
+        client_socket.setblocking(False)
+        client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        serving = connections.create_task(self._serve_client(client_socket))
+        serving.add_done_callback(lambda _: client_socket.close())
 
     async def _serve_client(self, client_socket: socket.socket) -> None:
         """Serve one client; whatever goes wrong with it concerns no other."""

@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 
 import pymysql
 
-from local.aurora.engine import LOAD_ROLE, DatabaseServerError, Engine, Programs
+from local.aurora.engine import LOAD_ROLE, Engine, Programs, ServerSetupError
 from local.aurora.engines import find_engine, refuse_foreign_data
+from local.aurora.new_data import create_data
 from local.certificates import ensure_certificates
 from local.files import write_private
 from local.processes import Child, ProcessIdentity, kill_child, quote_log, start_child, stop_child, wait_until_ready
@@ -40,10 +40,6 @@ _START_TIMEOUT_SECONDS = 60.0
 _STOP_GRACE_SECONDS = 15.0
 _SOCKET_PATH_LIMIT = 107
 """Bytes in a Unix socket's path: `sun_path` of `unix(7)` less its closing NUL."""
-
-
-class ServerSetupError(DatabaseServerError):
-    """A server's data or users could not be set up."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ class DatabaseServer:
         programs = self.engine.find_programs()
         self._prepare_directories()
         if not self._data.exists():
-            self._initialize(programs)
+            create_data(self.engine, programs, self._data, self._log)
         declarations = self._declare_users()
         child = start_child(self.engine.title, self._command(programs, declarations), log=self._log)
         self._child = child
@@ -134,9 +130,11 @@ class DatabaseServer:
         return wait
 
     def stop(self) -> None:
-        """Shut the server down in order; does nothing when it is down."""
+        """Shut the server down in order, and leave no directory of its socket's own; does nothing when it is down."""
         if self._child is not None:
             stop_child(self._child, grace=_STOP_GRACE_SECONDS)
+        if self.socket.parent != self.directory:
+            shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     def kill(self) -> None:
         """End the server as a power failure would, with SIGKILL; `start` recovers what was committed."""
@@ -168,19 +166,6 @@ class DatabaseServer:
         self.socket.with_name(f"{self.socket.name}.lock").unlink(missing_ok=True)
         if self.socket.parent.stat().st_uid != os.geteuid():
             raise ServerSetupError(f"{self.socket.parent} belongs to another user: remove it")
-
-    def _initialize(self, programs: Programs) -> None:
-        """Create the server's own tables, completely or not at all."""
-        unfinished = self.directory / "data.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        # Not in the system's: servers that start remove from there what looks like their own.
-        command = [*self.engine.initialize(programs, unfinished), f"--tmpdir={self.directory / 'tmp'}"]
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as output:
-            status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
-        if status != 0:
-            raise ServerSetupError(f"{Path(command[0]).name} ended with status {status}{quote_log(self._log)}")
-        unfinished.rename(self._data)
 
     def _declare_users(self) -> Path:
         """Write the statements that the server executes when it starts; return the file."""
@@ -231,7 +216,7 @@ class DatabaseServer:
         yield f"GRANT FILE ON *.* TO {LOAD_ROLE}"
         # In the name of a database, a grant takes _ for any character.
         schema = self.database.replace("_", r"\_")
-        rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, EXECUTE"
+        rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, SHOW VIEW, EXECUTE"
         yield f"GRANT {rights} ON `{schema}`.* TO {loader.account}"
         # Created without a password, and the gateway makes it reachable by TCP.
         yield "ALTER USER IF EXISTS root@localhost ACCOUNT LOCK"

@@ -10,12 +10,14 @@ for them, so that only a policy for ``*`` would allow them.
 
 A request that names one event source mapping is GetEventSourceMapping, UpdateEventSourceMapping or
 DeleteEventSourceMapping (service authorization reference, "Actions, resources, and condition keys for AWS Lambda");
-the emulator takes the first for ListEventSourceMappings, and has no action for the others.
+the emulator takes the first for ListEventSourceMappings, and has no action for the others. Each has the condition key
+``lambda:FunctionArn``, the function that the mapping is of.
 """
 
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
+from ministack.services import lambda_svc
 
 from local.emulator.replacements import Replacements
 
@@ -29,7 +31,7 @@ MAPPING_ACTIONS = {
 def install(emulator: Replacements) -> None:
     """Plan the replacements of this behaviour."""
     signature = "(key: str, ctx: ministack.core.iam_evaluator.EvalContext) -> Any"
-    emulator.wrap(iam_evaluator.__name__, "_resolve_condition_key", signature, _count_as_encrypted)
+    emulator.wrap(iam_evaluator.__name__, "_resolve_condition_key", signature, _resolve_further)
     emulator.require(iam_actions.__name__, "_safe_json_field", "(body: bytes, field: str) -> str")
     emulator.wrap(
         iam_actions.__name__,
@@ -43,9 +45,14 @@ def install(emulator: Replacements) -> None:
     )
 
 
-def _count_as_encrypted(original: Any) -> Any:
+def _resolve_further(original: Any) -> Any:
     def resolve(key: str, ctx: Any) -> Any:
-        return "true" if key.lower() == "aws:securetransport" else original(key, ctx)
+        if key.lower() == "aws:securetransport":
+            return "true"
+        _, separator, mapping = ctx.resource_arn.partition(":event-source-mapping:")
+        if key.lower() == "lambda:functionarn" and separator:
+            return (lambda_svc._esms.get(mapping) or {}).get("FunctionArn")
+        return original(key, ctx)
 
     return resolve
 

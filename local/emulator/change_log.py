@@ -12,6 +12,7 @@ emulator, and a write that changes nothing leaves no entry, just as it leaves no
 """
 
 import json
+import random
 import threading
 import time
 from array import array
@@ -129,6 +130,20 @@ class ChangeLog:
         with self.lock:
             later = self._entries(bisect_left(self._times, cut), None)
         return self._take_back(items, later.first_of_each())
+
+    def items_around(self, cut: int, spread: int) -> Iterator[Item]:
+        """Return the items as `items_at` does, each as of an instant of its own: up to ``spread`` to either side."""
+        first = cut - spread
+        with self.lock:
+            last = min(cut + spread, self._next_time)
+            written = self._entries(bisect_left(self._times, first), bisect_left(self._times, last)).first_of_each()
+        for item in self.items_at(first):
+            if key_values(self.table, item) not in written:
+                yield item
+        for key in written:
+            found = self._states_at(random.randint(first, max(first, last)), [key])[key]  # noqa: S311 (no secret)
+            if found is not None:
+                yield found
 
     def changes_between(self, start: int, end: int) -> list[Change]:
         """Return what was written from ``start`` (inclusive) to ``end`` (exclusive): one change for each item.

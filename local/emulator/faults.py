@@ -26,6 +26,8 @@ And settings, which stay until they are set again:
 
 - ``shift_export_cut_seconds``, -60 to 60, moves the instant that a table export shows against the time that was asked
   for. AWS leaves open which side of it a write within a minute is on.
+- ``spread_export_cuts_seconds``, 0 to 60, draws for each item of a full export an instant of its own, by up to so much
+  to either side of that.
 - ``age_stream_mappings_seconds``, 0 or more, dates LastModified of DynamoDB event source mappings back by so much. On
   AWS a backfill must wait until the mapping has been reading for some minutes, as an export may miss by a minute what
   was written around its time. Here an export's cut is exact, so a demonstration that pretends to an older mapping
@@ -60,6 +62,7 @@ COUNTERS = (
     "limit_exports",
 )
 EXPORT_SHIFT = "shift_export_cut_seconds"
+EXPORT_SPREAD = "spread_export_cuts_seconds"
 EXPORT_SHIFT_LIMIT = 60
 MAPPING_AGE = "age_stream_mappings_seconds"
 MAPPING_AGE_VARIABLE = "DYNAURORA_STREAM_AGE_SECONDS"
@@ -67,7 +70,7 @@ REGISTRY_AGE = "age_mappings_seconds"
 EXPORT_HOLD = "hold_exports"
 
 _lock = threading.Lock()
-_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT, MAPPING_AGE, REGISTRY_AGE, EXPORT_HOLD), 0)
+_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT, EXPORT_SPREAD, MAPPING_AGE, REGISTRY_AGE, EXPORT_HOLD), 0)
 
 
 def take(counter: str, wanted: int = 1) -> int:
@@ -82,6 +85,12 @@ def read_export_shift() -> int:
     """Return the seconds by which exports miss their time."""
     with _lock:
         return _left[EXPORT_SHIFT]
+
+
+def read_export_spread() -> int:
+    """Return the seconds by which an item's own instant may differ from the export's."""
+    with _lock:
+        return _left[EXPORT_SPREAD]
 
 
 def read_mapping_age() -> int:
@@ -130,6 +139,8 @@ def _set(counters: dict[str, Any]) -> None:
     values = {name: int(count) for name, count in counters.items()}
     if abs(values.get(EXPORT_SHIFT, 0)) > EXPORT_SHIFT_LIMIT:
         raise ValueError(f"{EXPORT_SHIFT} is at most {EXPORT_SHIFT_LIMIT}, to either side")
+    if not 0 <= values.get(EXPORT_SPREAD, 0) <= EXPORT_SHIFT_LIMIT:
+        raise ValueError(f"{EXPORT_SPREAD} is 0 to {EXPORT_SHIFT_LIMIT}")
     for age in (MAPPING_AGE, REGISTRY_AGE):
         if values.get(age, 0) < 0:
             raise ValueError(f"{age} is at least 0")

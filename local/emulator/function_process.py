@@ -15,7 +15,8 @@ to child   per invocation: the event, JSON
 to parent  per invocation: ``R`` + JSON result, or ``E`` + JSON error document
 =========  ==========================================================================================
 
-DYNAURORA_DEATHS names a file that says in the middle of which invocations this process is killed (``deaths``).
+DYNAURORA_DEATHS names a file that says in the middle of which invocations this process is killed (``deaths``),
+DYNAURORA_CLOCK_SECONDS by how much its clock is off (``clocks``).
 
 Everything written to standard output and error is the function's log: it never meets the protocol. Errors have the
 form that AWS's Python runtime gives them (awslambdaric, ``bootstrap.py``): errorMessage, errorType (the exception's
@@ -44,6 +45,7 @@ MAXIMUM_RESPONSE_BYTES = 6_291_556
 Handler = Callable[[Any, "LambdaContext"], Any]
 
 _request_id = ""
+_tell_time = time.time  # of the machine: a function's own may be off
 
 
 class RuntimeFaultError(Exception):
@@ -73,7 +75,7 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the function's timeout."""
-        return max(0, int((self._deadline - time.time()) * 1000))
+        return max(0, int((self._deadline - _tell_time()) * 1000))
 
     def log(self, message: str) -> None:
         """Write to the function's log."""
@@ -88,6 +90,8 @@ def main() -> None:
     sys.path[:0] = sys.argv[3:]
     sys.argv = sys.argv[:1]
     _write_logs_at_once()
+    if seconds := float(os.environ.pop("DYNAURORA_CLOCK_SECONDS", "") or 0):
+        _load("clocks.py")["set_off"](seconds)
     try:
         handler = load_handler(os.environ["_HANDLER"])
     except Exception as error:  # noqa: BLE001 - whatever a function's import raises is that function's init error
@@ -202,7 +206,12 @@ def _load_deaths() -> Any:
     file = os.environ.pop("DYNAURORA_DEATHS", "")
     if not file:
         return None
-    return runpy.run_path(str(Path(__file__).with_name("deaths.py")))["Deaths"](Path(file))
+    return _load("deaths.py")["Deaths"](Path(file))
+
+
+def _load(name: str) -> dict[str, Any]:
+    """Return what a file from beside this one has: it is not on the path of a function."""
+    return runpy.run_path(str(Path(__file__).with_name(name)))
 
 
 def _log_error(document: dict[str, Any]) -> bytes:

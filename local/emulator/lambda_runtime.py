@@ -19,6 +19,9 @@ response over 6,291,556 bytes  ``Function.ResponseSizeTooLarge``
 request over 6,291,456 bytes   HTTP 413 ``RequestEntityTooLargeException``
 =============================  =================================================================================
 
+At most DYNAURORA_WARM_FUNCTIONS processes, 64 unless told, wait for another invocation: those that wait longest are
+ended, as AWS ends environments when it sees fit. A hundred replications have more than two hundred functions.
+
 With DYNAURORA_DEATHS, processes can be killed in the middle of an invocation (``deaths``).
 
 Sources: Lambda developer guide, "Understanding retry behavior" and "Lambda quotas" (6 MB each for request and
@@ -68,6 +71,13 @@ EXIT_SECONDS = 2.0
 
 DAEMON_VARIABLE = "DYNAURORA_XRAY_DAEMON"
 """Names the address, `127.0.0.1:2000`, of what takes the functions' traces by UDP; without it they send none."""
+
+WARM_VARIABLE = "DYNAURORA_WARM_FUNCTIONS"
+MOST_WARM = 64
+"""Processes that wait, of all functions together: each has some 45 MB of its own."""
+
+_STARTS = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
+"""Processes that start at the same time: where a hundred do on few processors, none is up before its time is over."""
 
 _KILL_AGAIN_SECONDS = 0.05
 _READ_BYTES = 1 << 18
@@ -157,7 +167,11 @@ class ExecutionEnvironment:
         return Outcome(log=log, error=json.loads(answer[1:]))
 
     def _spawn(self) -> None:
-        """Start a process and wait until it has loaded its handler, or could not."""
+        """Start a process and wait until it has loaded its handler, or could not; as many at once as _STARTS has."""
+        with _STARTS:
+            self._spawn_now()
+
+    def _spawn_now(self) -> None:
         self._release()
         self._temporary = Path(tempfile.mkdtemp(prefix=f"function-{self.func_name}-"))
         package = packages.unpack(self.code_zip)
@@ -403,7 +417,22 @@ def _execute(config: dict[str, Any], package: bytes, event: Any, request_id: str
         emulator_runtime.release_worker(environment)
         if environment.retired:
             environment.kill()
+        end_longest_idle(int(os.environ.get(WARM_VARIABLE, MOST_WARM)))
     return outcome.as_execution_result()
+
+
+def end_longest_idle(most: int) -> None:
+    """End the environments that have waited longest, where more than so many wait."""
+    with emulator_runtime._lock:
+        waiting = [(key, each) for key, pool in emulator_runtime._workers.items() for each in pool if not each.in_use]
+        if len(waiting) <= most:
+            return
+        waiting.sort(key=lambda found: found[1].last_used)
+        ended = waiting[: len(waiting) - most]
+        for key, environment in ended:
+            emulator_runtime._workers[key].remove(environment)
+            environment.retired = True
+    emulator_runtime.kill_workers([environment for _, environment in ended])
 
 
 def _refuse_large_requests(original: Any) -> Any:

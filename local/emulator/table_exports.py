@@ -360,7 +360,8 @@ def _read_records(description: Description, log: ChangeLog, window: Window) -> t
     """Return what an export consists of, and how it is written."""
     table = log.table
     if window.start is None:
-        items = list(log.items_at(window.end))
+        spread = faults.read_export_spread() * MICROSECONDS
+        items = list(log.items_around(window.end, spread) if spread else log.items_at(window.end))
         return items, RecordForm(lambda item: str(key_values(table, item)[0]), lambda item: {"Item": item})
     view_type = description["IncrementalExportSpecification"]["ExportViewType"]
     return log.changes_between(window.start, window.end), RecordForm(

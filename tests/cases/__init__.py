@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dynaurora.mappings.mapping import Mapping, load_mapping_file
-from dynaurora.target.verification import comparable_field
+from dynaurora.verification.row_forms import comparable_field
 from tests.support.example import load_example
 
 CASES = Path(__file__).parent
@@ -37,7 +37,7 @@ class Case:
     def expected_rows(self) -> list[tuple[Any, ...]]:
         """Return the rows as tuples of comparable values in the order of the mapping's columns, sorted.
 
-        What the driver reads is comparable after `dynaurora.target.verification.comparable_value`.
+        What the driver reads is comparable after `dynaurora.verification.row_forms.comparable_value`.
         """
         columns = self.mapping.columns
         return sort_rows(

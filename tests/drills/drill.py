@@ -16,6 +16,7 @@ from backfill.cli import main
 from dynaurora import keys
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.mappings.mapping import Mapping
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items
 from tests.integration.reprocess.reprocesses import Reprocesses
 from tests.support.csv_reader import cut_label
@@ -207,16 +208,16 @@ class Drill:
 
     # The end
 
-    def check_equal(self, unmapped: int = 0) -> None:
+    def check_equal(self, unmapped: int = 0, mapping: Mapping | None = None) -> None:
         """Return once DynamoDB and Aurora are equal, and nothing is under way.
 
         `unmapped` items are refused as they are; their rows are older by right.
         """
-        self.wait_until(lambda: self.deployed.compare().agrees)
+        self.wait_until(lambda: self.deployed.compare(mapping).agrees)
         self.wait_until_imported()
-        comparison = self.deployed.compare()
+        comparison = self.deployed.compare(mapping)
         assert comparison.agrees, comparison.examples
-        assert comparison.unmapped == unmapped
+        assert comparison.failed == unmapped
         assert comparison.identical == comparison.items - unmapped > 0
         refused = f", {unmapped:,} are refused" if unmapped else ""
         self.tell(f"{comparison.identical:,} items are equal{refused}", about="equality")

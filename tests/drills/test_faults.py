@@ -4,17 +4,25 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from dynaurora import keys
+from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.drills.drill import PROCESSED, Drill
 from tests.drills.test_deliveries import start_import
 from tests.drills.test_outages import read_errors
-from tests.integration.backfill.deployed import MAPPING, Document, make_bad_item, make_item, make_run_id, wait_until
+from tests.integration.backfill.deployed import (
+    MAPPING,
+    Document,
+    make_bad_item,
+    make_item,
+    make_run_id,
+    wait_until,
+)
 from tests.support.factories import click, click_change
 
 MEBIBYTE = 2**20
@@ -28,6 +36,8 @@ FUNCTIONS = (
     "ConvertFailures",
     "RecordFailedBatch",
 )
+RUNNING = ("OpenRun", "CheckReadiness")
+"""Of a run, what works first."""
 
 
 def test_the_databases_disk_is_full(drill: Drill) -> None:
@@ -42,6 +52,7 @@ def test_the_databases_disk_is_full(drill: Drill) -> None:
         said = read_errors(drill)
         assert "1114" in said or "1021" in said
         drill.deployed.put([make_item(f"{drill.name}-small")])  # what is small goes on, as long as there is room
+    drill.wait_until(lambda: f"{drill.name}-small" in drill.deployed.hits())  # it may be on its way to its batch
     drill.wait_until_imported()
     assert drill.deployed.hits() == dict.fromkeys(pages, 1) | {f"{drill.name}-small": 1}
     drill.tell(
@@ -203,6 +214,53 @@ def test_the_registrys_pointer_is_taken_and_brought_back(drill: Drill) -> None:
     drill.check_nothing_failed()
 
 
+def test_the_lifecycle_takes_what_a_backfill_still_needs(drill: Drill) -> None:
+    """Its plan, which is made again; its export's manifest; its converted batches, which are made again too."""
+    deployed, run = drill.deployed, make_run_id()
+    items = drill.make_items(12, 2000)
+    deployed.dam_stream()  # only the backfill brings them
+    deployed.put(items)
+    with held(drill, "PlanBackfill"):
+        execution = deployed.start(run)["execution"]
+        drill.wait_until(lambda: "Plan backfill" in deployed.entered(execution))
+        asked = json.loads(deployed.read(keys.export_request(MAPPING, run)))
+        exported = [found.key for found in S3Objects().list(asked["bucket"], asked["prefix"])]
+        (manifest,) = [key for key in exported if key.endswith("manifest-files.json")]
+        restore = take_from(drill, asked["bucket"], manifest)
+    failure = deployed.watch(run, status=1)["failure"]
+    assert (failure["error"], manifest in failure["reason"]) == ("ObjectMissingError", True)
+    assert "then start the run again" in failure["remedy"]
+    restore()
+    with held(drill, "ConvertExport"):
+        execution = deployed.start(run)["execution"]
+        drill.wait_until(lambda: "Backfill batches" in deployed.entered(execution))
+        stop(drill, "backfill", run)
+    take(drill, keys.plan(MAPPING, run))
+    with held(drill, "ImportBatch"):
+        deployed.start(run)
+        converted = keys.backfill_batch(MAPPING, run, 1)
+        drill.wait_until(lambda: keys.backfill_descriptor(MAPPING, run, 1) in drill.list_objects(keys.BATCHES))
+        take(drill, converted)
+    assert deployed.watch(run, status=1)["failure"]["error"] == "BatchesFailedError"
+    (record,) = deployed.failed_batches(run)
+    assert (record["error"], converted in record["reason"]) == ("ObjectMissingError", True)
+    assert "Restore the object" in record["remedy"]
+    assert deployed.backfill(run)["state"] == "SUCCEEDED"
+    deployed.release_stream()
+    drill.reprocess()
+    drill.tell("a backfill's manifest, plan and batch were taken: each by name, and the run went on")
+    drill.check_equal()
+    drill.check_nothing_failed()
+
+
+def take_from(drill: Drill, bucket: str, key: str) -> Callable[[], object]:
+    """Remove an object of a bucket that has no versions; return what writes it again."""
+    s3, place = drill.deployed.client("s3"), {"Bucket": bucket, "Key": key}
+    body = s3.get_object(**place)["Body"].read()
+    s3.delete_object(**place)
+    return lambda: s3.put_object(**place, Body=body)
+
+
 def forget_copies(drill: Drill) -> None:
     """Start functions anew: they have read nothing yet."""
     for function in FUNCTIONS:
@@ -299,6 +357,46 @@ def database_clock(drill: Drill, seconds: int) -> Iterator[None]:
     finally:
         with drill.deployed.stack.server.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SET GLOBAL init_connect = ''")
+
+
+def test_the_functions_clocks_are_an_hour_off(drill: Drill) -> None:
+    """AWS takes no request that is signed by such a clock: nothing can be done, so nothing wrong is done.
+
+    Behind only in the short drill: for each direction all functions start anew, twice.
+    """
+    for number, seconds in enumerate((-3600, 3600)[: drill.size(1, 2)]):
+        run, items = make_run_id(), drill.make_items(10, 2000, hits=number)
+        landed = land(drill, items)
+        with function_clocks(drill, seconds):
+            drill.deployed.put(drill.make_items(10, 2000, hits=number + 2))
+            for key, etag in landed.items():
+                start_import(drill, key, etag)
+            drill.wait_until(lambda: "RequestTimeTooSkewed" in read_errors(drill))
+            assert "clock" in read_errors(drill)
+            execution = drill.deployed.start(run)["execution"]
+            drill.wait_until(lambda execution=execution: "RequestTimeTooSkewed" in read_history(drill, execution))
+        assert drill.deployed.watch(run)["state"] == "SUCCEEDED", "once the clocks are right it goes on by itself"
+        drill.reprocess()
+        drill.check_equal()
+    drill.tell("the functions' clocks were an hour off: all waited, a backfill too, until they were right")
+    drill.check_nothing_failed()
+
+
+def read_history(drill: Drill, execution: str) -> str:
+    """The events of an execution."""
+    states = drill.deployed.client("stepfunctions")
+    return json.dumps(states.get_execution_history(executionArn=execution)["events"], default=str)
+
+
+@contextmanager
+def function_clocks(drill: Drill, seconds: int) -> Iterator[None]:
+    """Start functions anew, whose clock is off; and again in the end."""
+    with ExitStack() as stack:
+        for function in (*FUNCTIONS, *RUNNING):
+            stack.enter_context(
+                drill.deployed.variables(f"{function}FunctionName", DYNAURORA_CLOCK_SECONDS=str(seconds))
+            )
+        yield
 
 
 BACKFILL_STOPS = (

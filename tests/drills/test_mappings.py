@@ -62,7 +62,7 @@ def mend_wrong_rows(drill: Drill, wrong: int) -> None:
 
 
 @contextmanager
-def deployed_mapping(drill: Drill, change: Callable[[Document], None]) -> Iterator[None]:
+def deployed_mapping(drill: Drill, change: Callable[[Document], object]) -> Iterator[None]:
     """Deploy another mapping for a while. The functions are made anew, so that they take it up at once."""
     document = json.loads(drill.deployed.mapping.text)
     change(document)

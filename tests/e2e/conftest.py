@@ -5,6 +5,7 @@ idle_aws      the same with a second directory, where nothing runs: what a test 
 reader        somebody at a shell who has done what docs/runbooks/README.md begins with, on local_aws
 """
 
+import functools
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ import boto3
 import pytest
 
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
-from local.aurora.engine import UNPACKED_VARIABLE
+from local.aurora.engine import UNPACKED_VARIABLE, UNSYNCED_VARIABLE
 from local.aurora.engines import ENGINE_VARIABLE
 from local.deployment import Deployment, read_deployment
 from local.running import connect_administrator
@@ -38,6 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.e2e)
+
+
+make_api = functools.cache(Api)
+"""Its clients are made once: each takes as long as a dozen requests do, and waiting asks again and again."""
+
+
+@functools.cache
+def make_client(service: str, endpoint_url: str, region: str) -> Any:
+    keys = {"aws_access_key_id": ACCESS_KEY_ID, "aws_secret_access_key": SECRET_ACCESS_KEY}
+    return boto3.client(service, endpoint_url=endpoint_url, region_name=region, **keys)
 
 
 @dataclass(frozen=True)
@@ -85,12 +96,11 @@ class LocalAws:
     @property
     def api(self) -> Api:
         """Its API."""
-        return Api(self.state.endpoint_url, self.state.region)
+        return make_api(self.state.endpoint_url, self.state.region)
 
     def client(self, service: str) -> Any:
         """Return a client of a service that its API has none for."""
-        keys = {"aws_access_key_id": ACCESS_KEY_ID, "aws_secret_access_key": SECRET_ACCESS_KEY}
-        return boto3.client(service, endpoint_url=self.state.endpoint_url, region_name=self.state.region, **keys)
+        return make_client(service, self.state.endpoint_url, self.state.region)
 
     @property
     def deployment(self) -> Deployment:
@@ -162,7 +172,9 @@ def reader(local_aws: LocalAws, exported: Path, tmp_path: Path) -> Reader:
 
 def make_reader(aws: LocalAws, directory: Path) -> Reader:
     """Return somebody at a shell in a directory, whose programs reach a local AWS once they are told of it."""
-    engine = {name: os.environ[name] for name in (ENGINE_VARIABLE, UNPACKED_VARIABLE) if name in os.environ}
+    engine = {
+        name: os.environ[name] for name in (ENGINE_VARIABLE, UNPACKED_VARIABLE, UNSYNCED_VARIABLE) if name in os.environ
+    }
     variables = {"DYNAURORA_LOCAL_DIRECTORY": str(aws.directory), "AWS_PAGER": "", **engine}
     return Reader(directory, directory / "exported", variables, (DYNAURORA.parent, ensure("aws").parent))
 

@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import Any
 
 from dynaurora import keys
-from dynaurora.target.verification import compare
+from dynaurora.verification.compare_items import compare_table
 from infra.build_package import Target, build_package
 from infra.places import EXAMPLE
 from local.aurora.faults import kill_database, restart_database
@@ -169,7 +169,7 @@ class Site:
 
     def _has_equal(self, items: int) -> bool:
         with connect_administrator(self.aws.state) as aurora:
-            found = compare(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
+            found = compare_table(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
         return (found.items, found.identical, found.rows) == (items, items, items)
 
     # Faults
@@ -275,11 +275,61 @@ class Site:
         name = f"{name_replication('web_analytics')}-forward-changes"
         self.aws.client("lambda").update_function_code(FunctionName=name, S3Bucket=code["Bucket"], S3Key=code["Key"])
 
+    @contextmanager
+    def passing_by_rebuilds(self) -> Iterator[None]:
+        """Have the stream's reader know at once that both tables are written, and the export not wait for it."""
+        self.set_faults(age_mappings_seconds=0)
+        rebuilds = "SELECT digest FROM Demo._dynaurora_mappings WHERE document LIKE '%\"rebuilds\"%'"
+        pointer = {"Bucket": self.aws.deployment.bucket, "Key": keys.mapping_pointer("web_analytics")}
+
+        def is_under_way() -> bool:
+            current = json.load(self.aws.api.s3.get_object(**pointer)["Body"])["digest"]
+            return [(current,)] == self.aws.query(f"{rebuilds} ORDER BY generation DESC LIMIT 1")
+
+        def pass_by() -> None:
+            self.wait_until(is_under_way)
+            self.start_reader_anew()
+            mark = f"/mark/{time.monotonic()}"  # what an earlier reader has forwarded is imported before it
+            self.put(mark)
+            self.wait_until(lambda: (mark,) in self.rows("page_id"))
+            self.pass_minutes(5)
+
+        thread = Thread(target=pass_by)
+        thread.start()
+        yield
+        thread.join()
+
+    def query_types(self, view: str) -> dict[str, str]:
+        """Return the types of a view's columns."""
+        return {name: kind for name, kind, *_ in self.aws.query(f"SHOW COLUMNS FROM Demo.{view}")}
+
+    @contextmanager
+    def read_all_the_time(self) -> Iterator[list[Any]]:
+        """Count the view's rows until the block ends; give the counts, and errors."""
+        seen: list[Any] = []
+        ended = Event()
+
+        def read() -> None:
+            while not ended.wait(0.05):
+                try:
+                    seen.append(self.aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics")[0][0])
+                except Exception as error:  # noqa: BLE001 (it is what the test is about)
+                    seen.append(error)
+
+        thread = Thread(target=read)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            ended.set()
+            thread.join()
+
     def pass_minutes(self, minutes: int) -> None:
         """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""
         self.set_faults(age_mappings_seconds=minutes * 60)
         age = minutes * 60 * 10**40
-        self.aws.query(f"UPDATE Demo.WebAnalytics__replica SET _version = _version - {age}")
+        for (replica,) in self.aws.query("SHOW TABLES FROM Demo LIKE 'WebAnalytics\\\\_\\\\_replica%'"):
+            self.aws.query(f"UPDATE Demo.{replica} SET _version = _version - {age}")
 
     def _post(self, path: str, document: dict[str, Any]) -> None:
         body, headers = json.dumps(document).encode(), {"Content-Type": "application/json"}

@@ -34,9 +34,9 @@ def test_a_look_around_the_local_aws(idle_aws: LocalAws, tmp_path: Path) -> None
 
 
 def add_items(aws: LocalAws) -> None:
-    """Write five items that the mapping takes, and one that it refuses."""
-    for number in range(6):
-        payload = json.dumps(make_payload("many" if number == 5 else number))
+    """Write nine items that the mapping takes, and one that it refuses."""
+    for number in range(10):
+        payload = json.dumps(make_payload("many" if number == 9 else number))
         item = {"page_id": f"/{number}", "activity_dt": "2026-11-24T08:15:00Z", "payload": payload}
         texts = {name: {"S": value} for name, value in item.items()}
         aws.api.dynamodb.put_item(TableName="web_analytics", Item=texts)
@@ -60,12 +60,12 @@ def test_a_deployment_from_its_beginning_to_its_end(newcomer: Reader, idle_aws: 
     with newcomer.follow("docs/adopt-existing-table.md") as walk:
         add_items(idle_aws)
         walk.through("Look at the table")
-        assert "5 taken, 1 refused" in walk.through("Write its mapping")
+        assert "9 taken, 1 refused" in walk.through("Write its mapping")
         walk.through("Switch stream and recovery on")
         stream = idle_aws.api.dynamodb.describe_table(TableName="web_analytics")["Table"]["LatestStreamArn"]
         database, mapping = find_database(idle_aws.state), load_example()
         deploy(idle_aws.api, database, mapping, source_stream_arn=stream, report=lambda _: None)
         walk.through("Bring what is there")
         assert "1 record" in walk.through("Compare")
-    assert idle_aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics") == [(5,)]
+    assert idle_aws.query("SELECT COUNT(*) FROM Demo.WebAnalytics") == [(9,)]
     idle_aws.run("down")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from local.running import connect_administrator
 from tests.e2e.conftest import LocalAws
 from tests.e2e.runbook_faults import Site, commit, copy_project, equip_with_editor
 from tests.reader import Block, Reader
@@ -110,6 +111,22 @@ def test_rows_are_late(reader: Reader, site: Site) -> None:
         walk.through("Verify")
 
 
+def test_the_tables_differ(reader: Reader, site: Site) -> None:
+    """Somebody has changed a row, deleted another and added a third, all of items of long ago."""
+    for page in ("/about", "/contact", "/pricing"):
+        site.put(page)
+    site.wait_until_equal(3)
+    with connect_administrator(site.aws.state) as aurora, aurora.transaction():
+        aurora.execute("UPDATE Demo.WebAnalytics__replica SET _version = 1, hits = IF(page_id = '/about', 9, hits)")
+        aurora.execute("UPDATE Demo.WebAnalytics__replica SET page_id = '/by-hand' WHERE page_id = '/contact'")
+    reader.export(DYNAURORA_SETTLE_SECONDS="2")
+    with reader.follow("docs/runbooks/differences.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Act")
+        walk.through("Verify")
+    site.wait_until_equal(3)
+
+
 def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path) -> None:
     """It refuses what is right, and writes the make of a device where the country belongs."""
     project = copy_project(tmp_path / "project")
@@ -169,11 +186,38 @@ def test_a_column_is_added(reader: Reader, site: Site, tmp_path: Path) -> None:
         site.start_reader_anew()
 
 
+def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path) -> None:
+    """While items are written all the time, and read through the view, there and back."""
+    equip_with_editor(reader, '/"hits"/s/INT/BIGINT/', '/"country_code"/s/country_code/country/')
+    reader.go_to(copy_project(tmp_path / "project"))
+    try:
+        site.put("/before")
+        site.wait_until_equal(1)
+        with site.visited() as visits, site.read_all_the_time() as seen:
+            with reader.follow("docs/rebuild.md") as walk:
+                with site.passing_by_rebuilds():
+                    walk.through("Rebuild")
+                assert site.query_types("WebAnalytics")["hits"].startswith("bigint")
+                with site.passing_by_rebuilds():
+                    walk.through("Go back")
+                walk.through("Drop what is left")
+            visits.stop()
+            site.wait_until_equal(visits.count + 3)
+        assert site.query_types("WebAnalytics")["hits"].startswith("int")
+        assert not [each for each in seen if isinstance(each, Exception)], "there is a view at any time"
+        assert site.list_kept() == []
+    finally:
+        site.aws.run("up")
+        site.start_reader_anew()
+
+
 def test_a_backfill(reader: Reader, site: Site) -> None:
     """A run failed, and another is stopped; then an earlier export is imported, and a row without an item is swept."""
-    site.put("/about")
+    pages = [f"/about/{number}" for number in range(9)]
+    for page in pages:
+        site.put(page)
     site.put("/pricing", hits="12")
-    site.wait_until(lambda: site.list_kept() and site.rows("page_id") == [("/about",)])
+    site.wait_until(lambda: site.list_kept() and sorted(site.rows("page_id")) == [(page,) for page in pages])
     site.switch_recovery_off()
     reader.run(Block("before", (), "dynaurora backfill start web_analytics --watch", status=1))
     site.wait_for_message("docs/runbooks/backfill.md")
@@ -191,5 +235,5 @@ def test_a_backfill(reader: Reader, site: Site) -> None:
         site.delete("/pricing")
         site.leave_a_row_without_an_item()
         assert "1 row in 1 batch" in walk.through("Remove rows whose items are gone")
-    site.wait_until_equal(1)
+    site.wait_until_equal(len(pages))
     assert all("backfill/run=" in key or "refused/" in key for key in site.list_kept()), "of /pricing, all"

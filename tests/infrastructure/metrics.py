@@ -11,6 +11,9 @@ from tests.infrastructure.deployment import PROJECT
 EMITTERS = {"count", "measure"}
 """Functions of `dynaurora.observability` whose first argument names a metric."""
 
+EMITTER_OF_ALL = "count_of_all"
+"""The one that counts for all replications of a bucket together."""
+
 OF_ALL_REPLICATIONS = "measure_health"
 """The function that measures each replication, and all of them together by their platform."""
 
@@ -53,6 +56,8 @@ class Metric:
         if self.namespace != metrics.namespace:
             return DOCUMENTED[self.namespace].get(self.name) == self.dimensions.keys()
         function = self.dimensions.get("service", "")
+        if self.dimensions.keys() == {"bucket", "service"}:
+            return self.name in read_emitted_of_all(function)
         names, dimensions = read_emitted().get(function, (set(), set()))
         of_all, of_one = {"platform", "service"}, {"mapping", "service"}
         known = (of_all, of_one) if function == OF_ALL_REPLICATIONS else (dimensions,)
@@ -65,9 +70,20 @@ def read_emitted() -> dict[str, tuple[set[str], set[str]]]:
     return {path.stem: _read_function(path.read_text("utf-8")) for path in (PROJECT / "lambdas").glob("*.py")}
 
 
-def _read_function(source: str) -> tuple[set[str], set[str]]:
+@cache
+def read_emitted_of_all(function: str) -> set[str]:
+    """The metrics that a function emits of all replications together."""
+    source = (PROJECT / "lambdas" / f"{function}.py").read_text("utf-8")
+    return {text for called, text in _read_calls(source) if called == EMITTER_OF_ALL}
+
+
+def _read_calls(source: str) -> list[tuple[str, str]]:
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args]
-    named = [(ast.unparse(call.func), text) for call in calls for text in _read_texts(call.args[0])]
+    return [(ast.unparse(call.func), text) for call in calls for text in _read_texts(call.args[0])]
+
+
+def _read_function(source: str) -> tuple[set[str], set[str]]:
+    named = _read_calls(source)
     dimensions = {text for function, text in named if function == "metrics.add_dimension"}
     return {text for function, text in named if function in EMITTERS}, {"mapping", "service"} | dimensions
 

@@ -289,7 +289,13 @@ def test_the_loader_is_prepared_again_when_anything_of_it_changes():
         assert properties[name] == {"Ref": name}
     assert properties["LoaderSecretArn"] == given["DATABASE_SECRET_ARN"]
     assert properties["AdminSecretArn"] == given["DATABASE_ADMIN_SECRET_ARN"]
+    assert properties["Network"] == given["DATABASE_NETWORK"] == {"Ref": "DatabaseNetwork"}
     assert "Mapping" not in properties
+
+
+def test_the_loader_comes_from_the_network_that_the_platform_makes_and_from_anywhere_in_another():
+    given = get_resource("TargetStack").properties["Parameters"]["DatabaseNetwork"]
+    assert given == {"Fn::If": ["CreatesNetwork", {"Ref": "NetworkCidr"}, ""]}
 
 
 def test_cloudformation_waits_for_longer_than_the_function_takes_and_repeats():

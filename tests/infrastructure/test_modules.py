@@ -21,6 +21,8 @@ ALLOWED = {
 
 ALLOWED_MODULES = {
     "backfill/commands/local.py": {"local"},
+    "backfill/commands/local_shared.py": {"local"},
+    "backfill/commands/local_status.py": {"local"},
     "backfill/commands/deploy.py": {"infra"},
     "backfill/deployment/plans.py": {"infra"},
 }
@@ -49,7 +51,7 @@ LAYERS = (
     ("batches", "target"),
     ("failures",),
     ("stream", "exports", "measure_health"),
-    ("runs",),
+    ("runs", "verification"),
 )
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 
@@ -59,7 +61,7 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("trials",),
+    ("comparing_exports", "trials", "verifying"),
     ("commands",),
     ("cli",),
 )
@@ -74,9 +76,9 @@ WITHOUT_A_CORE_FILE = {
 }
 """Functions whose step has no core file of their name, and why."""
 
-LONGEST = {"dynaurora/mappings/compiled/schemas.py": 700}
+LONGEST = {"dynaurora/mappings/compiled/schemas.py": 700, "dynaurora/errors.py": 550}
 LONG = 450
-"""Lines of a core module; the compiled keywords of JSON Schema stand together."""
+"""Lines of a core module; the compiled keywords of JSON Schema stand together, and so do all errors."""
 
 
 def list_modules(*packages):

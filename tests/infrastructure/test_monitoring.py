@@ -31,7 +31,7 @@ FUNCTIONS = {"FILL", "RUNNING_SUM"}
 """What the dashboard calculates with (CloudWatch User Guide, "Using math expressions with CloudWatch metrics")."""
 
 COVERED_OTHERWISE = {
-    "ForwardChangesFunction": "ForwardChangesErrorsAlarm",
+    "ForwardChangesFunction": "OldIteratorAlarm",  # what it does not forward waits in the stream
     "TransformChangesFunction": "TransformChangesErrorsAlarm",
     "ImportBatchFunction": "ImportBatchErrorsAlarm",
     "MeasureHealthFunction": "UnmeasuredHealthAlarm",
@@ -41,6 +41,7 @@ COVERED_OTHERWISE = {
 """Functions with an alarm of their own. What a state machine calls fails its execution, which has one."""
 UNALARMED = {
     "ChangeMappingFunction": "the command line, which calls it, prints its error to who asked",
+    "CompareRowsFunction": "the command line, which calls it, prints its error to who asked",
     "CheckTargetFunction": "the command line, which calls it, prints its error to who asked",
     "DescribeRunsFunction": "the command line, which calls it, prints its error to who asked",
     "PrepareTargetFunction": "the deployment, which calls it, fails with its error",

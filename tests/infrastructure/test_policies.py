@@ -198,6 +198,17 @@ def test_nothing_but_what_is_settled_the_probe_and_what_is_known_of_a_replicatio
     assert all(resource.partition("}/")[2].startswith(deleted[role]) for role, resource in deleting)
 
 
+def test_event_source_mappings_are_looked_at_where_they_are_of_readers_of_streams():
+    looking = [
+        (role.id, statement["Condition"]["ArnLikeIfExists"]["lambda:FunctionArn"]["Fn::Sub"].rpartition(":")[2])
+        for role in ROLES
+        for statement in list_statements(role)
+        if "lambda:GetEventSourceMapping" in as_list(statement["Action"])
+    ]
+    name = get_resource("ForwardChangesFunction").properties["FunctionName"]["Fn::Sub"].replace("${Name}", "*")
+    assert looking == [("CheckReadinessRole", name), ("MeasureHealthRole", name)]
+
+
 @pytest.mark.parametrize("role", ROLES, ids=str)
 def test_a_role_has_no_managed_policies(role):
     assert "ManagedPolicyArns" not in role.properties

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from tests.conftest import SHARING, name_scope
+from tests.conftest import LONGEST_FIRST, SHARING, name_scope, rank
 from tests.infrastructure.deployment import PROJECT
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
@@ -64,3 +64,21 @@ def test_folders_whose_tests_share_a_deployment_stay_together():
     assert all((PROJECT / folder / "conftest.py").is_file() for folder in SHARING)
     assert name_scope("tests/drills/test_load.py::test_a[b/c]") == "tests/drills"
     assert name_scope("tests/unit/aws/test_sdk.py::test_a[b/c]") == "tests/unit/aws/test_sdk.py"
+
+
+def test_files_that_take_longest_begin_first():
+    assert all((PROJECT / "tests" / folder).is_dir() for folder in LONGEST_FIRST)
+    given = [
+        "tests/unit/test_keys.py::test_a",
+        "tests/infrastructure/test_a.py::test_b",
+        "tests/drills/test_load.py::a",
+    ]
+    assert [*map(rank, given)] == [5, 5, 1]
+
+
+def test_files_that_make_takes_to_speak_to_no_database_are_there_and_start_no_server():
+    told = re.search(r"^OFF_DATABASE := ((?:.*\\\n)*.*)", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    names = re.findall(r"test_\w+\.py", told[1])
+    files = [path for name in names for path in (PROJECT / "tests").glob(f"[is]*/**/{name}")]
+    assert len(files) == len(names) == 7
+    assert [path.name for path in files if "pymysql" in path.read_text("utf-8")] == []

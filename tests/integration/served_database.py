@@ -99,7 +99,7 @@ def declare_users(database: str, engine: Engine) -> Iterator[str]:
         yield f"DROP USER IF EXISTS {user.username}@localhost"
         yield f"CREATE USER {user.username}@localhost IDENTIFIED BY '{user.password}'"
     yield f"GRANT ALL PRIVILEGES ON *.* TO {ADMINISTRATOR}@localhost WITH GRANT OPTION"
-    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, EXECUTE"
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, SHOW VIEW, EXECUTE"
     yield f"GRANT {rights} ON `{database}`.* TO {LOADER}@localhost"
     yield f"CREATE ROLE IF NOT EXISTS {LOAD_ROLE}"
     yield f"GRANT FILE ON *.* TO {LOAD_ROLE}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
+from dynaurora.aurora.fills import FILLS
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, TARGETS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
@@ -102,6 +103,7 @@ def in_database(mapping: Mapping, database: str) -> Mapping:
 
 def empty(aurora: Aurora, mapping: Mapping) -> None:
     """Drop a mapping's rows and all that is known of its imports and runs."""
-    tables = (*(target.replica for target in mapping.targets), IMPORTS, RUNS, TARGETS, GENERATIONS, MIGRATIONS_TABLE)
+    replicas = (target.replica for target in mapping.targets)
+    tables = (*replicas, IMPORTS, RUNS, TARGETS, GENERATIONS, FILLS, MIGRATIONS_TABLE)
     names = ", ".join(f"{sql.quote(mapping.database)}.{sql.quote(table)}" for table in tables)
     aurora.execute(f"DROP TABLE IF EXISTS {names}")

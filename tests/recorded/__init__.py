@@ -10,13 +10,18 @@ means something to CSV and imitates a label, a delete, and two puts that the map
     reprocessed.jsonl        a record that was refused again by a reprocess
     unforwardable.jsonl      a stream record without its image, which forward_changes set aside
     unforwarded.json         what the event source mapping gave up on
+    release.tar.gz           what the release was: `dynaurora/`, `lambdas/`, `statemachines/` and the templates, to be
+                             deployed by `tests.support.earlier_release`; its libraries are not in it
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-RELEASE_0_1 = Path(__file__).parent / "release_0_1"
+RECORDED = Path(__file__).parent
+RELEASE_0_1 = RECORDED / "release_0_1"
+REPLICATIONS = sorted(RECORDED.glob("replication_*"))
+"""What replications of releases give their platforms, the newest last; see `tests.recorded.record_replication`."""
 
 
 def read_recorded(name: str) -> bytes:

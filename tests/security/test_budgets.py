@@ -18,7 +18,7 @@ from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.routing import write_rows
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.row_mappers import make_row_mapper
-from dynaurora.mappings.sandbox import Sandbox, SandboxedRowMapper, SandboxEndedError
+from dynaurora.mappings.sandbox import HANDED_RECORDS, Sandbox, SandboxedRowMapper, SandboxEndedError
 from dynaurora.stream import transform_changes
 from dynaurora.stream.transform_changes import Transformer
 from tests.support.factories import column, make_mapping
@@ -196,3 +196,68 @@ def test_an_invocation_of_items_whose_numbers_are_long_holds_little_more_than_it
     assert [record["result"] for record in result.records] == ["ProcessingFailed"] * len(records)
     assert (result.overflowed, result.rejections) == (len(records), [])
     assert peak < 8 * 1024 * 1024  # two rows of 400 KB, each a few times while they are written
+
+
+def draw_changes():
+    """Some that the mapping takes, some that it refuses, deletes, and what is no change."""
+    values = ({"N": "5"}, {"S": "!"}, {"N": "1E99"}, {"S": "7"})
+    changes = [encode_change(change(number, values[number % 4], number + 1)) for number in range(130)]
+    changes[3:3] = [encode_change(Change(7, 1, {"id": {"S": "4"}}, None)), b"no change", b'{"Version":"1"}']
+    unmapped = change(900, {"N": "8"})
+    unmapped.new_image["other"] = {"S": "b"}
+    return [*changes, encode_change(unmapped)]
+
+
+@pytest.mark.parametrize("schema", [{}, OLD_PATTERN], ids=["compiled", "plain"])
+def test_what_is_handed_over_together_ends_as_without_a_sandbox(schema):
+    mapping, changes = make_mapping(column("x", "INT"), schema=schema), draw_changes()
+    plain, bounded = RowMapper(mapping), SandboxedRowMapper(mapping)
+    expected, found = {}, {}
+    assert write_rows(changes, bounded, found) == write_rows(changes, plain, expected)
+    assert found == expected
+    assert bounded.unmapped.take() == plain.unmapped.take()
+
+
+@pytest.mark.parametrize("schema", [{}, OLD_PATTERN], ids=["compiled", "plain"])
+def test_lines_of_an_export_are_handed_over_together_too(schema):
+    mapping = make_mapping(column("x", "INT"), schema=schema)
+    items = [{"id": {"S": str(n)}, "x": {"S": "!"} if n % 9 == 0 else {"N": str(n)}} for n in range(130)]
+    lines = [json.dumps({"Item": item}).encode() for item in items]
+    lines[5] = b" "
+    asked = []
+
+    def write(mapper):
+        def exactly(index):
+            asked.append(index)
+            return
+
+        return mapper.writer.write_items(lines, 7, 1000, exactly)
+
+    csv, exact = write(RowMapper(make_mapping(column("x", "INT")))), list(asked)
+    asked.clear()
+    assert write(SandboxedRowMapper(mapping)) == csv
+    assert asked == exact == [0, 5, *range(9, 130, 9)]
+
+
+def test_a_slow_item_among_many_takes_none_of_those_beside_it_along():
+    bounded = SandboxedRowMapper(make_mapping(column("x", "JSON"), schema=OLD_PATTERN))
+    changes = [change(number, {"S": "a" * 60 + "!" if number == 60 else "a"}) for number in range(120)]
+    refusals = {}
+    rows = write_rows([*map(encode_change, changes)], bounded, refusals)
+    assert {index: [reason.rule for reason in reasons] for index, (_, reasons) in refusals.items()} == {60: ["time"]}
+    assert [index for index, row in enumerate(rows) if row is None] == [60]
+    assert bounded.sandbox._together < HANDED_RECORDS
+
+
+@pytest.mark.parametrize("wait", [0, 1], ids=["before any", "between two"])
+def test_records_go_on_after_the_process_was_killed(wait):
+    bounded = Sandbox(make_mapping(column("x", "JSON")))
+    bounded.allow(60)
+    mapper = SandboxedRowMapper(make_mapping(column("x", "JSON")), bounded)
+    changes = [encode_change(change(1, {"S": "a"}))] * 60
+    for _ in range(wait):
+        write_rows(changes, mapper, {})
+    os.kill(bounded._process.pid, signal.SIGKILL)
+    refusals = {}
+    assert write_rows(changes, mapper, refusals) == write_rows(changes, RowMapper(mapper.mapping), {})
+    assert refusals == {}

@@ -2,8 +2,17 @@
 
 import pytest
 
-from dynaurora.aurora.connection import DuplicateRow, is_mariadb
-from dynaurora.errors import DynauroraError
+from dynaurora.aurora.connection import (
+    ITS_OWN,
+    SIGNALLED,
+    UNKNOWN_ERROR,
+    DuplicateRow,
+    describe_message,
+    find_named_column,
+    find_row_error,
+    is_mariadb,
+)
+from dynaurora.errors import DatabaseError, DynauroraError
 from tests.integration.servers import server_version
 from tests.integration.targets import Target
 
@@ -67,15 +76,26 @@ def test_no_value_is_in_what_an_error_says(marked: Target, value: str) -> None:
             check_told(caught.value, numbers)
 
 
-def test_no_text_of_a_trigger_is_told(marked: Target) -> None:
+@pytest.mark.parametrize("number", [0, 1048, 1054, 1105, 1205, 1213, 1366, 9000, 31001])
+def test_no_text_of_a_trigger_is_told_under_whatever_number(marked: Target, number: int) -> None:
+    chosen = f", MYSQL_ERRNO = {number}" if number else ""
     marked.query(
         f"CREATE TRIGGER Demo.tells BEFORE INSERT ON {TABLE} FOR EACH ROW"
-        " BEGIN DECLARE told VARCHAR(120); SET told = CONCAT('no: ', LEFT(NEW.c, 100));"
-        " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = told; END"
+        " BEGIN DECLARE told VARCHAR(120); SET told = CONCAT('no: ', LEFT(NEW.c, 90), ' for column \\'alice\\'');"
+        f" SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = told{chosen}; END"
     )
     with marked.connect() as aurora, pytest.raises(DynauroraError) as caught:
         aurora.execute(f"INSERT INTO {TABLE} (id, c) VALUES ('a', %s)", (MARKER,))
-    check_told(caught.value, {1644})
+    check_told(caught.value, {number or 1644})
+    assert type(caught.value) is DatabaseError
+    assert find_row_error(caught.value) == (number or 1644)
+    assert find_named_column(caught.value) is None
+
+
+@pytest.mark.parametrize("message", [MARKER, "Column 'alice' cannot be null", "it is for column 'alice'"])
+@pytest.mark.parametrize("number", [SIGNALLED, UNKNOWN_ERROR, 30001])
+def test_what_anyone_may_have_written_is_left_out(number: int, message: str) -> None:
+    assert describe_message(number, message) == ITS_OWN
 
 
 def test_no_value_of_a_foreign_key_or_a_partition_is_told(marked: Target) -> None:

@@ -5,19 +5,13 @@ import struct
 import threading
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.version import Version
 
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.errors import CertificateError
 from local.certificates import ensure_certificates
-from tests.infrastructure.deployment import PROJECT
 
 PASSWORD = "never-in-clear-text"
 PROTOCOL_41, SECURE, PLUGINS, LONG_PASSWORD, WITH_DATABASE = 0x200, 0x8000, 0x80000, 0x1, 0x8
-FIRST_SAFE = {"PyMySQL": "1.2.0"}
-"""Of libraries whose earlier versions give secrets away, the first one that does not: those before it answer a server
-without TLS with the password, whatever they were told of certificates."""
 
 
 def packet(number: int, body: bytes) -> bytes:
@@ -61,12 +55,3 @@ def test_a_server_without_tls_hears_nothing(server, tmp_path):
     ):
         pass
     assert bytes(heard) == b""
-
-
-@pytest.mark.parametrize("library", FIRST_SAFE)
-@pytest.mark.parametrize("file", ["setup.cfg", "requirements/functions.in"])
-def test_versions_that_give_secrets_away_are_not_allowed(library, file):
-    lines = [line.strip() for line in (PROJECT / file).read_text().splitlines()]
-    (requirement,) = (Requirement(line) for line in lines if line.startswith(library))
-    (lowest,) = (bound.version for bound in requirement.specifier if bound.operator == ">=")
-    assert Version(lowest) >= Version(FIRST_SAFE[library])

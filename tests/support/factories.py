@@ -131,7 +131,9 @@ def run_input(**changed: Any) -> Document:
         "export_arn": None,
         "max_concurrency": 2,
         "tolerated_failure_percentage": 0,
+        "tolerated_rejected_percentage": 10,
         "sweep": False,
+        "compare": False,
     }
     return document | changed
 

@@ -76,9 +76,9 @@ def entry_of(remade, *sources):
 IMPORTED = {"batch_id": "0f1e", "status": "applied", "rows_staged": 1, "rows_changed": 1}
 
 
-def settle(store, entry, claimant="r1-1", **ending):
+def settle(store, entry, claimant="r1-1", max_attempts=5, **ending):
     notices = Notices(store, "landing", MAPPING, 3600)
-    return Settler(store, "landing", 5, notices, claimant).settle({**entry, **ending})
+    return Settler(store, "landing", max_attempts, notices, claimant).settle({**entry, **ending})
 
 
 def read_rows(store, remade):

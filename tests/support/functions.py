@@ -62,6 +62,7 @@ IDS = {
     "rotate_loader_secret": set(),
     "change_mapping": set(),
     "check_target": set(),
+    "compare_rows": {"run"},
     "forward_changes": set(),
     "transform_changes": set(),
     "measure_health": set(),
@@ -77,9 +78,12 @@ def check_ids(function, lines):
         assert line.keys() >= IDS[function], line
 
 
-def metrics_of(capsys):
-    """Return the metrics that a function put into its log, by name, with the mapping they are of."""
+def metrics_of(capsys, *, of_all=False):
+    """Return the metrics that a function put into its log, by name, with the mapping they are of.
+
+    Either those of a mapping, or of a platform, or those of all replications of a bucket together.
+    """
     logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    embedded = [line for line in logged if "_aws" in line]
+    embedded = [line for line in logged if "_aws" in line and ("bucket" in line) == of_all]
     names = [metric["Name"] for line in embedded for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
     return {name: line[name] for line in embedded for name in names if name in line}, embedded

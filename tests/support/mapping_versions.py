@@ -21,6 +21,13 @@ def make_people(*columns: tuple[str, str, str], **source: Any) -> Mapping:
     return build_mapping("people", document, text=json.dumps(document))
 
 
+def refuse_unmapped(mapping: Mapping) -> Mapping:
+    """Return another mapping of the same name and columns, which refuses what no column takes."""
+    document = json.loads(mapping.text)
+    document["target"]["unmapped"] = "reject"
+    return build_mapping(mapping.name, document, text=json.dumps(document))
+
+
 def list_columns(columns: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
     """Return columns as a mapping's file has them."""
     return [dict(zip(("name", "type", "from"), column, strict=True)) for column in columns]

@@ -1,4 +1,4 @@
-import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,8 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.dynamodb.source import SourceState
-from dynaurora.measure_health import WAITING, Health, count_waiting, measure_health
+from dynaurora.mappings.replications import Replication
+from dynaurora.measure_health import WAITING, Failures, Health, count_failures, count_waiting, measure_health
 from tests.support.failure_factories import (
     BACKFILL_KEY,
     BATCH_KEY,
@@ -15,8 +16,6 @@ from tests.support.failure_factories import (
     FIREHOSE_KEY,
     MAPPING,
     OVERSIZE_KEY,
-    PLACE,
-    UNFORWARDED_KEY,
 )
 from tests.support.fakes import InMemoryObjects
 from tests.support.sources import READY, KnownSource
@@ -36,9 +35,16 @@ class StartedImports:
         return sum(NOW - age < before for age in self.ages)
 
 
-def measure(*kept, state=READY, store=None, place=PLACE):
+ORDERS_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
+REPLICATIONS = [
+    Replication(MAPPING, "clicks", ORDERS_ARN.replace("orders", MAPPING), ("now", "before"), "replicate"),
+    Replication("orders", "orders", ORDERS_ARN, ("of-orders",), "replicate"),
+]
+
+
+def measure(*kept, state=READY, store=None):
     store = store or InMemoryObjects({(BUCKET, key): b"x" for key in kept})
-    return measure_health(place, store, KnownSource(state))
+    return measure_health(count_failures(store, BUCKET, REPLICATIONS), MAPPING, KnownSource(state))
 
 
 def test_a_healthy_deployment_has_nothing_of_it_all():
@@ -47,25 +53,36 @@ def test_a_healthy_deployment_has_nothing_of_it_all():
 
 
 def test_what_the_next_reprocess_takes_up_is_kept():
-    assert measure(FIREHOSE_KEY, OVERSIZE_KEY, BACKFILL_KEY, UNFORWARDED_KEY, BATCH_KEY, CONVERSION_KEY) == Health(
-        6, 0, ()
-    )
+    unforwarded = keys.unforwarded_of("now") + "shard-1/object"
+    assert measure(FIREHOSE_KEY, OVERSIZE_KEY, BACKFILL_KEY, unforwarded, BATCH_KEY, CONVERSION_KEY) == Health(6, 0, ())
 
 
-def test_changes_of_another_table_that_were_not_forwarded_are_kept_for_its_own_stack():
-    ours, others = (f"{keys.unforwarded_prefix()}{mapping}/shard-1/object" for mapping in ("ours", "others"))
-    store = InMemoryObjects()
-    for key, table in ((ours, PLACE.table), (others, "orders")):
-        arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/2026"
-        store.write(BUCKET, key, json.dumps({"DDBStreamBatchInfo": {"streamArn": arn}}).encode())
-    assert measure(store=store).failures_kept == 1
+def test_of_the_changes_that_were_not_forwarded_each_reader_has_its_own():
+    readers = ("now", "before", "of-orders", "nobodys")
+    store = InMemoryObjects({(BUCKET, keys.unforwarded_of(reader) + "shard-1/object"): b"x" for reader in readers})
+    assert count_failures(store, BUCKET, REPLICATIONS).kept == {MAPPING: 2, "orders": 1}
 
 
-def test_of_the_changes_that_were_not_forwarded_only_those_of_its_own_readers_are_looked_at():
-    store = InMemoryObjects()
-    for reader in ("now", "before", "others"):
-        store.write(BUCKET, f"{keys.unforwarded_of(reader)}shard-1/object", b"whatever")
-    assert measure(store=store, place=replace(PLACE, readers=("now", "before"))).failures_kept == 2
+class CountedLists(InMemoryObjects):
+    """Objects, and how often they were listed."""
+
+    lists = 0
+
+    def list(self, *given, **options):
+        self.lists += 1
+        return super().list(*given, **options)
+
+
+def test_a_hundred_replications_are_listed_as_often_as_one():
+    many = [Replication(f"t{number}", "s", ORDERS_ARN, (f"r{number}",), "replicate") for number in range(100)]
+    stores = CountedLists(), CountedLists()
+    for replications, store in zip((many[:1], many), stores, strict=True):
+        for one in replications:
+            store.write(BUCKET, keys.failed_records_prefix(one.mapping) + "a", b"x")
+        assert count_failures(store, BUCKET, replications) == Failures(
+            Counter(one.mapping for one in replications), Counter()
+        )
+    assert {store.lists for store in stores} == {4}
 
 
 def test_what_a_settled_change_left_behind_is_not_kept():

@@ -35,6 +35,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval import (
@@ -55,6 +56,7 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramError
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.backend import execution
 from moto.stepfunctions.parser.mocking import mock_config
 
@@ -73,6 +75,8 @@ def main() -> None:
     mock_eval_utils.CustomErrorName = name_error
     execution.ExecutionWorker = functools.partial(make_worker, execution.ExecutionWorker, request["mocks"])
     AmazonStateLanguageParser.parse = functools.cache(AmazonStateLanguageParser.parse)  # most of an execution's time
+    for module in (json_path, result_path):
+        module.parse = functools.cache(module.parse)  # each makes a parser anew: half of what is left
     # So executions share what was parsed. Its own name for where tries are counted is made when first asked for, by two
     # executions at once twice: then one of them begins to count anew.
     EvalComponent.heap_key = property(id)

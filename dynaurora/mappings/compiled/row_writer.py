@@ -46,6 +46,11 @@ class RowWriter:
         except NotCompilableError as error:
             self.why_plain = str(error)
 
+    def prepare(self, snapshot: tuple[int, int] | None) -> None:
+        """Compile what writes an export's items of a version and a time, or changes, unless it is there already."""
+        if self.plan is not None:
+            self._function(("NewImage",) if snapshot is None else ("Item", *snapshot), escaped=False)
+
     def write_items(self, lines: list[bytes], version: int, changed_at_ms: int, exactly: Exactly) -> bytes:
         """Return the CSV of an export's lines, each an item of that version; those without a row are left out."""
         if self.plan is None:

@@ -7,9 +7,10 @@ import stat
 import pymysql
 import pytest
 
-from local.aurora.engine import ServerUnavailableError
+from local.aurora import new_data
+from local.aurora.engine import ServerSetupError, ServerUnavailableError
 from local.aurora.engines import ENGINES, EngineError, find_engine
-from local.aurora.server import DatabaseServer, ServerSetupError
+from local.aurora.server import DatabaseServer
 from local.processes import ProcessError
 
 pytestmark = pytest.mark.integration
@@ -85,6 +86,40 @@ def test_an_interrupted_installation_is_done_again(create_server):
     assert not (server.directory / "data.unfinished").exists()
 
 
+def test_data_are_made_once_and_half_of_them_anew(create_server, tmp_path, monkeypatch):
+    monkeypatch.setattr(new_data, "ENVIRONMENTS", tmp_path)
+    home = tmp_path / f"{find_engine().name}-data"
+    (home / "data" / "mysql").mkdir(parents=True)
+    first, second = (create_server(tmp_path / name) for name in ("first", "second"))
+    first.start()
+    made_at = (home / "data").stat().st_ctime_ns
+    second.start()
+    assert (home / "data").stat().st_ctime_ns == made_at
+    (home / ".stamp").write_text("by another program")
+    create_server(tmp_path / "third").start()
+    assert (home / "data").stat().st_ctime_ns > made_at
+
+
+@pytest.mark.parametrize(("unsynced", "is_synced"), [("1", False), ("0", True)])
+def test_the_disk_is_waited_for_unless_somebody_says_that_it_need_not(
+    create_server, monkeypatch, run, unsynced, is_synced
+):
+    monkeypatch.setenv("DYNAURORA_UNSYNCED", unsynced)
+    server = create_server()
+    server.start()
+    with server.connect() as connection:
+        ((method,),) = run(connection, "SELECT @@innodb_flush_method")
+    assert (method != "nosync") == is_synced
+
+
+def test_data_that_cannot_be_made_say_why(create_server, tmp_path, monkeypatch):
+    monkeypatch.setattr(new_data, "ENVIRONMENTS", tmp_path)
+    server = create_server()
+    monkeypatch.setattr(type(server.engine), "initialize", lambda *_: ["sh", "-c", "echo no room; exit 3"])
+    with pytest.raises(ServerSetupError, match=r"sh ended with status 3(.|\n)*no room"):
+        server.start()
+
+
 def test_a_long_path_gets_a_short_socket(create_server, tmp_path, run):
     server = create_server(tmp_path / ("long" * 30) / "mysql")
     assert len(os.fsencode(server.socket)) <= 107
@@ -92,6 +127,12 @@ def test_a_long_path_gets_a_short_socket(create_server, tmp_path, run):
     assert stat.S_IMODE(server.socket.parent.stat().st_mode) == 0o700
     with server.connect() as connection:
         assert run(connection, "SELECT 1") == [(1,)]
+    server.restart()
+    with server.connect() as connection:
+        assert run(connection, "SELECT 1") == [(1,)]
+    server.stop()
+    assert not server.socket.parent.exists()
+    assert server.directory.exists()
 
 
 def test_passwords_are_readable_by_their_owner_only(create_server):

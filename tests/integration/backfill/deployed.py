@@ -28,6 +28,7 @@ from dynaurora import __file__ as a_core_file
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aurora.fills import FILLS
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, RUNS
 from dynaurora.aws.objects import S3Objects
@@ -35,7 +36,8 @@ from dynaurora.exports import plan_backfill
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.registry import Pointer, point_at, publish_document
 from dynaurora.mappings.replications import Replication
-from dynaurora.target.verification import Comparison, compare
+from dynaurora.verification.compare_items import compare_table
+from dynaurora.verification.verdicts import Tally
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Api
 from local.deployment import STACK_NAME, Database, Deployment, name_replication
 from local.pipeline import Pipeline
@@ -318,6 +320,7 @@ class Deployed:
         """Have the first mapping be the only one that there ever was."""
         with self.connect() as aurora, aurora.transaction():
             aurora.execute(f"DELETE FROM {self.name_table(GENERATIONS)} WHERE generation > 1")
+            aurora.execute(f"DELETE FROM {self.name_table(FILLS)}")
         point_at(S3Objects(), self.bucket, MAPPING, Pointer(self.mapping.digest, 1))
         first = keys.mapping_document(MAPPING, self.mapping.digest)
         for key in self.list_keys(keys.mapping_documents(MAPPING)):
@@ -343,10 +346,10 @@ class Deployed:
         """What people see: page → hits."""
         return dict(self.query(f"SELECT page_id, hits FROM {self.name_table(self.mapping.table)}"))
 
-    def compare(self) -> Comparison:
-        """Compare the table and the replica key by key."""
+    def compare(self, mapping: Mapping | None = None) -> Tally:
+        """Compare the table and the replica key by key, by the mapping that all began with unless told."""
         with self.connect() as aurora:
-            return compare(self.mapping, Pipeline(self.api, self.deployment).scan_items(), aurora)
+            return compare_table(mapping or self.mapping, Pipeline(self.api, self.deployment).scan_items(), aurora)
 
     @contextmanager
     def lock_key(self, page_id: str, activity_dt: str = "2026-01-01") -> Iterator[None]:

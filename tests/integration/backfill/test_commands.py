@@ -18,7 +18,7 @@ DYNAURORA = Path(sys.executable).with_name("dynaurora")
 def test_the_commands_tell_of_a_run_while_it_goes_on_and_when_it_is_over(deployed: Deployed, run: str) -> None:
     deployed.put([*make_items(4), make_bad_item("bad")])
     deployed.set_faults(hold_exports=1)
-    started = deployed.start(run)
+    started = deployed.start(run, "--tolerated-rejected-percentage", "20")
     assert (started["started"], started["run"], started["mapping"]) == (True, run, MAPPING)
     deployed.wait_for_state(started["execution"], "Wait for export")
 

@@ -32,7 +32,7 @@ CHECKS = [
         "TLS of others",
         "the server's settings",
     ),
-    *("tables and view", "what imports rely on", "the loader's rights", "loading from S3"),
+    *("tables and view", "targets complete", "what imports rely on", "the loader's rights", "loading from S3"),
 ]
 
 
@@ -139,7 +139,7 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
         (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
         (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics --host"),
-        (secret, set(CHECKS[-9:]), "MissingSecretError", "DatabaseSecretArn"),
+        (secret, set(CHECKS[-10:]), "MissingSecretError", "DatabaseSecretArn"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -199,7 +199,7 @@ def test_a_function_that_fails_leaves_the_target_unknown(
     with deployed.variables("CheckTargetFunctionName", DATABASE_PORT="none"):
         status, document = ask()
     found = missing(document)
-    assert (status, found.keys()) == (1, set(CHECKS[-9:]))
+    assert (status, found.keys()) == (1, set(CHECKS[-10:]))
     assert {finding["state"] for finding in found.values()} == {"unknown"}
     assert "InvalidSettingsError" in found["loading from S3"]["detail"]
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from dynaurora.aurora.fills import has_view, read_fills, settle_fills
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.mappings.mapping import Mapping, build_mapping
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +37,9 @@ def test_one_export_serves_every_target(deployed: Deployed, run: str, routed: Ma
     deployed.switch_mapping(routed)
     deployed.backfill(run, "--export-arn", export.arn, "--sweep")
     assert deployed.hits() == {"user-1": 3, "user-2": 30}
-    assert dict(deployed.query(f"SELECT page_id, hits FROM {deployed.name_table('Hot')}")) == {
+    assert dict(
+        deployed.query(f"SELECT page_id, hits FROM {deployed.name_table('Hot__replica')} WHERE NOT _deleted")
+    ) == {
         "user-2": 30,
         "page-1": 30,
     }
@@ -67,4 +70,26 @@ def test_what_one_target_refuses_bars_the_sweep_and_is_in_the_other(
     deployed.backfill(run, "--export-arn", export.arn, "--sweep", status=1)
     deployed.check_failure(run, "SweepRefusedError", "1 items were rejected", is_mended_by_repeating=False)
     assert (deployed.hits(), deployed.report(run)["totals"]["targets"]["WebAnalytics"]["rejected"]) == ({}, 1)
-    assert deployed.query(f"SELECT page_id, hits FROM {deployed.name_table('Hot')}") == [("user-1", 1)]
+    assert deployed.query(f"SELECT page_id, hits FROM {deployed.name_table('Hot__replica')} WHERE NOT _deleted") == [
+        ("user-1", 1)
+    ]
+
+
+def test_a_new_target_has_a_view_once_a_run_has_filled_it(deployed: Deployed, run: str, routed: Mapping) -> None:
+    hot = routed.targets[1]
+    deployed.put([make_item("page-1", 30)])
+    export = deployed.export()
+    with deployed.connect() as aurora:
+        prepare_target(aurora, routed)
+    deployed.switch_mapping(routed)
+    deployed.backfill(run, "--export-arn", export.arn, "--sweep")
+    with deployed.connect() as aurora:
+        assert not has_view(aurora, hot), "that export is from before its activation"
+        fills = {fill.target: (fill.hides_view, fill.run) for fill in read_fills(aurora, routed)}
+        assert fills == {"WebAnalytics": (False, None), "Hot": (True, None)}
+        settle_fills(aurora, routed, run, 2)
+        assert not has_view(aurora, hot)
+    deployed.backfill(f"{run}-again", "--export-arn", export.arn)
+    with deployed.connect() as aurora:
+        wait_until(lambda: has_view(aurora, hot))
+    assert deployed.query(f"SELECT page_id, hits FROM {deployed.name_table('Hot')}") == [("page-1", 30)]

@@ -25,7 +25,9 @@ def test_an_empty_table_is_backfilled_with_nothing(deployed: Deployed, run: str)
 
 def test_items_that_are_all_rejected_are_all_kept_with_their_reasons(deployed: Deployed, run: str) -> None:
     deployed.put([make_bad_item(f"bad-{number}") for number in range(5)])
-    view = deployed.backfill(run)
+    view = deployed.backfill(run, status=1)
+    assert view["failure"]["error"] == "RejectedItemsError"
+    assert view["failure"]["reason"].startswith("5 of 5 items, 100 %, were refused")
     assert view["rows"] == {"imported": 0, "already_newer": 0, "rejected": 5}
     totals = deployed.report(run)["totals"]
     assert (totals["exported"], totals["rejected"], totals["unaccounted"], totals["batches_failed"]) == (5, 5, 0, 0)
@@ -37,4 +39,8 @@ def test_items_that_are_all_rejected_are_all_kept_with_their_reasons(deployed: D
     assert deployed.row(run)["rows_rejected"] == 5
     assert deployed.hits() == {}
     comparison = deployed.compare()
-    assert (comparison.agrees, comparison.unmapped) == (True, 5)
+    assert (comparison.agrees, comparison.failed) == (True, 5)
+    subjects = deployed.messages()
+    assert [subject.rpartition(": ")[2] for subject in subjects] == ["RejectedItemsError"]
+    again = deployed.backfill(run, "--tolerated-rejected-percentage", "100")
+    assert (again["state"], again["rows"]["rejected"]) == ("SUCCEEDED", 5), "nothing is repeated, and it is as expected"

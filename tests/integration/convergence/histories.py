@@ -38,8 +38,10 @@ from dynaurora.failures.list_failures import FailedObject, plan_reprocess
 from dynaurora.failures.list_failures import Place as ReprocessPlace
 from dynaurora.failures.settle_failures import settle_records
 from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.row_mappers import RowMappers
+from dynaurora.mappings.sandbox import SandboxedRowMapper
 from dynaurora.stream.forward_changes import Forwarder
 from dynaurora.stream.transform_changes import Transformer
 from tests.integration.convergence.dying import DyingStore, WriterDied
@@ -97,6 +99,14 @@ class Mappers:
 
     mended: RowMapper
     strict: RowMapper
+    careful: dict[str, RowMapper] = field(default_factory=dict)
+    """By the digest of what they map by."""
+
+    def find_careful(self, mapping: Mapping) -> RowMapper:
+        """Return what maps in a sandbox: the same for all histories, as for all invocations of a function."""
+        if mapping.digest not in self.careful:
+            self.careful[mapping.digest] = SandboxedRowMapper(mapping)
+        return self.careful[mapping.digest]
 
 
 class OneMapper(RowMappers):
@@ -370,7 +380,16 @@ class History:
             yield PlannedBatch(number + 1, len(share), (DataFile(key, len(share), md5),))
 
     def _convert(self, run: str, second: int, planned: PlannedBatch, refused: list[int]) -> Iterator[Parcel]:
-        converter = Converter(self._mapper, self._store, BUCKET, BUCKET, run, second, function_arn="")
+        converter = Converter(
+            self._mapper,
+            self._store,
+            BUCKET,
+            BUCKET,
+            run,
+            second,
+            function_arn="",
+            make_careful=self.mappers.find_careful,
+        )
         batch = self._outlive(lambda: converter.convert_once(planned))
         refused.append(batch.rows_rejected)
         yield Parcel(self._lines(batch.as_dict()), "backfill")
@@ -379,7 +398,14 @@ class History:
         """Map again what was refused; an object is settled once its rows are imported, if nothing dies before."""
         run, place = self._next_run(), ReprocessPlace(BUCKET, NAME, NAME)
         remaker = Remaker(
-            self._mapper, self._store, BUCKET, run, self._max_attempts, ignore_expiries=False, function_arn=""
+            self._mapper,
+            self._store,
+            BUCKET,
+            run,
+            self._max_attempts,
+            ignore_expiries=False,
+            function_arn="",
+            make_careful=self.mappers.find_careful,
         )
         for entry in list(plan_reprocess(place, self._store, prefix=None, parked=parked)):
             number, sources = entry["number"], [FailedObject(**item) for item in entry["objects"]]

@@ -40,6 +40,8 @@ class Mutant:
 
     name: str
     break_code: Callable[[SetAttribute], None]
+    found_by: tuple[int, int] | None = None
+    """Seed and deal of a history that finds it by itself, where those of the first cohort do not."""
 
     def __str__(self) -> str:
         return self.name
@@ -312,37 +314,42 @@ def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
     set_attribute(History, "_draw_step", lambda history: history._draw.randint(0, Step.LATE))
 
 
-MUTANTS = [
+OF_STATEMENTS = [
     Mutant("the merge has no guard", remove_guard_from_merge),
-    Mutant("the last of two rows of the same version wins", break_merge(prefer_the_last_of_a_version)),
+    Mutant("the last of two rows of the same version wins", break_merge(prefer_the_last_of_a_version), (202, 0)),
     Mutant("the oldest version of a key in a batch wins", break_merge(merge_the_oldest_version_of_a_key)),
     Mutant("rows are not marked as deleted", break_merge(keep_the_mark_of_deletes)),
     Mutant("the version is assigned first", break_merge(assign_version_first)),
     Mutant("versions are compared as doubles", break_merge(compare_as_doubles)),
-    Mutant("sequence numbers are compared as text", compare_sequences_as_text),
     Mutant("tombstones are dropped", drop_tombstones),
-    Mutant("the second is not floored", forget_floor),
-    Mutant("snapshots are not dated back", forget_margin),
-    Mutant("snapshots are dated back by one minute", halve_margin),
-    Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence),
-    Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end),
-    Mutant("sequence numbers of 40 digits are higher than the highest", shorten_sequences),
     Mutant("a batch that is in the ledger is applied again", forget_repetitions),
-    Mutant("a batch is named by its objects' names", forget_contents),
-    Mutant("the ledger counts every row as changed", count_every_row_as_changed),
     Mutant("what a failed import did is committed", commit_what_failed),
     Mutant("the ledger's row is committed first", commit_ledger_first),
     Mutant("the ledger's counts are committed last", merge_before_ledger),
     Mutant("keys are padded with spaces", pad_keys),
     Mutant("keys are compared without case", fold_case),
+]
+"""Faults in what the server is told to do."""
+
+MUTANTS = [
+    *OF_STATEMENTS,
+    Mutant("sequence numbers are compared as text", compare_sequences_as_text),
+    Mutant("the second is not floored", forget_floor),
+    Mutant("snapshots are not dated back", forget_margin),
+    Mutant("snapshots are dated back by one minute", halve_margin),
+    Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence),
+    Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end, (203, 0)),
+    Mutant("sequence numbers of 40 digits are higher than the highest", shorten_sequences),
+    Mutant("a batch is named by its objects' names", forget_contents, (42, 3)),
+    Mutant("the ledger counts every row as changed", count_every_row_as_changed),
     Mutant("reprocessed records are new again", reprocess_as_of_now),
-    Mutant("what an export has and the mapping refuses is lost", lose_what_an_export_refused),
-    Mutant("what is refused too often is lost", lose_what_is_parked),
+    Mutant("what an export has and the mapping refuses is lost", lose_what_an_export_refused, (192, 0)),
+    Mutant("what is refused too often is lost", lose_what_is_parked, (95, 0)),
     Mutant("the time of a change is lost", forget_the_change_of_time),
     Mutant("a sweep is dated at its export's time", sweep_as_of_now),
-    Mutant("what an export refused is swept", sweep_whatever_was_refused),
+    Mutant("what an export refused is swept", sweep_whatever_was_refused, (47, 0)),
     Mutant("what an export lacks is not swept", sweep_nothing),
-    Mutant("a gap's keys are not read", read_no_keys),
+    Mutant("a gap's keys are not read", read_no_keys, (94, 0)),
     Mutant("a gap is filled too soon", fill_gaps_too_soon),
-    Mutant("records from before a gap come after its filling", fill_gaps_before_the_rest),
+    Mutant("records from before a gap come after its filling", fill_gaps_before_the_rest, (64, 0)),
 ]

@@ -13,7 +13,7 @@ from dynaurora.aurora.connection import Aurora
 from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.batches.parts import MARK
 from dynaurora.mappings.mapping import Mapping
-from dynaurora.target.verification import comparable_field, comparable_value
+from dynaurora.verification.row_forms import comparable_field, comparable_value
 from tests.integration.convergence.moments import moment
 from tests.integration.convergence.things import VIEW, Key, Thing, ViewRow, read_view_row
 from tests.support.csv_reader import read_line

@@ -9,6 +9,7 @@ from typing import Final
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, connect
+from dynaurora.aurora.fills import has_view, settle_fills
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aws.objects import S3Objects
@@ -20,6 +21,7 @@ from dynaurora.exports.plan_sweep import Sweeper
 from dynaurora.exports.reconcile_run import reconcile_run
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.target.change_mapping import show_targets
 from tests.integration.convergence.cohorts import Place
 from tests.integration.convergence.target_histories import (
     TABLES,
@@ -62,9 +64,13 @@ class TargetCohort:
                 self._draw.shuffle(arrivals)
                 for start in range(0, len(arrivals), BATCH_CHANGES):
                     self._stream(arrivals[start : start + BATCH_CHANGES])
+            early = list(self._find_early_views(administrator))
             for history in histories:
                 self._backfill(history)
-            differences = list(self._compare(administrator))
+            settle_fills(administrator, self._mapping, RUN, len(activations))
+            show_targets(administrator, self._mapping)
+            late = [each.table for each in self._mapping.targets if not has_view(administrator, each)]
+            differences = [*early, *late, *self._compare(administrator)]
         found = (problem for history in histories for problem in history.find_differences(self._model))
         return [*differences, *found][:3]
 
@@ -77,10 +83,18 @@ class TargetCohort:
         mapping = make_document(targets, self.place.database)
         if is_first:
             for table in TABLES:
-                empty(administrator, make_document(((table, ""),), self.place.database))
+                alone = make_document(((table, ""),), self.place.database)
+                empty(administrator, alone)
+                administrator.execute(sql.drop_view(alone))
         prepare_target(administrator, mapping)
         activate(administrator, mapping)
         self._model.activations.append(targets)
+
+    def _find_early_views(self, administrator: Aurora) -> Iterator[str]:
+        """Yield the targets that people see before anything was swept, and that the first mapping did not have."""
+        for target in self._mapping.targets:
+            if has_view(administrator, target) and target.table not in dict(self._model.activations[0]):
+                yield f"{target.table} is seen before a backfill has filled it"
 
     def _stream(self, arrivals: list[Arrival]) -> None:
         """Transform changes, each by the mapping that it is stamped with, and import the rows as one batch."""

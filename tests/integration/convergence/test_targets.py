@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from dynaurora.aurora import fills, generations, migrations
+from dynaurora.aurora.connection import Aurora
 from dynaurora.aurora.origins import Origin
 from dynaurora.batches import import_batch
 from dynaurora.batches.writers import Writers
 from dynaurora.dynamodb.changes import Change
 from dynaurora.exports import plan_sweep
 from dynaurora.mappings.conditions import Condition, Outcome, Route
+from dynaurora.mappings.mapping import Mapping
 from tests.integration.convergence.cohorts import Place
 from tests.integration.convergence.switches import WAIT
 from tests.integration.convergence.target_cohorts import TargetCohort
@@ -129,7 +132,29 @@ def import_one_part(set_attribute: SetAttribute) -> None:
     set_attribute(import_batch, "find_parts", lambda *given: original(*given)[:1])
 
 
-MUTANTS = (load_into_the_first, sweep_the_first, import_one_part)
+def show_before_the_sweep(set_attribute: SetAttribute) -> None:
+    set_attribute(migrations, "find_hidden", lambda *_: set())
+
+
+def never_show(set_attribute: SetAttribute) -> None:
+    set_attribute(fills, "has_view", lambda *_: True)
+
+
+def fill_by_a_run_of_before(set_attribute: SetAttribute) -> None:
+    """Take a target for filled from its activation on."""
+    original = generations.begin_fills
+
+    def begin_fills(aurora: Aurora, mapping: Mapping, active: Mapping | None, generation: int) -> None:
+        original(aurora, mapping, active, generation)
+        fills.settle_fills(aurora, mapping, "r0", generation)
+
+    set_attribute(generations, "begin_fills", begin_fills)
+
+
+MUTANTS = (
+    *(load_into_the_first, sweep_the_first, import_one_part),
+    *(show_before_the_sweep, never_show, fill_by_a_run_of_before),
+)
 
 
 @pytest.mark.parametrize("mutate", MUTANTS)

@@ -163,10 +163,16 @@ def test_a_function_may_look_at_the_map_runs_of_its_own_state_machine(emulator):
     assert set(emulator.invoke(function, refused)[0].values()) == {"AccessDeniedException"}
 
 
+def of_function(pattern):
+    condition = {"ArnLike": {"lambda:FunctionArn": pattern}}
+    return {"Action": "lambda:GetEventSourceMapping", "Resource": "*", "Condition": condition}
+
+
 def test_an_event_source_mapping_is_read_with_the_action_of_reading_one(emulator):
     _, stream = emulator.create_table()
+    function = emulator.create_function(TRANSFORM, Role=create_role(emulator, "reads-nothing"))
     mapping = emulator.client("lambda").create_event_source_mapping(
-        FunctionName=emulator.create_function(TRANSFORM, Role=create_role(emulator, "reads-nothing")),
+        FunctionName=function,
         EventSourceArn=stream,
         Enabled=False,
         StartingPosition="TRIM_HORIZON",
@@ -185,6 +191,8 @@ def test_an_event_source_mapping_is_read_with_the_action_of_reading_one(emulator
         for name, statement in {
             "reads-a-mapping": {"Action": "lambda:GetEventSourceMapping", "Resource": arn},
             "lists-mappings": {"Action": "lambda:ListEventSourceMappings", "Resource": "*"},
+            "reads-those-of-a-function": of_function(emulator.function_arn(function)),
+            "reads-those-of-others": of_function("arn:aws:lambda:us-east-1:000000000000:function:*-another"),
         }.items()
     ]
-    assert answers == [(mapping, None), ("AccessDeniedException", None)]
+    assert answers == [(mapping, None), ("AccessDeniedException", None)] * 2

@@ -1,6 +1,7 @@
 """Functions fail, log and are isolated as on AWS."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -239,3 +240,35 @@ def handler(event, context):
         assert emulator.invoke(name) == ("new", None)
         emulator.client("s3").put_object(Bucket=bucket, Key="go on")
         assert answer.result() == ("old", None)
+
+
+def test_only_so_many_processes_wait_and_those_that_wait_longest_are_ended(start_emulator):
+    emulator = start_emulator(DYNAURORA_WARM_FUNCTIONS="2")
+    source = """
+        import os
+        def handler(event, context):
+            return os.getpid()
+        """
+    first, second, third = (emulator.create_function(source) for _ in range(3))
+    pids = {name: emulator.invoke(name)[0] for name in (first, second, third)}
+    assert emulator.invoke(second) == (pids[second], None)
+    assert emulator.invoke(third) == (pids[third], None)
+    assert emulator.invoke(first)[0] != pids[first]
+    assert emulator.invoke(third) == (pids[third], None)
+    assert emulator.invoke(second)[0] != pids[second], "it had waited longest"
+
+
+def test_only_so_many_processes_start_at_once(emulator):
+    source = """
+        import time
+        began = time.monotonic()
+        time.sleep(0.3)
+        ended = time.monotonic()
+        def handler(event, context):
+            return began, ended
+        """
+    at_once = 2 * (os.cpu_count() or 1)
+    names = [emulator.create_function(source) for _ in range(at_once + 2)]
+    with ThreadPoolExecutor(len(names)) as callers:
+        times = [answer for answer, _ in callers.map(emulator.invoke, names)]
+    assert max(sum(began <= moment < ended for began, ended in times) for moment, _ in times) <= at_once

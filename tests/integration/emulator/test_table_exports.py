@@ -472,6 +472,18 @@ def test_the_cut_can_be_off_by_a_minute(emulator, table):
     assert table.values(ExportTime=then) == {"a": "1"}
 
 
+def test_each_item_can_have_a_cut_of_its_own(emulator, table):
+    pages = [f"page-{number:02}" for number in range(40)]
+    table.put("1", *pages)
+    then = next_second()
+    table.put("2", *pages)
+    with faults(emulator, spread_export_cuts_seconds=1):
+        values = table.values(ExportTime=then)
+    assert set(values) <= set(pages)
+    assert set(values.values()) == {"1", "2"}
+    assert table.values(ExportTime=then) == dict.fromkeys(pages, "1")
+
+
 def test_an_export_can_be_made_to_fail(emulator, table):
     with faults(emulator, fail_exports=1):
         assert table.finish(table.start())["FailureCode"] == "InternalServerError"

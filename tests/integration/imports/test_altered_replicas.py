@@ -11,13 +11,14 @@ import pytest
 
 from dynaurora.aurora import merge_faults
 from dynaurora.aurora.connection import Credentials, connect, is_mariadb
+from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.triggers import PROCEDURE, find_triggers
 from dynaurora.aurora.users import admit_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import PrivilegeError, TargetMismatchError
 from dynaurora.target import check_target
 from dynaurora.target.alterations import find_alterations
-from dynaurora.target.check_target import MERGING, Finding, examine_target
+from dynaurora.target.check_target import MERGING, REMEDIES, TABLES_AND_VIEW, Finding, examine_target
 from tests.integration.servers import server_version
 from tests.integration.targets import Target, row
 
@@ -127,6 +128,22 @@ def test_a_trigger_that_sets_columns_is_refused_by_name(own: Target, event: str,
     assert own.import_rows([row("a", 2, 5)]).rows_changed == 1
 
 
+@pytest.mark.parametrize(
+    ("mode", "body"),
+    [
+        ("ANSI_QUOTES", 'SET "NEW"."hits" = 0'),
+        ("NO_BACKSLASH_ESCAPES", r"BEGIN SET @a = '\'; SET NEW.hits = 0; SET @b = ''; END"),
+        ("", "BEGIN /*!50000 SET NEW.hits = 0; */ SET @a = 1; END"),
+        ("", "BEGIN SET @a = '#', @b = 1--1; SET `NEW`.`hits` = 0; END"),
+    ],
+)
+def test_a_trigger_hides_in_no_mode_that_it_sets_columns(own: Target, mode: str, body: str) -> None:
+    with connect(own.endpoint, own.administrator) as aurora:
+        aurora.execute(f"SET sql_mode = '{mode}'")
+        aurora.execute(f"CREATE TRIGGER {DATABASE}.meddling BEFORE INSERT ON {REPLICA} FOR EACH ROW {body}")
+    check_refused(own, "the trigger meddling may set columns")
+
+
 def test_a_name_of_an_index_forges_no_line(own: Target) -> None:
     own.query(f"ALTER TABLE {REPLICA} ADD UNIQUE KEY `x\nNext: run curl evil\x1b[31m` (hits)")
     with pytest.raises(TargetMismatchError, match=r"x\\nNext: run curl evil\\x1b\[31m KEY"):
@@ -223,7 +240,56 @@ def test_what_is_no_fault_of_a_row_is_noticed(own: Target) -> None:
         own.query(f"DROP TABLE {DATABASE}.WebAnalytics")
 
 
-def examine(target: Target) -> Finding:
+VIEW = f"{DATABASE}.WebAnalytics"
+COLUMNS = "page_id, activity_dt, timestarted, hits, start_time, end_time, country_code"
+SHOWING = {
+    "other rows": f"SELECT {COLUMNS} FROM {REPLICA} WHERE NOT _deleted AND hits < 100",
+    "what is deleted": f"SELECT {COLUMNS} FROM {REPLICA} WHERE _deleted",
+    "all that ever was": f"SELECT {COLUMNS} FROM {REPLICA}",
+    "another column": f"SELECT {COLUMNS.replace('end_time', 'start_time end_time')} FROM {REPLICA} WHERE NOT _deleted",
+    "columns in each other's place": (
+        f"SELECT {COLUMNS.replace('start_time, end_time', 'end_time AS start_time, start_time AS end_time')}"
+        f" FROM {REPLICA} WHERE NOT _deleted"
+    ),
+    "values of its own": f"SELECT {COLUMNS.replace('hits', 'hits + 1 AS hits')} FROM {REPLICA} WHERE NOT _deleted",
+    "another table": f"SELECT {COLUMNS} FROM {DATABASE}.Another WHERE NOT _deleted",
+    "the first rows": f"SELECT {COLUMNS} FROM {REPLICA} WHERE NOT _deleted LIMIT 5",
+    "each row once": f"SELECT DISTINCT {COLUMNS} FROM {REPLICA} WHERE NOT _deleted",
+}
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_a_view_that_shows_something_else_is_noticed(own: Target, name: str) -> None:
+    own.query(f"CREATE TABLE {DATABASE}.Another LIKE {REPLICA}")
+    try:
+        assert alterations(own) == ""
+        own.query(f"CREATE OR REPLACE VIEW {VIEW} AS {SHOWING[name]}")
+        assert f"the view {VIEW} shows something else than the rows of" in alterations(own)
+        found = examine(own, TABLES_AND_VIEW)
+        assert (found.state, "shows something else" in found.detail) == ("no", True)
+        assert own.import_rows([row("a", 1)]).rows_changed == 1
+        with connect(own.endpoint, own.administrator) as aurora:
+            prepare_target(aurora, own.mapping)  # as its remedy says
+        assert alterations(own) == ""
+    finally:
+        own.query(f"DROP TABLE {DATABASE}.Another")
+
+
+def test_a_view_may_show_more_columns_and_come_back_in_other_words(own: Target) -> None:
+    own.query(f"CREATE OR REPLACE VIEW {VIEW} AS SELECT {COLUMNS}, _version FROM {REPLICA} r WHERE (_deleted = FALSE)")
+    assert "shows something else" in alterations(own)  # by another name of the table: not as the mapping makes it
+    own.query(f"CREATE OR REPLACE VIEW {VIEW} AS SELECT _version, {COLUMNS} FROM {REPLICA} WHERE NOT _deleted")
+    assert alterations(own) == ""
+
+
+def test_a_loader_of_before_cannot_see_what_the_view_shows(own: Target) -> None:
+    own.execute(f"REVOKE SHOW VIEW ON {DATABASE}.* FROM {own.loader.username}@'%'")
+    own.query(f"CREATE OR REPLACE VIEW {VIEW} AS {SHOWING['another column']}")
+    assert alterations(own) == ""
+    assert examine(own) == Finding(MERGING, "warning", "the loader cannot see what the view shows", REMEDIES[MERGING])
+
+
+def examine(target: Target, check: str = MERGING) -> Finding:
     examined = check_target.Target(
         read_mapping=lambda: target.mapping,
         store=S3Objects(),
@@ -231,7 +297,7 @@ def examine(target: Target) -> Finding:
         read_credentials=lambda: target.loader,
         connect=lambda credentials: connect(target.endpoint, credentials),
     )
-    return next(finding for finding in examine_target(examined) if finding.check == MERGING)
+    return next(finding for finding in examine_target(examined) if finding.check == check)
 
 
 def test_the_doctor_names_what_others_added(own: Target) -> None:

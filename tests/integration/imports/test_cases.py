@@ -11,7 +11,7 @@ from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.rows import Row
-from dynaurora.target.verification import comparable_value
+from dynaurora.verification.row_forms import comparable_value
 from tests.cases import Case, load_cases, sort_rows
 from tests.integration.targets import Target, TargetFor
 

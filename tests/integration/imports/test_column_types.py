@@ -11,7 +11,7 @@ import pytest
 from dynaurora.dynamodb.changes import Change
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.target.verification import compare
+from dynaurora.verification.compare_items import compare_table
 from tests.integration.targets import TargetFor
 
 pytestmark = pytest.mark.integration
@@ -108,4 +108,4 @@ def test_every_type_comes_back_as_it_went_in(target_for: TargetFor) -> None:
     assert (values["absent"], json.loads(values["extra"])) == (None, {"left": 7})
 
     with target.connect() as aurora:
-        assert compare(target.mapping, [item], aurora).identical == 1
+        assert compare_table(target.mapping, [item], aurora).identical == 1

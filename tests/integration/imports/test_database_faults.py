@@ -7,7 +7,7 @@ import pytest
 
 from dynaurora.aurora.connection import Aurora, Credentials, connect
 from dynaurora.aurora.origins import Origin
-from dynaurora.aurora.staging import claim_slot
+from dynaurora.aurora.staging import claim_table
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.ledger import Ledger
 from dynaurora.batches.loading import PartSource, stage, write_manifest
@@ -37,7 +37,7 @@ def test_a_database_killed_within_the_transaction_has_applied_nothing(target: Ta
     store = S3Objects()
 
     def lose_the_database(aurora: Aurora) -> None:
-        with claim_slot(aurora, target.mapping, slots=0) as table:
+        with claim_table(aurora, target.mapping) as table:
             uri = write_manifest(batch.mapping, batch.id, batch.objects, store, target.bucket)
             staged = stage(target.mapping, aurora, PartSource(batch.id, uri, "", 1), table)
             with aurora.transaction():

@@ -134,7 +134,7 @@ def test_the_loader_has_what_it_needs_and_nothing_else(deployment: Deployment) -
     assert granted == {
         "GRANT USAGE ON *.*",
         "GRANT `AWS_LOAD_S3_ACCESS`",
-        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `Demo`.*",
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, SHOW VIEW ON `Demo`.*",
         "GRANT EXECUTE ON PROCEDURE `Demo`.`_dynaurora_triggers`",
     }
 

@@ -1,12 +1,17 @@
 """What Firehose delivered of release 0.1, imported by this one: by itself, and beside rows of today in one object."""
 
+import base64
+import json
+from pathlib import Path
+
 import pytest
 
 from dynaurora.aurora.connection import connect
 from dynaurora.aurora.generations import activate
+from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.rows import Row
 from tests.integration.targets import Target, row
-from tests.recorded import load_recorded, read_recorded
+from tests.recorded import REPLICATIONS, load_recorded, read_recorded
 from tests.support.labelled_rows import encode_labelled
 
 pytestmark = pytest.mark.integration
@@ -34,6 +39,19 @@ def test_an_object_of_release_0_1_is_imported(upgraded: Target) -> None:
     assert upgraded.import_batch(batch).rows_changed == 3
     assert rows_of(upgraded) == sorted(RECORDED, key=str)
     assert upgraded.import_batch(batch).status == "already_applied"
+
+
+@pytest.mark.parametrize("recorded", REPLICATIONS, ids=lambda folder: folder.name)
+def test_rows_of_a_replication_of_each_release_are_imported(target: Target, recorded: Path) -> None:
+    """By their labels, whatever the mapping is by now: the recorded one was active before."""
+    text = (recorded / "mapping.json").read_text("utf-8")
+    with connect(target.endpoint, target.administrator) as aurora:
+        activate(aurora, build_mapping(target.mapping.name, json.loads(text), text=text))
+        activate(aurora, target.mapping)
+    answer = json.loads((recorded / "firehose_answer.json").read_text("utf-8"))
+    body = b"".join(base64.b64decode(record["data"]) for record in answer["records"])
+    assert target.import_batch(target.write_bytes(body)).rows_changed == 3
+    assert rows_of(target) == sorted(RECORDED, key=str)
 
 
 @pytest.mark.parametrize("is_last", [True, False])

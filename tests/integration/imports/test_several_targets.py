@@ -7,6 +7,7 @@ import pytest
 
 from dynaurora.aurora.column_changes import Patience
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.fills import Fill, read_fills, settle_fills
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.staging import read_staging
@@ -14,11 +15,12 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.attributes import plain_item
 from dynaurora.errors import ColumnsRefusedError, UnregisteredMappingError
 from dynaurora.mappings.mapping import Mapping, build_mapping
-from dynaurora.target.change_mapping import apply_change, plan_change
-from dynaurora.target.check_target import check_rights, check_tables
-from dynaurora.target.verification import compare
+from dynaurora.target.alterations import find_alterations
+from dynaurora.target.change_mapping import apply_change, plan_change, show_targets
+from dynaurora.target.check_target import check_rights, check_tables, find_unfilled_targets
+from dynaurora.verification.compare_items import compare_table
 from tests.integration.targets import Target, TargetFor, in_database
-from tests.support.several_targets import KEYS, OPEN, SHUT, TOTAL, USERS, change, several, target
+from tests.support.several_targets import KEYS, OPEN, SHUT, TOTAL, USERS, Document, change, several, target
 from tests.support.transforming import make_transformer, packed
 
 pytestmark = pytest.mark.integration
@@ -89,9 +91,9 @@ def test_each_target_is_compared_with_the_items_that_it_takes(app: Target) -> No
     items = [each.new_image or {} for each in (user, opened, change(3, "USER#2", email="b@b"))]
     assert [plain_item(item)["SK"] for item in items] == ["USER#1", "ORDER#1", "USER#2"]
     with app.connect() as aurora:
-        users, orders, shut = (compare(each, items, aurora) for each in app.mapping.targets)
-    assert (users.identical, users.missing, users.skipped) == (1, 1, 1)
-    assert (orders.differing, orders.skipped, shut.skipped, shut.agrees) == (1, 2, 3, True)
+        found = compare_table(app.mapping, items, aurora)
+    assert (found.items, found.rows) == (3, 2)
+    assert (found.identical, found.missing, found.differing, found.skipped, found.agrees) == (1, 1, 1, 6, False)
 
 
 def test_a_plan_tells_of_every_target_and_applying_does_all(app: Target) -> None:
@@ -110,12 +112,88 @@ def test_a_plan_tells_of_every_target_and_applying_does_all(app: Target) -> None
         assert applied["generation"] == 2
         check_tables(aurora, mapping)
         again = plan_change(aurora, mapping)
-    assert (again["alters"], again["creates"], again["sweep"]) == (False, False, [])
+    assert (again["alters"], again["creates"]) == (False, False)
+    assert (again["sweep"], again["hidden"]) == (["ShutOrders", "AllOrders"], ["AllOrders"])
     app.mapping = mapping
     stream(app, change(1, "ORDER#1", status="open", total=5))
-    assert keys_in(app, "AllOrders") == keys_in(app, "OpenOrders") == ["ORDER#1"]
+    assert keys_in(app, "OpenOrders") == ["ORDER#1"]
+    assert versions_in(app, "AllOrders") == [("ORDER#1", 0, 1)]
     with app.connect() as aurora:
         check_rights(aurora, mapping)
+
+
+def change_targets(app: Target, *targets: Document) -> None:
+    """Have other targets, as a person does."""
+    app.mapping = in_database(several(*targets), app.mapping.database)
+    with connect(app.endpoint, app.administrator) as aurora:
+        apply_change(aurora, app.mapping, S3Objects(), app.bucket, Patience(5))
+
+
+def find_views(app: Target) -> set[str]:
+    return {name for name, _ in app.query(f"SHOW FULL TABLES FROM {app.mapping.database} WHERE Table_type = 'VIEW'")}
+
+
+ALL = target("AllOrders", "starts_with(SK, 'ORDER#')", TOTAL)
+
+
+@pytest.fixture
+def grown(app: Target) -> Target:
+    """A mapping that was deployed, and has got one more target, of which a view was left behind."""
+    for kind, name in (("TABLE", "AllOrders__replica"), ("VIEW", "AllOrders")):
+        app.execute(f"DROP {kind} IF EXISTS {app.mapping.database}.{name}")
+    app.execute(f"CREATE VIEW {app.mapping.database}.AllOrders AS SELECT * FROM {app.mapping.database}.Users")
+    change_targets(app, USERS, OPEN, SHUT, ALL)
+    return app
+
+
+def test_the_targets_of_a_first_deployment_are_seen_at_once(app: Target) -> None:
+    assert {"Users", "OpenOrders", "ShutOrders"} <= find_views(app)
+    with app.connect() as aurora:
+        assert read_fills(aurora, app.mapping) == []
+
+
+def test_a_new_target_is_seen_once_a_backfill_of_its_generation_has_filled_it(grown: Target) -> None:
+    assert "AllOrders" not in find_views(grown)
+    stream(grown, change(1, "ORDER#1", status="open", total=5))
+    assert versions_in(grown, "AllOrders") == [("ORDER#1", 0, 1)]
+    with grown.connect() as aurora:
+        assert read_fills(aurora, grown.mapping) == [Fill("AllOrders", 2, hides_view=True, run=None)]
+        check_tables(aurora, grown.mapping)
+        assert list(find_alterations(aurora, grown.mapping)) == []
+        assert list(find_unfilled_targets(aurora, grown.mapping)) == [
+            "AllOrders is new since generation 2: it has no view before it is filled"
+        ]
+        settle_fills(aurora, grown.mapping, "of-the-mapping-before", 1)
+    change_targets(grown, USERS, OPEN, SHUT, ALL | {"unmapped": "reject"})
+    assert "AllOrders" not in find_views(grown), "whatever is deployed meanwhile"
+    with grown.connect() as aurora:
+        settle_fills(aurora, grown.mapping, "r1", 2)
+        assert read_fills(aurora, grown.mapping) == [Fill("AllOrders", 2, hides_view=True, run="r1")]
+        check_tables(aurora, grown.mapping)
+    with connect(grown.endpoint, grown.administrator) as aurora:
+        assert show_targets(aurora, grown.mapping) == ["AllOrders"]
+        assert show_targets(aurora, grown.mapping) == []
+        assert (read_fills(aurora, grown.mapping), plan_change(aurora, grown.mapping)["sweep"]) == ([], [])
+    assert keys_in(grown, "AllOrders") == ["ORDER#1"]
+
+
+def test_a_target_whose_condition_changes_goes_on_serving(app: Target) -> None:
+    stream(app, change(1, "ORDER#1", status="open", total=5))
+    change_targets(app, USERS, OPEN | {"when": "status == 'late'"}, SHUT)
+    assert keys_in(app, "OpenOrders") == ["ORDER#1"]
+    with app.connect() as aurora:
+        assert list(find_unfilled_targets(aurora, app.mapping)) == [
+            "OpenOrders may have rows that left it, and lack others, since generation 2"
+        ]
+        settle_fills(aurora, app.mapping, "r1", 2)
+        assert read_fills(aurora, app.mapping) == []
+
+
+def test_a_new_target_that_changes_its_condition_is_filled_by_a_later_run_only(grown: Target) -> None:
+    change_targets(grown, USERS, OPEN, SHUT, ALL | {"when": "total > `3`"})
+    with grown.connect() as aurora:
+        settle_fills(aurora, grown.mapping, "r1", 2)
+        assert read_fills(aurora, grown.mapping) == [Fill("AllOrders", 3, hides_view=True, run=None)]
 
 
 def test_nothing_is_changed_where_one_target_is_refused(app: Target) -> None:

@@ -27,7 +27,6 @@ OF_REPLICATION = ("Mapping", "BufferSeconds", "TransformBufferSeconds", "SourceT
 PATIENCE_SECONDS = 30
 PARAMETERS = {
     "SourceTables": "*",
-    "LandingBucketName": "landing",
     "ConnectionsThreshold": "72",
     "BufferSeconds": "60",
     "TransformBufferSeconds": "5",
@@ -64,7 +63,6 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"ConsumedWriteCapacityUnits": [None, None, 5]}, RINGS),
         ({"Invocations": [None, 1, None]}, QUIET),
     ],
-    "forward-changes-errors": [({"Errors": [0, 7, 7]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "reversed-stamps": [({}, QUIET), ({"StampsReversed": [0]}, QUIET), ({"StampsReversed": [1]}, RINGS)],
     "transform-changes-errors": [({"Errors": [0, 0, 9]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "old-delivery": [
@@ -79,8 +77,8 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     ],
     "stopped-imports": [
         ({}, QUIET),
-        ({"ChangesForwarded": [None, 1, 1, 1, 1, 1]}, QUIET),
-        ({"ChangesForwarded": [1, None, None, None, None, None]}, RINGS),
+        ({"StreamsForwarded": [None, 1, 1, 1, 1, 1]}, QUIET),
+        ({"StreamsForwarded": [1, None, None, None, None, None]}, RINGS),
         ({"BatchesImported": [None, None, None, None, 1, None]}, QUIET),
     ],
     "waiting-imports": [
@@ -102,6 +100,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     "unstarted-imports": MESSAGES,
     "unstarted-reprocesses": MESSAGES,
     "unclosed-runs": MESSAGES,
+    "unshown-targets": MESSAGES,
     "kept-failures": [
         ({}, UNKNOWN),
         ({"FailuresKept": [None, *[3] * 11]}, QUIET),
@@ -149,6 +148,7 @@ def alarms(stack: Stack, template: str) -> Iterator[Alarms]:
     values = PARAMETERS | {
         "Name": name,
         "Mapping": f"mapping_{name}",
+        "LandingBucketName": f"landing-{name}",
         "SourceTableName": f"table-{name}",
         "DatabaseHost": f"{name}.cluster-abc.us-east-1.rds.amazonaws.com",
     }

@@ -7,10 +7,23 @@ from typing import Any
 import pytest
 
 from dynaurora import keys
+from dynaurora.aws.objects import S3Objects
+from dynaurora.mappings.replications import read_replication
+from infra.monthly_costs import (
+    CALLS_OF_A_CHECK,
+    CALLS_OF_A_CHECK_OF_ALL,
+    CALLS_OF_A_LOOK,
+    FREE_CALLS_OF_A_CHECK,
+    HEALTH_METRICS,
+    METRICS_OF_A_TABLE,
+    METRICS_OF_ALL_TABLES,
+)
 from tests.infrastructure.deployment import REPLICATION, list_resources
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items, wait_until
 from tests.integration.monitoring.alarms import Alarms
 from tests.integration.monitoring.conftest import Traces
+from tests.integration.monitoring.idle_day import FREE, invoke, price
+from tests.support.functions import metrics_of
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +116,7 @@ def test_a_change_is_traced_through_every_function_of_its_path(flowing: Deployed
 
 def test_a_run_is_traced_and_logged_by_its_id(deployed: Deployed, traces: Traces, run: str) -> None:
     deployed.put([*make_items(3), make_bad_item("bad")])
-    deployed.backfill(run)
+    deployed.backfill(run, "--tolerated-rejected-percentage", "25")
     wait_until(lambda: traces.functions(mapping=MAPPING, run=run) >= OF_BACKFILLS)
     (batch_id, *_), *_ = deployed.ledger(run)
     imported = [line for line in read_log(deployed, "ImportBatchFunctionName") if line.get("run") == run]
@@ -153,6 +166,73 @@ def test_a_batch_that_is_under_way_is_not_taken_for_one_that_waits(deployed: Dep
         deployed.wait_until_locked_out()
         assert measure_health(deployed)["batches_waiting"] == 0
     assert read_statistic_of(deployed, "BatchesWaiting", "Maximum", platform="dynaurora", service="measure_health") == 0
+
+
+# A day on which nothing happens: none of its looks differs from the one before
+
+
+TIMES = 3
+
+
+@pytest.fixture
+def idle(deployed: Deployed) -> Deployed:
+    """The deployment, with nothing kept as failed."""
+    for prefix in (keys.FAILED_RECORDS, keys.FAILED_BATCHES, keys.PARKED, keys.UNFORWARDED):
+        for key in deployed.list_keys(f"{prefix}/"):
+            deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
+    return deployed
+
+
+def test_an_idle_look_at_the_health_of_all_makes_the_calls_that_its_costs_are_counted_by(
+    idle: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(TIMES):
+        answer, calls = invoke(idle, "measure_health", "MeasureHealthFunctionName", {})
+        assert answer["replications"] == {MAPPING: {"failures_kept": 0, "failures_parked": 0, "stream_problems": ()}}
+        assert price(calls) == CALLS_OF_A_CHECK | {"S3 writes": CALLS_OF_A_CHECK_OF_ALL["S3 writes"]}
+        assert sum(calls[name] for name in FREE - {"ListExecutions"}) == FREE_CALLS_OF_A_CHECK
+        sent, lines = metrics_of(capsys)
+        assert (len(sent), len(lines)) == (HEALTH_METRICS, 1), "of all of them, and nothing of each"
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_an_idle_look_for_failures_makes_the_calls_that_its_costs_are_counted_by(idle: Deployed) -> None:
+    event = {"look": True, "input": {"mapping": MAPPING}}
+    readers = read_replication(S3Objects(), idle.bucket, MAPPING).event_source_mappings
+    earlier_readers = len(readers) - 1  # each has a place of its own
+    for _ in range(TIMES):
+        answer, calls = invoke(idle, "list_failures", "ListFailuresFunctionName", event)
+        assert answer == {"anything": False}
+        assert price(calls) == {
+            "S3 writes": CALLS_OF_A_LOOK["S3 writes"] + earlier_readers,
+            "S3 reads": CALLS_OF_A_LOOK["S3 reads"],
+        }
+
+
+def test_an_idle_hour_starts_one_execution_of_few_transitions(idle: Deployed) -> None:
+    stepfunctions = idle.client("stepfunctions")
+    for _ in range(TIMES):
+        execution = stepfunctions.start_execution(
+            stateMachineArn=idle.outputs["ReprocessFailuresStateMachineArn"],
+            input=json.dumps({"mapping": MAPPING, "look": True}),
+        )["executionArn"]
+        assert idle.wait_for_end(execution)["status"] == "SUCCEEDED"
+        entered = idle.entered(execution)
+        assert entered[-1] == "Nothing reprocessed"
+        assert 1 + len(entered) == CALLS_OF_A_LOOK["Step Functions"], "the start, and each state"
+        history = stepfunctions.get_execution_history(executionArn=execution)["events"]
+        assert sum(event["type"] == "TaskScheduled" for event in history) == CALLS_OF_A_LOOK["Lambda requests"]
+
+
+def test_a_change_sends_the_metrics_that_a_busy_tables_costs_are_counted_by(flowing: Deployed) -> None:
+    flowing.put([make_item("counted")])
+    wait_until(lambda: "counted" in flowing.hits())
+    sources = {"import_batch": {"source": "stream"}}
+    for function, name in METRICS_OF_A_TABLE:
+        dimensions = {"service": function, **sources.get(function, {})}
+        assert wait_until(lambda: read_statistic(flowing, name, "SampleCount", **dimensions)), (function, name)  # noqa: B023 (it waits here)
+    for function, name in METRICS_OF_ALL_TABLES:
+        assert read_statistic_of(flowing, name, "Sum", bucket=flowing.bucket, service=function), (function, name)
 
 
 def measure_health(deployed: Deployed) -> dict[str, Any]:

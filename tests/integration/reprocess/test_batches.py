@@ -78,8 +78,11 @@ def test_what_is_no_batch_fails_and_is_told_and_makes_no_others(reprocesses: Rep
     )
     ended = reprocesses.deployed.wait_for_end(started["executionArn"])
     assert ended["status"] == "FAILED"
-    assert list(reprocesses.deployed.messages()) == ["A batch was not imported and could not be recorded"]
+    (subject,) = reprocesses.deployed.messages()
+    assert subject.endswith("failed: InvalidBatchError")
     assert reprocesses.list_failures() == []
+    (kept,) = reprocesses.deployed.list_keys("failed_batches/mapping=-/")
+    reprocesses.deployed.client("s3").delete_object(Bucket=reprocesses.deployed.bucket, Key=kept)
 
 
 def test_a_record_that_nobody_can_read_is_parked_and_makes_no_others(reprocesses: Reprocesses) -> None:
@@ -137,7 +140,7 @@ def test_a_batch_that_is_converted_and_still_not_imported_is_kept_as_what_it_has
 def test_refused_items_of_a_backfill_arrive_once_they_are_corrected(reprocesses: Reprocesses, run: str) -> None:
     deployed = reprocesses.deployed
     deployed.put([*make_items(2), make_bad_item("bad")])
-    deployed.backfill(run)
+    deployed.backfill(run, "--tolerated-rejected-percentage", "100")
     (key,) = reprocesses.list_failures()
     assert reprocesses.do().totals["rejected"] == 1
     deployed.put([make_item("bad", 2)])

@@ -19,6 +19,7 @@ from dynaurora.mappings.reasons import MAX_COUNTED_REASONS, OTHER_REASONS
 from tests.integration.targets import Target, row
 from tests.support.factories import CREATED_AT, make_plan
 from tests.support.fakes import InMemoryObjects
+from tests.support.mapping_versions import refuse_unmapped
 
 pytestmark = pytest.mark.integration
 
@@ -131,7 +132,7 @@ SECOND = MappingChange(3, CREATED_AT)
 @pytest.fixture
 def changed(target: Target) -> Target:
     """A target whose mapping is active for the second time, with rows of another one: of each cause, and of none."""
-    other = dataclasses.replace(target.mapping, unmapped="reject")
+    other = refuse_unmapped(target.mapping)
     target.import_rows(
         [
             *(row(f"deleted {number}", 5, deleted=True) for number in range(3)),
@@ -175,7 +176,7 @@ def test_a_run_that_was_to_reach_every_row_fails_where_one_has_no_explanation(ch
 
 
 def test_rows_of_the_same_mapping_before_it_came_back_are_not_older(changed: Target) -> None:
-    other = dataclasses.replace(changed.mapping, unmapped="column")
+    other = refuse_unmapped(changed.mapping)
     with connect(changed.endpoint, changed.administrator) as aurora:
         numbers = [activate(aurora, mapping).number for mapping in (other, changed.mapping)]
     assert numbers == [4, 5]

@@ -14,6 +14,7 @@ from dynaurora.runs.runs import FAILED, MAX_LISTED, MAX_RUN_REASON, RUNNING, STO
 from tests.integration.targets import Target, row
 from tests.support.factories import EXPORT_ARN, make_plan, run_request
 from tests.support.fakes import InMemoryExecutions
+from tests.support.mapping_versions import refuse_unmapped
 
 pytestmark = pytest.mark.integration
 
@@ -70,7 +71,14 @@ def test_an_open_run_is_running_and_has_nothing_yet(runs: RunsOfTarget) -> None:
         "mapping": "web_analytics",
         "state": RUNNING,
         "execution": ONE,
-        "options": {"export_arn": None, "max_concurrency": 2, "tolerated_failure_percentage": 0, "sweep": True},
+        "options": {
+            "export_arn": None,
+            "max_concurrency": 2,
+            "tolerated_failure_percentage": 0,
+            "tolerated_rejected_percentage": 10,
+            "sweep": True,
+            "compare": False,
+        },
         "reason": None,
         "ended_at": None,
         "export_arn": None,
@@ -95,7 +103,7 @@ def test_a_run_is_told_with_the_latest_generation_of_its_mapping(runs: RunsOfTar
     runs.open()
     mapping = runs.target.mapping
     with connect(runs.target.endpoint, runs.target.administrator) as aurora:
-        for one in (mapping, dataclasses.replace(mapping, unmapped="reject"), mapping):
+        for one in (mapping, refuse_unmapped(mapping), mapping):
             activate(aurora, one)
     assert (runs.one()["mapping_digest"], runs.one()["generation"]) == (mapping.digest, 3)
 

@@ -23,7 +23,7 @@ from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
 from local.deployment import FROM_PLATFORM
 from local.stack import REGION, Stack
 from local.venvs import ensure
-from tests.infrastructure.deployment import REPLICATION, ROOT, list_resources, list_templates, read_template
+from tests.infrastructure.deployment import PROJECT, REPLICATION, ROOT, list_resources, list_templates, read_template
 from tests.support.example import load_example
 from tests.support.factories import click, click_item
 
@@ -84,9 +84,9 @@ def package() -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path, package: Path) -> Checkout:
     (tmp_path / "infra").mkdir()
-    for template in (ROOT / "infra").glob("*.yaml"):
+    for template in (PROJECT / "infra").glob("*.yaml"):
         shutil.copy(template, tmp_path / "infra")
-    shutil.copytree(ROOT / "statemachines", tmp_path / "statemachines")
+    shutil.copytree(PROJECT / "statemachines", tmp_path / "statemachines")
     (tmp_path / "build").mkdir()
     shutil.copy(package, tmp_path / "build" / TEMPLATES_PACKAGE)
     return Checkout(tmp_path)

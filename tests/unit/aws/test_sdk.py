@@ -16,6 +16,7 @@ def client_error(code, status=400):
         (client_error("ThrottlingException"), ThrottledError),
         (client_error("Throttling"), ThrottledError),
         (client_error("SlowDown", 503), ThrottledError),
+        (client_error("RequestTimeTooSkewed", 403), ThrottledError),
         (client_error("TooManyRequestsException"), ThrottledError),
         (client_error("LimitExceededException"), ThrottledError),
         (client_error("ServiceUnavailableException", 503), ThrottledError),

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cost_model import (
+    COUNTS,
     DOCS,
     RATES,
     Assumptions,
     cost_backfill,
     cost_changes,
-    cost_rest,
+    cost_tables,
+    count_batches,
     count_billed,
     count_looks,
     plot,
@@ -21,8 +23,7 @@ from benchmarks.cost_model import (
 from benchmarks.documents import read_marked, to_table, write_marked
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from dynaurora.runs.costs import PRICES
-from tests.infrastructure.deployment import get_resource, read_template
-from tests.workflows.executions import read_cases
+from infra.monthly_costs import count_platform, count_replication, list_templates, price_platform, price_replication
 
 
 def test_the_page_has_the_models_tables_and_plot():
@@ -30,9 +31,9 @@ def test_the_page_has_the_models_tables_and_plot():
     assert (DOCS / "cost.svg").read_text("utf-8") == plot(), "run: python -m benchmarks.cost_model --write"
 
 
-def test_every_price_is_used_by_one_of_the_two():
+def test_every_price_is_used():
     used = {*cost_changes(100, Assumptions()), *cost_backfill(1e6, Assumptions())}
-    assert used == set(PRICES)
+    assert used | count_platform(list_templates()).keys() | count_replication().keys() == set(PRICES)
 
 
 def test_faster_tables_pay_less_for_each_change_and_larger_ones_for_each_item():
@@ -70,21 +71,27 @@ def test_batches_are_looked_at_each_hour_for_three_days_or_while_they_are_among_
     assert count_looks(60, replace(assumed, looks_of_an_hour=0.5)) == 35.5
 
 
-def test_a_table_at_rest_costs_cents_and_wakes_no_database():
-    rest = cost_rest(Assumptions())
-    assert 0 < total(rest) < 1
-    assert not {"Aurora I/O", "Secrets Manager"} & rest.keys()
-    assert rest["Step Functions"] == 730 * 5
-    states = read_cases()["reprocess_failures"]["cases"]["NothingFailed"]["states"]
-    assert Assumptions().look_transitions == 1 + len(states)
+def test_a_table_at_rest_wakes_no_database():
+    assert not {"Aurora I/O", "Secrets Manager", "Firehose"} & count_replication().keys()
 
 
-def test_the_schedules_are_those_of_the_stack():
-    defaults = read_template("replication")["Parameters"]
-    assert defaults["ReprocessSchedule"]["Default"] == "rate(1 hour)"
-    assert get_resource("MeasureHealthRule").properties["ScheduleExpression"] == "rate(5 minutes)"
-    for memory, function in (("list_memory_mb", "ListFailures"), ("health_memory_mb", "MeasureHealth")):
-        assert getattr(Assumptions(), memory) == get_resource(f"{function}Function").properties["MemorySize"]
+@pytest.mark.parametrize("count", COUNTS)
+def test_tables_cost_each_what_one_does_and_busy_ones_a_batch_a_minute(count):
+    assumed = Assumptions()
+    for busy in (False, True):
+        one, many = (total(cost_tables(each, busy=busy, assumed=assumed)) for each in (1, count))
+        of_all = 0.60 if busy else 0
+        assert many - of_all == pytest.approx(count * (one - of_all))
+    assert count_batches(count, assumed) == pytest.approx(count * 730 * 60)
+
+
+def test_a_hundred_busy_tables_make_more_than_four_million_batches():
+    assert round(count_batches(100, Assumptions()) / 1e6, 1) == 4.4
+
+
+def test_the_page_says_of_the_platform_and_of_a_table_what_a_deployment_shows():
+    *_, together = read_marked(DOCS / "cost.md")["rest"].splitlines()
+    assert together == f"| **together** | **{price_platform(list_templates()):.3f}** | **{price_replication():.3f}** |"
 
 
 def test_longer_buffers_make_fewer_batches():

@@ -24,14 +24,17 @@ from dynaurora.exports.check_readiness import (
     find_complete_from,
 )
 from dynaurora.mappings.registry import Pointer, Registry, point_at
+from tests.support.example import load_example
 from tests.support.factories import EXPORT_ARN, TABLE_ARN, make_plan
 from tests.support.fakes import InMemoryObjects
 from tests.support.sources import BUCKET, GIVEN, MAPPING_ID, NOW, READY, STREAM_ARN, KnownSource
 
 
-def check(store=None, run="r1", *, export_arn=None, now=NOW, key="arn:key", complete_from=None, **changed):
+def check(
+    store=None, run="r1", *, export_arn=None, now=NOW, key="arn:key", complete_from=None, current=None, **changed
+):
     source, asked = KnownSource(replace(READY, **changed), key), {"export_arn": export_arn, "now": now}
-    store = store or InMemoryObjects()
+    store, asked = store or InMemoryObjects(), asked | {"current": current}
     return check_readiness(source, store, BUCKET, "web_analytics", run, **asked, complete_from=complete_from)
 
 
@@ -104,6 +107,33 @@ def test_problems_are_named_all_at_once(names):
         check(**changed)
     assert [name for name in names if PROBLEMS[name][1] in caught.value.problem] == list(names)
     assert caught.value.problem.count(";") == len(names) - 1
+
+
+@pytest.mark.parametrize(
+    ("keys_of_table", "problem"),
+    [
+        (
+            {"page_id": "N", "activity_dt": "S"},
+            "its key page_id is a number, and the schema of WebAnalytics allows string",
+        ),
+        ({"page_id": "B", "activity_dt": "S"}, "its key page_id is binary, which the column page_id of WebAnalytics"),
+        ({"page_id": "S"}, "its key is page_id, and the mapping's is page_id + activity_dt: correct partition_key"),
+    ],
+)
+def test_a_table_whose_keys_the_mapping_does_not_take_is_not_exported(keys_of_table, problem):
+    changed = {"keys": tuple(keys_of_table), "key_types": tuple(keys_of_table.values())}
+    store = InMemoryObjects()
+    with pytest.raises(NotReadyError) as caught:
+        check(store, current=load_example(), recovery=False, **changed)
+    assert problem in caught.value.problem
+    assert "recovery is off" in caught.value.problem
+    assert store.objects == {}
+
+
+def test_keys_that_the_mapping_takes_are_no_problem():
+    keys_of_table = {"keys": ("page_id", "activity_dt"), "key_types": ("S", "S")}
+    assert check(current=load_example(), **keys_of_table).ready
+    assert check(current=load_example(), **(keys_of_table | {"key_types": ("N",)})).ready  # where they are not known
 
 
 def test_a_table_that_is_not_there_is_the_only_problem():
@@ -286,7 +316,9 @@ def test_a_run_that_has_its_plan_takes_no_other_export():
 def planned_run():
     """Return a store in which the run r1 has its plan."""
     store = InMemoryObjects()
-    store.write(BUCKET, keys.planned("web_analytics", "r1"), json.dumps(asdict(make_plan())).encode())
+    plan = make_plan()
+    store.write(BUCKET, keys.planned("web_analytics", "r1"), json.dumps(asdict(plan)).encode())
+    store.write(plan.bucket, plan.key, b"[]")
     return store
 
 

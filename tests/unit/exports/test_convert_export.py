@@ -20,6 +20,7 @@ from tests.support.csv_reader import read_line
 from tests.support.example import load_example
 from tests.support.export_factory import BUCKET, Export, md5_of
 from tests.support.factories import TABLE_ARN, click, click_item
+from tests.support.several_targets import OPEN, USERS, several
 
 SECOND = 1_700_000_000
 CSV_KEY = keys.backfill_batch("web_analytics", "r1", 1)
@@ -119,6 +120,8 @@ def test_a_batch_of_which_every_item_is_refused_has_no_rows():
 
 
 GOOD = json.dumps({"Item": click_item()}).encode() + b"\n"
+NAMED = b"\x1f\x8b\x08\x08" + bytes(6)
+"""The begin of a gzip member that says the name of its file (RFC 1952, section 2.3)."""
 
 
 def broken(body, count=1):
@@ -139,6 +142,7 @@ def broken(body, count=1):
             id="no items",
         ),
         pytest.param(broken(b"plain text"), InvalidExportError, "not gzip", id="not gzip"),
+        pytest.param(broken(NAMED + b"n" * 2_000_000), InvalidExportError, "not gzip", id="a name without end"),
         pytest.param(broken(gzip.compress(GOOD)[:-9]), InvalidExportError, "cut off", id="truncated"),
         pytest.param(broken(gzip.compress(GOOD + b"nonsense\n"), 2), InvalidExportError, "line 2", id="not JSON"),
         pytest.param(broken(gzip.compress(b'{"Keys": {}}\n')), InvalidExportError, "line 1", id="no item"),
@@ -167,6 +171,12 @@ def test_a_broken_file_leaves_nothing_behind(export, error, says):
 )
 def test_a_file_may_be_written_in_more_ways_than_dynamodbs(body):
     assert convert(broken(body, count=2)).rows == 2
+
+
+def test_a_file_of_blank_lines_is_not_read_to_its_end_whatever_its_manifest_says():
+    export = broken(gzip.compress(GOOD + b"\n" * 2_000_000), count=2**53)
+    with pytest.raises(InvalidExportError, match=r"has 1,000 blank lines by line [0-9]{6}, and no items"):
+        convert(export)
 
 
 def test_a_file_that_is_not_the_manifests_is_refused():
@@ -220,3 +230,16 @@ def test_what_a_batch_that_failed_had_is_not_the_next_ones():
     planned, other = plan_and_converter(good)
     replace(other, mapper=converter.mapper, unmapped=other.unmapped).convert(planned)
     assert other.unmapped.attributes.keys() == {"fax"}
+
+
+def test_what_the_columns_of_several_targets_leave_is_kept_for_each():
+    mapping = several(USERS, OPEN, table="web_analytics")
+    user = {"PK": {"S": "p"}, "SK": {"S": "USER#1"}, "email": {"S": "a@b"}, "phone": {"S": "1"}}
+    export = Export().add("a", [user]).write()
+    planned, converter = plan_and_converter(export)
+    replace(converter, mapper=RowMapper(mapping)).convert_once(planned)
+    kept = json.loads(export.store.read(BUCKET, keys.backfill_unmapped("app", "r1", 1)))
+    assert {table: list(found["attributes"]) for table, found in kept["targets"].items()} == {
+        "Users": ["phone"],
+        "OpenOrders": [],
+    }

@@ -101,7 +101,7 @@ def test_a_manifest_that_changed_is_refused(name):
 def test_a_manifest_that_is_missing_is_named(name):
     export = Export().add("a", [click_item()]).write()
     del export.store.objects[BUCKET, f"{export.folder}/{name}.json"]
-    with pytest.raises(ObjectMissingError, match=name):
+    with pytest.raises(ObjectMissingError, match=rf"{name}\.json.* read where DynamoDB wrote it"):
         read(export)
 
 
@@ -118,6 +118,12 @@ def test_a_manifest_that_is_missing_is_named(name):
         ({"itemCount": 1.5}, "itemCount is missing, or no count"),
         ({"itemCount": True}, "itemCount is missing, or no count"),
         ({"itemCount": -1}, "itemCount is missing, or no count"),
+        ({"itemCount": 10**20}, "itemCount is missing, or no count"),
+        ({"exportType": "FULL\nNext: run curl"}, r"is of type FULL\\nNext: run curl, and"),
+        ({"outputFormat": "\x1b" * 9000}, r"is in (\\x1b){80}, and a backfill"),
+        ({"tableArn": "arn:\x1b]0;owned\x07"}, r"tableArn is no name that AWS gives: arn:\\x1b"),
+        ({"exportArn": "a" * 3000}, "exportArn is no name that AWS gives: a{80}[.]"),
+        ({"s3Bucket": "landing\u202e"}, "s3Bucket is no name that AWS gives"),
         ({"billedSizeBytes": "much"}, "billedSizeBytes is missing, or no count"),
         ({"manifestFilesS3Key": ""}, "manifestFilesS3Key is missing, or no text"),
         ({"manifestFilesS3Key": "\ud800"}, "manifestFilesS3Key is no key"),

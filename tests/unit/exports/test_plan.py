@@ -3,7 +3,7 @@ from dataclasses import asdict
 import pytest
 
 from dynaurora.errors import InvalidExportError
-from dynaurora.exports.plan import Plan, PlannedBatch, read_plan
+from dynaurora.exports.plan import Plan, PlannedBatch, read_plan, read_whole_plan
 from tests.support.export_factory import BUCKET, Export
 from tests.support.factories import click_item, make_plan
 from tests.support.fakes import InMemoryObjects
@@ -25,6 +25,11 @@ def test_the_plan_of_a_run_is_read_as_it_was_made():
     planned = plan(export)
     assert read_plan(export.store, BUCKET, "web_analytics", "r1") == planned
     assert read_plan(export.store, BUCKET, "web_analytics", "r2") is None
+    assert read_whole_plan(export.store, BUCKET, "web_analytics", "r1") == planned
+    assert read_whole_plan(export.store, BUCKET, "web_analytics", "r2") is None
+    export.store.delete(planned.bucket, planned.key)
+    assert read_plan(export.store, BUCKET, "web_analytics", "r1") == planned
+    assert read_whole_plan(export.store, BUCKET, "web_analytics", "r1") is None
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"bucket": "landing"}, asdict(make_plan()) | {"more": 1}])

@@ -103,6 +103,12 @@ def test_an_export_of_another_table_is_refused():
         )
 
 
+def test_an_export_of_a_time_to_come_is_refused():
+    export = Export(summary={"exportTime": "2199-01-01T00:00:00Z"}).add("a", [click_item()]).write()
+    with pytest.raises(InvalidExportError, match="is of 2199-01-01T00:00:00Z, which is yet to come"):
+        plan(export)
+
+
 def test_manifests_that_contradict_each_other_are_refused():
     export = Export(summary={"itemCount": 7}).add("a", [click_item()]).write()
     with pytest.raises(InvalidExportError, match="1 items, and its summary says 7"):

@@ -10,10 +10,12 @@ from dynaurora.batches.batch import Batch
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import LockWaitError, SweepRefusedError
 from dynaurora.exports.plan_sweep import Sweep, Sweeper
+from dynaurora.mappings.rebuilds import compose_rebuild
 from tests.support.csv_reader import read_line
 from tests.support.example import load_example
 from tests.support.factories import CREATED_AT, make_totals
 from tests.support.fakes import InMemoryObjects
+from tests.support.several_targets import several, target
 
 MAPPING = load_example()
 
@@ -115,3 +117,18 @@ def test_a_sweep_that_breaks_off_has_no_plan():
     with pytest.raises(LockWaitError):
         plan()
     assert store.objects == {}
+
+
+REBUILT = compose_rebuild(several(target("Orders", "")), several(target("Orders", "", replica="Orders__replica_2")))
+
+
+def test_a_target_that_is_being_replaced_is_not_swept_whatever_it_refuses():
+    of_targets = {"Orders": {"rejected": 3}, "Orders__2": {"rejected": 0}}
+    known, store = KnownRows([("p", "ORDER#1")]), InMemoryObjects()
+    known.query = lambda *_: [(0,)]
+    sweeper = Sweeper(REBUILT, known, store, "landing", "r1", CREATED_AT)
+    assert sweeper.plan(make_totals(rejected=3, targets=of_targets)).rows == 1
+    ((statement, _),) = known.asked
+    assert "`Orders__replica_2`" in statement
+    with pytest.raises(SweepRefusedError, match="2 items were rejected"):
+        sweeper.plan(make_totals(rejected=2, targets={**of_targets, "Orders__2": {"rejected": 2}}))

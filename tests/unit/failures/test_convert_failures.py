@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from dynaurora import keys
 from dynaurora.dynamodb.changes import Change, encode_change, from_stream_record
 from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.observability import logger
 from tests.support.factories import EXPIRED, click_change, click_item, column, make_mapping, stream_record
 from tests.support.failed_objects import (
     BACKFILL_KEY,
@@ -139,7 +141,8 @@ def test_a_mapping_that_was_mended_takes_what_it_refused():
     assert refused.batch["objects"] != taken.batch["objects"]
 
 
-def test_objects_that_are_gone_or_replaced_are_left_for_the_next_run():
+def test_objects_that_are_gone_or_replaced_are_left_for_the_next_run_and_named_in_the_log(monkeypatch):
+    monkeypatch.setattr(logger.registered_handler, "stream", io.StringIO())
     store = InMemoryObjects()
     gone, replaced, there = (put(store, f"{RECORDS}{name}", failed()) for name in ("gone", "replaced", "there"))
     store.delete("landing", gone.key)
@@ -147,6 +150,11 @@ def test_objects_that_are_gone_or_replaced_are_left_for_the_next_run():
     remade = remake(store, gone, replaced, there)
     assert [settlement["key"] for settlement in remade.settlements] == [there.key]
     assert remade.records == 1
+    lines = map(json.loads, logger.registered_handler.stream.getvalue().splitlines())
+    assert [(line["message"], line["object"]) for line in lines] == [
+        ("A failed object was left out", gone.key),
+        ("A failed object was left out", replaced.key),
+    ]
 
 
 def test_what_is_put_aside_is_named_by_the_objects_place_in_its_entry():

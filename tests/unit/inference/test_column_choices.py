@@ -203,3 +203,34 @@ def test_a_profile_of_two_parts_is_that_of_the_whole():
 def test_long_json_is_judged_as_its_column_does():
     name = "n" * 70_000
     assert choose(("S", json.dumps({name: 1})), count=1).type == "MEDIUMTEXT"
+
+
+def test_what_was_seen_is_told_in_the_singular_too():
+    assert choose(("N", "0")).seen == "whole numbers, up to 1 digit"
+    assert choose(("S", "a")).seen == "text, up to 1 character"
+    assert (
+        choose(("S", "2026-11-28T10:15:30.1Z")).seen == "text naming a time with an offset, up to 1 digit of a second"
+    )
+
+
+def test_what_is_of_more_than_two_types_says_that_json_takes_all():
+    found = choose(("S", "a"), ("N", "1"), ("BOOL", True), count=1)
+    assert found.doubt.endswith("1 items: JSON takes all of them")
+
+
+def test_nanoseconds_stay_numbers_and_are_told():
+    found = choose(*(("N", str(1_700_000_000_123_456_789 + n)) for n in range(30)), name="createdAt")
+    assert (found.type, found.options) == ("BIGINT", {})
+    assert '"epoch": "ns"' in found.doubt
+    assert choose(("N", str(1_700_000_000_123_456_789)), name="id").doubt == ""
+
+
+def test_numbers_that_no_number_of_mysql_takes_are_told():
+    assert choose(("N", "9.99E+125")).type == "VARCHAR(255)"
+    assert choose(("N", "9.99E+125")).doubt == "more digits than any number of MySQL's: written as text"
+
+
+def test_a_key_that_counts_time_stays_a_number_and_is_told():
+    (found,) = choose_keys([profile(("N", "1764000000000"), ("N", "1764003600000"))], ["measured_at"])
+    assert found.type == "BIGINT"
+    assert found.seen == "whole numbers, up to 13 digits, which may count ms since 1970: a key stays a number"

@@ -14,6 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 import lambdas as package
+from dynaurora import keys
 from dynaurora.aws import sdk
 from dynaurora.batches.batch import IMPORTED
 from dynaurora.batches.import_batch import ImportResult
@@ -66,10 +67,21 @@ FUNCTIONS = {
         "LANDING_BUCKET",
     ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
+    "compare_rows": [*DATABASE, "LANDING_BUCKET"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "register_replication": ["LANDING_BUCKET"],
     "rotate_loader_secret": DATABASE,
 }
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What was printed, to be read twice."""
+
+    out: str
+
+    def readouterr(self):
+        return self
 
 
 def test_every_function_is_known_here():
@@ -283,7 +295,22 @@ def test_forward_changes_tells_of_a_stamp_that_goes_back(load_forward, capsys):
     second["dynamodb"]["ApproximateCreationDateTime"] = first["dynamodb"]["ApproximateCreationDateTime"] - 1
     with stub_firehose(([pack_of(event)], [None])):
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
-    assert metrics_of(capsys)[0] == {"ChangesForwarded": [3.0], "StampsReversed": [1.0]}
+    printed = capsys.readouterr().out
+    assert metrics_of(Printed(printed))[0] == {"ChangesForwarded": [3.0], "StampsReversed": [1.0]}
+    assert metrics_of(Printed(printed), of_all=True)[0] == {"StreamsForwarded": [1.0], "StampsReversed": [1.0]}
+
+
+def test_forward_changes_tells_once_a_minute_that_anything_is_forwarded(load_forward, capsys, monkeypatch):
+    function, event = load_forward(), load_event("dynamodb_stream")
+    told = []
+    for seconds in (0, 59, 61):
+        monkeypatch.setattr("dynaurora.observability.time.monotonic", lambda seconds=seconds: 1000.0 + seconds)
+        with stub_firehose(([pack_of(event)], [None])):
+            function.lambda_handler(event, Context())
+        counted, embedded = metrics_of(capsys, of_all=True)
+        told.append(counted)
+        assert [line["bucket"] for line in embedded] == ["dynaurora-landing"] * len(counted)
+    assert told == [{"StreamsForwarded": [1.0]}, {}, {"StreamsForwarded": [1.0]}]
 
 
 def test_record_failed_batch_keeps_the_batch(load, capsys, monkeypatch):
@@ -329,13 +356,22 @@ def test_record_failed_batch_logs_the_run_of_a_batch_that_has_one(load, monkeypa
     assert (line["batch"], line.get("run")) == (answer["batch_id"], "r1" if "r1" in str(failed) else None)
 
 
-@pytest.mark.filterwarnings("ignore:No application metrics")
-@pytest.mark.parametrize("batch", [None, "nothing", {}, {"mapping": "A/B"}, {"objects": [{"key": "a.csv"}]}])
-def test_record_failed_batch_cannot_keep_what_is_for_no_mapping(load, monkeypatch, batch):
+NAMELESS = [None, "nothing", {}, {"mapping": "A/B"}, {"objects": [{"key": "a.csv"}]}, {"objects": 5}]
+
+
+@pytest.mark.parametrize("batch", NAMELESS)
+def test_record_failed_batch_keeps_what_is_for_no_mapping_where_no_mapping_is(load, monkeypatch, batch):
     function, store = load("record_failed_batch"), InMemoryObjects()
     monkeypatch.setattr(function, "S3Objects", lambda: store)
-    with pytest.raises(InvalidBatchError, match="names no mapping"):
-        function.lambda_handler({"input": {"batch": batch}, "execution": {"id": "arn:execution"}}, Context())
+    failed = {"batch": batch, "error": {"Error": "InvalidBatchError", "Cause": "batch.mapping is missing"}}
+    answer = function.lambda_handler({"input": failed, "execution": {"id": "arn:execution"}}, Context())
+    assert answer["key"] == f"failed_batches/mapping=-/{answer['batch_id']}.json"
+    assert json.loads(store.read(answer["bucket"], answer["key"]))["batch"] == batch
+    assert answer["notify"]
+    assert "start the import again with this execution's input and the mapping" in answer["message"]
+    assert "dynaurora reprocess" not in answer["message"]
+    with pytest.raises(InvalidBatchError):
+        keys.LandingKey.parse(answer["key"])
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
@@ -400,12 +436,19 @@ def test_import_batch_counts_by_where_batches_come_from(importer, capsys, source
     }  # the service is the process's, whichever test is first
 
 
-@pytest.mark.parametrize(("altered", "measured"), [(None, None), ([], [0.0]), (["the trigger x may set"], [1.0])])
-def test_import_batch_measures_whether_somebody_altered_the_target(importer, capsys, altered, measured):
+@pytest.mark.parametrize(("altered", "measured"), [(None, None), ([], None), (["the trigger x may set"], [1.0])])
+def test_import_batch_tells_that_somebody_altered_the_target(importer, capsys, altered, measured):
     importer.altered = altered
     importer.run()
-    counted, _ = metrics_of(capsys)
-    assert counted.get("TargetsAltered") == measured
+    printed = Printed(capsys.readouterr().out)
+    assert [metrics_of(printed, of_all=of_all)[0].get("TargetsAltered") for of_all in (False, True)] == [measured] * 2
+
+
+@pytest.mark.parametrize(("source", "counted"), [("stream", {"BatchesImported": [1.0]}), ("backfill", {})])
+def test_import_batch_counts_the_batches_of_all_streams_together(importer, capsys, source, counted):
+    importer.source = source
+    importer.run()
+    assert metrics_of(capsys, of_all=True)[0] == counted
 
 
 @pytest.mark.parametrize(("age", "lag"), [(90, 90), (-30, 0)], ids=["late", "of a clock that is ahead"])

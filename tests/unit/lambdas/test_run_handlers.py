@@ -171,7 +171,14 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         Runs=runs,
         check_replica=lambda *arguments: checked.append(arguments),
     )
-    options = {"export_arn": None, "max_concurrency": 4, "tolerated_failure_percentage": 0, "sweep": False}
+    options = {
+        "export_arn": None,
+        "max_concurrency": 4,
+        "tolerated_failure_percentage": 0,
+        "tolerated_rejected_percentage": 10,
+        "sweep": False,
+        "compare": False,
+    }
     ids = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "generation": 1}
     assert answer == {**ids, "options": options}
     assert runs.calls == [
@@ -261,6 +268,14 @@ def test_check_readiness_asks_no_point_in_time_recovery_of_a_run_with_an_export(
     assert function.run("check_readiness", given, source=source)["ready"]
 
 
+def test_check_readiness_refuses_a_table_whose_keys_are_of_other_types(function):
+    source = KnownSource(replace(READY, keys=("page_id", "activity_dt"), key_types=("N", "S")))
+    with pytest.raises(
+        NotReadyError, match="its key page_id is a number, and the schema of WebAnalytics allows string"
+    ):
+        function.run("check_readiness", OPENED, source=source)
+
+
 def test_check_readiness_waits_until_a_changed_mapping_is_everywhere(function):
     assert function.run("check_readiness", OPENED, source=KnownSource(READY))["complete_from"] is None
     changed = change_mapping()
@@ -282,8 +297,9 @@ def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_expor
     with pytest.raises(RunConflictError, match="was changed since run r1 was opened; nothing was exported"):
         function.run("check_readiness", OPENED, source=KnownSource(READY))
     assert (LANDING, keys.export_request("web_analytics", "r1")) not in function.store.objects
-    plan = json.dumps(asdict(make_plan())).encode()
-    function.store.write(LANDING, keys.planned("web_analytics", "r1"), plan)
+    plan = make_plan()
+    function.store.write(LANDING, keys.planned("web_analytics", "r1"), json.dumps(asdict(plan)).encode())
+    function.store.write(plan.bucket, plan.key, b"[]")
     answer = function.run("check_readiness", OPENED, source=KnownSource(READY))
     assert (answer["planned"], answer["complete_from"]) == (True, LONG_AGO.timestamp() + SETTLED_SECONDS + 1)
 

@@ -139,6 +139,47 @@ def test_a_schema_that_is_none_is_told_by_its_places():
     assert lint(schema={"$ref": "#/nowhere"})[0].place == "/schema/$ref"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "rule", "told"),
+    [
+        ("(", "schema", "is no regular expression"),
+        (r"^\p{Alphabetic}$", "schema", r"Of \p{…} there are"),
+        ("(?=a)", "pattern", "takes more than linear time"),
+    ],
+)
+def test_a_pattern_that_is_none_or_takes_too_long_is_told_by_its_place(pattern, rule, told):
+    schema = {"type": "object", "properties": {"id": {"type": "string", "pattern": pattern}}}
+    finding, *_ = lint(schema=schema)
+    assert (finding.severity, finding.rule, finding.place) == (ERROR, rule, "/schema/properties/id/pattern")
+    assert told in f"{finding.message} {finding.remedy}"
+
+
+def test_what_may_be_of_several_forms_is_told_in_the_one_that_is_meant():
+    document = mapping_document()
+    document["source"]["json_attributes"] = [{"name": "payload", "encoding": "zip"}, 5]
+    found = [(each.place, each.message) for each in lint_mapping("things", document)]
+    assert found[0] == (
+        "/source/json_attributes/0/encoding",
+        "'zip' is not one of ['json', 'json_twice', 'binary', 'gzip']",
+    )
+    assert found[1] == ("/source/json_attributes/1", "5 is not valid under any of the given schemas")
+
+
+def test_a_schema_that_is_nested_too_deep_is_told():
+    schema = {}
+    for _ in range(400):
+        schema = {"not": schema}
+    (finding,) = lint(schema=schema)
+    assert (finding.severity, finding.message) == (ERROR, "it is nested too deep to be looked at")
+
+
+def test_a_condition_that_is_none_is_told_on_one_line():
+    document = mapping_document()
+    target = document.pop("target") | {"when": "starts_with(id", "schema": document.pop("schema")}
+    findings = lint_mapping("things", document | {"targets": [target]})
+    assert [(each.place, "\n" in each.message) for each in findings] == [("/targets/0/when", False)]
+
+
 def test_what_the_loader_says_of_the_whole_is_told():
     assert found(column("id", "DECIMAL(9,2)", "total")) == [(ERROR, "column", "/name")]
     assert found(column("other", "VARCHAR(9)", "id")) == [(ERROR, "mapping", "/target/columns")]

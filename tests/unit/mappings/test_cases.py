@@ -8,7 +8,7 @@ from dynaurora.dynamodb.changes import decode_change, encode_change, from_stream
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.target.verification import comparable_field
+from dynaurora.verification.row_forms import comparable_field
 from tests.cases import load_cases, sort_rows
 from tests.support.csv_reader import read_line
 

@@ -300,3 +300,17 @@ def test_a_type_that_is_not_known_is_refused_by_name(text):
 def test_binary_and_text_columns_are_told_apart(text, binary, text_column):
     assert parse_type(text).is_binary is binary
     assert parse_type(text).is_text is text_column
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("varchar(10)", "'varchar(10)' is not in capitals, as VARCHAR(10)"),
+        ("BIT(8)", "BIT is not one of the column types: BOOLEAN, or an integer that is UNSIGNED, takes the same here"),
+        ("FLOAT", "FLOAT is not one of the column types: DOUBLE takes the same here"),
+        (f"ENUM('{'x' * 256}')", "ENUM takes members of up to 255 characters, and one has 256"),
+    ],
+)
+def test_a_type_that_is_none_here_is_told_with_the_one_that_is_meant(text, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        parse_type(text)

@@ -119,6 +119,9 @@ def changed_document(path, value):
         pytest.param(["target", "indexes"], [{"name": "i", "columns": []}], "$.target.indexes[0].columns", id="empty"),
         pytest.param(["target", "indexes"], [{"name": "i", "columns": ["x"]}], "$.target.indexes[0]", id="no column"),
         pytest.param(
+            ["target", "indexes"], [{"name": "i", "columns": ["id", "ID"]}], "$.target.indexes[0]", id="twice"
+        ),
+        pytest.param(
             ["target", "indexes"],
             [{"name": "i", "columns": ["id"]}, {"name": "I", "columns": ["id"]}],
             "$.target.indexes[1]",

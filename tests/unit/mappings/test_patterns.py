@@ -53,6 +53,10 @@ from tests.support.factories import make_mapping
         pytest.param(r"^(?:a|bc)*?$", ["", "abca"], ["b"], id="alternatives"),
         pytest.param(r"^[\w.+-]+@[\w-]+\.[\w.-]+$", ["a.b+c@d-e.fr"], ["a@b", "@.a"], id="an address"),
         pytest.param(r"^.$", ["\ud800"], ["\ud800a"], id="a lone surrogate"),
+        pytest.param(r"^\p{sc=Cyrl}\p{punct}\p{digit}$", ["да!1"[1:]], ["a!1"], id="short names"),
+        pytest.param(r"^\p{ASCII}\P{ASCII}[\p{AHex}x]$", ["aéF", "aéx"], ["ééF", "aéG"], id="ASCII"),
+        pytest.param(r"^\p{White_Space}\p{LC}$", ["\x85a", "\u2003A"], ["\ufeffa", " 1"], id="other properties"),
+        pytest.param(r"^(?<größe>\d+)$", ["12"], ["x"], id="a group named by any letters"),
         pytest.param("b", ["abc", "\nb"], ["a"], id="anywhere"),
     ],
 )
@@ -74,6 +78,24 @@ def test_what_has_no_linear_form_is_judged_as_python_reads_it_of_texts_of_bounde
     search = compile_pattern(pattern)
     assert search(text) == (len(text) <= MAX_UNBOUNDED_LENGTH)
     assert not search(text * MAX_UNBOUNDED_LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken", "refused"),
+    [
+        (r"^(?!a).$", ["b", "\x85"], ["a", "\r", "\u2028", "b\n"]),
+        (r"^(?=.*\d)\w+$", ["a1"], ["a\u0661", "é1"]),
+        (r"(?<=\s)b$", ["\ufeffb", " b"], ["\x1cb", " b\n"]),
+        (r"(?<!\u{1F600})b", ["ab"], ["😀b"]),
+        (r"^(?<y>\d{4})-\k<y>$", ["2026-2026"], ["2026-2025"]),
+        (r"^([^])\1$", ["\n\n"], ["ab"]),
+    ],
+)
+def test_what_looks_around_or_back_means_what_it_means_in_javascript(pattern, taken, refused):
+    assert not is_linear(pattern)
+    search = compile_pattern(pattern)
+    assert [text for text in taken if not search(text)] == []
+    assert [text for text in refused if search(text)] == []
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*", "(?z)", "\\", "a**", "(?P<1>a)", "[z-a]"])

@@ -513,7 +513,9 @@ def test_a_key_of_a_single_table_design_is_taken_apart(key, fields):
     ("source", "reason"),
     [
         ("lower(v)", "lower() takes string or null, and is given a value of type number"),
-        ("sum(absent)", "sum() takes array-number, and is given nothing"),
+        ("sum(absent)", "sum() takes array of number, and is given nothing"),
+        ("sum([v, id])", "sum() takes array of number, and is given an array with a string in it"),
+        ("join('', [{a: v}])", "join() takes array of string, and is given an array with an object in it"),
         ("id[1:]", "comes upon a string, which has no elements: substring() cuts text"),
     ],
 )

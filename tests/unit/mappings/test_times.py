@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dynaurora.mappings.columns import parse_type
 from dynaurora.mappings.misfits import Misfit
+from dynaurora.mappings.times import MOMENT, REFUSE, read_moment, read_usual
 
 
 def encode(kind, value, **options):
@@ -47,6 +48,15 @@ def refusal(kind, value, **options):
         ("2024-01-01T10:00:00.1234560000Z", "2024-01-01 10:00:00.123456"),
         ("2024-02-29", "2024-02-29 00:00:00"),
         ("20240229", "2024-02-29 00:00:00"),
+        ("2024-W01-1", "2024-01-01 00:00:00"),
+        ("2020W537T2300Z", "2021-01-03 23:00:00"),
+        ("2026-W48-6T10:15:30+01", "2026-11-28 09:15:30"),
+        ("2026-w48-6t10:15:30z", "2026-11-28 10:15:30"),
+        ("2024-366", "2024-12-31 00:00:00"),
+        ("2024060T10:00:00,5Z", "2024-02-29 10:00:00.5"),
+        ("2024-001T24:00Z", "2024-01-02 00:00:00"),
+        ("2024-01-01T10:00:00\N{MINUS SIGN}05:00", "2024-01-01 15:00:00"),
+        ("20240101T100000\N{MINUS SIGN}0530", "2024-01-01 15:30:00"),
         ("9999-12-31T23:59:59.999999", "9999-12-31 23:59:59.999999"),
     ],
 )
@@ -64,8 +74,16 @@ def test_the_forms_of_iso_8601_name_one_instant(text, field):
         ("2024-01-01T10:0:00Z", "format", "a day and then no time"),
         ("2024-01-01T1000:00Z", "format", "a day and then no time"),
         ("2024-0101T10:00Z", "format", "no date of ISO 8601"),
-        ("2024-W01-1", "format", "names a week"),
-        ("2024-366", "format", "numbers the days"),
+        ("2024-W01", "format", "names a week and no day"),
+        ("2024-W01-0", "format", "no date of ISO 8601"),
+        ("2024-W01-8", "format", "no date of ISO 8601"),
+        ("2024-W01-1T10:00:00+1", "format", "a day and then no time"),
+        ("2021-W53-1", "format", "no calendar"),
+        ("9999-W52-7", "format", "no calendar"),
+        ("2023-366", "format", "no calendar"),
+        ("2024-000", "format", "no calendar"),
+        ("+012024-01-01T00:00:00.000Z", "format", "a year with a sign"),
+        ("-000044-03-15T12:00:00.000Z", "format", "a year with a sign"),
         ("2024-01", "format", "no day"),
         ("1704103200", "format", '"epoch"'),
         ("1704103200123", "format", '"epoch"'),
@@ -276,3 +294,25 @@ def test_any_text_is_taken_or_refused(text):
                     encode(kind, text, digits=digits)
                 except Misfit:
                     continue
+
+
+def read_slowly(text):
+    try:
+        return read_moment(MOMENT.fullmatch(text), REFUSE)
+    except Misfit:
+        return None
+
+
+@given(
+    st.tuples(st.integers(0, 9999), st.integers(0, 13), st.integers(0, 32)),
+    st.tuples(st.integers(0, 25), st.integers(0, 61), st.integers(0, 61)),
+    st.sampled_from(["", ".5", ".123456789", ".000"]),
+    st.sampled_from(["", "Z", "+00:00", "-23:59", "+05:30", "+24:00", "-01:60"]),
+    st.booleans(),
+)
+def test_the_usual_form_is_read_as_all_forms_are(day, clock, fraction, offset, has_clock):
+    text = "{:04}-{:02}-{:02}".format(*day)
+    if has_clock:
+        text += "T{:02}:{:02}:{:02}".format(*clock) + fraction + offset
+    usual = read_usual(text)
+    assert usual is None or usual == read_slowly(text)

@@ -154,3 +154,27 @@ def test_a_run_is_closed_by_what_its_end_says(answer):
     runs = KnownRuns(answer)
     assert close_run(runs, Ending("web_analytics", "r1", EXECUTION, "FAILED", "It broke.", {"items": 5})) is answer
     assert runs.calls == [("r1", EXECUTION, "FAILED", {"items": 5}, "It broke.")]
+
+
+COMPLETE = {"complete": True, "rejected": 0, "batches_failed": 0}
+SWEPT = OPENED | {"generation": 3, "totals": COMPLETE, "options": OPENED["options"] | {"sweep": True}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, (3, True)),
+        ({"options": OPENED["options"]}, (3, False)),
+        ({"error": CAUGHT}, (None, False)),
+        ({"totals": None}, (None, False)),
+        ({"totals": COMPLETE | {"complete": False}}, (None, False)),
+        ({"totals": COMPLETE | {"rejected": 1}}, (3, True)),
+        *(
+            ({"options": OPENED["options"], "totals": COMPLETE | left_out}, (None, False))
+            for left_out in ({"rejected": 1}, {"batches_failed": 1})
+        ),
+    ],
+)
+def test_a_run_that_left_nothing_out_has_filled_the_targets_of_its_generation(changed, expected):
+    ending = read_ending({"input": SWEPT | changed, "execution": {"id": EXECUTION, "started": "now"}})
+    assert (ending.generation, ending.swept) == expected

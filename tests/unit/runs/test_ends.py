@@ -1,11 +1,13 @@
 import re
+from dataclasses import asdict
 
 import pytest
 
 from dynaurora.errors import REMEDIES_OF_AWS, DynauroraError, remedy_for, subclasses
 from dynaurora.failures.failed_batches import MAX_SUBJECT
-from dynaurora.runs.ends import NOT_MENDED_BY_REPEATING, find_failure, is_own, name_run
-from tests.support.run_states import EXECUTION, OPENED, caught
+from dynaurora.runs.ends import NOT_MENDED_BY_REPEATING, find_failure, format_percentage, is_own, name_run
+from tests.support.factories import make_totals
+from tests.support.run_states import EXECUTION, OPENED, RECONCILED, caught
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,70 @@ def test_a_failure_says_what_why_and_what_next():
         assert failure["message"].count(part) == 1
     assert "dynaurora backfill start web_analytics --run r1" in failure["message"]
     assert failure["message"].endswith("Runbook: docs/runbooks/backfill.md")
+
+
+def refusing(rejected, **options):
+    """Return the state of a run of whose ten items the mapping refused so many."""
+    totals = asdict(make_totals(imported=10 - rejected, rejected=rejected, rejected_reasons={"type /Hits": rejected}))
+    return RECONCILED | {"totals": totals, "options": OPENED["options"] | options}
+
+
+@pytest.mark.parametrize(
+    ("rejected", "options", "fails"),
+    [
+        pytest.param(0, {"tolerated_rejected_percentage": 0}, False, id="nothing"),
+        pytest.param(1, {}, False, id="as much as is tolerated"),
+        pytest.param(2, {}, True, id="more"),
+        pytest.param(10, {}, True, id="everything"),
+        pytest.param(10, {"tolerated_rejected_percentage": 100}, False, id="everything, as expected"),
+        pytest.param(1, {"tolerated_rejected_percentage": 9.9}, True, id="a little more"),
+    ],
+)
+def test_a_run_fails_that_refuses_more_than_it_tolerates(rejected, options, fails):
+    failure = find_failure(refusing(rejected, **options), EXECUTION)
+    assert (failure and failure["error"]) == ("RejectedItemsError" if fails else None)
+
+
+def test_a_run_that_refuses_too_much_says_how_much_and_by_what():
+    failure = find_failure(refusing(10), EXECUTION)
+    said = "10 of 10 items, 100 %, were refused, and 10 % are tolerated. Most often: 10 type /Hits."
+    assert failure["reason"] == said
+    assert "--tolerated-rejected-percentage" in failure["remedy"]
+
+
+def test_what_stopped_a_run_counts_before_what_it_refused():
+    assert (
+        find_failure(refusing(10) | {"error": caught("SweepRefusedError")}, EXECUTION)["error"] == "SweepRefusedError"
+    )
+
+
+def test_each_target_is_judged_by_the_items_that_it_takes():
+    targets = {
+        "Orders": {"rejected": 0, "skipped": 2},
+        "Users": {"rejected": 1, "skipped": 8},  # half of its items, and a twentieth of what both had
+    }
+    totals = asdict(make_totals(exported=10, rejected=1, skipped=10)) | {"targets": targets}
+    assert find_failure(RECONCILED | {"totals": totals}, EXECUTION)["error"] == "RejectedItemsError"
+
+
+def test_a_run_of_the_release_before_tolerates_whatever_it_refused():
+    options = {name: value for name, value in OPENED["options"].items() if name != "tolerated_rejected_percentage"}
+    assert find_failure(refusing(10) | {"options": options}, EXECUTION) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "words"),
+    [
+        (0, 0, "0 %"),
+        (0, 5, "0 %"),
+        (5, 5, "100 %"),
+        (1, 3, "33.3 %"),
+        (1, 2_000_000, "less than 0.01 %"),
+        (1_999_999, 2_000_000, "99.9 %"),
+    ],
+)
+def test_a_percentage_is_neither_nothing_nor_all_unless_it_is(part, whole, words):
+    assert format_percentage(part, whole) == words
 
 
 @pytest.mark.parametrize("error", sorted(NOT_MENDED_BY_REPEATING))

@@ -64,3 +64,16 @@ def test_what_is_damaged_is_passed_over():
     for number, body in enumerate((b"", b"{}", b"[]", b'{"attributes": {"a": {}}, "others": 0}', b"no"), 2):
         store.write(BUCKET, keys.backfill_unmapped(MAPPING, "r1", number), body)
     assert [each["name"] for each in read_ignored(store, BUCKET, MAPPING, "r1")["attributes"]] == ["phone"]
+
+
+def test_what_the_columns_of_several_targets_leave_is_added_up_for_each():
+    store = InMemoryObjects()
+    for number in (1, 2):
+        keep(store, number, phone=10)
+        key = keys.backfill_unmapped(MAPPING, "r1", number)
+        found = json.loads(store.read(BUCKET, key))
+        nothing = Unmapped().as_dict()
+        store.write(BUCKET, key, json.dumps(found | {"targets": {"Users": found, "Orders": nothing}}).encode())
+    ignored = read_ignored(store, BUCKET, MAPPING, "r1")
+    assert ignored["targets"]["Users"] == {"attributes": ignored["attributes"], "others": 0}
+    assert ignored["targets"]["Orders"] == {"attributes": [], "others": 0}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.errors import InvalidRunError
-from dynaurora.runs.requests import FIELDS, Limits, Options, RunRequest, is_run_id
+from dynaurora.runs.requests import FIELDS, TOLERATED_REJECTED_PERCENTAGE, Limits, Options, RunRequest, is_run_id
 from tests.support.factories import EXPORT_ARN, run_input
 
 ANYTHING = Limits(backfill_concurrency=2, import_concurrency=0)
@@ -19,11 +19,11 @@ def read(document, limits=ANYTHING):
 def test_an_input_of_mapping_and_run_is_enough():
     request = read({"mapping": "web_analytics", "run": "r1"})
     assert (request.mapping, request.run) == ("web_analytics", "r1")
-    assert request.options == Options(None, 2, 0, sweep=False)
+    assert request.options == Options(None, 2, 0, TOLERATED_REJECTED_PERCENTAGE, sweep=False)
 
 
 def test_null_is_as_good_as_nothing():
-    empty = dict.fromkeys(("export_arn", "max_concurrency", "tolerated_failure_percentage", "sweep"))
+    empty = dict.fromkeys(set(FIELDS) - {"mapping", "run"})
     assert read(run_input(**empty)) == read({"mapping": "web_analytics", "run": "r1"})
 
 
@@ -32,7 +32,9 @@ def test_every_option_is_taken_as_it_is_given():
         "export_arn": EXPORT_ARN,
         "max_concurrency": 7,
         "tolerated_failure_percentage": 12.5,
-        "sweep": True,
+        "tolerated_rejected_percentage": 0,
+        "sweep": False,
+        "compare": True,
     }
     assert read(run_input(**given_options)).as_dict() == {
         "mapping": "web_analytics",
@@ -51,7 +53,9 @@ GOOD = {
     "export_arn": [EXPORT_ARN, "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/a.b-c_D/export/01-ab"],
     "max_concurrency": [1, 1000],
     "tolerated_failure_percentage": [0, 100, 0.5],
+    "tolerated_rejected_percentage": [0, 100, 0.5],
     "sweep": [True, False],
+    "compare": [True, False],
 }
 BAD = {
     "mapping": [None, "", "Clicks", "a/b", "a" * 64, 5, ["web_analytics"]],
@@ -59,7 +63,9 @@ BAD = {
     "export_arn": ["", "latest", 5, f"{EXPORT_ARN} ", EXPORT_ARN.replace("/export/", "/stream/"), f"x{EXPORT_ARN}"],
     "max_concurrency": [0, -1, 1001, 2.0, "2", True, [2]],
     "tolerated_failure_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
+    "tolerated_rejected_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
     "sweep": ["true", 1, 0, "", []],
+    "compare": ["true", 1, 0, "", []],
 }
 
 
@@ -111,6 +117,7 @@ def test_a_long_value_is_not_repeated_whole():
         pytest.param(Limits(2, 5), 1000, 4, id="more than the importer's"),
         pytest.param(Limits(2, 1), None, 1, id="an importer of one"),
         pytest.param(Limits(2, 2), 2, 1, id="an importer of two"),
+        pytest.param(Limits(2, 20), 20, 15, id="an importer of many, a quarter of which is for streams"),
         pytest.param(Limits(2, 0), 1000, 1000, id="an importer without bound"),
     ],
 )
@@ -118,10 +125,18 @@ def test_a_run_leaves_the_stream_its_share_of_the_importer(limits, wanted, concu
     assert read(run_input(max_concurrency=wanted), limits).options.max_concurrency == concurrency
 
 
-@pytest.mark.parametrize(("importer", "taken", "left"), [(5, 0, 4), (5, 2, 2), (5, 4, 1), (5, 9, 1), (0, 9, 1000)])
+@pytest.mark.parametrize(
+    ("importer", "taken", "left"), [(5, 0, 4), (5, 2, 2), (5, 4, 1), (5, 9, 1), (20, 10, 5), (0, 9, 1000)]
+)
 def test_a_run_leaves_other_runs_their_share_too(importer, taken, left):
     limits = Limits(2, importer).beside(taken)
     assert read(run_input(max_concurrency=1000), limits).options.max_concurrency == left
+
+
+def test_a_verification_is_a_run_of_its_own_kind_and_sweeps_nothing():
+    assert (read(run_input(compare=True)).kind, read(run_input()).kind) == ("verify", "backfill")
+    with pytest.raises(InvalidRunError, match="changes nothing"):
+        read(run_input(compare=True, sweep=True))
 
 
 def test_a_sweep_is_refused_where_rows_of_expired_items_are_kept():

@@ -1,6 +1,7 @@
 """Changes that come again and again, in any packs, by invocations that die anywhere, and reprocesses that die too.
 
-Whatever happens: each change that was delivered is a row of what is imported, or kept as failed exactly once.
+Whatever happens: each change that was delivered is a row of what is imported, or kept as failed exactly once. Of what
+was given up on the packs stay whole, so that a change may be kept with several; then nothing is lost.
 """
 
 import dataclasses
@@ -49,6 +50,7 @@ class World:
     versions: set = dataclasses.field(default_factory=set)
     delivered: set = dataclasses.field(default_factory=set)
     kept_whole: int = 0
+    max_attempts: int = NEVER
 
     def deliver(self, records, dies_at, max_refusals):
         """Have Firehose transform records: once in vain, if the invocation dies, and then again."""
@@ -77,19 +79,31 @@ class World:
         record = FailedRecord(data, "Lambda.FunctionError", "It failed.", 4, 1_700_000_000_000, "arn:f")
         self.store.write("landing", key, encode_failed_record(record))
 
-    def reprocess(self, dies_at, *, imports):
-        """Take up all that failed; settling dies once, and is done again."""
-        listed = [found for _, found in list_failures(PLACE, self.store, prefix=None, parked=False)]
+    def reprocess(self, dies_at, *, imports, parked=False):
+        """Take up all that failed, what is parked if told; settling dies once, and is done again."""
+        listed = [found for _, found in list_failures(PLACE, self.store, prefix=None, parked=parked)]
         sources = [FailedObject(found.key, found.etag, found.size) for found in listed]
-        remade = remake(self.store, *sources, max_attempts=NEVER)
+        remade = remake(self.store, *sources, max_attempts=self.max_attempts)
         if imports:
             self.versions |= {row[1].encode() for row in read_rows(self.store, remade)}
         ending = {"imported": IMPORTED} if imports else {"error": FAILED}
         for left in (dies_at, NEVER):
+            dying = Dying(self.store.objects, self.store.tags, left=left)
             try:
-                settle(Dying(self.store.objects, self.store.tags, left=left), entry_of(remade, *sources), **ending)
+                settle(dying, entry_of(remade, *sources), max_attempts=self.max_attempts, **ending)
             except ThrottledError:
                 continue
+
+    def take(self, kind, *given):
+        """Have one step happen."""
+        if kind == "deliver":
+            self.deliver(*given)
+        elif kind == "fail":
+            self.delivered |= {change for data in given[0] for change in decode_pack(data).changes}
+            for data in given[0]:
+                self.keep_whole(data)
+        else:
+            self.reprocess(given[0], imports=given[1])
 
     def kept(self):
         """Return what is kept as failed."""
@@ -114,15 +128,8 @@ def version_of(data):
 @given(STEPS)
 def test_nothing_is_lost_and_nothing_is_kept_twice(steps):
     world, attempts = World(), dict.fromkeys(BAD, 0)
-    for kind, *given_with in steps:
-        if kind == "deliver":
-            world.deliver(*given_with)
-        elif kind == "fail":
-            world.delivered |= {change for data in given_with[0] for change in decode_pack(data).changes}
-            for data in given_with[0]:
-                world.keep_whole(data)
-        else:
-            world.reprocess(given_with[0], imports=given_with[1])
+    for step in steps:
+        world.take(*step)
         single = {record.data: record for record in world.kept() if record.error_code == "dynaurora.Rejected"}
         for data, record in single.items():
             assert record.reprocessed >= attempts.get(data, 0), "attempts are taken back"
@@ -130,7 +137,20 @@ def test_nothing_is_lost_and_nothing_is_kept_twice(steps):
     world.reprocess(NEVER, imports=True)
     kept = [record.data for record in world.kept()]
     assert len(kept) == len(set(kept)), "a change is kept twice"
-    assert set(kept) == world.delivered & set(BAD)
+    check_nothing_is_lost(world)
+
+
+@given(STEPS, st.integers(1, 3))
+def test_nothing_is_lost_where_it_is_given_up(steps, max_attempts):
+    world = World(max_attempts=max_attempts)
+    for step in steps:
+        world.take(*step)
+    world.reprocess(NEVER, imports=True, parked=True)
+    check_nothing_is_lost(world)
+
+
+def check_nothing_is_lost(world):
+    assert {record.data for record in world.kept()} == world.delivered & set(BAD)
     assert world.versions == {version_of(data) for data in world.delivered & set(GOOD)}
 
 

@@ -21,7 +21,7 @@ def elsewhere(monkeypatch, tmp_path):
 def test_a_project_is_made_that_holds(tmp_path):
     answer = init("shop", "--json")
     files = ["dynaurora.toml", "README.md", ".gitignore", "mappings/"]
-    assert json.loads(answer.stdout) == {"project": str(tmp_path / "shop"), "files": files}
+    assert json.loads(answer.stdout) == {"project": str(tmp_path / "shop"), "files": files, "kept": []}
     project = read_project(tmp_path / "shop")
     assert (project.stack, project.region, project.profile, project.defaults) == ("dynaurora", None, None, {})
     assert (tmp_path / "shop" / "mappings").is_dir()
@@ -51,13 +51,40 @@ def test_the_readmes_commands_are_understood(tmp_path):
         group.make_context(group.name, words, parent=root)
 
 
-@pytest.mark.parametrize("name", ["dynaurora.toml", "README.md", ".gitignore"])
-def test_nothing_is_made_where_a_file_is_there(tmp_path, name):
-    (tmp_path / name).write_text("mine")
+def test_nothing_is_made_where_a_project_is(tmp_path):
+    (tmp_path / "dynaurora.toml").write_text("mine")
     answer = init()
     assert answer.exit_code == 2
-    assert f"has {name} already; nothing was made" in answer.stderr
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
+    assert "is a project already: it has a dynaurora.toml; nothing was made" in answer.stderr
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("dynaurora.toml", "mine")]
+
+
+@pytest.mark.parametrize("name", ["README.md", ".gitignore"])
+def test_a_file_that_is_there_stays_as_it_is(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    answer = init()
+    assert answer.exit_code == 0
+    assert f"{name} was there, and stays as it is" in answer.stdout
+    assert (tmp_path / name).read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"dynaurora.toml", "README.md", ".gitignore", "mappings"}
+
+
+def test_the_next_commands_are_those_of_the_readme(tmp_path):
+    answer = init("my shop")
+    assert "cd 'my shop'; then, for a table orders" in answer.stdout
+    told = re.findall(r"^  \S+ (.*)$", answer.stdout, re.MULTILINE)
+    readme = (tmp_path / "my shop" / "README.md").read_text()
+    assert told == re.findall(r"^dynaurora (.*)$", readme, re.MULTILINE)
+
+
+def test_a_profile_that_is_not_configured_and_an_odd_region_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    (tmp_path / "config").write_text("[profile shop]\n")
+    assert "configured" not in init("shop", "--profile", "shop", "--region", "eu-central-1").stdout
+    answer = init("other", "--profile", "nope", "--region", "Frankfurt")
+    assert answer.exit_code == 0
+    assert "No profile nope is configured here yet: aws configure --profile nope" in answer.stdout
+    assert "Frankfurt does not look like a region" in answer.stdout
 
 
 def test_a_second_time_nothing_is_changed(tmp_path):

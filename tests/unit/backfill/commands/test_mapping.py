@@ -166,3 +166,11 @@ def test_a_target_that_does_not_hold_is_named_by_its_place(tmp_path):
     answer = check(write_mapping(tmp_path, several_document(target("A", "PK"), target("B", "starts_with(SK"))))
     assert answer.exit_code == 1
     assert "error    /targets/1/when" in answer.output
+
+
+def test_a_name_that_stands_twice_in_one_object_is_told(tmp_path):
+    file = tmp_path / "things.json"
+    file.write_text('{"source": {"table": "a"}, "source": {"table": "b"}}')
+    answer = check(str(file))
+    assert answer.exit_code == 1
+    assert "'source' stands twice in one object of the file" in answer.output

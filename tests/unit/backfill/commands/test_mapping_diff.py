@@ -8,12 +8,13 @@ import click
 import pytest
 
 from backfill.commands import mapping_diff
-from backfill.commands.mapping_diff import count_items, describe_source, find_report, print_diff
+from backfill.commands.mapping_diff import count_items, describe_source, describe_target, find_report, print_diff
 from dynaurora import keys
 from dynaurora.mappings.unmapped import Untaken
 from tests.support.example import load_example
 from tests.support.factories import click_item, column, make_mapping
 from tests.support.fakes import WRITTEN_AT, InMemoryObjects
+from tests.support.several_targets import OPEN, SHUT, USERS, several
 
 BUCKET, TABLE = "landing", "web_analytics"
 CLICKS = load_example()
@@ -119,3 +120,43 @@ def test_what_the_schema_names_and_no_column_takes_is_listed():
     declared = {".".join(path) for path in Untaken(CLICKS).list_declared()}
     assert {"payload.device.make", "payload.session.session_id", "payload.device.location.latitude"} <= declared
     assert not {"page_id", "payload", "payload.Hits", "payload.device.location.country"} & declared
+
+
+def key(sk):
+    return {"PK": {"S": "p"}, "SK": {"S": sk}}
+
+
+def test_of_several_targets_each_is_told_what_its_columns_leave_of_its_items(monkeypatch, capsys):
+    kept = {**SHUT, "unmapped": "reject"}
+    mapping = several(USERS, OPEN, kept)
+    items = [
+        key("USER#1") | {"email": {"S": "a@b"}, "phone": {"S": "1"}},
+        key("ORDER#1") | {"status": {"S": "open"}, "total": {"N": "1"}, "note": {"S": "n"}},
+        key("ORDER#2") | {"status": {"S": "shut"}, "total": {"N": "1"}, "other": {"S": "n"}},
+        key("ELSE#1") | {"nobody": {"S": "n"}},
+    ]
+    monkeypatch.setattr(mapping_diff, "connect_to", lambda _: Scanned(items))
+    counted = count_items(InMemoryObjects(), BUCKET, TABLE, mapping, 10)
+    names = {table: {each["name"] for each in found["attributes"]} for table, found in counted["targets"].items()}
+    assert names == {"Users": {"phone"}, "OpenOrders": {"status", "note"}, "ShutOrders": set()}
+    targets = [
+        {"view": f"Demo.{target.table}"} | counted["targets"][target.table] | describe_target(target)
+        for target in mapping.targets
+    ]
+    print_diff({"mapping": "m", "digest": "d", "generation": 1, **counted, "targets": targets})
+    shown = capsys.readouterr().out
+    assert "Demo.Users, which takes no more than its columns:" in shown
+    assert "Demo.ShutOrders, which takes no item with more than its columns:" in shown
+
+
+def test_a_report_that_does_not_tell_targets_apart_is_not_told_of_as_if_it_did():
+    mapping, store = several(USERS, OPEN), InMemoryObjects()
+    report = {"run": "r1", "digest": "d", "totals": {"exported": 10, "rejected": 1}, "ignored": IGNORED}
+    store.write(BUCKET, keys.report(mapping.name, "r1"), json.dumps(report).encode())
+    with pytest.raises(click.ClickException, match=r"target by target\. .* mapping diff app --scan 1000"):
+        count_items(store, BUCKET, TABLE, mapping, None)
+    report["ignored"] = IGNORED | {"targets": {"Users": {"attributes": [FOUND], "others": 2}}}
+    store.write(BUCKET, keys.report(mapping.name, "r1"), json.dumps(report).encode())
+    counted = count_items(store, BUCKET, TABLE, mapping, None)
+    assert counted["targets"]["Users"]["attributes"] == [FOUND]
+    assert counted["targets"]["OpenOrders"] == {"attributes": [], "others": 0}

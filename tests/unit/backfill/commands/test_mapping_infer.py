@@ -102,7 +102,13 @@ def test_what_cannot_be_meant_is_wrong_use(arguments, message):
     ("lines", "message"),
     [
         ([], "has no items"),
-        (["{"], "line 1 is not an item"),
+        (["{"], "line 1 is not an item: it is no JSON"),
+        (["[1]"], 'line 1 is not an item: it is no object with an "Item". A line is written {"Item": {'),
+        (['{"Item": 5}'], 'line 1 is not an item: its "Item" is no object'),
+        (
+            ['{"Item": {"id": {"S": "a"}}}', '{"Item": {"id": {"N": "1"}}}'],
+            "id is no key of these items: it is text in 1, a number in 1. A key is of one type",
+        ),
         (['{"Item": {"id": {"S": "a"}}}', '{"id": {"S": "a"}}'], "line 2 is not an item"),
         (['{"Item": {"id": {"S": "a"}}}', '{"Item": {"id": {"Q": "a"}}}'], "Item 2: id is not an attribute"),
         (['{"Item": {"id": {"S": "a"}}}', '{"Item": {"x": {"S": "a"}}}'], "id is no key of these items: 1 of 2"),
@@ -118,7 +124,10 @@ def test_names_of_the_target_are_those_that_are_given(file):
     given = ("--database", "Shop", "--view", "all-orders", "--json")
     target = json.loads(run("infer", "--items", file, *KEY, *given).stdout)["document"]["target"]
     assert (target["database"], target["table"]) == ("Shop", "all_orders")
-    assert "$.target.database" in run("infer", "--items", file, *KEY, "--database", "a b", status=1).stderr
+    refused = run("infer", "--items", file, *KEY, "--database", "a b", status=2).stderr
+    assert "--database 'a b' is no name here" in refused
+    named = ("--table", "t", "--partition-key", "id")
+    assert "'t' is no table's name" in run("infer", "--items", file, *named, status=2).stderr
 
 
 def test_types_of_items_are_shown_and_one_of_them_in_detail(tmp_path):

@@ -59,9 +59,12 @@ def test_nothing_is_asked_where_there_are_none(plan, monkeypatch):
 
 def test_a_plan_says_which_targets_are_complete_after_a_backfill_with_a_sweep():
     plan = PLAN | describe_routes(several(USERS, OPEN), several(USERS))
-    steps = dict(mapping_change.describe_steps(plan, None))
-    assert steps["complete"] == (
-        "OpenOrders once a backfill with a sweep has run: dynaurora backfill start app --sweep"
+    start = "dynaurora backfill start app --sweep"
+    assert dict(mapping_change.describe_steps(plan, None))["complete"] == (
+        f"OpenOrders once a backfill with a sweep has run, until then it may have rows that left it: {start}"
+    )
+    assert dict(mapping_change.describe_steps(plan | {"hidden": ["OpenOrders"]}, None))["complete"] == (
+        f"OpenOrders once a backfill with a sweep has run, its view appears then: {start}"
     )
     assert describe_routes(several(), None)["sweep"] == []
     assert describe_routes(several({**USERS, "when": "PK"}, OPEN), several(USERS, OPEN))["sweep"] == ["Users"]

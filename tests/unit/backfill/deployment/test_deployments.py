@@ -177,7 +177,7 @@ def test_an_unknown_mapping_is_told_what_is_deployed():
         choose_deployment(deployed, "nope")
     assert "'nope'" in caught.value.message
     assert "orders (stack orders), web_analytics (stack clicks)" in caught.value.message
-    assert "sam deploy" in caught.value.message
+    assert "deploy` in a project" in caught.value.message
 
 
 def test_a_mapping_in_several_stacks_asks_for_one():
@@ -186,7 +186,7 @@ def test_a_mapping_in_several_stacks_asks_for_one():
 
 
 def test_where_nothing_is_deployed_it_is_said_how_to():
-    with pytest.raises(WrongUseError, match=r"Nothing is deployed .*sam deploy.*local up"):
+    with pytest.raises(WrongUseError, match=r"Nothing is deployed .*deploy` in a project.*local up"):
         require_any([])
     with pytest.raises(WrongUseError, match="Nothing is deployed"):
         choose_deployment([], "web_analytics")

@@ -54,3 +54,8 @@ def test_a_stream_of_keys_only_is_refused():
 def test_other_keys_than_the_mappings_are_refused():
     with pytest.raises(WrongUseError, match="keys of the table things are id and at, and the mapping things has id"):
         look_at_source(DynamoDB("NEW_IMAGE", (("id", "N"), ("at", "N"))), MAPPING)
+
+
+def test_keys_of_a_type_that_the_mapping_does_not_take_are_refused():
+    with pytest.raises(WrongUseError, match="things does not fit the mapping things: its key id is text, which the"):
+        look_at_source(DynamoDB("NEW_IMAGE", (("id", "S"),)), MAPPING)

@@ -112,12 +112,33 @@ def test_a_stack_that_was_never_made_is_made_anew(state):
     assert [kind for kind, _ in aws.requests] == ["delete", "create"]
 
 
-@pytest.mark.parametrize("state", ["UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
-def test_a_stack_that_is_stuck_is_left_to_a_person(state):
-    aws = CloudFormation(state)
-    with pytest.raises(StackError, match=f"shop is {state}: go on with its rollback, or delete it"):
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
+        ("UPDATE_FAILED", "rollback-stack"),
+        ("DELETE_FAILED", "delete-stack"),
+    ],
+)
+def test_a_stack_that_is_stuck_is_left_to_a_person_with_the_reason_and_the_next_step(state, command):
+    aws = CloudFormation(state, events=[make_event("UPDATE_FAILED", "Topic", "no such key", age=86400)])
+    with pytest.raises(StackError) as caught:
         make_stacks(aws)[0].deploy(CHANGE)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"The stack shop is {state}.")
+    assert f"aws cloudformation {command} --stack-name shop" in first
+    assert second == "  Topic: no such key"
     assert aws.requests == []
+
+
+@pytest.mark.parametrize("marks", [{"Mapping": None}, {"A": "new"}])
+def test_a_stack_of_somebody_else_is_known_by_its_parameters(marks):
+    stacks, _ = make_stacks(CloudFormation("CREATE_COMPLETE"))
+    found = stacks.find("shop")
+    stacks.require_own(found, "a platform", {"A": "old", "B": None})
+    (name,) = marks
+    with pytest.raises(StackError, match=f"stack shop which is not a platform, by its {name}: it is left as it is"):
+        stacks.require_own(found, "a platform", marks)
 
 
 def test_a_template_that_is_refused_is_told():

@@ -179,8 +179,8 @@ def test_a_run_with_a_report_shows_where_it_is():
 
 def test_a_line_says_it_all():
     assert summarize_view(make_view(**IMPORTING)) == (
-        "importing; batches 3 of 12 imported, 2 running, 1 failed; rows 29,990 imported, 10 already newer, 4 rejected; "
-        "1,234 rows/s; 2 min 0 s left; retrying after DeadlockError (3)"
+        "importing; batches 3 of 12 imported, 2 running, 1 failed; rows 29,990 imported, 10 already newer, "
+        "4 rejected (0.0133 %); 1,234 rows/s; 2 min 0 s left; retrying after DeadlockError (3)"
     )
 
 

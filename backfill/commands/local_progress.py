@@ -1,0 +1,68 @@
+"""How far the demo of the local AWS is, for who watches it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from backfill.commands.local_shared import errors, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.backfills import BackfillView
+
+PHASES = {
+    "checking": "checking that the table can be exported, and that its stream is read",
+    "waiting for margin": "waiting until the stream has been read for long enough",
+    "exporting": "DynamoDB exports the table as it is at this second",
+    "planning": "grouping the export's files into batches",
+    "importing": "converting and importing the batches, beside the stream's",
+    "reconciling": "accounting for every exported item",
+    "reporting": "writing the report",
+}
+"""What a backfill does in its phases, for who sees one for the first time."""
+
+
+class DemoProgress:
+    """Shows the demo's steps and counts on standard error."""
+
+    def __init__(self, changes: int, seeded: int, bars: Progress) -> None:
+        self._bars = bars
+        self._seeded = bars.add_task("seeded in DynamoDB", total=seeded, visible=False)
+        self._written = bars.add_task("written to DynamoDB", total=changes, visible=False)
+        self._accounted = bars.add_task("arrived in Aurora", total=changes, visible=False)
+        self._backfilled = bars.add_task("backfilled", total=None, visible=False)
+        self._phase = ""
+
+    def say(self, line: str) -> None:
+        """Tell of a step."""
+        say(line)
+
+    def seed(self, written: int) -> None:
+        """Show how many items are seeded."""
+        self._bars.update(self._seeded, completed=written, visible=True)
+
+    def count(self, written: int, accounted: int, of: int) -> None:
+        """Show how many changes are written, and how many have arrived or are kept with a reason, of how many."""
+        self._bars.update(self._seeded, visible=False)
+        self._bars.update(self._written, completed=written, total=of, visible=True)
+        self._bars.update(self._accounted, completed=accounted, total=of, visible=True)
+
+    def backfill(self, view: BackfillView) -> None:
+        """Show how far the backfill is."""
+        if view.phase != self._phase and view.phase in PHASES:
+            say(f"  backfill: {PHASES[view.phase]}")
+        self._phase = view.phase
+        items = view.plan["items"] if view.plan else None
+        self._bars.update(self._backfilled, completed=view.rows.all if view.rows else 0, total=items, visible=True)
+
+
+@contextmanager
+def watched_progress(changes: int, seeded: int) -> Iterator[DemoProgress]:
+    """Show progress bars while the demo runs, where a person is watching."""
+    columns = (TextColumn("  {task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=not errors.is_terminal, disable=not errors.is_terminal) as bars:
+        yield DemoProgress(changes, seeded, bars)

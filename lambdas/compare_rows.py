@@ -1,0 +1,80 @@
+"""Compare rows: what there should be of some keys → what there is, for `dynaurora verify`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dynaurora.aurora.loader import connect_loader
+from dynaurora.aurora.verifications import Verifications
+from dynaurora.aws.objects import S3Objects
+from dynaurora.mappings.registry import Registries
+from dynaurora.observability import count, identify, measure, observe_mapping, observed
+from dynaurora.settings import CompareRowsSettings
+from dynaurora.verification.compare_rows import RowComparer
+from dynaurora.verification.expectations import Expectation
+from dynaurora.verification.record_differences import Proved, list_differences
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from dynaurora.aurora.connection import Aurora
+
+settings = CompareRowsSettings.from_environment()
+registries = Registries(S3Objects(), settings.landing_bucket)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Take one step of a verification, `{"mapping", "run", "digest", "step": "compare", …}`, and return what it found.
+
+    Each answers within a minute; who asks goes on where the answer says.
+    """
+    observe_mapping(event["mapping"])
+    identify(run=event["run"])
+    mapping = registries.find(event["mapping"]).find_recorded(event.get("digest"))
+    with connect_loader(settings) as aurora:
+        return STEPS[event["step"]](event, RowComparer(aurora, mapping, event["run"]), aurora)
+
+
+def begin(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
+    """Open the verification."""
+    Verifications(aurora, comparer.mapping).open(event["run"], event["via"])
+    count("VerificationsBegun", 1)
+    return {}
+
+
+def compare(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:
+    """Compare the rows of some keys."""
+    findings = comparer.compare(event["table"], [Expectation.decode(row) for row in event["rows"]])
+    count("RowsCompared", len(findings))
+    return {"findings": [[finding.verdict.value, *finding.columns] for finding in findings]}
+
+
+def list_unseen(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:
+    """List rows of which no item was seen."""
+    after, below = event.get("after"), event.get("below")
+    unseen = comparer.list_unseen(event["table"], tuple(after) if after else None, int(below) if below else None)
+    return asdict(unseen)
+
+
+def record(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
+    """Record what was proved different; return how many rows that are."""
+    proved = map(Proved.decode, event["differences"])
+    differences = [*list_differences(comparer, [*proved], reveal=bool(event.get("reveal")))]
+    Verifications(aurora, comparer.mapping).record(event["run"], event["first"], differences)
+    return {"rows": len(differences)}
+
+
+def end(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
+    """Forget some of what was seen; once nothing is left, close the verification."""
+    if not comparer.forget_some():
+        return {"done": False}
+    if "counts" in event:
+        whole, unexplained = bool(event["whole"]), int(event["unexplained"])
+        Verifications(aurora, comparer.mapping).close(event["run"], event["counts"], unexplained, whole=whole)
+        measure("Differences", unexplained)
+    return {"done": True}
+
+
+STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)}

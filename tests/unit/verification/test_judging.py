@@ -1,0 +1,120 @@
+"""Suspects are judged while both sides change: what is on its way is no difference, and what differs is named."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.verification.compare_items import Suspect
+from dynaurora.verification.expectations import Expecter, WantedKind
+from dynaurora.verification.judging import SuspectJudge
+from dynaurora.verification.verdicts import Found, RowVerdict
+from tests.support.factories import column, make_mapping
+
+MAPPING = make_mapping(column("n", "INT"))
+DIFFERS = Found(RowVerdict.DIFFERING, ("n",))
+
+
+def item(n):
+    return {"id": {"S": "a"}, "n": {"N": str(n)}}
+
+
+@dataclass
+class World:
+    """An item and its row, which change as time goes by, and how far the stream has been imported."""
+
+    items: dict[int, object]
+    """By second, from when on it is what."""
+    rows: dict[int, object]
+    watermarks: dict[int, int]
+    now: float = 0
+    looked: list[str] = field(default_factory=list)
+
+    def at(self, what):
+        return next(what[second] for second in sorted(what, reverse=True) if second <= self.now)
+
+    def read_item(self, _key):
+        self.looked.append("key")
+        n = self.at(self.items)
+        return None if n is None else item(n)
+
+    def compare(self, _table, expectations):
+        self.looked.append("row")
+        found, (expected,) = self.at(self.rows), expectations
+        if expected.kind is WantedKind.ANYTHING:
+            return [Found(RowVerdict.FAILED)]
+        if expected.kind is WantedKind.NOTHING:
+            return [Found(RowVerdict.IDENTICAL if found is None else RowVerdict.EXTRA)]
+        if found is None:
+            return [Found(RowVerdict.MISSING)]
+        return [Found(RowVerdict.IDENTICAL) if expected.fields == ("a", str(found)) else DIFFERS]
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def judge(self, finding=DIFFERS, **more):
+        judge = SuspectJudge(
+            Expecter(RowMapper(MAPPING)),
+            self,
+            self,
+            lambda: self.at(self.watermarks),
+            poll_seconds=10,
+            patience_seconds=100,
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            **more,
+        )
+        (judged,) = judge.judge([Suspect(MAPPING.table, {"id": {"S": "a"}}, finding)])
+        return judged.finding
+
+
+def test_a_change_on_its_way_is_no_difference():
+    world = World(items={0: 2}, rows={0: 1, 50: 2}, watermarks={0: -1, 60: 60})
+    assert (world.judge(), world.now) == (Found(RowVerdict.IDENTICAL), 50)
+
+
+def test_a_row_that_stays_as_it_is_once_all_is_imported_differs():
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: -1, 30: 5})
+    assert (world.judge(), world.now) == (DIFFERS, 30)
+
+
+def test_the_row_is_looked_up_before_the_key():
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: 5})
+    world.judge()
+    assert world.looked == ["key", "row", "key"]
+
+
+def test_an_item_that_changes_meanwhile_is_judged_by_what_it_is_then():
+    """Its row is of neither state when the first one's change would be imported: the second one's is on its way."""
+    world = World(items={0: 2, 15: 3}, rows={0: 1, 60: 3}, watermarks={0: -1, 20: 10, 70: 70})
+    assert (world.judge(), world.now) == (Found(RowVerdict.IDENTICAL), 60)
+
+
+def test_what_never_comes_to_rest_is_behind():
+    seconds = range(0, 200, 5)
+    world = World({second: second for second in seconds}, {0: -1}, {second: second - 1 for second in seconds})
+    assert (world.judge(), world.now) == (Found(RowVerdict.BEHIND), 100)
+
+
+def test_what_is_not_imported_in_time_is_behind():
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: -1})
+    assert world.judge() == Found(RowVerdict.BEHIND)
+
+
+@pytest.mark.parametrize(
+    ("items", "rows", "verdict"),
+    [
+        ({0: None}, {0: 1}, RowVerdict.EXTRA),
+        ({0: 1}, {0: None}, RowVerdict.MISSING),
+        ({0: None}, {0: None}, RowVerdict.IDENTICAL),
+        ({0: None, 5: 1}, {0: 1}, RowVerdict.IDENTICAL),
+        ({0: "1.5"}, {0: 1}, RowVerdict.FAILED),
+    ],
+)
+def test_what_is_there_in_the_end_counts(items, rows, verdict):
+    assert World(items, rows, watermarks={0: -1, 20: 20}).judge(Found(RowVerdict.EXTRA)).verdict is verdict
+
+
+def test_a_change_that_is_kept_as_failed_explains_the_difference():
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: 5})
+    assert world.judge(is_kept=lambda suspect: suspect.key == {"id": {"S": "a"}}) == Found(RowVerdict.FAILED)
