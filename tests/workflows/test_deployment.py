@@ -45,6 +45,7 @@ def test_everything_is_named_after_the_platform_or_the_replication(deployed):
         "ConvertFailuresFunctionName": "clicks-convert-failures",
         "SettleFailuresFunctionName": "clicks-settle-failures",
         "CheckTargetFunctionName": "clicks-check-target",
+        "CompareRowsFunctionName": "clicks-compare-rows",
         "MeasureHealthFunctionName": "clicks-measure-health",
         "RegisterReplicationFunctionName": "clicks-register-replication",
     }
