@@ -35,7 +35,7 @@ def compare_staged(origin: Origin, aurora: Aurora, staged: str, run: str) -> dic
         return {"target": mapping.table, "counts": {"skipped": int(rows)}, "suspects": []}
     future = make_version(int(time.time()) + FUTURE_SECONDS, 0)
     counted = aurora.query(comparing.count_verdicts(origin, staged, mariadb=mariadb, future=future))
-    counts = {_text(verdict): int(count) for verdict, count in counted}
+    counts = {server_text(verdict): int(count) for verdict, count in counted}
     suspects = list[dict[str, Any]]()
     if counts.keys() - {"identical", "newer", "skipped"}:
         found = aurora.query(comparing.select_suspects(origin, staged, mariadb=mariadb, future=future), (MOST_TOLD,))
@@ -45,10 +45,11 @@ def compare_staged(origin: Origin, aurora: Aurora, staged: str, run: str) -> dic
 
 
 def _describe(verdict: Any, columns: Any, *fields: Any) -> dict[str, Any]:
-    names = [*filter(None, _text(columns).split(","))] if _text(verdict) in {"differing", "older_mapping"} else []
-    return {"fields": [*map(_text, fields)], "verdict": _text(verdict), "columns": names}
+    told = server_text(verdict)
+    names = [*filter(None, server_text(columns).split(","))] if told in {"differing", "older_mapping"} else []
+    return {"fields": [*map(server_text, fields)], "verdict": told, "columns": names}
 
 
-def _text(value: Any) -> str:
+def server_text(value: Any) -> str:
     """Return text of the server's, which gives some of it as bytes."""
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -14,7 +14,7 @@ from dynaurora.aurora import comparing
 from dynaurora.aurora.fills import is_hidden
 from dynaurora.aurora.generations import Generations
 from dynaurora.aurora.verifications import FORGOTTEN
-from dynaurora.batches.compare_staged import FUTURE_SECONDS
+from dynaurora.batches.compare_staged import FUTURE_SECONDS, server_text
 from dynaurora.dynamodb.versions import second_of
 from dynaurora.verification.expectations import WantedKind
 from dynaurora.verification.row_forms import RowReader
@@ -143,7 +143,7 @@ class RowComparer:
         first = unseen.after
         ends = comparing.select_boundary(target, is_first=first is None)
         boundary = self.aurora.query(ends, (*comparing.range_parameters(target, first, None), STEP_ROWS - 1))
-        upto = tuple(map(_text, boundary[0])) if boundary else None
+        upto = tuple(map(server_text, boundary[0])) if boundary else None
         bounds = comparing.range_parameters(target, first, upto)
         is_first, is_last = first is None, upto is None
         counted = self.aurora.query(comparing.count_rows(target, is_first=is_first, is_last=is_last), bounds)
@@ -151,7 +151,7 @@ class RowComparer:
         statement = comparing.select_unseen(target, is_first=is_first, is_last=is_last)
         listed = self.aurora.query(statement, (self.run, target.table, *bounds))
         older = [key for version, *key in listed if below is None or version < below]
-        unseen.keys += [tuple(map(_text, key)) for key in older]
+        unseen.keys += [tuple(map(server_text, key)) for key in older]
         unseen.newer += len(listed) - len(older)
         unseen.after = upto
 
@@ -211,8 +211,3 @@ class RowComparer:
         return tuple(
             comparing.as_parameter(column.type, fields[target.columns.index(column)]) for column in target.key_columns
         )
-
-
-def _text(value: Any) -> str:
-    """Return a key's field; the server gives some of them as bytes."""
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
