@@ -12,6 +12,8 @@ import datetime as dt
 import time
 from typing import Any
 
+VARIABLE = "DYNAURORA_CLOCK_SECONDS"
+
 
 class _Kind(type):
     """Takes every time for an instance of the class that stands for ``datetime``."""

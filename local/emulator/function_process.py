@@ -1,7 +1,8 @@
 """The inside of a local Lambda execution environment: loads one function's handler and serves its invocations.
 
 Started by ``lambda_runtime`` with the functions' own interpreter, in isolated mode, so that a function can import its
-package, the runtime's boto3 and nothing else. Standard library only, and no import from this project.
+package, the runtime's boto3 and nothing else; or forked from a ``fork_server``. Standard library only, and no import
+from this project.
 
 Arguments: the file descriptor of the control socket, the one of the lifeline, then the directories to put on
 ``sys.path``. Both directions of the control socket carry frames: eight bytes of length, then as many bytes.
@@ -83,12 +84,17 @@ class LambdaContext:
 
 
 def main() -> None:
-    """Load the handler, then serve until the parent goes away."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.set_inheritable(False)  # a process the function starts must not keep the socket open
-    _exit_with_parent(int(sys.argv[2]))
-    sys.path[:0] = sys.argv[3:]
+    """Serve as the arguments say."""
+    control, lifeline, *paths = sys.argv[1:]
+    sys.path[:0] = paths
     sys.argv = sys.argv[:1]
+    serve(socket.socket(fileno=int(control)), int(lifeline))
+
+
+def serve(control: socket.socket, lifeline: int) -> None:
+    """Load the handler, then serve until the parent goes away."""
+    control.set_inheritable(False)  # a process the function starts must not keep the socket open
+    _exit_with_parent(lifeline)
     _write_logs_at_once()
     if seconds := float(os.environ.pop("DYNAURORA_CLOCK_SECONDS", "") or 0):
         _load("clocks.py")["set_off"](seconds)
@@ -186,11 +192,12 @@ def send_frame(control: socket.socket, payload: bytes) -> None:
 
 def receive_frame(control: socket.socket) -> bytes | None:
     """Receive one frame; None once the parent has closed the socket."""
-    length = _receive_exactly(control, 8)
-    return None if length is None else _receive_exactly(control, int.from_bytes(length, "big"))
+    length = receive_exactly(control, 8)
+    return None if length is None else receive_exactly(control, int.from_bytes(length, "big"))
 
 
-def _receive_exactly(control: socket.socket, count: int) -> bytes | None:
+def receive_exactly(control: socket.socket, count: int) -> bytes | None:
+    """Receive so many bytes; None once the parent has closed the socket."""
     buffer = bytearray(count)
     view, received = memoryview(buffer), 0
     while received < count:

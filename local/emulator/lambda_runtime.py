@@ -5,8 +5,8 @@ matches), functions see the emulator's own packages and environment variables, a
 process, and a silent handler waits 50 ms for log lines that never come.
 
 Here each environment is one process of ``function_process.py``, run by the interpreter in DYNAURORA_RUNTIME_PYTHON
-(by default the emulator's own) with nothing but the function's package, its layers and that interpreter's packages in
-reach.
+(by default the emulator's own), or forked from one that is (``forks``), with nothing but the function's package, its
+layers and that interpreter's packages in reach.
 
 =============================  =================================================================================
 what happens in the function   what the caller sees
@@ -45,13 +45,13 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ministack.core import lambda_runtime as emulator_runtime
 from ministack.core import responses
 from ministack.services import lambda_svc
 
-from local.emulator import packages
+from local.emulator import clocks, forks, packages
 from local.emulator.replacements import Replacements
 
 logger = logging.getLogger("dynaurora.lambda")
@@ -81,6 +81,7 @@ _STARTS = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
 
 _KILL_AGAIN_SECONDS = 0.05
 _READ_BYTES = 1 << 18
+FunctionProcess: TypeAlias = subprocess.Popen[bytes] | forks.ForkedProcess
 _LOG_READS_AFTER_RESPONSE = 64
 """Enough to empty a full pipe; a bound, since a function's own thread might never stop writing."""
 
@@ -125,7 +126,7 @@ class ExecutionEnvironment:
         self._lock = threading.Lock()
         self._cold = True
         self._ended = False
-        self._proc: subprocess.Popen[bytes] | None = None
+        self._proc: FunctionProcess | None = None
         self._channel: Channel | None = None
         self._temporary: Path | None = None
         self._init_error: dict[str, Any] | None = None
@@ -464,7 +465,7 @@ def _is_complete(incoming: bytearray) -> bool:
     return len(incoming) >= 8 and len(incoming) - 8 >= int.from_bytes(incoming[:8], "big")
 
 
-def _describe_exit(process: "subprocess.Popen[bytes] | None") -> str:
+def _describe_exit(process: FunctionProcess | None) -> str:
     """Return what AWS says of a runtime that ended: the signal's name, the exit status, or nothing for status 0."""
     code = process.returncode if process is not None else -signal.SIGKILL
     if code is None or code == 0:
@@ -474,36 +475,42 @@ def _describe_exit(process: "subprocess.Popen[bytes] | None") -> str:
     return f"Runtime exited with error: exit status {code}"
 
 
-def _start_process(
-    paths: list[Path], directory: Path, environment: dict[str, str]
-) -> tuple["subprocess.Popen[bytes]", Channel]:
-    """Start ``function_process.py`` in isolated mode: no PYTHON* variables, user packages or current directory."""
+def _start_process(paths: list[Path], directory: Path, environment: dict[str, str]) -> tuple[FunctionProcess, Channel]:
+    """Start a function's process: by a fork where that can be, else by itself."""
     control, control_of_child = socket.socketpair()
     log, log_of_child = os.pipe()
     lifeline_of_child, lifeline = os.pipe()
+    python = os.environ.get("DYNAURORA_RUNTIME_PYTHON") or sys.executable
     try:
-        process = subprocess.Popen(
-            [
-                os.environ.get("DYNAURORA_RUNTIME_PYTHON") or sys.executable,
-                "-I",
-                str(Path(__file__).with_name("function_process.py")),
-                str(control_of_child.fileno()),
-                str(lifeline_of_child),
-                *map(str, paths),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log_of_child,
-            stderr=log_of_child,
-            pass_fds=(control_of_child.fileno(), lifeline_of_child),
-            cwd=directory,
-            env=environment,
-            process_group=0,
-        )
+        descriptors = (control_of_child.fileno(), lifeline_of_child, log_of_child)
+        process: FunctionProcess | None = None
+        if clocks.VARIABLE not in environment:  # whoever's clock is off must not have imported anything before
+            process = forks.start_process(python, paths, directory, environment, descriptors)
+        if process is None:
+            process = _start_by_itself(python, paths, directory, environment, descriptors)
     finally:
         control_of_child.close()
         os.close(log_of_child)
         os.close(lifeline_of_child)
     return process, Channel(control, log, lifeline)
+
+
+def _start_by_itself(
+    python: str, paths: list[Path], directory: Path, environment: dict[str, str], descriptors: tuple[int, int, int]
+) -> "subprocess.Popen[bytes]":
+    """Start ``function_process.py`` in isolated mode: no PYTHON* variables, user packages or current directory."""
+    control, lifeline, log = descriptors
+    program = str(Path(__file__).with_name("function_process.py"))
+    return subprocess.Popen(
+        [python, "-I", program, str(control), str(lifeline), *map(str, paths)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=(control, lifeline),
+        cwd=directory,
+        env=environment,
+        process_group=0,
+    )
 
 
 def _import_directories(package: Path, config: dict[str, Any]) -> list[Path]:

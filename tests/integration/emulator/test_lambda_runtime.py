@@ -272,3 +272,37 @@ def test_only_so_many_processes_start_at_once(emulator):
     with ThreadPoolExecutor(len(names)) as callers:
         times = [answer for answer, _ in callers.map(emulator.invoke, names)]
     assert max(sum(began <= moment < ended for began, ended in times) for moment, _ in times) <= at_once
+
+
+FORKED = """
+    import os, sys
+    def handler(event, context):
+        if event == "kill what started you":
+            os.kill(os.getppid(), 9)
+            import time; time.sleep(20)
+        return {"parent": os.getppid(), "label": os.environ.get("LABEL"), "cwd": os.getcwd(), "argv": sys.argv[1:]}
+    """
+
+
+def test_processes_after_a_packages_first_are_forked_and_have_their_own_environment(emulator):
+    names = [
+        emulator.create_function(FORKED, {"label.txt": "one package"}, Environment={"Variables": {"LABEL": label}})
+        for label in "abc"
+    ]
+    first, second, third = (emulator.invoke(name)[0] for name in names)
+    assert [answer.pop("label") for answer in (first, second, third)] == ["a", "b", "c"]
+    assert first.pop("parent") == emulator.process.pid
+    assert second == third, "of one parent, which is not the emulator"
+    assert second.pop("parent") != emulator.process.pid
+    assert first == second
+
+
+def test_a_fork_server_that_is_killed_is_followed_by_another(emulator):
+    names = [emulator.create_function(FORKED, {"label.txt": "another package"}) for _ in range(4)]
+    for name in names[:2]:
+        emulator.invoke(name)
+    document, kind = emulator.invoke(names[1], "kill what started you")
+    assert (kind, document["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert document["errorMessage"].endswith("signal: killed")
+    parents = [emulator.invoke(name)[0]["parent"] for name in names[1:]]
+    assert parents[-1] != emulator.process.pid
