@@ -119,7 +119,7 @@ def local_database(engine: Engine | None = None) -> Iterator[Database]:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
         }
-        sdk.client.cache_clear()  # of another server's
+        sdk.forget_clients()  # of another server's
         sdk.client("s3").create_bucket(Bucket=BUCKET)
         users = stack.server.users
         database = Database(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
@@ -22,6 +23,8 @@ from dynaurora.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from botocore.session import Session
+
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=30)
 THROTTLING_CODES = (
     "Throttl",
@@ -38,6 +41,8 @@ KEY_CODES = ("KMS", "DecryptionFailure", "EncryptionFailure", "InaccessibleEncry
 SKEWED_CODES = ("RequestTimeTooSkewed", "RequestExpired")
 SKEWED_MESSAGES = ("Signature expired", "Signature not yet current")
 """What AWS says to whoever signs by a clock that is off: S3 and EC2 by code, others as an invalid signature."""
+_CREATING = Lock()
+"""A session makes one client at a time ("Multithreading or multiprocessing with … sessions", Boto3 developer guide)."""
 MISSING_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound", "404")
 
 
@@ -47,7 +52,20 @@ def client(service: str) -> Any:
     from dynaurora.observability import tracer  # here: making a tracer fails where the SDK's configuration is wrong
 
     tracer.patch(("botocore",))
-    return get_session().create_client(service, config=RETRIES)
+    with _CREATING:
+        return _session().create_client(service, config=RETRIES)
+
+
+def forget_clients() -> None:
+    """Have clients be made anew, by the environment as it is then."""
+    client.cache_clear()
+    _session.cache_clear()
+
+
+@cache
+def _session() -> Session:
+    """Return what makes all clients: it reads the SDK's data once, which is most of the work."""
+    return get_session()
 
 
 @contextmanager

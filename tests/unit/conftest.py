@@ -25,7 +25,7 @@ def load(monkeypatch):
     from dynaurora.aws import sdk
     from dynaurora.observability import metrics
 
-    sdk.client.cache_clear()
+    sdk.forget_clients()
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -40,7 +40,7 @@ def load(monkeypatch):
     yield load_function
     for name in [name for name in sys.modules if name.startswith("lambdas.")]:
         del sys.modules[name]
-    sdk.client.cache_clear()
+    sdk.forget_clients()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def stub(monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for variable in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, ENVIRONMENT[variable])
-    sdk.client.cache_clear()
+    sdk.forget_clients()
     with ExitStack() as stubs:
 
         def stub_service(service):
@@ -60,4 +60,4 @@ def stub(monkeypatch):
             return stubber
 
         yield stub_service
-    sdk.client.cache_clear()
+    sdk.forget_clients()

@@ -14,6 +14,6 @@ from tests.integration.convergence.stacks import aws_settings, make_place
 def place(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for name, value in aws_settings(stack).items():
         monkeypatch.setenv(name, value)
-    sdk.client.cache_clear()
+    sdk.forget_clients()
     yield make_place(stack)
-    sdk.client.cache_clear()
+    sdk.forget_clients()
