@@ -60,21 +60,21 @@ class Source(Protocol):
         ...
 
 
-def find_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
+def find_problems(state: SourceState, export_arn: str | None, *, is_given: bool = False) -> Iterator[str]:
     """Yield what is in the way and does not pass by itself, each with what to do."""
-    yield from find_table_problems(state, export_arn)
+    yield from find_table_problems(state, export_arn, is_given=is_given)
     if state.table_arn is not None:
         yield from find_mapping_problems(state)
 
 
-def find_table_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
-    """Yield what the table lacks, or what is wrong with the export that is given of it."""
+def find_table_problems(state: SourceState, export_arn: str | None, *, is_given: bool = False) -> Iterator[str]:
+    """Yield what the table lacks, or what is wrong with the export that is given of it, by its ARN or otherwise."""
     if state.table_arn is None:
         yield f"there is no table {state.table} in this account and region: correct SourceTableName"
         return
     if export_arn is not None and not export_arn.startswith(f"{state.table_arn}/export/"):
         yield f"the export {export_arn} is of another table than {state.table_arn}: give one of this table"
-    if export_arn is None and not state.recovery:
+    if export_arn is None and not is_given and not state.recovery:
         yield "its point-in-time recovery is off: `aws dynamodb update-continuous-backups` switches it on"
     yield from find_stream_problems(state)
 

@@ -26,7 +26,7 @@ from dynaurora.batches.batch import BACKFILL, VERIFY, Batch, BatchObject, Share
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
-from dynaurora.exports.export_lines import read_change, read_item
+from dynaurora.exports.export_lines import read_change_line, read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
@@ -312,7 +312,7 @@ class Converter:
     def _read(self, line: bytes, place: str) -> Change:
         """Return the change that a line of a data file is. Raises InvalidExportError where it is none."""
         if self.incremental:
-            return read_change(line, place, self.export_second, self.mapper.mapping.key_attributes)
+            return read_change_line(line, place, self.export_second, self.mapper.mapping.key_attributes)
         return self._change(read_item(line, place))
 
     def _change(self, item: dict[str, Any]) -> Change:

@@ -37,7 +37,7 @@ def read_item(line: bytes, place: str) -> dict[str, Any]:
     return item
 
 
-def read_change(line: bytes, place: str, export_to_second: int, names: Iterable[str]) -> Change:
+def read_change_line(line: bytes, place: str, export_to_second: int, names: Iterable[str]) -> Change:
     """Return the change that a line of an incremental export's file tells of, by the names of the table's key.
 
     Raises InvalidExportError where it is none, or is of a time that the window does not reach: it would beat changes

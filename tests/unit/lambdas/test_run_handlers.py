@@ -178,6 +178,10 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         "tolerated_rejected_percentage": 10,
         "sweep": False,
         "compare": False,
+        "export_summary": None,
+        "source_table_arn": None,
+        "window_from": None,
+        "window_to": None,
     }
     ids = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "generation": 1}
     assert answer == {**ids, "options": options}
