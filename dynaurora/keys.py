@@ -7,7 +7,8 @@
                                                     single changes that transform_changes refused; below rows/,
                                                     rows that Aurora refuses, by import_batch
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
-    batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
+    batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's; CSV of
+                                                    items that a repair has read by their keys
     reports/run=<m>-<run>/                          what a backfill did
     batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; lines of
                                                     objects of several kinds, one kind apart from the other; and what
@@ -226,6 +227,11 @@ def sweep_plan(mapping: str, run: str) -> str:
 def sweep_batch(mapping: str, run: str, number: int) -> str:
     """Return the key of a batch of tombstones."""
     return f"{BATCHES}/{_run(mapping, run)}/sweep-{number:06}.csv"
+
+
+def repair_batch(mapping: str, run: str, digest: str) -> str:
+    """Return the key of the CSV of items that were read by their keys, named by what is in it."""
+    return f"{BATCHES}/{_run(mapping, run)}/repair-{digest}.csv"
 
 
 def report(mapping: str, run: str) -> str:
