@@ -62,6 +62,7 @@ COMMANDS_LAYERS = (
     ("runs", "samples"),
     ("failures",),
     ("comparing_exports", "rereading", "trials", "verifying"),
+    ("kept_keys", "repairing"),
     ("commands",),
     ("cli",),
 )
