@@ -41,7 +41,7 @@ from dynaurora.mappings.reasons import count_apart, name_reason
 from dynaurora.mappings.routing import Router
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -147,6 +147,52 @@ class OpenBatch:
 
 
 @dataclass
+class KeyedReader:
+    """Reads items by their keys, many at a time and consistently, no faster than is allowed."""
+
+    items: TableItems
+    pace: Pace
+    tell: Callable[[str], None] = lambda _line: None
+    """Is told what is waited for."""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    units: float = 0.0
+    """Read units that were used."""
+
+    def read(self, asked: Sequence[TypedItem]) -> Iterator[tuple[int, list[tuple[TypedItem, TypedItem | None]]]]:
+        """Yield each of at most MOST_KEYS different keys once, with its item, or None where there is none.
+
+        Those that were read at once come together, with the second of Unix time at which they were asked for. Raises
+        ThrottledError where the table is busy for too long.
+        """
+        waiting, in_vain = {name_key(key): key for key in asked}, 0
+        while waiting:
+            second, read = int(self.clock()), self._try_to_read([*waiting.values()], in_vain)
+            self.pace.use(read.units)
+            self.units += read.units
+            found = {name_key({name: item[name] for name in asked[0]}): item for item in read.items}
+            unread = {name_key(key) for key in read.unread}
+            here = [(key, found.get(name)) for name, key in waiting.items() if name not in unread]
+            waiting = {name: key for name, key in waiting.items() if name in unread}
+            if here:
+                in_vain = 0
+                yield second, here
+            else:
+                in_vain += 1
+                self.tell(f"The table {self.items.table} is busy: {len(waiting)} keys are tried again")
+                self.sleep(min(2.0**in_vain, 30.0))
+
+    def _try_to_read(self, asked: list[TypedItem], in_vain: int) -> ItemsRead:
+        """Read keys; none where the table is busy. Raises ThrottledError where it is for too long."""
+        try:
+            return self.items.read_items(asked)
+        except ThrottledError:
+            if in_vain >= BUSY_ATTEMPTS:
+                raise
+            return ItemsRead([], asked, 0.0)
+
+
+@dataclass
 class Rereader:
     """Reads the items of one replication's table again."""
 
@@ -220,32 +266,11 @@ class Rereader:
 
     def _read(self, wanted: list[WantedKey], router: Router, batch: OpenBatch) -> None:
         """Read some keys, all of them, and write their rows."""
-        waiting, in_vain = {name_key(one.key): one.key for one in wanted}, 0
-        names = self.mapper.mapping.key_attributes
-        while waiting:
-            second = int(self.clock())
-            read = self._try_to_read([*waiting.values()], in_vain)
-            self.pace.use(read.units)
-            self.done.units += read.units
-            found = {name_key({name: item[name] for name in names}): item for item in read.items}
-            unread = {name_key(key) for key in read.unread}
-            version, ms = snapshot_version(second), second * 1000
-            here = [(name, key) for name, key in waiting.items() if name not in unread]
-            self._write([Change(version, ms, key, found.get(name)) for name, key in here], router, batch)
-            waiting = {name: key for name, key in waiting.items() if name in unread}
-            in_vain = 0 if here else in_vain + 1
-            if in_vain:
-                self.tell(f"The table {self.deployment.table} is busy: {len(waiting)} keys are tried again")
-                self.sleep(min(2.0**in_vain, 30.0))
-
-    def _try_to_read(self, asked: list[TypedItem], in_vain: int) -> ItemsRead:
-        """Read keys; none where the table is busy. Raises ThrottledError where it is for too long."""
-        try:
-            return self.items.read_items(asked)
-        except ThrottledError:
-            if in_vain >= BUSY_ATTEMPTS:
-                raise
-            return ItemsRead([], asked, 0.0)
+        reader = KeyedReader(self.items, self.pace, self.tell, self.clock, self.sleep)
+        for second, read in reader.read([one.key for one in wanted]):
+            version = snapshot_version(second)
+            self._write([Change(version, second * 1000, key, item) for key, item in read], router, batch)
+        self.done.units += reader.units
 
     def _write(self, changes: list[Change], router: Router, batch: OpenBatch) -> None:
         """Write what changes are in each target."""

@@ -62,7 +62,7 @@ COMMANDS_LAYERS = (
     ("runs", "samples"),
     ("failures",),
     ("comparing_exports", "rereading", "trials", "verifying"),
-    ("gaps",),
+    ("gaps", "kept_keys", "repairing"),
     ("commands",),
     ("cli",),
 )

@@ -40,6 +40,7 @@ class KnownItems:
 
     items: list
     given: int = 100
+    table: str = "web_analytics"
     busy: int = 0
     reads: list = field(default_factory=list)
 
