@@ -1,7 +1,7 @@
 """Gaps in a stream: the windows whose changes are exported to fill one, and the rows whose items are read afterwards.
 
     lost             |<------ gap ------>|
-    exported    |<- 61 s                  121 s ->|        at least, in windows of 15 minutes to 24 hours
+    exported    |<- 121 s                 121 s ->|        at least, in windows of 15 minutes to 24 hours
     then read   rows of versions from 120 s before the first window to the end of the last, by their keys
 
 Of an item that was inserted and deleted within a window, an incremental export says nothing: therefore the reading.
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
 
 SHORTEST, LONGEST = WINDOW_SECONDS
-BEFORE_SECONDS: Final = 61
-"""By so much at least the first window begins before the gap: an end is exact to a minute."""
+BEFORE_SECONDS: Final = SNAPSHOT_MARGIN_SECONDS + 1
+"""By so much at least the first window begins before the gap: an end is exact to a minute, and what stamps of records
+say of a gap to another one. (Of one that is told by the exports' clock 61 s are enough.)"""
 AFTER_SECONDS: Final = SNAPSHOT_MARGIN_SECONDS + 1
-"""By so much at least the last window ends after the gap: the same, and a minute for clocks that differ."""
-OVERLAP_SECONDS: Final = BEFORE_SECONDS + AFTER_SECONDS
+"""By so much at least the last window ends after the gap, for the same reasons."""
+OVERLAP_SECONDS: Final = 182
+"""By so much at least windows overlap: what the end of one may lack, the next one has for sure and as final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,18 @@ class Window:
         return format_second(self.start), format_second(self.end)
 
 
-def plan_windows(first: int, last: int) -> list[Window]:
+def plan_windows(first: int, last: int, lengths: tuple[int, int] = (SHORTEST, LONGEST)) -> list[Window]:
     """Return the windows to export where records of the stream from one second to another were lost.
 
-    They are of the lengths that DynamoDB takes. Raises ValueError where the gap ends before it begins.
+    `lengths` are the least and the most seconds of one, which are those that DynamoDB takes. Raises ValueError where
+    the gap ends before it begins.
     """
     if last < first:
         raise ValueError("a gap ends no earlier than it begins")
+    shortest, longest = lengths
     end = last + AFTER_SECONDS
-    start = min(first - BEFORE_SECONDS, end - SHORTEST)
-    count = max(1, math.ceil((end - start - OVERLAP_SECONDS) / (LONGEST - OVERLAP_SECONDS)))
+    start = min(first - BEFORE_SECONDS, end - shortest)
+    count = max(1, math.ceil((end - start - OVERLAP_SECONDS) / (longest - OVERLAP_SECONDS)))
     step = math.ceil((end - start - OVERLAP_SECONDS) / count)
     starts = [start + number * step for number in range(count)]
     return [Window(begin, min(begin + step + OVERLAP_SECONDS, end)) for begin in starts]
