@@ -89,16 +89,16 @@ def list_keys(
         after, more = None, True
         while more:
             versions = [str(version) for version in bounds]
-            found = lookup.ask("list_written", table=target.table, after=after, versions=versions)
+            found = lookup.ask("list_written_rows", table=target.table, after=after, versions=versions)
             for version, *fields in found["rows"]:
                 yield WantedKey(type_key(mapping, key_types, dict(zip(names, fields, strict=True))), int(version))
             after, more = found["after"], found["after"] is not None
 
 
-def name_run(windows: list[Window], number: int) -> str:
-    """Return the id of the run that exports a window: it is the same whenever the same gap is filled."""
+def name_run(windows: list[Window], number: int, digest: str) -> str:
+    """Return the id of the run that exports a window: the same whenever the same gap is filled by the same mapping."""
     begin = datetime.fromtimestamp(windows[0].start, UTC)
-    return f"gap-{begin:%Y%m%dT%H%M%SZ}-{windows[-1].end - windows[0].start}-{number + 1}"
+    return f"gap-{begin:%Y%m%dT%H%M%SZ}-{windows[-1].end - windows[0].start}-{number + 1}-{digest[:6]}"
 
 
 def format_second(second: int) -> str:

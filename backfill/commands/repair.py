@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from backfill.commands.filling import fill_gap, read_gap
 from backfill.commands.mending import EXPORT, KEYS, Options, Plan, Repair, make_suffix
 from backfill.commands.options import NumberRange, json_option, stack_option
 from backfill.commands.verify import EXPLAINED
@@ -37,6 +39,7 @@ Examples:
   dynaurora repair web_analytics
   dynaurora repair web_analytics --run verify-20261123T081500Z-1a2b --yes
   dynaurora repair web_analytics --via export      by a backfill with a sweep
+  dynaurora repair web_analytics --from 2026-11-23T08:15:00Z --to 2026-11-24T09:30:00Z
   dynaurora repair web_analytics --yes --json | tail -1 | jq .agrees
 
 It needs what verifying does; dynamodb:BatchGetItem of the table; states:ListExecutions, StartExecution and
@@ -54,6 +57,13 @@ batches/run= and transformation_failed_data_backup/. infra/repair-policy.json al
     help="How: by reading the items of the keys that were found again, or by a backfill of the whole table with a "
     "sweep; by default keys, unless the verification found more than it could record.",
 )
+@click.option(
+    "--from",
+    "first",
+    metavar="T",
+    help="Fill a gap in the stream instead: when it began, such as 2026-11-23T08:15:00Z. `dynaurora doctor` names it.",
+)
+@click.option("--to", "last", metavar="T", help="When the gap ended: the stream was read again.")
 @click.option("--whole", is_flag=True, help="Verify all items afterwards, and not only the keys that were mended.")
 @click.option("--dry-run", is_flag=True, help="Say what would be mended, and what not; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -89,6 +99,8 @@ def repair(
     mapping: str,
     run: str | None,
     via: str | None,
+    first: str | None,
+    last: str | None,
     whole: bool,
     dry_run: bool,
     yes: bool,
@@ -106,18 +118,29 @@ def repair(
     rows without an item become tombstones, and so do keys of failures that stay and whose item is gone. A row changed
     within the last two minutes is waited for, and whatever is newer wins. In the end the keys are verified again.
 
+    With --from and --to a gap in the stream is filled, whatever a verification found: DynamoDB exports what was changed
+    in that time, which is imported, and then the items that were written meanwhile are read by their keys.
+
     It says what it will do, and asks. Killed anywhere, it is given again.
 
     Exit status 0 where all of it is equal; 1 where something is not, or, with --dry-run, where something is to be done.
     """
     if as_json and not (yes or dry_run):
         raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    is_gap = first is not None or last is not None
+    if is_gap and (run or via or whole):
+        raise WrongUseError("--from and --to fill a gap, whatever was found: leave out --run, --via and --whole.")
+    times = read_gap(first, last, datetime.now(UTC)) if is_gap else None
     with explained_errors():
         clients = connect()
         deployment = choose_deployment(find_deployments(clients.cloudformation, stack), mapping)
         check_repairable(deployment)
         options = Options(run, via, read_units, settle, patience, whole)
-        mend(Repair(clients, deployment, connect_objects(), options, f"repair-{make_suffix()}"), dry_run, yes, as_json)
+        work = Repair(clients, deployment, connect_objects(), options, f"repair-{make_suffix()}")
+        if times:
+            fill_gap(work, times, dry_run, yes, as_json)
+        else:
+            mend(work, dry_run, yes, as_json)
 
 
 def check_repairable(deployment: Deployment) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.aurora.differences import LeftDifferences, read_versions
 from dynaurora.errors import InvalidBatchError
 from dynaurora.verification.expectations import Expectation
+from dynaurora.verification.list_written import list_written
 
 if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
@@ -42,6 +43,15 @@ def tell_versions(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) 
     return {"versions": [str(version) for version in read_versions(aurora, target, fields)]}
 
 
+def list_written_rows(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
+    """List rows of a stretch that were written within bounds, `versions`. Raises InvalidBatchError."""
+    target, after = comparer.mapping.find_target(event["table"]), event.get("after")
+    if target is None:
+        raise InvalidBatchError(f"The mapping {comparer.mapping.name} has no target {event['table']}.")
+    low, high = map(int, event["versions"])
+    return list_written(aurora, target, tuple(after) if after else None, (low, high)).as_dict()
+
+
 REPAIR_STEPS: Final[dict[str, RepairStep]] = {
-    each.__name__: each for each in (find_verification, read_differences, tell_versions)
+    each.__name__: each for each in (find_verification, read_differences, tell_versions, list_written_rows)
 }

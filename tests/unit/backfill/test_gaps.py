@@ -41,10 +41,11 @@ def test_rows_are_read_from_before_the_first_window_to_the_end_of_the_last():
 
 def test_a_run_is_named_by_its_gap_and_window():
     windows = plan_windows(NOON, NOON + 3 * DAY)
-    names = [name_run(windows, number) for number in range(len(windows))]
+    names = [name_run(windows, number, "5b0c1d2e3f") for number in range(len(windows))]
     assert len({*names}) == len(windows)
-    assert all(RUN_ID.fullmatch(name) and len(name) <= 34 for name in names)
-    assert names == [name_run(plan_windows(NOON, NOON + 3 * DAY), number) for number in range(len(windows))]
+    assert all(RUN_ID.fullmatch(name) and len(name) <= 40 for name in names)
+    assert names == [name_run(plan_windows(NOON, NOON + 3 * DAY), number, "5b0c1d") for number in range(len(windows))]
+    assert name_run(windows, 0, "a") != name_run(windows, 0, "b")
 
 
 class Lookup:
@@ -70,6 +71,6 @@ def test_keys_are_listed_of_every_target_stretch_by_stretch():
     ]
     assert len(wanted) == 3 * len(mapping.targets)
     assert lookup.asked[:2] == [
-        ("list_written", "Users", None, ["5", "10"]),
-        ("list_written", "Users", ["d", "2"], ["5", "10"]),
+        ("list_written_rows", "Users", None, ["5", "10"]),
+        ("list_written_rows", "Users", ["d", "2"], ["5", "10"]),
     ]
