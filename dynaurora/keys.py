@@ -20,7 +20,8 @@
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
     mappings/mapping=<m>/                           the registry: each document of a mapping, a pointer to the
-                                                    current one; and what is known of its replication
+                                                    current one; what is known of its replication, of how
+                                                    far its stream was read, lost and filled again
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
@@ -346,6 +347,21 @@ def mapping_pointer(mapping: str) -> str:
 def replication(mapping: str) -> str:
     """Return the key of what is known of the replication of a mapping."""
     return f"{mapping_documents(mapping)}{REPLICATION}"
+
+
+def reader(mapping: str) -> str:
+    """Return the key of what is known of the reading of a mapping's stream."""
+    return f"{mapping_documents(mapping)}reader.json"
+
+
+def forwarded(mapping: str) -> str:
+    """Return the key of how far a mapping's stream was forwarded."""
+    return f"{mapping_documents(mapping)}forwarded.json"
+
+
+def filled(mapping: str) -> str:
+    """Return the key of the gaps in a mapping's stream that were filled."""
+    return f"{mapping_documents(mapping)}filled.json"
 
 
 def is_replication(key: str) -> bool:

@@ -19,6 +19,7 @@ from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_pairs, say
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
 from dynaurora.dynamodb.scans import Pace
+from dynaurora.mappings.readers import write_filled
 from dynaurora.runs.costs import PRICES
 from dynaurora.runs.ends import NOT_MENDED_BY_REPEATING
 from dynaurora.runs.runs import SUCCEEDED
@@ -159,7 +160,10 @@ def carry_out(work: Repair, gap: Gap) -> Reread:
         *(Pace(work.options.units), work.items),
         tell=say,
     )
-    return rereader.reread(list_wanted(work, gap))
+    reread = rereader.reread(list_wanted(work, gap))
+    filled = int(gap.first.timestamp()), int(gap.last.timestamp())
+    write_filled(work.store, work.deployment.bucket, work.deployment.mapping, filled)
+    return reread
 
 
 def import_window(work: Repair, run: str, window: Window) -> None:

@@ -46,6 +46,13 @@ class SourceState:
     """None where there is no such event source mapping."""
     mapping_stream_arn: str | None = None
     mapping_changed_at: datetime | None = None
+    mapping_result: str | None = None
+    """Of its last attempt, `PROBLEM: …` where that failed (Lambda API, `LastProcessingResult`)."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether what reads the stream fails at it."""
+        return (self.mapping_result or "").startswith("PROBLEM")
 
 
 class Source(Protocol):
@@ -134,6 +141,7 @@ class AwsSource:
             mapping_state=mapping.get("State"),
             mapping_stream_arn=mapping.get("EventSourceArn"),
             mapping_changed_at=mapping.get("LastModified"),
+            mapping_result=mapping.get("LastProcessingResult"),
         )
 
     def find_key(self, bucket: str) -> str:
