@@ -28,7 +28,7 @@ from dynaurora.verification.compare_items import Compared, Suspect, compare_item
 from dynaurora.verification.compare_rows import Unseen
 from dynaurora.verification.expectations import WantedKind
 from dynaurora.verification.kept_failures import write_key
-from dynaurora.verification.verdicts import SUSPICIOUS, UNEXPLAINED, Found, RowVerdict, Tally
+from dynaurora.verification.verdicts import SUSPICIOUS, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -125,7 +125,7 @@ class Verification:
     unproved: int = 0
     """Suspects beyond those that are looked at again: counted as what they seemed to be."""
     proved: list[Suspect] = field(default_factory=list)
-    """What is unexplained."""
+    """What is unexplained, and what is as an older mapping wrote it: a repair mends both."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -169,7 +169,7 @@ class Verification:
             is_row_alone = (judged.table, write_key(judged.key)) in extra  # no item that was compared
             if not is_row_alone or judged.finding.verdict in {*SUSPICIOUS, RowVerdict.BEHIND}:
                 self.tally.count(judged.finding)
-            if judged.finding.verdict in UNEXPLAINED:
+            if judged.finding.verdict in SUSPICIOUS:
                 self.proved.append(judged)
             self.tell(self.tally)
 

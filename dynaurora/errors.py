@@ -22,6 +22,7 @@
     │   ├── ColumnsRefusedError
     │   ├── DatabaseError
     │   ├── ExportFailedError
+    │   ├── ExportIncompleteError
     │   ├── FailuresNotSettledError
     │   ├── InvalidBatchError
     │   ├── InvalidExportError
@@ -206,6 +207,15 @@ class ExportFailedError(TerminalError):
     remedy = "Nothing was imported. Mend what DynamoDB names, then start a new run."
 
 
+class ExportIncompleteError(TerminalError):
+    """A manifest of an export, or a data file, is not where its summary is."""
+
+    remedy = (
+        "Nothing of it was imported. Copy the export as a whole, the folder AWSDynamoDB/ with all that is in it, or"
+        " give another one."
+    )
+
+
 class FailuresNotSettledError(TerminalError):
     """Some of what a reprocess took up could not be brought to an end; it is where it was, or settled in part."""
 
@@ -221,7 +231,7 @@ class InvalidBatchError(TerminalError):
 class InvalidExportError(TerminalError):
     """An export's manifests or data files are not what DynamoDB writes."""
 
-    remedy = "Nothing of it was applied. Give the ARN of a complete full export in DYNAMODB_JSON, or export again."
+    remedy = "Nothing of it was applied. Give a complete export of the table in DYNAMODB_JSON, or export again."
 
 
 class InvalidMappingError(TerminalError):

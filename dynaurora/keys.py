@@ -7,7 +7,8 @@
                                                     single changes that transform_changes refused; below rows/,
                                                     rows that Aurora refuses, by import_batch
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
-    batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
+    batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's; CSV of
+                                                    items that a repair has read by their keys
     reports/run=<m>-<run>/                          what a backfill did
     batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; lines of
                                                     objects of several kinds, one kind apart from the other; and what
@@ -19,7 +20,8 @@
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
     mappings/mapping=<m>/                           the registry: each document of a mapping, a pointer to the
-                                                    current one; and what is known of its replication
+                                                    current one; what is known of its replication, of how
+                                                    far its stream was read, lost and filled again
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
@@ -228,6 +230,11 @@ def sweep_batch(mapping: str, run: str, number: int) -> str:
     return f"{BATCHES}/{_run(mapping, run)}/sweep-{number:06}.csv"
 
 
+def repair_batch(mapping: str, run: str, digest: str) -> str:
+    """Return the key of the CSV of items that were read by their keys, named by what is in it."""
+    return f"{BATCHES}/{_run(mapping, run)}/repair-{digest}.csv"
+
+
 def report(mapping: str, run: str) -> str:
     """Return the key of the report of a run."""
     return f"{REPORTS}/{_run(mapping, run)}/report.json"
@@ -340,6 +347,21 @@ def mapping_pointer(mapping: str) -> str:
 def replication(mapping: str) -> str:
     """Return the key of what is known of the replication of a mapping."""
     return f"{mapping_documents(mapping)}{REPLICATION}"
+
+
+def reader(mapping: str) -> str:
+    """Return the key of what is known of the reading of a mapping's stream."""
+    return f"{mapping_documents(mapping)}reader.json"
+
+
+def forwarded(mapping: str) -> str:
+    """Return the key of how far a mapping's stream was forwarded."""
+    return f"{mapping_documents(mapping)}forwarded.json"
+
+
+def filled(mapping: str) -> str:
+    """Return the key of the gaps in a mapping's stream that were filled."""
+    return f"{mapping_documents(mapping)}filled.json"
 
 
 def is_replication(key: str) -> bool:

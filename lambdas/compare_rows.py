@@ -14,6 +14,7 @@ from dynaurora.settings import CompareRowsSettings
 from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expectation
 from dynaurora.verification.record_differences import Proved, list_differences
+from dynaurora.verification.repair_steps import REPAIR_STEPS
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -54,8 +55,7 @@ def compare(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> di
 def list_unseen(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:
     """List rows of which no item was seen."""
     after, below = event.get("after"), event.get("below")
-    unseen = comparer.list_unseen(event["table"], tuple(after) if after else None, int(below) if below else None)
-    return asdict(unseen)
+    return asdict(comparer.list_unseen(event["table"], tuple(after) if after else None, int(below) if below else None))
 
 
 def record(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
@@ -77,4 +77,4 @@ def end(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[st
     return {"done": True}
 
 
-STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)}
+STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)} | REPAIR_STEPS

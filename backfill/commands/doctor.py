@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ import click
 from backfill.commands.options import json_option, stack_option
 from backfill.deployment.account import ENGINE_VERSION, Plan, diagnose_account
 from backfill.deployment.aws_errors import explained_errors
-from backfill.deployment.clients import connect, connect_functions, connect_to, connect_topics
+from backfill.deployment.clients import connect, connect_functions, connect_objects, connect_to, connect_topics
 from backfill.deployment.deployments import choose_deployment, find_deployments
 from backfill.deployment.diagnosis import (
     diagnose_bucket,
@@ -23,6 +24,7 @@ from backfill.deployment.diagnosis import (
     diagnose_table,
     diagnose_target,
 )
+from backfill.deployment.losses import diagnose_losses
 from backfill.terminal.console import WrongUseError, print_json, print_line
 from dynaurora.dynamodb.source import AwsSource
 from dynaurora.escaping import escape_text
@@ -147,6 +149,7 @@ def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
     source = AwsSource(deployment.table, deployment.event_source_mapping)
     yield from diagnose_table(source, deployment.mapping)
     yield from diagnose_reader(source)
+    yield from diagnose_losses(connect_objects(), deployment, time.time())
     yield from diagnose_bucket(clients.s3, deployment.bucket, deployment.mapping)
     yield from diagnose_people(connect_topics(), deployment.failures_topic)
     if deployment.cluster:

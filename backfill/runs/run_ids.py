@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 from backfill.terminal.console import WrongUseError
-from dynaurora.runs.requests import EXPORT_ARN, RUN_ID
+from dynaurora.runs.requests import EXPORT_ARN, EXPORT_SUMMARY, RUN_ID, TABLE_ARN
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,6 +54,21 @@ def check_export_arn(arn: str, table: str) -> None:
             f"The export {arn} is of the table {exported}, and this mapping replicates {table}. Give an export of "
             "that table, or leave --export-arn out to make one."
         )
+
+
+def check_export_summary(address: str) -> None:
+    """Raise WrongUseError where a text is not where an export's summary may be."""
+    if not EXPORT_SUMMARY.fullmatch(address):
+        raise WrongUseError(
+            f"{address!r} is not s3://BUCKET/…/AWSDynamoDB/…/manifest-summary.json. An export is given by its summary, "
+            "and read from below a folder AWSDynamoDB/, as DynamoDB writes it: copy it with that folder."
+        )
+
+
+def check_table_arn(arn: str) -> None:
+    """Raise WrongUseError where a text is not a table's ARN."""
+    if not TABLE_ARN.fullmatch(arn):
+        raise WrongUseError(f"{arn!r} is not the ARN of a table. The export's summary has it, as tableArn.")
 
 
 def make_run_id(kind: Kind, time: datetime) -> str:

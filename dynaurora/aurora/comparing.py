@@ -73,6 +73,17 @@ def select_boundary(mapping: Mapping, *, is_first: bool) -> str:
     return f"SELECT {_key_fields(mapping)} FROM {_replica(mapping)}{where} ORDER BY {names} LIMIT 1 OFFSET %s"
 
 
+def select_written(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
+    """Return the query for the rows that exist and have versions from one to below another: version, then the key.
+
+    Its parameters are the two versions, then the two keys as far as there are any.
+    """
+    return (
+        f"SELECT `_version`, {_key_fields(mapping)} FROM {_replica(mapping)}"
+        f" WHERE NOT `_deleted` AND `_version` >= %s AND `_version` < %s{_between(mapping, is_first, is_last)}"
+    )
+
+
 def count_rows(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
     """Return the query for the number of rows that exist, after a key and up to another."""
     return f"SELECT COUNT(*) FROM {_replica(mapping)} WHERE NOT `_deleted`{_between(mapping, is_first, is_last)}"

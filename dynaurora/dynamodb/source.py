@@ -46,6 +46,13 @@ class SourceState:
     """None where there is no such event source mapping."""
     mapping_stream_arn: str | None = None
     mapping_changed_at: datetime | None = None
+    mapping_result: str | None = None
+    """Of its last attempt, `PROBLEM: …` where that failed (Lambda API, `LastProcessingResult`)."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether what reads the stream fails at it."""
+        return (self.mapping_result or "").startswith("PROBLEM")
 
 
 class Source(Protocol):
@@ -60,21 +67,21 @@ class Source(Protocol):
         ...
 
 
-def find_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
+def find_problems(state: SourceState, export_arn: str | None, *, is_given: bool = False) -> Iterator[str]:
     """Yield what is in the way and does not pass by itself, each with what to do."""
-    yield from find_table_problems(state, export_arn)
+    yield from find_table_problems(state, export_arn, is_given=is_given)
     if state.table_arn is not None:
         yield from find_mapping_problems(state)
 
 
-def find_table_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
-    """Yield what the table lacks, or what is wrong with the export that is given of it."""
+def find_table_problems(state: SourceState, export_arn: str | None, *, is_given: bool = False) -> Iterator[str]:
+    """Yield what the table lacks, or what is wrong with the export that is given of it, by its ARN or otherwise."""
     if state.table_arn is None:
         yield f"there is no table {state.table} in this account and region: correct SourceTableName"
         return
     if export_arn is not None and not export_arn.startswith(f"{state.table_arn}/export/"):
         yield f"the export {export_arn} is of another table than {state.table_arn}: give one of this table"
-    if export_arn is None and not state.recovery:
+    if export_arn is None and not is_given and not state.recovery:
         yield "its point-in-time recovery is off: `aws dynamodb update-continuous-backups` switches it on"
     yield from find_stream_problems(state)
 
@@ -134,6 +141,7 @@ class AwsSource:
             mapping_state=mapping.get("State"),
             mapping_stream_arn=mapping.get("EventSourceArn"),
             mapping_changed_at=mapping.get("LastModified"),
+            mapping_result=mapping.get("LastProcessingResult"),
         )
 
     def find_key(self, bucket: str) -> str:

@@ -23,16 +23,16 @@ from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
 from dynaurora.batches.attempts import DEADLY, Attempts, attempting
 from dynaurora.batches.batch import BACKFILL, VERIFY, Batch, BatchObject, Share
-from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
+from dynaurora.exports.export_lines import read_change_line, read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
 from dynaurora.exports.manifests import md5_text
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
-from dynaurora.mappings.routing import Router
+from dynaurora.mappings.routing import Refusals, Router, write_rows
 from dynaurora.mappings.sandbox import SandboxedRowMapper
 from dynaurora.mappings.unmapped import Unmapped
 
@@ -135,6 +135,8 @@ class Converter:
     function_arn: str
     unmapped: Unmapped = field(default_factory=Unmapped)
     """What no column took of what was converted here."""
+    incremental: bool = False
+    """Whether the files have changes of a window that ends at `export_second`, and not items."""
     make_careful: Callable[[Mapping], RowMapper] = SandboxedRowMapper
     """Makes what maps where an attempt at the same batch ended without a word."""
 
@@ -178,7 +180,7 @@ class Converter:
         name = self.mapper.mapping.name
         with attempting(self.store, self.bucket, keys.backfill_attempts(name, self.run, planned.number)) as attempts:
             mapper = self.make_careful(self.mapper.mapping) if attempts.is_careful else self.mapper
-            return replace(self, mapper=mapper)._convert(planned, attempts)
+            return replace(self, mapper=mapper, incremental=planned.incremental)._convert(planned, attempts)
 
     def _convert(self, planned: PlannedBatch, attempts: Attempts) -> Batch:
         tables = [each.table for each in self.mapper.mapping.targets] if self.mapper.mapping.routes else []
@@ -244,7 +246,7 @@ class Converter:
     ) -> bytes:
         """Refuse the item that attempts died of: for each target, since nobody knows whose it is."""
         converted.items += 1
-        change, error = self._change(read_item(lines[0], f"{place} {first}")), RejectedChange(DEADLY)
+        change, error = self._read(lines[0], f"{place} {first}"), RejectedChange(DEADLY)
         if not self.mapper.mapping.routes:
             self._reject(change, error, rejects, converted)
         for target in self.mapper.mapping.targets if self.mapper.mapping.routes else ():
@@ -257,6 +259,8 @@ class Converter:
         """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
         if self.mapper.mapping.routes:
             return self._route_lines(lines, place, first, rejects, converted)
+        if self.incremental:
+            return self._write_changes(lines, place, first, rejects, converted)
 
         def map_plainly(index: int) -> Row | None:
             if not lines[index].strip():
@@ -274,11 +278,7 @@ class Converter:
 
     def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted) -> bytes:
         """Return the labelled CSV of some lines of a data file, for each target of the mapping."""
-        changes = [
-            self._change(read_item(line, f"{place} {first + index}"))
-            for index, line in enumerate(lines)
-            if line.strip()
-        ]
+        changes = self._read_all(lines, place, first)
         converted.items += len(changes)
         rows = list[bytes]()
         for routed in Router(self.mapper).route_changes(changes).targets:
@@ -291,6 +291,29 @@ class Converter:
             for index, (_, reasons) in sorted(refusals.items()):
                 self._reject_routed(changes[index], RejectedChange(*reasons), mapping, rejects, converted)
         return b"".join(rows)
+
+    def _write_changes(
+        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+    ) -> bytes:
+        """Return the CSV of some lines of an incremental export's file: of puts and deletes."""
+        changes, refusals = self._read_all(lines, place, first), Refusals()
+        written = write_rows([encode_change(change) for change in changes], self.mapper, refusals)
+        rows = [row for row in written if row is not None]
+        converted.items += len(changes)
+        converted.rows += len(rows)
+        for index, (_, reasons) in sorted(refusals.items()):
+            self._reject(changes[index], RejectedChange(*reasons), rejects, converted)
+        return b"".join(rows)
+
+    def _read_all(self, lines: list[bytes], place: str, first: int) -> list[Change]:
+        """Return the changes that some lines of a data file are."""
+        return [self._read(line, f"{place} {first + index}") for index, line in enumerate(lines) if line.strip()]
+
+    def _read(self, line: bytes, place: str) -> Change:
+        """Return the change that a line of a data file is. Raises InvalidExportError where it is none."""
+        if self.incremental:
+            return read_change_line(line, place, self.export_second, self.mapper.mapping.key_attributes)
+        return self._change(read_item(line, place))
 
     def _change(self, item: dict[str, Any]) -> Change:
         """Return the change that an item of the export is."""
@@ -329,16 +352,3 @@ class Converter:
             failed_at_ms=now_ms(),
             function_arn=self.function_arn,
         )
-
-
-def read_item(line: bytes, place: str) -> dict[str, Any]:
-    """Return the item of a data file's line. Raises InvalidExportError where it is none."""
-    try:
-        document = load_json(line)
-    except (ValueError, RecursionError) as error:
-        raise InvalidExportError(f"{place} is not an item: it is no JSON, {type(error).__name__} {error}.") from error
-    item = document.get("Item") if isinstance(document, dict) else None
-    if not isinstance(item, dict):
-        problem = 'its "Item" is no object' if item is not None else 'it is no object with an "Item"'
-        raise InvalidExportError(f"{place} is not an item: {problem}.")
-    return item

@@ -109,7 +109,7 @@ def reconcile_run(
     change = change or MappingChange()
     of_targets = [account(aurora, target, run, plan, store, change.kind) for target in mapping.targets]
     totals = add_totals(of_targets, mapping)
-    if change.generation <= 1 or change.kind != BACKFILL:
+    if change.generation <= 1 or change.kind != BACKFILL or plan.window_from is not None:  # no run over all rows
         return totals
     complete = change.complete_from is None or plan.export_second >= change.complete_from
     counts = [count_older_rows(aurora, each, change.generation, plan.export_second) for each in mapping.targets]

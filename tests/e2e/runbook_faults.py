@@ -27,6 +27,8 @@ from tests.e2e.conftest import LocalAws
 from tests.reader import Reader
 
 WAIT_SECONDS = 120
+HOUR = 3600
+DAY = 24 * HOUR
 VISIT_SECONDS = 0.3
 TIME = "2026-11-24 03:07:12"
 """What a deployment is made from."""
@@ -249,6 +251,46 @@ class Site:
         """Have the table's point-in-time recovery be off, without which nothing is exported."""
         self.aws.api.dynamodb.update_continuous_backups(
             TableName=self.aws.deployment.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+
+    @contextmanager
+    def lost_writes(self) -> Iterator[None]:
+        """Have writes be of long ago, and then so long ago that the stream has them no more; it was not read then.
+
+        The health function has noted it when the stream was read again, five minutes ago.
+        """
+        functions, uuid = self.aws.api.functions, self.aws.deployment.event_source_mapping
+        self.restart_recovery(age_recovery_seconds=2 * DAY, age_writes_seconds=20 * HOUR)
+        try:
+            self.put("/about")
+            self.put("/contact")
+            self.wait_until_equal(2)
+            functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+            self.wait_until(lambda: functions.get_event_source_mapping(UUID=uuid)["State"] == "Disabled")
+            self.set_faults(age_writes_seconds=30 * HOUR)
+            self.put("/about", hits=7)
+            self.put("/pricing")
+            self.delete("/contact")
+            now = int(time.time())
+            known = {"stream_arn": self._stream_arn, "losses": [[now - 32 * HOUR, now - 300]]}
+            self.aws.api.s3.put_object(
+                Bucket=self.aws.deployment.bucket, Key=keys.reader("web_analytics"), Body=json.dumps(known).encode()
+            )
+            yield
+        finally:
+            self.restart_recovery(age_recovery_seconds=DAY, age_writes_seconds=0)
+
+    @property
+    def _stream_arn(self) -> str:
+        table = self.aws.api.dynamodb.describe_table(TableName=self.aws.deployment.table)["Table"]
+        return str(table["LatestStreamArn"])
+
+    def restart_recovery(self, **ages: int) -> None:
+        """Have the table's recovery begin anew, with other ages of it and of what is written."""
+        self.switch_recovery_off()
+        self.set_faults(**ages)
+        self.aws.api.dynamodb.update_continuous_backups(
+            TableName=self.aws.deployment.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
 
     def leave_a_row_without_an_item(self) -> None:

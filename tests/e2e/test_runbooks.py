@@ -127,6 +127,18 @@ def test_the_tables_differ(reader: Reader, site: Site) -> None:
     site.wait_until_equal(3)
 
 
+def test_the_stream_lost_records(reader: Reader, site: Site) -> None:
+    """Somebody has disabled what reads the table's stream, for longer than the stream keeps its records."""
+    reader.export(DYNAURORA_SETTLE_SECONDS="2")
+    with site.lost_writes(), reader.follow("docs/runbooks/lost-records.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Act")
+        site.wait_until_equal(2)
+        walk.through("Verify")
+    assert site.rows("page_id", "hits") == [("/about", 7), ("/pricing", 1)]
+    assert "may be lost" not in site.aws.run("doctor")
+
+
 def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path) -> None:
     """It refuses what is right, and writes the make of a device where the country belongs."""
     project = copy_project(tmp_path / "project")

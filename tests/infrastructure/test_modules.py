@@ -61,7 +61,8 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("comparing_exports", "trials", "verifying"),
+    ("comparing_exports", "rereading", "trials", "verifying"),
+    ("gaps", "kept_keys", "repairing"),
     ("commands",),
     ("cli",),
 )

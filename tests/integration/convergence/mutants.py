@@ -5,6 +5,7 @@ or class, as pytest's `monkeypatch.setattr` does, which takes it back.
 """
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from backfill import gaps as filling
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora
 from dynaurora.aurora.origins import Origin
@@ -20,7 +22,7 @@ from dynaurora.batches.batch import Batch
 from dynaurora.batches.ledger import Ledger
 from dynaurora.dynamodb import changes, versions
 from dynaurora.dynamodb.changes import Change
-from dynaurora.exports import convert_export, plan_sweep
+from dynaurora.exports import convert_export, export_lines, plan_sweep
 from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures import convert_failures, failed_records
 from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
@@ -138,14 +140,14 @@ def lower_incremental_sequence(set_attribute: SetAttribute) -> None:
     def incremental_version(write_timestamp_micros: int, export_to_second: int) -> int:
         return versions.make_version(write_timestamp_micros // 1_000_000, 0)
 
-    set_attribute(versions, "incremental_version", incremental_version)
+    set_attribute(export_lines, "incremental_version", incremental_version)
 
 
 def trust_the_windows_end(set_attribute: SetAttribute) -> None:
     def incremental_version(write_timestamp_micros: int, export_to_second: int) -> int:
         return versions.make_version(write_timestamp_micros // 1_000_000, versions.SEQUENCE_RANGE - 1)
 
-    set_attribute(versions, "incremental_version", incremental_version)
+    set_attribute(export_lines, "incremental_version", incremental_version)
 
 
 def shorten_sequences(set_attribute: SetAttribute) -> None:
@@ -156,7 +158,7 @@ def shorten_sequences(set_attribute: SetAttribute) -> None:
         return min(version, version // 10**40 * 10**40 + 10**39 - 1)
 
     original = versions.incremental_version
-    set_attribute(versions, "incremental_version", incremental_version)
+    set_attribute(export_lines, "incremental_version", incremental_version)
 
 
 def forget_repetitions(set_attribute: SetAttribute) -> None:
@@ -300,13 +302,34 @@ def sweep_nothing(set_attribute: SetAttribute) -> None:
 
 
 def read_no_keys(set_attribute: SetAttribute) -> None:
-    """Fill gaps with an incremental export alone. (No production code does either yet: this breaks the rule itself.)"""
-    set_attribute(History, "_read_keys", lambda _history, _gap, _visible: iter(()))
+    """Fill gaps with incremental exports alone."""
+    set_attribute(filling, "bound_versions", lambda _windows: (0, 0))
 
 
 def fill_gaps_too_soon(set_attribute: SetAttribute) -> None:
     """Take the view that fills a gap from within two minutes after it."""
     set_attribute(gaps, "MARGIN", 59)
+    set_attribute(filling, "AFTER_SECONDS", 60)
+
+
+def fill_gaps_from_their_begin(set_attribute: SetAttribute) -> None:
+    set_attribute(filling, "BEFORE_SECONDS", 0)
+
+
+def let_windows_touch(set_attribute: SetAttribute) -> None:
+    set_attribute(filling, "OVERLAP_SECONDS", 0)
+
+
+def take_changes_for_items(set_attribute: SetAttribute) -> None:
+    """Read deletes of incremental exports as puts of what there was."""
+
+    def read_change_line(line: bytes, place: str, second: int, names: Any) -> Change:
+        change = original(line, place, second, names)
+        old = json.loads(line).get("OldImage")
+        return replace(change, new_image=change.new_image or old)
+
+    original = export_lines.read_change_line
+    set_attribute(convert_export, "read_change_line", read_change_line)
 
 
 def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
@@ -337,9 +360,9 @@ MUTANTS = [
     Mutant("the second is not floored", forget_floor),
     Mutant("snapshots are not dated back", forget_margin),
     Mutant("snapshots are dated back by one minute", halve_margin),
-    Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence),
-    Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end, (203, 0)),
-    Mutant("sequence numbers of 40 digits are higher than the highest", shorten_sequences),
+    Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence, (182, 0)),
+    Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end, (69, 0)),
+    Mutant("sequence numbers of 40 digits are higher than the highest", shorten_sequences, (182, 0)),
     Mutant("a batch is named by its objects' names", forget_contents, (42, 3)),
     Mutant("the ledger counts every row as changed", count_every_row_as_changed),
     Mutant("reprocessed records are new again", reprocess_as_of_now),
@@ -351,5 +374,8 @@ MUTANTS = [
     Mutant("what an export lacks is not swept", sweep_nothing),
     Mutant("a gap's keys are not read", read_no_keys, (94, 0)),
     Mutant("a gap is filled too soon", fill_gaps_too_soon),
+    Mutant("a gap is filled from its begin on", fill_gaps_from_their_begin, (357, 0)),
+    Mutant("the windows that fill a gap only touch", let_windows_touch, (231, 0)),
+    Mutant("deletes of an incremental export are taken for puts", take_changes_for_items),
     Mutant("records from before a gap come after its filling", fill_gaps_before_the_rest, (64, 0)),
 ]

@@ -57,6 +57,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"StreamsUnread": [0, 1]}, QUIET),
         ({"StreamsUnread": [1, 1]}, RINGS),
     ],
+    "near-loss": [({}, QUIET), ({"StreamsNearLoss": [0]}, QUIET), ({"StreamsNearLoss": [1]}, RINGS)],
     "unforwarded-changes": [
         ({}, QUIET),
         ({"ConsumedWriteCapacityUnits": [5, 5, None]}, QUIET),

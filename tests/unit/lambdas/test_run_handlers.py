@@ -178,6 +178,10 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         "tolerated_rejected_percentage": 10,
         "sweep": False,
         "compare": False,
+        "export_summary": None,
+        "source_table_arn": None,
+        "window_from": None,
+        "window_to": None,
     }
     ids = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "generation": 1}
     assert answer == {**ids, "options": options}
@@ -306,7 +310,7 @@ def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_expor
 
 def test_measure_health_measures_nothing_as_nothing_of_all_and_tells_nothing_of_one(function):
     answer = function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions())
-    nothing = {"failures_kept": 0, "failures_parked": 0, "stream_problems": []}
+    nothing = {"failures_kept": 0, "failures_parked": 0, "stream_problems": [], "near_loss": False}
     assert answer == {"batches_waiting": 0, "replications": {"web_analytics": nothing}}
     counted, embedded = metrics_of(function.capsys)
     assert counted == {name: [0.0] for name in OF_HEALTH}
@@ -323,13 +327,14 @@ def test_measure_health_measures_what_is_wrong_of_each_replication_and_says_what
     executions = InMemoryExecutions({"arn:import"})
     function.invoke("measure_health", {}, AwsSource=lambda *_: next(made), executions=executions)
     counted, embedded = metrics_of(function.capsys)
-    assert counted == {name: [1.0] for name in OF_HEALTH}
+    assert counted == {name: [1.0] for name in (*OF_HEALTH, "StreamsNearLoss")}
     assert [(line.get("mapping"), "BatchesWaiting" in line) for line in embedded] == [
         ("web_analytics", False),
         (None, True),
     ]
-    (line,) = function.logged()
-    assert (line["level"], line["mapping"]) == ("ERROR", "web_analytics")
+    near_loss, line = function.logged()  # it was disabled more than a day ago
+    assert {(each["level"], each["mapping"]) for each in (near_loss, line)} == {("ERROR", "web_analytics")}
+    assert "it loses records" in near_loss["message"]
     assert "--enabled` enables it" in line["problems"][0]
 
 
