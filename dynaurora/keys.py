@@ -55,6 +55,8 @@ MAX_KEY_BYTES = 1024
 
 UNMAPPED_ENDING = ".unmapped.json"
 """Of the keys of what no column took."""
+REFUSED_ENDING = ".refused.json"
+"""Of the keys of the refused items of batches."""
 
 LANDED = re.compile(r"(?P<prefix>[a-z_]+)/mapping=(?P<mapping>[a-z][a-z0-9_]*)/(?P<rest>.+)", re.DOTALL)
 
@@ -163,6 +165,11 @@ def refused_rows(mapping: str, ledger_id: str) -> str:
     return f"{failed_records_prefix(mapping)}rows/{ledger_id}.json"
 
 
+def refused_rows_copy(mapping: str, ledger_id: str) -> str:
+    """Return the key of what stays of the rows of a part of a batch that Aurora refuses, until the batch expires."""
+    return f"{BATCHES}/mapping={mapping}/refused-{ledger_id}.json"
+
+
 def probe(mapping: str) -> str:
     """Return the key of the line that is loaded to see whether the database can load."""
     return f"{BATCHES}/mapping={mapping}/probe.csv"
@@ -211,6 +218,11 @@ def backfill_attempts(mapping: str, run: str, number: int) -> str:
 def backfill_unmapped(mapping: str, run: str, number: int) -> str:
     """Return the key of what no column took of a converted batch; it is there where there was anything."""
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{UNMAPPED_ENDING}"
+
+
+def backfill_refused(mapping: str, run: str, number: int) -> str:
+    """Return the key of the keys of a converted batch's refused items; it is there where there were any."""
+    return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{REFUSED_ENDING}"
 
 
 def backfill_batches_prefix(mapping: str, run: str) -> str:

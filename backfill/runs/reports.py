@@ -104,6 +104,8 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
             "swept",
             f"{format_count(sweep['rows'], 'row')} in {format_count(sweep['batches'], 'batch', 'batches')}",
         )
+        if left_out := sweep.get("left_out"):
+            yield "", f"left as they are: rows of {format_count(left_out, 'rejected item')}"
 
 
 def _describe_targets(totals: dict[str, Any]) -> Iterator[Pair]:

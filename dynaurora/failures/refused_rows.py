@@ -68,6 +68,7 @@ class RefusedRows:
         """
         body = b"".join(encode_failed_record(self._record(row, failures)) for row in rows)
         self.store.write(self.bucket, keys.refused_rows(mapping, ledger_id), body)
+        self.store.write(self.bucket, keys.refused_rows_copy(mapping, ledger_id), body)  # for its run's sweep
 
     def _record(self, row: RefusedRow, failures: int) -> FailedRecord:
         refused = {

@@ -55,6 +55,7 @@ OWNERS_OF_RUN_KEYS = {
     "batches/run=*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
     "batches/run=*/attempts-": {"ConvertExportRole"},
     "batches/run=*/batch-*.unmapped.json": {"ReportRunRole"},
+    "batches/run=*/batch-*.refused.json": {"PlanSweepRole"},
     "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
     "batches/run=*/planned.json": {"CloseRunRole"},

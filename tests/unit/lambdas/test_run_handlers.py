@@ -21,6 +21,7 @@ from dynaurora.errors import (
     InvalidRunError,
     NotReadyError,
     RegistryUnavailableError,
+    RejectedItemsError,
     RunConflictError,
     SweepRefusedError,
     UnknownMappingError,
@@ -442,8 +443,8 @@ class EmptyAurora:
     def stream(self, *_):
         yield from ()
 
-    def query(self, *_):
-        return [(3,)]
+    def query(self, statement, _arguments):
+        return [] if "information_schema" in statement else [(3,)]
 
 
 def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
@@ -456,10 +457,14 @@ def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
         "rows": 0,
         "batches": 0,
         "rows_before": 3,
+        "left_out": 0,
     }
     refused = state | {"totals": asdict(make_totals(rejected=1))}
     with pytest.raises(SweepRefusedError):
         function.run("plan_sweep", refused, **connect)
+    beyond = refused | {"options": {"tolerated_rejected_percentage": 0}}
+    with pytest.raises(RejectedItemsError, match=r"items, .*were refused"):
+        function.run("plan_sweep", beyond, **connect)
 
 
 @dataclass(frozen=True)
