@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -22,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora import keys
 from dynaurora.aurora.comparing import as_parameter
 from dynaurora.aws.objects import read_or_none
-from dynaurora.dynamodb.changes import Change
-from dynaurora.errors import RejectedChange, SweepRefusedError
+from dynaurora.errors import SweepRefusedError
 from dynaurora.exports.reconcile_run import list_rejecting
 from dynaurora.failures.failed_records import encode_failed_record, read_line
 from dynaurora.failures.refused_rows import decode_refused_row
+from dynaurora.failures.superseded import map_key
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from dynaurora.aurora.connection import Aurora
     from dynaurora.aws.objects import ObjectStore, Upload
+    from dynaurora.dynamodb.changes import Change
     from dynaurora.failures.failed_records import FailedRecord
     from dynaurora.mappings.columns import Field
     from dynaurora.mappings.mapping import Mapping
@@ -144,11 +144,3 @@ class LeftOutReader:
                 row = decode_refused_row(read_line(line).data)
                 if row and (target := self.mapping.find_target(row.target)):
                     left_out.add(target, [row.keys[name] for name in target.key_attributes])
-
-
-def map_key(mapper: RowMapper, typed_key: dict[str, Any]) -> list[Field] | None:
-    """Return the fields of a key's columns; None where no row can have it."""
-    with suppress(RejectedChange):
-        fields = mapper.row(Change(0, 0, typed_key, None)).fields
-        return [fields[mapper.mapping.columns.index(column)] for column in mapper.mapping.key_columns]
-    return None

@@ -145,6 +145,7 @@ def is_of_the_mapping(key, role):
         keys.REPROCESSED_BATCHES,
         keys.FAILED_BATCHES,
         keys.PARKED,
+        keys.ARCHIVED,
         keys.NOTICES,
         keys.MAPPINGS,
     )

@@ -23,10 +23,11 @@ from dynaurora.batches.ledger import Ledger
 from dynaurora.dynamodb import changes, versions
 from dynaurora.dynamodb.changes import Change
 from dynaurora.exports import left_out, plan_sweep
-from dynaurora.exports.left_out import MOST_LEFT_OUT, LeftOut, LeftOutReader, map_key
+from dynaurora.exports.left_out import MOST_LEFT_OUT, LeftOut, LeftOutReader
 from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures import convert_failures, failed_records
 from dynaurora.failures.failed_records import read_change, read_records
+from dynaurora.failures.superseded import map_key
 from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
