@@ -334,6 +334,7 @@ class Converter:
             attempts=0,
             failed_at_ms=now_ms(),
             function_arn=self.function_arn,
+            reasons=error.reasons,
         )
 
 
