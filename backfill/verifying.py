@@ -24,11 +24,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backfill.deployment.aws_errors import is_passing
 from dynaurora import errors
 from dynaurora.errors import RetryableError
+from dynaurora.failures.failed_keys import write_key
 from dynaurora.verification.compare_items import Compared, Suspect, compare_items, find_extra_rows, look_up, map_items
 from dynaurora.verification.compare_rows import Unseen
 from dynaurora.verification.expectations import WantedKind
-from dynaurora.verification.kept_failures import write_key
-from dynaurora.verification.verdicts import SUSPICIOUS, Found, RowVerdict, Tally
+from dynaurora.verification.verdicts import SUSPICIOUS, UNEXPLAINED, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -360,7 +360,7 @@ class ServerSettingsError(TerminalError):
 
 
 class SweepRefusedError(TerminalError):
-    """A sweep could take rows for deleted whose items were merely not imported."""
+    """A sweep could take rows for deleted whose items were merely not imported, and cannot name them."""
 
     remedy = "What was imported stays. Reprocess what was rejected or failed, then start a new run with --sweep."
 

@@ -16,6 +16,8 @@
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch;
                                                     of one that names no mapping, in mapping=-/
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
+    archived/mapping=<m>/                           failures that nothing is to come of: superseded/ by what is newer,
+                                                    and discarded/ by people; as their own prefix had them
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
@@ -44,6 +46,7 @@ EXPORTS = "exports"
 REPORTS = "reports"
 FAILED_BATCHES = "failed_batches"
 PARKED = "parked"
+ARCHIVED = "archived"
 NOTICES = "notices"
 MAPPINGS = "mappings"
 UNFORWARDED = "aws/lambda"
@@ -57,6 +60,8 @@ MAX_KEY_BYTES = 1024
 
 UNMAPPED_ENDING = ".unmapped.json"
 """Of the keys of what no column took."""
+REFUSED_ENDING = ".refused.json"
+"""Of the keys of the refused items of batches."""
 
 LANDED = re.compile(r"(?P<prefix>[a-z_]+)/mapping=(?P<mapping>[a-z][a-z0-9_]*)/(?P<rest>.+)", re.DOTALL)
 
@@ -135,7 +140,7 @@ def _run(mapping: str, run: str) -> str:
 
 def mapping_prefixes(mapping: str) -> tuple[str, ...]:
     """Return the prefixes of all that is a mapping's own."""
-    of_mapping = (PROCESSED, FAILED_RECORDS, BATCHES, FAILED_BATCHES, PARKED, NOTICES, MAPPINGS)
+    of_mapping = (PROCESSED, FAILED_RECORDS, BATCHES, FAILED_BATCHES, PARKED, ARCHIVED, NOTICES, MAPPINGS)
     of_runs = (EXPORTS, BATCHES, REPORTS)
     return (*(f"{top}/mapping={mapping}/" for top in of_mapping), *(f"{top}/{_run(mapping, '')}" for top in of_runs))
 
@@ -163,6 +168,11 @@ def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:
 def refused_rows(mapping: str, ledger_id: str) -> str:
     """Return the key of the rows of a part of a batch that Aurora refuses."""
     return f"{failed_records_prefix(mapping)}rows/{ledger_id}.json"
+
+
+def refused_rows_copy(mapping: str, ledger_id: str) -> str:
+    """Return the key of what stays of the rows of a part of a batch that Aurora refuses, until the batch expires."""
+    return f"{BATCHES}/mapping={mapping}/refused-{ledger_id}.json"
 
 
 def probe(mapping: str) -> str:
@@ -213,6 +223,11 @@ def backfill_attempts(mapping: str, run: str, number: int) -> str:
 def backfill_unmapped(mapping: str, run: str, number: int) -> str:
     """Return the key of what no column took of a converted batch; it is there where there was anything."""
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{UNMAPPED_ENDING}"
+
+
+def backfill_refused(mapping: str, run: str, number: int) -> str:
+    """Return the key of the keys of a converted batch's refused items; it is there where there were any."""
+    return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{REFUSED_ENDING}"
 
 
 def backfill_batches_prefix(mapping: str, run: str) -> str:
@@ -287,6 +302,21 @@ def parked_prefix(mapping: str) -> str:
 def parked(mapping: str, key: str) -> str:
     """Return where what is under a failed key is parked: the key itself, below the parked prefix."""
     return f"{parked_prefix(mapping)}{key}"
+
+
+def archived_prefix(mapping: str, why: str = "") -> str:
+    """Return the prefix of what is archived, or of what is for one reason, SUPERSEDED or DISCARDED."""
+    return f"{ARCHIVED}/mapping={mapping}/" + (f"{why}/" if why else "")
+
+
+def archived(mapping: str, why: str, key: str, etag: str) -> str:
+    """Return where what is under a failed key is archived: the key itself, and the contents that it had."""
+    return f"{archived_prefix(mapping, why)}{key}.{etag[:12]}"
+
+
+def unarchived(mapping: str, key: str) -> str:
+    """Return the failed key that something was archived from."""
+    return key.removeprefix(archived_prefix(mapping)).partition("/")[2].rpartition(".")[0]
 
 
 def reprocessed_batch(mapping: str, digest: str) -> str:

@@ -239,11 +239,11 @@ class ConvertFailuresSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SettleFailuresSettings(Settings):
+class SettleFailuresSettings(DatabaseSettings):
     """Settings of settle_failures."""
 
     landing_bucket: str
-    """The bucket of the failures."""
+    """The bucket of the failures, and of the registry."""
     max_attempts: int
     """How often a batch is imported again before it is parked."""
     notice_interval_seconds: int

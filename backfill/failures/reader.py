@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from backfill.failures.verdicts import PASSES
+from backfill.failures.verdicts import PASSES, READ_AGAIN
 from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora import keys
@@ -26,12 +26,14 @@ from dynaurora.errors import InvalidRunError, ObjectMissingError
 from dynaurora.failures.failed_records import IMPORT, UNFORWARDED_CODE, UNREADABLE_CODE, read_records, split_record
 from dynaurora.failures.list_failures import BATCH, UNSTARTED, Place, kind_of_batch, list_failures, unstarted_batch
 from dynaurora.failures.settle_failures import DAMAGED
+from dynaurora.mappings.reasons import name_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backfill.failures.verdicts import Judge, Verdict
     from dynaurora.aws.objects import Listed, ObjectStore
+    from dynaurora.errors import Reason
     from dynaurora.failures.failed_records import FailedRecord
 
 RECORD: Final = "record"
@@ -94,6 +96,10 @@ class Failure:
     judge: Judge | None = None
     target: str | None = None
     """The one target that a record is missing in, where its mapping has several."""
+    reasons: tuple[Reason, ...] = ()
+    """Why a record was refused when it was kept; none of one that an earlier release kept, or that failed otherwise."""
+    mapping: str = ""
+    """Whose failure it is."""
 
     @cached_property
     def id(self) -> str:
@@ -133,7 +139,9 @@ class Failure:
         """What it is counted as, the first one foremost."""
         if self.import_error:
             return (f"{self.import_error} (import)",)
-        return self.verdict.labels if self.verdict else (self.error,)
+        if self.verdict and self.verdict.outcome != READ_AGAIN:
+            return self.verdict.labels
+        return tuple(map(name_reason, self.reasons)) or (self.verdict.labels if self.verdict else (self.error,))
 
     @property
     def masked_message(self) -> str:
@@ -158,6 +166,8 @@ class Failure:
             "last_tried_at": format_iso(self.last_tried_at),
             "attempts": self.attempts,
             "reprocessed": self.reprocessed,
+            "mapping": self.mapping,
+            "reasons": [reason._asdict() for reason in self.reasons],
             "error": {"code": self.error, "message": self.message if reveal else self.masked_message},
             "verdict": verdict.as_dict() if verdict else None,
             "bucket": self.bucket,
@@ -225,6 +235,8 @@ class FailureReader:
             data=record.data,
             judge=self.judge,
             target=record.target,
+            reasons=record.reasons,
+            mapping=self.place.mapping,
         )
 
     def _make_batch(self, listed: Listed, body: bytes) -> Failure:
@@ -242,6 +254,7 @@ class FailureReader:
             error=str(record.get("error") or UNREADABLE_CODE),
             message=str(record.get("reason") or DAMAGED),
             data=body,
+            mapping=self.place.mapping,
         )
 
 

@@ -28,8 +28,9 @@ from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
 from dynaurora.exports.export_lines import read_change_line, read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
+from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import md5_text
-from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
+from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
 from dynaurora.mappings.routing import Refusals, Router, write_rows
@@ -190,8 +191,13 @@ class Converter:
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
+        refused_key = keys.backfill_refused(name, self.run, planned.number)
         with aborting(self.store.upload(self.bucket, csv_key)) as csv:
-            with aborting(self.store.upload(self.bucket, rejected_key)) as rejects:
+            with (
+                aborting(self.store.upload(self.bucket, rejected_key)) as records,
+                aborting(self.store.upload(self.bucket, refused_key)) as refused,
+            ):
+                rejects = Rejects(records, refused)
                 for file in planned.files:
                     self._convert_file(file, csv, rejects, converted)
                 if converted.reasons and not planned.compares:  # what is only compared has failed nowhere
@@ -216,7 +222,7 @@ class Converter:
             self.store.write(self.bucket, key, json.dumps(unmapped.as_dict() | apart).encode())
         self.unmapped.merge(unmapped)
 
-    def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
+    def _convert_file(self, file: DataFile, csv: Upload, rejects: Rejects, converted: Converted) -> None:
         place = f"s3://{self.export_bucket}/{file.key}"
         source = HashingReader(self.store.open(self.export_bucket, file.key))
         before, read = converted.items, 0
@@ -242,7 +248,7 @@ class Converter:
             raise InvalidExportError(f"{place} has {items} items, and its manifest says {file.items}.")
 
     def _refuse_unseen(
-        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+        self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted
     ) -> bytes:
         """Refuse the item that attempts died of: for each target, since nobody knows whose it is."""
         converted.items += 1
@@ -254,7 +260,7 @@ class Converter:
         return b""
 
     def _convert_lines(
-        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+        self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted
     ) -> bytes:
         """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
         if self.mapper.mapping.routes:
@@ -276,7 +282,7 @@ class Converter:
         version = snapshot_version(self.export_second)
         return self.mapper.writer.write_items(lines, version, self.export_second * 1000, map_plainly)
 
-    def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted) -> bytes:
+    def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted) -> bytes:
         """Return the labelled CSV of some lines of a data file, for each target of the mapping."""
         changes = self._read_all(lines, place, first)
         converted.items += len(changes)
@@ -320,7 +326,7 @@ class Converter:
         names, version = self.mapper.mapping.key_attributes, snapshot_version(self.export_second)
         return Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
 
-    def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
+    def _map_item(self, item: dict[str, Any], rejects: Rejects, converted: Converted) -> Row | None:
         """Return the row of an item, or None where the mapping refuses it, which is written down."""
         change = self._change(item)
         try:
@@ -329,19 +335,19 @@ class Converter:
             self._reject(change, error, rejects, converted)
             return None
 
-    def _reject(self, change: Change, error: RejectedChange, rejects: Upload, converted: Converted) -> None:
+    def _reject(self, change: Change, error: RejectedChange, rejects: Rejects, converted: Converted) -> None:
         converted.reasons[name_reason(error.reasons[0])] += 1
-        rejects.write(encode_failed_record(self._failed_record(change, error)))
+        rejects.write(change, self._failed_record(change, error), self.mapper.mapping.table)
 
     def _reject_routed(
-        self, change: Change, error: RejectedChange, target: Mapping, rejects: Upload, converted: Converted
+        self, change: Change, error: RejectedChange, target: Mapping, rejects: Rejects, converted: Converted
     ) -> None:
         """Keep a change as refused by one target."""
         reason = name_reason(error.reasons[0])
         converted.shares[target.table].reasons[reason] += 1
         converted.reasons[reason] += 1
         record = replace(self._failed_record(change, error), target=target.target_name)
-        rejects.write(encode_failed_record(record))
+        rejects.write(change, record, target.table)
 
     def _failed_record(self, change: Change, error: RejectedChange) -> FailedRecord:
         return FailedRecord(
@@ -351,4 +357,5 @@ class Converter:
             attempts=0,
             failed_at_ms=now_ms(),
             function_arn=self.function_arn,
+            reasons=error.reasons,
         )

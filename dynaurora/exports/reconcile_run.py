@@ -200,6 +200,13 @@ def count_swept(aurora: Aurora, mapping: Mapping, run: str) -> int:
     return int(rows)
 
 
+def list_rejecting(aurora: Aurora, mapping: Mapping, run: str) -> list[str]:
+    """Return the ledger's ids of the parts of a backfill's batches of which anything was rejected."""
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
+    where, values = f"{OF_RUN} AND rows_rejected > 0", (run, mapping.name, BACKFILL)
+    return [str(batch_id) for (batch_id,) in aurora.query(f"SELECT batch_id FROM {table} WHERE {where}", values)]
+
+
 def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, kind: str = BACKFILL) -> Totals:
     """Return what the ledger says of a run."""
     table = f"{quote(mapping.database)}.{quote(IMPORTS)}"

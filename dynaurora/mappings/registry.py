@@ -115,6 +115,17 @@ class Registry:
         """
         return self.find(digest or self._find_first_digest())
 
+    def find_short(self, short: str) -> Mapping:
+        """Return the mapping of a digest of which a label has the first digits. Raises what `find` does."""
+        if known := next((digest for digest in self._mappings if digest.startswith(short)), None):
+            return self._mappings[known]
+        folder = keys.mapping_documents(self.name)
+        try:
+            listed = next(iter(self._store.list(self._bucket, folder + short)), None)
+        except DynauroraError as error:
+            raise RegistryUnavailableError(error.problem) from error
+        return self.find(_digest_of_key(folder, listed.key) if listed else short)
+
     def find_switch(self) -> datetime:
         """Return when the pointer was written. Raises RegistryUnavailableError."""
         key = keys.mapping_pointer(self.name)

@@ -244,7 +244,10 @@ def test_every_template_with_roles_is_looked_at() -> None:
         ("forward_changes", {"firehose:PutRecordBatch", "s3:GetObject", "s3:PutObject"}),
         (
             "settle_failures",
-            {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+            {
+                *("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
+                *("s3:PutObjectTagging", "secretsmanager:GetSecretValue"),
+            },
         ),
     ],
 )

@@ -55,6 +55,7 @@ OWNERS_OF_RUN_KEYS = {
     "batches/run=*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
     "batches/run=*/attempts-": {"ConvertExportRole"},
     "batches/run=*/batch-*.unmapped.json": {"ReportRunRole"},
+    "batches/run=*/batch-*.refused.json": {"PlanSweepRole"},
     "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
     "batches/run=*/planned.json": {"CloseRunRole"},
@@ -144,6 +145,7 @@ def is_of_the_mapping(key, role):
         keys.REPROCESSED_BATCHES,
         keys.FAILED_BATCHES,
         keys.PARKED,
+        keys.ARCHIVED,
         keys.NOTICES,
         keys.MAPPINGS,
     )

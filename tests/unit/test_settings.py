@@ -92,9 +92,9 @@ def test_settings_of_reprocesses_are_read_from_the_environment(environment):
         landing_bucket="landing",
         max_attempts=5,
     )
-    assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
-        landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
-    )
+    settling = SettleFailuresSettings.from_environment()
+    assert (settling.landing_bucket, settling.max_attempts, settling.notice_interval_seconds) == ("landing", 5, 3600)
+    assert settling.database_host == "db"
 
 
 def test_an_importer_without_bound_is_a_setting(environment):
@@ -130,7 +130,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         ),
         (ListFailuresSettings, ["LANDING_BUCKET"]),
         (ConvertFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS"]),
-        (SettleFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
+        (SettleFailuresSettings, [*DATABASE, "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (DescribeRunsSettings, [*DATABASE, "LANDING_BUCKET"]),
     ],

@@ -314,17 +314,14 @@ class History:
                 self._schedule_incremental(window.start, window.end)
             return
         export = self._draw_export(gap.draw_view(draw))
-        sweeps = gap.filling is Filling.SWEEP
-        # The sweep refuses a run of which anything was refused, so such a one comes when nothing is any more.
-        step = draw.randint(self._mended_at, Step.LAST) if sweeps else draw.randint(0, Step.LAST)
-        self._schedule_export(export, step, sweeps=sweeps)
+        self._schedule_export(export, draw.randint(0, Step.LAST), sweeps=gap.filling is Filling.SWEEP)
 
     def _schedule_export(self, export: FullExport, step: int, *, sweeps: bool) -> None:
         run = self._next_run()
         self._note(f"step {step}: {run} exports at {export.second} {shown(export.items)}{' and sweeps' * sweeps}")
         lines = [{"Item": thing.typed(key)} for key, thing in export.items.items()]
         planned = list(self._write_export(run, lines, export.files))
-        refused: list[int] = []
+        refused: dict[int, int] = {}
         for batch in planned:
             at = step if sweeps or export.files == 1 else max(step, self._draw_step())
             self._schedule_twice(at, partial(self._convert, run, export.second, batch, refused))
@@ -338,7 +335,7 @@ class History:
         view, files = self._draw.choice(("NEW_IMAGE", "NEW_AND_OLD_IMAGES")), self._draw.choice((1, 2, 3))
         for batch in self._write_export(run, [record.line(view) for record in records], files):
             changes_of_window = replace(batch, incremental=True)
-            self._schedule_twice(self._draw_step(), partial(self._convert, run, end, changes_of_window, []))
+            self._schedule_twice(self._draw_step(), partial(self._convert, run, end, changes_of_window, {}))
         for record in records:
             if record.thing:
                 self.told_at[record.thing.n].add(record.write_timestamp_micros // 1000)
@@ -446,7 +443,7 @@ class History:
             md5 = md5_text(hashlib.md5(body, usedforsecurity=False).digest())
             yield PlannedBatch(number + 1, len(share), (DataFile(key, len(share), md5),))
 
-    def _convert(self, run: str, second: int, planned: PlannedBatch, refused: list[int]) -> Iterator[Parcel]:
+    def _convert(self, run: str, second: int, planned: PlannedBatch, refused: dict[int, int]) -> Iterator[Parcel]:
         converter = Converter(
             self._mapper,
             self._store,
@@ -458,7 +455,7 @@ class History:
             make_careful=self.mappers.find_careful,
         )
         batch = self._outlive(lambda: converter.convert_once(planned))
-        refused.append(batch.rows_rejected)
+        refused[planned.number] = max(batch.rows_rejected, refused.get(planned.number, 0))
         yield Parcel(self._lines(batch.as_dict()), "backfill")
 
     def _reprocess(self, *, parked: bool = False) -> Iterator[Parcel]:
@@ -492,12 +489,12 @@ class History:
                 return work()
         return work()
 
-    def _sweep(self, run: str, second: int, refused: list[int]) -> Iterator[Parcel]:
-        """Sweep what an export does not have; a run of which anything was refused is not swept."""
+    def _sweep(self, run: str, second: int, refused: dict[int, int]) -> Iterator[Parcel]:
+        """Sweep what an export does not have; what was refused of it is left out."""
         rows: Any = OwnRows(self._aurora, self.prefix)
         sweeper = Sweeper(self.mappers.mended.mapping, rows, self._store, BUCKET, run, second)
         try:
-            sweep = self._outlive(lambda: sweeper.plan(make_totals(rejected=sum(refused))))
+            sweep = self._outlive(lambda: sweeper.plan(make_totals(rejected=sum(refused.values()))))
         except SweepRefusedError:
             return
         for descriptor in json.loads(self._store.read(sweep.bucket, sweep.key)):

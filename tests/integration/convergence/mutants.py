@@ -8,12 +8,14 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from backfill import gaps as filling
+from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora
 from dynaurora.aurora.origins import Origin
@@ -22,9 +24,12 @@ from dynaurora.batches.batch import Batch
 from dynaurora.batches.ledger import Ledger
 from dynaurora.dynamodb import changes, versions
 from dynaurora.dynamodb.changes import Change
-from dynaurora.exports import convert_export, export_lines, plan_sweep
+from dynaurora.exports import convert_export, export_lines, left_out, plan_sweep
+from dynaurora.exports.left_out import MOST_LEFT_OUT, LeftOut, LeftOutReader
 from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures import convert_failures, failed_records
+from dynaurora.failures.failed_records import read_change, read_records
+from dynaurora.failures.superseded import map_key
 from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
@@ -206,7 +211,7 @@ def commit_what_failed(set_attribute: SetAttribute) -> None:
 
 
 def lose_what_an_export_refused(set_attribute: SetAttribute) -> None:
-    set_attribute(convert_export, "encode_failed_record", lambda _record: b"")
+    set_attribute(left_out, "encode_failed_record", lambda _record: b"")
 
 
 def lose_what_is_parked(set_attribute: SetAttribute) -> None:
@@ -297,8 +302,24 @@ def sweep_whatever_was_refused(set_attribute: SetAttribute) -> None:
     set_attribute(plan_sweep.Sweeper, "plan", plan)
 
 
+def sweep_what_was_settled(set_attribute: SetAttribute) -> None:
+    """Leave out only what is still kept of the run's refused items: what was settled or parked since is swept."""
+
+    def read_kept(reader: LeftOutReader, left_out: LeftOut) -> None:
+        mapper = RowMapper(reader.mapping)
+        prefix = f"{keys.failed_records_prefix(reader.mapping.name)}backfill/run={reader.run}/"
+        for listed in reader.store.list(reader.bucket, prefix):
+            for record in read_records(reader.store, reader.bucket, listed.key):
+                change = read_change(record.data)
+                if change:
+                    left_out.add(reader.mapping, map_key(mapper, change.keys))
+        left_out.counts = Counter({reader.mapping.table: MOST_LEFT_OUT})
+
+    set_attribute(LeftOutReader, "_read_refused_items", read_kept)
+
+
 def sweep_nothing(set_attribute: SetAttribute) -> None:
-    set_attribute(plan_sweep.Sweeper, "_tombstones", lambda _sweeper: iter(()))
+    set_attribute(plan_sweep.Sweeper, "_tombstones", lambda _sweeper, _target, _left_out: iter(()))
 
 
 def read_no_keys(set_attribute: SetAttribute) -> None:
@@ -371,6 +392,7 @@ MUTANTS = [
     Mutant("the time of a change is lost", forget_the_change_of_time),
     Mutant("a sweep is dated at its export's time", sweep_as_of_now),
     Mutant("what an export refused is swept", sweep_whatever_was_refused, (47, 0)),
+    Mutant("what an export refused and was parked since is swept", sweep_what_was_settled),
     Mutant("what an export lacks is not swept", sweep_nothing),
     Mutant("a gap's keys are not read", read_no_keys, (94, 0)),
     Mutant("a gap is filled too soon", fill_gaps_too_soon),

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from dynaurora import keys
+from dynaurora.dynamodb.changes import decode_change
 from tests.integration.backfill.deployed import MAPPING, make_bad_item, make_item
 from tests.integration.reprocess.reprocesses import BATCHES, PARKED, RECORDS, Reprocesses, make_record
 
@@ -28,6 +29,23 @@ def test_an_old_failed_change_does_not_beat_a_newer_row(reprocesses: Reprocesses
     assert (ended.totals["rows"], ended.totals["rows_changed"]) == (1, 0)
     assert reprocesses.deployed.hits() == {"page": 2}
     assert reprocesses.list_failures() == []
+
+
+def test_what_a_newer_row_or_failure_has_overtaken_is_archived(reprocesses: Reprocesses) -> None:
+    reprocesses.write(f"{RECORDS}good", make_record(make_item("page", 2), version=9))
+    assert reprocesses.do().totals["rows_changed"] == 1
+    reprocesses.write(f"{RECORDS}overtaken", make_record(make_bad_item("page"), version=8))
+    again = (make_record(make_bad_item("other"), version=version) for version in (5, 6))
+    reprocesses.write(f"{RECORDS}repeated", *again)
+    ended = reprocesses.do()
+    assert (ended.totals["records"], ended.totals["rejected"], ended.totals["records_superseded"]) == (3, 3, 2)
+    (kept,) = reprocesses.list_failures()
+    (record,) = reprocesses.read_records(kept)
+    assert decode_change(record.data).version == 6
+    archived = reprocesses.deployed.list_keys(keys.archived_prefix(MAPPING))
+    assert len(archived) == 2
+    assert reprocesses.do().totals["records_superseded"] == 0
+    assert reprocesses.deployed.hits() == {"page": 2}
 
 
 def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: Reprocesses) -> None:

@@ -21,6 +21,7 @@ from dynaurora.errors import (
     InvalidRunError,
     NotReadyError,
     RegistryUnavailableError,
+    RejectedItemsError,
     RunConflictError,
     SweepRefusedError,
     UnknownMappingError,
@@ -441,14 +442,17 @@ def test_reconcile_run_is_told_what_the_run_was_opened_with_and_since_when_that_
     assert asked == [MappingChange(3, 1_700_000_000.0), MappingChange(), MappingChange()]
 
 
+@dataclass(frozen=True)
 class EmptyAurora:
     """A replica in which nothing is older than any snapshot, and of which three rows were swept before."""
+
+    swept: Any = ((3,),)
 
     def stream(self, *_):
         yield from ()
 
-    def query(self, *_):
-        return [(3,)]
+    def query(self, statement, _arguments):
+        return [] if "information_schema" in statement else [*self.swept]
 
 
 def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
@@ -461,10 +465,14 @@ def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
         "rows": 0,
         "batches": 0,
         "rows_before": 3,
+        "left_out": 0,
     }
     refused = state | {"totals": asdict(make_totals(rejected=1))}
     with pytest.raises(SweepRefusedError):
         function.run("plan_sweep", refused, **connect)
+    beyond = refused | {"options": {"tolerated_rejected_percentage": 0}}
+    with pytest.raises(RejectedItemsError, match=r"items, .*were refused"):
+        function.run("plan_sweep", beyond, **connect)
 
 
 @dataclass(frozen=True)
@@ -617,8 +625,9 @@ def test_failures_are_listed_converted_and_settled(function):
     assert function.counted() == {"RecordsReprocessed": [2.0], "RecordsRejectedAgain": [1.0]}
 
     imported = {"batch_id": batch.id, "status": "applied", "rows_staged": 1, "rows_changed": 1}
-    settled = function.invoke("settle_failures", asked | {"entry": converted | {"imported": imported}})
-    assert (settled["records"], settled["rows"], settled["notice"]) == (2, 1, None)
+    connect = {"connect_loader": lambda *_, **__: nullcontext(EmptyAurora([]))}
+    settled = function.invoke("settle_failures", asked | {"entry": converted | {"imported": imported}}, **connect)
+    assert (settled["records"], settled["rows"], settled["records_superseded"], settled["notice"]) == (2, 1, 0, None)
     (kept,) = function.store.read(LANDING, FIREHOSE_KEY).splitlines()
     assert decode_failed_record(kept).data == BAD
 
