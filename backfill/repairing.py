@@ -100,6 +100,13 @@ class Survey:
         return dict(sorted(Counter(names).items()))
 
     @property
+    def not_mended(self) -> dict[str, int]:
+        """How many keys are not to be mended, by verdict; `expired` are rows that are left."""
+        counts = {verdict.value: count for verdict, count in self.others.items()}
+        counts |= {RowVerdict.IMPOSSIBLE.value: len(self.impossible), "expired": self.expired}
+        return {name: count for name, count in sorted(counts.items()) if count}
+
+    @property
     def tally(self) -> Tally:
         """What was found, as a verification counts it; keys of kept failures are none of it."""
         tally = Tally(impossible=len(self.impossible))

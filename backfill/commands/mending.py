@@ -108,9 +108,7 @@ class Plan:
             "found": len(self.found.candidates),
             "left_out": self.found.left_out,
             "mend": self.survey.counts,
-            "not_mended": {verdict.value: count for verdict, count in sorted(self.survey.others.items())}
-            | ({"impossible": len(self.survey.impossible)} if self.survey.impossible else {})
-            | ({"expired": self.survey.expired} if self.survey.expired else {}),
+            "not_mended": self.survey.not_mended,
             "kept_as_failed": dict(self.failed),
             "unknown_failures": self.unknown,
             "read_units": self.units,

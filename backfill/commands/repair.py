@@ -225,6 +225,17 @@ def report(
         print_line(f"{suspect.table} {json.dumps(suspect.key)}: {suspect.finding}")
 
 
+def describe_end(work: Repair, plan: Plan, verification: Verification, agrees: bool) -> str:
+    """Return whether all is equal now, and what to do where it is not."""
+    name = work.deployment.mapping
+    verify, again = name_command("verify", name), name_command("repair", name)
+    if agrees:
+        return "equal"
+    if verification.tally.agrees and plan.via == KEYS and not work.options.whole:
+        return f"these keys are equal; {plan.found.left_out:,} others were only counted: {verify}, then {again}"
+    return f"not all is equal; mend the cause, then: {again}"
+
+
 def tell_result(
     work: Repair, plan: Plan, verification: Verification, agrees: bool, seconds: float
 ) -> Iterator[tuple[str, str]]:
@@ -240,6 +251,5 @@ def tell_result(
     for verdict in RowVerdict:
         if count := getattr(verification.tally, verdict):
             yield f"  {verdict.value}", f"{count:,}  {EXPLAINED[verdict.value]}"
-    again = name_command("repair", work.deployment.mapping)
-    yield "verified", "equal" if agrees else f"not all is equal; mend the cause, then: {again}"
+    yield "verified", describe_end(work, plan, verification, agrees)
     yield "time", format_seconds(seconds)
