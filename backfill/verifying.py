@@ -28,7 +28,7 @@ from dynaurora.verification.compare_items import Compared, Suspect, compare_item
 from dynaurora.verification.compare_rows import Unseen
 from dynaurora.verification.expectations import WantedKind
 from dynaurora.verification.kept_failures import write_key
-from dynaurora.verification.verdicts import SUSPICIOUS, Found, RowVerdict, Tally
+from dynaurora.verification.verdicts import SUSPICIOUS, UNEXPLAINED, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -169,7 +169,7 @@ class Verification:
             is_row_alone = (judged.table, write_key(judged.key)) in extra  # no item that was compared
             if not is_row_alone or judged.finding.verdict in {*SUSPICIOUS, RowVerdict.BEHIND}:
                 self.tally.count(judged.finding)
-            if judged.finding.verdict in SUSPICIOUS:
+            if judged.finding.verdict in {*UNEXPLAINED, RowVerdict.OLDER_MAPPING}:
                 self.proved.append(judged)
             self.tell(self.tally)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -225,6 +226,11 @@ class Repair:
         """Close it with what was found."""
         unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED)
         self.lookup.forget(counts=tally.as_dict(), unexplained=unexplained, whole=False)
+
+    def give_up(self) -> None:
+        """Forget what was seen, whatever went wrong; that is to be told, and not what this meets."""
+        with suppress(click.ClickException):
+            self.lookup.forget()
 
     def carry_out(self, plan: Plan) -> Verification:
         """Mend, and verify the keys."""

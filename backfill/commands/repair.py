@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -145,8 +144,7 @@ def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
                 click.confirm("Mend it?", abort=True)
             verification = work.carry_out(plan)
     except BaseException:
-        with suppress(click.ClickException):  # what went wrong before is to be told
-            work.lookup.forget()
+        work.give_up()
         raise
     work.end(verification.tally if verification else plan.survey.tally)
     agrees = plan.is_equal if verification is None else is_equal(work, plan, verification)
