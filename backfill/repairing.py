@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from backfill.rereading import WantedKey, name_key
+from backfill.terminal.formatting import format_count
 from backfill.verifying import Verification, divide
 from dynaurora.aurora.differences import EndedVerification
 from dynaurora.dynamodb.items import MOST_KEYS
@@ -25,7 +26,7 @@ from dynaurora.verification.compare_items import Compared, Suspect
 from dynaurora.verification.verdicts import SUSPICIOUS, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from backfill.rereading import KeyedReader
     from backfill.verifying import FunctionLookup
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 MENDED: Final = (RowVerdict.DIFFERING, RowVerdict.MISSING, RowVerdict.EXTRA, RowVerdict.OLDER_MAPPING)
 """What reading an item again makes equal."""
+TOLD_GROUPS: Final = 20
+"""Keys that are read at once, after so many of which it is told how far it is."""
 LAST_SECOND: Final = 253402300799
 """That a date can be said of: the end of the year 9999."""
 
@@ -96,6 +99,24 @@ class Survey:
         names = ("kept" if each.kept else each.finding.verdict.value for each in self.mend)
         return dict(sorted(Counter(names).items()))
 
+    @property
+    def not_mended(self) -> dict[str, int]:
+        """How many keys are not to be mended, by verdict; `expired` are rows that are left."""
+        counts = {verdict.value: count for verdict, count in self.others.items()}
+        counts |= {RowVerdict.IMPOSSIBLE.value: len(self.impossible), "expired": self.expired}
+        return {name: count for name, count in sorted(counts.items()) if count}
+
+    @property
+    def tally(self) -> Tally:
+        """What was found, as a verification counts it; keys of kept failures are none of it."""
+        tally = Tally(impossible=len(self.impossible))
+        for each in self.mend:
+            if not each.kept:
+                tally.count(each.finding)
+        for verdict in self.others.elements():
+            tally.count(Found(verdict))
+        return tally
+
     def list_wanted(self) -> list[WantedKey]:
         """Return what is to be read again: each key once, with the newest version that is to be beaten."""
         wanted: dict[str, WantedKey] = {}
@@ -115,6 +136,8 @@ class Surveyor:
     reader: KeyedReader
     keeps_expired: bool
     """Whether deletes by Time to Live are not replicated: rows without an item are there by right."""
+    tell: Callable[[str], None] = lambda _line: None
+    """Is told how far it is, now and then."""
 
     def survey(self, candidates: Iterable[Candidate]) -> Survey:
         """Sort candidates by what they are now."""
@@ -132,7 +155,9 @@ class Surveyor:
 
     def look(self, candidates: Iterable[Candidate]) -> Iterator[Looked]:
         """Yield what each candidate is in its target, or in each; of a kept one, only where its item is gone."""
-        for some in group_keys(candidates):
+        for number, some in enumerate(group_keys(candidates), 1):
+            if number % TOLD_GROUPS == 0:
+                self.tell(f"{number * MOST_KEYS:,} keys looked at")
             items: dict[str, TypedItem | None] = {}
             for _, read in self.reader.read([*{name_key(each.key): each.key for each in some}.values()]):
                 items |= {name_key(key): item for key, item in read}
@@ -227,9 +252,9 @@ def describe_impossible(survey: Survey, replicas: dict[str, str]) -> Iterator[st
     for table, name in replicas.items():
         versions = [each.version for each in survey.impossible if each.table == table]
         if versions:
-            rows, until = f"{len(versions):,} rows of {table}", describe_second(second_of(max(versions)))
+            rows, until = f"{format_count(len(versions), 'row')} of {table}", describe_second(second_of(max(versions)))
             statement = f"DELETE FROM {name} WHERE _version >= {min(versions)}"  # noqa: S608 (for people to run)
-            yield f"{rows} have a version in the future: nothing beats it before {until}. Delete them by hand, then"
+            yield f"{rows} with a version in the future: nothing beats it before {until}. Delete them by hand, then"
             yield f"repair again, which brings their items: {statement}"
 
 

@@ -331,6 +331,7 @@ class Rereader:
         described = batch.describe(mapping, self.run, BatchObject(self.deployment.bucket, key, etag, len(body)))
         self.done.rows += described.rows or 0
         self.done.batches += 1
+        self.tell(f"{self.done.keys:,} keys read again, {self.done.rows:,} rows on their way")
         self._imports.append(self._start_import(described))
 
     def _start_import(self, batch: Batch) -> str:

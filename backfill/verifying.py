@@ -169,7 +169,7 @@ class Verification:
             is_row_alone = (judged.table, write_key(judged.key)) in extra  # no item that was compared
             if not is_row_alone or judged.finding.verdict in {*SUSPICIOUS, RowVerdict.BEHIND}:
                 self.tally.count(judged.finding)
-            if judged.finding.verdict in SUSPICIOUS:
+            if judged.finding.verdict in {*UNEXPLAINED, RowVerdict.OLDER_MAPPING}:
                 self.proved.append(judged)
             self.tell(self.tally)
 

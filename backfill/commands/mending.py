@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
+    from dynaurora.verification.verdicts import Tally
 
 KEYS, EXPORT = "keys", "export"
 FIRST_WORKERS: Final = 4
@@ -107,9 +109,7 @@ class Plan:
             "found": len(self.found.candidates),
             "left_out": self.found.left_out,
             "mend": self.survey.counts,
-            "not_mended": {verdict.value: count for verdict, count in sorted(self.survey.others.items())}
-            | ({"impossible": len(self.survey.impossible)} if self.survey.impossible else {})
-            | ({"expired": self.survey.expired} if self.survey.expired else {}),
+            "not_mended": self.survey.not_mended,
             "kept_as_failed": dict(self.failed),
             "unknown_failures": self.unknown,
             "read_units": self.units,
@@ -170,7 +170,7 @@ class Repair:
     @cached_property
     def surveyor(self) -> Surveyor:
         """What looks at keys."""
-        return Surveyor(Expecter(self.mapper), self.lookup, self.reader, self.deployment.ignores_expiries)
+        return Surveyor(Expecter(self.mapper), self.lookup, self.reader, self.deployment.ignores_expiries, say)
 
     @cached_property
     def watermark(self) -> Watermark:
@@ -218,12 +218,26 @@ class Repair:
         """Return the keys of what is kept as failed now."""
         return KeptKeys(self.place, self.store, self.mapping, self.items.read_key_types())
 
-    def carry_out(self, plan: Plan) -> Verification | None:
-        """Mend, and verify the keys; None where all items are to be verified instead."""
+    def begin(self) -> None:
+        """Open the verification of the keys that are looked at: what it has seen is forgotten, however it ends."""
+        self.lookup.ask("begin", via=KEYS)
+
+    def end(self, tally: Tally) -> None:
+        """Close it with what was found."""
+        unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED)
+        self.lookup.forget(counts=tally.as_dict(), unexplained=unexplained, whole=False)
+
+    def give_up(self) -> None:
+        """Forget what was seen, whatever went wrong; that is to be told, and not what this meets."""
+        with suppress(click.ClickException):
+            self.lookup.forget()
+
+    def carry_out(self, plan: Plan) -> Verification:
+        """Mend, and verify the keys."""
         self.take_up_failures()
         if plan.via == EXPORT:
             self.backfill()
-            return None
+            return self.verify_keys(plan.found.candidates)
         self.drain()
         # Failures that were taken up may have brought items back, or be kept no more: looked at before, and again.
         before = [Candidate(each.key, each.table, each.kept) for each in plan.survey.mend if each.kept]
@@ -236,7 +250,7 @@ class Repair:
         )
         self.reread = rereader.reread(survey.list_wanted())
         mended = [Candidate(each.key, each.table) for each in (*plan.survey.mend, *survey.mend)]
-        return None if self.options.whole else self.verify_keys([*plan.found.candidates, *mended])
+        return self.verify_keys([*plan.found.candidates, *mended])
 
     def take_up_failures(self) -> None:
         """Reprocess what is kept as failed, if anything is. Raises ClickException where that fails."""
@@ -284,7 +298,6 @@ class Repair:
     def verify_keys(self, candidates: list[Candidate]) -> Verification:
         """Compare some keys, judge what does not agree, record it, and return what was found."""
         verification = Verification(self.surveyor.expecter, self.lookup)
-        self.lookup.ask("begin", via=KEYS)
         self.surveyor.verify(verification, {each.name: each for each in candidates}.values())
         settle = self.options.settle_seconds
         verification.judge(
@@ -299,8 +312,6 @@ class Repair:
             )
         )
         verification.record(self.items, reveal=False)
-        counts = verification.tally.as_dict()
-        self.lookup.forget(counts=counts, unexplained=sum(counts[verdict] for verdict in UNEXPLAINED), whole=False)
         return verification
 
 

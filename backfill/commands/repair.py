@@ -155,31 +155,33 @@ def check_repairable(deployment: Deployment) -> None:
 
 def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Plan, ask, mend and report. Raises SystemExit with status 1 where something is left."""
-    began = time.monotonic()
+    began, verification = time.monotonic(), None
+    found = work.find_differences()
+    work.begin()
     try:
-        plan = work.plan(work.find_differences())
+        plan = work.plan(found)
         if not as_json:
             print_pairs(tell_plan(work, plan))
-        verification, is_done = None, not dry_run and plan.does_anything
-        if is_done:
+        if plan.does_anything and not dry_run:
             if not yes:
                 click.confirm("Mend it?", abort=True)
             verification = work.carry_out(plan)
-    finally:
-        work.lookup.forget()
-    agrees = plan.is_equal
-    if is_done:
-        agrees = verification.tally.agrees if verification else verify_all(work)
-        agrees = agrees and (plan.via == EXPORT or work.options.whole or not plan.found.left_out)
+    except BaseException:
+        work.give_up()
+        raise
+    work.end(verification.tally if verification else plan.survey.tally)
+    agrees = plan.is_equal if verification is None else is_equal(work, plan, verification)
     report(work, plan, verification, agrees, time.monotonic() - began, dry_run=dry_run, as_json=as_json)
     if not agrees:
         raise SystemExit(1)
 
 
-def verify_all(work: Repair) -> bool:
-    """Verify all items, and tell whether nothing is unexplained."""
-    found = find_verification(work.lookup, work.verify_whole())
-    return found is not None and not found.unexplained
+def is_equal(work: Repair, plan: Plan, verification: Verification) -> bool:
+    """Tell whether all is equal after a repair, as far as is known; where all items are to be verified, do that."""
+    if plan.via == EXPORT or work.options.whole:
+        found = find_verification(work.lookup, work.verify_whole())
+        return found is not None and not found.unexplained
+    return verification.tally.agrees and not plan.found.left_out
 
 
 def tell_plan(work: Repair, plan: Plan) -> Iterator[tuple[str, str]]:
@@ -237,15 +239,26 @@ def report(
         more = {"reread": work.reread.as_dict(), "verified": verified, "agrees": agrees, "seconds": round(seconds, 1)}
         print_json(done | more)
         return
-    if dry_run or not plan.does_anything:
+    if verification is None:
         return
     print_pairs(tell_result(work, plan, verification, agrees, seconds))
-    for suspect in (verification.proved if verification else ())[:NAMED]:
+    for suspect in verification.proved[:NAMED]:
         print_line(f"{suspect.table} {json.dumps(suspect.key)}: {suspect.finding}")
 
 
+def describe_end(work: Repair, plan: Plan, verification: Verification, agrees: bool) -> str:
+    """Return whether all is equal now, and what to do where it is not."""
+    name = work.deployment.mapping
+    verify, again = name_command("verify", name), name_command("repair", name)
+    if agrees:
+        return "equal"
+    if verification.tally.agrees and plan.via == KEYS and not work.options.whole:
+        return f"these keys are equal; {plan.found.left_out:,} others were only counted: {verify}, then {again}"
+    return f"not all is equal; mend the cause, then: {again}"
+
+
 def tell_result(
-    work: Repair, plan: Plan, verification: Verification | None, agrees: bool, seconds: float
+    work: Repair, plan: Plan, verification: Verification, agrees: bool, seconds: float
 ) -> Iterator[tuple[str, str]]:
     """Yield what became of it, for people."""
     reread = work.reread
@@ -256,9 +269,8 @@ def tell_result(
         )
         if reread.refused:
             yield "refused", f"{reread.refused:,} by the mapping, and kept as failed"
-    for verdict in RowVerdict if verification else ():
-        if count := getattr(verification.tally, verdict) if verification else 0:
+    for verdict in RowVerdict:
+        if count := getattr(verification.tally, verdict):
             yield f"  {verdict.value}", f"{count:,}  {EXPLAINED[verdict.value]}"
-    again = name_command("repair", work.deployment.mapping)
-    yield "verified", "equal" if agrees else f"not all is equal; mend the cause, then: {again}"
+    yield "verified", describe_end(work, plan, verification, agrees)
     yield "time", format_seconds(seconds)

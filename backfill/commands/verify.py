@@ -73,7 +73,7 @@ EXPLAINED: Final = {
     "impossible": "the row's version lies in the future: it takes no changes until then",
     "behind": "still changing, or waiting for an import",
     "newer": "changed since",
-    "older_mapping": "as an older mapping wrote it: a backfill brings it up to date",
+    "older_mapping": "as an older mapping wrote it: a repair or a backfill brings it up to date",
     "failed": "refused by the mapping, or kept as failed: see `dynaurora failures list`",
     "skipped": "of other targets",
 }
