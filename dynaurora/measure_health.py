@@ -77,7 +77,7 @@ def measure_health(failures: Failures, mapping: str, source: Source) -> Health:
     return Health(
         failures_kept=failures.kept[mapping],
         failures_parked=failures.parked[mapping],
-        stream_problems=(*find_stream_problems(state), *find_mapping_problems(state)),
+        stream_problems=(*find_stream_problems(state), *find_mapping_problems(state, mapping)),
     )
 
 

@@ -146,7 +146,7 @@ def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
     yield from diagnose_stack(clients.cloudformation, deployment.platform, deployment.stack)
     source = AwsSource(deployment.table, deployment.event_source_mapping)
     yield from diagnose_table(source, deployment.mapping)
-    yield from diagnose_reader(source)
+    yield from diagnose_reader(source, deployment.mapping)
     yield from diagnose_bucket(clients.s3, deployment.bucket, deployment.mapping)
     yield from diagnose_people(connect_topics(), deployment.failures_topic)
     if deployment.cluster:

@@ -89,9 +89,9 @@ def diagnose_table(source: AwsSource, mapping: str) -> Iterator[Finding]:
         yield Finding(KEYS, UNKNOWN, "there is no table to look at")
 
 
-def diagnose_reader(source: AwsSource) -> Iterator[Finding]:
+def diagnose_reader(source: AwsSource, mapping: str) -> Iterator[Finding]:
     """Yield whether the table's stream is read by the stack's event source mapping."""
-    return make_finding(READER, lambda: split(find_mapping_problems(source.describe())))
+    return make_finding(READER, lambda: split(find_mapping_problems(source.describe(), mapping)))
 
 
 def split(problems: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -92,7 +92,7 @@ def check_readiness(
     if not is_current:
         raise RunConflictError(f"The mapping {mapping} was changed since run {run} was opened; nothing was exported.")
     state = source.describe()
-    problems = [*find_problems(state, export_arn), *find_conflicts(state, current)]
+    problems = [*find_problems(state, mapping, export_arn), *find_conflicts(state, current)]
     if problems:
         raise NotReadyError(f"{state.table} is not ready: {'; '.join(problems)}.")
     wait_seconds = seconds_to_wait(state, now)

@@ -133,7 +133,7 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
     ("act", "checks", "says", "remedy"),
     [
         (recovery, {"the table"}, "recovery is off", "update-continuous-backups"),
-        (reader, {"the stream's reader"}, "is Disabled", "update-event-source-mapping"),
+        (reader, {"the stream's reader"}, "is Disabled", "`dynaurora resume web_analytics`"),
         (events, {"the bucket's events"}, "does not tell EventBridge", "put-bucket-notification-configuration"),
         (versions, {"the bucket's versions"}, "keeps no versions", "put-bucket-versioning"),
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),

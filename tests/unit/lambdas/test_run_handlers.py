@@ -330,7 +330,7 @@ def test_measure_health_measures_what_is_wrong_of_each_replication_and_says_what
     ]
     (line,) = function.logged()
     assert (line["level"], line["mapping"]) == ("ERROR", "web_analytics")
-    assert "--enabled` enables it" in line["problems"][0]
+    assert "`dynaurora resume web_analytics`" in line["problems"][0]
 
 
 @pytest.mark.parametrize("name", ["open_run", "check_readiness", "plan_backfill", "list_failures"])
