@@ -22,6 +22,7 @@ from backfill.commands.pause import pause
 from backfill.commands.prepare import prepare
 from backfill.commands.reprocess import reprocess_group
 from backfill.commands.resume import resume
+from backfill.commands.status import status
 from backfill.commands.upgrade import upgrade
 from backfill.commands.verify import verify
 from backfill.project import FILE, VARIABLE, use_project
@@ -40,6 +41,7 @@ Examples:
   dynaurora upgrade --dry-run          see what becomes of a stack of release 0.1
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
+  dynaurora status                     see how all replications stand, and what is to be done
   dynaurora pause orders               have a stream not be read for a while, and nothing lost
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
@@ -108,6 +110,7 @@ main.add_command(pause)
 main.add_command(prepare)
 main.add_command(reprocess_group)
 main.add_command(resume)
+main.add_command(status)
 main.add_command(upgrade)
 main.add_command(verify)
 

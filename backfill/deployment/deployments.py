@@ -82,6 +82,8 @@ class Deployment:
     """The function's name; empty where the platform is of a release that has none."""
     forward_changes: str = ""
     """Name of the function that the stream's reader calls."""
+    buffer_seconds: int = 65
+    """How long Firehose collects changes and rows, at most."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -183,6 +185,7 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         change_mapping=shared.get("ChangeMappingFunctionName", ""),
         compare_rows=shared.get("CompareRowsFunctionName", ""),
         forward_changes=outputs.get("ForwardChangesFunctionName", ""),
+        buffer_seconds=int(parameters.get("BufferSeconds", 60)) + int(parameters.get("TransformBufferSeconds", 5)),
         cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},

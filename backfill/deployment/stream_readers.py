@@ -12,6 +12,7 @@ Lambda keeps how far a reader has come while it is disabled. What it missed come
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -23,11 +24,12 @@ from backfill.terminal.console import name_command
 from backfill.terminal.formatting import format_iso, parse_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mypy_boto3_lambda import LambdaClient
+    from collections.abc import Callable, Collection
 
     from backfill.deployment.deployments import Deployment
+
+Described = dict[str, Any]
+"""What Lambda says of an event source mapping (API Reference, EventSourceMappingConfiguration)."""
 
 ON: Final = "on"
 PAUSED: Final = "paused"
@@ -46,6 +48,7 @@ STATES: Final = {"Enabled": ON, "Disabled": OFF}
 PATIENCE_SECONDS: Final = 300.0
 """How long a reader is waited for: Lambda takes up to minutes."""
 LOOK_SECONDS: Final = 1.0
+ASKED_ONE_BY_ONE: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class StreamReader:
         }
 
 
-def look_at_reader(functions: LambdaClient, uuid: str) -> StreamReader:
+def look_at_reader(functions: Any, uuid: str) -> StreamReader:
     """Return a reader as it is. Raises the SDK's errors."""
     try:
         found = functions.get_event_source_mapping(UUID=uuid)
@@ -89,6 +92,26 @@ def look_at_reader(functions: LambdaClient, uuid: str) -> StreamReader:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
         return StreamReader(MISSING)
+    return read_reader(functions, found)
+
+
+def list_readers(functions: Any, uuids: Collection[str]) -> dict[str, Described]:
+    """Return what Lambda says of readers, by their ids; many of them by listing all there are.
+
+    Lambda answers 15 questions a second about single ones (Lambda Developer Guide, "Lambda quotas").
+    """
+    if len(uuids) > ASKED_ONE_BY_ONE:
+        pages = functions.get_paginator("list_event_source_mappings").paginate()
+        return {found["UUID"]: found for page in pages for found in page["EventSourceMappings"]}
+    known: dict[str, Described] = {}
+    for uuid in uuids:
+        with suppress(functions.exceptions.ResourceNotFoundException):
+            known[uuid] = functions.get_event_source_mapping(UUID=uuid)
+    return known
+
+
+def read_reader(functions: Any, found: Described) -> StreamReader:
+    """Return the reader that Lambda says something of; its tags are asked for where they count."""
     state, changed_at = STATES.get(found["State"], CHANGING), found["LastModified"]
     arn, stream_arn = found.get("EventSourceMappingArn", ""), found.get("EventSourceArn")
     if state != OFF:
@@ -100,7 +123,7 @@ def look_at_reader(functions: LambdaClient, uuid: str) -> StreamReader:
     return StreamReader(PAUSED, arn, stream_arn, changed_at, paused_at, resume_by or (paused_at or changed_at) + KEPT)
 
 
-def pause_reader(functions: LambdaClient, deployment: Deployment, behind: float) -> StreamReader:
+def pause_reader(functions: Any, deployment: Deployment, behind: float) -> StreamReader:
     """Have a reader read nothing more, and return it once it does not; `behind` is its lag in seconds.
 
     One that is paused stays as it is. Raises ClickException where there is none, or it takes too long.
@@ -117,7 +140,7 @@ def pause_reader(functions: LambdaClient, deployment: Deployment, behind: float)
     return wait_for_state(functions, deployment, lambda found: found.state == PAUSED)
 
 
-def resume_reader(functions: LambdaClient, deployment: Deployment) -> StreamReader:
+def resume_reader(functions: Any, deployment: Deployment) -> StreamReader:
     """Have a reader read on, and return it as it was before, once it reads.
 
     One that reads stays as it is. Raises ClickException where there is none, or it takes too long.
@@ -131,14 +154,12 @@ def resume_reader(functions: LambdaClient, deployment: Deployment) -> StreamRead
     return reader
 
 
-def wait_until_settled(functions: LambdaClient, deployment: Deployment) -> StreamReader:
+def wait_until_settled(functions: Any, deployment: Deployment) -> StreamReader:
     """Return a reader once it is on its way to no other state: until then Lambda refuses to change it."""
     return wait_for_state(functions, deployment, lambda found: found.state != CHANGING)
 
 
-def wait_for_state(
-    functions: LambdaClient, deployment: Deployment, is_there: Callable[[StreamReader], bool]
-) -> StreamReader:
+def wait_for_state(functions: Any, deployment: Deployment, is_there: Callable[[StreamReader], bool]) -> StreamReader:
     """Return a reader once it is as it is to be. Raises ClickException where there is none, or it takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_there(reader := look_at_reader(functions, deployment.event_source_mapping)):

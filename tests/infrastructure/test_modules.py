@@ -61,7 +61,7 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("comparing_exports", "trials", "verifying"),
+    ("comparing_exports", "overview", "trials", "verifying"),
     ("commands",),
     ("cli",),
 )

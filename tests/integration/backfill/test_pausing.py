@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
-from backfill.deployment import deployments, stream_readers
 from backfill.deployment.stream_readers import KEPT, PAUSED_AT, RESUME_BY, TAGS
 from backfill.terminal.formatting import format_iso, parse_iso
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_items, wait_until
@@ -20,19 +19,8 @@ Document = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
-def reading(flowing: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let commands find the reader that tests of this folder have made, and leave it reading."""
-    outputs = {**deployments.REPLICATION_OUTPUTS, "event_source_mapping": "ReaderOfTests"}
-    read = deployments._read_outputs
-
-    def read_with_reader(description: Any) -> dict[str, str]:
-        found = read(description)
-        is_replication = "ForwardChangesEventSourceMappingId" in found
-        return found | ({"ReaderOfTests": flowing.event_source_mapping} if is_replication else {})
-
-    monkeypatch.setattr(deployments, "REPLICATION_OUTPUTS", outputs)
-    monkeypatch.setattr(deployments, "_read_outputs", read_with_reader)
-    monkeypatch.setattr(stream_readers, "LOOK_SECONDS", 0.05)
+def reading(flowing: Deployed, find_reader: None) -> Iterator[None]:
+    """Leave it reading."""
     yield
     flowing.enable_event_source_mapping(enabled=True)
     flowing.client("lambda").untag_resource(Resource=name_reader(flowing), TagKeys=[*TAGS])
