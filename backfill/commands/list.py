@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backfill.commands.options import json_option, stack_option
+from backfill.commands.several import do_to_each
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
-from backfill.deployment.deployments import find_deployments, require_any
+from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.kinds import BACKFILL
 from backfill.runs.executions import LISTED_MOST as EXECUTIONS_LISTED
 from backfill.runs.executions import Execution, choose_standing, describe_execution, list_executions
@@ -78,11 +79,12 @@ def make_list_command(kind: Kind) -> click.Command:
     epilog = f"""\b
 Examples:
   dynaurora {kind.name} list
-  dynaurora {kind.name} list --limit 100
+  dynaurora {kind.name} list web_analytics --limit 100
   dynaurora {kind.name} list --json | jq -r '.[] | select(.state == "FAILED").run'
 """
 
     @click.command("list", epilog=epilog)
+    @click.argument("mapping", required=False)
     @click.option(
         "--limit",
         type=click.IntRange(1, LISTED_MOST),
@@ -93,24 +95,27 @@ Examples:
     )
     @stack_option
     @json_option
-    def list_command(limit: int, stack: str | None, as_json: bool) -> None:
-        """List the runs, newest first.
+    def list_command(mapping: str | None, limit: int, stack: str | None, as_json: bool) -> None:
+        """List the runs of MAPPING, or of all replications, newest first.
 
         A run that was started several times is one line, with the execution that runs, or its last. "-" is what is not
         known: of older runs the counts are in the database only.
         """
-        print_runs(kind, limit, stack, as_json=as_json)
+        print_runs(kind, mapping, limit, stack, as_json=as_json)
 
     return list_command
 
 
-def print_runs(kind: Kind, limit: int, stack: str | None, *, as_json: bool) -> None:
+def print_runs(kind: Kind, mapping: str | None, limit: int, stack: str | None, *, as_json: bool) -> None:
     """Print the newest runs of a kind."""
     with explained_errors():
         clients = connect()
-        deployments = find_deployments(clients.cloudformation, stack)
-        require_any(deployments)
-        listed = [run for deployment in deployments for run in list_runs(clients, kind, deployment, limit)]
+        deployments = choose_deployments(find_deployments(clients.cloudformation, stack), mapping)
+        listed = list[ListedRun]()
+        for _, found in do_to_each(deployments, lambda one: list_runs(clients, kind, one, limit)):
+            if isinstance(found, str):
+                raise click.ClickException(found)
+            listed += found
     newest = sorted(listed, key=lambda run: run.started_at, reverse=True)[:limit]
     if as_json:
         print_json([run.as_dict() for run in newest])

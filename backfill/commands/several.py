@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -37,10 +38,12 @@ def do_to_each(
     deployments: Sequence[Deployment], act: Callable[[Deployment], Result]
 ) -> Iterator[tuple[Deployment, Result | str]]:
     """Yield each deployment with what came of it, in their order, or why nothing did: one that fails stops no other."""
+    context = click.get_current_context(silent=True)
 
     def attempt(deployment: Deployment) -> Result | str:
         try:
-            return act(deployment)
+            with context.scope(cleanup=False) if context else nullcontext():  # each thread is told of the project
+                return act(deployment)
         except click.ClickException as error:
             return error.format_message()
         except (DynauroraError, BotoCoreError, ClientError) as error:

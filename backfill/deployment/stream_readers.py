@@ -21,7 +21,7 @@ import click
 from botocore.exceptions import ClientError
 
 from backfill.terminal.console import name_command
-from backfill.terminal.formatting import format_iso, parse_iso
+from backfill.terminal.formatting import format_iso, format_time, parse_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -121,6 +121,15 @@ def read_reader(functions: Any, found: Described) -> StreamReader:
         return StreamReader(OFF, arn, stream_arn, changed_at, resume_by=changed_at + KEPT)
     paused_at, resume_by = parse_iso(tags[PAUSED_AT]), parse_iso(tags.get(RESUME_BY))
     return StreamReader(PAUSED, arn, stream_arn, changed_at, paused_at, resume_by or (paused_at or changed_at) + KEPT)
+
+
+def describe_stop(reader: StreamReader, now: datetime) -> str:
+    """Say of a reader that does not read since when, and what becomes of the changes: "is paused since …"."""
+    how = "paused" if reader.state == PAUSED else "switched off, not by `dynaurora pause`,"
+    stopped = f"is {how} since {format_time(reader.paused_at or reader.changed_at)}"
+    if (reader.seconds_left(now) or 0.0) < 0:
+        return f"{stopped}; since {format_time(reader.resume_by)} the stream loses changes"
+    return f"{stopped}; the stream keeps what changes until {format_time(reader.resume_by)}"
 
 
 def pause_reader(functions: Any, deployment: Deployment, behind: float) -> StreamReader:

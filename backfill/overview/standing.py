@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from backfill.deployment.stream_readers import CHANGING, MISSING, OFF, PAUSED
+from backfill.deployment.stream_readers import CHANGING, MISSING, describe_stop
 from backfill.terminal.console import name_command
 from backfill.terminal.formatting import format_count, format_seconds, format_time, parse_iso
 from dynaurora.runs import runs
@@ -63,8 +63,8 @@ class Standing:
         """What is to be done, the most urgent first; nothing where all is well."""
         return [
             *self._about_reader(),
-            *self._about_lag(),
-            *self._about_failures(),
+            *self.about_lag(),
+            *self.about_failures(),
             *self._about_database(),
         ]
 
@@ -99,19 +99,12 @@ class Standing:
         elif reader.state == MISSING:
             yield Todo("nothing reads its stream", name_command("deploy", name), "reader")
         elif reader.is_stopped:
-            yield Todo(self._describe_stop(reader), name_command("resume", name), "reader")
+            yield Todo(f"its reader {describe_stop(reader, self.seen_at)}", name_command("resume", name), "reader")
         elif self.stream_problem and reader.state != CHANGING:
             yield Todo(self.stream_problem, self._doctor(), "reader")
 
-    def _describe_stop(self, reader: StreamReader) -> str:
-        since = format_time(reader.paused_at or reader.changed_at)
-        stopped = f"its reader {DESCRIBED[reader.state]} since {since}"
-        left = reader.seconds_left(self.seen_at) or 0.0
-        if left < 0:
-            return f"{stopped}; since {format_time(reader.resume_by)} the stream loses changes"
-        return f"{stopped}; the stream keeps what changes until {format_time(reader.resume_by)}"
-
-    def _about_lag(self) -> Iterator[Todo]:
+    def about_lag(self) -> Iterator[Todo]:
+        """Yield whether rows, or what the reader takes, are late."""
         if self.lag is None:
             yield Todo(f"its lag cannot be seen: {self.unseen.get('lag')}", self._doctor(), "lag")
             return
@@ -120,7 +113,8 @@ class Standing:
         elif self.lag.rows is not None and self.lag.rows > self.deployment.buffer_seconds + LATE_SECONDS:
             yield Todo(f"rows are {format_seconds(self.lag.rows)} late", LATE_ROWS, "lag")
 
-    def _about_failures(self) -> Iterator[Todo]:
+    def about_failures(self) -> Iterator[Todo]:
+        """Yield what is kept as failed, and what is parked."""
         kept, name = self.kept, self.deployment.mapping
         if kept is None:
             yield Todo(f"what failed cannot be seen: {self.unseen.get('failed')}", self._doctor(), "failed")
@@ -174,7 +168,6 @@ class Standing:
         return name_command("doctor", self.deployment.mapping)
 
 
-DESCRIBED: Final = {PAUSED: "is paused", OFF: "is switched off, not by `dynaurora pause`,"}
 READER_FIELDS: Final = ("reader", "paused_at", "resume_by", "seconds_left")
 
 
