@@ -42,7 +42,7 @@ Examples:
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora status                     see how all replications stand, and what is to be done
-  dynaurora pause orders               have a stream not be read for a while, and nothing lost
+  dynaurora pause orders               have a table's stream not be read for a while, and lose nothing
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
   dynaurora backfill start --help      copy a whole table into Aurora

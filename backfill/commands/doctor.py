@@ -85,12 +85,12 @@ def doctor(
     stack: str | None,
     as_json: bool,
 ) -> None:
-    """Check what the replication of MAPPING needs, or of all, and say of everything that is missing what to do.
+    """Check what the replication of MAPPING needs, or of all.
 
-    The table's recovery, its stream and what reads it; the landing bucket; who is told of failures; and from within the
-    stack's network the loader's secret, its connection, tables, rights, and a load of one line from S3. Nothing is
-    changed. With "!" replication works, and something is wrong all the same: something failed, rows are late, or rows
-    and items were never compared or differ.
+    Of everything that is missing it is said what to do. The table's recovery, its stream and what reads it; the landing
+    bucket; who is told of failures; and from within the stack's network the loader's secret, its connection, tables,
+    rights, and a load of one line from S3. Nothing is changed. With "!" replication works, and something is wrong all
+    the same: something failed, rows are late, or rows and items were never compared or differ.
 
     With --account, before anything is made: Lambda's limit, and how many invocations a deployment needs at once; the
     version of Aurora and the zones of the Region; the rights of who deploys; and that no table has the name of --table.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from backfill.commands.options import json_option, stack_option
-from backfill.commands.several import choose_named, do_to_each, name_replication_of
+from backfill.commands.several import check_named, choose_named, do_to_each, name_replication_of
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import find_deployments
@@ -41,19 +41,20 @@ lambda:GetEventSourceMapping, UpdateEventSourceMapping, ListTags and TagResource
 @stack_option
 @json_option
 def pause(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: str | None, as_json: bool) -> None:
-    """Have the streams of some mappings' tables not be read any more, until `dynaurora resume`.
+    """Pause replications: their tables' streams are not read.
 
-    What changes meanwhile is kept by the stream for 24 hours, and arrives once it is read on; until when that has to
-    be is said. What is on its way already still arrives. Backfills are refused while it lasts, and the alarm of
-    streams that are not read rings. A replication that is paused stays so when it is deployed again. Pausing it again
-    changes nothing, not the time either.
+    That lasts until `dynaurora resume`. What changes meanwhile is kept by the stream for 24 hours, and arrives once it
+    is read on; until when that has to be is said. What is on its way already still arrives. Backfills are refused while
+    it lasts, and the alarm of streams that are not read rings. A replication that is paused stays so when it is
+    deployed again. Pausing it again changes nothing, not the time either.
 
     Exit status 0 where all of them are paused, 1 where one could not be, 2 for wrong use. With --json there is an
     object on a line for each.
     """
+    check_named(mappings, everything=everything)
     with explained_errors():
         deployments = find_deployments(connect_to("cloudformation"), stack)
-        chosen = choose_named(deployments, mappings, everything=everything)
+        chosen = choose_named(deployments, mappings)
         lags, functions = read_lags(connect_to("cloudwatch"), chosen), connect_to("lambda")
     act = look if dry_run else do
     failed = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backfill.commands.options import json_option, stack_option
-from backfill.commands.several import choose_named, do_to_each, name_replication_of
+from backfill.commands.several import check_named, choose_named, do_to_each, name_replication_of
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import find_deployments
@@ -40,17 +40,19 @@ UpdateEventSourceMapping, ListTags and UntagResource.
 @stack_option
 @json_option
 def resume(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: str | None, as_json: bool) -> None:
-    """Have the streams of some mappings' tables be read on, whoever has switched their readers off.
+    """Resume replications: their tables' streams are read on.
 
-    What changed since arrives now, unless that is longer ago than the 24 hours for which a stream keeps it: then it is
-    said of which time changes are gone, and what brings them back. Of a reader that reads nothing is changed.
+    Whoever has switched their readers off. What changed since arrives now, unless that is longer ago than the 24 hours
+    for which a stream keeps it: then it is said of which time changes are gone, and what brings them back. Of a reader
+    that reads nothing is changed.
 
     Exit status 0 where all of them read and nothing is gone, 1 where one could not be resumed or was resumed too late,
     2 for wrong use. With --json there is an object on a line for each.
     """
+    check_named(mappings, everything=everything)
     with explained_errors():
         deployments = find_deployments(connect_to("cloudformation"), stack)
-        chosen = choose_named(deployments, mappings, everything=everything)
+        chosen = choose_named(deployments, mappings)
         functions = connect_to("lambda")
     act = look if dry_run else resume_reader
     is_well = True

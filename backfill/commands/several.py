@@ -25,11 +25,15 @@ AT_ONCE: Final = 10
 Result = TypeVar("Result")
 
 
-def choose_named(deployments: Sequence[Deployment], names: Sequence[str], *, everything: bool) -> list[Deployment]:
-    """Return the deployments of some mappings, in their order, or all. Raises WrongUseError where it is not clear."""
+def check_named(names: Sequence[str], *, everything: bool) -> None:
+    """Raise WrongUseError where neither names nor all are given, or both."""
     if everything == bool(names):
-        raise WrongUseError("Name mappings, or give --all." if not names else "--all goes without names.")
-    if everything:
+        raise WrongUseError("--all goes without names." if names else "Name mappings, or give --all.")
+
+
+def choose_named(deployments: Sequence[Deployment], names: Sequence[str]) -> list[Deployment]:
+    """Return the deployments of some mappings, in their order, or all. Raises WrongUseError for one that is none's."""
+    if not names:
         return choose_deployments(deployments, None)
     return [choose_deployment(deployments, name) for name in dict.fromkeys(names)]
 

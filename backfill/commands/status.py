@@ -46,12 +46,13 @@ s3:ListBucket and s3:GetObject. What it may not see it says it does not know.
 @stack_option
 @json_option
 def status(mapping: str | None, watching: bool, every: float, stack: str | None, as_json: bool) -> None:
-    """Show how all replications stand, each on a line; or more of the one of MAPPING.
+    """Show how replications stand, and what to do next.
 
-    The reader of the stream is on, paused or off, and how long what changes meanwhile is kept; the lag is how late the
-    last rows were; failed is what the next reprocess takes up, parked what nobody takes up by himself; then how the
-    last backfill ended, what the last verification of all items found, and the command to run next. "-" is what is not
-    there or was not measured in the last quarter of an hour; "about" and "+" mark what was not counted to its end.
+    Each has a line; of the one of MAPPING more is shown. The reader of the stream is on, paused or off, and how long
+    what changes meanwhile is kept; the lag is how late the last rows were; failed is what the next reprocess takes up,
+    parked what nobody takes up by himself; then how the last backfill ended, what the last verification of all items
+    found, and the command to run next. "-" is what is not there or was not measured in the last quarter of an hour;
+    "about" and "+" mark what was not counted to its end.
 
     Exit status 0 where all is well, 1 where something is to be done or cannot be seen, 2 for wrong use. With --json
     there is an object on a line for each replication, with everything that is to be done.
