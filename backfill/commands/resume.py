@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from backfill.deployment.deployments import Deployment
 
+SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
+STARTING: Final = timedelta(minutes=15)
+"""What a reader may take until it reads: so long the stream goes on losing what it has not read."""
 EPILOG: Final = """\b
 Examples:
   dynaurora resume orders
@@ -77,7 +80,7 @@ def tell(deployment: Deployment, result: StreamReader | str, *, dry_run: bool, a
         return False
     lost_until = find_lost(result, now)
     lost_from = result.resume_by - KEPT if lost_until and result.resume_by else None
-    mend = name_mending(name, lost_from, lost_until) if lost_from and lost_until else None
+    mend = name_mending(deployment, lost_from, lost_until) if lost_from and lost_until else None
     if as_json:
         document: dict[str, Any] = {
             **name_replication_of(deployment),
@@ -113,10 +116,15 @@ def describe_pause(reader: StreamReader, now: datetime) -> str:
 
 def find_lost(reader: StreamReader, now: datetime) -> datetime | None:
     """Return until when changes may be gone that a reader has not read; None where none are."""
-    return now - KEPT if reader.resume_by and now > reader.resume_by else None
+    return now - KEPT + STARTING if reader.resume_by and now + STARTING > reader.resume_by else None
 
 
-def name_mending(mapping: str, lost_from: datetime, lost_until: datetime) -> str:
-    """Return the command that brings back what a stream has lost."""
-    times = ("--from", format_iso(lost_from) or "", "--to", format_iso(lost_until) or "")
-    return name_command("repair", mapping, *times)
+def name_mending(deployment: Deployment, lost_from: datetime, lost_until: datetime) -> str:
+    """Return the command that brings back what a stream has lost.
+
+    Exports of a window have the deletes of expired items too: where those rows are to stay, all items are copied again.
+    """
+    if deployment.ignores_expiries:
+        return name_command("backfill", "start", deployment.mapping, "--watch")
+    times = ("--from", f"{lost_from:{SECONDS}}", "--to", f"{lost_until:{SECONDS}}")
+    return name_command("repair", deployment.mapping, *times)

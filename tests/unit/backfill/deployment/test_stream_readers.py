@@ -8,7 +8,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError
 
-from backfill.commands.resume import find_lost
+from backfill.commands.resume import STARTING, find_lost, name_mending
 from backfill.deployment import stream_readers
 from backfill.deployment.stream_readers import (
     CHANGING,
@@ -159,6 +159,8 @@ def test_one_that_is_not_there_is_told(act: Any):
 
 def test_what_may_be_gone_is_what_was_written_longer_ago_than_the_stream_keeps():
     reader = StreamReader(PAUSED, paused_at=LONG_AGO, resume_by=LONG_AGO + KEPT)
-    assert find_lost(reader, LONG_AGO + KEPT) is None
-    assert find_lost(reader, LONG_AGO + KEPT + timedelta(hours=1)) == LONG_AGO + timedelta(hours=1)
+    assert find_lost(reader, LONG_AGO + KEPT - STARTING) is None
+    assert find_lost(reader, LONG_AGO + KEPT + timedelta(hours=1)) == LONG_AGO + timedelta(hours=1) + STARTING
+    ignoring = replace(DEPLOYMENT, ignores_expiries=True)
+    assert name_mending(ignoring, LONG_AGO, LONG_AGO) == "dynaurora backfill start web_analytics --watch"
     assert find_lost(replace(reader, resume_by=None), LONG_AGO + 9 * KEPT) is None
