@@ -17,13 +17,13 @@ from backfill.kinds import BACKFILL
 from backfill.runs.executions import LISTED_MOST as EXECUTIONS_LISTED
 from backfill.runs.executions import Execution, choose_standing, describe_execution, list_executions
 from backfill.runs.recorded import Row, RowsUnknownError, describe_runs
-from backfill.runs.run_ids import find_run_id, read_run
+from backfill.runs.run_ids import find_run_id, is_named_after, read_run
 from backfill.terminal.console import name_command, print_json, print_line, say
 from backfill.terminal.formatting import format_count, format_iso, format_seconds, format_table, format_time, parse_iso
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from backfill.deployment.clients import Clients
     from backfill.deployment.deployments import Deployment
@@ -110,9 +110,14 @@ def print_runs(kind: Kind, mapping: str | None, limit: int, stack: str | None, *
     """Print the newest runs of a kind."""
     with explained_errors():
         clients = connect()
-        deployments = choose_deployments(find_deployments(clients.cloudformation, stack), mapping)
+        known = find_deployments(clients.cloudformation, stack)
+        deployments, names = choose_deployments(known, mapping), frozenset(one.mapping for one in known)
         listed = list[ListedRun]()
-        for _, found in do_to_each(deployments, lambda one: list_runs(clients, kind, one, limit)):
+
+        def read(one: Deployment) -> list[ListedRun]:
+            return list_runs(clients, kind, one, limit, names - {one.mapping})
+
+        for _, found in do_to_each(deployments, read):
             if isinstance(found, str):
                 raise click.ClickException(found)
             listed += found
@@ -128,11 +133,17 @@ def print_runs(kind: Kind, mapping: str | None, limit: int, stack: str | None, *
         say(f"No {kind.name} was started yet. Start one with: {command}")
 
 
-def list_runs(clients: Clients, kind: Kind, deployment: Deployment, limit: int) -> list[ListedRun]:
-    """Return the runs of a deployment; without their counts where the database does not answer, which is told."""
+def list_runs(
+    clients: Clients, kind: Kind, deployment: Deployment, limit: int, others: Collection[str] = ()
+) -> list[ListedRun]:
+    """Return the runs of a deployment, beside other mappings' ones.
+
+    Without their counts where the database does not answer, which is told.
+    """
     rows = read_rows(clients, kind, deployment)
     most = EXECUTIONS_LISTED if rows is not None else LISTED_MOST
-    executions = list_executions(clients.states, deployment.machine_arn(kind), most)
+    listed_by_states = list_executions(clients.states, deployment.machine_arn(kind), most)
+    executions = (execution for execution in listed_by_states if not is_named_after(execution.name, others))
     of_runs = (execution for execution in executions if not is_without_run(kind, deployment, execution, rows))
     described = (describe_listed(clients, kind, deployment, execution, rows or ()) for execution in of_runs)
     own = ((run, execution) for run, execution in described if execution.is_of(deployment.mapping))
