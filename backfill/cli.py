@@ -18,9 +18,12 @@ from backfill.commands.failures import failures_group
 from backfill.commands.init import init
 from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
+from backfill.commands.pause import pause
 from backfill.commands.prepare import prepare
 from backfill.commands.repair import repair
 from backfill.commands.reprocess import reprocess_group
+from backfill.commands.resume import resume
+from backfill.commands.status import status
 from backfill.commands.upgrade import upgrade
 from backfill.commands.verify import verify
 from backfill.project import FILE, VARIABLE, use_project
@@ -39,6 +42,8 @@ Examples:
   dynaurora upgrade --dry-run          see what becomes of a stack of release 0.1
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
+  dynaurora status                     see how all replications stand, and what is to be done
+  dynaurora pause orders               have a table's stream not be read for a while, and lose nothing
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
   dynaurora backfill start --help      copy a whole table into Aurora
@@ -103,9 +108,12 @@ main.add_command(failures_group)
 main.add_command(init)
 main.add_command(local_group)
 main.add_command(mapping_group)
+main.add_command(pause)
 main.add_command(prepare)
 main.add_command(repair)
 main.add_command(reprocess_group)
+main.add_command(resume)
+main.add_command(status)
 main.add_command(upgrade)
 main.add_command(verify)
 

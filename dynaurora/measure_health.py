@@ -79,7 +79,7 @@ def measure_health(
 ) -> Health:
     """Return how a replication is: whether its table's stream is read, and what was counted of it."""
     state = source.describe()
-    problems = (*find_stream_problems(state), *find_mapping_problems(state))
+    problems = (*find_stream_problems(state), *find_mapping_problems(state, mapping))
     reading = follow_reader(store, bucket, mapping, state, now, is_read=not problems and not state.is_failing)
     return Health(
         failures_kept=failures.kept[mapping],

@@ -24,8 +24,9 @@ from backfill.commands.local_shared import (
     with_timeout,
 )
 from backfill.commands.local_status import env, print_places, status
+from backfill.commands.options import json_option
 from backfill.project import EXAMPLE, current_project, load_example, read_project
-from backfill.terminal.console import WrongUseError
+from backfill.terminal.console import WrongUseError, print_json
 from dynaurora.escaping import escape_lines
 
 if TYPE_CHECKING:
@@ -198,8 +199,15 @@ def print_comparisons(found: dict[str, Tally]) -> None:
             output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
 
 
-@local_group.command()
-def down() -> None:
+@local_group.command(
+    epilog="""\b
+Examples:
+  dynaurora local down
+  dynaurora local down --json | jq .stopped
+"""
+)
+@json_option
+def down(*, as_json: bool) -> None:
     """Stop the local AWS, wait until all of it has stopped, and remove what it kept."""
     directory = current_project().state_directory
     with explained_errors():
@@ -207,7 +215,10 @@ def down() -> None:
 
         stopped = stop(directory)
         clear(directory)
-    click.echo("Stopped." if stopped else "Nothing was running.")
+    if as_json:
+        print_json({"stopped": bool(stopped)})
+    else:
+        click.echo("Stopped." if stopped else "Nothing was running.")
 
 
 @local_group.command(

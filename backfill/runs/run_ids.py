@@ -14,6 +14,7 @@ from backfill.terminal.console import WrongUseError
 from dynaurora.runs.requests import EXPORT_ARN, EXPORT_SUMMARY, RUN_ID, TABLE_ARN
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from backfill.kinds import Kind
@@ -80,6 +81,14 @@ def name_execution(mapping: str, run: str, attempt: int = 1) -> str:
     """Return the name of an execution; `attempt` counts from 1. A mapping's name is cut where it is too long."""
     rest = f"-{run}" if attempt == 1 else f"-{run}-{attempt}"
     return mapping[: NAME_LENGTH - len(rest)] + rest
+
+
+def is_named_after(name: str, mappings: Collection[str]) -> bool:
+    """Tell whether an execution of this name does a run of one of these mappings, whose names have no hyphens.
+
+    A platform's machines serve all mappings: who looks for one's executions need not ask for those of others.
+    """
+    return name.partition("-")[0] in mappings
 
 
 def is_of_run(name: str, mapping: str, run: str) -> bool:

@@ -67,11 +67,16 @@ class Source(Protocol):
         ...
 
 
-def find_problems(state: SourceState, export_arn: str | None, *, is_given: bool = False) -> Iterator[str]:
-    """Yield what is in the way and does not pass by itself, each with what to do."""
+def find_problems(
+    state: SourceState, replication: str, export_arn: str | None, *, is_given: bool = False
+) -> Iterator[str]:
+    """Yield what is in the way of a replication, which has its mapping's name, and does not pass by itself.
+
+    Each with what to do.
+    """
     yield from find_table_problems(state, export_arn, is_given=is_given)
     if state.table_arn is not None:
-        yield from find_mapping_problems(state)
+        yield from find_mapping_problems(state, replication)
 
 
 def find_table_problems(state: SourceState, export_arn: str | None, *, is_given: bool = False) -> Iterator[str]:
@@ -94,14 +99,14 @@ def find_stream_problems(state: SourceState) -> Iterator[str]:
         yield f"its stream's view is {state.stream_view}: it needs a stream of NEW_IMAGE or NEW_AND_OLD_IMAGES"
 
 
-def find_mapping_problems(state: SourceState) -> Iterator[str]:
-    """Yield what is wrong with the event source mapping that reads the table's stream."""
+def find_mapping_problems(state: SourceState, replication: str) -> Iterator[str]:
+    """Yield what is wrong with the event source mapping that reads the table's stream for a replication."""
     if state.mapping_state is None:
         yield f"there is no event source mapping {state.mapping}: deploy the stack again"
     elif state.mapping_state not in PASSING_STATES | {"Enabled"}:
         yield (
             f"the event source mapping {state.mapping} is {state.mapping_state}:"
-            f" `aws lambda update-event-source-mapping --uuid {state.mapping} --enabled` enables it"
+            f" `dynaurora resume {replication}` has it read again"
         )
     elif state.stream_arn is not None and state.mapping_stream_arn != state.stream_arn:
         yield (

@@ -115,7 +115,7 @@ def check_readiness(
     if not is_current:
         raise RunConflictError(f"The mapping {mapping} was changed since run {run} was opened; nothing was exported.")
     state = source.describe()
-    problems = [*find_problems(state, export_arn, is_given=wanted.summary is not None)]
+    problems = [*find_problems(state, mapping, export_arn, is_given=wanted.summary is not None)]
     problems += find_conflicts(state, current)
     if problems:
         raise NotReadyError(f"{state.table} is not ready: {'; '.join(problems)}.")

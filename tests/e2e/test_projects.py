@@ -173,7 +173,15 @@ def test_a_project_is_deployed_changed_and_destroyed_by_commands(shop: Shop) -> 
         changed = make_mapping("orders", "order", "VARCHAR(60)")
         changed["target"]["columns"].append(column("note", "VARCHAR(20)"))
         shop.add("orders", changed, order | {"note": {"S": "a gift"}})
-        assert json.loads(shop.run("deploy", "orders", "--yes", "--json"))["deployed"] == ["dynaurora-orders"]
+        shop.run("pause", "orders")
+        told = shop.run("deploy", "orders", "--yes")
+        assert "orders is paused since 20" in told
+        assert "Deployed: dynaurora-orders." in told
+        paused, fine = (json.loads(line) for line in reversed(shop.run("status", "--json", status=1).splitlines()))
+        assert (paused["mapping"], paused["reader"]) == ("orders", "paused")
+        assert paused["todo"][0]["next"].endswith("dynaurora resume orders")
+        assert (fine["mapping"], fine["reader"]) == ("devices", "on")
+        shop.run("resume", "--all")
         changed["target"]["columns"][1]["type"] = "DECIMAL(4,2)"
         shop.add("orders", changed, order)
         refused = shop.run("deploy", "orders", "--yes", status=1)

@@ -61,7 +61,7 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("comparing_exports", "rereading", "trials", "verifying"),
+    ("comparing_exports", "overview", "rereading", "trials", "verifying"),
     ("gaps", "kept_keys", "repairing"),
     ("commands",),
     ("cli",),

@@ -80,7 +80,7 @@ PROBLEMS = {
     "no mapping": ({"mapping_state": None}, f"there is no event source mapping {MAPPING_ID}: deploy the stack again"),
     "mapping disabled": (
         {"mapping_state": "Disabled"},
-        f"{MAPPING_ID} is Disabled: `aws lambda update-event-source-mapping --uuid {MAPPING_ID} --enabled` enables it",
+        f"{MAPPING_ID} is Disabled: `dynaurora resume web_analytics` has it read again",
     ),
     "mapping being disabled": ({"mapping_state": "Disabling"}, f"{MAPPING_ID} is Disabling"),
     "mapping being deleted": ({"mapping_state": "Deleting"}, f"{MAPPING_ID} is Deleting"),
@@ -147,7 +147,7 @@ def test_keys_that_the_mapping_takes_are_no_problem():
 
 
 def test_a_table_that_is_not_there_is_the_only_problem():
-    (problem,) = find_problems(SourceState("web_analytics"), None)
+    (problem,) = find_problems(SourceState("web_analytics"), "web_analytics", None)
     assert problem.startswith("there is no table web_analytics in this account and region")
 
 

@@ -336,7 +336,7 @@ def test_measure_health_measures_what_is_wrong_of_each_replication_and_says_what
     near_loss, line = function.logged()  # it was disabled more than a day ago
     assert {(each["level"], each["mapping"]) for each in (near_loss, line)} == {("ERROR", "web_analytics")}
     assert "it loses records" in near_loss["message"]
-    assert "--enabled` enables it" in line["problems"][0]
+    assert "`dynaurora resume web_analytics`" in line["problems"][0]
 
 
 @pytest.mark.parametrize("name", ["open_run", "check_readiness", "plan_backfill", "list_failures"])
