@@ -286,6 +286,16 @@ class CompareRowsSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
+@dataclass(frozen=True)
+class PurgeReplicasSettings(DatabaseSettings):
+    """Settings of purge_replicas."""
+
+    landing_bucket: str
+    """The bucket of the registry, and of all that may still be imported."""
+    purge_after_days: int
+    """For how many days at the least everything is kept."""
+
+
 def _read(text: str, kind: Any) -> Any:
     if kind is int:
         return int(text)

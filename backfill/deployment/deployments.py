@@ -80,6 +80,8 @@ class Deployment:
     """The function's name; empty where the stack has no administrator's secret."""
     compare_rows: str = ""
     """The function's name; empty where the platform is of a release that has none."""
+    purge_replicas: str = ""
+    """The function's name; empty where the platform is of a release that has none."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -180,6 +182,7 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         mapping=parameters["Mapping"],
         change_mapping=shared.get("ChangeMappingFunctionName", ""),
         compare_rows=shared.get("CompareRowsFunctionName", ""),
+        purge_replicas=shared.get("PurgeReplicasFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},

@@ -1,109 +1,78 @@
-"""Purging replicas: what the horizon leaves behind is deleted, in small steps, as long as there is time.
-
-    raise the floor                      nothing older is imported from then on
-    delete rows of the ledger            the oldest first, by their index
-    delete what verifications have left
-    look through each target             a stretch of its primary key at a time; delete the tombstones of before the
-                                         floor, by their keys
-
-Each step is a transaction of some hundred rows. How far it went is noted with what it deleted: whoever dies leaves a
-purge that the next one goes on with. Imports beside it wait for a step's rows at most.
-"""
+"""The steps of a purge, as the function takes them: for the command line one by one, by the clock all at once."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora.purging import Purges
+from dynaurora.failures.list_failures import Place
+from dynaurora.purging.horizon import find_horizon
+from dynaurora.purging.purger import Purger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from dynaurora.aurora.connection import Aurora
+    from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.replications import Replication
     from dynaurora.purging.horizon import Horizon
 
-COUNTED_IMPORTS: Final = 1_000_000
-"""Rows of the ledger that are counted before a purge: with more, it is so many at least."""
+PURGE_SECONDS: Final = 20.0
+"""After which the command line hears how far it is."""
+HOLDS_NAMED: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """How far a purge is."""
+@dataclass(frozen=True)
+class PurgeSteps:
+    """The steps for one replication, over one connection."""
 
-    done: bool
-    tombstones: int
-    imports: int
-    """Rows of the ledger."""
-    verifications: int
-    """Rows of verifications: themselves, differences, and keys that they had seen."""
+    replication: Replication
+    mapping: Mapping
+    aurora: Aurora
+    store: ObjectStore
+    bucket: str
+    kept_days: int
+    now: datetime
 
+    def take(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Take the step that a document names, and return what came of it."""
+        steps = (self.plan, self.count_tombstones, self.begin, self.purge)
+        return {each.__name__: each for each in steps}[step["step"]](step)
 
-class Purger:
-    """Purges the replicas of one mapping, over one connection."""
+    def plan(self, _step: dict[str, Any]) -> dict[str, Any]:
+        """Tell what would be purged, and what holds more of it. Nothing is changed."""
+        horizon = self._find_horizon()
+        return {
+            "floor": horizon.floor,
+            "floor_now": Purges(self.aurora, self.mapping).read_floor(),
+            "imports_before": horizon.imports_before.isoformat(),
+            "imports": self._purger.count_imports(horizon),
+            "holds": [asdict(hold) for hold in horizon.holds[:HOLDS_NAMED]],
+            "held": len(horizon.holds),
+            "tables": [target.table for target in self.mapping.targets],
+            "kept_days": self.kept_days,
+        }
 
-    def __init__(self, aurora: Aurora, mapping: Mapping, clock: Callable[[], float] = time.monotonic) -> None:
-        self._mapping = mapping
-        self._clock = clock
-        self._purges = Purges(aurora, mapping)
+    def count_tombstones(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Count the tombstones of before a second in a part of a table."""
+        return self._purger.count_tombstones(step["floor"], PURGE_SECONDS, step["table"], step.get("after"))
 
-    def begin(self, horizon: Horizon) -> int:
-        """Raise the floor and begin, or go on with what was begun; return the floor.
+    def begin(self, _step: dict[str, Any]) -> dict[str, Any]:
+        """Raise the floor, and begin."""
+        return {"floor": self._purger.begin(self._find_horizon())}
 
-        Raises LockWaitError where a merge takes too long, and TargetMismatchError where an older release prepared the
-        target.
-        """
-        floor = self._purges.raise_floor(horizon.floor)
-        self._purges.begin(horizon.imports_before.replace(tzinfo=None))
-        return floor
+    def purge(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Purge for some seconds; tell how far that came."""
+        return asdict(self._purger.purge(step.get("seconds", PURGE_SECONDS)))
 
-    def purge(self, seconds: float) -> Purged:
-        """Purge for so many seconds, and return how far that came. Where nothing is begun, nothing is purged."""
-        until, purge = self._clock() + seconds, self._purges.read()
-        done = purge is None or purge.ended_at is not None
-        if not done:
-            steps = self._steps()
-            while not done and self._clock() < until:
-                done = next(steps, None) is None
-        if done and purge and purge.ended_at is None:
-            self._purges.end()
-        found = self._purges.read()
-        counts = (found.tombstones, found.imports, found.verifications) if found else (0, 0, 0)
-        return Purged(done, *counts)
+    @property
+    def _purger(self) -> Purger:
+        return Purger(self.aurora, self.mapping)
 
-    def count_tombstones(self, floor: int, seconds: float, table: str, after: list[str] | None) -> dict[str, Any]:
-        """Return how many tombstones there are of before a second, in as much of a target as there is time for.
-
-        `rows`, and in `after` the key, as fields, where to go on; None where that was all.
-        """
-        target, until, rows = self._mapping.find_target(table), self._clock() + seconds, 0
-        position = tuple(after) if after else None
-        while True:
-            found, position = self._purges.count_tombstones(target or self._mapping, position, floor)
-            rows += found
-            if position is None or self._clock() >= until:
-                return {"rows": rows, "after": position}
-
-    def count_imports(self, horizon: Horizon) -> int:
-        """Return how many rows of the ledger may go, up to COUNTED_IMPORTS."""
-        return self._purges.count_imports(horizon.imports_before.replace(tzinfo=None), COUNTED_IMPORTS)
-
-    def _steps(self) -> Iterator[int]:
-        """Purge step by step, from where the last one was."""
-        purge, floor, purges = self._purges.read(), self._purges.read_floor(), self._purges
-        if purge is None:
-            return
-        while deleted := purges.delete_imports(purge.imports_before):
-            yield deleted
-        while deleted := purges.delete_verifications(purge.imports_before):
-            yield deleted
-        targets, position = [*self._mapping.targets], purge.position
-        tables = [target.table for target in targets]
-        for target in targets[tables.index(purge.target) if purge.target in tables else 0 :]:
-            while True:
-                position = purges.delete_tombstones(target, position, floor)
-                if position is None:
-                    break
-                yield 0
+    def _find_horizon(self) -> Horizon:
+        one = self.replication
+        place = Place(self.bucket, one.mapping, one.table, one.event_source_mappings)
+        runs = Purges(self.aurora, self.mapping).list_open_runs()
+        return find_horizon(place, self.store, runs, self.kept_days, self.now)

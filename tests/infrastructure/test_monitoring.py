@@ -37,6 +37,7 @@ COVERED_OTHERWISE = {
     "MeasureHealthFunction": "UnmeasuredHealthAlarm",
     "CloseRunFunction": "UnclosedRunsAlarm",
     "RotateLoaderSecretFunction": "RotateLoaderSecretErrorsAlarm",
+    "PurgeReplicasFunction": "PurgeReplicasErrorsAlarm",
 }
 """Functions with an alarm of their own. What a state machine calls fails its execution, which has one."""
 UNALARMED = {

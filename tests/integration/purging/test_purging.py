@@ -14,7 +14,7 @@ from dynaurora.aurora.verifications import RecordedDifference, Verifications
 from dynaurora.dynamodb.versions import make_version
 from dynaurora.errors import DynauroraError, PurgedError, TargetMismatchError
 from dynaurora.purging.horizon import Horizon
-from dynaurora.purging.purge_replicas import Purged, Purger
+from dynaurora.purging.purger import Purged, Purger
 from tests.integration.targets import Target, TargetFor, row
 from tests.support.factories import column, make_mapping
 
