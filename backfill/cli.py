@@ -20,7 +20,9 @@ from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
 from backfill.commands.pause import pause
 from backfill.commands.prepare import prepare
+from backfill.commands.purge import purge
 from backfill.commands.repair import repair
+from backfill.commands.replay import replay
 from backfill.commands.reprocess import reprocess_group
 from backfill.commands.resume import resume
 from backfill.commands.status import status
@@ -49,6 +51,8 @@ Examples:
   dynaurora backfill start --help      copy a whole table into Aurora
   dynaurora verify --help              see whether a table and its rows are equal
   dynaurora repair --help              make equal what is not
+  dynaurora purge --dry-run            see what no import needs any more
+  dynaurora replay --help              import again what a restored database lacks
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
   eval "$(dynaurora local env)"        let aws, boto3 and mysql reach it
@@ -110,7 +114,9 @@ main.add_command(local_group)
 main.add_command(mapping_group)
 main.add_command(pause)
 main.add_command(prepare)
+main.add_command(purge)
 main.add_command(repair)
+main.add_command(replay)
 main.add_command(reprocess_group)
 main.add_command(resume)
 main.add_command(status)

@@ -36,6 +36,7 @@
     │   ├── ObjectMissingError
     │   ├── PasswordPolicyError
     │   ├── PrivilegeError
+    │   ├── PurgedError
     │   ├── ReconciliationError
     │   ├── RejectedItemsError
     │   ├── RotationError
@@ -297,6 +298,12 @@ class PrivilegeError(TerminalError):
     """The loader's database user lacks a grant or a role."""
 
     remedy = "Grant it as `dynaurora prepare --help` describes, then import the batch again."
+
+
+class PurgedError(TerminalError):
+    """A batch has changes so old that deletes of after them may be purged: it could bring deleted items back."""
+
+    remedy = "Nothing of it was applied. Bring the table as it is now: `dynaurora backfill start MAPPING --sweep`."
 
 
 class ReconciliationError(TerminalError):

@@ -84,6 +84,10 @@ class Deployment:
     """Name of the function that the stream's reader calls."""
     buffer_seconds: int = 65
     """How long Firehose collects changes and rows, at most."""
+    purge_replicas: str = ""
+    """The function's name; empty where the platform is of a release that has none."""
+    find_unimported: str = ""
+    """The function's name; empty where the platform is of a release that has none."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -186,6 +190,8 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         compare_rows=shared.get("CompareRowsFunctionName", ""),
         forward_changes=outputs.get("ForwardChangesFunctionName", ""),
         buffer_seconds=int(parameters.get("BufferSeconds", 60)) + int(parameters.get("TransformBufferSeconds", 5)),
+        purge_replicas=shared.get("PurgeReplicasFunctionName", ""),
+        find_unimported=shared.get("FindUnimportedFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},

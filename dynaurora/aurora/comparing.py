@@ -89,6 +89,23 @@ def count_rows(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
     return f"SELECT COUNT(*) FROM {_replica(mapping)} WHERE NOT `_deleted`{_between(mapping, is_first, is_last)}"
 
 
+def select_tombstones(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
+    """Return the query for the keys, as fields, of the tombstones below a version, after a key and up to another."""
+    return (
+        f"SELECT {_key_fields(mapping)} FROM {_replica(mapping)}"
+        f" WHERE `_deleted` AND `_version` < %s{_between(mapping, is_first, is_last)}"
+    )
+
+
+def delete_tombstones(mapping: Mapping, count: int) -> str:
+    """Return the statement that deletes those of so many rows, by their keys, that are tombstones below a version.
+
+    It names the index: a scan would wait for every row that an import is writing.
+    """
+    table = f"{_replica(mapping)} FROM {_replica(mapping)} FORCE INDEX (PRIMARY)"
+    return f"DELETE {table} WHERE {_is_one_of(mapping, count)} AND `_deleted` AND `_version` < %s"
+
+
 def select_unseen(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
     """Return the query for the rows that exist and were not seen: the version, then the fields of the key.
 

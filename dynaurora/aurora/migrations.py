@@ -41,6 +41,10 @@ DIFFERENCES: Final = "_dynaurora_differences"
 """What verifications found: one row for each key, or for each of its columns that differ."""
 SEEN_KEYS: Final = "_dynaurora_seen"
 """Keys of rows whose items a verification that runs has seen."""
+FLOORS: Final = "_dynaurora_floors"
+"""One row for each mapping: below which second nothing of it is imported any more."""
+PURGES: Final = "_dynaurora_purges"
+"""One row for each mapping of which anything was purged: how far its last purge is."""
 MIGRATIONS_WAIT_SECONDS: Final = 60
 """How long a deployment waits for another that prepares the same database."""
 
@@ -183,6 +187,27 @@ MIGRATIONS = (
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
         ),
     ),
+    Migration(
+        "0010_purges",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{FLOORS}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  `floor` BIGINT UNSIGNED NOT NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+            # Not beside the floor: imports lock that, and a purge would wait for them with rows that they wait for.
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{PURGES}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  `imports_before` DATETIME(6) NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `position` LONGTEXT NULL,
+  `tombstones` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `imports` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `verifications` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `begun_at` DATETIME(6) NOT NULL,
+  `ended_at` DATETIME(6) NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -204,6 +229,7 @@ def prepare_target(
     """
     with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
         applied = migrate(aurora, mapping.database)
+        begin_floor(aurora, mapping)
         plans = plan_targets(aurora, mapping, drop=drop)
         for plan in plans:  # of all of them, before any is changed
             plan.require_allowed()
@@ -215,6 +241,15 @@ def prepare_target(
             if plan.shows:
                 end_fill(aurora, plan.mapping)
     return applied
+
+
+def begin_floor(aurora: Aurora, mapping: Mapping) -> None:
+    """Enter a mapping's floor, where it is not there: imports lock its row, so that has to be before any purge."""
+    table = f"{sql.quote(mapping.database)}.{sql.quote(FLOORS)}"
+    if not has_table(aurora, mapping.database, FLOORS):
+        return
+    with aurora.transaction():
+        aurora.execute(f"INSERT IGNORE INTO {table} (mapping, floor) VALUES (%s, 0)", (mapping.name,))
 
 
 def plan_targets(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> list[ColumnPlan]:

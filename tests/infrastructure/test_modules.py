@@ -51,7 +51,7 @@ LAYERS = (
     ("batches", "target"),
     ("failures",),
     ("stream", "exports", "measure_health"),
-    ("runs", "verification"),
+    ("runs", "verification", "purging"),
 )
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 

@@ -111,6 +111,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     "parked-failures": [({}, UNKNOWN), ({"FailuresParked": [0]}, QUIET), ({"FailuresParked": [1]}, RINGS)],
     "unmeasured-health": [({}, UNKNOWN), ({"FailuresKept": [None, 0, None]}, QUIET)],
     "rotate-loader-secret-errors": [({"Errors": [0]}, QUIET), ({"Errors": [1]}, RINGS)],
+    "purge-replicas-errors": [({"Errors": [0]}, QUIET), ({"Errors": [1]}, RINGS)],
     "database-connections": [({"DatabaseConnections": [72, 90]}, QUIET), ({"DatabaseConnections": [73, 0]}, RINGS)],
     "database-load": [({"CPUUtilization": [90] * 3}, QUIET), ({"CPUUtilization": [91] * 3}, RINGS)],
     "database-capacity": [({"ACUUtilization": [90] * 3}, QUIET), ({"ACUUtilization": [91] * 3}, RINGS)],

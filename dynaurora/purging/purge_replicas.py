@@ -1,0 +1,78 @@
+"""The steps of a purge, as the function takes them: for the command line one by one, by the clock all at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from dynaurora.aurora.purging import Purges
+from dynaurora.failures.list_failures import Place
+from dynaurora.purging.horizon import find_horizon
+from dynaurora.purging.purger import Purger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dynaurora.aurora.connection import Aurora
+    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.mappings.mapping import Mapping
+    from dynaurora.mappings.replications import Replication
+    from dynaurora.purging.horizon import Horizon
+
+PURGE_SECONDS: Final = 20.0
+"""After which the command line hears how far it is."""
+HOLDS_NAMED: Final = 20
+
+
+@dataclass(frozen=True)
+class PurgeSteps:
+    """The steps for one replication, over one connection."""
+
+    replication: Replication
+    mapping: Mapping
+    aurora: Aurora
+    store: ObjectStore
+    bucket: str
+    kept_days: int
+    now: datetime
+
+    def take(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Take the step that a document names, and return what came of it."""
+        steps = (self.plan, self.count_tombstones, self.begin, self.purge)
+        return {each.__name__: each for each in steps}[step["step"]](step)
+
+    def plan(self, _step: dict[str, Any]) -> dict[str, Any]:
+        """Tell what would be purged, and what holds more of it. Nothing is changed."""
+        horizon = self._find_horizon()
+        return {
+            "floor": horizon.floor,
+            "floor_now": Purges(self.aurora, self.mapping).read_floor(),
+            "imports_before": horizon.imports_before.isoformat(),
+            "imports": self._purger.count_imports(horizon),
+            "holds": [asdict(hold) for hold in horizon.holds[:HOLDS_NAMED]],
+            "held": len(horizon.holds),
+            "tables": [target.table for target in self.mapping.targets],
+            "kept_days": self.kept_days,
+        }
+
+    def count_tombstones(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Count the tombstones of before a second in a part of a table."""
+        return self._purger.count_tombstones(step["floor"], PURGE_SECONDS, step["table"], step.get("after"))
+
+    def begin(self, _step: dict[str, Any]) -> dict[str, Any]:
+        """Raise the floor, and begin."""
+        return {"floor": self._purger.begin(self._find_horizon())}
+
+    def purge(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Purge for some seconds; tell how far that came."""
+        return asdict(self._purger.purge(step.get("seconds", PURGE_SECONDS)))
+
+    @property
+    def _purger(self) -> Purger:
+        return Purger(self.aurora, self.mapping)
+
+    def _find_horizon(self) -> Horizon:
+        one = self.replication
+        place = Place(self.bucket, one.mapping, one.table, one.event_source_mappings)
+        runs = Purges(self.aurora, self.mapping).list_open_runs()
+        return find_horizon(place, self.store, runs, self.kept_days, self.now)
