@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from backfill.deployment.aws_errors import explain_any
+from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
 from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
 from backfill.deployment.sources import look_at_source, switch_on_stream
@@ -351,11 +351,6 @@ class Deployer:
         _require_known(self.project.parameters, read_parameters(PLATFORM), "[platform.parameters]")
         for name, given in self.project.replications.items():
             _require_known(given, read_parameters(REPLICATION), f"[replications.{name}]")
-
-
-def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:
-    """Return why a replication was not deployed."""
-    return error.message if isinstance(error, click.ClickException) else explain_any(error)
 
 
 def describe_end(end: bool | str) -> str:

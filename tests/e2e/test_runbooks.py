@@ -201,6 +201,8 @@ def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path
                 with site.passing_by_rebuilds():
                     walk.through("Go back")
                 walk.through("Drop what is left")
+            destroyed = reader.run(Block("after", (), "dynaurora destroy web_analytics --dry-run"))
+            assert "stays  Demo.WebAnalytics__replica_2 in Aurora, of a rebuild, about " in destroyed
             visits.stop()
             site.wait_until_equal(visits.count + 3)
         assert site.query_types("WebAnalytics")["hits"].startswith("int")
