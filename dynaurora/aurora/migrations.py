@@ -233,6 +233,7 @@ def prepare_target(
         plans = plan_targets(aurora, mapping, drop=drop)
         for plan in plans:  # of all of them, before any is changed
             plan.require_allowed()
+        hand_over_tombstones(aurora, mapping)
         for plan in plans:
             change_columns(aurora, plan, patience or Patience())
         leave_procedure(aurora, mapping.database)
@@ -250,6 +251,25 @@ def begin_floor(aurora: Aurora, mapping: Mapping) -> None:
         return
     with aurora.transaction():
         aurora.execute(f"INSERT IGNORE INTO {table} (mapping, floor) VALUES (%s, 0)", (mapping.name,))
+
+
+def hand_over_tombstones(aurora: Aurora, mapping: Mapping) -> None:
+    """Have a table whose turn it is to serve know which keys are deleted, as far as the one that serves does.
+
+    An export has no deleted items: a late row of one, as what was refused and is taken up again, would be the only one.
+    Nothing is done where a key is of another type.
+    """
+    earlier, _ = read_earlier(aurora, mapping)
+    for target in mapping.targets if earlier else ():
+        served = earlier[-1].find_target(target.table)
+        if served and served.replica != target.replica and _have_keys_alike(served, target):
+            with aurora.transaction():
+                aurora.execute(sql.carry_tombstones(served, target))
+
+
+def _have_keys_alike(one: Mapping, other: Mapping) -> bool:
+    first, second = ([column.type.sql for column in mapping.key_columns] for mapping in (one, other))
+    return first == second
 
 
 def plan_targets(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> list[ColumnPlan]:

@@ -16,6 +16,8 @@ from threading import Event, Thread
 from typing import Any
 
 from dynaurora import keys
+from dynaurora.aurora import sql
+from dynaurora.mappings.registry import Pointer
 from dynaurora.verification.compare_items import compare_table
 from infra.build_package import Target, build_package
 from infra.places import EXAMPLE
@@ -341,6 +343,29 @@ class Site:
         yield
         thread.join()
 
+    def forget_rebuilds(self) -> None:
+        """Have the rows be in the table that they were in first, by a mapping that knows no other."""
+        mapping, (served, *left) = self.pipeline.mapping, sorted(self.list_replicas(), reverse=True)
+        if served == mapping.replica:
+            return
+        for table in {mapping.replica, *left}:
+            self.aws.query(f"DROP TABLE IF EXISTS Demo.{table}")
+        self.aws.query(f"RENAME TABLE Demo.{served} TO Demo.{mapping.replica}")
+        with connect_administrator(self.aws.state) as aurora, aurora.transaction():
+            aurora.execute("DELETE FROM Demo._dynaurora_fills")
+            aurora.execute("DELETE FROM Demo._dynaurora_mappings WHERE document LIKE %s", ("%replica_%",))
+            aurora.execute(sql.create_view(mapping))
+        ((digest, generation),) = self.aws.query(
+            "SELECT digest, generation FROM Demo._dynaurora_mappings ORDER BY generation DESC LIMIT 1"
+        )
+        assert digest == mapping.digest
+        pointer = {"Bucket": self.aws.deployment.bucket, "Key": keys.mapping_pointer(mapping.name)}
+        self.aws.api.s3.put_object(**pointer, Body=Pointer(digest, generation).encode())
+
+    def list_replicas(self) -> list[str]:
+        """Return the tables that the target has, or had, its rows in."""
+        return [name for (name,) in self.aws.query("SHOW TABLES FROM Demo LIKE 'WebAnalytics\\\\_\\\\_replica%'")]
+
     def query_types(self, view: str) -> dict[str, str]:
         """Return the types of a view's columns."""
         return {name: kind for name, kind, *_ in self.aws.query(f"SHOW COLUMNS FROM Demo.{view}")}
@@ -370,7 +395,7 @@ class Site:
         """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""
         self.set_faults(age_mappings_seconds=minutes * 60)
         age = minutes * 60 * 10**40
-        for (replica,) in self.aws.query("SHOW TABLES FROM Demo LIKE 'WebAnalytics\\\\_\\\\_replica%'"):
+        for replica in self.list_replicas():
             self.aws.query(f"UPDATE Demo.{replica} SET _version = _version - {age}")
 
     def _post(self, path: str, document: dict[str, Any]) -> None:

@@ -115,6 +115,7 @@ def deployed(
 def flowing_stream(deployment_of_session: Deployed) -> Iterator[None]:
     deployment_of_session.release_stream()
     yield
+    deployment_of_session.drain_stream()  # else it comes while the next test counts what it has done itself
     deployment_of_session.dam_stream()
 
 

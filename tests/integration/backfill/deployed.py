@@ -466,6 +466,13 @@ class Deployed:
         self.client("lambda").delete_function_concurrency(FunctionName=name)
         self.read_stream(self.start_stream())
 
+    def drain_stream(self) -> None:
+        """Return once everything that was written is imported, a mark after it: the table's stream is in order."""
+        mark = f"mark-{uuid.uuid4().hex}"
+        self.put([make_item(mark)])
+        pipeline = Pipeline(self.api, self.deployment)
+        wait_until(lambda: mark in self.hits() and not pipeline.is_importing())
+
     def describe_event_source_mapping(self) -> Document:
         return dict(self.client("lambda").get_event_source_mapping(UUID=self.event_source_mapping))
 
