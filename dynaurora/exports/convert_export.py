@@ -299,7 +299,7 @@ class Converter:
         return b"".join(rows)
 
     def _write_changes(
-        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+        self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted
     ) -> bytes:
         """Return the CSV of some lines of an incremental export's file: of puts and deletes."""
         changes, refusals = self._read_all(lines, place, first), Refusals()

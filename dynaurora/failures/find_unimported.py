@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import Listed, ObjectStore
     from dynaurora.mappings.mapping import Mapping
 
-LOOKED_UP_AT_ONCE: Final = 500
+ASKED_AT_ONCE: Final = 500
 """Batches that one query asks for."""
 FIND_SECONDS: Final = 20.0
 """After which an answer says where to go on."""
@@ -42,7 +42,7 @@ MOST_FOUND: Final = 2_000
 """Batches of an answer, which may have 6 MB."""
 PARTS_SECONDS: Final = 3600
 """Before the time that the database was restored to: of a batch of then, some parts may be in, and others not."""
-DESCRIPTORS: Final = re.compile(r"(batch-[0-9]{6}|sweep)\.json")
+DESCRIPTOR_NAMES: Final = re.compile(r"(batch-[0-9]{6}|sweep)\.json")
 """What the names of objects end with that have descriptors."""
 
 
@@ -102,7 +102,7 @@ class UnimportedFinder:
         some: list[Listed] = []
         for listed in self.store.list(self.bucket, self.prefixes[place.prefix], after=place.after):
             some.append(listed)
-            if len(some) == LOOKED_UP_AT_ONCE:
+            if len(some) == ASKED_AT_ONCE:
                 yield some
                 some = []
         if some:
@@ -115,8 +115,8 @@ class UnimportedFinder:
         ids = {batch.id: _ledger_ids(batch, labels) for _, batch in batches}
         ledger, there = Ledger(self.aurora, self.mapping.database), set[str]()
         asked = [ledger_id for each in ids.values() for ledger_id in each]
-        for start in range(0, len(asked), LOOKED_UP_AT_ONCE):
-            there |= ledger.find(asked[start : start + LOOKED_UP_AT_ONCE]).keys()
+        for start in range(0, len(asked), ASKED_AT_ONCE):
+            there |= ledger.find(asked[start : start + ASKED_AT_ONCE]).keys()
         for one, batch in batches:
             is_whole = batch.id in there or not self._may_be_partial(one)
             if not (is_whole and there.intersection(ids[batch.id])) and self._was_imported(batch):
@@ -131,7 +131,7 @@ class UnimportedFinder:
         if listed.key.startswith(keys.processed_prefix(name)):
             item = BatchObject(self.bucket, listed.key, listed.etag, listed.size)
             yield Batch(name, "stream", None, None, (item,))
-        elif DESCRIPTORS.fullmatch(listed.key.rpartition("/")[2]):
+        elif DESCRIPTOR_NAMES.fullmatch(listed.key.rpartition("/")[2]):
             with suppress(InvalidBatchError, ValueError):
                 read = json.loads(read_or_none(self.store, self.bucket, listed.key) or b"[]")
                 for descriptor in read if isinstance(read, list) else [read]:

@@ -55,7 +55,7 @@ KEPT_DAYS_LEAST: Final = 40
 TRANSIT: Final = timedelta(hours=50)
 """Between a change and the object that it lands in: the stream keeps it for 24 hours, Firehose tries for another 24
 (Amazon Data Firehose Developer Guide, "Handle data delivery failures"), and clocks and functions take their time."""
-WINDOW_SECONDS: Final = 86400
+LONGEST_WINDOW_SECONDS: Final = 86400
 """By so much an incremental export's oldest record may be older than its end: its longest window."""
 FAILURES_READ: Final = 10
 """Objects that are read at the same time: as many connections as the SDK keeps."""
@@ -157,7 +157,7 @@ def find_oldest_row(place: Place, store: ObjectStore, key: str) -> int | None:
     record = read_record(store.read(place.bucket, key))
     kind = kind_of_batch(record)
     if kind == CONVERSION:
-        return int(record["conversion"]["export_second"]) - SNAPSHOT_MARGIN_SECONDS - WINDOW_SECONDS
+        return int(record["conversion"]["export_second"]) - SNAPSHOT_MARGIN_SECONDS - LONGEST_WINDOW_SECONDS
     if kind == SUPERSEDED:
         return None
     try:
@@ -187,6 +187,6 @@ def find_runs(place: Place, store: ObjectStore, runs: Sequence[OpenRun]) -> Iter
     for run, kind, _, options in runs:
         plan = None if kind == REPROCESS else read_plan(store, place.bucket, place.mapping, run)
         if plan is not None:
-            yield Hold(plan.export_second - SNAPSHOT_MARGIN_SECONDS - WINDOW_SECONDS, "run", run)
+            yield Hold(plan.export_second - SNAPSHOT_MARGIN_SECONDS - LONGEST_WINDOW_SECONDS, "run", run)
         elif kind != REPROCESS and options.get("export_arn"):
             yield Hold(0, "run", run)
