@@ -9,7 +9,7 @@ from dynaurora.aurora.generations import Generations
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import TargetMismatchError
-from dynaurora.failures.find_unimported import Stretch, UnimportedFinder
+from dynaurora.failures.find_unimported import Bookmark, UnimportedFinder
 from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, observe_mapping, observed
 from dynaurora.settings import FindUnimportedSettings
@@ -37,6 +37,6 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             active = current.digest if current else None
             return {"known": known, "current": active, "retention_days": settings.batch_retention_days}
         finder = UnimportedFinder(mapping, aurora, S3Objects(), settings.landing_bucket, event["since"])
-        found = finder.find(Stretch(**event["stretch"]))
+        found = finder.find(Bookmark(**event["stretch"]))
     count("BatchesUnimported", len(found.batches))
     return asdict(found)

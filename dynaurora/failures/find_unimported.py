@@ -47,7 +47,7 @@ DESCRIPTOR_NAMES: Final = re.compile(r"(batch-[0-9]{6}|sweep)\.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Bookmark:
     """Where to look on: the number of the prefix, and the last key that was looked at."""
 
     prefix: int = 0
@@ -61,7 +61,7 @@ class Unimported:
     batches: list[dict[str, Any]] = field(default_factory=list)
     """Descriptors."""
     looked_at: int = 0
-    stretch: Stretch | None = None
+    stretch: Bookmark | None = None
     """Where the next one begins; None where this was the last one."""
 
 
@@ -83,21 +83,21 @@ class UnimportedFinder:
         name = self.mapping.name
         return keys.processed_prefix(name), keys.runs_prefix(name), keys.reprocess_runs_prefix(name)
 
-    def find(self, stretch: Stretch) -> Unimported:
+    def find(self, stretch: Bookmark) -> Unimported:
         """Return what there is from a place on, as far as there is time."""
         found, until, place = Unimported(), self.clock() + FIND_SECONDS, stretch
         while place.prefix < len(self.prefixes):
             for some in self._list(place):
                 found.looked_at += len(some)
                 found.batches += [batch.as_dict() for batch in self._choose(some)]
-                place = Stretch(place.prefix, some[-1].key)
+                place = Bookmark(place.prefix, some[-1].key)
                 if len(found.batches) >= MOST_FOUND or self.clock() >= until:
                     found.stretch = place
                     return found
-            place = Stretch(place.prefix + 1)
+            place = Bookmark(place.prefix + 1)
         return found
 
-    def _list(self, place: Stretch) -> Iterator[list[Listed]]:
+    def _list(self, place: Bookmark) -> Iterator[list[Listed]]:
         """Yield what is listed from a place on, some at a time."""
         some: list[Listed] = []
         for listed in self.store.list(self.bucket, self.prefixes[place.prefix], after=place.after):
