@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,11 +25,18 @@ from backfill.runs.executions import describe_execution, find_running
 from backfill.runs.run_ids import find_run_id
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, name_command, say
+from backfill.terminal.formatting import format_count
 from backfill.verifying import FunctionLookup, Verification
 from dynaurora import keys
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace
-from dynaurora.failures.list_failures import Place, is_anything_failed, list_failures
+from dynaurora.failures.list_failures import (
+    Place,
+    is_anything_failed,
+    is_imported,
+    list_failures,
+    unstarted_batch,
+)
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
 from dynaurora.runs.costs import PRICES
@@ -45,7 +52,7 @@ if TYPE_CHECKING:
     from backfill.deployment.clients import Clients
     from backfill.deployment.deployments import Deployment
     from backfill.kinds import Kind
-    from dynaurora.aws.objects import ObjectStore
+    from dynaurora.aws.objects import Listed, ObjectStore
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
     from dynaurora.verification.verdicts import Tally
@@ -54,6 +61,8 @@ KEYS, EXPORT = "keys", "export"
 FIRST_WORKERS: Final = 4
 """Segments of a scan, where nothing was verified yet and the table cannot be exported."""
 RUN_POLL_SECONDS: Final = 2.0
+DRAINED: Final = timedelta(hours=2)
+"""For so long batches that landed are waited for; older ones are taken up as failed, since no import was started."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +181,6 @@ class Repair:
         """What looks at keys."""
         return Surveyor(Expecter(self.mapper), self.lookup, self.reader, self.deployment.ignores_expiries, say)
 
-    @cached_property
-    def watermark(self) -> Watermark:
-        """What tells until when all is imported."""
-        return Watermark(self.place, self.store, self.options.settle_seconds)
-
     def find_differences(self) -> FoundDifferences:
         """Return what the verification found; where there is none, verify first. Raises WrongUseError."""
         found = find_verification(self.lookup, self.options.run)
@@ -283,17 +287,24 @@ class Repair:
             raise click.ClickException(f"The {kind.name} {run} has failed: {why} See: {status}. Then repair again.")
 
     def drain(self) -> None:
-        """Wait until all batches are imported that landed before now; those that are kept as failed stay behind."""
-        began, deadline = time.time(), time.time() + self.options.patience_seconds
-        failed = keys.failed_batches_prefix(self.deployment.mapping)
-        while self.watermark.find() + self.options.settle_seconds < began:
-            if next(iter(self.store.list(self.deployment.bucket, failed)), None):
-                say("Batches stay failed, and their keys are not known: mend what they failed of, then repair again.")
-                return
-            if time.time() >= deadline:
-                say("Batches still wait for their import: what they bring is imported after this.")
+        """Wait until all batches are imported that landed before now, but for those that are kept as failed."""
+        began = datetime.now(UTC)
+        deadline = time.monotonic() + self.options.patience_seconds
+        while waiting := sum(1 for _ in self._list_waiting(began)):
+            if time.monotonic() >= deadline:
+                say(f"{format_count(waiting, 'batch', 'batches')} still wait: what they bring is imported after this.")
                 return
             time.sleep(min(POLL_SECONDS, self.options.settle_seconds / 2))
+
+    def _list_waiting(self, before: datetime) -> Iterator[Listed]:
+        """Yield the streamed batches that landed before a time, and are neither imported nor kept as failed."""
+        hour = f"{self.place.processed}{before - DRAINED:%Y/%m/%d/%H}"  # as the delivery stream names its folders
+        for listed in self.store.list(self.place.bucket, self.place.processed, after=hour):
+            if listed.modified_at >= before or is_imported(self.store, self.place.bucket, listed.key):
+                continue
+            record = keys.failed_batch(self.place.mapping, unstarted_batch(self.place, listed).id)
+            if not any(found.key == record for found in self.store.list(self.place.bucket, record)):
+                yield listed
 
     def verify_keys(self, candidates: list[Candidate]) -> Verification:
         """Compare some keys, judge what does not agree, record it, and return what was found."""
@@ -305,7 +316,7 @@ class Repair:
                 expecter=verification.expecter,
                 lookup=self.lookup,
                 items=self.items,
-                find_watermark=self.watermark.find,
+                find_watermark=Watermark(self.place, self.store, settle).find,
                 is_kept=KeptFailures(self.place, self.store).has,
                 poll_seconds=min(POLL_SECONDS, settle / 2),
                 patience_seconds=self.options.patience_seconds,
