@@ -32,6 +32,7 @@ from dynaurora.runs.costs import PRICES
 from dynaurora.verification.expectations import Expecter
 from dynaurora.verification.judging import PATIENCE_SECONDS, POLL_SECONDS, SuspectJudge
 from dynaurora.verification.kept_failures import KeptFailures
+from dynaurora.verification.pending_batches import PendingBatches
 from dynaurora.verification.verdicts import UNEXPLAINED, RowVerdict
 from dynaurora.verification.watermark import TRANSIT_SECONDS, Watermark
 
@@ -61,9 +62,9 @@ Examples:
   dynaurora verify web_analytics --keys keys.jsonl --reveal
   dynaurora verify web_analytics --watch --json | tail -1 | jq .differing
 
-It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows; dynamodb:DescribeTable,
-DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and DescribeExecution; and of the
-landing bucket s3:ListBucket, GetObject and GetObjectTagging.
+It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows and GetEventSourceMapping;
+dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and
+DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging.
 """
 EXPLAINED: Final = {
     "identical": "equal",
@@ -239,12 +240,14 @@ def verify_table(
         else:
             compare(verification, items, deployment, wanted)
         place = Place(deployment.bucket, mapping.name, deployment.table, (deployment.event_source_mapping,))
+        pending = PendingBatches(place, store, mapping)
         verification.judge(
             SuspectJudge(
                 expecter=verification.expecter,
                 lookup=lookup,
                 items=items,
-                find_watermark=Watermark(place, store, wanted.settle_seconds).find,
+                find_watermark=Watermark(pending, wanted.settle_seconds).find,
+                find_pending=pending.find,
                 is_kept=KeptFailures(place, store).has,
                 poll_seconds=min(POLL_SECONDS, wanted.settle_seconds / 2),
                 patience_seconds=wanted.patience_seconds,

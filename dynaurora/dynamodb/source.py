@@ -136,6 +136,15 @@ class AwsSource:
             mapping_changed_at=mapping.get("LastModified"),
         )
 
+    def is_read(self) -> bool:
+        """Tell whether the stream is being read, and what reads it did not fail the last time.
+
+        A result that is none, or OK, is none of a failure (Lambda API Reference, "EventSourceMappingConfiguration").
+        """
+        with sdk.translated_errors():
+            mapping = _unless_missing(sdk.client("lambda").get_event_source_mapping, UUID=self.mapping)
+        return mapping.get("State") == "Enabled" and not str(mapping.get("LastProcessingResult")).startswith("PROBLEM")
+
     def find_key(self, bucket: str) -> str:
         """Return the KMS key that a bucket encrypts with what it is given; AWS's own where it names none.
 
