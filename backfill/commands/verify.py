@@ -25,6 +25,7 @@ from backfill.terminal.formatting import format_bytes, format_count, format_seco
 from backfill.verifying import FunctionLookup, Verification, choose_segments
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace, TableScan
+from dynaurora.dynamodb.source import AwsSource
 from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
@@ -241,12 +242,13 @@ def verify_table(
             compare(verification, items, deployment, wanted)
         place = Place(deployment.bucket, mapping.name, deployment.table, (deployment.event_source_mapping,))
         pending = PendingBatches(place, store, mapping)
+        source = AwsSource(deployment.table, deployment.event_source_mapping)
         verification.judge(
             SuspectJudge(
                 expecter=verification.expecter,
                 lookup=lookup,
                 items=items,
-                find_watermark=Watermark(pending, wanted.settle_seconds).find,
+                find_watermark=Watermark(pending, wanted.settle_seconds, source.is_read).find,
                 find_pending=pending.find,
                 is_kept=KeptFailures(place, store).has,
                 poll_seconds=min(POLL_SECONDS, wanted.settle_seconds / 2),
