@@ -17,7 +17,7 @@ from local.stack import REGION
 from tests.drills.drill import IMPORT_RULE, PROCESSED, Drill
 from tests.drills.test_mappings import deployed_mapping
 from tests.drills.writers import Load, writing
-from tests.integration.backfill.deployed import MAPPING, Document, make_item
+from tests.integration.backfill.deployed import MAPPING, Document, make_item, make_items
 from tests.support.factories import click
 
 Named = set[tuple[str, str]]
@@ -75,31 +75,45 @@ def test_no_verification_beside_a_load_shows_a_difference(drill: Drill) -> None:
     assert verify(drill)["identical"] > 0
 
 
-def test_rows_deleted_changed_and_added_by_hand_are_named_exactly(drill: Drill) -> None:
-    deployed, items = drill.deployed, drill.make_items(12, 2000)
-    deployed.put(items)
-    drill.wait_until(lambda: len(deployed.hits()) == len(items))
-    rows = deployed.name_table(deployed.mapping.replica)
-    pages = [item["page_id"]["S"] for item in items]
-    expected: Named = {(f"{drill.name}-by-hand", "extra")}
+def test_what_went_wrong_unseen_is_named_exactly(drill: Drill) -> None:
+    """Each kind is a drill of its own where drills are long; else they are one."""
+    kinds = (change_by_hand, lose_records, drop_a_batch)
+    for some in [[kind] for kind in kinds] if drill.is_long else [kinds]:
+        expected = {named for spoil in some for named in spoil(drill)}
+        check_named(drill, expected)
+        about = " and ".join(spoil.__name__.replace("_", " ") for spoil in some)
+        drill.tell(f"{len(expected):,} keys were named after {about}, and no others", about=about)
+        repair(drill, expected)
+
+
+def put_own(drill: Drill, name: str, short: int, long: int) -> list[Document]:
+    """Put items of a drill's own, and return once their rows are there, and nothing is under way."""
+    items = make_items(drill.size(short, long), f"{drill.name}-{name}")
+    drill.deployed.put(items)
+    pages = {item["page_id"]["S"] for item in items}
+    drill.wait_until(lambda: pages <= drill.deployed.hits().keys())
+    drill.wait_until_imported()
+    return items
+
+
+def change_by_hand(drill: Drill) -> Named:
+    """Delete, change and add rows."""
+    deployed, items = drill.deployed, put_own(drill, "hand", 12, 2000)
+    rows, added = deployed.name_table(deployed.mapping.replica), f"{drill.name}-by-hand"
+    expected = {(added, "extra")}
     with deployed.connect() as aurora, aurora.transaction():
         add = f"INSERT INTO {rows} (page_id, activity_dt, _deleted, _version) VALUES (%s, 'x', FALSE, 1)"
-        aurora.execute(add, (f"{drill.name}-by-hand",))
-        for number, page in enumerate(pages[:: drill.size(2, 20)]):
+        aurora.execute(add, (added,))
+        for number, item in enumerate(items[:: drill.size(2, 20)]):
             statement, verdict = BY_HAND[number % len(BY_HAND)]
-            aurora.execute(f"{statement.format(rows=rows)} WHERE page_id = %s", (page,))
-            expected.add((page, verdict))
-    check_named(drill, expected)
-    drill.tell(f"{len(expected):,} rows changed by hand were named, and no others")
-    repair(drill, expected)
+            aurora.execute(f"{statement.format(rows=rows)} WHERE page_id = %s", (item["page_id"]["S"],))
+            expected.add((item["page_id"]["S"], verdict))
+    return expected
 
 
-def test_changes_that_no_reader_ever_sees_are_named_exactly(drill: Drill) -> None:
-    """The consumer is off until its stream has lost its records: here, until the stream is another one."""
-    deployed, items = drill.deployed, drill.make_items(12, 2000)
-    deployed.put(items)
-    drill.wait_until(lambda: len(deployed.hits()) == len(items))
-    drill.wait_until_imported()
+def lose_records(drill: Drill) -> Named:
+    """Switch the consumer off until its stream has lost its records: here, until the stream is another one."""
+    deployed, items = drill.deployed, put_own(drill, "lost", 12, 2000)
     deployed.enable_event_source_mapping(enabled=False)
     changed, gone = items[::4], items[1::4]
     added = [make_item(f"{drill.name}-new-{number}") for number in range(3)]
@@ -108,17 +122,12 @@ def test_changes_that_no_reader_ever_sees_are_named_exactly(drill: Drill) -> Non
     deployed.replace_stream()
     expected = {(item["page_id"]["S"], "differing") for item in changed}
     expected |= {(item["page_id"]["S"], "extra") for item in gone}
-    expected |= {(item["page_id"]["S"], "missing") for item in added}
-    check_named(drill, expected)
-    drill.tell(f"{len(expected):,} changes that the stream had lost were named, and no others")
-    repair(drill, expected)
+    return expected | {(item["page_id"]["S"], "missing") for item in added}
 
 
-def test_a_batch_that_was_dropped_is_named_by_its_keys(drill: Drill) -> None:
-    """Its import never started, and somebody deleted what had landed."""
-    deployed, items = drill.deployed, drill.make_items(8, 500)
-    deployed.put(items)
-    drill.wait_until(lambda: len(deployed.hits()) == len(items))
+def drop_a_batch(drill: Drill) -> Named:
+    """Let no import of what lands start, and delete it."""
+    deployed, items = drill.deployed, put_own(drill, "dropped", 8, 500)
     before = set(drill.list_objects(PROCESSED))
     changed = items[: drill.size(3, 100)]
     deployed.client("events").disable_rule(Name=IMPORT_RULE)
@@ -129,10 +138,7 @@ def test_a_batch_that_was_dropped_is_named_by_its_keys(drill: Drill) -> None:
         deployed.client("events").enable_rule(Name=IMPORT_RULE)
     for key in landed:
         deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
-    expected = {(item["page_id"]["S"], "differing") for item in changed}
-    check_named(drill, expected)
-    drill.tell(f"{len(expected):,} changes of a dropped batch were named, and no others")
-    repair(drill, expected)
+    return {(item["page_id"]["S"], "differing") for item in changed}
 
 
 def test_rows_of_a_wrong_mapping_are_told_from_the_others(drill: Drill) -> None:
