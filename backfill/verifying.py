@@ -26,8 +26,8 @@ from dynaurora import errors
 from dynaurora.errors import RetryableError
 from dynaurora.failures.failed_keys import write_key
 from dynaurora.verification.compare_items import Compared, Suspect, compare_items, find_extra_rows, look_up, map_items
-from dynaurora.verification.compare_rows import Unseen
 from dynaurora.verification.expectations import WantedKind
+from dynaurora.verification.unseen_rows import Unseen
 from dynaurora.verification.verdicts import SUSPICIOUS, UNEXPLAINED, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from dynaurora.dynamodb.items import TableItems
     from dynaurora.dynamodb.scans import TableScan
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.verification.compare_rows import Key
     from dynaurora.verification.expectations import Expectation, Expecter
     from dynaurora.verification.judging import SuspectJudge
+    from dynaurora.verification.unseen_rows import Key
 
 EXTRA: Final = Found(RowVerdict.EXTRA)
 MOST_BYTES: Final = 1_000_000

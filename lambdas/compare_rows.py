@@ -9,7 +9,7 @@ from dynaurora.aurora.loader import connect_loader
 from dynaurora.aurora.verifications import Verifications
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registries
-from dynaurora.observability import count, identify, measure, observe_mapping, observed
+from dynaurora.observability import count, count_of_all, identify, measure, observe_mapping, observed
 from dynaurora.settings import CompareRowsSettings
 from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expectation
@@ -27,10 +27,7 @@ registries = Registries(S3Objects(), settings.landing_bucket)
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Take one step of a verification, `{"mapping", "run", "digest", "step": "compare", …}`, and return what it found.
-
-    Each answers within a minute; who asks goes on where the answer says.
-    """
+    """Take one step of a verification, `{"mapping", "run", "digest", "step": "compare", …}`, and return its answer."""
     observe_mapping(event["mapping"])
     identify(run=event["run"])
     mapping = registries.find(event["mapping"]).find_recorded(event.get("digest"))
@@ -74,6 +71,7 @@ def end(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[st
         whole, unexplained = bool(event["whole"]), int(event["unexplained"])
         Verifications(aurora, comparer.mapping).close(event["run"], event["counts"], unexplained, whole=whole)
         measure("Differences", unexplained)
+        count_of_all("Differences", unexplained, settings.landing_bucket)
     return {"done": True}
 
 

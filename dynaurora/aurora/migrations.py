@@ -40,11 +40,20 @@ VERIFICATIONS: Final = "_dynaurora_verifications"
 DIFFERENCES: Final = "_dynaurora_differences"
 """What verifications found: one row for each key, or for each of its columns that differ."""
 SEEN_KEYS: Final = "_dynaurora_seen"
-"""Keys of rows whose items a verification that runs has seen."""
+"""Of a verification that runs: digests of the keys that it has seen, and of those of the rows that there are."""
 FLOORS: Final = "_dynaurora_floors"
 """One row for each mapping: below which second nothing of it is imported any more."""
 PURGES: Final = "_dynaurora_purges"
 """One row for each mapping of which anything was purged: how far its last purge is."""
+CREATE_SEEN_KEYS: Final = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{SEEN_KEYS}` (
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `kind` VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `bucket` SMALLINT UNSIGNED NOT NULL,
+  `part` BIGINT UNSIGNED NOT NULL,
+  `digests` MEDIUMBLOB NOT NULL,
+  PRIMARY KEY (`run`, `target`, `kind`, `bucket`, `part`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"""
 MIGRATIONS_WAIT_SECONDS: Final = 60
 """How long a deployment waits for another that prepares the same database."""
 
@@ -208,6 +217,7 @@ MIGRATIONS = (
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
         ),
     ),
+    Migration("0011_seen_keys", (f"DROP TABLE IF EXISTS {{database}}.`{SEEN_KEYS}`", CREATE_SEEN_KEYS)),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"

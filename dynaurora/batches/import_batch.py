@@ -145,7 +145,7 @@ class PartImport:
         importer = self.importer
         if self.batch.source != VERIFY:
             return merge(self.origin, importer.aurora, staged.table)
-        comparison = compare_staged(self.origin, importer.aurora, staged.table, str(self.batch.run))
+        comparison = compare_staged(self.origin, importer.aurora, staged, str(self.batch.run))
         key = keys.comparison(self.batch.mapping, str(self.batch.run), self.isolation.source.ledger_id)
         importer.store.write(importer.landing_bucket, key, json.dumps(comparison).encode())
         return int(comparison["counts"].get("identical", 0))

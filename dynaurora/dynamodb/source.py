@@ -149,6 +149,17 @@ class AwsSource:
             mapping_result=mapping.get("LastProcessingResult"),
         )
 
+    def is_read(self) -> bool:
+        """Tell whether what waits in the stream is being read: not while its reader is disabled, or fails.
+
+        A result that is none, or OK, is none of a failure (Lambda API Reference, "EventSourceMappingConfiguration").
+        Where there is no reader any more, nothing waits for one.
+        """
+        with sdk.translated_errors():
+            mapping = _unless_missing(sdk.client("lambda").get_event_source_mapping, UUID=self.mapping)
+        fails = str(mapping.get("LastProcessingResult")).startswith("PROBLEM")
+        return not mapping or (mapping["State"] == "Enabled" and not fails)
+
     def find_key(self, bucket: str) -> str:
         """Return the KMS key that a bucket encrypts with what it is given; AWS's own where it names none.
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from backfill import gaps as filling
 from dynaurora import keys
-from dynaurora.aurora import sql
+from dynaurora.aurora import comparing, sql
 from dynaurora.aurora.connection import Aurora
 from dynaurora.aurora.origins import Origin
+from dynaurora.aurora.seen_keys import DigestKind, SeenKeys
 from dynaurora.batches import import_batch
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.ledger import Ledger
@@ -35,8 +36,12 @@ from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.rows import Row
 from dynaurora.stream import forward_changes
+from dynaurora.verification import compare_rows, unseen_rows
+from dynaurora.verification.compare_rows import RowComparer
+from dynaurora.verification.unseen_rows import Unseen
 from tests.integration.convergence import gaps, histories
 from tests.integration.convergence.histories import History, Step
+from tests.integration.convergence.things import make_mapping
 
 SetAttribute = Callable[[object, str, Any], None]
 
@@ -357,6 +362,82 @@ def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
     """Let records from before a gap arrive after what fills it."""
     set_attribute(History, "_draw_step", lambda history: history._draw.randint(0, Step.LATE))
 
+
+def break_judgement(was: str, becomes: str) -> Callable[[SetAttribute], None]:
+    """Return what changes what a verification's statement says of a row."""
+    original = comparing._judge_staged
+
+    def break_code(set_attribute: SetAttribute) -> None:
+        assert was in original(Origin(make_mapping({}), 2), False, 1)
+        set_attribute(comparing, "_judge_staged", lambda *given: original(*given).replace(was, becomes))
+
+    return break_code
+
+
+def forget_extras(set_attribute: SetAttribute) -> None:
+    set_attribute(RowComparer, "list_unseen", lambda _comparer, _table, _after, _below=None: Unseen())
+
+
+def count_tombstones_as_rows(set_attribute: SetAttribute) -> None:
+    original = comparing.tell_digests
+
+    def tell_digests(*given: Any, **ends: Any) -> str:
+        return original(*given, **ends).replace("NOT `_deleted`", "TRUE")
+
+    set_attribute(comparing, "tell_digests", tell_digests)
+
+
+def judge_newer_rows_as_extra(set_attribute: SetAttribute) -> None:
+    original = RowComparer.list_unseen
+    set_attribute(
+        RowComparer, "list_unseen", lambda comparer, table, after, _below=None: original(comparer, table, after)
+    )
+
+
+def forget_what_was_seen(set_attribute: SetAttribute) -> None:
+    original = SeenKeys.add
+
+    def add(seen: SeenKeys, kind: DigestKind, digests: Any, part: int | None = None) -> None:
+        original(seen, kind, [*digests][1:] if kind is DigestKind.SEEN else digests, part)
+
+    set_attribute(SeenKeys, "add", add)
+
+
+def compare_some_buckets(set_attribute: SetAttribute) -> None:
+    """Compare the digests of half of the buckets only."""
+    original = unseen_rows.choose_pass
+
+    def choose_pass(number: int, rows: int) -> unseen_rows.Pass:
+        chosen = original(number, rows)
+        return replace(chosen, buckets=range(chosen.buckets.start, chosen.buckets.stop // 2))
+
+    set_attribute(unseen_rows, "choose_pass", choose_pass)
+
+
+def compare_text_by_collation(set_attribute: SetAttribute) -> None:
+    set_attribute(comparing, "_has_same", lambda column, _: f"`staged`.`{column.name}` <=> `row`.`{column.name}`")
+
+
+def take_the_future_for_any_time(set_attribute: SetAttribute) -> None:
+    set_attribute(compare_rows, "FUTURE_SECONDS", 2**40)
+
+
+OF_VERIFICATION = [
+    Mutant("rows newer than the snapshot pass for equal", break_judgement("THEN 'newer'", "THEN 'identical'")),
+    Mutant("rows newer than the snapshot pass for different", break_judgement("THEN 'newer'", "THEN 'differing'")),
+    Mutant("rows newer than the snapshot and without an item are extra", judge_newer_rows_as_extra),
+    Mutant("tombstones pass for rows where items are compared", break_judgement(" OR `row`.`_deleted`", "")),
+    Mutant("tombstones pass for rows of no item", count_tombstones_as_rows),
+    Mutant("rows of no item are forgotten", forget_extras),
+    Mutant("a key that was seen is forgotten", forget_what_was_seen),
+    Mutant("rows of no item are looked for in half of the buckets", compare_some_buckets),
+    Mutant("text is compared by its collation", compare_text_by_collation),
+    Mutant(
+        "versions of the future pass for any in an export", break_judgement("THEN 'impossible'", "THEN 'identical'")
+    ),
+    Mutant("versions of the future pass for any in a scan", take_the_future_for_any_time),
+]
+"""Faults of `dynaurora verify`."""
 
 OF_STATEMENTS = [
     Mutant("the merge has no guard", remove_guard_from_merge),

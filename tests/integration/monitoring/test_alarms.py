@@ -65,6 +65,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"Invocations": [None, 1, None]}, QUIET),
     ],
     "reversed-stamps": [({}, QUIET), ({"StampsReversed": [0]}, QUIET), ({"StampsReversed": [1]}, RINGS)],
+    "differences": [({}, QUIET), ({"Differences": [0]}, QUIET), ({"Differences": [1]}, RINGS)],
     "transform-changes-errors": [({"Errors": [0, 0, 9]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "old-delivery": [
         ({"DeliveryToS3DataFreshness": [364] * 5}, QUIET),
