@@ -230,6 +230,17 @@ def choose_deployment(deployments: Sequence[Deployment], mapping: str | None) ->
     raise WrongUseError(f"No stack replicates the mapping {mapping!r}. {_name_deployed(deployments)}")
 
 
+def choose_deployments(deployments: Sequence[Deployment], mapping: str | None) -> list[Deployment]:
+    """Return the deployment of a mapping in a list, or all of them, by their mappings' names.
+
+    Raises WrongUseError where nothing is deployed, the mapping is not, or more than once.
+    """
+    require_any(deployments)
+    if mapping is not None:
+        return [choose_deployment(deployments, mapping)]
+    return sorted(deployments, key=lambda one: (one.mapping, one.stack))
+
+
 def choose_only(deployments: Sequence[Deployment]) -> Deployment:
     """Return the one deployment there is. Raises WrongUseError where there is none, or more than one."""
     require_any(deployments)

@@ -23,8 +23,23 @@ from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
-from dynaurora.failures.failed_records import IMPORT, UNFORWARDED_CODE, UNREADABLE_CODE, read_records, split_record
-from dynaurora.failures.list_failures import BATCH, UNSTARTED, Place, kind_of_batch, list_failures, unstarted_batch
+from dynaurora.failures.failed_records import (
+    IMPORT,
+    UNFORWARDED_CODE,
+    UNREADABLE_CODE,
+    FailedRecord,
+    read_records,
+    split_record,
+)
+from dynaurora.failures.list_failures import (
+    BATCH,
+    RECORDS,
+    UNSTARTED,
+    Place,
+    kind_of_batch,
+    list_failures,
+    unstarted_batch,
+)
 from dynaurora.failures.settle_failures import DAMAGED
 from dynaurora.mappings.reasons import name_reason
 
@@ -34,7 +49,6 @@ if TYPE_CHECKING:
     from backfill.failures.verdicts import Judge, Verdict
     from dynaurora.aws.objects import Listed, ObjectStore
     from dynaurora.errors import Reason
-    from dynaurora.failures.failed_records import FailedRecord
 
 RECORD: Final = "record"
 UNSTARTED_CODE: Final = "dynaurora.Unstarted"
@@ -123,6 +137,10 @@ class Failure:
         """Whether it failed too often to be taken up by itself."""
         return self.key.startswith(f"{keys.PARKED}/")
 
+    def as_record(self) -> FailedRecord:
+        """Return what tells the record from others of its object."""
+        return FailedRecord(self.data, self.error, self.message, self.attempts, 0, "", target=self.target)
+
     @cached_property
     def verdict(self) -> Verdict | None:
         """What the mapping says of a record now; None for batches, and where there is no mapping."""
@@ -203,6 +221,14 @@ class FailureReader:
             yield from list_failures(self.place, self.store, prefix=prefix, parked=selection.include_parked)
         except InvalidRunError as error:
             raise WrongUseError(error.problem) from error
+
+    def list_archived(self) -> Iterator[tuple[str, Listed]]:
+        """Yield the archived objects of the mapping, each with its kind."""
+        mapping = self.place.mapping
+        for listed in self.store.list(self.place.bucket, keys.archived_prefix(mapping)):
+            failed_key = keys.unarchived(mapping, listed.key).removeprefix(keys.parked_prefix(mapping))
+            is_batch = failed_key.startswith(keys.failed_batches_prefix(mapping))
+            yield (BATCH if is_batch else RECORDS), listed
 
     def read_object(self, kind: str, listed: Listed) -> Iterator[Failure]:
         """Yield the failures in an object; none where it is gone, because a run has settled it meanwhile."""

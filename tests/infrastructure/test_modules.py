@@ -62,6 +62,7 @@ COMMANDS_LAYERS = (
     ("runs", "samples"),
     ("failures",),
     ("comparing_exports", "trials", "verifying"),
+    ("looking",),
     ("commands",),
     ("cli",),
 )

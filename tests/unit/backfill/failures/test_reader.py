@@ -7,11 +7,13 @@ from backfill.commands.failures import find_failure
 from backfill.failures.describe import describe_failure, summarize_failure
 from backfill.failures.preview import preview_reprocess
 from backfill.failures.reader import Selection, name_prefix, read_iso, read_time
+from backfill.looking import Look
 from backfill.terminal.console import WrongUseError
 from dynaurora import keys
 from dynaurora.dynamodb.packs import encode_pack
 from dynaurora.failures.refused_changes import REFUSED_SETTLED
 from tests.support import failure_factories as made
+from tests.support.backfill_factories import DEPLOYMENT
 from tests.support.factories import stream_record
 from tests.support.fakes import WRITTEN_AT, InMemoryObjects
 from tests.support.read_failures import explain, read, read_one
@@ -133,12 +135,13 @@ def test_ids_are_short_and_differ():
 
 @pytest.mark.parametrize("name", ["0123456789ab", made.BATCH_ID, "r1-000002"])
 def test_a_failure_is_found_by_its_id(name):
-    assert find_failure(made.make_reader(), name, None).is_called(name)
+    _, found = find_failure([Look(DEPLOYMENT, made.make_reader())], name, None)
+    assert found.is_called(name)
 
 
 def test_a_failure_that_is_not_there_says_how_to_list_them():
     with pytest.raises(WrongUseError, match="failures list --include-parked --stack clicks"):
-        find_failure(made.make_reader(), "nope", "clicks")
+        find_failure([Look(DEPLOYMENT, made.make_reader())], "nope", "clicks")
 
 
 def test_a_batch_that_no_import_was_started_for_is_told_from_one_that_failed():
