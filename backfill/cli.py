@@ -15,6 +15,7 @@ from backfill.commands.deploy import deploy
 from backfill.commands.destroy import destroy
 from backfill.commands.doctor import doctor
 from backfill.commands.failures import failures_group
+from backfill.commands.failures_discard import discard, restore
 from backfill.commands.init import init
 from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
@@ -108,6 +109,8 @@ main.add_command(backfill_group)
 main.add_command(deploy)
 main.add_command(destroy)
 main.add_command(doctor)
+failures_group.add_command(discard)
+failures_group.add_command(restore)
 main.add_command(failures_group)
 main.add_command(init)
 main.add_command(local_group)

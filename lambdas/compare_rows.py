@@ -13,6 +13,7 @@ from dynaurora.observability import count, count_of_all, identify, measure, obse
 from dynaurora.settings import CompareRowsSettings
 from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expectation
+from dynaurora.verification.newer_step import NEWER_STEP
 from dynaurora.verification.record_differences import Proved, list_differences
 from dynaurora.verification.repair_steps import REPAIR_STEPS
 
@@ -27,7 +28,7 @@ registries = Registries(S3Objects(), settings.landing_bucket)
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Take one step of a verification, `{"mapping", "run", "digest", "step": "compare", …}`, and return its answer."""
+    """Take one step, `{"mapping", "run", "digest", "step": "compare", …}`, within a minute; return what it found."""
     observe_mapping(event["mapping"])
     identify(run=event["run"])
     mapping = registries.find(event["mapping"]).find_recorded(event.get("digest"))
@@ -75,4 +76,4 @@ def end(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[st
     return {"done": True}
 
 
-STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)} | REPAIR_STEPS
+STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)} | NEWER_STEP | REPAIR_STEPS

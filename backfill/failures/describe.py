@@ -63,10 +63,14 @@ def _explain_briefly(failure: Failure) -> tuple[str, str, str]:
     return first.rule, make_printable(first.path), make_printable(first.message) + more
 
 
-def describe_failure(failure: Failure, again: str, mapping: str, *, reveal: bool) -> Iterator[Pair]:
+def describe_failure(
+    failure: Failure, again: str, mapping: str, *, reveal: bool, superseded: bool | None = None
+) -> Iterator[Pair]:
     """Yield all that is known of a failure but what the item holds, as names and values; `again` takes it up."""
     yield "failure", f"{failure.id}, a {failure.kind}{', parked' if failure.is_parked else ''}"
     yield from _describe_record(failure) if failure.kind == RECORD else _describe_batch(failure)
+    if superseded:
+        yield "superseded", "the item's row is newer: nothing would come of it, and the next reprocess archives it"
     yield "first seen", format_time(failure.first_seen_at)
     yield "last tried", format_time(failure.last_tried_at)
     yield "attempts", describe_attempts(failure)

@@ -11,10 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +26,23 @@ from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
-from dynaurora.failures.failed_records import IMPORT, UNFORWARDED_CODE, UNREADABLE_CODE, read_records, split_record
-from dynaurora.failures.list_failures import BATCH, UNSTARTED, Place, kind_of_batch, list_failures, unstarted_batch
+from dynaurora.failures.failed_records import (
+    IMPORT,
+    UNFORWARDED_CODE,
+    UNREADABLE_CODE,
+    FailedRecord,
+    read_records,
+    split_record,
+)
+from dynaurora.failures.list_failures import (
+    BATCH,
+    RECORDS,
+    UNSTARTED,
+    Place,
+    kind_of_batch,
+    list_failures,
+    unstarted_batch,
+)
 from dynaurora.failures.settle_failures import DAMAGED
 from dynaurora.mappings.reasons import name_reason
 
@@ -34,11 +52,15 @@ if TYPE_CHECKING:
     from backfill.failures.verdicts import Judge, Verdict
     from dynaurora.aws.objects import Listed, ObjectStore
     from dynaurora.errors import Reason
-    from dynaurora.failures.failed_records import FailedRecord
 
 RECORD: Final = "record"
 UNSTARTED_CODE: Final = "dynaurora.Unstarted"
 ID_LENGTH: Final = 12
+READERS: Final = 10
+"""Objects that are read at the same time: as many connections as the SDK keeps."""
+READ_AHEAD: Final = 30
+"""Objects that are held before their turn, each of SMALL_BYTES at most."""
+SMALL_BYTES: Final = 256 * 1024
 DIGEST: Final = re.compile(r"[0-9a-f]{40}")
 QUOTED: Final = re.compile(
     r"""(?P<before>\bvalue:?\s|\bentry\s|\bwith\ base\ \d+:\s|\bto\ float:\s)(?P<quote>['"])
@@ -123,6 +145,10 @@ class Failure:
         """Whether it failed too often to be taken up by itself."""
         return self.key.startswith(f"{keys.PARKED}/")
 
+    def as_record(self) -> FailedRecord:
+        """Return what tells the record from others of its object."""
+        return FailedRecord(self.data, self.error, self.message, self.attempts, 0, "", target=self.target)
+
     @cached_property
     def verdict(self) -> Verdict | None:
         """What the mapping says of a record now; None for batches, and where there is no mapping."""
@@ -193,8 +219,8 @@ class FailureReader:
 
     def read(self, selection: Selection) -> Iterator[Failure]:
         """Yield the failures that are meant, in the order of their objects. Raises WrongUseError for a wrong prefix."""
-        for kind, listed in self.list_objects(selection):
-            yield from filter(selection.takes, self.read_object(kind, listed))
+        for failures in self._read_ahead(self.list_objects(selection)):
+            yield from filter(selection.takes, failures)
 
     def list_objects(self, selection: Selection) -> Iterator[tuple[str, Listed]]:
         """Yield the objects that are meant, each with its kind. Raises WrongUseError for a wrong prefix."""
@@ -203,6 +229,14 @@ class FailureReader:
             yield from list_failures(self.place, self.store, prefix=prefix, parked=selection.include_parked)
         except InvalidRunError as error:
             raise WrongUseError(error.problem) from error
+
+    def list_archived(self) -> Iterator[tuple[str, Listed]]:
+        """Yield the archived objects of the mapping, each with its kind."""
+        mapping = self.place.mapping
+        for listed in self.store.list(self.place.bucket, keys.archived_prefix(mapping)):
+            failed_key = keys.unarchived(mapping, listed.key).removeprefix(keys.parked_prefix(mapping))
+            is_batch = failed_key.startswith(keys.failed_batches_prefix(mapping))
+            yield (BATCH if is_batch else RECORDS), listed
 
     def read_object(self, kind: str, listed: Listed) -> Iterator[Failure]:
         """Yield the failures in an object; none where it is gone, because a run has settled it meanwhile."""
@@ -216,6 +250,25 @@ class FailureReader:
             records = read_records(self.store, self.place.bucket, listed.key)
             for number, record in enumerate(chain.from_iterable(map(split_record, records)), 1):
                 yield self._make_record(listed, number, record)
+
+    def _read_ahead(self, objects: Iterable[tuple[str, Listed]]) -> Iterator[Iterable[Failure]]:
+        """Yield the failures of each object, in order; small ones, of which there may be many, are read ahead."""
+
+        def read(kind: str, listed: Listed) -> list[Failure]:
+            return list(self.read_object(kind, listed))
+
+        pool, waiting = ThreadPoolExecutor(READERS), deque[Callable[[], Iterable[Failure]]]()
+        try:
+            for kind, listed in objects:
+                is_small = listed.size <= SMALL_BYTES
+                job = pool.submit(read, kind, listed).result if is_small else partial(self.read_object, kind, listed)
+                waiting.append(job)
+                if len(waiting) > READ_AHEAD:
+                    yield waiting.popleft()()
+            while waiting:
+                yield waiting.popleft()()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _make_record(self, listed: Listed, number: int, record: FailedRecord) -> Failure:
         # Those that never went through Firehose have no times of their own, and were read just now.

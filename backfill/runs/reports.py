@@ -60,10 +60,7 @@ def describe_reprocess_report(report: Report) -> Iterator[Pair]:
         yield "refused", format_count(totals["rejected"], "record")
         yield from (("", f"{format_count(count)} {reason}") for reason, count in totals["rejected_reasons"].items())
         if superseded := totals.get("records_superseded"):
-            yield (
-                "superseded",
-                f"{format_count(superseded, 'record')} by newer rows or failures of their items; archived",
-            )
+            yield "superseded", f"{format_count(superseded, 'record')}, archived: of items with newer rows or failures"
         yield "batches", f"{totals['batches_imported']:,} imported, {totals['batches_failed']:,} failed"
         parked = format_count(totals["batches_parked"], "batch", "batches")
         yield "parked", f"{format_count(totals['records_parked'], 'record')}, {parked}"

@@ -55,5 +55,16 @@ class NewestEntries:
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Yield version and newest entry of each name, in the order in which the names were put first."""
-        for version, entry in self._database.execute("SELECT version, entry FROM entries ORDER BY rowid"):
-            yield int(version), json.loads(entry)
+        for version, _, entry in self.read_times():
+            yield version, entry
+
+    def read_times(self) -> Iterator[tuple[int, int, Any]]:
+        """Yield the same, with how often an entry of the name was put between the two."""
+        for version, times, entry in self._database.execute("SELECT version, times, entry FROM entries ORDER BY rowid"):
+            yield int(version), int(times), json.loads(entry)
+
+    def find_version(self, name: str) -> int:
+        """Return the version of a name's newest entry; 0 where there is none."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        found = self._database.execute("SELECT version FROM entries WHERE name = ?", (digest,)).fetchone()
+        return int(found[0]) if found else 0

@@ -1,5 +1,7 @@
 """What the runbooks are for, done to a local AWS: items, faults, what is announced, and whether all ends well."""
 
+import base64
+import hashlib
 import json
 import shlex
 import shutil
@@ -302,6 +304,12 @@ class Site:
             "REPLACE INTO Demo.WebAnalytics__replica (page_id, activity_dt, _deleted, _version)"
             " VALUES ('left over', 'long ago', 0, 1)"
         )
+
+    def find_failure(self) -> str:
+        """Return the id of the one record that is kept as failed."""
+        (key,) = self.list_kept()
+        (line,) = self.aws.api.s3.get_object(Bucket=self.aws.deployment.bucket, Key=key)["Body"].read().splitlines()
+        return hashlib.sha256(base64.b64decode(json.loads(line)["rawData"])).hexdigest()[:12]
 
     def pass_hours(self, hours: int) -> None:
         """Count so many vain hourly reprocesses on every failed record."""

@@ -30,11 +30,12 @@ def site(running_site: Site) -> Site:
 
 def test_failed_records_are_growing(reader: Reader, site: Site) -> None:
     """An item is written wrongly, and the transformation fails while another one is."""
-    site.put("/pricing", hits="12")
-    site.wait_until(lambda: len(site.list_kept()) == 1)
+    for kept, (page, hits) in enumerate((("/terms", "13"), ("/pricing", "12")), 1):
+        site.put(page, hits=hits)
+        site.wait_until(lambda kept=kept: len(site.list_kept()) == kept)
     with site.failing_transformation():
         site.put("/about")
-        site.wait_until(lambda: len(site.list_kept()) == 2)
+        site.wait_until(lambda: len(site.list_kept()) == 3)
     equip_with_editor(reader, r's/\\"Hits\\": \\"12\\"/\\"Hits\\": 12/')
     with reader.follow("docs/runbooks/failed-records.md") as walk:
         walk.through("Diagnose")
@@ -43,12 +44,12 @@ def test_failed_records_are_growing(reader: Reader, site: Site) -> None:
         site.pass_hours(3)
         walk.through("Take them up")
         site.wait_for_message("docs/runbooks/failed-records.md")
-        (parked,) = site.list_kept()
-        reader.export(OBJECT=parked)
+        reader.export(FAILURE=site.find_failure())
         walk.through("Decide what is parked")
         walk.through("Verify")
-    site.wait_until_equal(2)
     assert site.list_kept() == []
+    site.put("/terms")
+    site.wait_until_equal(3)
 
 
 def test_batches_are_failing(reader: Reader, site: Site) -> None:

@@ -62,7 +62,7 @@ COMMANDS_LAYERS = (
     ("runs", "samples"),
     ("failures",),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
-    ("gaps", "kept_keys", "repairing"),
+    ("gaps", "looking", "repairing"),
     ("commands",),
     ("cli",),
 )

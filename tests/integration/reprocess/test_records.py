@@ -1,10 +1,14 @@
 """Records that were refused, were too large or could not be forwarded, until they are in the database or parked."""
 
 import base64
+import hashlib
 import json
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from backfill.cli import main
 from dynaurora import keys
 from dynaurora.dynamodb.changes import decode_change
 from tests.integration.backfill.deployed import MAPPING, make_bad_item, make_item
@@ -37,6 +41,14 @@ def test_what_a_newer_row_or_failure_has_overtaken_is_archived(reprocesses: Repr
     reprocesses.write(f"{RECORDS}overtaken", make_record(make_bad_item("page"), version=8))
     again = (make_record(make_bad_item("other"), version=version) for version in (5, 6))
     reprocesses.write(f"{RECORDS}repeated", *again)
+    counted = ask("count", MAPPING)
+    assert (counted["failures"], counted["superseded"], counted["older_failures"]) == (1, 1, 1)
+    assert counted["counts"] == [{"reason": "payload (required)", "count": 1}]
+    (listed,) = ask("list", MAPPING)
+    assert (listed["item"]["page_id"]["S"], listed["superseded"], listed["older_failures"]) == ("other", False, 1)
+    (overtaken,) = ask("list", MAPPING, "--superseded")
+    assert overtaken["item"]["page_id"]["S"] == "page"
+    assert ask("show", overtaken["id"])["superseded"] is True
     ended = reprocesses.do()
     assert (ended.totals["records"], ended.totals["rejected"], ended.totals["records_superseded"]) == (3, 3, 2)
     (kept,) = reprocesses.list_failures()
@@ -46,6 +58,43 @@ def test_what_a_newer_row_or_failure_has_overtaken_is_archived(reprocesses: Repr
     assert len(archived) == 2
     assert reprocesses.do().totals["records_superseded"] == 0
     assert reprocesses.deployed.hits() == {"page": 2}
+
+
+def test_failures_are_discarded_and_come_back(reprocesses: Reprocesses) -> None:
+    reprocesses.write(f"{RECORDS}good", make_record(make_item("page", 2), version=9))
+    reprocesses.do()
+    reprocesses.write(f"{RECORDS}several", *(make_record(make_bad_item(page), version=5) for page in ("page", "other")))
+    reprocesses.write(f"{RECORDS}newer", make_record(make_bad_item("other"), version=6))
+    (other,) = ask("list")
+    assert ask("discard", "--superseded", "--dry-run")["discarded"] == 2
+    assert ask("discard", MAPPING, "--superseded", "--yes") == {
+        "discarded": 2,
+        "objects": 1,
+        "ids": sorted(ask_ids(reprocesses)),
+        "dry_run": False,
+    }
+    assert reprocesses.list_failures() == [f"{RECORDS}newer"]
+    assert ask("discard", other["id"], "--yes")["discarded"] == 1
+    assert (reprocesses.list_failures(), ask("count")["failures"]) == ([], 0)
+    assert ask("restore", other["id"], "--yes")["restored"] == 1
+    assert reprocesses.list_failures() == [f"{RECORDS}newer"]
+    assert ask("restore", MAPPING, "--all", "--yes")["restored"] == 2
+    assert len(reprocesses.list_failures()) == 2
+    assert CliRunner().invoke(main, ["failures", "discard", "0f1e0f1e0f1e", "--yes"]).exit_code == 2
+
+
+def ask(*command: str) -> Any:
+    """Return what `dynaurora failures …` answers."""
+    answer = CliRunner().invoke(main, ["failures", *command, "--json"])
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+def ask_ids(reprocesses: Reprocesses) -> set[str]:
+    """The ids of what is in the archive."""
+    archived = reprocesses.deployed.list_keys(keys.archived_prefix(MAPPING))
+    records = (record for key in archived for record in reprocesses.read_records(key))
+    return {hashlib.sha256(record.data).hexdigest()[:12] for record in records}
 
 
 def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: Reprocesses) -> None:
