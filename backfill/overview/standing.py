@@ -139,7 +139,7 @@ class Standing:
         if self._is_verified_since(backfill):
             return
         if backfill is None:
-            problem = "it was never backfilled: what its table had before is missing"
+            problem = "it was never backfilled: what its table had before its stream may be missing"
             yield Todo(problem, name_command("backfill", "start", name, "--watch"), "backfill")
         elif backfill["state"] in {runs.FAILED, runs.STOPPED}:
             reason = f": {backfill['reason'][:REASON_LENGTH]}" if backfill["reason"] else ""

@@ -149,7 +149,8 @@ def describe_verification(facts: dict[str, Any]) -> str:
         return UNKNOWN if "error" in facts else "never"
     result = f"{verified['unexplained']:,} without an explanation" if verified["unexplained"] else "equal"
     counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in verified["counts"].items() if number)
-    return f"{result} at {format_time(parse_iso(verified['ended_at']))} ({counts}), run {verified['run']}"
+    told = f"{result} at {format_time(parse_iso(verified['ended_at']))}"
+    return ", ".join(filter(None, (told, counts, f"run {verified['run']}")))
 
 
 def tell_todo(standing: Standing) -> str:

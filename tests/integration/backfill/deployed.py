@@ -276,6 +276,12 @@ class Deployed:
         assert (f"backfill start {MAPPING} --run {run}" in message) == is_mended_by_repeating
         return report
 
+    def forget_failures(self) -> None:
+        """Have nothing be kept as failed, of whichever test before."""
+        for prefix in (keys.failed_records_prefix(MAPPING), keys.failed_batches_prefix(MAPPING), f"{keys.PARKED}/"):
+            for key in self.list_keys(prefix):
+                self.client("s3").delete_object(Bucket=self.bucket, Key=key)
+
     def messages(self) -> dict[str, str]:
         """What the topic has announced since it was last asked: subject → message."""
         sqs, messages = self.client("sqs"), {}

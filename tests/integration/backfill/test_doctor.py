@@ -43,9 +43,7 @@ CHECKS = [
 @pytest.fixture(autouse=True)
 def settled(deployed: Deployed) -> None:
     """Have nothing be kept as failed, and all rows be found equal."""
-    for prefix in (keys.failed_records_prefix(MAPPING), keys.failed_batches_prefix(MAPPING), f"{keys.PARKED}/"):
-        for key in deployed.list_keys(prefix):
-            deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
+    deployed.forget_failures()
     verify(deployed, 0)
 
 

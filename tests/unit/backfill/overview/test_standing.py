@@ -50,7 +50,7 @@ def test_where_all_is_well_nothing_is_to_be_done():
     told = dict(describe_standing(WELL))
     assert told["to do"] == "nothing"
     assert told["last backfill"] == "r1 succeeded at 2026-11-23 09:00:00Z: 4 rows imported, 1 rejected"
-    assert told["verified"] == "equal at 2026-11-23 10:00:00Z (5 items), run v1"
+    assert told["verified"] == "equal at 2026-11-23 10:00:00Z, 5 items, run v1"
     assert WELL.as_dict()["well"] is True
 
 
