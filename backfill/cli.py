@@ -20,6 +20,7 @@ from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
 from backfill.commands.prepare import prepare
 from backfill.commands.purge import purge
+from backfill.commands.replay import replay
 from backfill.commands.reprocess import reprocess_group
 from backfill.commands.upgrade import upgrade
 from backfill.commands.verify import verify
@@ -44,6 +45,7 @@ Examples:
   dynaurora backfill start --help      copy a whole table into Aurora
   dynaurora verify --help              see whether a table and its rows are equal
   dynaurora purge --dry-run            see what no import needs any more
+  dynaurora replay --help              import again what a restored database lacks
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
   eval "$(dynaurora local env)"        let aws, boto3 and mysql reach it
@@ -105,6 +107,7 @@ main.add_command(local_group)
 main.add_command(mapping_group)
 main.add_command(prepare)
 main.add_command(purge)
+main.add_command(replay)
 main.add_command(reprocess_group)
 main.add_command(upgrade)
 main.add_command(verify)

@@ -218,6 +218,11 @@ def backfill_batches_prefix(mapping: str, run: str) -> str:
     return f"{BATCHES}/{_run(mapping, run)}/batch-"
 
 
+def runs_prefix(mapping: str) -> str:
+    """Return what the keys of all that a mapping's runs work with begin with."""
+    return f"{BATCHES}/{_run(mapping, '')}"
+
+
 def sweep_plan(mapping: str, run: str) -> str:
     """Return the key of the plan of a run's sweep: its batches' descriptors."""
     return f"{BATCHES}/{_run(mapping, run)}/sweep.json"
@@ -295,6 +300,16 @@ def reprocess_attempts(mapping: str, digest: str) -> str:
 def reprocess_plan(mapping: str, run: str) -> str:
     """Return the key of the list of failures that a run takes up."""
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/failures.json"
+
+
+def reprocess_runs_prefix(mapping: str) -> str:
+    """Return what the keys of all that a mapping's reprocesses work with begin with."""
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, '')}"
+
+
+def reprocessed_descriptor(mapping: str, run: str, number: int) -> str:
+    """Return the key of the descriptor of records that a run has mapped again."""
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
 
 
 def remainder(mapping: str, run: str, number: int, index: int) -> str:

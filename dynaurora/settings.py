@@ -296,6 +296,16 @@ class PurgeReplicasSettings(DatabaseSettings):
     """For how many days at the least everything is kept."""
 
 
+@dataclass(frozen=True)
+class FindUnimportedSettings(DatabaseSettings):
+    """Settings of find_unimported."""
+
+    landing_bucket: str
+    """The bucket of the batches, and of the registry."""
+    batch_retention_days: int
+    """For how many days it has batches that were imported."""
+
+
 def _read(text: str, kind: Any) -> Any:
     if kind is int:
         return int(text)

@@ -82,6 +82,8 @@ class Deployment:
     """The function's name; empty where the platform is of a release that has none."""
     purge_replicas: str = ""
     """The function's name; empty where the platform is of a release that has none."""
+    find_unimported: str = ""
+    """The function's name; empty where the platform is of a release that has none."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -183,6 +185,7 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         change_mapping=shared.get("ChangeMappingFunctionName", ""),
         compare_rows=shared.get("CompareRowsFunctionName", ""),
         purge_replicas=shared.get("PurgeReplicasFunctionName", ""),
+        find_unimported=shared.get("FindUnimportedFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},

@@ -8,6 +8,7 @@ is refused of one goes back as single changes. Nothing of the failed objects is 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -167,6 +168,8 @@ class Remaker:
         shares = {table: Share(each.rows, count_apart(each.reasons)) for table, each in counts.shares.items()}
         reasons = count_apart(counts.reasons)
         batch = Batch(name, "reprocess", self.run, counts.rows, (item,), reasons, digest, counts.failures, shares)
+        descriptor = keys.reprocessed_descriptor(name, self.run, number)  # a database that is restored asks for it
+        self.store.write(self.bucket, descriptor, json.dumps(batch.as_dict()).encode())
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
 
     def _is_there(self, source: FailedObject) -> bool:

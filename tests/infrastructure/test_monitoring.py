@@ -44,6 +44,7 @@ UNALARMED = {
     "ChangeMappingFunction": "the command line, which calls it, prints its error to who asked",
     "CompareRowsFunction": "the command line, which calls it, prints its error to who asked",
     "CheckTargetFunction": "the command line, which calls it, prints its error to who asked",
+    "FindUnimportedFunction": "the command line, which calls it, prints its error to who asked",
     "DescribeRunsFunction": "the command line, which calls it, prints its error to who asked",
     "PrepareTargetFunction": "the deployment, which calls it, fails with its error",
     "RegisterReplicationFunction": "the deployment, which calls it, fails with its error",

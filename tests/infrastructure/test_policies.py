@@ -51,16 +51,16 @@ SERVICES_OF_NO_RESOURCE = {"ec2.amazonaws.com", "lambda.amazonaws.com"}
 
 OWNERS_OF_RUN_KEYS = {
     "exports/run=*": {"BackfillTableStateMachineRole"},
-    "batches/run=*/*.json": {"CheckReadinessRole", "PlanBackfillRole"},
+    "batches/run=*/*.json": {"CheckReadinessRole", "FindUnimportedRole", "PlanBackfillRole"},
     "batches/run=*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
     "batches/run=*/attempts-": {"ConvertExportRole"},
     "batches/run=*/batch-*.unmapped.json": {"ReportRunRole"},
     "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
     "batches/run=*/planned.json": {"CloseRunRole", "PurgeReplicasRole"},
-    "batches/run=*/*.csv": {"ImportBatchRole", "PurgeReplicasRole"},
+    "batches/run=*/*.csv": {"FindUnimportedRole", "ImportBatchRole", "PurgeReplicasRole"},
     "batches/reprocess/run=*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
-    "batches/reprocess/run=*/*": {"ConvertFailuresRole", "SettleFailuresRole"},
+    "batches/reprocess/run=*/*": {"ConvertFailuresRole", "FindUnimportedRole", "SettleFailuresRole"},
     "reports/run=*/map/": {
         "BackfillTableStateMachineRole",
         "ReprocessFailuresStateMachineRole",

@@ -68,6 +68,7 @@ FUNCTIONS = {
     ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
     "compare_rows": [*DATABASE, "LANDING_BUCKET"],
+    "find_unimported": [*DATABASE, "LANDING_BUCKET", "BATCH_RETENTION_DAYS"],
     "purge_replicas": [*DATABASE, "LANDING_BUCKET", "PURGE_AFTER_DAYS"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "register_replication": ["LANDING_BUCKET"],
