@@ -41,7 +41,7 @@ FIND_SECONDS: Final = 20.0
 MOST_FOUND: Final = 2_000
 """Batches of an answer, which may have 6 MB."""
 PARTS_SECONDS: Final = 3600
-"""Before the time that the database was restored to: of a batch of then, some parts may be in, and others not."""
+"""Before the time that the database was restored to: of a batch of then, some parts may be in, and not all."""
 DESCRIBED: Final = re.compile(r"(batch-[0-9]{6}|sweep)\.json")
 """What the names of objects end with that have descriptors."""
 
@@ -118,12 +118,19 @@ class UnimportedFinder:
         for start in range(0, len(asked), LOOKED_UP_AT_ONCE):
             there |= ledger.find(asked[start : start + LOOKED_UP_AT_ONCE]).keys()
         for one, batch in batches:
-            is_whole = batch.id in there or not self._may_be_partial(one)
-            if not (is_whole and there.intersection(ids[batch.id])) and self._was_imported(batch):
+            if not self._is_known(batch, one, there.intersection(ids[batch.id])) and self._was_imported(batch):
                 yield batch
 
-    def _may_be_partial(self, listed: Listed) -> bool:
-        return listed.modified_at.timestamp() >= self.since - PARTS_SECONDS
+    def _is_known(self, batch: Batch, listed: Listed, found: set[str]) -> bool:
+        """Tell whether all of a batch is in the ledger, of which these ids are.
+
+        How many parts a streamed one has is not known: of one that landed within the hour before the time that the
+        database is of, some may be missing, and it is imported again whatever there is.
+        """
+        if batch.targets:
+            return len(found) >= len(batch.targets)
+        age = self.since - listed.modified_at.timestamp()
+        return batch.id in found or bool(found and not 0 <= age < PARTS_SECONDS)
 
     def _read(self, listed: Listed) -> Iterator[Batch]:
         """Yield the batches that an object is, or describes."""
@@ -132,10 +139,10 @@ class UnimportedFinder:
             item = BatchObject(self.bucket, listed.key, listed.etag, listed.size)
             yield Batch(name, "stream", None, None, (item,))
         elif DESCRIBED.fullmatch(listed.key.rpartition("/")[2]):
-            with suppress(InvalidBatchError, ValueError):
+            with suppress(AttributeError, InvalidBatchError, ValueError):
                 read = json.loads(read_or_none(self.store, self.bucket, listed.key) or b"[]")
                 for descriptor in read if isinstance(read, list) else [read]:
-                    batch = Batch.from_event({"batch": descriptor})
+                    batch = Batch.from_event({"batch": descriptor.get("batch", descriptor)})  # with its fingerprint
                     if batch.source != VERIFY:
                         yield batch
 
