@@ -22,8 +22,9 @@ from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import VERIFY, Batch, BatchObject
 from dynaurora.batches.ledger import Ledger
+from dynaurora.batches.parts import UNLABELLED, count_labels
 from dynaurora.batches.writers import Writers
-from dynaurora.errors import InvalidBatchError, ObjectMissingError
+from dynaurora.errors import InvalidBatchError, MalformedBatchError, ObjectChangedError, ObjectMissingError
 from dynaurora.failures.list_failures import is_imported
 from dynaurora.mappings.csv_format import make_label
 
@@ -124,13 +125,18 @@ class UnimportedFinder:
     def _is_known(self, batch: Batch, listed: Listed, found: set[str]) -> bool:
         """Tell whether all of a batch is in the ledger, of which these ids are.
 
-        How many parts a streamed one has is not known: of one that landed within the hour before the time that the
-        database is of, some may be missing, and it is imported again whatever there is.
+        A streamed one is looked into where it landed within the hour before the time that the database is of: some of
+        its parts may have been imported then, and others not. In the ledger of any other time, it is whole or missing.
         """
         if batch.targets:
             return len(found) >= len(batch.targets)
-        age = self.since - listed.modified_at.timestamp()
-        return batch.id in found or bool(found and not 0 <= age < PARTS_SECONDS)
+        if not found or batch.id in found or not 0 <= self.since - listed.modified_at.timestamp() < PARTS_SECONDS:
+            return bool(found)
+        with suppress(MalformedBatchError, ObjectChangedError, ObjectMissingError):
+            (item,) = batch.objects
+            labels = count_labels(item, make_label(self.mapping.table, self.mapping.digest), self.store)
+            return all(batch.id in found if label == UNLABELLED else batch.part_id(label) in found for label in labels)
+        return True  # what cannot be read cannot be imported either
 
     def _read(self, listed: Listed) -> Iterator[Batch]:
         """Yield the batches that an object is, or describes."""
