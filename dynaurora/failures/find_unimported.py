@@ -22,8 +22,9 @@ from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import VERIFY, Batch, BatchObject
 from dynaurora.batches.ledger import Ledger
+from dynaurora.batches.parts import UNLABELLED, count_labels
 from dynaurora.batches.writers import Writers
-from dynaurora.errors import InvalidBatchError, ObjectMissingError
+from dynaurora.errors import InvalidBatchError, MalformedBatchError, ObjectChangedError, ObjectMissingError
 from dynaurora.failures.list_failures import is_imported
 from dynaurora.mappings.csv_format import make_label
 
@@ -41,8 +42,8 @@ FIND_SECONDS: Final = 20.0
 MOST_FOUND: Final = 2_000
 """Batches of an answer, which may have 6 MB."""
 PARTS_SECONDS: Final = 3600
-"""Before the time that the database was restored to: of a batch of then, some parts may be in, and others not."""
-DESCRIPTOR_NAMES: Final = re.compile(r"(batch-[0-9]{6}|sweep)\.json")
+"""Before the time that the database was restored to: of a batch of then, some parts may be in, and not all."""
+DESCRIBED: Final = re.compile(r"(batch-[0-9]{6}|sweep)\.json")
 """What the names of objects end with that have descriptors."""
 
 
@@ -118,12 +119,24 @@ class UnimportedFinder:
         for start in range(0, len(asked), ASKED_AT_ONCE):
             there |= ledger.find(asked[start : start + ASKED_AT_ONCE]).keys()
         for one, batch in batches:
-            is_whole = batch.id in there or not self._may_be_partial(one)
-            if not (is_whole and there.intersection(ids[batch.id])) and self._was_imported(batch):
+            if not self._is_known(batch, one, there.intersection(ids[batch.id])) and self._was_imported(batch):
                 yield batch
 
-    def _may_be_partial(self, listed: Listed) -> bool:
-        return listed.modified_at.timestamp() >= self.since - PARTS_SECONDS
+    def _is_known(self, batch: Batch, listed: Listed, found: set[str]) -> bool:
+        """Tell whether all of a batch is in the ledger, of which these ids are.
+
+        A streamed one is looked into where it landed within the hour before the time that the database is of: some of
+        its parts may have been imported then, and others not. In the ledger of any other time, it is whole or missing.
+        """
+        if batch.targets:
+            return len(found) >= len(batch.targets)
+        if not found or batch.id in found or not 0 <= self.since - listed.modified_at.timestamp() < PARTS_SECONDS:
+            return bool(found)
+        with suppress(MalformedBatchError, ObjectChangedError, ObjectMissingError):
+            (item,) = batch.objects
+            labels = count_labels(item, make_label(self.mapping.table, self.mapping.digest), self.store)
+            return all(batch.id in found if label == UNLABELLED else batch.part_id(label) in found for label in labels)
+        return True  # what cannot be read cannot be imported either
 
     def _read(self, listed: Listed) -> Iterator[Batch]:
         """Yield the batches that an object is, or describes."""
@@ -131,11 +144,11 @@ class UnimportedFinder:
         if listed.key.startswith(keys.processed_prefix(name)):
             item = BatchObject(self.bucket, listed.key, listed.etag, listed.size)
             yield Batch(name, "stream", None, None, (item,))
-        elif DESCRIPTOR_NAMES.fullmatch(listed.key.rpartition("/")[2]):
-            with suppress(InvalidBatchError, ValueError):
+        elif DESCRIBED.fullmatch(listed.key.rpartition("/")[2]):
+            with suppress(AttributeError, InvalidBatchError, ValueError):
                 read = json.loads(read_or_none(self.store, self.bucket, listed.key) or b"[]")
                 for descriptor in read if isinstance(read, list) else [read]:
-                    batch = Batch.from_event({"batch": descriptor})
+                    batch = Batch.from_event({"batch": descriptor.get("batch", descriptor)})  # with its fingerprint
                     if batch.source != VERIFY:
                         yield batch
 

@@ -185,6 +185,24 @@ class Site:
         self._post("/_dynaurora/faults", faults)
 
     @contextmanager
+    def restored_database(self) -> Iterator[str]:
+        """Have the database as it is now again afterwards; the time is given that this is of."""
+        with connect_administrator(self.aws.state) as aurora:
+            rows = aurora.query("SHOW FULL TABLES IN Demo WHERE Table_type = 'BASE TABLE'")
+            tables = [name for name, _ in rows]
+            for table in tables:
+                aurora.execute(f"CREATE TABLE Demo.`copy_of_{table}` LIKE Demo.`{table}`")
+                with aurora.transaction():
+                    aurora.execute(f"INSERT INTO Demo.`copy_of_{table}` SELECT * FROM Demo.`{table}`")
+        yield time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with connect_administrator(self.aws.state) as aurora:
+            for table in tables:
+                with aurora.transaction():
+                    aurora.execute(f"DELETE FROM Demo.`{table}`")
+                    aurora.execute(f"INSERT INTO Demo.`{table}` SELECT * FROM Demo.`copy_of_{table}`")
+                aurora.execute(f"DROP TABLE Demo.`copy_of_{table}`")
+
+    @contextmanager
     def held_exports(self) -> Iterator[None]:
         """Keep exports in progress, as those of AWS are for minutes: there is time to stop a run."""
         self.set_faults(hold_exports=1)

@@ -140,6 +140,27 @@ def test_the_stream_lost_records(reader: Reader, site: Site) -> None:
     assert "may be lost" not in site.aws.run("doctor")
 
 
+def test_a_database_was_restored(reader: Reader, site: Site) -> None:
+    """An item was written since, another one changed, and a third one deleted."""
+    for page in ("/about", "/contact", "/pricing"):
+        site.put(page)
+    site.wait_until_equal(3)
+    with site.restored_database() as since:
+        site.put("/new")
+        site.put("/about", hits=12)
+        site.delete("/contact")
+        site.wait_until_equal(3)
+    assert site.rows("page_id", "hits") == [("/about", 1), ("/contact", 1), ("/pricing", 1)]
+    reader.export(SINCE=since, DYNAURORA_SETTLE_SECONDS="2")
+    with reader.follow("docs/runbooks/restored-database.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Import it again")
+        site.wait_until_equal(3)
+        assert site.rows("page_id", "hits") == [("/about", 12), ("/new", 1), ("/pricing", 1)]
+        walk.through("Verify")
+    assert site.list_kept() == []
+
+
 def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path) -> None:
     """It refuses what is right, and writes the make of a device where the country belongs."""
     project = copy_project(tmp_path / "project")
