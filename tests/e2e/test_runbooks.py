@@ -221,7 +221,7 @@ def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path
 KILLED = """
 dynaurora mapping rebuild web_analytics --yes > told 2>&1 &
 until grep --quiet {text} told || ! kill -0 $! 2> /dev/null; do sleep 0.05; done
-kill -KILL $!
+kill -KILL $! || cat told
 wait $! || true
 grep --quiet {text} told
 """
