@@ -143,8 +143,8 @@ def choose_discriminator(items: Sequence[TypedItem], key_attributes: Sequence[st
     candidates = [Discriminator((name,)) for name in TYPE_ATTRIBUTES if any(name in item for item in items)]
     candidates += [Discriminator(names, by_prefix=True) for names in key_subsets(key_attributes)]
     for candidate in candidates:
-        refined = replace(candidate, parts=tuple(find_key_parts(items, candidate))) if candidate.by_prefix else candidate
-        for each in dict.fromkeys((refined, candidate)):
+        parts = tuple(find_key_parts(items, candidate)) if candidate.by_prefix else ()
+        for each in dict.fromkeys((replace(candidate, parts=parts), candidate)):
             groups = find_groups(items, each)
             if groups:
                 return replace(each, groups=groups)
