@@ -19,6 +19,7 @@ from typing import Any
 
 from dynaurora import keys
 from dynaurora.aurora import sql
+from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.mappings.registry import Pointer
 from dynaurora.verification.compare_items import compare_table
 from infra.build_package import Target, build_package
@@ -173,9 +174,16 @@ class Site:
         """Return once Aurora has the row of every item, of which there are so many, and no import is under way."""
         self.wait_until(lambda: self._has_equal(items) and not self.pipeline.is_importing())
 
+    def read_active(self) -> Mapping:
+        """Return the active mapping, which a rebuild makes another one than was deployed."""
+        (*_, (document,)) = self.aws.query(
+            "SELECT document FROM Demo._dynaurora_mappings WHERE mapping = 'web_analytics' ORDER BY generation"
+        )
+        return build_mapping("web_analytics", json.loads(document), text=document)
+
     def _has_equal(self, items: int) -> bool:
         with connect_administrator(self.aws.state) as aurora:
-            found = compare_table(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
+            found = compare_table(self.read_active(), self.pipeline.scan_items(), aurora)
         return (found.items, found.identical, found.rows) == (items, items, items)
 
     # Faults
