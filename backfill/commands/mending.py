@@ -16,7 +16,6 @@ import click
 from backfill.commands import backfill_start, reprocess_start
 from backfill.commands.verify import ANSWER_SECONDS, Wanted, choose_way, say_cost, verify_table
 from backfill.deployment.clients import connect_functions
-from backfill.kept_keys import KeptKeys
 from backfill.kinds import BACKFILL, REPROCESS
 from backfill.repairing import Candidate, FoundDifferences, Survey, Surveyor, find_verification, read_differences
 from backfill.rereading import KeyedReader, Reread, Rereader
@@ -30,6 +29,8 @@ from backfill.verifying import FunctionLookup, Verification
 from dynaurora import keys
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace
+from dynaurora.dynamodb.source import AwsSource
+from dynaurora.failures.failed_keys import FailedKeys
 from dynaurora.failures.list_failures import (
     Place,
     is_anything_failed,
@@ -43,6 +44,7 @@ from dynaurora.runs.costs import PRICES
 from dynaurora.verification.expectations import Expecter
 from dynaurora.verification.judging import POLL_SECONDS, SuspectJudge
 from dynaurora.verification.kept_failures import KeptFailures
+from dynaurora.verification.pending_batches import PendingBatches
 from dynaurora.verification.verdicts import UNEXPLAINED
 from dynaurora.verification.watermark import Watermark
 
@@ -218,9 +220,9 @@ class Repair:
         usd = size / 1e9 * PRICES["DynamoDB export"][0]
         return Plan(found, survey, via, failed, kept.unknown.total(), self.reader.units, usd)
 
-    def read_kept(self) -> KeptKeys:
+    def read_kept(self) -> FailedKeys:
         """Return the keys of what is kept as failed now."""
-        return KeptKeys(self.place, self.store, self.mapping, self.items.read_key_types())
+        return FailedKeys(self.place, self.store, self.registry, self.items.read_key_types())
 
     def begin(self) -> None:
         """Open the verification of the keys that are looked at: what it has seen is forgotten, however it ends."""
@@ -310,13 +312,15 @@ class Repair:
         """Compare some keys, judge what does not agree, record it, and return what was found."""
         verification = Verification(self.surveyor.expecter, self.lookup)
         self.surveyor.verify(verification, {each.name: each for each in candidates}.values())
-        settle = self.options.settle_seconds
+        settle, pending = self.options.settle_seconds, PendingBatches(self.place, self.store, self.mapping)
+        source = AwsSource(self.deployment.table, self.deployment.event_source_mapping)
         verification.judge(
             SuspectJudge(
                 expecter=verification.expecter,
                 lookup=self.lookup,
                 items=self.items,
-                find_watermark=Watermark(self.place, self.store, settle).find,
+                find_watermark=Watermark(pending, settle, source.is_read).find,
+                find_pending=pending.find,
                 is_kept=KeptFailures(self.place, self.store).has,
                 poll_seconds=min(POLL_SECONDS, settle / 2),
                 patience_seconds=self.options.patience_seconds,
@@ -326,7 +330,7 @@ class Repair:
         return verification
 
 
-def list_candidates(found: list[Candidate], kept: KeptKeys) -> Iterator[Candidate]:
+def list_candidates(found: list[Candidate], kept: FailedKeys) -> Iterator[Candidate]:
     """Yield keys that were found, then those of what is kept as failed."""
     yield from found
     yield from (Candidate(each.key, each.target, each.version) for each in kept.read_newest())

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.aurora.comparing import (
     as_parameter,
     delete_tombstones,
-    forget_seen,
     range_parameters,
     select_boundary,
     select_tombstones,
 )
 from dynaurora.aurora.connection import find_number
-from dynaurora.aurora.migrations import DIFFERENCES, FLOORS, IMPORTS, PURGES, RUNS, VERIFICATIONS
+from dynaurora.aurora.migrations import DIFFERENCES, FLOORS, IMPORTS, PURGES, RUNS, SEEN_KEYS, VERIFICATIONS
 from dynaurora.aurora.sql import quote
 from dynaurora.dynamodb.versions import make_version
 from dynaurora.errors import DynauroraError, PurgedError, TargetMismatchError
@@ -182,7 +181,9 @@ class Purges:
                 f"DELETE FROM {self._table(DIFFERENCES)} WHERE mapping = %s AND run = %s LIMIT {DELETED_AT_ONCE}",
                 of_run,
             )
-            deleted += self._aurora.execute(forget_seen(self._mapping), (run, DELETED_AT_ONCE))
+            deleted += self._aurora.execute(
+                f"DELETE FROM {self._table(SEEN_KEYS)} WHERE run = %s LIMIT {DELETED_AT_ONCE}", (run,)
+            )
             if not deleted:
                 deleted = self._aurora.execute(
                     f"DELETE FROM {self._table(VERIFICATIONS)} WHERE mapping = %s AND run = %s", of_run

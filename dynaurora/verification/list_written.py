@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora import comparing
 from dynaurora.batches.compare_staged import server_text
-from dynaurora.verification.compare_rows import STEP_ROWS, STEP_SECONDS
+from dynaurora.verification.unseen_rows import STEP_ROWS, STEP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.aurora.connection import Aurora
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.verification.compare_rows import Key
+    from dynaurora.verification.unseen_rows import Key
 
 MOST_WRITTEN: Final = 5_000
 """Rows of one answer; a step may add its own to them."""

@@ -62,6 +62,7 @@ COMMANDS_LAYERS = (
     ("runs", "samples"),
     ("failures",),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
+    ("comparing_exports", "overview", "rereading", "trials", "verifying"),
     ("gaps", "looking", "repairing"),
     ("commands",),
     ("cli",),
