@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 LOOKED_BACK_FOR: Final = timedelta(hours=2)
 """For batches that are not imported: what failed is kept as failed by then."""
-MOST_KEYS: Final = 500_000
+MOST_PENDING_KEYS: Final = 500_000
 """That are remembered at a time, some hundred bytes each."""
-FIELD: Final = re.compile(rb"(?:[^\\,\n]|\\.)*", re.DOTALL)
+FIELD_BYTES: Final = re.compile(rb"(?:[^\\,\n]|\\.)*", re.DOTALL)
 """A field of a line, as it is escaped."""
 
 RowKey = tuple[str, tuple[bytes, ...]]
@@ -93,7 +93,7 @@ class PendingBatches:
 
     def _take(self, key: str | None, why: Pending, since: datetime) -> None:
         if key is not None and key not in self._keys:
-            left = MOST_KEYS - sum(len(found or ()) for found in self._keys.values())
+            left = MOST_PENDING_KEYS - sum(len(found or ()) for found in self._keys.values())
             self._keys[key] = self._read(key, left)
         if key is None or self._keys[key] is None:
             self.unknown_since = min(self.unknown_since, since.timestamp())
@@ -150,7 +150,7 @@ def read_row_keys(lines: Iterable[bytes], mapping: Mapping, most: int) -> Iterat
         wanted = places[target.table]
         fields, start = list[bytes](), match.end() if match else 0
         while len(fields) <= max(wanted):
-            found = FIELD.match(line, start)
+            found = FIELD_BYTES.match(line, start)
             if found is None or (not match and not fields and found[0] not in {b"0", b"1"}):
                 raise ValueError
             fields.append(found[0])

@@ -60,7 +60,7 @@ class Unseen:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class KeyStretch:
     """A stretch of the replica: after a key, up to another."""
 
     number: int
@@ -74,7 +74,7 @@ class Stretch:
         return json.dumps([self.part, self.after, self.upto]).encode()
 
     @classmethod
-    def decode(cls, number: int, stored: bytes) -> Stretch:
+    def decode(cls, number: int, stored: bytes) -> KeyStretch:
         """Return the one that is stored so."""
         part, after, upto = json.loads(stored)
         return cls(number, part, tuple(after) if after else None, tuple(upto) if upto else None)
@@ -112,7 +112,7 @@ class UnseenRows:
         number, first = int(place[0]), tuple(place[1:]) or None
         ends = comparing.select_boundary(self.mapping, is_first=first is None)
         boundary = self.aurora.query(ends, (*comparing.range_parameters(self.mapping, first, None), STEP_ROWS - 1))
-        stretch = Stretch(
+        stretch = KeyStretch(
             number, secrets.randbits(63), first, tuple(map(server_text, boundary[0])) if boundary else None
         )
         newer, digests = self._read_digests(stretch)
@@ -125,7 +125,7 @@ class UnseenRows:
         unseen.rows += len(newer)
         unseen.after = ("passes", "0") if stretch.upto is None else ("rows", str(number + 1), *stretch.upto)
 
-    def _read_digests(self, stretch: Stretch) -> tuple[bytes, array[int]]:
+    def _read_digests(self, stretch: KeyStretch) -> tuple[bytes, array[int]]:
         """Return of each row whether it is no older than the snapshot, 1 or 0, and the digest of its key."""
         is_of_snapshot = self.below is not None
         statement = comparing.tell_digests(self.mapping, **self._ends(stretch), of_snapshot=is_of_snapshot)
@@ -175,15 +175,15 @@ class UnseenRows:
         unseen.keys += [tuple(map(server_text, key)) for key in listed]
         unseen.after = ("keys", str(more[0].number)) if more else None
 
-    def _read_stretches(self) -> dict[int, Stretch]:
+    def _read_stretches(self) -> dict[int, KeyStretch]:
         stored = self._seen.read(DigestKind.BOUNDS, range(1))
-        return {number: Stretch.decode(number, document) for number, document in stored}
+        return {number: KeyStretch.decode(number, document) for number, document in stored}
 
-    def _bounds(self, stretch: Stretch) -> tuple[Any, ...]:
+    def _bounds(self, stretch: KeyStretch) -> tuple[Any, ...]:
         return comparing.range_parameters(self.mapping, stretch.after, stretch.upto)
 
     @staticmethod
-    def _ends(stretch: Stretch) -> dict[str, bool]:
+    def _ends(stretch: KeyStretch) -> dict[str, bool]:
         return {"is_first": stretch.after is None, "is_last": stretch.upto is None}
 
 

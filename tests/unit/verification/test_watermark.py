@@ -122,7 +122,7 @@ def test_batches_of_a_verification_and_of_records_that_are_kept_themselves_conce
     ids=["no batch", "of another target", "of another mapping", "cut off", "too many to remember"],
 )
 def test_a_batch_whose_keys_nobody_can_tell_may_concern_every_key(lines, monkeypatch):
-    monkeypatch.setattr(pending_batches, "MOST_KEYS", 3)
+    monkeypatch.setattr(pending_batches, "MOST_PENDING_KEYS", 3)
     bucket = Bucket()
     bucket.land("a", NOW - 1000, *lines, imported=False)
     assert (look(bucket).unknown_since, watermark(bucket)) == (NOW - 1000, NOW - 1180)
