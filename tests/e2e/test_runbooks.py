@@ -129,7 +129,7 @@ def test_the_tables_differ(reader: Reader, site: Site) -> None:
 
 
 def test_the_stream_lost_records(reader: Reader, site: Site) -> None:
-    """Somebody has disabled what reads the table's stream, for longer than the stream keeps its records."""
+    """Somebody has switched the table's stream off, and later on again: what was written meanwhile is in none."""
     reader.export(DYNAURORA_SETTLE_SECONDS="2")
     with site.lost_writes(), reader.follow("docs/runbooks/lost-records.md") as walk:
         walk.through("Diagnose")
@@ -137,7 +137,6 @@ def test_the_stream_lost_records(reader: Reader, site: Site) -> None:
         site.wait_until_equal(2)
         walk.through("Verify")
     assert site.rows("page_id", "hits") == [("/about", 7), ("/pricing", 1)]
-    assert "may be lost" not in site.aws.run("doctor")
 
 
 def test_a_database_was_restored(reader: Reader, site: Site) -> None:
@@ -311,3 +310,20 @@ def test_a_backfill(reader: Reader, site: Site) -> None:
         assert "1 row in 1 batch" in walk.through("Remove rows whose items are gone")
     site.wait_until_equal(len(pages))
     assert all("backfill/run=" in key or "refused/" in key for key in site.list_kept()), "of /pricing, all"
+
+
+def test_a_table_was_deleted_and_created_again(reader: Reader, site: Site) -> None:
+    """The table of that name is another one, with items of its own and without a stream that anybody reads."""
+    site.put("/about")
+    site.put("/contact")
+    site.wait_until_equal(2)
+    site.create_table_again()
+    reader.export(DYNAURORA_SETTLE_SECONDS="2")
+    with reader.follow("docs/runbooks/table-recreated.md") as walk:
+        walk.through("Read the new stream")
+        site.read_new_stream()
+        site.put("/pricing")
+        walk.through("Bring its items")
+        site.wait_until_equal(1)
+        walk.through("Verify")
+    assert site.rows("page_id") == [("/pricing",)]
