@@ -55,7 +55,7 @@ class Failures:
     rejected: set[tuple[str, int]] = field(default_factory=set)
     """Key and version of each change that its mapping refused: a change delivered twice is one."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """Of these changes."""
+    """Of these changes, the first one of each: they add up to them."""
     rejected_snapshots: set[tuple[str, int]] = field(default_factory=set)
     """The same of items that a backfill found in an export."""
     parked_rows: int = 0
@@ -181,7 +181,7 @@ class Pipeline:
                 reasons = error.reasons
         if identity not in failures.rejected:
             failures.rejected.add(identity)
-            failures.reasons.update(count_reasons(reasons) or {"the transformation failed": 1})
+            failures.reasons.update(count_reasons(reasons[:1]) or {"the transformation failed": 1})
 
     def _count_rows(self, batch: dict[str, Any]) -> int:
         """Return the rows in a batch's objects: its newlines, for those within a field are escaped as letters."""

@@ -347,10 +347,13 @@ def list_compared(result: Result) -> Iterator[tuple[str, ...]]:
     """Yield the same of both sides, compared."""
     comparison = result.comparison
     yield "items in DynamoDB", f"{comparison.items:,}"
-    yield "rows in Aurora", f"{comparison.rows:,}"
-    yield "  identical", f"{comparison.identical:,}"
+    yield "  identical to their rows", f"{comparison.identical:,}"
+    yield "  refused as they are now", f"{comparison.failed:,}"
     yield "  differing", f"{comparison.differing:,}"
     yield "  missing", f"{comparison.missing:,}"
+    yield "rows in Aurora", f"{comparison.rows:,}"
+    yield "  identical to their items", f"{comparison.identical:,}"
+    yield "  of refused items, as they were before", f"{result.rows_of_refused:,}"
     yield "  extra", f"{comparison.extra:,}"
 
 

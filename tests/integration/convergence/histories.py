@@ -16,7 +16,7 @@ import json
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -41,7 +41,8 @@ from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record
 from dynaurora.failures.list_failures import FailedObject, plan_reprocess
 from dynaurora.failures.list_failures import Place as ReprocessPlace
-from dynaurora.failures.settle_failures import settle_records
+from dynaurora.failures.settle_failures import list_put_back, settle_records
+from dynaurora.failures.superseded import Superseded, Superseder
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mapper import RowMapper
@@ -479,8 +480,11 @@ class History:
 
     def _settle(self, settlements: list[dict[str, Any]], writes: int) -> None:
         """Settle what was mapped again, or die after so many objects written: the next reprocess then does the rest."""
+        rows: Any = OwnRows(self._aurora, self.prefix)
+        superseder = Superseder(lambda: self.mappers.mended.mapping, lambda: nullcontext(rows))
+        superseded = Superseded(superseder.find(list_put_back(self._store, BUCKET, settlements)))
         with suppress(WriterDied), self._store.dying_after(writes):
-            settle_records(self._store, BUCKET, NAME, settlements)
+            settle_records(self._store, BUCKET, NAME, settlements, superseded)
 
     def _outlive(self, work: Callable[[], Result]) -> Result:
         """Do a piece of work; sometimes it dies at something that it writes, and is done again."""

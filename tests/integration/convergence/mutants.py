@@ -16,7 +16,7 @@ from typing import Any
 
 from backfill import gaps as filling
 from dynaurora import keys
-from dynaurora.aurora import comparing, sql
+from dynaurora.aurora import comparing, newer_rows, sql
 from dynaurora.aurora.connection import Aurora
 from dynaurora.aurora.origins import Origin
 from dynaurora.aurora.seen_keys import DigestKind, SeenKeys
@@ -24,12 +24,12 @@ from dynaurora.batches import import_batch
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.ledger import Ledger
 from dynaurora.dynamodb import changes, versions
-from dynaurora.dynamodb.changes import Change
+from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.exports import convert_export, export_lines, left_out, plan_sweep
 from dynaurora.exports.left_out import MOST_LEFT_OUT, LeftOut, LeftOutReader
 from dynaurora.exports.reconcile_run import Totals
-from dynaurora.failures import convert_failures, failed_records
-from dynaurora.failures.failed_records import read_change, read_records
+from dynaurora.failures import convert_failures, failed_records, settle_failures, superseded
+from dynaurora.failures.failed_records import FailedRecord, encode_failed_record, read_change, read_records
 from dynaurora.failures.superseded import map_key
 from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
 from dynaurora.mappings.csv_format import encode_row
@@ -222,8 +222,8 @@ def lose_what_an_export_refused(set_attribute: SetAttribute) -> None:
 def lose_what_is_parked(set_attribute: SetAttribute) -> None:
     original = histories.settle_records
 
-    def settle_records(store: Any, bucket: str, mapping: str, settlements: Any) -> int:
-        return original(store, bucket, mapping, [{**settlement, "parked": None} for settlement in settlements])
+    def settle_records(store: Any, bucket: str, mapping: str, settlements: Any, *more: Any) -> int:
+        return original(store, bucket, mapping, [{**settlement, "parked": None} for settlement in settlements], *more)
 
     set_attribute(histories, "settle_records", settle_records)
 
@@ -321,6 +321,45 @@ def sweep_what_was_settled(set_attribute: SetAttribute) -> None:
         left_out.counts = Counter({reader.mapping.table: MOST_LEFT_OUT})
 
     set_attribute(LeftOutReader, "_read_refused_items", read_kept)
+
+
+def archive_what_is_newest(set_attribute: SetAttribute) -> None:
+    """Take a failure for overtaken by any row of its item, an older one too."""
+    original = newer_rows.select_newer
+    set_attribute(newer_rows, "select_newer", lambda target: original(target).replace("> %s", "<> %s"))
+
+
+def archive_the_newer_failure(set_attribute: SetAttribute) -> None:
+    """Of an item's failures leave the oldest, and archive the others."""
+    original = superseded.ItemNamer.name
+
+    def name(namer: superseded.ItemNamer, record: FailedRecord) -> list[superseded.FailedItem]:
+        return [replace(item, version=10**50 - item.version) for item in original(namer, record)]
+
+    set_attribute(superseded.ItemNamer, "name", name)
+    set_attribute(superseded, "find_overtaken", lambda _items, _rows: set())
+
+
+def revive_what_is_archived(set_attribute: SetAttribute) -> None:
+    """Bring what a newer row has overtaken back as a change of now, instead of archiving it."""
+
+    def separate(
+        store: Any, bucket: str, _mapping: str, settlement: dict[str, Any], found: superseded.Superseded | None
+    ) -> dict[str, str | None]:
+        for kind in settle_failures.PUT_BACK:
+            records = [*settle_failures.list_put_back(store, bucket, [settlement], (kind,))]
+            again = [revive(record) if found and found.covers(record) else record for record in records]
+            if records:
+                store.write(bucket, settlement[kind], b"".join(map(encode_failed_record, again)))
+        return {kind: settlement[kind] for kind in settle_failures.PUT_BACK}
+
+    set_attribute(settle_failures, "separate_superseded", separate)
+
+
+def revive(record: FailedRecord) -> FailedRecord:
+    change = read_change(record.data)
+    newest = change and replace(change, version=change.version + 10**43)
+    return replace(record, data=encode_change(newest)) if newest else record
 
 
 def sweep_nothing(set_attribute: SetAttribute) -> None:
@@ -473,8 +512,11 @@ MUTANTS = [
     Mutant("the time of a change is lost", forget_the_change_of_time),
     Mutant("a sweep is dated at its export's time", sweep_as_of_now),
     Mutant("what an export refused is swept", sweep_whatever_was_refused, (47, 0)),
-    Mutant("what an export refused and was parked since is swept", sweep_what_was_settled),
+    Mutant("what an export refused and was parked since is swept", sweep_what_was_settled, (95, 0)),
     Mutant("what an export lacks is not swept", sweep_nothing),
+    Mutant("a failure is superseded by an older row", archive_what_is_newest, (210, 0)),
+    Mutant("of an item's failures the oldest is left", archive_the_newer_failure, (210, 0)),
+    Mutant("superseded failures are revived", revive_what_is_archived),
     Mutant("a gap's keys are not read", read_no_keys, (94, 0)),
     Mutant("a gap is filled too soon", fill_gaps_too_soon),
     Mutant("a gap is filled from its begin on", fill_gaps_from_their_begin, (357, 0)),
