@@ -158,8 +158,8 @@ def test_the_newest_value_of_a_metric_counts():
 
 
 def test_replications_are_asked_of_by_platform_some_at_a_time():
-    others = [replace(DEPLOYMENT, stack=f"s{number}", describe_runs="other") for number in range(21)]
-    assert [len(some) for some in group_by_function([DEPLOYMENT, *others])] == [1, 10, 10, 1]
+    others = [replace(DEPLOYMENT, stack=f"s{number}", describe_runs="other") for number in range(60)]
+    assert [len(some) for some in group_by_function([DEPLOYMENT, *others])] == [1, 25, 25, 10]
 
 
 def test_a_function_that_fails_leaves_the_facts_unknown():
