@@ -15,6 +15,8 @@
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch;
                                                     of one that names no mapping, in mapping=-/
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
+    archived/mapping=<m>/                           failures that nothing is to come of: superseded/ by what is newer,
+                                                    and discarded/ by people; as their own prefix had them
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
@@ -42,6 +44,7 @@ EXPORTS = "exports"
 REPORTS = "reports"
 FAILED_BATCHES = "failed_batches"
 PARKED = "parked"
+ARCHIVED = "archived"
 NOTICES = "notices"
 MAPPINGS = "mappings"
 UNFORWARDED = "aws/lambda"
@@ -133,7 +136,7 @@ def _run(mapping: str, run: str) -> str:
 
 def mapping_prefixes(mapping: str) -> tuple[str, ...]:
     """Return the prefixes of all that is a mapping's own."""
-    of_mapping = (PROCESSED, FAILED_RECORDS, BATCHES, FAILED_BATCHES, PARKED, NOTICES, MAPPINGS)
+    of_mapping = (PROCESSED, FAILED_RECORDS, BATCHES, FAILED_BATCHES, PARKED, ARCHIVED, NOTICES, MAPPINGS)
     of_runs = (EXPORTS, BATCHES, REPORTS)
     return (*(f"{top}/mapping={mapping}/" for top in of_mapping), *(f"{top}/{_run(mapping, '')}" for top in of_runs))
 
@@ -285,6 +288,11 @@ def parked_prefix(mapping: str) -> str:
 def parked(mapping: str, key: str) -> str:
     """Return where what is under a failed key is parked: the key itself, below the parked prefix."""
     return f"{parked_prefix(mapping)}{key}"
+
+
+def archived_prefix(mapping: str, why: str = "") -> str:
+    """Return the prefix of what is archived, or of what is for one reason, SUPERSEDED or DISCARDED."""
+    return f"{ARCHIVED}/mapping={mapping}/" + (f"{why}/" if why else "")
 
 
 def reprocessed_batch(mapping: str, digest: str) -> str:
