@@ -66,11 +66,11 @@ class Asked:
     def purge(self) -> dict[str, Any]:
         """Purge, and tell now and then how far that is; return what was purged."""
         began = time.monotonic()
-        floor = self.ask("begin")["floor"]
+        begun = self.ask("begin")
         while not (purged := self.ask("purge"))["done"]:
             say(f"{self.deployment.mapping}: {describe_counts(purged)} so far")
         seconds = round(time.monotonic() - began, 1)
-        return {"mapping": self.deployment.mapping, "floor": floor, **purged, "seconds": seconds}
+        return {"mapping": self.deployment.mapping, **begun, **purged, "seconds": seconds}
 
 
 @click.command(epilog=EPILOG)
@@ -83,8 +83,9 @@ def purge(mapping: str | None, dry_run: bool, yes: bool, stack: str | None, as_j
     """Delete what no import needs any more, of MAPPING or of all replications.
 
     These are tombstones that are older than whatever may still be imported, rows of the ledger whose batches are gone
-    from the bucket, and what verifications have left. Whatever is younger than the platform's PurgeAfterDays stays.
-    From then on nothing older than what was deleted is imported: a backfill from an older export is refused.
+    from the bucket, what verifications have left, and failures that were archived. Whatever is younger than the
+    platform's PurgeAfterDays stays. From then on nothing older than what was deleted is imported: a backfill from an
+    older export is refused.
 
     It deletes some hundred rows at a time, and imports go on beside it. One that was ended half-way is gone on with.
     With --json each replication is one object on a line.
@@ -125,6 +126,8 @@ def report_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     tombstones = f"{format_count(plan['tombstones'], 'tombstone')} of before {format_time(_time(plan['floor']))}"
     imports = f"{more}{format_count(plan['imports'], 'row')} of the ledger of before {imports_before}"
     print_line(f"{plan['mapping']}: {tombstones}, {imports}")
+    if plan["archived"]:
+        print_line(f"  and {format_count(plan['archived'], 'object')} of archived failures")
     for hold in plan["holds"][:HOLDS_SHOWN]:
         since = format_time(_time(hold["second"])) if hold["second"] else "a time that nobody knows yet"
         print_line(f"  held by a {hold['cause']} of {since}: {hold['name']}")

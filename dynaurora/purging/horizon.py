@@ -8,6 +8,7 @@ older than it. What may come, and how old it is at most:
     streamed batches that are not imported   two days older than the object
     records kept as failed, parked ones too  as old as each of them says
     batches kept as failed                   as old as the oldest of their rows
+    failures that are archived               the same: somebody may restore them
     runs that are under way                  as old as their export
 
 The first two are what KEPT_DAYS_LEAST is for; the others are looked up. Whatever comes in spite of that, an older
@@ -23,9 +24,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora import keys
 from dynaurora.batches.batch import REPROCESS, Batch
 from dynaurora.batches.parts import MARK
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS, second_of
@@ -34,6 +36,7 @@ from dynaurora.exports.plan import read_plan
 from dynaurora.failures.failed_batches import read_record
 from dynaurora.failures.failed_records import read_change, read_records, split_record
 from dynaurora.failures.list_failures import (
+    BATCH,
     CONVERSION,
     RECORDS,
     SUPERSEDED,
@@ -72,7 +75,7 @@ class Hold:
 
     second: int
     cause: str
-    """`waiting`, `failed record`, `failed batch` or `run`."""
+    """`waiting`, `failed record`, `failed batch` or `run`; of what is archived, too."""
     name: str
     """The object's key, or the run."""
 
@@ -127,9 +130,23 @@ def find_failures(place: Place, store: ObjectStore) -> Iterator[Hold]:
         return None
 
     with ThreadPoolExecutor(FAILURES_READ) as readers:
-        listed = list_failures(place, store, prefix=None, parked=True)
+        listed = chain(list_failures(place, store, prefix=None, parked=True), list_archived(place, store))
         while some := list(islice(listed, READ_AT_ONCE)):
             yield from filter(None, readers.map(look, some))
+
+
+def list_archived(place: Place, store: ObjectStore) -> Iterator[tuple[str, Listed]]:
+    """Yield the failures that are archived, each with its kind: its key says where it was."""
+    for listed in store.list(place.bucket, keys.archived_prefix(place.mapping)):
+        yield BATCH if keys.failed_batches_prefix(place.mapping) in listed.key else RECORDS, listed
+
+
+def delete_archived(place: Place, store: ObjectStore, before: datetime) -> int:
+    """Delete what was archived before a time; return how many objects that were."""
+    old = [listed for _, listed in list_archived(place, store) if listed.modified_at < before]
+    for listed in old:
+        store.delete(place.bucket, listed.key)
+    return len(old)
 
 
 def find_oldest_record(place: Place, store: ObjectStore, key: str) -> int | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora.purging import Purges
 from dynaurora.failures.list_failures import Place
-from dynaurora.purging.horizon import find_horizon
+from dynaurora.purging.horizon import delete_archived, find_horizon, list_archived
 from dynaurora.purging.purger import Purger
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class PurgeSteps:
             "holds": [asdict(hold) for hold in horizon.holds[:HOLDS_NAMED]],
             "held": len(horizon.holds),
             "tables": [target.table for target in self.mapping.targets],
+            "archived": self._count_archived(),
             "kept_days": self.kept_days,
         }
 
@@ -60,19 +62,31 @@ class PurgeSteps:
         return self._purger.count_tombstones(step["floor"], PURGE_SECONDS, step["table"], step.get("after"))
 
     def begin(self, _step: dict[str, Any]) -> dict[str, Any]:
-        """Raise the floor, and begin."""
-        return {"floor": self._purger.begin(self._find_horizon())}
+        """Delete what was archived long ago, raise the floor, and begin."""
+        archived = delete_archived(self._place, self.store, self._kept_from)
+        return {"floor": self._purger.begin(self._find_horizon()), "archived": archived}
 
     def purge(self, step: dict[str, Any]) -> dict[str, Any]:
         """Purge for some seconds; tell how far that came."""
         return asdict(self._purger.purge(step.get("seconds", PURGE_SECONDS)))
 
+    def _count_archived(self) -> int:
+        archived = list_archived(self._place, self.store)
+        return sum(listed.modified_at < self._kept_from for _, listed in archived)
+
     @property
     def _purger(self) -> Purger:
         return Purger(self.aurora, self.mapping)
 
-    def _find_horizon(self) -> Horizon:
+    @property
+    def _place(self) -> Place:
         one = self.replication
-        place = Place(self.bucket, one.mapping, one.table, one.event_source_mappings)
+        return Place(self.bucket, one.mapping, one.table, one.event_source_mappings)
+
+    @property
+    def _kept_from(self) -> datetime:
+        return self.now - timedelta(days=self.kept_days)
+
+    def _find_horizon(self) -> Horizon:
         runs = Purges(self.aurora, self.mapping).list_open_runs()
-        return find_horizon(place, self.store, runs, self.kept_days, self.now)
+        return find_horizon(self._place, self.store, runs, self.kept_days, self.now)

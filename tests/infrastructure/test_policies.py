@@ -184,7 +184,7 @@ def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
     assert fnmatch.fnmatchcase(key, f"{begin}*")
 
 
-def test_nothing_but_what_is_settled_the_probe_and_what_is_known_of_a_replication_can_be_deleted():
+def test_nothing_but_what_is_settled_or_archived_the_probe_and_what_is_known_of_a_replication_can_be_deleted():
     deleting = [
         (role.id, resource)
         for role, statement in (entry.values for entry in STATEMENTS)
@@ -195,6 +195,7 @@ def test_nothing_but_what_is_settled_the_probe_and_what_is_known_of_a_replicatio
         "SettleFailuresRole": (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED),
         "PrepareTargetRole": (f"{keys.BATCHES}/mapping=*/probe.",),  # a line of its own
         "RegisterReplicationRole": (keys.replication("*"),),
+        "PurgeReplicasRole": (keys.ARCHIVED,),
     }
     assert {role for role, _ in deleting} == deleted.keys()
     assert all(resource.partition("}/")[2].startswith(deleted[role]) for role, resource in deleting)

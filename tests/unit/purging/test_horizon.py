@@ -12,7 +12,7 @@ from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import make_version
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record
 from dynaurora.failures.list_failures import Place
-from dynaurora.purging.horizon import TRANSIT, Hold, find_horizon
+from dynaurora.purging.horizon import TRANSIT, Hold, delete_archived, find_horizon
 from tests.support.factories import make_plan
 from tests.support.fakes import InMemoryObjects
 
@@ -77,6 +77,16 @@ def test_a_kept_record_holds_it_at_its_change_however_late_it_was_written(store:
     key = keys.parked("things", key) if parked else key
     keep(store, key, write_change(BEFORE + 5), write_change(OLD), b"no change at all")
     assert find(store) == (OLD, [Hold(OLD, "failed record", key)])
+
+
+def test_what_is_archived_holds_it_until_it_is_deleted(store: InMemoryObjects) -> None:
+    key = f"{keys.archived_prefix('things', 'discarded')}{keys.failed_records_prefix('things')}1.0123456789ab"
+    keep(store, key, write_change(OLD))
+    assert find(store) == (OLD, [Hold(OLD, "failed record", key)])
+    assert delete_archived(PLACE, store, NOW) == 0
+    store.times["landing", key] = KEPT_FROM - timedelta(seconds=1)
+    assert delete_archived(PLACE, store, KEPT_FROM) == 1
+    assert find(store) == (BEFORE, [])
 
 
 def test_what_will_be_read_again_holds_nothing(store: InMemoryObjects) -> None:
