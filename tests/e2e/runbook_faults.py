@@ -16,6 +16,9 @@ from threading import Event, Thread
 from typing import Any
 
 from dynaurora import keys
+from dynaurora.aurora import sql
+from dynaurora.mappings.mapping import Mapping, build_mapping
+from dynaurora.mappings.registry import Pointer
 from dynaurora.verification.compare_items import compare_table
 from infra.build_package import Target, build_package
 from infra.places import EXAMPLE
@@ -167,9 +170,16 @@ class Site:
         """Return once Aurora has the row of every item, of which there are so many, and no import is under way."""
         self.wait_until(lambda: self._has_equal(items) and not self.pipeline.is_importing())
 
+    def read_active(self) -> Mapping:
+        """Return the active mapping, which a rebuild makes another one than was deployed."""
+        (*_, (document,)) = self.aws.query(
+            "SELECT document FROM Demo._dynaurora_mappings WHERE mapping = 'web_analytics' ORDER BY generation"
+        )
+        return build_mapping("web_analytics", json.loads(document), text=document)
+
     def _has_equal(self, items: int) -> bool:
         with connect_administrator(self.aws.state) as aurora:
-            found = compare_table(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
+            found = compare_table(self.read_active(), self.pipeline.scan_items(), aurora)
         return (found.items, found.identical, found.rows) == (items, items, items)
 
     # Faults
@@ -299,6 +309,29 @@ class Site:
         yield
         thread.join()
 
+    def forget_rebuilds(self) -> None:
+        """Have the rows be in the table that they were in first, by a mapping that knows no other."""
+        mapping, (served, *left) = self.pipeline.mapping, sorted(self.list_replicas(), reverse=True)
+        if served == mapping.replica:
+            return
+        for table in {mapping.replica, *left}:
+            self.aws.query(f"DROP TABLE IF EXISTS Demo.{table}")
+        self.aws.query(f"RENAME TABLE Demo.{served} TO Demo.{mapping.replica}")
+        with connect_administrator(self.aws.state) as aurora, aurora.transaction():
+            aurora.execute("DELETE FROM Demo._dynaurora_fills")
+            aurora.execute("DELETE FROM Demo._dynaurora_mappings WHERE document LIKE %s", ("%replica_%",))
+            aurora.execute(sql.create_view(mapping))
+        ((digest, generation),) = self.aws.query(
+            "SELECT digest, generation FROM Demo._dynaurora_mappings ORDER BY generation DESC LIMIT 1"
+        )
+        assert digest == mapping.digest
+        pointer = {"Bucket": self.aws.deployment.bucket, "Key": keys.mapping_pointer(mapping.name)}
+        self.aws.api.s3.put_object(**pointer, Body=Pointer(digest, generation).encode())
+
+    def list_replicas(self) -> list[str]:
+        """Return the tables that the target has, or had, its rows in."""
+        return [name for (name,) in self.aws.query("SHOW TABLES FROM Demo LIKE 'WebAnalytics\\\\_\\\\_replica%'")]
+
     def query_types(self, view: str) -> dict[str, str]:
         """Return the types of a view's columns."""
         return {name: kind for name, kind, *_ in self.aws.query(f"SHOW COLUMNS FROM Demo.{view}")}
@@ -328,7 +361,7 @@ class Site:
         """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""
         self.set_faults(age_mappings_seconds=minutes * 60)
         age = minutes * 60 * 10**40
-        for (replica,) in self.aws.query("SHOW TABLES FROM Demo LIKE 'WebAnalytics\\\\_\\\\_replica%'"):
+        for replica in self.list_replicas():
             self.aws.query(f"UPDATE Demo.{replica} SET _version = _version - {age}")
 
     def _post(self, path: str, document: dict[str, Any]) -> None:

@@ -202,13 +202,51 @@ def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path
                     walk.through("Go back")
                 walk.through("Drop what is left")
             destroyed = reader.run(Block("after", (), "dynaurora destroy web_analytics --dry-run"))
-            assert "stays  Demo.WebAnalytics__replica_2 in Aurora, of a rebuild, about " in destroyed
+            for replica in ("WebAnalytics__replica", "WebAnalytics__replica_2"):
+                assert f"stays  Demo.{replica} in Aurora, of a rebuild, about " in destroyed
+            site.aws.query("UPDATE Demo._dynaurora_mappings SET activated_at = '2020-01-01'")
+            reader.run(Block("after half an hour", (), "dynaurora mapping rebuild web_analytics --drop --yes"))
+            assert site.list_replicas() == ["WebAnalytics__replica_3"]
             visits.stop()
             site.wait_until_equal(visits.count + 3)
         assert site.query_types("WebAnalytics")["hits"].startswith("int")
         assert not [each for each in seen if isinstance(each, Exception)], "there is a view at any time"
         assert site.list_kept() == []
     finally:
+        site.forget_rebuilds()
+        site.aws.run("up")
+        site.start_reader_anew()
+
+
+KILLED = """
+dynaurora mapping rebuild web_analytics --yes > told 2>&1 &
+until grep --quiet {text} told || ! kill -0 $! 2> /dev/null; do sleep 0.05; done
+kill -KILL $! 2> /dev/null && echo killed || cat told
+wait $! || true
+"""
+
+
+def test_a_rebuild_that_is_killed_at_each_step_goes_on(reader: Reader, site: Site, tmp_path: Path) -> None:
+    equip_with_editor(reader, '/"hits"/s/INT/BIGINT/')
+    reader.go_to(copy_project(tmp_path / "project"))
+    try:
+        site.put("/before")
+        site.wait_until_equal(1)
+        reader.run(Block("before", (), f"$EDITOR {MAPPING_FILE}"))
+        with site.passing_by_rebuilds():
+            for text in ("'write both[.]'", "'fill[.]'"):
+                assert "killed" in reader.run(Block(f"killed at {text}", (), KILLED.format(text=text)))
+            for text in ("SUCCEEDED", "'switch[.]'"):  # it may be through by then
+                reader.run(Block(f"killed at {text}", (), KILLED.format(text=text)))
+        ended = reader.run(Block("after", (), "dynaurora mapping rebuild web_analytics --yes"))
+        assert "Done. Deploy web_analytics.json" in ended or "nothing to do" in ended
+        assert site.read_active().replica == "WebAnalytics__replica_2"
+        site.put("/after", hits=2**40)
+        site.wait_until_equal(3)
+        assert ("/after", 2**40) in site.rows("page_id", "hits")
+        assert site.list_kept() == []
+    finally:
+        site.forget_rebuilds()
         site.aws.run("up")
         site.start_reader_anew()
 
