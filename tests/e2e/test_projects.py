@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.running import export_variables
-from tests.e2e.conftest import COMMAND_SECONDS, DYNAURORA, LocalAws
+from tests.e2e.conftest import DYNAURORA, LocalAws, run_dynaurora
 from tests.support.factories import column, mapping_document
 
 
@@ -24,11 +24,11 @@ class Shop:
 
     def outside(self, *arguments: str, status: int = 0) -> str:
         """Run a command where no project is, and return what it printed."""
-        return self._run(self.root.parent, arguments, status)
+        return run_dynaurora(self.root.parent, self.environment, *arguments, status=status)
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run a command in the project."""
-        return self._run(self.root, arguments, status)
+        return run_dynaurora(self.root, self.environment, *arguments, status=status)
 
     def enter(self) -> None:
         """Have later commands reach the local AWS, as `eval "$(dynaurora local env)"` does."""
@@ -43,19 +43,6 @@ class Shop:
         """That of commands."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AUTH"))}
         return inherited | self.variables
-
-    def _run(self, directory: Path, arguments: tuple[str, ...], status: int) -> str:
-        answer = subprocess.run(
-            [DYNAURORA, *arguments],
-            cwd=directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert answer.returncode == status, answer.stdout + answer.stderr
-        return answer.stdout + ("" if status == 0 else answer.stderr)
 
     def add(self, name: str, document: dict[str, Any], *items: dict[str, Any]) -> str:
         """Write a mapping and a file of items, and return the file's name."""
