@@ -19,6 +19,7 @@ from typing import Any
 
 from dynaurora import keys
 from dynaurora.aurora import sql
+from dynaurora.dynamodb.versions import make_version
 from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.mappings.registry import Pointer
 from dynaurora.verification.compare_items import compare_table
@@ -323,6 +324,10 @@ class Site:
             KeySchema=table["KeySchema"],
             AttributeDefinitions=table["AttributeDefinitions"],
         )
+
+    def age_rows(self, seconds: int) -> None:
+        """Have all rows be of changes so much earlier."""
+        self.aws.query(f"UPDATE Demo.WebAnalytics__replica SET _version = _version - {make_version(seconds, 0)}")
 
     def read_new_stream(self) -> None:
         """Deploy the replication with the stream that the table has now."""
