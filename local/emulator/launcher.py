@@ -23,6 +23,9 @@ from local.emulator.replacements import EmulatorChangedError, Replacements
 EMULATOR_VERSION = "1.5.33"
 """The version whose functions the behaviours replace; the same as in requirements/emulator.txt."""
 
+SWITCH_SECONDS = 0.0005
+"""After which a thread gives way to others: requests are answered by one that waits for it, beside many that work."""
+
 logger = logging.getLogger("dynaurora")
 
 
@@ -149,6 +152,7 @@ def _run() -> None:
     from local.emulator import packages
 
     packages.remove_all()
+    sys.setswitchinterval(SWITCH_SECONDS)
     server = importlib.import_module("hypercorn.asyncio")
     server.serve = _stop_in_order(server.serve)  # type: ignore[attr-defined]
     try:
