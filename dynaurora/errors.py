@@ -212,8 +212,8 @@ class ExportIncompleteError(TerminalError):
     """A manifest of an export, or a data file, is not where its summary is."""
 
     remedy = (
-        "Nothing of it was imported. Copy the export as a whole, the folder AWSDynamoDB/ with all that is in it, or"
-        " give another one."
+        "Nothing of it was imported. Bring back what is missing, then start the run again; or give another export."
+        " Copy the export as a whole where it was copied: the folder AWSDynamoDB/ with all that is in it."
     )
 
 

@@ -71,6 +71,7 @@ def install_behaviours() -> None:
             payload_limits,
             region_offers,
             repeated_events,
+            running_functions,
             scans,
             sdk_errors,
             secret_rotation,
@@ -118,6 +119,7 @@ def install_behaviours() -> None:
         object_errors,
         object_keys,
         repeated_events,
+        running_functions,
     ):
         behaviour.install(replacements)
     replacements.apply()

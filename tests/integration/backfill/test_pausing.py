@@ -1,6 +1,7 @@
 """`dynaurora pause` and `resume` on a deployment: nothing arrives meanwhile, nothing is lost, backfills are refused."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,7 +41,7 @@ def ask(*words: str, status: int = 0) -> list[Document]:
 def test_what_changes_during_a_pause_arrives_afterwards(flowing: Deployed, run: str) -> None:
     (paused,) = ask("pause", MAPPING)
     assert (paused["mapping"], paused["reader"], paused["changed"]) == (MAPPING, "paused", True)
-    assert 86_000 < paused["seconds_left"] <= 86_400
+    assert 84_000 < paused["seconds_left"] <= 86_400  # of the oldest record, which another test may have dated back
     assert paused["next"] == f"dynaurora resume {MAPPING}"
     assert flowing.describe_event_source_mapping()["State"] == "Disabled"
     flowing.put(make_items(3))
@@ -93,6 +94,6 @@ def test_wrong_use_is_told(flowing: Deployed, command: str, words: tuple[str, ..
 def test_people_are_told_until_when(flowing: Deployed) -> None:
     told = CliRunner().invoke(main, ["pause", MAPPING]).stdout
     assert told.startswith(f"{MAPPING}: paused. Resume it by 20")
-    assert told.rstrip().endswith(f"within 1 d 0 h: dynaurora resume {MAPPING}")
+    assert re.search(rf"within (1 d 0 h|23 h [0-9]+ min): dynaurora resume {MAPPING}$", told.rstrip())
     told = CliRunner().invoke(main, ["resume", MAPPING]).stdout
     assert f"{MAPPING}: resumed. It was paused since 20" in told

@@ -83,7 +83,6 @@ def named(found: Any) -> set[tuple[str, str, str]]:
 def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Deployed, ask: Ask, run: str) -> None:
     deployed.put([*make_items(30), make_bad_item("bad")])
     deployed.backfill(run)
-    assert "rows and items" not in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     equal = ask()
     assert "\N{CHECK MARK} rows and items: verified at " in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     assert equal.items() >= {"items": 31, "rows": 30, "identical": 30, "failed": 1, "agrees": True}.items()
