@@ -184,7 +184,7 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
 
 
 def print_comparisons(found: dict[str, Tally]) -> None:
-    """Print what was found, a row for each mapping, then examples and reasons."""
+    """Print what was found, a row for each mapping, then what is rare of it, examples and reasons."""
     names = ("items", "rows", "identical", "differing", "missing", "extra", "failed")
     table = Table("", *("refused" if name == "failed" else name for name in names))
     for column in table.columns[1:]:
@@ -193,10 +193,22 @@ def print_comparisons(found: dict[str, Tally]) -> None:
         table.add_row(name, *(f"{getattr(comparison, column):,}" for column in names))
     output.print(table)
     for name, comparison in found.items():
+        for text in describe_rare(name, comparison):
+            output.print(f"{name}: {text}", markup=False, soft_wrap=True)
         for example in comparison.examples:
             output.print(f"{name}: {escape_lines(example)}", markup=False)
         for reason, count in comparison.reasons.most_common(MOST_REASONS):
             output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
+
+
+def describe_rare(mapping: str, comparison: Tally) -> Iterator[str]:
+    """Yield what the table has no column for, so that its counts add up."""
+    for verdict in ("behind", "newer", "impossible"):
+        if count := getattr(comparison, verdict):
+            yield f"{count:,} {verdict}"
+    if comparison.older_mapping:
+        completes = f"{name_command()} backfill start {mapping} --watch"
+        yield f"{comparison.older_mapping:,} as an older mapping made them; a backfill completes them: {completes}"
 
 
 @local_group.command(

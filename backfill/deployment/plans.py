@@ -21,8 +21,9 @@ from backfill.deployment.sources import look_at_source, switch_on_stream
 from backfill.deployment.stacks import NEVER_MADE, Change, Stack
 from backfill.terminal.console import WrongUseError
 from dynaurora import __version__
-from dynaurora.errors import DynauroraError
+from dynaurora.errors import DynauroraError, TargetTakenError
 from dynaurora.mappings.registry import publish_document
+from dynaurora.mappings.replications import KnownReplications
 from infra.deployable import Uploads, read_parameters
 from infra.monthly_costs import list_templates, price_platform, price_replication
 
@@ -176,6 +177,8 @@ class Deployer:
     store: ObjectStore
     upgrade: Literal["", "begin", "finish"] = ""
     """What becomes of a stack of release 0.1: nothing; it becomes the platform; its reader of the stream goes."""
+    others: KnownReplications = field(default_factory=KnownReplications)
+    """What the platform replicates already."""
 
     def plan(self, mappings: Sequence[Mapping], *, everything: bool) -> Plan:
         """Return what is to do so that these mappings are deployed; `everything` brings all to this release, too.
@@ -285,6 +288,7 @@ class Deployer:
         try:
             if stack is not None:
                 self.require_replication(stack, mapping.name, platform)
+            self._require_free_target(platform, mapping)
             if stack is None or "SourceTableName" not in stack.outputs or stack.status == "DELETE_IN_PROGRESS":
                 source = look_at_source(self.dynamodb, mapping)
                 return ReplicationStep(name, CREATE, mapping, source, None, monthly)
@@ -297,6 +301,14 @@ class Deployer:
         columns = ByFunction(changer).plan(mapping, drop=False) if changer else None
         action = KEEP if is_same and not everything else UPDATE
         return ReplicationStep(name, action, mapping, None, columns, monthly, stack.outputs)
+
+    def _require_free_target(self, platform: Stack | None, mapping: Mapping) -> None:
+        """Raise WrongUseError where another replication of the platform writes a table of a mapping."""
+        if platform and (bucket := platform.outputs.get(BUCKET)):
+            try:
+                self.others.check_target_free(self.store, bucket, mapping)
+            except TargetTakenError as error:
+                raise WrongUseError(str(error)) from error
 
     def _deploy_platform(self, step: PlatformStep, tell: Callable[[str], None]) -> bool:
         tell("Building the functions' package")

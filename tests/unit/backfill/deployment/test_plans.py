@@ -9,8 +9,10 @@ from backfill.deployment.sources import Source
 from backfill.deployment.stacks import Stack, StackError
 from backfill.project import Project
 from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.replications import Replication, register_replication
 from tests.support.factories import column, mapping_document
 from tests.support.fakes import InMemoryObjects
+from tests.support.registries import activate
 
 SECONDS = 20.0
 PLATFORM = Stack("shop", "arn:shop", "CREATE_COMPLETE", {}, {"LandingBucketName": "landing"}, {})
@@ -32,6 +34,15 @@ class Stacks:
 
     def wait(self, _name):
         return PLATFORM
+
+    def find(self, name):
+        return PLATFORM if name == PLATFORM.name else None
+
+    def find_nested(self, _name, _logical_id):
+        return None
+
+    def require_own(self, *_):
+        pass
 
     def deploy(self, change):
         with self._lock:
@@ -132,3 +143,14 @@ def test_what_is_cut_short_begins_no_other_and_leaves_those_under_way(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run()
     assert len(stacks.begun) <= AT_ONCE + 1, "no other begins"
+
+
+def test_a_mapping_whose_table_another_replication_writes_is_refused_by_the_plan(tmp_path):
+    store = InMemoryObjects()
+    orders, other = (build_mapping(name, mapping_document(column("total", "INT"))) for name in ("t01", "t02"))
+    activate(store, orders, 1, "landing")
+    register_replication(store, "landing", Replication("t01", "other-t01", TABLE["LatestStreamArn"], ("r",), "ignore"))
+    deployer = Deployer(Project(tmp_path, stack="shop"), Stacks(None), Uploads(), DynamoDB(), store)
+    plan = deployer.plan([other, orders], everything=False)
+    assert "as mapping t01 of stack other-t01 does" in plan.refused["t02"]
+    assert ([*plan.refused], [step.mapping.name for step in plan.wanted]) == (["t02"], ["t01"])
