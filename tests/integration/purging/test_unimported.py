@@ -16,7 +16,7 @@ from dynaurora.dynamodb.changes import encode_change
 from dynaurora.failures import find_unimported
 from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record
-from dynaurora.failures.find_unimported import Stretch, UnimportedFinder
+from dynaurora.failures.find_unimported import Bookmark, UnimportedFinder
 from dynaurora.failures.list_failures import FailedObject
 from dynaurora.mappings.csv_format import encode_row, row_label
 from dynaurora.mappings.row_mapper import RowMapper
@@ -30,7 +30,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 
 def find(target: Target, since: float = LONG_AGO) -> list[str]:
     """Return the keys of the objects of what the ledger lacks."""
-    found, stretch = [], Stretch()
+    found, stretch = [], Bookmark()
     with target.connect() as aurora:
         finder = UnimportedFinder(target.mapping, aurora, S3Objects(), target.bucket, since)
         while stretch:
@@ -67,7 +67,7 @@ def test_streamed_batches_that_are_marked_and_not_in_the_ledger(target: Target) 
 
 
 def test_more_than_an_answer_may_have(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_unimported, "LOOKED_UP_AT_ONCE", 2)
+    monkeypatch.setattr(find_unimported, "ASKED_AT_ONCE", 2)
     monkeypatch.setattr(find_unimported, "MOST_FOUND", 1)
     imported = [import_marked(target, target.write([row(str(number), 1)])) for number in range(5)]
     forget_imports(target)
