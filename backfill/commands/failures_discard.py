@@ -68,7 +68,9 @@ def discard(
     """Discard failures that nothing is to come of: those that are named by their ids, or all that are superseded.
 
     They are moved to the archive, archived/ in the landing bucket, and are not tried again; `failures restore` brings
-    them back. Needs s3:PutObject and s3:DeleteObject of the landing bucket.
+    them back. infra/failures-policy.json allows both: beside what looking at failures takes, s3:PutObject,
+    s3:PutObjectTagging and s3:DeleteObject below the prefixes of failures and of the archive, and states:ListExecutions
+    of reprocess-failures.
     """
     with explained_errors():
         clients = connect()

@@ -1,10 +1,12 @@
-"""Differences: rows and changes that go wrong unseen, while changes flow, and `dynaurora verify` that names them.
+"""Differences: rows and changes that go wrong unseen; `dynaurora verify` names them, `dynaurora repair` mends them.
 
-Each drill keeps a list of its own of what it did, and what verify names is held against that, key by key. Until then,
-verifications beside a load have said nothing of any item that is merely on its way.
+Both while changes flow. Each drill keeps a list of its own of what it did: what verify names is held against that, key
+by key, and what repair mends, by number. Until then, verifications beside a load have said nothing of any item that is
+merely on its way.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
+from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from local.stack import REGION
 from tests.drills.drill import IMPORT_RULE, PROCESSED, Drill
 from tests.drills.test_mappings import deployed_mapping
@@ -165,15 +168,27 @@ def test_rows_of_a_wrong_mapping_are_told_from_the_others(drill: Drill) -> None:
 
 
 def repair(drill: Drill, expected: Named) -> None:
-    """Bring back what was named, by writing it once more: what another command does by itself is drilled there."""
-    pages, rows = {page for page, _ in expected}, drill.deployed.name_table(drill.deployed.mapping.replica)
-    items = [item for item in drill.deployed.scan() if item["page_id"]["S"] in pages]
-    drill.deployed.delete(items)
-    drill.deployed.put(items)
-    with drill.deployed.connect() as aurora, aurora.transaction():
-        for page in pages - {item["page_id"]["S"] for item in items}:
-            aurora.execute(f"DELETE FROM {rows} WHERE page_id = %s", (page,))
+    """Repair what the last verification named, while changes flow."""
+    if not drill.is_long:
+        age(drill, {page for page, _ in expected})
+    given = ("repair", MAPPING, "--read-units", "100000", "--settle", SETTLE, "--patience", "60", "--yes", "--json")
+    with flowing(drill, drill.size(6.0, 180.0)):
+        answer = CliRunner().invoke(main, given)
+    assert answer.exit_code == 0, answer.output
+    said = json.loads(answer.stdout.splitlines()[-1])
+    assert said["mend"] == dict(Counter(verdict for _, verdict in expected))
+    assert (said["reread"]["keys"], said["agrees"]) == (len(expected), True)
     drill.check_equal()
+    drill.tell(f"{len(expected):,} keys were repaired, and no others", about="repair")
+
+
+def age(drill: Drill, pages: set[str]) -> None:
+    """Have rows be as old as most are: those that are younger than two minutes are waited for."""
+    rows, age = drill.deployed.name_table(drill.deployed.mapping.replica), 300 * SEQUENCE_RANGE
+    with drill.deployed.connect() as aurora, aurora.transaction():
+        for page in sorted(pages):
+            older = f"UPDATE {rows} SET _version = _version - {age} WHERE page_id = %s AND _version > {age}"
+            aurora.execute(older, (page,))
 
 
 def check_named(drill: Drill, expected: Named) -> None:

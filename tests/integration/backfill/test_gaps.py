@@ -27,6 +27,7 @@ def show(second: float) -> str:
 def lossy(flowing: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     """A deployment whose writes are of twenty minutes ago, and whose recovery is older than that."""
     monkeypatch.setattr(mending, "RUN_POLL_SECONDS", 0.2)
+    forget_tombstones(flowing)
     flowing.set_recovery(enabled=False)
     ages = {"age_recovery_seconds": 7200, "age_writes_seconds": AGO, "age_stream_mappings_seconds": OLD_ENOUGH}
     flowing.set_faults(shift_export_cut_seconds=0, **ages)
@@ -35,6 +36,14 @@ def lossy(flowing: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy
     flowing.set_recovery(enabled=False)
     flowing.set_faults(**dict.fromkeys(ages, 0))
     flowing.set_recovery(enabled=True)
+
+
+def forget_tombstones(deployed: Deployed) -> None:
+    """Forget the deletes of what the test before has left: they are newer than what is written as of long ago."""
+    deployed.drain_stream()
+    deployed.delete(deployed.scan())
+    with deployed.connect() as aurora, aurora.transaction():
+        aurora.execute(f"DELETE FROM {deployed.name_table(deployed.mapping.replica)}")
 
 
 def repair(*arguments: str, status: int = 0) -> Any:

@@ -1,6 +1,9 @@
 """`dynaurora repair` on a deployment: what a verification found is made equal, and nothing else is touched."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -198,6 +201,44 @@ def test_a_repair_that_dies_is_given_again(
     assert mended["agrees"]
     assert sum(mended["mend"].values()) in {0, 6}  # the second one's batch may be in by now
     assert deployed.compare().agrees
+
+
+IN_SMALL_BATCHES = """
+from backfill import rereading
+from backfill.cli import main
+rereading.MOST_KEYS = rereading.BATCH_KEYS = 2
+main()
+"""
+
+
+def test_a_repair_whose_process_is_killed_half_way_is_given_again(
+    deployed: Deployed, ask: Ask, run: str, tmp_path: Path
+) -> None:
+    """By SIGKILL, with some of its batches written and imports of them under way."""
+    deployed.put(make_items(24))
+    deployed.backfill(run)
+    change(deployed, "UPDATE {rows} SET hits = 9", BY_HAND[-1], "DELETE FROM {rows} WHERE page_id = 'page-00003'")
+    ask("verify", "--via", "scan", status=1)
+    before = set(list_repaired(deployed))
+    command = [sys.executable, "-c", IN_SMALL_BATCHES, "repair", MAPPING, *QUICK, "--yes"]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
+        try:
+            wait_until(lambda: len(set(list_repaired(deployed)) - before) >= 2 or process.poll() is not None)
+        finally:
+            process.kill()
+    assert process.wait() == -signal.SIGKILL, (tmp_path / "said").read_text()
+    assert 2 <= len(set(list_repaired(deployed)) - before) < 13
+    assert not deployed.compare().agrees
+    mended = ask("repair", "--yes")
+    assert (0 < sum(mended["mend"].values()) <= 25, mended["agrees"]) == (True, True)
+    assert deployed.compare().agrees
+    assert ask("verify", "--via", "scan")["identical"] == 24
+
+
+def list_repaired(deployed: Deployed) -> list[str]:
+    """Return the batches that repairs have written."""
+    return [key for key in deployed.list_keys(keys.runs_prefix(MAPPING)) if "/repair-" in key]
 
 
 def test_a_change_that_comes_meanwhile_wins(

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from backfill import gaps as filling
+from backfill.repairing import Looked, Survey
+from backfill.rereading import Rereader, WantedKey
 from dynaurora import keys
 from dynaurora.aurora import comparing, newer_rows, sql
 from dynaurora.aurora.connection import Aurora
@@ -39,9 +41,13 @@ from dynaurora.stream import forward_changes
 from dynaurora.verification import compare_rows, unseen_rows
 from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.unseen_rows import Unseen
+from dynaurora.verification.verdicts import RowVerdict
 from tests.integration.convergence import gaps, histories
 from tests.integration.convergence.histories import History, Step
+from tests.integration.convergence.repairing import REPAIRED, Repairer
 from tests.integration.convergence.things import make_mapping
+from tests.integration.convergence.verifying import NEWER
+from tests.support.factories import make_totals
 
 SetAttribute = Callable[[object, str, Any], None]
 
@@ -460,6 +466,64 @@ def compare_text_by_collation(set_attribute: SetAttribute) -> None:
 def take_the_future_for_any_time(set_attribute: SetAttribute) -> None:
     set_attribute(compare_rows, "FUTURE_SECONDS", 2**40)
 
+
+def choose_to_mend(change: Callable[[Looked, bool], bool]) -> Callable[[SetAttribute], None]:
+    """Return what changes whether a repair takes a key for one to be mended."""
+    original = Looked.is_to_mend.fget
+
+    def break_code(set_attribute: SetAttribute) -> None:
+        assert original
+        set_attribute(Looked, "is_to_mend", property(lambda looked: change(looked, original(looked))))
+
+    return break_code
+
+
+def pass_over_newer_rows(looked: Looked, is_to_mend: bool) -> bool:
+    return is_to_mend and (bool(looked.kept) or looked.version < NEWER)
+
+
+def pass_over_extras(looked: Looked, is_to_mend: bool) -> bool:
+    return is_to_mend and looked.finding.verdict is not RowVerdict.EXTRA
+
+
+def write_no_tombstones(set_attribute: SetAttribute) -> None:
+    original = Rereader._write
+
+    def write(self: Rereader, changes: list[Change], *more: Any) -> None:
+        original(self, [change for change in changes if not change.is_delete], *more)
+
+    set_attribute(Rereader, "_write", write)
+
+
+def sweep_after_a_repair(set_attribute: SetAttribute) -> None:
+    """Delete what is older than the repair, as after a whole export, and not the rows that were found."""
+    original = Repairer.reread
+
+    def reread(self: Repairer, survey: Survey) -> list[dict[str, Any]]:
+        sweeper = plan_sweep.Sweeper(self.mapping, self.aurora, self.store, self.bucket, self.name, REPAIRED)
+        batches = original(self, survey)
+        sweep = sweeper.plan(make_totals(rejected=0))
+        return [*batches, *json.loads(self.store.read(sweep.bucket, sweep.key))]
+
+    set_attribute(Repairer, "reread", reread)
+
+
+def read_at_once(set_attribute: SetAttribute) -> None:
+    """Read keys whether or not what is read beats their rows."""
+    set_attribute(WantedKey, "readable_at", property(lambda _wanted: 0))
+
+
+OF_REPAIR = [
+    Mutant("rows newer than the verification pass for equal", choose_to_mend(pass_over_newer_rows)),
+    Mutant("rows of no item are not mended", choose_to_mend(pass_over_extras)),
+    Mutant("keys without an item get no tombstone", write_no_tombstones),
+    Mutant("what is older than a repair in part is swept", sweep_after_a_repair),
+    Mutant(
+        "failures of items that are gone are revived", choose_to_mend(lambda looked, mend: mend and not looked.kept)
+    ),
+    Mutant("a repair does not wait until it beats the rows", read_at_once),
+]
+"""Faults of `dynaurora repair`."""
 
 OF_VERIFICATION = [
     Mutant("rows newer than the snapshot pass for equal", break_judgement("THEN 'newer'", "THEN 'identical'")),

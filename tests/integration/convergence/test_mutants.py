@@ -14,7 +14,7 @@ from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from local.aurora.engines import find_engine
 from tests.integration.convergence.cohorts import Cohort, Place
-from tests.integration.convergence.mutants import MUTANTS, OF_STATEMENTS, OF_VERIFICATION, Mutant
+from tests.integration.convergence.mutants import MUTANTS, OF_REPAIR, OF_STATEMENTS, OF_VERIFICATION, Mutant
 from tests.integration.convergence.things import draw_thing, typed_key
 from tests.integration.convergence.verifying import BY_HAND, Verifier
 
@@ -41,7 +41,7 @@ def test_a_mutant_is_caught(mutant: Mutant, place: Place, monkeypatch: pytest.Mo
 
 
 def verify(place: Place) -> list[str]:
-    """Verify a table of some items and some tombstones; return what is said wrongly."""
+    """Verify and repair a table of some items and some tombstones; return what is said wrongly."""
     place.prepare()
     (mapping, _), draw, store = place.mappings, random.Random(1), S3Objects()
     items = {(f"{number}", "1 "): draw_thing(draw, number, 0.0) for number in range(4 * len(BY_HAND))}
@@ -60,7 +60,7 @@ def verify(place: Place) -> list[str]:
         ]
 
 
-def test_a_verification_says_what_is_so(place: Place) -> None:
+def test_a_verification_says_what_is_so_and_a_repair_mends_it(place: Place) -> None:
     assert verify(place) == []
 
 
@@ -68,3 +68,11 @@ def test_a_verification_says_what_is_so(place: Place) -> None:
 def test_a_mutant_of_verification_is_caught(mutant: Mutant, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.break_code(monkeypatch.setattr)
     assert verify(place)
+
+
+@pytest.mark.parametrize("mutant", OF_REPAIR, ids=str)
+def test_a_mutant_of_repair_is_caught(mutant: Mutant, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant.break_code(monkeypatch.setattr)
+    problems = verify(place)
+    assert problems
+    assert all(problem.startswith("repaired") for problem in problems)

@@ -1,7 +1,8 @@
 """How histories end: verified by production code, by an export and by a scan; then with rows that were changed by hand.
 
 An export's items are imported as a batch of a verification, which compares them; a scan's are looked up. Both have to
-say that all is equal, and of rows that were changed behind their back exactly which those are.
+say that all is equal, and of rows that were changed behind their back exactly which those are. Then these are repaired:
+some of them, which leaves the others as they are, and all.
 """
 
 import random
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from backfill.comparing_exports import ComparedExport
+from backfill.repairing import Candidate
 from backfill.verifying import Verification
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora
@@ -28,6 +30,7 @@ from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.verification.compare_items import compare_items, divide
 from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expecter
+from tests.integration.convergence.repairing import RECENT, REFUSED, Repairer
 from tests.integration.convergence.things import Key, Thing, typed_key
 
 EXPORTED: Final = 1_700_100_000
@@ -43,6 +46,7 @@ BY_HAND: Final = (
     ("UPDATE {rows} SET words = CONCAT(COALESCE(words, ''), ' ')", "differing", "differing"),
     ("UPDATE {rows} SET words = CONCAT(COALESCE(words, ''), CHAR(1 USING utf8mb4))", "differing", "differing"),
     (f"UPDATE {{rows}} SET n = -1, _version = {NEWER}", "newer", "differing"),
+    (f"UPDATE {{rows}} SET n = -2, _version = {RECENT}", "newer", "differing"),
     (f"UPDATE {{rows}} SET _deleted = TRUE, _version = {NEWER}", "newer", "missing"),
     (f"UPDATE {{rows}} SET _version = {FUTURE}", "impossible", "impossible"),
 )
@@ -74,13 +78,36 @@ class Verifier:
         yield from self._hold(administrator, "at rest", {}, {})
         by_export, by_scan = self._change(administrator)
         yield from self._hold(administrator, "changed by hand", by_export, by_scan)
+        yield from self._repair(administrator, by_scan)
+
+    def _repair(self, administrator: Aurora, by_scan: Said) -> Iterator[tuple[Key | None, str]]:
+        """Repair every second key, then all; what no change beats stays, and is said."""
+        names = sorted(by_scan)
+        left = {key: said for key, said in by_scan.items() if key in names[1::2] or said == "impossible"}
+        candidates = [Candidate(typed_key(key), self.mapping.table) for key in names]
+        failed_key, version = REFUSED
+        refused = Candidate(typed_key(failed_key), self.mapping.target_name, version)
+        with self.loader() as aurora:
+            repairer = Repairer(self.mapping, self.bucket, f"repair-{self.name}", aurora, self.items)
+            repairer.repair(candidates[::2])
+        yield from self._hold(administrator, "repaired in part", None, left)
+        with self.loader() as aurora:
+            repairer.aurora = aurora
+            repairer.repair([*candidates, refused])
+            if self.items:
+                repairer.take_up_failure()
+        impossible = {key: said for key, said in by_scan.items() if said == "impossible"}
+        yield from self._hold(administrator, "repaired", None, impossible)
 
     def _hold(
-        self, administrator: Aurora, when: str, by_export: Said, by_scan: Said
+        self, administrator: Aurora, when: str, by_export: Said | None, by_scan: Said
     ) -> Iterator[tuple[Key | None, str]]:
+        """Yield what is said wrongly; an export is not looked at where all that is expected of it is None."""
         view = f"{sql.quote(self.mapping.database)}.{sql.quote(self.mapping.table)}"
         ((rows,),) = administrator.query(f"SELECT COUNT(*) FROM {view}")
         for way, verify, expected in (("export", self._export, by_export), ("scan", self._scan, by_scan)):
+            if expected is None:
+                continue
             with self.loader() as aurora:
                 verification = verify(aurora, f"{way}-{len(expected)}")
             said = {

@@ -67,7 +67,7 @@ def test_streamed_batches_that_are_marked_and_not_in_the_ledger(target: Target) 
 
 
 def test_more_than_an_answer_may_have(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_unimported, "LOOKED_UP_AT_ONCE", 2)
+    monkeypatch.setattr(find_unimported, "ASKED_AT_ONCE", 2)
     monkeypatch.setattr(find_unimported, "MOST_FOUND", 1)
     imported = [import_marked(target, target.write([row(str(number), 1)])) for number in range(5)]
     forget_imports(target)
