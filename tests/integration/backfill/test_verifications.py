@@ -109,7 +109,7 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Depl
     doctor = CliRunner().invoke(main, ["doctor", MAPPING])
     assert "! rows and items: verified at " in doctor.stdout
     assert ", 4 differ without an explanation" in doctor.stdout
-    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
+    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run NOT LIKE 'repair-%'") == []
 
 
 def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run: str) -> None:
@@ -131,7 +131,7 @@ def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run
     assert deployed.report(found["run"])["totals"]["unaccounted"] == 0
     assert [staged for _, _, staged, *_ in deployed.ledger(found["run"], source="verify")] == [30]
     assert deployed.hits()["page-00002"] == 9  # nothing was imported
-    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
+    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run NOT LIKE 'repair-%'") == []
     assert "has ended" in ask("--run", found["run"], status=1)["error"]  # what it has seen is forgotten
 
 
