@@ -15,11 +15,18 @@ from backfill.commands.deploy import deploy
 from backfill.commands.destroy import destroy
 from backfill.commands.doctor import doctor
 from backfill.commands.failures import failures_group
+from backfill.commands.failures_discard import discard, restore
 from backfill.commands.init import init
 from backfill.commands.local import local_group
 from backfill.commands.mapping import mapping_group
+from backfill.commands.pause import pause
 from backfill.commands.prepare import prepare
+from backfill.commands.purge import purge
+from backfill.commands.repair import repair
+from backfill.commands.replay import replay
 from backfill.commands.reprocess import reprocess_group
+from backfill.commands.resume import resume
+from backfill.commands.status import status
 from backfill.commands.upgrade import upgrade
 from backfill.commands.verify import verify
 from backfill.project import FILE, VARIABLE, use_project
@@ -38,10 +45,15 @@ Examples:
   dynaurora upgrade --dry-run          see what becomes of a stack of release 0.1
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
+  dynaurora status                     see how all replications stand, and what is to be done
+  dynaurora pause orders               have a table's stream not be read for a while, and lose nothing
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
   dynaurora backfill start --help      copy a whole table into Aurora
   dynaurora verify --help              see whether a table and its rows are equal
+  dynaurora repair --help              make equal what is not
+  dynaurora purge --dry-run            see what no import needs any more
+  dynaurora replay --help              import again what a restored database lacks
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
   eval "$(dynaurora local env)"        let aws, boto3 and mysql reach it
@@ -97,12 +109,20 @@ main.add_command(backfill_group)
 main.add_command(deploy)
 main.add_command(destroy)
 main.add_command(doctor)
+failures_group.add_command(discard)
+failures_group.add_command(restore)
 main.add_command(failures_group)
 main.add_command(init)
 main.add_command(local_group)
 main.add_command(mapping_group)
+main.add_command(pause)
 main.add_command(prepare)
+main.add_command(purge)
+main.add_command(repair)
+main.add_command(replay)
 main.add_command(reprocess_group)
+main.add_command(resume)
+main.add_command(status)
 main.add_command(upgrade)
 main.add_command(verify)
 

@@ -100,15 +100,22 @@ class Project:
                 f"{self.mappings} has no mapping yet: write one, as mappings/orders.json, or have one made of a table's"
                 " items: dynaurora mapping infer --help"
             )
-        writers: dict[tuple[str, str], str] = {}
-        for target in (target for mapping in found for target in mapping.targets):
-            other = writers.setdefault((target.database, target.table.lower()), target.name)
-            if other != target.name:
-                raise WrongUseError(
-                    f"The mappings {other} and {target.name} would both write {target.database}.{target.table}:"
-                    " give one of them another table."
-                )
+        require_own_tables(found)
         return found
+
+
+def require_own_tables(mappings: Iterable[Mapping]) -> None:
+    """Raise WrongUseError where two mappings would write one table, or one's view be named as another's table."""
+    from dynaurora.mappings.replications import list_tables  # takes a second
+
+    writers: dict[tuple[str, str], str] = {}
+    for mapping in mappings:
+        for table, name in list_tables(mapping).items():
+            other = writers.setdefault(table, mapping.name)
+            if other != mapping.name:
+                raise WrongUseError(
+                    f"The mappings {other} and {mapping.name} would both write {name}: give one of them another table."
+                )
 
 
 def find_root(start: Path) -> Path | None:

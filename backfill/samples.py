@@ -24,7 +24,8 @@ from backfill.terminal.console import WrongUseError, say
 from backfill.terminal.formatting import format_bytes, format_usd
 from dynaurora.dynamodb.items import to_json
 from dynaurora.errors import InvalidExportError
-from dynaurora.exports.convert_export import ITEM_BYTES, read_item
+from dynaurora.exports.convert_export import ITEM_BYTES
+from dynaurora.exports.export_lines import read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
 from dynaurora.exports.manifests import ExportSummary, read_data_files, read_summary
 

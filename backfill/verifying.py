@@ -24,10 +24,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backfill.deployment.aws_errors import is_passing
 from dynaurora import errors
 from dynaurora.errors import RetryableError
+from dynaurora.failures.failed_keys import write_key
 from dynaurora.verification.compare_items import Compared, Suspect, compare_items, find_extra_rows, look_up, map_items
-from dynaurora.verification.compare_rows import Unseen
 from dynaurora.verification.expectations import WantedKind
-from dynaurora.verification.kept_failures import write_key
+from dynaurora.verification.unseen_rows import Unseen
 from dynaurora.verification.verdicts import SUSPICIOUS, UNEXPLAINED, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from dynaurora.dynamodb.items import TableItems
     from dynaurora.dynamodb.scans import TableScan
     from dynaurora.mappings.mapping import Mapping
-    from dynaurora.verification.compare_rows import Key
     from dynaurora.verification.expectations import Expectation, Expecter
     from dynaurora.verification.judging import SuspectJudge
+    from dynaurora.verification.unseen_rows import Key
 
 EXTRA: Final = Found(RowVerdict.EXTRA)
 MOST_BYTES: Final = 1_000_000
@@ -125,7 +125,7 @@ class Verification:
     unproved: int = 0
     """Suspects beyond those that are looked at again: counted as what they seemed to be."""
     proved: list[Suspect] = field(default_factory=list)
-    """What is unexplained."""
+    """What is unexplained, and what is as an older mapping wrote it: a repair mends both."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -169,7 +169,7 @@ class Verification:
             is_row_alone = (judged.table, write_key(judged.key)) in extra  # no item that was compared
             if not is_row_alone or judged.finding.verdict in {*SUSPICIOUS, RowVerdict.BEHIND}:
                 self.tally.count(judged.finding)
-            if judged.finding.verdict in UNEXPLAINED:
+            if judged.finding.verdict in {*UNEXPLAINED, RowVerdict.OLDER_MAPPING}:
                 self.proved.append(judged)
             self.tell(self.tally)
 

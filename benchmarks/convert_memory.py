@@ -19,6 +19,7 @@ from benchmarks.items import CLICKS, write_export
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.sink import Sink
 from dynaurora.exports.convert_export import Converted, Converter
+from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import DataFile
 from dynaurora.mappings.row_mapper import RowMapper
 
@@ -70,7 +71,7 @@ def convert(times: int) -> dict[str, float]:
     file = DataFile(key="data.json.gz", items=ITEMS * times, md5=base64.b64encode(digest.digest()).decode())
     reset_peak()
     before = read_status("VmRSS")
-    converter._convert_file(file, Sink(), Sink(), Converted())
+    converter._convert_file(file, Sink(), Rejects(Sink(), Sink()), Converted())
     return {"mb": len(body) * times / 1e6, "before": before, "peak": read_status("VmHWM")}
 
 

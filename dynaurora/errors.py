@@ -22,6 +22,7 @@
     │   ├── ColumnsRefusedError
     │   ├── DatabaseError
     │   ├── ExportFailedError
+    │   ├── ExportIncompleteError
     │   ├── FailuresNotSettledError
     │   ├── InvalidBatchError
     │   ├── InvalidExportError
@@ -35,6 +36,7 @@
     │   ├── ObjectMissingError
     │   ├── PasswordPolicyError
     │   ├── PrivilegeError
+    │   ├── PurgedError
     │   ├── ReconciliationError
     │   ├── RejectedItemsError
     │   ├── RotationError
@@ -206,6 +208,15 @@ class ExportFailedError(TerminalError):
     remedy = "Nothing was imported. Mend what DynamoDB names, then start a new run."
 
 
+class ExportIncompleteError(TerminalError):
+    """A manifest of an export, or a data file, is not where its summary is."""
+
+    remedy = (
+        "Nothing of it was imported. Bring back what is missing, then start the run again; or give another export."
+        " Copy the export as a whole where it was copied: the folder AWSDynamoDB/ with all that is in it."
+    )
+
+
 class FailuresNotSettledError(TerminalError):
     """Some of what a reprocess took up could not be brought to an end; it is where it was, or settled in part."""
 
@@ -221,7 +232,7 @@ class InvalidBatchError(TerminalError):
 class InvalidExportError(TerminalError):
     """An export's manifests or data files are not what DynamoDB writes."""
 
-    remedy = "Nothing of it was applied. Give the ARN of a complete full export in DYNAMODB_JSON, or export again."
+    remedy = "Nothing of it was applied. Give a complete export of the table in DYNAMODB_JSON, or export again."
 
 
 class InvalidMappingError(TerminalError):
@@ -289,6 +300,12 @@ class PrivilegeError(TerminalError):
     remedy = "Grant it as `dynaurora prepare --help` describes, then import the batch again."
 
 
+class PurgedError(TerminalError):
+    """A batch has changes so old that deletes of after them may be purged: it could bring deleted items back."""
+
+    remedy = "Nothing of it was applied. Bring the table as it is now: `dynaurora backfill start MAPPING --sweep`."
+
+
 class ReconciliationError(TerminalError):
     """The items that a run exported are not those that it accounts for, or rows did not become what they had to."""
 
@@ -350,7 +367,7 @@ class ServerSettingsError(TerminalError):
 
 
 class SweepRefusedError(TerminalError):
-    """A sweep could take rows for deleted whose items were merely not imported."""
+    """A sweep could take rows for deleted whose items were merely not imported, and cannot name them."""
 
     remedy = "What was imported stays. Reprocess what was rejected or failed, then start a new run with --sweep."
 

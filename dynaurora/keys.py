@@ -7,7 +7,8 @@
                                                     single changes that transform_changes refused; below rows/,
                                                     rows that Aurora refuses, by import_batch
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
-    batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's
+    batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's; CSV of
+                                                    items that a repair has read by their keys
     reports/run=<m>-<run>/                          what a backfill did
     batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; lines of
                                                     objects of several kinds, one kind apart from the other; and what
@@ -15,11 +16,14 @@
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch;
                                                     of one that names no mapping, in mapping=-/
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
+    archived/mapping=<m>/                           failures that nothing is to come of: superseded/ by what is newer,
+                                                    and discarded/ by people; as their own prefix had them
     notices/mapping=<m>/                            of what people were told, and when
     batches/reprocess/mapping=<m>/                  CSV of records that were mapped again, by convert_failures
     batches/reprocess/run=<m>-<run>/                what a reprocess takes up, and the records it is to put back
     mappings/mapping=<m>/                           the registry: each document of a mapping, a pointer to the
-                                                    current one; and what is known of its replication
+                                                    current one; what is known of its replication, of how
+                                                    far its stream was read, lost and filled again
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
@@ -42,6 +46,7 @@ EXPORTS = "exports"
 REPORTS = "reports"
 FAILED_BATCHES = "failed_batches"
 PARKED = "parked"
+ARCHIVED = "archived"
 NOTICES = "notices"
 MAPPINGS = "mappings"
 UNFORWARDED = "aws/lambda"
@@ -55,6 +60,8 @@ MAX_KEY_BYTES = 1024
 
 UNMAPPED_ENDING = ".unmapped.json"
 """Of the keys of what no column took."""
+REFUSED_ENDING = ".refused.json"
+"""Of the keys of the refused items of batches."""
 
 LANDED = re.compile(r"(?P<prefix>[a-z_]+)/mapping=(?P<mapping>[a-z][a-z0-9_]*)/(?P<rest>.+)", re.DOTALL)
 
@@ -133,7 +140,7 @@ def _run(mapping: str, run: str) -> str:
 
 def mapping_prefixes(mapping: str) -> tuple[str, ...]:
     """Return the prefixes of all that is a mapping's own."""
-    of_mapping = (PROCESSED, FAILED_RECORDS, BATCHES, FAILED_BATCHES, PARKED, NOTICES, MAPPINGS)
+    of_mapping = (PROCESSED, FAILED_RECORDS, BATCHES, FAILED_BATCHES, PARKED, ARCHIVED, NOTICES, MAPPINGS)
     of_runs = (EXPORTS, BATCHES, REPORTS)
     return (*(f"{top}/mapping={mapping}/" for top in of_mapping), *(f"{top}/{_run(mapping, '')}" for top in of_runs))
 
@@ -161,6 +168,11 @@ def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:
 def refused_rows(mapping: str, ledger_id: str) -> str:
     """Return the key of the rows of a part of a batch that Aurora refuses."""
     return f"{failed_records_prefix(mapping)}rows/{ledger_id}.json"
+
+
+def refused_rows_copy(mapping: str, ledger_id: str) -> str:
+    """Return the key of what stays of the rows of a part of a batch that Aurora refuses, until the batch expires."""
+    return f"{BATCHES}/mapping={mapping}/refused-{ledger_id}.json"
 
 
 def probe(mapping: str) -> str:
@@ -213,9 +225,19 @@ def backfill_unmapped(mapping: str, run: str, number: int) -> str:
     return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{UNMAPPED_ENDING}"
 
 
+def backfill_refused(mapping: str, run: str, number: int) -> str:
+    """Return the key of the keys of a converted batch's refused items; it is there where there were any."""
+    return f"{BATCHES}/{_run(mapping, run)}/batch-{number:06}{REFUSED_ENDING}"
+
+
 def backfill_batches_prefix(mapping: str, run: str) -> str:
     """Return what the keys of a run's converted batches begin with, and of what is kept beside them."""
     return f"{BATCHES}/{_run(mapping, run)}/batch-"
+
+
+def runs_prefix(mapping: str) -> str:
+    """Return what the keys of all that a mapping's runs work with begin with."""
+    return f"{BATCHES}/{_run(mapping, '')}"
 
 
 def sweep_plan(mapping: str, run: str) -> str:
@@ -226,6 +248,11 @@ def sweep_plan(mapping: str, run: str) -> str:
 def sweep_batch(mapping: str, run: str, number: int) -> str:
     """Return the key of a batch of tombstones."""
     return f"{BATCHES}/{_run(mapping, run)}/sweep-{number:06}.csv"
+
+
+def repair_batch(mapping: str, run: str, digest: str) -> str:
+    """Return the key of the CSV of items that were read by their keys, named by what is in it."""
+    return f"{BATCHES}/{_run(mapping, run)}/repair-{digest}.csv"
 
 
 def report(mapping: str, run: str) -> str:
@@ -282,6 +309,21 @@ def parked(mapping: str, key: str) -> str:
     return f"{parked_prefix(mapping)}{key}"
 
 
+def archived_prefix(mapping: str, why: str = "") -> str:
+    """Return the prefix of what is archived, or of what is for one reason, SUPERSEDED or DISCARDED."""
+    return f"{ARCHIVED}/mapping={mapping}/" + (f"{why}/" if why else "")
+
+
+def archived(mapping: str, why: str, key: str, etag: str) -> str:
+    """Return where what is under a failed key is archived: the key itself, and the contents that it had."""
+    return f"{archived_prefix(mapping, why)}{key}.{etag[:12]}"
+
+
+def unarchived(mapping: str, key: str) -> str:
+    """Return the failed key that something was archived from."""
+    return key.removeprefix(archived_prefix(mapping)).partition("/")[2].rpartition(".")[0]
+
+
 def reprocessed_batch(mapping: str, digest: str) -> str:
     """Return the key of the CSV of records that were mapped again, named by what it was made of."""
     return f"{REPROCESSED_BATCHES}/mapping={mapping}/{digest}.csv"
@@ -295,6 +337,16 @@ def reprocess_attempts(mapping: str, digest: str) -> str:
 def reprocess_plan(mapping: str, run: str) -> str:
     """Return the key of the list of failures that a run takes up."""
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/failures.json"
+
+
+def reprocess_runs_prefix(mapping: str) -> str:
+    """Return what the keys of all that a mapping's reprocesses work with begin with."""
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, '')}"
+
+
+def reprocessed_descriptor(mapping: str, run: str, number: int) -> str:
+    """Return the key of the descriptor of records that a run has mapped again."""
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
 
 
 def remainder(mapping: str, run: str, number: int, index: int) -> str:
@@ -340,6 +392,21 @@ def mapping_pointer(mapping: str) -> str:
 def replication(mapping: str) -> str:
     """Return the key of what is known of the replication of a mapping."""
     return f"{mapping_documents(mapping)}{REPLICATION}"
+
+
+def reader(mapping: str) -> str:
+    """Return the key of what is known of the reading of a mapping's stream."""
+    return f"{mapping_documents(mapping)}reader.json"
+
+
+def forwarded(mapping: str) -> str:
+    """Return the key of how far a mapping's stream was forwarded."""
+    return f"{mapping_documents(mapping)}forwarded.json"
+
+
+def filled(mapping: str) -> str:
+    """Return the key of the gaps in a mapping's stream that were filled."""
+    return f"{mapping_documents(mapping)}filled.json"
 
 
 def is_replication(key: str) -> bool:

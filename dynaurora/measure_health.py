@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from dynaurora import keys
 from dynaurora.dynamodb.source import find_mapping_problems, find_stream_problems
 from dynaurora.failures.refused_changes import is_settled
+from dynaurora.mappings.readers import Reading, read_forwarded, read_reading, write_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from dynaurora.aws.objects import ObjectStore
-    from dynaurora.dynamodb.source import Source
+    from dynaurora.dynamodb.source import Source, SourceState
     from dynaurora.mappings.replications import Replication
 
 WAITING: Final = timedelta(minutes=30)
@@ -45,6 +46,8 @@ class Health:
     """Objects that nothing takes up until a person asks for it."""
     stream_problems: tuple[str, ...]
     """Why the table's stream is not read, each with what to do; none where it is."""
+    near_loss: bool = False
+    """Whether it has not been read for so long that records will be lost within hours, or are being lost."""
 
 
 def count_waiting(imports: Imports, machine_arn: str, now: datetime) -> int:
@@ -71,14 +74,33 @@ def count_failures(store: ObjectStore, bucket: str, replications: Sequence[Repli
     return Failures(kept, Counter(_list_mappings(store, bucket, f"{keys.PARKED}/")))
 
 
-def measure_health(failures: Failures, mapping: str, source: Source) -> Health:
+def measure_health(
+    failures: Failures, mapping: str, source: Source, store: ObjectStore, bucket: str, now: datetime
+) -> Health:
     """Return how a replication is: whether its table's stream is read, and what was counted of it."""
     state = source.describe()
+    problems = (*find_stream_problems(state), *find_mapping_problems(state, mapping))
+    reading = follow_reader(store, bucket, mapping, state, now, is_read=not problems and not state.is_failing)
     return Health(
         failures_kept=failures.kept[mapping],
         failures_parked=failures.parked[mapping],
-        stream_problems=(*find_stream_problems(state), *find_mapping_problems(state)),
+        stream_problems=problems,
+        near_loss=reading.is_near_loss(int(now.timestamp())),
     )
+
+
+def follow_reader(
+    store: ObjectStore, bucket: str, mapping: str, state: SourceState, now: datetime, *, is_read: bool
+) -> Reading:
+    """Return what is known of the reading of a stream by now, and keep it where that is something else than before."""
+    known, second = read_reading(store, bucket, mapping), int(now.timestamp())
+    forwarded = read_forwarded(store, bucket, mapping) if known.unread_since or not is_read else None
+    if known.stream_arn and known.stream_arn != state.stream_arn:
+        forwarded = read_forwarded(store, bucket, mapping)
+    reading = known.follow(state, is_read=is_read, forwarded=forwarded, now=second)
+    if reading != known:
+        write_reading(store, bucket, mapping, reading)
+    return reading
 
 
 def _list_mappings(store: ObjectStore, bucket: str, prefix: str) -> Iterator[str]:

@@ -239,11 +239,11 @@ class ConvertFailuresSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SettleFailuresSettings(Settings):
+class SettleFailuresSettings(DatabaseSettings):
     """Settings of settle_failures."""
 
     landing_bucket: str
-    """The bucket of the failures."""
+    """The bucket of the failures, and of the registry."""
     max_attempts: int
     """How often a batch is imported again before it is parked."""
     notice_interval_seconds: int
@@ -284,6 +284,26 @@ class CompareRowsSettings(DatabaseSettings):
 
     landing_bucket: str
     """The bucket of the registry."""
+
+
+@dataclass(frozen=True)
+class PurgeReplicasSettings(DatabaseSettings):
+    """Settings of purge_replicas."""
+
+    landing_bucket: str
+    """The bucket of the registry, and of all that may still be imported."""
+    purge_after_days: int
+    """For how many days at the least everything is kept."""
+
+
+@dataclass(frozen=True)
+class FindUnimportedSettings(DatabaseSettings):
+    """Settings of find_unimported."""
+
+    landing_bucket: str
+    """The bucket of the batches, and of the registry."""
+    batch_retention_days: int
+    """For how many days it has batches that were imported."""
 
 
 def _read(text: str, kind: Any) -> Any:

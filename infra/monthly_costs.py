@@ -56,9 +56,9 @@ METRICS_OF_ALL_TABLES: Final = frozenset({("forward_changes", "StreamsForwarded"
 
 CALLS_OF_A_LOOK: Final = {"S3 writes": 6, "S3 reads": 1, "Step Functions": 5, "Lambda requests": 1}
 """For failures of a replication, where it finds none. S3 bills its lists as it does writes."""
-CALLS_OF_A_CHECK: Final = {"S3 reads": 1}
-"""Of a platform's health, for each replication, by a new process: one that knows them reads what has changed. What else
-is asked of DynamoDB and Lambda costs nothing."""
+CALLS_OF_A_CHECK: Final = {"S3 reads": 2}
+"""Of a platform's health, for each replication, by a new process: itself, of which one that knows them reads what has
+changed, and how its stream was read. What else is asked of DynamoDB and Lambda costs nothing."""
 CALLS_OF_A_CHECK_OF_ALL: Final = {"S3 writes": 5, "Lambda requests": 1}
 """Of the same, once for all of them."""
 

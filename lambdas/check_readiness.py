@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.objects import S3Objects
 from dynaurora.dynamodb.source import AwsSource
-from dynaurora.exports.check_readiness import check_readiness, find_complete_from
+from dynaurora.exports.check_readiness import WantedExport, check_readiness, find_complete_from
 from dynaurora.mappings.registry import Registries
 from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import identify, logger, observe_mapping, observed
@@ -25,6 +25,7 @@ registries = Registries(S3Objects(), settings.landing_bucket)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Return whether the run may start, after how long to ask again, and which export to make."""
     state, store = event["input"], S3Objects()
+    options = state["options"]
     observe_mapping(state["mapping"])
     identify(run=state["run"])
     registry = registries.renew(state["mapping"])  # as it is now: no copy of before
@@ -35,11 +36,12 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         settings.landing_bucket,
         state["mapping"],
         state["run"],
-        export_arn=state["options"]["export_arn"],
+        export_arn=options["export_arn"],
         now=datetime.now(UTC),
         complete_from=find_complete_from(registry),
         is_current=state.get("digest") in {None, registry.find_pointer().digest},
         current=registry.find_current(),
+        wanted=WantedExport(options.get("export_summary"), options.get("window_from"), options.get("window_to")),
     )
     logger.info("Readiness checked", extra=asdict(readiness))
     return asdict(readiness)

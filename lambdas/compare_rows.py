@@ -9,11 +9,13 @@ from dynaurora.aurora.loader import connect_loader
 from dynaurora.aurora.verifications import Verifications
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registries
-from dynaurora.observability import count, identify, measure, observe_mapping, observed
+from dynaurora.observability import count, count_of_all, identify, measure, observe_mapping, observed
 from dynaurora.settings import CompareRowsSettings
 from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expectation
+from dynaurora.verification.newer_step import NEWER_STEP
 from dynaurora.verification.record_differences import Proved, list_differences
+from dynaurora.verification.repair_steps import REPAIR_STEPS
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,10 +28,7 @@ registries = Registries(S3Objects(), settings.landing_bucket)
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Take one step of a verification, `{"mapping", "run", "digest", "step": "compare", …}`, and return what it found.
-
-    Each answers within a minute; who asks goes on where the answer says.
-    """
+    """Take one step, `{"mapping", "run", "digest", "step": "compare", …}`, within a minute; return what it found."""
     observe_mapping(event["mapping"])
     identify(run=event["run"])
     mapping = registries.find(event["mapping"]).find_recorded(event.get("digest"))
@@ -54,8 +53,7 @@ def compare(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> di
 def list_unseen(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:
     """List rows of which no item was seen."""
     after, below = event.get("after"), event.get("below")
-    unseen = comparer.list_unseen(event["table"], tuple(after) if after else None, int(below) if below else None)
-    return asdict(unseen)
+    return asdict(comparer.list_unseen(event["table"], tuple(after) if after else None, int(below) if below else None))
 
 
 def record(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
@@ -74,7 +72,8 @@ def end(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[st
         whole, unexplained = bool(event["whole"]), int(event["unexplained"])
         Verifications(aurora, comparer.mapping).close(event["run"], event["counts"], unexplained, whole=whole)
         measure("Differences", unexplained)
+        count_of_all("Differences", unexplained, settings.landing_bucket)
     return {"done": True}
 
 
-STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)}
+STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)} | NEWER_STEP | REPAIR_STEPS

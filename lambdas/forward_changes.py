@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dynaurora.aws.delivery_stream import FirehoseStream
 from dynaurora.aws.objects import S3Objects
+from dynaurora.errors import DynauroraError
+from dynaurora.mappings.readers import TOLD_SECONDS, write_forwarded
 from dynaurora.mappings.registry import Registry
 from dynaurora.observability import Pulse, count, count_of_all, logger, observe_mapping, observed
 from dynaurora.settings import ForwardChangesSettings
@@ -20,6 +23,7 @@ PULSE_SECONDS = 60
 settings = ForwardChangesSettings.from_environment()
 registry = Registry(S3Objects(), settings.landing_bucket, settings.mapping)
 pulse = Pulse(PULSE_SECONDS)
+marks = Pulse(TOLD_SECONDS)
 
 
 @observed
@@ -46,6 +50,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     count("ChangesUnsent", len(result.failed))
     if result.forwarded and pulse.beats():
         count_of_all("StreamsForwarded", 1, settings.landing_bucket)
+    if result.first_second and not result.failed and marks.beats():
+        with suppress(DynauroraError):  # it is noted the next time; the changes are on their way
+            write_forwarded(S3Objects(), settings.landing_bucket, settings.mapping, result.first_second)
     count_of_all("StampsReversed", len(result.reversed_stamps), settings.landing_bucket)
     if result.reversed_stamps:
         logger.error("Stamps went back", extra={"records": result.reversed_stamps})

@@ -17,6 +17,7 @@ from dynaurora.settings import MeasureHealthSettings
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.replications import Replication
 
 settings = MeasureHealthSettings.from_environment()
@@ -28,30 +29,34 @@ known = KnownReplications()
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
     """Measure each replication, by the clock, and all of them together.
 
-    What is measured of all is measured as nothing too; of one, nothing is not told.
+    What is measured of all is measured as nothing too, but for streams near their loss; of one, nothing is not told.
     """
     store, bucket = S3Objects(), settings.landing_bucket
     replications = known.find_all(store, bucket)
     failures = count_failures(store, bucket, replications)
-    found = {one.mapping: look_at(one, failures) for one in replications}
+    found = {one.mapping: look_at(one, failures, store) for one in replications}
     waiting = count_waiting(executions, settings.import_batch_arn, datetime.now(UTC))
     metrics.add_dimension("platform", settings.platform)
     measure("FailuresKept", sum(health.failures_kept for health in found.values()))
     measure("FailuresParked", sum(health.failures_parked for health in found.values()))
     measure("StreamsUnread", sum(bool(health.stream_problems) for health in found.values()))
     measure("BatchesWaiting", waiting)
+    count("StreamsNearLoss", sum(health.near_loss for health in found.values()))
     described = {mapping: asdict(health) for mapping, health in found.items()}
     return {"batches_waiting": waiting, "replications": described}
 
 
-def look_at(replication: Replication, failures: Failures) -> Health:
+def look_at(replication: Replication, failures: Failures, store: ObjectStore) -> Health:
     """Measure one replication, and tell what is wrong with it."""
-    source = AwsSource(replication.table, replication.event_source_mapping)
-    health = measure_health(failures, replication.mapping, source)
+    source, bucket = AwsSource(replication.table, replication.event_source_mapping), settings.landing_bucket
+    health = measure_health(failures, replication.mapping, source, store, bucket, datetime.now(UTC))
     observe_mapping(replication.mapping)
     count("FailuresKept", health.failures_kept)
     count("FailuresParked", health.failures_parked)
     count("StreamsUnread", bool(health.stream_problems))
+    count("StreamsNearLoss", health.near_loss)
+    if health.near_loss:
+        logger.error("The stream was not read for hours: it loses records")
     if health.stream_problems:
         logger.error("The stream is not read", extra={"problems": health.stream_problems})
     flush_metrics()

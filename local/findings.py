@@ -71,6 +71,12 @@ class Result:
         """The report of the backfill, or nothing where there is none."""
         return (self.view.report if self.view else None) or {}
 
+    @property
+    def rows_of_refused(self) -> int:
+        """Rows whose items are refused as they are now: they are as the last change made them that was taken."""
+        found = self.comparison
+        return found.rows - found.identical - found.differing - found.extra - found.impossible - found.older_mapping
+
     def count_seeded_changes(self) -> dict[str, int]:
         """Return how many updates and deletes of seeded items came before the export's time, and how many after.
 
@@ -100,6 +106,8 @@ class Result:
             "differing": self.comparison.differing,
             "missing": self.comparison.missing,
             "extra": self.comparison.extra,
+            "refused": self.comparison.failed,
+            "rows_of_refused": self.rows_of_refused,
             "rejected": self.rejected,
             "seconds": round(self.seconds, 2),
             "compared_seconds": round(self.compared_seconds, 2),

@@ -24,7 +24,7 @@ from dynaurora.mappings.reasons import count_reasons
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from mypy_boto3_stepfunctions.literals import ExecutionStatusType
@@ -55,7 +55,7 @@ class Failures:
     rejected: set[tuple[str, int]] = field(default_factory=set)
     """Key and version of each change that its mapping refused: a change delivered twice is one."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """Of these changes."""
+    """Of these changes, the first one of each: they add up to them."""
     rejected_snapshots: set[tuple[str, int]] = field(default_factory=set)
     """The same of items that a backfill found in an export."""
     parked_rows: int = 0
@@ -124,11 +124,12 @@ class Pipeline:
 
     def count_executions(self, *statuses: ExecutionStatusType) -> int:
         """Return how many imports have one of these statuses."""
-        return self._count_executions(self.deployment.import_batch_arn, statuses)
-
-    def count_backfills(self, *statuses: ExecutionStatusType) -> int:
-        """Return how many backfills have one of these statuses."""
-        return self._count_executions(self.deployment.backfill_table_arn, statuses)
+        pages, arn = self.api.stepfunctions.get_paginator("list_executions"), self.deployment.import_batch_arn
+        return sum(
+            len(page["executions"])
+            for status in statuses
+            for page in pages.paginate(stateMachineArn=arn, statusFilter=status)
+        )
 
     def is_importing(self) -> bool:
         """Tell whether an import runs or waits for its next attempt."""
@@ -180,15 +181,7 @@ class Pipeline:
                 reasons = error.reasons
         if identity not in failures.rejected:
             failures.rejected.add(identity)
-            failures.reasons.update(count_reasons(reasons) or {"the transformation failed": 1})
-
-    def _count_executions(self, arn: str, statuses: Iterable[ExecutionStatusType]) -> int:
-        pages = self.api.stepfunctions.get_paginator("list_executions")
-        return sum(
-            len(page["executions"])
-            for status in statuses
-            for page in pages.paginate(stateMachineArn=arn, statusFilter=status)
-        )
+            failures.reasons.update(count_reasons(reasons[:1]) or {"the transformation failed": 1})
 
     def _count_rows(self, batch: dict[str, Any]) -> int:
         """Return the rows in a batch's objects: its newlines, for those within a field are escaped as letters."""

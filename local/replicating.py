@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.mappings.key_types import guess_key_types
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from local.items import ItemFile
     from local.state import State
 
+DEPLOYERS: Final = 4
+"""Replications that are deployed side by side: more gain nothing on a machine's few processors."""
 FIRST_SECONDS: Final = 12.0
 """How long items may be missing while nothing more arrives: functions of many tables may start for the first time."""
 
@@ -40,10 +43,13 @@ def replicate(
     """
     types = {file.mapping.name: file.check() for file in items}
     shared = deploy_platform(api, database, name=platform, report=report)
-    deployments = []
-    for mapping in mappings:
+
+    def deploy(mapping: Mapping) -> Deployment:
         stream = "" if find_deployment(api, mapping.name) else _ready_stream(api, mapping, types.get(mapping.name))
-        deployments.append(deploy_replication(api, shared, mapping, source_stream_arn=stream, report=report))
+        return deploy_replication(api, shared, mapping, source_stream_arn=stream, report=report)
+
+    with ThreadPoolExecutor(DEPLOYERS) as pool:
+        deployments = list(pool.map(deploy, mappings))
     for file in items:
         report(f"Writing the items of {file.path} to {file.mapping.source_table}")
         count = file.write(api.dynamodb)

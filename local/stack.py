@@ -48,10 +48,12 @@ _HEALTH_TIMEOUT_SECONDS = 2.0
 _EMULATOR_DEFAULTS: Final = {
     "DYNAURORA_WAIT_SCALE": "0.02",
     "DYNAURORA_STREAM_AGE_SECONDS": str(SNAPSHOT_MARGIN_SECONDS),
+    "DYNAURORA_RECOVERY_AGE_SECONDS": str(24 * 3600),
 }
 """Settings of the emulator, unless this process's environment has others. Wait states that look every minute for the
 end of an export, which takes half a second here, look every 1.2 s. A stream passes for old enough to be backfilled
-beside at once: exports are cut here at exactly their time, so that no change is in neither of the two."""
+beside at once: exports are cut here at exactly their time, so that no change is in neither of the two. A table's
+recovery passes for a day older than it is, so that a gap in its stream can be filled by exports of windows."""
 
 
 class Stack:

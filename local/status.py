@@ -48,8 +48,7 @@ def read_status(directory: Path) -> dict[str, Any]:
 
 
 def count_pipeline(state: State, pipeline: Pipeline) -> dict[str, Any]:
-    """Return how much is where; what only the database knows is None while that is down."""
-    name = pipeline.mapping.name
+    """Return how much is on its way; what only the database knows is None while that is down."""
     return {
         "waiting": count_waiting(state, pipeline),
         "executions": {
@@ -57,13 +56,6 @@ def count_pipeline(state: State, pipeline: Pipeline) -> dict[str, Any]:
             "succeeded": pipeline.count_executions("SUCCEEDED"),
             "failed": pipeline.count_executions(*ENDED_BADLY),
         },
-        "backfills": {
-            "running": pipeline.count_backfills("RUNNING"),
-            "succeeded": pipeline.count_backfills("SUCCEEDED"),
-            "failed": pipeline.count_backfills(*ENDED_BADLY),
-        },
-        "rejected_objects": pipeline.count_objects(keys.failed_records_prefix(name)),
-        "failed_batches": pipeline.count_objects(keys.failed_batches_prefix(name)),
         "items": pipeline.count_items(),
         "rows": count_rows(state, pipeline),
     }

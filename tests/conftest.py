@@ -1,18 +1,34 @@
 """Which tests one process of several takes together, and in which order.
 
 Those of a file are taken together, or those of a folder whose tests share a deployment. Long ones begin first, so that
-no process is left alone with one in the end. The databases of all of them wait for no disk.
+no process is left alone with one in the end. The databases of all of them wait for no disk. What the AWS SDK knows of
+services is read once: each of its sessions would read megabytes of JSON anew.
 """
 
 import os
 from pathlib import PurePath
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from botocore.loaders import JSONFileLoader, Loader
 
 from local.aurora.engine import UNSYNCED_VARIABLE
 
 os.environ.setdefault(UNSYNCED_VARIABLE, "1")
+
+
+class KeptFiles(JSONFileLoader):
+    """Reads each file once. Who gets what it says does not change it: a session shares it among its clients, too."""
+
+    kept: ClassVar[dict[str, Any]] = {}
+
+    def load_file(self, file_path: str) -> Any:
+        if file_path not in self.kept:
+            self.kept[file_path] = super().load_file(file_path)
+        return self.kept[file_path]
+
+
+Loader.FILE_LOADER_CLASS = KeptFiles
 
 SHARING = {
     PurePath("tests/drills"),

@@ -6,7 +6,7 @@ import click
 
 from backfill.commands.backfill_start import start
 from backfill.commands.list import make_list_command
-from backfill.commands.status import make_status_command
+from backfill.commands.run_status import make_status_command
 from backfill.commands.stop import make_stop_command
 from backfill.commands.watch import make_watch_command
 from backfill.kinds import BACKFILL

@@ -14,10 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backfill.commands.mapping_change import describe_steps, estimate_backfill
 from backfill.commands.options import json_option
 from backfill.deployment.aws_errors import explain_any
-from backfill.deployment.clients import CONFIG, connect_objects
+from backfill.deployment.clients import CONFIG, connect_objects, connect_to
 from backfill.deployment.stacks import Stacks
+from backfill.deployment.stream_readers import PAUSED, StreamReader, look_at_reader
 from backfill.project import current_project
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
+from backfill.terminal.formatting import format_time
 from dynaurora.errors import DynauroraError, UnknownMappingError
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
 
 MOST_COLUMNS = 12
+READER = "ForwardChangesEventSourceMappingId"
+"""The output of a replication's stack that names what reads the stream."""
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 LOOK_SECONDS, LOCAL_LOOK_SECONDS = 3.0, 0.5
 
@@ -64,8 +68,10 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
         mappings = project.load_mappings(names)
         deployer = make_deployer(project)
         plan = deployer.plan(mappings, everything=everything)
+        paused = find_paused(plan)
         if not as_json:
             print_plan(plan)
+            tell_paused(paused)
         if not plan.changes:
             refuse(plan)
         outcome = None
@@ -73,6 +79,7 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
             if not yes:
                 click.confirm("Deploy the others?" if plan.refused else "Deploy it?", abort=True)
             outcome = deployer.carry_out(plan, say)
+            tell_resumed(plan, paused)
     if outcome and not as_json:
         tell_next(plan, outcome)
     finish(plan, outcome, as_json=as_json)
@@ -172,6 +179,28 @@ def finish(plan: Plan, outcome: Outcome | None, *, as_json: bool) -> None:
         word = "Not deployed" if outcome else "Refused"
         again = name_command("deploy", *failed)
         raise click.ClickException(f"{word}: {describe_failures(failed)}\nOnce that is mended: {again}")
+
+
+def find_paused(plan: Plan) -> dict[str, StreamReader]:
+    """Return the readers of a plan's replications that are paused, by their mappings."""
+    readers = {step.mapping.name: step.outputs.get(READER) for step in plan.replications}
+    functions = connect_to("lambda")
+    looked_at = {name: look_at_reader(functions, reader) for name, reader in readers.items() if reader}
+    return {name: reader for name, reader in looked_at.items() if reader.state == PAUSED}
+
+
+def tell_paused(paused: dict[str, StreamReader]) -> None:
+    """Say which replications are paused, and stay so."""
+    for name, reader in paused.items():
+        since, resume = format_time(reader.paused_at), name_command("resume", name)
+        print_line(f"{name} is paused since {since}, and stays so until: {resume}")
+
+
+def tell_resumed(plan: Plan, paused: dict[str, StreamReader]) -> None:
+    """Say which replications read again that were paused: a reader may have been made anew."""
+    still = find_paused(plan) if paused else {}
+    for name in paused.keys() - still.keys():
+        say(f"{name} was paused; this deployment has it read again. To pause it: {name_command('pause', name)}")
 
 
 def tell_next(plan: Plan, outcome: Outcome) -> None:

@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.commands.deploy import explained_deployment, make_deployer
 from backfill.commands.options import json_option
+from backfill.deployment.aws_errors import explain_failure
+from backfill.deployment.changing import ByFunction
 from backfill.project import current_project
 from backfill.terminal.console import WrongUseError, print_json, print_line, say
+from backfill.terminal.formatting import format_count
 from dynaurora import keys
 from dynaurora.aurora import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from backfill.deployment.stacks import Stack
     from dynaurora.mappings.mapping import Mapping
 
 DELETED_AT_ONCE = 1000
@@ -43,7 +48,7 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
     """End the replication of the mapping NAME: its stack goes, and no other.
 
     What holds data stays, unless told: the DynamoDB table, what is in the landing bucket, and always the tables in
-    Aurora, for which the statements are printed that drop them. Safe to repeat.
+    Aurora, also those that rebuilds have left, for which the statements are printed that drop them. Safe to repeat.
 
     Exit status 0 done, 1 it failed, 2 wrong use.
     """
@@ -65,7 +70,8 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
         created = bool(stack and not stack.parameters.get("SourceStreamArn"))
         bucket = platform.outputs.get(BUCKET, "") if platform else ""
         gone = stack_name if stack else ""
-        fate = describe_fate(mapping, gone, bucket, created=created, delete_data=delete_data)
+        left = list_left(platform, mapping)
+        fate = describe_fate(mapping, gone, bucket, left, created=created, delete_data=delete_data)
         if not as_json:
             print_fate(fate)
         if dry_run:
@@ -80,22 +86,40 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
     finish(fate, as_json=as_json)
 
 
-def describe_fate(mapping: Mapping, stack: str, bucket: str, *, created: bool, delete_data: bool) -> dict[str, Any]:
-    """Return what goes and what stays; `stack` is empty where it is gone already."""
+def list_left(platform: Stack | None, mapping: Mapping) -> list[dict[str, Any]]:
+    """Return the tables that rebuilds have left; none where the database cannot be asked, which is told."""
+    function = platform.outputs.get("ChangeMappingFunctionName") if platform else None
+    if not function:
+        return []
+    try:
+        left: list[dict[str, Any]] = ByFunction(function).list_replicas(mapping, drop=False)["left"]
+    except (click.ClickException, BotoCoreError, ClientError) as error:
+        say(f"Which tables rebuilds have left in Aurora is not known: {explain_failure(error)}")
+        return []
+    return left
+
+
+def describe_fate(
+    mapping: Mapping, stack: str, bucket: str, left: Sequence[dict[str, Any]], *, created: bool, delete_data: bool
+) -> dict[str, Any]:
+    """Return what goes and what stays, also what rebuilds have `left`; `stack` is empty where it is gone already."""
     table, files = f"the DynamoDB table {mapping.source_table}", f"the files of {mapping.name} in s3://{bucket}"
     goes = [f"the stack {stack}"] if stack else []
     stays = [f"the tables of {target.database}.{target.table} in Aurora" for target in mapping.targets]
+    stays += [f"{each['replica']} in Aurora, of a rebuild, about {format_count(each['rows'], 'row')}" for each in left]
     (goes if delete_data and bucket else stays).append(files)
     (goes if delete_data and created else stays).append(table)
-    return {"mapping": mapping.name, "goes": goes, "stays": stays, "statements": list(list_statements(mapping))}
+    return {"mapping": mapping.name, "goes": goes, "stays": stays, "statements": list(list_statements(mapping, left))}
 
 
-def list_statements(mapping: Mapping) -> Iterator[str]:
+def list_statements(mapping: Mapping, left: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the statements that drop what a mapping has in Aurora."""
+    schema = sql.quote(mapping.database)
+    replicas = [target.replica for target in mapping.targets]
     for target in mapping.targets:
-        schema = sql.quote(target.database)
         yield f"DROP VIEW IF EXISTS {schema}.{sql.quote(target.table)};"
-        yield f"DROP TABLE IF EXISTS {schema}.{sql.quote(target.replica)};"
+    for replica in [*replicas, *(each["replica"].removeprefix(f"{mapping.database}.") for each in left)]:
+        yield f"DROP TABLE IF EXISTS {schema}.{sql.quote(replica)};"
 
 
 def print_fate(fate: dict[str, Any]) -> None:

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import boto3
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.commands.options import json_option, stack_option
+from backfill.commands.several import do_to_each
 from backfill.deployment.account import ENGINE_VERSION, Plan, diagnose_account
-from backfill.deployment.aws_errors import explained_errors
-from backfill.deployment.clients import connect, connect_functions, connect_to, connect_topics
-from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.deployment.aws_errors import explain_any, explained_errors
+from backfill.deployment.clients import connect_functions, connect_objects, connect_to
+from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.deployment.diagnosis import (
     diagnose_bucket,
     diagnose_cluster,
+    diagnose_expiry,
     diagnose_people,
-    diagnose_reader,
     diagnose_stack,
     diagnose_table,
     diagnose_target,
+    read_statuses,
 )
+from backfill.deployment.lags import Lag, read_lags
+from backfill.deployment.losses import diagnose_losses
+from backfill.overview.findings import diagnose_failures, diagnose_lag, diagnose_reader
 from backfill.terminal.console import WrongUseError, print_json, print_line
+from dynaurora.aws import sdk
 from dynaurora.dynamodb.source import AwsSource
 from dynaurora.escaping import escape_text
 from dynaurora.target.check_target import NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from backfill.deployment.clients import Clients
     from backfill.deployment.deployments import Deployment
 
 Subject = dict[str, str | None]
@@ -40,16 +47,17 @@ MARKS: Final = {YES: "✓", NO: "✗", WARNING: "!", UNKNOWN: "?"}
 
 EPILOG: Final = """\b
 Examples:
-  dynaurora doctor                                    the stack that is deployed
+  dynaurora doctor                                    all replications
   dynaurora doctor web_analytics --json
   dynaurora doctor web_analytics --table clicks       a table that no stack replicates yet
   dynaurora doctor --account                          an account that is to be deployed to
 
 \b
 It needs cloudformation:DescribeStacks; dynamodb:DescribeTable and DescribeContinuousBackups;
-lambda:GetEventSourceMapping, and lambda:InvokeFunction of check-target; sns:ListSubscriptionsByTopic;
-of the landing bucket s3:GetBucketNotification, GetBucketVersioning, GetBucketPublicAccessBlock and
-GetLifecycleConfiguration; and rds:DescribeDBClusters. With --account: sts:GetCallerIdentity; lambda:GetAccountSettings;
+lambda:GetEventSourceMapping and ListTags, and lambda:InvokeFunction of check-target; cloudwatch:GetMetricData;
+sns:ListSubscriptionsByTopic; of the landing bucket s3:GetBucketNotification, GetBucketVersioning,
+GetBucketPublicAccessBlock, GetLifecycleConfiguration, ListBucket and GetObject; and rds:DescribeDBClusters.
+With --account: sts:GetCallerIdentity; lambda:GetAccountSettings;
 rds:DescribeDBEngineVersions and DescribeOrderableDBInstanceOptions; ec2:DescribeAvailabilityZones and
 DescribeVpcEndpointServices; iam:SimulatePrincipalPolicy and GetRole; and dynamodb:DescribeTable. What it may not see it
 says it does not know.
@@ -79,34 +87,44 @@ def doctor(
     stack: str | None,
     as_json: bool,
 ) -> None:
-    """Check what the replication of MAPPING needs, and say of everything that is missing what to do.
+    """Check what the replication of MAPPING needs, or of all.
 
-    The table's recovery, its stream and what reads it; the landing bucket; who is told of failures; and from within the
-    stack's network the loader's secret, its connection, tables, rights, and a load of one line from S3. Nothing is
-    changed. With "!" replication works, and something is wrong all the same.
+    Of everything that is missing it is said what to do. The table's recovery, its stream and what reads it; the landing
+    bucket; who is told of failures; and from within the stack's network the loader's secret, its connection, tables,
+    rights, and a load of one line from S3. Nothing is changed. With "!" replication works, and something is wrong all
+    the same: something failed, rows are late, or rows and items were never compared or differ.
 
     With --account, before anything is made: Lambda's limit, and how many invocations a deployment needs at once; the
     version of Aurora and the zones of the Region; the rights of who deploys; and that no table has the name of --table.
 
-    Exit status 0 where everything is there, 1 where something is missing or cannot be seen, 2 for wrong use.
+    Exit status 0 where everything is there, 1 where something is missing or cannot be seen, 2 for wrong use. With
+    --json there is an object on a line for each replication.
     """
     with explained_errors():
         if region := os.environ.get("AWS_REGION"):
             boto3.setup_default_session(region_name=region)
         plan = read_plan(engine_version, zones, reserve, table)
         if of_account:
-            subject, findings = examine_account(mapping, stack, plan)
+            examined = [examine_account(mapping, stack, plan)]
         elif engine_version or zones or reserve:
             raise WrongUseError("--engine-version, --zones and --reserve go with --account.")
         else:
-            subject, findings = examine_table(mapping, table, stack) if table else examine_stack(mapping, stack)
-    is_healthy = all(finding.state in {YES, WARNING} for finding in findings)
-    if as_json:
-        print_json({**subject, "healthy": is_healthy, "findings": [asdict(finding) for finding in findings]})
-    else:
-        print_findings(findings)
-    if not is_healthy:
+            examined = [examine_table(mapping, table, stack)] if table else [*examine_stacks(mapping, stack)]
+    for subject, findings in examined:
+        if as_json:
+            document = {"healthy": is_healthy(findings), "findings": [asdict(finding) for finding in findings]}
+            print_json({**subject, **document})
+        else:
+            if len(examined) > 1:
+                print_line(f"{subject['mapping']} (stack {subject['stack']})")
+            print_findings(findings)
+    if not all(is_healthy(findings) for _, findings in examined):
         raise SystemExit(1)
+
+
+def is_healthy(findings: Iterable[Finding]) -> bool:
+    """Tell whether everything was found that replication needs."""
+    return all(finding.state in {YES, WARNING} for finding in findings)
 
 
 def read_plan(engine_version: str | None, zones: str | None, reserve: int | None, table: str | None) -> Plan:
@@ -132,26 +150,70 @@ def examine_table(mapping: str | None, table: str, stack: str | None) -> tuple[S
     return {"stack": None, "mapping": mapping, "table": table}, findings
 
 
-def examine_stack(mapping: str | None, stack: str | None) -> tuple[Subject, list[Finding]]:
-    """Return what is found of a deployment."""
-    clients = connect()
-    deployments = find_deployments(clients.cloudformation, stack)
-    deployment = choose_deployment(deployments, mapping)
-    findings = list(diagnose(clients, deployment))
-    return {"stack": deployment.stack, "mapping": deployment.mapping, "table": deployment.table}, findings
+def examine_stacks(mapping: str | None, stack: str | None) -> Iterator[tuple[Subject, list[Finding]]]:
+    """Yield what is found of each deployment, in the order of their mappings."""
+    cloudformation = connect_to("cloudformation")
+    deployments = choose_deployments(find_deployments(cloudformation, stack), mapping)
+    ways = Ways(read_statuses(cloudformation), read_lags_or_why(deployments))
+    for deployment in {one.platform: one for one in deployments}.values():
+        ways.shared[deployment.platform] = diagnose_platform(ways, deployment)
+    for deployment, findings in do_to_each(deployments, lambda one: [*diagnose(ways, one)]):
+        subject: Subject = {"stack": deployment.stack, "mapping": deployment.mapping, "table": deployment.table}
+        if isinstance(findings, str):
+            raise click.ClickException(findings)
+        yield subject, findings
 
 
-def diagnose(clients: Clients, deployment: Deployment) -> Iterator[Finding]:
+def read_lags_or_why(deployments: Sequence[Deployment]) -> dict[str, Lag] | str:
+    """Return how late rows are, by stack, or why that cannot be seen."""
+    try:
+        return read_lags(connect_to("cloudwatch"), deployments)
+    except (BotoCoreError, ClientError) as error:
+        return explain_any(error)
+
+
+class Ways:
+    """What all deployments are looked at by."""
+
+    def __init__(self, statuses: dict[str, str], lags: dict[str, Lag] | str) -> None:
+        self.statuses = statuses
+        self.lags = lags
+        self.s3 = connect_to("s3")
+        self.functions = connect_to("lambda")
+        self.invoked = connect_functions()
+        self.store = connect_objects()
+        self.shared: dict[str, tuple[list[Finding], list[Finding]]] = {}
+        """What is found of each platform: its bucket, and the rest."""
+        for service in ("dynamodb", "lambda", "s3"):
+            sdk.client(service)  # made before threads do, each for itself
+
+    def find_lag(self, deployment: Deployment) -> Lag | str:
+        """Return how late a deployment's rows are, or why that cannot be seen."""
+        return self.lags if isinstance(self.lags, str) else self.lags[deployment.stack]
+
+
+def diagnose_platform(ways: Ways, deployment: Deployment) -> tuple[list[Finding], list[Finding]]:
+    """Return what is found of a deployment's platform, whatever is replicated by it."""
+    rest = [*diagnose_people(connect_to("sns"), deployment.failures_topic)]
+    if deployment.cluster:
+        rest += diagnose_cluster(connect_to("rds"), deployment.cluster)
+    return [*diagnose_bucket(ways.s3, deployment.bucket)], rest
+
+
+def diagnose(ways: Ways, deployment: Deployment) -> Iterator[Finding]:
     """Yield what is found of a deployment."""
-    yield from diagnose_stack(clients.cloudformation, deployment.platform, deployment.stack)
+    of_bucket, rest = ways.shared[deployment.platform]
+    yield from diagnose_stack(ways.statuses, deployment.platform, deployment.stack)
     source = AwsSource(deployment.table, deployment.event_source_mapping)
     yield from diagnose_table(source, deployment.mapping)
-    yield from diagnose_reader(source)
-    yield from diagnose_bucket(clients.s3, deployment.bucket, deployment.mapping)
-    yield from diagnose_people(connect_topics(), deployment.failures_topic)
-    if deployment.cluster:
-        yield from diagnose_cluster(connect_to("rds"), deployment.cluster)
-    yield from diagnose_target(connect_functions(), deployment)
+    yield from diagnose_reader(ways.functions, source, deployment.mapping)
+    yield from diagnose_losses(ways.store, deployment, time.time())
+    yield from diagnose_lag(deployment, ways.find_lag(deployment))
+    yield from of_bucket
+    yield from diagnose_expiry(ways.s3, deployment.bucket, deployment.mapping)
+    yield from diagnose_failures(deployment, ways.store)
+    yield from rest
+    yield from diagnose_target(ways.invoked, deployment)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:

@@ -16,21 +16,24 @@ import click
 
 from backfill.commands.options import json_option, prefix_option, stack_option
 from backfill.deployment.aws_errors import explained_errors
-from backfill.deployment.clients import connect, connect_objects
-from backfill.deployment.deployments import choose_only, find_deployments
-from backfill.failures.counts import HOUR, PREFIX, REASON, Tally, noting_progress
-from backfill.failures.describe import HEADER, NUMERIC, describe_failure, print_revealed, summarize_failure
-from backfill.failures.reader import RECORD, FailureReader, Selection
-from backfill.failures.verdicts import load_judge
+from backfill.deployment.clients import connect
+from backfill.deployment.deployments import choose_deployments, find_deployments
+from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_progress
+from backfill.failures.describe import HEADER, NUMERIC, describe_failure, print_revealed
+from backfill.failures.reader import RECORD, Selection
+from backfill.looking import Look
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_count, format_table
 from dynaurora.failures.list_failures import SUPERSEDED
+from dynaurora.mappings.mapping import NAME
+from dynaurora.runs.ends import format_percentage, share_in_percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from backfill.deployment.deployments import Deployment
+    from backfill.failures.items import ItemEntry
     from backfill.failures.reader import Failure
 
 DEFAULT_LISTED: Final = 50
@@ -39,10 +42,11 @@ REVEALED: Final = "This is the record as it was sent; it may hold personal data.
 EPILOG = """\b
 Examples:
   dynaurora failures count
-  dynaurora failures count --by prefix --include-parked
+  dynaurora failures count orders --by age --include-parked
   dynaurora failures list --reason payload.Hits
   dynaurora failures show 3f2a9c0d41be
   dynaurora failures export -o failures.jsonl
+  dynaurora failures discard --superseded --dry-run
 """
 
 
@@ -50,14 +54,24 @@ Examples:
 def failures_group() -> None:
     """See what is kept as failed: records that no mapping took, and batches that Aurora did not take.
 
+    A failure is an item's: of several of one key the newest is told. It is superseded as soon as the item's row is
+    newer, and the next reprocess archives it. Without MAPPING they are those of all mappings.
+
     Each is explained: which rule refused it, where in the item, and what the mapping on this machine says of it now.
     What items hold is printed on request only; their keys are printed, since they are what an item is found by.
 
     Talks to the account, region and endpoint that the AWS SDK is configured for. Results go to standard output,
     progress and messages to standard error. Exit status 0 done, 1 failed, 2 wrong use.
 
-    They need cloudformation:DescribeStacks, and of the landing bucket s3:ListBucket and s3:GetObject.
+    They need cloudformation:DescribeStacks, and of the landing bucket s3:ListBucket and s3:GetObject; where they are
+    allowed, they use lambda:InvokeFunction of compare_rows, which looks rows up, and dynamodb:DescribeTable.
     """
+
+
+mapping_argument: Final = click.argument("mapping", required=False)
+superseded_option: Final = click.option(
+    "--superseded", is_flag=True, help="Only what a newer row of its item has overtaken, which is left out otherwise."
+)
 
 
 def selection_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,7 +96,9 @@ Examples:
   dynaurora failures list --parked --json | jq -r '.[].id'
 """,
 )
+@mapping_argument
 @selection_options
+@superseded_option
 @click.option(
     "--limit",
     type=click.IntRange(1, MOST_LISTED),
@@ -93,22 +109,42 @@ Examples:
 )
 @stack_option
 @json_option
-def list_command(limit: int, stack: str | None, as_json: bool, **selected: Any) -> None:
-    """List failures one by one, those that came last first."""
+def list_command(
+    mapping: str | None, superseded: bool, limit: int, stack: str | None, as_json: bool, **selected: Any
+) -> None:
+    """List failures item by item, those that came last first."""
     selection = Selection(**selected)
+    known, left_out = 0, 0
+    newest: list[tuple[str, int, ItemEntry]] = []
     with explained_errors():
-        reader = open_reader(find_deployment(stack))
-        known, newest = take_newest(noting_progress(reader.read(selection)), limit)
+        for look in open_looks(mapping, stack):
+            for entry in look.read_entries(selection, REASON):
+                if bool(entry.superseded) != superseded:
+                    left_out += 1
+                    continue
+                known += 1
+                keep_newest(newest, entry, known, limit)
+    listed = [entry for *_, entry in sorted(newest, reverse=True)]
     if as_json:
-        print_json([failure.as_dict() for failure in newest])
+        print_json([entry.as_dict() for entry in listed])
         return
-    if not newest:
+    if not listed:
         say(describe_none(selection))
-        return
-    for line in format_table([HEADER, *map(summarize_failure, newest)], NUMERIC):
+    for line in format_table([HEADER, *(entry.cells for entry in listed)], NUMERIC) if listed else ():
         print_line(line)
-    if known > len(newest):
-        say(f"{len(newest):,} of {format_count(known, 'failure')}; more with --limit, all with `failures export`.")
+    if known > len(listed):
+        say(f"{len(listed):,} of {format_count(known, 'failure')}; more with --limit, all with `failures export`.")
+    if left_out and not superseded:
+        say(f"{format_count(left_out, 'failure')} that newer rows have overtaken left out: --superseded lists them.")
+
+
+def keep_newest(newest: list[tuple[str, int, ItemEntry]], entry: ItemEntry, number: int, limit: int) -> None:
+    """Take an entry among so many that came last; of those of one time the first come first."""
+    place = (entry.first_seen_at, -number, entry)
+    if len(newest) < limit:
+        heapq.heappush(newest, place)
+    else:
+        heapq.heappushpop(newest, place)
 
 
 def take_newest(failures: Iterable[Failure], limit: int) -> tuple[int, list[Failure]]:
@@ -128,69 +164,114 @@ def take_newest(failures: Iterable[Failure], limit: int) -> tuple[int, list[Fail
     epilog="""\b
 Examples:
   dynaurora failures count
+  dynaurora failures count orders --by age
   dynaurora failures count --by hour --reason required
   dynaurora failures count --by prefix --include-parked --json
 """
 )
+@mapping_argument
 @click.option(
     "--by",
-    type=click.Choice([REASON, HOUR, PREFIX]),
+    type=click.Choice([REASON, AGE, HOUR, PREFIX]),
     default=REASON,
     show_default=True,
-    help="By why it is refused now, by when it was first seen, or by where it is kept.",
+    help="By why it is refused now, by how long ago or in which hour it was first seen, or by where it is kept.",
 )
 @selection_options
 @stack_option
 @json_option
-def count(by: str, stack: str | None, as_json: bool, **selected: Any) -> None:
-    """Count failures. A record that is refused for several reasons is counted by its first one."""
+def count(mapping: str | None, by: str, stack: str | None, as_json: bool, **selected: Any) -> None:
+    """Count failures, item by item. One that is refused for several reasons is counted by its first one.
+
+    With --json, one object on a line for each mapping.
+    """
     with explained_errors():
-        reader = open_reader(find_deployment(stack))
-        tally = Tally(by, reader.place)
-        for failure in noting_progress(reader.read(Selection(**selected))):
-            tally.add(failure)
-    totals = {"records": tally.records, "batches": tally.batches, "parked": tally.parked}
-    if as_json:
-        counts = [{by: group, "count": number} for group, number in tally.groups]
-        print_json({"failures": tally.counts.total(), **totals, "by": by, "counts": counts})
-        return
+        looks = open_looks(mapping, stack)
+        for look in looks:
+            tally = Tally(by)
+            for entry in look.read_entries(Selection(**selected), by):
+                tally.add(entry)
+            items = look.count_items()
+            if as_json:
+                print_json(describe_tally(look.deployment, tally, by, items))
+                continue
+            if len(looks) > 1:
+                print_line(f"{look.deployment.mapping}:")
+            print_tally(tally, items)
+
+
+def describe_tally(deployment: Deployment, tally: Tally, by: str, items: int | None) -> dict[str, Any]:
+    """Return counts for machines."""
+    failures = tally.counts.total()
+    return {
+        "mapping": deployment.mapping,
+        "stack": deployment.stack,
+        "failures": failures,
+        "records": tally.records,
+        "batches": tally.batches,
+        "parked": tally.parked,
+        "superseded": tally.superseded if tally.is_looked_up else None,
+        "older_failures": tally.older,
+        "items_of_table": items,
+        "percent": round(share_in_percent(tally.records, items), 3) if items else None,
+        "oldest": tally.oldest or None,
+        "newest": tally.newest or None,
+        "by": by,
+        "counts": [{by: group, "count": number} for group, number in tally.groups],
+    }
+
+
+def print_tally(tally: Tally, items: int | None) -> None:
+    """Print counts for people."""
     for line in format_table([(f"{number:,}", group) for group, number in tally.groups], frozenset({0})):
         print_line(line)
     records, batches = format_count(tally.records, "record"), format_count(tally.batches, "batch", "batches")
     print_line(f"{records} and {batches}" + (f", {tally.parked:,} of them parked" if tally.parked else ""))
+    if tally.records and items:
+        print_line(f"{format_percentage(min(tally.records, items), items)} of about {items:,} items of the table")
+    if tally.superseded or tally.older:
+        overtaken = format_count(tally.superseded + tally.older, "more")
+        print_line(f"{overtaken} superseded by newer rows or failures of their items: the next reprocess archives them")
+    if tally.oldest:
+        print_line(f"first seen {tally.oldest} to {tally.newest}")
 
 
 @failures_group.command(
     epilog="""\b
 Examples:
   dynaurora failures show
+  dynaurora failures show orders
   dynaurora failures show 3f2a9c0d41be --reveal
   dynaurora failures show --prefix failed_batches/
 """
 )
-@click.argument("failure", required=False)
+@click.argument("names", nargs=-1, metavar="[MAPPING] [FAILURE]")
 @click.option("--reveal", is_flag=True, help="Print the record itself too; it may hold personal data.")
 @selection_options
 @stack_option
 @json_option
-def show(failure: str | None, reveal: bool, stack: str | None, as_json: bool, **selected: Any) -> None:
+def show(names: tuple[str, ...], reveal: bool, stack: str | None, as_json: bool, **selected: Any) -> None:
     """Explain FAILURE, by the id that `failures list` prints, or a batch by its own; by default what came last.
 
     An id stays the same when the failure is tried again, or parked. Records of the same bytes have the same id, and
     the first one is shown.
     """
     selection = Selection(**selected)
-    if failure and selection != Selection():
-        raise WrongUseError("A failure is named, or chosen by options as the one that came last of those; not both.")
+    if len(names) > 2:
+        raise WrongUseError("One failure is shown at a time: name a mapping, a failure, or both.")
+    check_choice(selection, is_named=len(names) == 2 or any(not NAME.fullmatch(name) for name in names))
     with explained_errors():
-        deployment = find_deployment(stack)
-        reader = open_reader(deployment)
-        found = find_failure(reader, failure, stack) if failure else find_newest(reader, selection)
-    again = name_again(found, deployment.mapping, stack)
+        deployments = find_deployments(connect().cloudformation, stack)
+        mapping, ids = split_names(names, deployments)
+        check_choice(selection, is_named=bool(ids))
+        looks = [Look.open(found) for found in choose_deployments(deployments, mapping)]
+        look, found = find_failure(looks, ids[0], stack) if ids else find_newest(looks, selection)
+        superseded = look.is_superseded(found)
+    again = name_again(found, look.deployment.mapping, stack)
     if as_json:
-        print_json({**found.as_dict(reveal=reveal), "next": again})
+        print_json({**found.as_dict(reveal=reveal), "superseded": superseded, "next": again})
         return
-    print_pairs(describe_failure(found, again, deployment.mapping, reveal=reveal))
+    print_pairs(describe_failure(found, again, look.deployment.mapping, reveal=reveal, superseded=superseded))
     if reveal and found.kind == RECORD:
         say(REVEALED)
         print_line(print_revealed(found.data))
@@ -213,16 +294,21 @@ Examples:
     help="Write to FILE, readable by its owner only, instead of standard output.",
 )
 @click.option("--reveal", is_flag=True, help="Write the records themselves too; they may hold personal data.")
+@mapping_argument
 @selection_options
 @stack_option
 @json_option
-def export(path: Path | None, reveal: bool, stack: str | None, as_json: bool, **selected: Any) -> None:
-    """Write failures as JSON Lines, in the order in which they are kept. --json tells of the file as JSON."""
+def export(
+    mapping: str | None, path: Path | None, reveal: bool, stack: str | None, as_json: bool, **selected: Any
+) -> None:
+    """Write failures as JSON Lines, each as it is kept and in that order. --json tells of the file as JSON."""
     written = 0
     with explained_errors():
-        reader = open_reader(find_deployment(stack))
+        looks = open_looks(mapping, stack)
         with open_output(path) as lines:
-            for failure in noting_progress(reader.read(Selection(**selected))):
+            for failure in noting_progress(
+                failure for look in looks for failure in look.reader.read(Selection(**selected))
+            ):
                 lines.write(json.dumps(failure.as_dict(reveal=reveal)) + "\n")
                 written += 1
     if path is None:
@@ -235,32 +321,46 @@ def export(path: Path | None, reveal: bool, stack: str | None, as_json: bool, **
         say(f"{path} holds the records as they were sent; they may be personal data.")
 
 
-def find_deployment(stack: str | None) -> Deployment:
-    """Return the deployment that is meant. Raises WrongUseError where it has to be named."""
-    return choose_only(find_deployments(connect().cloudformation, stack))
+def open_looks(mapping: str | None, stack: str | None) -> list[Look]:
+    """Return what looks at the failures of a mapping, or of each that is deployed."""
+    deployments = find_deployments(connect().cloudformation, stack)
+    return [Look.open(found) for found in choose_deployments(deployments, mapping)]
 
 
-def open_reader(deployment: Deployment) -> FailureReader:
-    """Return what reads a deployment's failures."""
-    return FailureReader(deployment.place, connect_objects(), load_judge(deployment))
+def split_names(names: Sequence[str], deployments: Sequence[Deployment]) -> tuple[str | None, list[str]]:
+    """Return the mapping that the first of some names is, if any, and the others, which are of failures."""
+    if names and any(names[0] == deployment.mapping for deployment in deployments):
+        return names[0], [*names[1:]]
+    return None, [*names]
 
 
-def find_failure(reader: FailureReader, name: str, stack: str | None) -> Failure:
+def find_failure(looks: Sequence[Look], name: str, stack: str | None) -> tuple[Look, Failure]:
     """Return the failure of a name, parked or not. Raises WrongUseError where there is none."""
-    failures = noting_progress(reader.read(Selection(include_parked=True)))
-    if found := next((failure for failure in failures if failure.is_called(name)), None):
-        return found
+    for look in looks:
+        failures = noting_progress(look.reader.read(Selection(include_parked=True)))
+        if found := next((failure for failure in failures if failure.is_called(name)), None):
+            return look, found
     raise WrongUseError(
         f"Nothing that is kept as failed is called {name!r}. It may have been settled meanwhile. List what there is "
         f"with: {name_command('failures', 'list', '--include-parked', stack=stack)}"
     )
 
 
-def find_newest(reader: FailureReader, selection: Selection) -> Failure:
+def check_choice(selection: Selection, *, is_named: bool) -> None:
+    """Raise WrongUseError where a failure is both named and chosen."""
+    if is_named and selection != Selection():
+        raise WrongUseError("A failure is named, or chosen by options as the one that came last of those; not both.")
+
+
+def find_newest(looks: Sequence[Look], selection: Selection) -> tuple[Look, Failure]:
     """Return the failure of a selection that came last. Raises WrongUseError where there is none."""
-    _, newest = take_newest(noting_progress(reader.read(selection)), 1)
+    newest: list[tuple[datetime, Look, Failure]] = []
+    for look in looks:
+        _, its = take_newest(noting_progress(look.reader.read(selection)), 1)
+        newest += [(failure.first_seen_at, look, failure) for failure in its]
     if newest:
-        return newest[0]
+        _, look, found = max(newest, key=lambda one: one[0])
+        return look, found
     raise WrongUseError(describe_none(selection))
 
 

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backfill.commands.options import json_option, stack_option
+from backfill.commands.several import do_to_each
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
-from backfill.deployment.deployments import find_deployments, require_any
+from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.kinds import BACKFILL
 from backfill.runs.executions import LISTED_MOST as EXECUTIONS_LISTED
 from backfill.runs.executions import Execution, choose_standing, describe_execution, list_executions
 from backfill.runs.recorded import Row, RowsUnknownError, describe_runs
-from backfill.runs.run_ids import find_run_id, read_run
+from backfill.runs.run_ids import find_run_id, is_named_after, read_run
 from backfill.terminal.console import name_command, print_json, print_line, say
 from backfill.terminal.formatting import format_count, format_iso, format_seconds, format_table, format_time, parse_iso
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from backfill.deployment.clients import Clients
     from backfill.deployment.deployments import Deployment
@@ -78,11 +79,12 @@ def make_list_command(kind: Kind) -> click.Command:
     epilog = f"""\b
 Examples:
   dynaurora {kind.name} list
-  dynaurora {kind.name} list --limit 100
+  dynaurora {kind.name} list web_analytics --limit 100
   dynaurora {kind.name} list --json | jq -r '.[] | select(.state == "FAILED").run'
 """
 
     @click.command("list", epilog=epilog)
+    @click.argument("mapping", required=False)
     @click.option(
         "--limit",
         type=click.IntRange(1, LISTED_MOST),
@@ -93,24 +95,32 @@ Examples:
     )
     @stack_option
     @json_option
-    def list_command(limit: int, stack: str | None, as_json: bool) -> None:
-        """List the runs, newest first.
+    def list_command(mapping: str | None, limit: int, stack: str | None, as_json: bool) -> None:
+        """List the runs of MAPPING, or of all replications, newest first.
 
         A run that was started several times is one line, with the execution that runs, or its last. "-" is what is not
         known: of older runs the counts are in the database only.
         """
-        print_runs(kind, limit, stack, as_json=as_json)
+        print_runs(kind, mapping, limit, stack, as_json=as_json)
 
     return list_command
 
 
-def print_runs(kind: Kind, limit: int, stack: str | None, *, as_json: bool) -> None:
+def print_runs(kind: Kind, mapping: str | None, limit: int, stack: str | None, *, as_json: bool) -> None:
     """Print the newest runs of a kind."""
     with explained_errors():
         clients = connect()
-        deployments = find_deployments(clients.cloudformation, stack)
-        require_any(deployments)
-        listed = [run for deployment in deployments for run in list_runs(clients, kind, deployment, limit)]
+        known = find_deployments(clients.cloudformation, stack)
+        deployments, names = choose_deployments(known, mapping), frozenset(one.mapping for one in known)
+        listed = list[ListedRun]()
+
+        def read(one: Deployment) -> list[ListedRun]:
+            return list_runs(clients, kind, one, limit, names - {one.mapping})
+
+        for _, found in do_to_each(deployments, read):
+            if isinstance(found, str):
+                raise click.ClickException(found)
+            listed += found
     newest = sorted(listed, key=lambda run: run.started_at, reverse=True)[:limit]
     if as_json:
         print_json([run.as_dict() for run in newest])
@@ -123,11 +133,17 @@ def print_runs(kind: Kind, limit: int, stack: str | None, *, as_json: bool) -> N
         say(f"No {kind.name} was started yet. Start one with: {command}")
 
 
-def list_runs(clients: Clients, kind: Kind, deployment: Deployment, limit: int) -> list[ListedRun]:
-    """Return the runs of a deployment; without their counts where the database does not answer, which is told."""
+def list_runs(
+    clients: Clients, kind: Kind, deployment: Deployment, limit: int, others: Collection[str] = ()
+) -> list[ListedRun]:
+    """Return the runs of a deployment, beside other mappings' ones.
+
+    Without their counts where the database does not answer, which is told.
+    """
     rows = read_rows(clients, kind, deployment)
     most = EXECUTIONS_LISTED if rows is not None else LISTED_MOST
-    executions = list_executions(clients.states, deployment.machine_arn(kind), most)
+    listed_by_states = list_executions(clients.states, deployment.machine_arn(kind), most)
+    executions = (execution for execution in listed_by_states if not is_named_after(execution.name, others))
     of_runs = (execution for execution in executions if not is_without_run(kind, deployment, execution, rows))
     described = (describe_listed(clients, kind, deployment, execution, rows or ()) for execution in of_runs)
     own = ((run, execution) for run, execution in described if execution.is_of(deployment.mapping))

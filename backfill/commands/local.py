@@ -24,8 +24,9 @@ from backfill.commands.local_shared import (
     with_timeout,
 )
 from backfill.commands.local_status import env, print_places, status
+from backfill.commands.options import json_option
 from backfill.project import EXAMPLE, current_project, load_example, read_project
-from backfill.terminal.console import WrongUseError
+from backfill.terminal.console import WrongUseError, print_json
 from dynaurora.escaping import escape_lines
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
 
 
 def print_comparisons(found: dict[str, Tally]) -> None:
-    """Print what was found, a row for each mapping, then examples and reasons."""
+    """Print what was found, a row for each mapping, then what is rare of it, examples and reasons."""
     names = ("items", "rows", "identical", "differing", "missing", "extra", "failed")
     table = Table("", *("refused" if name == "failed" else name for name in names))
     for column in table.columns[1:]:
@@ -192,14 +193,33 @@ def print_comparisons(found: dict[str, Tally]) -> None:
         table.add_row(name, *(f"{getattr(comparison, column):,}" for column in names))
     output.print(table)
     for name, comparison in found.items():
+        for text in describe_rare(name, comparison):
+            output.print(f"{name}: {text}", markup=False, soft_wrap=True)
         for example in comparison.examples:
             output.print(f"{name}: {escape_lines(example)}", markup=False)
         for reason, count in comparison.reasons.most_common(MOST_REASONS):
             output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
 
 
-@local_group.command()
-def down() -> None:
+def describe_rare(mapping: str, comparison: Tally) -> Iterator[str]:
+    """Yield what the table has no column for, so that its counts add up."""
+    for verdict in ("behind", "newer", "impossible"):
+        if count := getattr(comparison, verdict):
+            yield f"{count:,} {verdict}"
+    if comparison.older_mapping:
+        completes = f"{name_command()} backfill start {mapping} --watch"
+        yield f"{comparison.older_mapping:,} as an older mapping made them; a backfill completes them: {completes}"
+
+
+@local_group.command(
+    epilog="""\b
+Examples:
+  dynaurora local down
+  dynaurora local down --json | jq .stopped
+"""
+)
+@json_option
+def down(*, as_json: bool) -> None:
     """Stop the local AWS, wait until all of it has stopped, and remove what it kept."""
     directory = current_project().state_directory
     with explained_errors():
@@ -207,7 +227,10 @@ def down() -> None:
 
         stopped = stop(directory)
         clear(directory)
-    click.echo("Stopped." if stopped else "Nothing was running.")
+    if as_json:
+        print_json({"stopped": bool(stopped)})
+    else:
+        click.echo("Stopped." if stopped else "Nothing was running.")
 
 
 @local_group.command(
@@ -336,10 +359,13 @@ def list_compared(result: Result) -> Iterator[tuple[str, ...]]:
     """Yield the same of both sides, compared."""
     comparison = result.comparison
     yield "items in DynamoDB", f"{comparison.items:,}"
-    yield "rows in Aurora", f"{comparison.rows:,}"
-    yield "  identical", f"{comparison.identical:,}"
+    yield "  identical to their rows", f"{comparison.identical:,}"
+    yield "  refused as they are now", f"{comparison.failed:,}"
     yield "  differing", f"{comparison.differing:,}"
     yield "  missing", f"{comparison.missing:,}"
+    yield "rows in Aurora", f"{comparison.rows:,}"
+    yield "  identical to their items", f"{comparison.identical:,}"
+    yield "  of refused items, as they were before", f"{result.rows_of_refused:,}"
     yield "  extra", f"{comparison.extra:,}"
 
 

@@ -16,12 +16,15 @@ from backfill.project import current_project
     epilog="""\b
 Examples:
   dynaurora local status
-  dynaurora local status --json | jq .waiting
+  dynaurora local status --json | jq .pipeline.waiting
 """
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON object.")
 def status(*, as_json: bool) -> None:
-    """Show what runs where, and how much is on its way. Exit status 1 where nothing runs."""
+    """Show what runs where, and how much is on its way. Exit status 1 where nothing runs.
+
+    How the replications stand, here as on AWS, is told by `dynaurora status`.
+    """
     with explained_errors():
         from local.status import read_status
 
@@ -94,7 +97,7 @@ def print_status(found: dict[str, Any]) -> None:
 
 
 def print_counts(name: str, counts: dict[str, Any]) -> None:
-    """Print how much of a mapping is where."""
+    """Print how much of a mapping is on its way."""
     print_pairs(
         {
             "mapping": name,
@@ -102,8 +105,6 @@ def print_counts(name: str, counts: dict[str, Any]) -> None:
             "imports running": counts["executions"]["running"],
             "imports succeeded": counts["executions"]["succeeded"],
             "imports failed": counts["executions"]["failed"],
-            "backfills": ", ".join(f"{count} {word}" for word, count in counts["backfills"].items()),
-            "rejected records": f"{counts['rejected_objects']} objects",
             "items in DynamoDB": counts["items"],
             "rows in Aurora": "unknown" if counts["rows"] is None else counts["rows"],
         }

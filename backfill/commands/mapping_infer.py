@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backfill.commands.options import NumberRange, json_option
+from backfill.commands.options import json_option
+from backfill.commands.sample_options import export_option, items_option, rate_option, sample_option
 from backfill.deployment.aws_errors import explained_errors
 from backfill.samples import (
     FILE_SAMPLE,
-    MOST_SAMPLE,
     TABLE_SAMPLE,
     Sample,
     describe_table,
@@ -104,24 +104,12 @@ Examples:
 """,
 )
 @click.option("--table", metavar="T", help="The table to read, or with --items and --export the name of theirs.")
-@click.option("--export", metavar="ARN", help="An export's ARN, or s3://BUCKET/…/manifest-summary.json.")
-@click.option("--items", metavar="FILE", help='A file of typed items, one {"Item": …} a line; - is standard input.')
+@export_option
+@items_option
 @click.option("--partition-key", metavar="NAME", help="With --items or --export: the partition key's attribute.")
 @click.option("--sort-key", metavar="NAME", help="With --items or --export: the sort key's attribute, if there is one.")
-@click.option(
-    "--sample",
-    type=click.IntRange(1, MOST_SAMPLE),
-    metavar="N",
-    help=f"How many items to read; {TABLE_SAMPLE:,} of a table, {FILE_SAMPLE:,} of an export or file unless given.",
-)
-@click.option(
-    "--rate",
-    type=NumberRange(0.5, 40_000),
-    default=100.0,
-    show_default=True,
-    metavar="UNITS",
-    help="Read units a second that a table is read with, at most.",
-)
+@sample_option
+@rate_option
 @click.option(
     "--unpack",
     type=click.IntRange(0, 10),

@@ -78,11 +78,15 @@ class Rebuild:
         return self.way.plan(self.wanted, drop=False)
 
     def name_replicas(self) -> None:
-        """Have the wanted mapping name a second table for each target that is refused, as its file will."""
+        """Have the wanted mapping name a second table for each target that is refused, as its file will.
+
+        One that an earlier mapping writes is none: a row of it that is late would stand for an item that was deleted
+        while nobody wrote the table, and nothing of the fill would be against it.
+        """
         text = self.wanted.text
-        rebuilt = {target.table for target in find_rebuilt(self.active, self.wanted)}
+        named = {target.table: target.replica for target in find_rebuilt(self.active, self.wanted)}
         for table, replica in self.plan["free_replicas"].items():
-            if table not in rebuilt:
+            if table not in named or named[table] in self.plan["written_replicas"]:
                 text = write_replica(text, table, replica)
         self.wanted = parse(self.wanted.name, text)
 
@@ -261,8 +265,18 @@ def go_back(rebuild: Rebuild) -> None:
     active = rebuild.active
     if earlier is None or not (is_under_way(active) or find_rebuilt(active, earlier)):
         raise click.ClickException(f"There is no rebuild of {rebuild.wanted.name} to go back from.")
-    rebuild.wanted = earlier
+    if not (find_rebuilt(active, rebuild.wanted) and is_same_but_for_tables(rebuild.wanted, earlier)):
+        rebuild.wanted = earlier  # else its table is named in the file already
     rebuild.__dict__.pop("plan", None)
+
+
+def is_same_but_for_tables(one: Mapping, other: Mapping) -> bool:
+    """Tell whether two documents are the same, whichever tables their rows go into."""
+    documents = [json.loads(mapping.text) for mapping in (one, other)]
+    for document in documents:
+        for target in document.get("targets") or [document["target"]]:
+            target.pop("replica", None)
+    return bool(documents[0] == documents[1])
 
 
 def describe_rebuild(rebuild: Rebuild, steps: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backfill.commands.mapping_files import load
-from backfill.commands.options import NumberRange, json_option, stack_option
+from backfill.commands.options import json_option, stack_option
+from backfill.commands.sample_options import export_option, items_option, rate_option, sample_option
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_objects
 from backfill.deployment.deployments import choose_deployment, find_deployments
@@ -17,7 +18,6 @@ from backfill.failures.reader import RECORD, FailureReader, Selection
 from backfill.failures.verdicts import Judge
 from backfill.samples import (
     FILE_SAMPLE,
-    MOST_SAMPLE,
     TABLE_SAMPLE,
     Sample,
     describe_table,
@@ -55,23 +55,11 @@ Examples:
 )
 @click.argument("name")
 @click.option("--table", metavar="T", help="The table to read items of, where it is not the mapping's own.")
-@click.option("--export", metavar="ARN", help="An export's ARN, or s3://BUCKET/…/manifest-summary.json.")
-@click.option("--items", metavar="FILE", help='A file of typed items, one {"Item": …} a line; - is standard input.')
+@export_option
+@items_option
 @click.option("--failed", is_flag=True, help="Try the records that are kept as failed by the mapping's deployment.")
-@click.option(
-    "--sample",
-    type=click.IntRange(1, MOST_SAMPLE),
-    metavar="N",
-    help=f"How many items to read; {TABLE_SAMPLE:,} of a table, {FILE_SAMPLE:,} of an export or file unless given.",
-)
-@click.option(
-    "--rate",
-    type=NumberRange(0.5, 40_000),
-    default=100.0,
-    show_default=True,
-    metavar="UNITS",
-    help="Read units a second that a table is read with, at most.",
-)
+@sample_option
+@rate_option
 @click.option("--rows", type=click.IntRange(0, MOST_ROWS), default=0, metavar="N", help="Print N of the rows, too.")
 @stack_option
 @json_option

@@ -25,13 +25,16 @@ from backfill.terminal.formatting import format_bytes, format_count, format_seco
 from backfill.verifying import FunctionLookup, Verification, choose_segments
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace, TableScan
+from dynaurora.dynamodb.source import AwsSource
+from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
-from dynaurora.runs.costs import PRICES
+from dynaurora.runs.costs import Usage, estimate_cost
 from dynaurora.verification.expectations import Expecter
 from dynaurora.verification.judging import PATIENCE_SECONDS, POLL_SECONDS, SuspectJudge
 from dynaurora.verification.kept_failures import KeptFailures
+from dynaurora.verification.pending_batches import PendingBatches
 from dynaurora.verification.verdicts import UNEXPLAINED, RowVerdict
 from dynaurora.verification.watermark import TRANSIT_SECONDS, Watermark
 
@@ -51,6 +54,10 @@ SHOWN: Final = 20
 NAMED: Final = 1_000
 """Keys that are named for machines."""
 TOLD_SECONDS: Final = 2.0
+COMPARED_SECONDS: Final = 1e-4
+"""Of a function, for an item that is converted and compared: some ten thousand a second."""
+MEMORY_MB: Final = 2048
+"""Of the function that converts."""
 HALF_UNIT_BYTES: Final = 8 * 1024
 """That one read unit reads, eventually consistent (DynamoDB Developer Guide, "Read/write capacity mode")."""
 EPILOG: Final = """\b
@@ -61,9 +68,9 @@ Examples:
   dynaurora verify web_analytics --keys keys.jsonl --reveal
   dynaurora verify web_analytics --watch --json | tail -1 | jq .differing
 
-It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows; dynamodb:DescribeTable,
-DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and DescribeExecution; and of the
-landing bucket s3:ListBucket, GetObject and GetObjectTagging.
+It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows and GetEventSourceMapping;
+dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and
+DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging.
 """
 EXPLAINED: Final = {
     "identical": "equal",
@@ -73,7 +80,7 @@ EXPLAINED: Final = {
     "impossible": "the row's version lies in the future: it takes no changes until then",
     "behind": "still changing, or waiting for an import",
     "newer": "changed since",
-    "older_mapping": "as an older mapping wrote it: a backfill brings it up to date",
+    "older_mapping": "as an older mapping wrote it: a repair or a backfill brings it up to date",
     "failed": "refused by the mapping, or kept as failed: see `dynaurora failures list`",
     "skipped": "of other targets",
 }
@@ -239,12 +246,15 @@ def verify_table(
         else:
             compare(verification, items, deployment, wanted)
         place = Place(deployment.bucket, mapping.name, deployment.table, (deployment.event_source_mapping,))
+        pending = PendingBatches(place, store, mapping)
+        source = AwsSource(deployment.table, deployment.event_source_mapping)
         verification.judge(
             SuspectJudge(
                 expecter=verification.expecter,
                 lookup=lookup,
                 items=items,
-                find_watermark=Watermark(place, store, wanted.settle_seconds).find,
+                find_watermark=Watermark(pending, wanted.settle_seconds, source.is_read).find,
+                find_pending=pending.find,
                 is_kept=KeptFailures(place, store).has,
                 poll_seconds=min(POLL_SECONDS, wanted.settle_seconds / 2),
                 patience_seconds=wanted.patience_seconds,
@@ -312,8 +322,11 @@ def say_cost(deployment: Deployment, wanted: Wanted) -> None:
         return
     facts = describe_table(deployment.table)
     if wanted.via == "export":
-        cost = format_usd(facts.size_bytes / 1e9 * PRICES["DynamoDB export"][0])
-        say(f"Exporting {deployment.table}, {format_bytes(facts.size_bytes)} as of the last hours: about {cost}")
+        cost = format_usd(estimate_export(facts.items, facts.size_bytes))
+        say(
+            f"Exporting {deployment.table}, {format_bytes(facts.size_bytes)} as of the last hours, and comparing it:"
+            f" about {cost} in us-east-1, and no read capacity"
+        )
         return
     share = 1.0 if wanted.sample is None else wanted.sample / 100
     units = facts.size_bytes / HALF_UNIT_BYTES * share
@@ -321,6 +334,16 @@ def say_cost(deployment: Deployment, wanted: Wanted) -> None:
         f"Scanning {deployment.table}, {format_count(round(facts.items * share), 'item')} as of the last hours:"
         f" about {units:,.0f} read units, {format_usd(units * READ_UNIT_USD)} on demand in us-east-1"
     )
+
+
+def estimate_export(items: int, size_bytes: int) -> float:
+    """Return what verifying a table of so many items by an export costs, in US dollars.
+
+    That is the export, and a run that converts and compares its batches; what Aurora does is billed by capacity.
+    """
+    batches = max(1, -(-items // MAX_BATCH_ITEMS))
+    seconds = items * COMPARED_SECONDS
+    return float(estimate_cost(None, Usage(size_bytes, batches, 0, seconds, 1, MEMORY_MB, MEMORY_MB))["total_usd"])
 
 
 def report(verification: Verification, run: str, wanted: Wanted, seconds: float, *, as_json: bool) -> None:

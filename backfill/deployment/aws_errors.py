@@ -56,6 +56,11 @@ def explain_any(error: DynauroraError | BotoCoreError | ClientError) -> str:
     return explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
 
 
+def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:
+    """Return why something was not done that is one of several."""
+    return error.message if isinstance(error, click.ClickException) else explain_any(error)
+
+
 def explain_error(error: BotoCoreError | ClientError) -> str:
     """Return what went wrong and what to do about it."""
     if isinstance(error, ClientError):

@@ -80,6 +80,14 @@ class Deployment:
     """The function's name; empty where the stack has no administrator's secret."""
     compare_rows: str = ""
     """The function's name; empty where the platform is of a release that has none."""
+    forward_changes: str = ""
+    """Name of the function that the stream's reader calls."""
+    buffer_seconds: int = 65
+    """How long Firehose collects changes and rows, at most."""
+    purge_replicas: str = ""
+    """The function's name; empty where the platform is of a release that has none."""
+    find_unimported: str = ""
+    """The function's name; empty where the platform is of a release that has none."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -180,6 +188,10 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         mapping=parameters["Mapping"],
         change_mapping=shared.get("ChangeMappingFunctionName", ""),
         compare_rows=shared.get("CompareRowsFunctionName", ""),
+        forward_changes=outputs.get("ForwardChangesFunctionName", ""),
+        buffer_seconds=int(parameters.get("BufferSeconds", 60)) + int(parameters.get("TransformBufferSeconds", 5)),
+        purge_replicas=shared.get("PurgeReplicasFunctionName", ""),
+        find_unimported=shared.get("FindUnimportedFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},
@@ -228,6 +240,17 @@ def choose_deployment(deployments: Sequence[Deployment], mapping: str | None) ->
             "Name one with --stack."
         )
     raise WrongUseError(f"No stack replicates the mapping {mapping!r}. {_name_deployed(deployments)}")
+
+
+def choose_deployments(deployments: Sequence[Deployment], mapping: str | None) -> list[Deployment]:
+    """Return the deployment of a mapping in a list, or all of them, by their mappings' names.
+
+    Raises WrongUseError where nothing is deployed, the mapping is not, or more than once.
+    """
+    require_any(deployments)
+    if mapping is not None:
+        return [choose_deployment(deployments, mapping)]
+    return sorted(deployments, key=lambda one: (one.mapping, one.stack))
 
 
 def choose_only(deployments: Sequence[Deployment]) -> Deployment:

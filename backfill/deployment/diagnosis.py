@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backfill.deployment.aws_errors import explain_any, explain_error
 from backfill.project import load_mapping
 from dynaurora import keys
-from dynaurora.dynamodb.source import find_mapping_problems, find_table_problems
+from dynaurora.dynamodb.source import find_table_problems
 from dynaurora.errors import DynauroraError
 from dynaurora.target.check_target import CHECKS, NO, UNKNOWN, WARNING, YES, Finding
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 STACK: Final = "the stack"
 TABLE: Final = "the table"
 KEYS: Final = "the table's keys"
-READER: Final = "the stream's reader"
 EVENTS: Final = "the bucket's events"
 VERSIONS: Final = "the bucket's versions"
 PRIVATE: Final = "the bucket's privacy"
@@ -58,15 +57,20 @@ def make_finding(
 # The stack
 
 
-def diagnose_stack(cloudformation: CloudFormationClient, *stacks: str) -> Iterator[Finding]:
+def read_statuses(cloudformation: CloudFormationClient) -> dict[str, str]:
+    """Return how the last deployments of all stacks ended, by their names."""
+    pages = cloudformation.get_paginator("describe_stacks").paginate()
+    return {found["StackName"]: found["StackStatus"] for page in pages for found in page["Stacks"]}
+
+
+def diagnose_stack(statuses: Mapping[str, str], *stacks: str) -> Iterator[Finding]:
     """Yield whether the last deployments of a platform and of a replication ended well."""
 
     def look() -> Iterator[tuple[str, str]]:
         for stack in stacks:
-            (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-            if found["StackStatus"] not in STEADY:
+            if statuses[stack] not in STEADY:
                 events = f"aws cloudformation describe-stack-events --stack-name {stack}"
-                yield f"{stack} is {found['StackStatus']}", f"Read why with `{events}`, then deploy again."
+                yield f"{stack} is {statuses[stack]}", f"Read why with `{events}`, then deploy again."
 
     return make_finding(STACK, look)
 
@@ -87,11 +91,6 @@ def diagnose_table(source: AwsSource, mapping: str) -> Iterator[Finding]:
         yield from make_finding(KEYS, lambda: compare_keys(seen[0], mapping))
     else:
         yield Finding(KEYS, UNKNOWN, "there is no table to look at")
-
-
-def diagnose_reader(source: AwsSource) -> Iterator[Finding]:
-    """Yield whether the table's stream is read by the stack's event source mapping."""
-    return make_finding(READER, lambda: split(find_mapping_problems(source.describe())))
 
 
 def split(problems: Iterator[str]) -> Iterator[tuple[str, str]]:
@@ -121,12 +120,16 @@ def compare_keys(state: SourceState, name: str) -> Iterator[tuple[str, str]]:
 # The bucket
 
 
-def diagnose_bucket(s3: S3Client, bucket: str, mapping: str) -> Iterator[Finding]:
-    """Yield whether the landing bucket tells of objects, keeps versions, is private, and keeps what failed."""
+def diagnose_bucket(s3: S3Client, bucket: str) -> Iterator[Finding]:
+    """Yield whether the landing bucket tells of objects, keeps versions and is private."""
     yield from make_finding(EVENTS, lambda: look_at_events(s3, bucket))
     yield from make_finding(VERSIONS, lambda: look_at_versions(s3, bucket))
     yield from make_finding(PRIVATE, lambda: look_at_privacy(s3, bucket))
-    yield from make_finding(EXPIRY, lambda: look_at_expiry(s3, bucket, mapping))
+
+
+def diagnose_expiry(s3: S3Client, bucket: str, mapping: str) -> Iterator[Finding]:
+    """Yield whether the landing bucket keeps what failed of a mapping."""
+    return make_finding(EXPIRY, lambda: look_at_expiry(s3, bucket, mapping))
 
 
 def look_at_events(s3: S3Client, bucket: str) -> Iterator[tuple[str, str]]:

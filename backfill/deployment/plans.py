@@ -1,4 +1,4 @@
-"""A deployment of a project, planned and carried out: the platform, then a replication for each mapping, in order.
+"""A deployment of a project, planned and carried out: the platform, then a replication for each mapping, side by side.
 
 Nothing is changed by planning. What is carried out is found as far as it came when it is done again. A replication
 takes the package that its platform has, whose place the platform's stack is tagged with, so none is built for it.
@@ -6,6 +6,7 @@ takes the package that its platform has, whose place the platform's stack is tag
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -13,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from backfill.deployment.aws_errors import explain_any
+from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
 from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
 from backfill.deployment.sources import look_at_source, switch_on_stream
 from backfill.deployment.stacks import NEVER_MADE, Change, Stack
 from backfill.terminal.console import WrongUseError
 from dynaurora import __version__
-from dynaurora.errors import DynauroraError
+from dynaurora.errors import DynauroraError, TargetTakenError
 from dynaurora.mappings.registry import publish_document
+from dynaurora.mappings.replications import KnownReplications
 from infra.deployable import Uploads, read_parameters
 from infra.monthly_costs import list_templates, price_platform, price_replication
 
@@ -42,6 +44,8 @@ PACKAGE_TAG: Final = "dynaurora:package"
 BUCKET: Final = "LandingBucketName"
 LONGEST_NAME: Final = 46
 """Characters of a replication's name: those of its resources begin with it."""
+AT_ONCE: Final = 8
+"""Replications that are deployed side by side: each asks CloudFormation twice a look, whose answers are rationed."""
 CREATE: Final = "create"
 UPDATE: Final = "update"
 KEEP: Final = "keep"
@@ -153,6 +157,14 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     """Why mappings were not deployed, by their names."""
 
+    def write_down(self, ends: Iterable[tuple[ReplicationStep, bool | str]]) -> None:
+        """Take up what became of replications: whether each was changed, or why it was not deployed."""
+        for step, end in ends:
+            if isinstance(end, str):
+                self.failed[step.mapping.name] = end
+            elif end:
+                self.deployed.append(step.stack)
+
 
 @dataclass(frozen=True)
 class Deployer:
@@ -165,6 +177,8 @@ class Deployer:
     store: ObjectStore
     upgrade: Literal["", "begin", "finish"] = ""
     """What becomes of a stack of release 0.1: nothing; it becomes the platform; its reader of the stream goes."""
+    others: KnownReplications = field(default_factory=KnownReplications)
+    """What the platform replicates already."""
 
     def plan(self, mappings: Sequence[Mapping], *, everything: bool) -> Plan:
         """Return what is to do so that these mappings are deployed; `everything` brings all to this release, too.
@@ -194,14 +208,39 @@ class Deployer:
         platform = self.stacks.wait(self.project.stack)
         if platform is None:
             raise WrongUseError(f"The stack {self.project.stack} is gone: deploy again.")
-        for step in plan.wanted:
-            try:
-                if self._deploy_replication(step, platform, tell):
-                    outcome.deployed.append(step.stack)
-            except (click.ClickException, DynauroraError, BotoCoreError, ClientError) as error:
-                outcome.failed[step.mapping.name] = explain_failure(error)
-                tell(f"{step.stack} was not deployed; going on with the others")
+        if plan.wanted:
+            self._deploy_replications(plan.wanted, platform, outcome, tell)
         return outcome
+
+    def _deploy_replications(
+        self, steps: Sequence[ReplicationStep], platform: Stack, outcome: Outcome, tell: Callable[[str], None]
+    ) -> None:
+        """Deploy replications side by side, the first ones first, and write down what became of each.
+
+        Where it is cut short, those that wait are not begun, and what is under way goes on in CloudFormation.
+        """
+        package = platform.tags.get(PACKAGE_TAG) or self.uploads.package
+        template = self.uploads.upload_template(REPLICATION, package)
+        several = len(steps) > 1
+
+        def deploy(step: ReplicationStep) -> bool | str:
+            try:
+                return self._deploy_replication(step, platform, template, tell, brief=several)
+            except (click.ClickException, DynauroraError, BotoCoreError, ClientError) as error:
+                return explain_failure(error)
+
+        pool = ThreadPoolExecutor(AT_ONCE, "deploy")
+        try:
+            ends = {pool.submit(deploy, step): step for step in steps}
+            for number, end in enumerate(as_completed(ends), 1):
+                if several:
+                    tell(f"{number} of {len(steps)}: {ends[end].stack} {describe_end(end.result())}")
+            outcome.write_down((step, end.result()) for end, step in ends.items())
+        except BaseException:
+            self.stacks.leave()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def require_replication(self, stack: Stack, mapping: str, platform: Stack | None) -> None:
         """Raise StackError where a stack is none that replicates by a mapping on the project's platform."""
@@ -249,6 +288,7 @@ class Deployer:
         try:
             if stack is not None:
                 self.require_replication(stack, mapping.name, platform)
+            self._require_free_target(platform, mapping)
             if stack is None or "SourceTableName" not in stack.outputs or stack.status == "DELETE_IN_PROGRESS":
                 source = look_at_source(self.dynamodb, mapping)
                 return ReplicationStep(name, CREATE, mapping, source, None, monthly)
@@ -261,6 +301,14 @@ class Deployer:
         columns = ByFunction(changer).plan(mapping, drop=False) if changer else None
         action = KEEP if is_same and not everything else UPDATE
         return ReplicationStep(name, action, mapping, None, columns, monthly, stack.outputs)
+
+    def _require_free_target(self, platform: Stack | None, mapping: Mapping) -> None:
+        """Raise WrongUseError where another replication of the platform writes a table of a mapping."""
+        if platform and (bucket := platform.outputs.get(BUCKET)):
+            try:
+                self.others.check_target_free(self.store, bucket, mapping)
+            except TargetTakenError as error:
+                raise WrongUseError(str(error)) from error
 
     def _deploy_platform(self, step: PlatformStep, tell: Callable[[str], None]) -> bool:
         tell("Building the functions' package")
@@ -281,9 +329,10 @@ class Deployer:
             )
         )
 
-    def _deploy_replication(self, step: ReplicationStep, platform: Stack, tell: Callable[[str], None]) -> bool:
+    def _deploy_replication(
+        self, step: ReplicationStep, platform: Stack, template: str, tell: Callable[[str], None], *, brief: bool
+    ) -> bool:
         mapping, known = step.mapping, read_parameters(REPLICATION)
-        package = platform.tags.get(PACKAGE_TAG) or self.uploads.package
         publish_document(self.store, platform.outputs[BUCKET], mapping)
         given = {name: value for name, value in platform.outputs.items() if name in known}
         given |= self._describe_source(step, tell)
@@ -293,8 +342,7 @@ class Deployer:
             given |= {"BufferSeconds": "1", "TransformBufferSeconds": "1"}  # a person watches
         given |= self.project.replications.get(mapping.name, {})
         tags = {RELEASE_TAG: platform.tags.get(RELEASE_TAG, __version__)}
-        template = self.uploads.upload_template(REPLICATION, package)
-        return self.stacks.deploy(Change(step.stack, template, given, known, tags))
+        return self.stacks.deploy(Change(step.stack, template, given, known, tags, brief))
 
     def _describe_source(self, step: ReplicationStep, tell: Callable[[str], None]) -> dict[str, str]:
         """Return the parameters that a new replication has of its table, whose stream is switched on if it is off."""
@@ -317,9 +365,11 @@ class Deployer:
             _require_known(given, read_parameters(REPLICATION), f"[replications.{name}]")
 
 
-def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:
-    """Return why a replication was not deployed."""
-    return error.message if isinstance(error, click.ClickException) else explain_any(error)
+def describe_end(end: bool | str) -> str:
+    """Return what became of a replication: it was changed or not, or could not be deployed."""
+    if isinstance(end, str):
+        return "was not deployed; the others go on"
+    return "is deployed" if end else "is as it was"
 
 
 def describe_absence(stack: Stack | None) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -60,16 +60,23 @@ class Change:
     known: frozenset[str]
     """The names of the template's parameters."""
     tags: dict[str, str]
+    brief: bool = False
+    """Whether of its resources only those are told that fail: many stacks are deployed side by side."""
 
 
 class Stacks:
-    """The stacks of an account and region."""
+    """The stacks of an account and region. Safe for several threads, each with stacks of its own."""
 
     def __init__(self, cloudformation: CloudFormationClient, tell: Callable[[str], None], seconds: float = 2.0) -> None:
         """Look at stacks; `tell` is told of what happens to them, `seconds` are between two looks."""
         self._cloudformation = cloudformation
         self._tell = tell
         self._seconds = seconds
+        self._left = Event()
+
+    def leave(self) -> None:
+        """Have those who wait for a stack end with StackError: what is under way goes on without being looked at."""
+        self._left.set()
 
     def find(self, name: str) -> Stack | None:
         """Return a stack, or None where there is none of the name."""
@@ -117,7 +124,7 @@ class Stacks:
             if UNCHANGED in str(error):
                 return False
             raise StackError(f"CloudFormation refused the stack {change.name}: {error}") from error
-        self._follow(change.name, began)
+        self._follow(change, began)
         return True
 
     def require_own(self, stack: Stack, what: str, marks: Mapping[str, str | None]) -> None:
@@ -171,15 +178,16 @@ class Stacks:
             "Tags": [{"Key": key, "Value": value} for key, value in sorted(change.tags.items())],
         }
 
-    def _follow(self, name: str, began: datetime) -> None:
+    def _follow(self, change: Change, began: datetime) -> None:
         """Return once a change is through. Raises StackError where it is rolled back."""
-        stack = self._watch(name, began)
+        name = change.name
+        stack = self._watch(name, began, brief=change.brief)
         status = stack.status if stack else "DELETE_COMPLETE"
         if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             reasons = "\n".join(self._list_failures(name, began))
             raise StackError(f"The stack {name} is {status}. Mend this, then deploy again:\n{reasons}")
 
-    def _watch(self, name: str, began: datetime) -> Stack | None:
+    def _watch(self, name: str, began: datetime, *, brief: bool = False) -> Stack | None:
         """Tell of a stack's events until nothing changes it any more, and return it; None where it is gone."""
         seen: set[str] = set()
         while True:
@@ -188,10 +196,12 @@ class Stacks:
                 status = event.get("ResourceStatus", "")
                 if event["EventId"] not in seen and not status.endswith("_IN_PROGRESS"):
                     seen.add(event["EventId"])
-                    self._tell(f"  {name}: {status} {event.get('LogicalResourceId', '')}")
+                    if not brief or status.endswith("FAILED"):
+                        self._tell(f"  {name}: {status} {event.get('LogicalResourceId', '')}")
             if stack is None or not stack.status.endswith("_IN_PROGRESS"):
                 return stack
-            time.sleep(self._seconds)
+            if self._left.wait(self._seconds):
+                raise StackError(f"The stack {name} is {stack.status}, and goes on without being looked at.")
 
     def _read_events(self, name: str, began: datetime) -> Iterator[StackEventTypeDef]:
         """Yield a stack's events since a time, the newest first."""

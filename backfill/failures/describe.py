@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from backfill.failures.reader import RECORD
@@ -46,6 +47,9 @@ def summarize_failure(failure: Failure) -> tuple[str, ...]:
 def _explain_briefly(failure: Failure) -> tuple[str, str, str]:
     """Return the rule, where in the item it is broken, and what was found and is allowed."""
     verdict = failure.verdict
+    if verdict is None and failure.reasons:
+        first = failure.reasons[0]
+        return make_printable(first.rule), make_printable(first.path), make_printable(first.message)
     if verdict is None:
         return make_printable(failure.error), "", make_printable(failure.masked_message)
     if failure.import_error:
@@ -59,14 +63,20 @@ def _explain_briefly(failure: Failure) -> tuple[str, str, str]:
     return first.rule, make_printable(first.path), make_printable(first.message) + more
 
 
-def describe_failure(failure: Failure, again: str, mapping: str, *, reveal: bool) -> Iterator[Pair]:
+def describe_failure(
+    failure: Failure, again: str, mapping: str, *, reveal: bool, superseded: bool | None = None
+) -> Iterator[Pair]:
     """Yield all that is known of a failure but what the item holds, as names and values; `again` takes it up."""
     yield "failure", f"{failure.id}, a {failure.kind}{', parked' if failure.is_parked else ''}"
     yield from _describe_record(failure) if failure.kind == RECORD else _describe_batch(failure)
+    if superseded:
+        yield "superseded", "the item's row is newer: nothing would come of it, and the next reprocess archives it"
     yield "first seen", format_time(failure.first_seen_at)
     yield "last tried", format_time(failure.last_tried_at)
     yield "attempts", describe_attempts(failure)
     yield "error then", make_printable(f"{failure.error}: {failure.message if reveal else failure.masked_message}")
+    for name, reason in zip(chain(["reason then"], repeat("and")), failure.reasons, strict=False):
+        yield name, f"the rule {make_printable(reason.rule)}, at {make_printable(reason.path) or 'the record itself'}"
     if failure.verdict:
         yield from describe_verdict(failure.verdict)
     elif failure.kind == RECORD:

@@ -11,32 +11,56 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from backfill.failures.verdicts import PASSES
+from backfill.failures.verdicts import PASSES, READ_AGAIN
 from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
-from dynaurora.failures.failed_records import IMPORT, UNFORWARDED_CODE, UNREADABLE_CODE, read_records, split_record
-from dynaurora.failures.list_failures import BATCH, UNSTARTED, Place, kind_of_batch, list_failures, unstarted_batch
+from dynaurora.failures.failed_records import (
+    IMPORT,
+    UNFORWARDED_CODE,
+    UNREADABLE_CODE,
+    FailedRecord,
+    read_records,
+    split_record,
+)
+from dynaurora.failures.list_failures import (
+    BATCH,
+    RECORDS,
+    UNSTARTED,
+    Place,
+    kind_of_batch,
+    list_failures,
+    unstarted_batch,
+)
 from dynaurora.failures.settle_failures import DAMAGED
+from dynaurora.mappings.reasons import name_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backfill.failures.verdicts import Judge, Verdict
     from dynaurora.aws.objects import Listed, ObjectStore
-    from dynaurora.failures.failed_records import FailedRecord
+    from dynaurora.errors import Reason
 
 RECORD: Final = "record"
 UNSTARTED_CODE: Final = "dynaurora.Unstarted"
 ID_LENGTH: Final = 12
+READERS: Final = 10
+"""Objects that are read at the same time: as many connections as the SDK keeps."""
+READ_AHEAD: Final = 30
+"""Objects that are held before their turn, each of SMALL_BYTES at most."""
+SMALL_BYTES: Final = 256 * 1024
 DIGEST: Final = re.compile(r"[0-9a-f]{40}")
 QUOTED: Final = re.compile(
     r"""(?P<before>\bvalue:?\s|\bentry\s|\bwith\ base\ \d+:\s|\bto\ float:\s)(?P<quote>['"])
@@ -94,6 +118,10 @@ class Failure:
     judge: Judge | None = None
     target: str | None = None
     """The one target that a record is missing in, where its mapping has several."""
+    reasons: tuple[Reason, ...] = ()
+    """Why a record was refused when it was kept; none of one that an earlier release kept, or that failed otherwise."""
+    mapping: str = ""
+    """Whose failure it is."""
 
     @cached_property
     def id(self) -> str:
@@ -117,6 +145,10 @@ class Failure:
         """Whether it failed too often to be taken up by itself."""
         return self.key.startswith(f"{keys.PARKED}/")
 
+    def as_record(self) -> FailedRecord:
+        """Return what tells the record from others of its object."""
+        return FailedRecord(self.data, self.error, self.message, self.attempts, 0, "", target=self.target)
+
     @cached_property
     def verdict(self) -> Verdict | None:
         """What the mapping says of a record now; None for batches, and where there is no mapping."""
@@ -133,7 +165,9 @@ class Failure:
         """What it is counted as, the first one foremost."""
         if self.import_error:
             return (f"{self.import_error} (import)",)
-        return self.verdict.labels if self.verdict else (self.error,)
+        if self.verdict and self.verdict.outcome != READ_AGAIN:
+            return self.verdict.labels
+        return tuple(map(name_reason, self.reasons)) or (self.verdict.labels if self.verdict else (self.error,))
 
     @property
     def masked_message(self) -> str:
@@ -158,6 +192,8 @@ class Failure:
             "last_tried_at": format_iso(self.last_tried_at),
             "attempts": self.attempts,
             "reprocessed": self.reprocessed,
+            "mapping": self.mapping,
+            "reasons": [reason._asdict() for reason in self.reasons],
             "error": {"code": self.error, "message": self.message if reveal else self.masked_message},
             "verdict": verdict.as_dict() if verdict else None,
             "bucket": self.bucket,
@@ -183,8 +219,8 @@ class FailureReader:
 
     def read(self, selection: Selection) -> Iterator[Failure]:
         """Yield the failures that are meant, in the order of their objects. Raises WrongUseError for a wrong prefix."""
-        for kind, listed in self.list_objects(selection):
-            yield from filter(selection.takes, self.read_object(kind, listed))
+        for failures in self._read_ahead(self.list_objects(selection)):
+            yield from filter(selection.takes, failures)
 
     def list_objects(self, selection: Selection) -> Iterator[tuple[str, Listed]]:
         """Yield the objects that are meant, each with its kind. Raises WrongUseError for a wrong prefix."""
@@ -193,6 +229,14 @@ class FailureReader:
             yield from list_failures(self.place, self.store, prefix=prefix, parked=selection.include_parked)
         except InvalidRunError as error:
             raise WrongUseError(error.problem) from error
+
+    def list_archived(self) -> Iterator[tuple[str, Listed]]:
+        """Yield the archived objects of the mapping, each with its kind."""
+        mapping = self.place.mapping
+        for listed in self.store.list(self.place.bucket, keys.archived_prefix(mapping)):
+            failed_key = keys.unarchived(mapping, listed.key).removeprefix(keys.parked_prefix(mapping))
+            is_batch = failed_key.startswith(keys.failed_batches_prefix(mapping))
+            yield (BATCH if is_batch else RECORDS), listed
 
     def read_object(self, kind: str, listed: Listed) -> Iterator[Failure]:
         """Yield the failures in an object; none where it is gone, because a run has settled it meanwhile."""
@@ -206,6 +250,25 @@ class FailureReader:
             records = read_records(self.store, self.place.bucket, listed.key)
             for number, record in enumerate(chain.from_iterable(map(split_record, records)), 1):
                 yield self._make_record(listed, number, record)
+
+    def _read_ahead(self, objects: Iterable[tuple[str, Listed]]) -> Iterator[Iterable[Failure]]:
+        """Yield the failures of each object, in order; small ones, of which there may be many, are read ahead."""
+
+        def read(kind: str, listed: Listed) -> list[Failure]:
+            return list(self.read_object(kind, listed))
+
+        pool, waiting = ThreadPoolExecutor(READERS), deque[Callable[[], Iterable[Failure]]]()
+        try:
+            for kind, listed in objects:
+                is_small = listed.size <= SMALL_BYTES
+                job = pool.submit(read, kind, listed).result if is_small else partial(self.read_object, kind, listed)
+                waiting.append(job)
+                if len(waiting) > READ_AHEAD:
+                    yield waiting.popleft()()
+            while waiting:
+                yield waiting.popleft()()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _make_record(self, listed: Listed, number: int, record: FailedRecord) -> Failure:
         # Those that never went through Firehose have no times of their own, and were read just now.
@@ -225,6 +288,8 @@ class FailureReader:
             data=record.data,
             judge=self.judge,
             target=record.target,
+            reasons=record.reasons,
+            mapping=self.place.mapping,
         )
 
     def _make_batch(self, listed: Listed, body: bytes) -> Failure:
@@ -242,6 +307,7 @@ class FailureReader:
             error=str(record.get("error") or UNREADABLE_CODE),
             message=str(record.get("reason") or DAMAGED),
             data=body,
+            mapping=self.place.mapping,
         )
 
 

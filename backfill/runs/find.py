@@ -11,12 +11,12 @@ from backfill.deployment.deployments import find_deployments, require_any
 from backfill.runs.executions import Execution, choose_standing, describe_execution, list_executions
 from backfill.runs.recorded import Row, RowsUnknownError, describe_runs
 from backfill.runs.reports import read_report
-from backfill.runs.run_ids import find_run_id, is_of_run, make_run_id, name_execution
+from backfill.runs.run_ids import find_run_id, is_named_after, is_of_run, make_run_id, name_execution
 from backfill.runs.run_view import RunReader, view_row
 from backfill.terminal.console import WrongUseError, name_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from backfill.deployment.clients import Clients
     from backfill.deployment.deployments import Deployment
@@ -72,10 +72,11 @@ def find_run(clients: Clients, kind: Kind, run: str | None, stack: str | None = 
 
 def find_newest(clients: Clients, kind: Kind, deployments: Sequence[Deployment]) -> FoundRun:
     """Return the run that was started last. Raises WrongUseError where there is none."""
+    names = frozenset(deployment.mapping for deployment in deployments)
     newest = [
-        (execution, deployment)
-        for deployment in deployments
-        if (execution := find_newest_execution(clients, deployment.machine_arn(kind), deployment.mapping))
+        (execution, one)
+        for one in deployments
+        if (execution := find_newest_execution(clients, one.machine_arn(kind), one.mapping, names - {one.mapping}))
     ]
     if newest:
         execution, deployment = max(newest, key=lambda pair: pair[0].started_at)
@@ -85,10 +86,16 @@ def find_newest(clients: Clients, kind: Kind, deployments: Sequence[Deployment])
     raise WrongUseError(f"No {kind.name} was started yet. Start one with: {command}")
 
 
-def find_newest_execution(clients: Clients, machine_arn: str, mapping: str) -> Execution | None:
-    """Return the execution of a mapping's run that was started last; one that was refused only where all were."""
+def find_newest_execution(
+    clients: Clients, machine_arn: str, mapping: str, others: Collection[str] = ()
+) -> Execution | None:
+    """Return the execution of a mapping's run that was started last, beside those of other mappings.
+
+    One that was refused only where all were.
+    """
     refused = None
-    for listed in list_executions(clients.states, machine_arn, NEWEST_READ):
+    executions = list_executions(clients.states, machine_arn, NEWEST_READ)
+    for listed in (one for one in executions if not is_named_after(one.name, others)):
         execution = describe_execution(clients.states, listed.arn) or listed
         if execution.found_nothing or not execution.is_of(mapping):
             continue

@@ -59,6 +59,8 @@ def describe_reprocess_report(report: Report) -> Iterator[Pair]:
         yield "imported", f"{format_count(rows, 'row')}, {format_count(rows - changed)} of them older than Aurora's"
         yield "refused", format_count(totals["rejected"], "record")
         yield from (("", f"{format_count(count)} {reason}") for reason, count in totals["rejected_reasons"].items())
+        if superseded := totals.get("records_superseded"):
+            yield "superseded", f"{format_count(superseded, 'record')}, archived: of items with newer rows or failures"
         yield "batches", f"{totals['batches_imported']:,} imported, {totals['batches_failed']:,} failed"
         parked = format_count(totals["batches_parked"], "batch", "batches")
         yield "parked", f"{format_count(totals['records_parked'], 'record')}, {parked}"
@@ -104,6 +106,8 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
             "swept",
             f"{format_count(sweep['rows'], 'row')} in {format_count(sweep['batches'], 'batch', 'batches')}",
         )
+        if left_out := sweep.get("left_out"):
+            yield "", f"left as they are: rows of {format_count(left_out, 'rejected item')}"
 
 
 def _describe_targets(totals: dict[str, Any]) -> Iterator[Pair]:

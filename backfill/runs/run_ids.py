@@ -11,9 +11,10 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 from backfill.terminal.console import WrongUseError
-from dynaurora.runs.requests import EXPORT_ARN, RUN_ID
+from dynaurora.runs.requests import EXPORT_ARN, EXPORT_SUMMARY, RUN_ID, TABLE_ARN
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from backfill.kinds import Kind
@@ -56,6 +57,21 @@ def check_export_arn(arn: str, table: str) -> None:
         )
 
 
+def check_export_summary(address: str) -> None:
+    """Raise WrongUseError where a text is not where an export's summary may be."""
+    if not EXPORT_SUMMARY.fullmatch(address):
+        raise WrongUseError(
+            f"{address!r} is not s3://BUCKET/…/AWSDynamoDB/…/manifest-summary.json. An export is given by its summary, "
+            "and read from below a folder AWSDynamoDB/, as DynamoDB writes it: copy it with that folder."
+        )
+
+
+def check_table_arn(arn: str) -> None:
+    """Raise WrongUseError where a text is not a table's ARN."""
+    if not TABLE_ARN.fullmatch(arn):
+        raise WrongUseError(f"{arn!r} is not the ARN of a table. The export's summary has it, as tableArn.")
+
+
 def make_run_id(kind: Kind, time: datetime) -> str:
     """Return the run id of a time; ids sort by time."""
     return kind.run_prefix + time.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -65,6 +81,14 @@ def name_execution(mapping: str, run: str, attempt: int = 1) -> str:
     """Return the name of an execution; `attempt` counts from 1. A mapping's name is cut where it is too long."""
     rest = f"-{run}" if attempt == 1 else f"-{run}-{attempt}"
     return mapping[: NAME_LENGTH - len(rest)] + rest
+
+
+def is_named_after(name: str, mappings: Collection[str]) -> bool:
+    """Tell whether an execution of this name does a run of one of these mappings, whose names have no hyphens.
+
+    A platform's machines serve all mappings: who looks for one's executions need not ask for those of others.
+    """
+    return name.partition("-")[0] in mappings
 
 
 def is_of_run(name: str, mapping: str, run: str) -> bool:

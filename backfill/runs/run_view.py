@@ -29,7 +29,7 @@ from backfill.runs.run_ids import name_execution
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora.errors import RunConflictError, remedy_for
 from dynaurora.runs import runs
-from dynaurora.runs.ends import run_remedy
+from dynaurora.runs.ends import find_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -208,7 +208,7 @@ class RunReader:
             retrying=self._find_retrying(execution),
             recorded=row,
             notes=tuple(self._make_notes(execution, phase)),
-            failure=name_failure(execution),
+            failure=name_failure(execution, history.plan),
             report=None if execution.is_running else self._read_report(execution),
         )
 
@@ -291,8 +291,8 @@ def read_rows(row: Row | None) -> Rows | None:
     return Rows(changed, progress["rows_staged"] - changed, progress["rows_rejected"])
 
 
-def name_failure(execution: Execution) -> Failure | None:
-    """Return what an execution failed with; None where it did not."""
+def name_failure(execution: Execution, plan: dict[str, Any] | None = None) -> Failure | None:
+    """Return what an execution failed with; None where it did not. What to do depends on whether it had a plan."""
     if execution.state == REFUSED:
         return Failure(RunConflictError.__name__, execution.refusal or "", LET_IT_END)
     if execution.status == "TIMED_OUT":
@@ -300,7 +300,8 @@ def name_failure(execution: Execution) -> Failure | None:
     if execution.status != "FAILED":
         return None
     error, cause = execution.error or "unknown", execution.cause or "Step Functions names no cause."
-    return Failure(error, cause, START_AGAIN if remedy_for(error) == remedy_for("") else run_remedy(error))
+    known = find_remedy(error, {"options": execution.input, "plan": plan})
+    return Failure(error, cause, START_AGAIN if remedy_for(error) == remedy_for("") else known)
 
 
 def is_of_execution(report: Report, execution: Execution) -> bool:

@@ -1,7 +1,9 @@
-"""Comparing: statements that look rows up by their keys, and that tell which rows no item was seen of.
+"""Comparing: statements that look rows up by their keys, that compare what is staged, and that walk through the rows.
 
-Keys that were seen are kept in `_dynaurora_seen` while a verification runs: a digest of each, so that one table serves
-targets of any key. Only keys of rows that exist are kept, since only those can be extra.
+Of a key that is to be remembered they give a digest, eight bytes: so that one table (`dynaurora.aurora.seen_keys`)
+serves targets of any key. Of a row that is none of its item's, it would be taken for one with a chance of one in
+eighteen trillion for each million of rows. What is told of many rows is told in one value, entry after entry without
+anything between: a server takes as long for a row that it sends as for comparing it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import base64
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.aurora.migrations import SEEN_KEYS
 from dynaurora.aurora.sql import quote
 from dynaurora.mappings.columns import INTEGER_BITS
 from dynaurora.mappings.target_columns import CHANGED_AT_MS
@@ -23,8 +24,17 @@ if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.target_columns import Column
 
-SYSTEM_FIELDS: Final = ("_deleted", "_version", "_mapping")
-"""Of a row that is looked up, those before its columns."""
+SYSTEM_FIELDS: Final = 4
+"""Of a row that is looked up, the fields before its columns: whether it is a tombstone, its version, the generation of
+its mapping, and the digest of its key."""
+DIGEST_BYTES: Final = 8
+NO_DIGEST: Final = f"X'{'00' * DIGEST_BYTES}'"
+"""Of what is not to be remembered."""
+CODE_BYTES: Final = 2
+"""Of a verdict: its first two letters tell it from all others."""
+MOST_TOLD_BYTES: Final = 8 * 1024**2
+"""Of one value that tells of many rows: of 800,000, where no batch has more than 50,000."""
+ALLOW_LONG_VALUES: Final = f"SET SESSION group_concat_max_len = {MOST_TOLD_BYTES}"
 
 
 def as_parameter(kind: ColumnType, field: Field) -> Any:
@@ -43,27 +53,18 @@ def as_parameter(kind: ColumnType, field: Field) -> Any:
 
 
 def select_by_keys(mapping: Mapping, count: int) -> str:
-    """Return the query for so many rows by their keys, tombstones too: SYSTEM_FIELDS, then the columns in order."""
-    names = ", ".join(map(quote, (*SYSTEM_FIELDS, *(column.name for column in mapping.columns))))
-    return f"SELECT {names} FROM {_replica(mapping)} WHERE {_is_one_of(mapping, count)}"
-
-
-def mark_seen(mapping: Mapping, count: int) -> str:
-    """Return the statement that keeps the keys of so many rows as seen: by run, target, then the keys."""
-    return (
-        f"INSERT INTO {_seen(mapping)} (`run`, `target`, `row_key`)"
-        f" SELECT %s, %s, {digest_key(mapping)} FROM {_replica(mapping)}"
-        f" WHERE {_is_one_of(mapping, count)} AND NOT `_deleted`"
-        f" ON DUPLICATE KEY UPDATE {quote(SEEN_KEYS)}.`row_key` = {quote(SEEN_KEYS)}.`row_key`"
-    )
+    """Return the query for so many rows by their keys, tombstones too: the system fields, then the columns in order."""
+    names = ", ".join(quote(column.name) for column in mapping.columns)
+    fields = f"`_deleted`, `_version`, `_mapping`, {digest_key(mapping)}, {names}"
+    return f"SELECT {fields} FROM {_replica(mapping)} WHERE {_is_one_of(mapping, count)}"
 
 
 def digest_key(mapping: Mapping, table: str = "") -> str:
-    """Return the digest of a row's key, 16 bytes: equal where all bytes of it are."""
+    """Return the digest of a row's key, DIGEST_BYTES: equal where all bytes of it are."""
     place = f"{quote(table)}." if table else ""
     texts = [_as_bytes(column, place) for column in mapping.key_columns]
     whole = texts[0] if len(texts) == 1 else f"CONCAT(LENGTH({texts[0]}), ':', {', '.join(texts)})"
-    return f"UNHEX(LEFT(SHA2({whole}, 256), 32))"
+    return f"UNHEX(LEFT(SHA2({whole}, 256), {2 * DIGEST_BYTES}))"
 
 
 def select_boundary(mapping: Mapping, *, is_first: bool) -> str:
@@ -73,23 +74,55 @@ def select_boundary(mapping: Mapping, *, is_first: bool) -> str:
     return f"SELECT {_key_fields(mapping)} FROM {_replica(mapping)}{where} ORDER BY {names} LIMIT 1 OFFSET %s"
 
 
+def select_written(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
+    """Return the query for the rows that exist and have versions from one to below another: version, then the key.
+
+    Its parameters are the two versions, then the two keys as far as there are any.
+    """
+    return (
+        f"SELECT `_version`, {_key_fields(mapping)} FROM {_replica(mapping)}"
+        f" WHERE NOT `_deleted` AND `_version` >= %s AND `_version` < %s{_between(mapping, is_first, is_last)}"
+    )
+
+
 def count_rows(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
     """Return the query for the number of rows that exist, after a key and up to another."""
     return f"SELECT COUNT(*) FROM {_replica(mapping)} WHERE NOT `_deleted`{_between(mapping, is_first, is_last)}"
 
 
-def select_unseen(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
-    """Return the query for the rows that exist and were not seen: the version, then the fields of the key.
-
-    Its parameters are run and target, then the two keys as far as there are any.
-    """
-    table = f"{_replica(mapping)} AS `row`"
-    joined = f"`seen`.`run` = %s AND `seen`.`target` = %s AND `seen`.`row_key` = {digest_key(mapping, 'row')}"
+def select_tombstones(mapping: Mapping, *, is_first: bool, is_last: bool) -> str:
+    """Return the query for the keys, as fields, of the tombstones below a version, after a key and up to another."""
     return (
-        f"SELECT `row`.`_version`, {_key_fields(mapping, 'row')} FROM {table}"
-        f" LEFT JOIN {_seen(mapping)} AS `seen` ON {joined}"
-        f" WHERE `seen`.`row_key` IS NULL AND NOT `row`.`_deleted`{_between(mapping, is_first, is_last)}"
+        f"SELECT {_key_fields(mapping)} FROM {_replica(mapping)}"
+        f" WHERE `_deleted` AND `_version` < %s{_between(mapping, is_first, is_last)}"
     )
+
+
+def delete_tombstones(mapping: Mapping, count: int) -> str:
+    """Return the statement that deletes those of so many rows, by their keys, that are tombstones below a version.
+
+    It names the index: a scan would wait for every row that an import is writing.
+    """
+    table = f"{_replica(mapping)} FROM {_replica(mapping)} FORCE INDEX (PRIMARY)"
+    return f"DELETE {table} WHERE {_is_one_of(mapping, count)} AND `_deleted` AND `_version` < %s"
+
+
+def tell_digests(mapping: Mapping, *, is_first: bool, is_last: bool, of_snapshot: bool) -> str:
+    """Return the query for the rows that exist, after a key and up to another, in two values; NULL where none are.
+
+    Of each row, in the same order: a byte, 1 where it is no older than a snapshot; and the digest of its key. Its
+    parameters are the snapshot's version, where there is one, and the two keys as far as there are any.
+    """
+    newer = "IF(`_version` < %s, X'00', X'01')" if of_snapshot else "X'00'"
+    where = f"NOT `_deleted`{_between(mapping, is_first, is_last)}"
+    return f"SELECT {_all_of(newer)}, {_all_of(digest_key(mapping))} FROM {_replica(mapping)} WHERE {where}"
+
+
+def select_by_digests(mapping: Mapping, count: int, *, is_first: bool, is_last: bool) -> str:
+    """Return the query for the keys' fields of the rows that exist and have one of so many digests, in a range."""
+    is_one = f"{digest_key(mapping)} IN ({', '.join(['%s'] * count)})"
+    where = f"NOT `_deleted`{_between(mapping, is_first, is_last)} AND {is_one}"
+    return f"SELECT {_key_fields(mapping)} FROM {_replica(mapping)} WHERE {where}"
 
 
 def range_parameters(mapping: Mapping, after: Sequence[str] | None, upto: Sequence[str] | None) -> tuple[Any, ...]:
@@ -97,13 +130,16 @@ def range_parameters(mapping: Mapping, after: Sequence[str] | None, upto: Sequen
     return tuple(value for key in (after, upto) if key is not None for value in _bounds(mapping, key))
 
 
-def count_verdicts(origin: Origin, staged: str, *, mariadb: bool, future: int) -> str:
-    """Return the query for how many staged rows are what, compared with the replica's.
+def tell_verdicts(origin: Origin, staged: str, *, mariadb: bool, future: int) -> str:
+    """Return the query for what staged rows are, compared with the replica's, in two values.
 
-    `future` is the version from which on one is impossible. Verdicts are those of `dynaurora.verification`.
+    Of each row, in the same order: CODE_BYTES of its verdict; and the digest of its key in the replica, NO_DIGEST where
+    it is not there, or the target takes no item of it. `future` is the version from which on one is impossible.
+    Verdicts are those of `dynaurora.verification`.
     """
-    verdict = _judge_staged(origin, mariadb, future)
-    return f"SELECT {verdict} AS `verdict`, COUNT(*) FROM {_staged_and_rows(origin.mapping, staged)} GROUP BY `verdict`"
+    code = f"LEFT({_judge_staged(origin, mariadb, future)}, {CODE_BYTES})"
+    digest = f"IF(`staged`.`_deleted`, {NO_DIGEST}, COALESCE({digest_key(origin.mapping, 'row')}, {NO_DIGEST}))"
+    return f"SELECT {_all_of(code)}, {_all_of(digest)} FROM {_staged_and_rows(origin.mapping, staged)}"
 
 
 def select_suspects(origin: Origin, staged: str, *, mariadb: bool, future: int) -> str:
@@ -120,16 +156,6 @@ def select_suspects(origin: Origin, staged: str, *, mariadb: bool, future: int) 
         f"SELECT {_judge_staged(origin, mariadb, future)} AS `verdict`, {named}, {_key_fields(mapping, 'staged')}"
         f" FROM {_staged_and_rows(mapping, staged)}"
         " HAVING `verdict` NOT IN ('identical', 'newer', 'skipped') LIMIT %s"
-    )
-
-
-def mark_staged_seen(mapping: Mapping, staged: str) -> str:
-    """Return the statement that keeps the keys of staged rows as seen, of rows that exist; by run and target."""
-    return (
-        f"INSERT INTO {_seen(mapping)} (`run`, `target`, `row_key`)"
-        f" SELECT %s, %s, {digest_key(mapping, 'row')} FROM {_staged_and_rows(mapping, staged)}"
-        " WHERE NOT `staged`.`_deleted` AND NOT `row`.`_deleted` ORDER BY 3"
-        f" ON DUPLICATE KEY UPDATE {quote(SEEN_KEYS)}.`row_key` = {quote(SEEN_KEYS)}.`row_key`"
     )
 
 
@@ -168,9 +194,8 @@ def _staged_and_rows(mapping: Mapping, staged: str) -> str:
     return f"{table} LEFT JOIN {_replica(mapping)} AS `row` ON {same_key}"
 
 
-def forget_seen(mapping: Mapping) -> str:
-    """Return the statement that forgets some of the keys that a run has seen."""
-    return f"DELETE FROM {_seen(mapping)} WHERE `run` = %s LIMIT %s"
+def _all_of(expression: str) -> str:
+    return f"GROUP_CONCAT({expression} SEPARATOR '')"
 
 
 def _bounds(mapping: Mapping, key: Sequence[str]) -> tuple[Any, ...]:
@@ -226,7 +251,3 @@ def _names(mapping: Mapping) -> list[str]:
 
 def _replica(mapping: Mapping) -> str:
     return f"{quote(mapping.database)}.{quote(mapping.replica)}"
-
-
-def _seen(mapping: Mapping) -> str:
-    return f"{quote(mapping.database)}.{quote(SEEN_KEYS)}"

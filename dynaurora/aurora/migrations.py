@@ -40,7 +40,20 @@ VERIFICATIONS: Final = "_dynaurora_verifications"
 DIFFERENCES: Final = "_dynaurora_differences"
 """What verifications found: one row for each key, or for each of its columns that differ."""
 SEEN_KEYS: Final = "_dynaurora_seen"
-"""Keys of rows whose items a verification that runs has seen."""
+"""Of a verification that runs: digests of the keys that it has seen, and of those of the rows that there are."""
+FLOORS: Final = "_dynaurora_floors"
+"""One row for each mapping: below which second nothing of it is imported any more."""
+PURGES: Final = "_dynaurora_purges"
+"""One row for each mapping of which anything was purged: how far its last purge is."""
+CREATE_SEEN_KEYS: Final = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{SEEN_KEYS}` (
+  `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `kind` VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `bucket` SMALLINT UNSIGNED NOT NULL,
+  `part` BIGINT UNSIGNED NOT NULL,
+  `digests` MEDIUMBLOB NOT NULL,
+  PRIMARY KEY (`run`, `target`, `kind`, `bucket`, `part`)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"""
 MIGRATIONS_WAIT_SECONDS: Final = 60
 """How long a deployment waits for another that prepares the same database."""
 
@@ -183,6 +196,28 @@ MIGRATIONS = (
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
         ),
     ),
+    Migration(
+        "0010_purges",
+        (
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{FLOORS}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  `floor` BIGINT UNSIGNED NOT NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+            # Not beside the floor: imports lock that, and a purge would wait for them with rows that they wait for.
+            f"""CREATE TABLE IF NOT EXISTS {{database}}.`{PURGES}` (
+  `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  `imports_before` DATETIME(6) NOT NULL,
+  `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  `position` LONGTEXT NULL,
+  `tombstones` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `imports` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `verifications` BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  `begun_at` DATETIME(6) NOT NULL,
+  `ended_at` DATETIME(6) NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4""",
+        ),
+    ),
+    Migration("0011_seen_keys", (f"DROP TABLE IF EXISTS {{database}}.`{SEEN_KEYS}`", CREATE_SEEN_KEYS)),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -204,9 +239,11 @@ def prepare_target(
     """
     with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
         applied = migrate(aurora, mapping.database)
+        begin_floor(aurora, mapping)
         plans = plan_targets(aurora, mapping, drop=drop)
         for plan in plans:  # of all of them, before any is changed
             plan.require_allowed()
+        hand_over_tombstones(aurora, mapping)
         for plan in plans:
             change_columns(aurora, plan, patience or Patience())
         leave_procedure(aurora, mapping.database)
@@ -215,6 +252,34 @@ def prepare_target(
             if plan.shows:
                 end_fill(aurora, plan.mapping)
     return applied
+
+
+def begin_floor(aurora: Aurora, mapping: Mapping) -> None:
+    """Enter a mapping's floor, where it is not there: imports lock its row, so that has to be before any purge."""
+    table = f"{sql.quote(mapping.database)}.{sql.quote(FLOORS)}"
+    if not has_table(aurora, mapping.database, FLOORS):
+        return
+    with aurora.transaction():
+        aurora.execute(f"INSERT IGNORE INTO {table} (mapping, floor) VALUES (%s, 0)", (mapping.name,))
+
+
+def hand_over_tombstones(aurora: Aurora, mapping: Mapping) -> None:
+    """Have a table whose turn it is to serve know which keys are deleted, as far as the one that serves does.
+
+    An export has no deleted items: a late row of one, as what was refused and is taken up again, would be the only one.
+    Nothing is done where a key is of another type.
+    """
+    earlier, _ = read_earlier(aurora, mapping)
+    for target in mapping.targets if earlier else ():
+        served = earlier[-1].find_target(target.table)
+        if served and served.replica != target.replica and _have_keys_alike(served, target):
+            with aurora.transaction():
+                aurora.execute(sql.carry_tombstones(served, target))
+
+
+def _have_keys_alike(one: Mapping, other: Mapping) -> bool:
+    first, second = ([column.type.sql for column in mapping.key_columns] for mapping in (one, other))
+    return first == second
 
 
 def plan_targets(aurora: Aurora, mapping: Mapping, *, drop: bool = False) -> list[ColumnPlan]:

@@ -277,6 +277,25 @@ def insert_staged(origin: Origin, table: str = STAGED, rows: range | None = None
     return f"{_insert_staged(origin, table, rows)}\nON DUPLICATE KEY UPDATE\n  {version} = {version}"
 
 
+def carry_tombstones(first: Mapping, second: Mapping) -> str:
+    """Return the statement that brings the tombstones of one replica into another of the same keys.
+
+    The highest version of a key wins, as in `merge_staged`.
+    """
+    one, other = quote(first.replica), quote(second.replica)
+    wins = f"{one}.`_version` > {other}.`_version`"
+    values = {quote(column.name): "NULL" for column in second.columns if column not in set(second.key_columns)}
+    values |= {"`_deleted`": "TRUE", "`_mapping`": f"{one}.`_mapping`"}
+    updates = [f"{other}.{name} = IF({wins}, {value}, {other}.{name})" for name, value in values.items()]
+    updates.append(f"{other}.`_version` = GREATEST({one}.`_version`, {other}.`_version`)")
+    keys = ", ".join(f"{one}.{quote(column.name)}" for column in first.key_columns)
+    return (
+        f"INSERT INTO {_table(second, second.replica)} ({_names(second.key_columns)}, `_deleted`, `_version`,"
+        f" `_mapping`)\nSELECT {keys}, TRUE, {one}.`_version`, {one}.`_mapping` FROM {_table(first, first.replica)}"
+        f" WHERE {one}.`_deleted` ORDER BY {keys}\nON DUPLICATE KEY UPDATE\n  " + ",\n  ".join(updates)
+    )
+
+
 def select_row_count(mapping: Mapping, table: str = STAGED) -> str:
     """Return the query for the number of the staged rows."""
     return f"SELECT COUNT(*) FROM {_table(mapping, table)}"

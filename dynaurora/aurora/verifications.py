@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.aurora.comparing import forget_seen
 from dynaurora.aurora.migrations import DIFFERENCES, VERIFICATIONS
+from dynaurora.aurora.seen_keys import forget_seen
 from dynaurora.aurora.sql import quote
 from dynaurora.errors import RunConflictError
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
 
 ABANDONED_DAYS: Final = 2
-FORGOTTEN: Final = 10_000
-"""Keys that one transaction forgets."""
 MOST_DIFFERENCES: Final = 10_000
 """Rows of differences that a verification leaves."""
 
@@ -132,5 +130,4 @@ class Verifications:
             (self._mapping.name, ABANDONED_DAYS),
         )
         for (run,) in rows:
-            with self._aurora.transaction():
-                self._aurora.execute(forget_seen(self._mapping), (run, FORGOTTEN))
+            forget_seen(self._aurora, self._mapping, run)

@@ -38,8 +38,9 @@ BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 BACKFILL: Final = "backfill"
 REPROCESS: Final = "reprocess"
 VERIFY: Final = "verify"
+REPAIR: Final = "repair"
 """The kinds of runs, each the source of its batches in the ledger. Those of a verification are compared, not merged."""
-SOURCES = ("stream", BACKFILL, REPROCESS, "sweep", VERIFY)
+SOURCES = ("stream", BACKFILL, REPROCESS, "sweep", VERIFY, REPAIR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@
       begin
         enter the part into the ledger   its row is there now: another import was faster, stop
         count the staged rows again      they are those that were counted
+        look at the oldest of them       nothing is imported that is older than what was purged
         merge into the replica           a row changes only where the staged one is newer
         look at what the merge relies on no other unique key, no trigger that sets columns, …
         close the ledger row with its counts
@@ -38,6 +39,7 @@ from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_row_error, is_of_columns
 from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_failure
 from dynaurora.aurora.migrations import IMPORTS
+from dynaurora.aurora.purging import check_floor
 from dynaurora.aurora.slots import Slots, claim_slot
 from dynaurora.aurora.staging import claim_table
 from dynaurora.batches.batch import IMPORTED, VERIFY
@@ -143,7 +145,7 @@ class PartImport:
         importer = self.importer
         if self.batch.source != VERIFY:
             return merge(self.origin, importer.aurora, staged.table)
-        comparison = compare_staged(self.origin, importer.aurora, staged.table, str(self.batch.run))
+        comparison = compare_staged(self.origin, importer.aurora, staged, str(self.batch.run))
         key = keys.comparison(self.batch.mapping, str(self.batch.run), self.isolation.source.ledger_id)
         importer.store.write(importer.landing_bucket, key, json.dumps(comparison).encode())
         return int(comparison["counts"].get("identical", 0))
@@ -274,6 +276,7 @@ def apply(work: PartImport, staged: Staged, merge_rows: Callable[[], int]) -> Im
         kept, before = staged.rows, len(isolation.refused)
         if staged.rows:
             oldest_second = check_staged(ledger_id, mapping, importer.aurora, staged)
+            check_floor(importer.aurora, mapping, batch.id, oldest_second)
             check_engines(importer.aurora, mapping, IMPORTS)
             changed = merge_rows()
             check_merging(importer.aurora, mapping, staged=staged.table, ledger=IMPORTS)

@@ -1,15 +1,32 @@
-"""Items of the source table, read one by one by their keys, in DynamoDB's JSON."""
+"""Items of the source table, read by their keys, in DynamoDB's JSON."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aws import sdk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dynaurora.dynamodb.changes import TypedItem
+
+MOST_KEYS: Final = 100
+"""Of one BatchGetItem (Amazon DynamoDB API Reference, "BatchGetItem")."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsRead:
+    """What reading some keys at once gave."""
+
+    items: list[TypedItem]
+    """Those that there are, in no order."""
+    unread: list[TypedItem]
+    """Keys that were not read: the answer would have been too large, or the table is busy."""
+    units: float
+    """Read units that were used."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,20 @@ class TableItems:
             answer = sdk.client("dynamodb").get_item(TableName=self.table, Key=asked, ConsistentRead=True)
         item: TypedItem | None = answer.get("Item")
         return None if item is None else {name: to_json(value) for name, value in item.items()}
+
+    def read_items(self, keys: Sequence[TypedItem]) -> ItemsRead:
+        """Return the items of at most MOST_KEYS different keys, as they are now. The read is strongly consistent."""
+        asked = [{name: _to_sdk(value) for name, value in key.items()} for key in keys]
+        with sdk.translated_errors():
+            answer = sdk.client("dynamodb").batch_get_item(
+                RequestItems={self.table: {"Keys": asked, "ConsistentRead": True}}, ReturnConsumedCapacity="TOTAL"
+            )
+        found, unread = answer["Responses"].get(self.table, []), answer.get("UnprocessedKeys", {}).get(self.table, {})
+        return ItemsRead(
+            [{name: to_json(value) for name, value in item.items()} for item in found],
+            [{name: to_json(value) for name, value in key.items()} for key in unread.get("Keys", [])],
+            sum(float(used.get("CapacityUnits", 0)) for used in answer.get("ConsumedCapacity", [])),
+        )
 
 
 def _to_sdk(value: dict[str, str]) -> dict[str, Any]:

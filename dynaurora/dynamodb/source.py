@@ -46,6 +46,13 @@ class SourceState:
     """None where there is no such event source mapping."""
     mapping_stream_arn: str | None = None
     mapping_changed_at: datetime | None = None
+    mapping_result: str | None = None
+    """Of its last attempt, `PROBLEM: …` where that failed (Lambda API, `LastProcessingResult`)."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether what reads the stream fails at it."""
+        return (self.mapping_result or "").startswith("PROBLEM")
 
 
 class Source(Protocol):
@@ -60,21 +67,26 @@ class Source(Protocol):
         ...
 
 
-def find_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
-    """Yield what is in the way and does not pass by itself, each with what to do."""
-    yield from find_table_problems(state, export_arn)
+def find_problems(
+    state: SourceState, replication: str, export_arn: str | None, *, is_given: bool = False
+) -> Iterator[str]:
+    """Yield what is in the way of a replication, which has its mapping's name, and does not pass by itself.
+
+    Each with what to do.
+    """
+    yield from find_table_problems(state, export_arn, is_given=is_given)
     if state.table_arn is not None:
-        yield from find_mapping_problems(state)
+        yield from find_mapping_problems(state, replication)
 
 
-def find_table_problems(state: SourceState, export_arn: str | None) -> Iterator[str]:
-    """Yield what the table lacks, or what is wrong with the export that is given of it."""
+def find_table_problems(state: SourceState, export_arn: str | None, *, is_given: bool = False) -> Iterator[str]:
+    """Yield what the table lacks, or what is wrong with the export that is given of it, by its ARN or otherwise."""
     if state.table_arn is None:
         yield f"there is no table {state.table} in this account and region: correct SourceTableName"
         return
     if export_arn is not None and not export_arn.startswith(f"{state.table_arn}/export/"):
         yield f"the export {export_arn} is of another table than {state.table_arn}: give one of this table"
-    if export_arn is None and not state.recovery:
+    if export_arn is None and not is_given and not state.recovery:
         yield "its point-in-time recovery is off: `aws dynamodb update-continuous-backups` switches it on"
     yield from find_stream_problems(state)
 
@@ -87,14 +99,14 @@ def find_stream_problems(state: SourceState) -> Iterator[str]:
         yield f"its stream's view is {state.stream_view}: it needs a stream of NEW_IMAGE or NEW_AND_OLD_IMAGES"
 
 
-def find_mapping_problems(state: SourceState) -> Iterator[str]:
-    """Yield what is wrong with the event source mapping that reads the table's stream."""
+def find_mapping_problems(state: SourceState, replication: str) -> Iterator[str]:
+    """Yield what is wrong with the event source mapping that reads the table's stream for a replication."""
     if state.mapping_state is None:
         yield f"there is no event source mapping {state.mapping}: deploy the stack again"
     elif state.mapping_state not in PASSING_STATES | {"Enabled"}:
         yield (
             f"the event source mapping {state.mapping} is {state.mapping_state}:"
-            f" `aws lambda update-event-source-mapping --uuid {state.mapping} --enabled` enables it"
+            f" `dynaurora resume {replication}` has it read again"
         )
     elif state.stream_arn is not None and state.mapping_stream_arn != state.stream_arn:
         yield (
@@ -134,7 +146,19 @@ class AwsSource:
             mapping_state=mapping.get("State"),
             mapping_stream_arn=mapping.get("EventSourceArn"),
             mapping_changed_at=mapping.get("LastModified"),
+            mapping_result=mapping.get("LastProcessingResult"),
         )
+
+    def is_read(self) -> bool:
+        """Tell whether what waits in the stream is being read: not while its reader is disabled, or fails.
+
+        A result that is none, or OK, is none of a failure (Lambda API Reference, "EventSourceMappingConfiguration").
+        Where there is no reader any more, nothing waits for one.
+        """
+        with sdk.translated_errors():
+            mapping = _unless_missing(sdk.client("lambda").get_event_source_mapping, UUID=self.mapping)
+        fails = str(mapping.get("LastProcessingResult")).startswith("PROBLEM")
+        return not mapping or (mapping["State"] == "Enabled" and not fails)
 
     def find_key(self, bucket: str) -> str:
         """Return the KMS key that a bucket encrypts with what it is given; AWS's own where it names none.

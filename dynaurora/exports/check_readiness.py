@@ -45,6 +45,26 @@ they were mapped until it was taken up, stamped ahead by as much as clocks diffe
 
 
 @dataclass(frozen=True)
+class WantedExport:
+    """What a run imports where it is not a full export of its own that has no ARN yet."""
+
+    summary: str | None = None
+    """Where the summary of a given export is."""
+    window_from: str | None = None
+    window_to: str | None = None
+    """The window of an incremental export, in ISO 8601."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run makes a full export."""
+        return self.summary is None and self.window_from is None
+
+    def seconds_to_end(self, now: datetime) -> int:
+        """Return after how many seconds the window is over."""
+        return math.ceil((datetime.fromisoformat(self.window_to) - now).total_seconds()) if self.window_to else 0
+
+
+@dataclass(frozen=True)
 class Readiness:
     """What the check found; a table that cannot be backfilled raises NotReadyError instead."""
 
@@ -54,7 +74,8 @@ class Readiness:
     wait_seconds: int = 0
     """After how many seconds to look again, where it is not ready yet."""
     export: dict[str, str] | None = None
-    """What to ask of DynamoDB: table_arn, bucket, kms_key, prefix, export_time (ISO 8601) and client_token."""
+    """What to ask of DynamoDB: table_arn, bucket, kms_key, prefix, export_time (ISO 8601) and client_token; of an
+    incremental export also window_from and window_to."""
     stream_enabled_at: float | None = None
     mapping_changed_at: float | None = None
     """Seconds of Unix time."""
@@ -75,6 +96,7 @@ def check_readiness(
     complete_from: datetime | None = None,
     is_current: bool = True,
     current: Mapping | None = None,
+    wanted: WantedExport | None = None,
 ) -> Readiness:
     """Return whether a run may start, and with which export: a new one, unless one is given.
 
@@ -84,6 +106,7 @@ def check_readiness(
     Raises NotReadyError naming everything that is in the way, and RunConflictError where the run is to do something
     else than it has planned, or would export for a mapping of before.
     """
+    wanted = wanted or WantedExport()
     plan = read_whole_plan(store, bucket, mapping, run)
     if plan is not None:
         if export_arn not in {None, plan.export_arn}:
@@ -92,15 +115,17 @@ def check_readiness(
     if not is_current:
         raise RunConflictError(f"The mapping {mapping} was changed since run {run} was opened; nothing was exported.")
     state = source.describe()
-    problems = [*find_problems(state, export_arn), *find_conflicts(state, current)]
+    problems = [*find_problems(state, mapping, export_arn, is_given=wanted.summary is not None)]
+    problems += find_conflicts(state, current)
     if problems:
         raise NotReadyError(f"{state.table} is not ready: {'; '.join(problems)}.")
-    wait_seconds = seconds_to_wait(state, now)
-    if export_arn is None and complete_from is not None:
+    wait_seconds = max(seconds_to_wait(state, now), wanted.seconds_to_end(now))
+    if export_arn is None and wanted.is_whole and complete_from is not None:
         wait_seconds = max(wait_seconds, math.ceil((complete_from - now).total_seconds()))
     if wait_seconds:
         return Readiness(ready=False, wait_seconds=wait_seconds, complete_from=_unix(complete_from))
-    request = request_export(state, store, bucket, source.find_key(bucket), mapping, run, now, complete_from)
+    late_enough = complete_from if wanted.is_whole else None
+    request = request_export(state, store, bucket, source.find_key(bucket), mapping, run, now, late_enough, wanted)
     return Readiness(
         ready=True,
         export=request,
@@ -136,6 +161,7 @@ def request_export(
     run: str,
     now: datetime,
     complete_from: datetime | None = None,
+    wanted: WantedExport | None = None,
 ) -> dict[str, str]:
     """Return what to ask of DynamoDB: what the run has asked for before, or from now on asks for.
 
@@ -150,11 +176,15 @@ def request_export(
         asked_at = datetime.fromisoformat(request["export_time"])
         is_known = now - asked_at < TOKEN_LIFETIME and request.get("kms_key") == kms_key
         is_late_enough = not seconds_to_wait(state, asked_at) and (complete_from is None or asked_at >= complete_from)
-        if is_known and is_late_enough:
+        is_same = request.get("window_from") == (wanted.window_from if wanted else None)
+        if is_known and is_late_enough and is_same:
             return request
     export_time = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     # Tokens are the account's: a run of the same id, of another table or bucket, is to have another one.
-    named = [state.table_arn or "", bucket, kms_key, run, export_time]
+    window = {}
+    if wanted and wanted.window_from and wanted.window_to:
+        window = {"window_from": wanted.window_from, "window_to": wanted.window_to}
+    named = [state.table_arn or "", bucket, kms_key, run, export_time, *window.values()]
     token = hashlib.sha256("\0".join(named).encode()).hexdigest()
     request = {
         "table_arn": state.table_arn or "",
@@ -163,6 +193,7 @@ def request_export(
         "prefix": keys.export_prefix(mapping, run),
         "export_time": export_time,
         "client_token": f"dynaurora-{token[:32]}",
+        **window,
     }
     store.write(bucket, key, json.dumps(request).encode())
     return request

@@ -23,16 +23,17 @@ from dynaurora import keys
 from dynaurora.aws.objects import aborting, read_or_none
 from dynaurora.batches.attempts import DEADLY, Attempts, attempting
 from dynaurora.batches.batch import BACKFILL, VERIFY, Batch, BatchObject, Share
-from dynaurora.dynamodb.attributes import load_json
 from dynaurora.dynamodb.changes import Change, encode_change
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
+from dynaurora.exports.export_lines import read_change_line, read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
+from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import md5_text
-from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record, now_ms
+from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
-from dynaurora.mappings.routing import Router
+from dynaurora.mappings.routing import Refusals, Router, write_rows
 from dynaurora.mappings.sandbox import SandboxedRowMapper
 from dynaurora.mappings.unmapped import Unmapped
 
@@ -135,6 +136,8 @@ class Converter:
     function_arn: str
     unmapped: Unmapped = field(default_factory=Unmapped)
     """What no column took of what was converted here."""
+    incremental: bool = False
+    """Whether the files have changes of a window that ends at `export_second`, and not items."""
     make_careful: Callable[[Mapping], RowMapper] = SandboxedRowMapper
     """Makes what maps where an attempt at the same batch ended without a word."""
 
@@ -178,7 +181,7 @@ class Converter:
         name = self.mapper.mapping.name
         with attempting(self.store, self.bucket, keys.backfill_attempts(name, self.run, planned.number)) as attempts:
             mapper = self.make_careful(self.mapper.mapping) if attempts.is_careful else self.mapper
-            return replace(self, mapper=mapper)._convert(planned, attempts)
+            return replace(self, mapper=mapper, incremental=planned.incremental)._convert(planned, attempts)
 
     def _convert(self, planned: PlannedBatch, attempts: Attempts) -> Batch:
         tables = [each.table for each in self.mapper.mapping.targets] if self.mapper.mapping.routes else []
@@ -188,8 +191,13 @@ class Converter:
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
+        refused_key = keys.backfill_refused(name, self.run, planned.number)
         with aborting(self.store.upload(self.bucket, csv_key)) as csv:
-            with aborting(self.store.upload(self.bucket, rejected_key)) as rejects:
+            with (
+                aborting(self.store.upload(self.bucket, rejected_key)) as records,
+                aborting(self.store.upload(self.bucket, refused_key)) as refused,
+            ):
+                rejects = Rejects(records, refused)
                 for file in planned.files:
                     self._convert_file(file, csv, rejects, converted)
                 if converted.reasons and not planned.compares:  # what is only compared has failed nowhere
@@ -214,7 +222,7 @@ class Converter:
             self.store.write(self.bucket, key, json.dumps(unmapped.as_dict() | apart).encode())
         self.unmapped.merge(unmapped)
 
-    def _convert_file(self, file: DataFile, csv: Upload, rejects: Upload, converted: Converted) -> None:
+    def _convert_file(self, file: DataFile, csv: Upload, rejects: Rejects, converted: Converted) -> None:
         place = f"s3://{self.export_bucket}/{file.key}"
         source = HashingReader(self.store.open(self.export_bucket, file.key))
         before, read = converted.items, 0
@@ -240,11 +248,11 @@ class Converter:
             raise InvalidExportError(f"{place} has {items} items, and its manifest says {file.items}.")
 
     def _refuse_unseen(
-        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+        self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted
     ) -> bytes:
         """Refuse the item that attempts died of: for each target, since nobody knows whose it is."""
         converted.items += 1
-        change, error = self._change(read_item(lines[0], f"{place} {first}")), RejectedChange(DEADLY)
+        change, error = self._read(lines[0], f"{place} {first}"), RejectedChange(DEADLY)
         if not self.mapper.mapping.routes:
             self._reject(change, error, rejects, converted)
         for target in self.mapper.mapping.targets if self.mapper.mapping.routes else ():
@@ -252,11 +260,13 @@ class Converter:
         return b""
 
     def _convert_lines(
-        self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted
+        self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted
     ) -> bytes:
         """Return the CSV of some lines of a data file; blank ones are no items: if any are missing, the count tells."""
         if self.mapper.mapping.routes:
             return self._route_lines(lines, place, first, rejects, converted)
+        if self.incremental:
+            return self._write_changes(lines, place, first, rejects, converted)
 
         def map_plainly(index: int) -> Row | None:
             if not lines[index].strip():
@@ -272,13 +282,9 @@ class Converter:
         version = snapshot_version(self.export_second)
         return self.mapper.writer.write_items(lines, version, self.export_second * 1000, map_plainly)
 
-    def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Upload, converted: Converted) -> bytes:
+    def _route_lines(self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted) -> bytes:
         """Return the labelled CSV of some lines of a data file, for each target of the mapping."""
-        changes = [
-            self._change(read_item(line, f"{place} {first + index}"))
-            for index, line in enumerate(lines)
-            if line.strip()
-        ]
+        changes = self._read_all(lines, place, first)
         converted.items += len(changes)
         rows = list[bytes]()
         for routed in Router(self.mapper).route_changes(changes).targets:
@@ -292,12 +298,35 @@ class Converter:
                 self._reject_routed(changes[index], RejectedChange(*reasons), mapping, rejects, converted)
         return b"".join(rows)
 
+    def _write_changes(
+        self, lines: list[bytes], place: str, first: int, rejects: Rejects, converted: Converted
+    ) -> bytes:
+        """Return the CSV of some lines of an incremental export's file: of puts and deletes."""
+        changes, refusals = self._read_all(lines, place, first), Refusals()
+        written = write_rows([encode_change(change) for change in changes], self.mapper, refusals)
+        rows = [row for row in written if row is not None]
+        converted.items += len(changes)
+        converted.rows += len(rows)
+        for index, (_, reasons) in sorted(refusals.items()):
+            self._reject(changes[index], RejectedChange(*reasons), rejects, converted)
+        return b"".join(rows)
+
+    def _read_all(self, lines: list[bytes], place: str, first: int) -> list[Change]:
+        """Return the changes that some lines of a data file are."""
+        return [self._read(line, f"{place} {first + index}") for index, line in enumerate(lines) if line.strip()]
+
+    def _read(self, line: bytes, place: str) -> Change:
+        """Return the change that a line of a data file is. Raises InvalidExportError where it is none."""
+        if self.incremental:
+            return read_change_line(line, place, self.export_second, self.mapper.mapping.key_attributes)
+        return self._change(read_item(line, place))
+
     def _change(self, item: dict[str, Any]) -> Change:
         """Return the change that an item of the export is."""
         names, version = self.mapper.mapping.key_attributes, snapshot_version(self.export_second)
         return Change(version, self.export_second * 1000, {name: item[name] for name in names if name in item}, item)
 
-    def _map_item(self, item: dict[str, Any], rejects: Upload, converted: Converted) -> Row | None:
+    def _map_item(self, item: dict[str, Any], rejects: Rejects, converted: Converted) -> Row | None:
         """Return the row of an item, or None where the mapping refuses it, which is written down."""
         change = self._change(item)
         try:
@@ -306,19 +335,19 @@ class Converter:
             self._reject(change, error, rejects, converted)
             return None
 
-    def _reject(self, change: Change, error: RejectedChange, rejects: Upload, converted: Converted) -> None:
+    def _reject(self, change: Change, error: RejectedChange, rejects: Rejects, converted: Converted) -> None:
         converted.reasons[name_reason(error.reasons[0])] += 1
-        rejects.write(encode_failed_record(self._failed_record(change, error)))
+        rejects.write(change, self._failed_record(change, error), self.mapper.mapping.table)
 
     def _reject_routed(
-        self, change: Change, error: RejectedChange, target: Mapping, rejects: Upload, converted: Converted
+        self, change: Change, error: RejectedChange, target: Mapping, rejects: Rejects, converted: Converted
     ) -> None:
         """Keep a change as refused by one target."""
         reason = name_reason(error.reasons[0])
         converted.shares[target.table].reasons[reason] += 1
         converted.reasons[reason] += 1
         record = replace(self._failed_record(change, error), target=target.target_name)
-        rejects.write(encode_failed_record(record))
+        rejects.write(change, record, target.table)
 
     def _failed_record(self, change: Change, error: RejectedChange) -> FailedRecord:
         return FailedRecord(
@@ -328,17 +357,5 @@ class Converter:
             attempts=0,
             failed_at_ms=now_ms(),
             function_arn=self.function_arn,
+            reasons=error.reasons,
         )
-
-
-def read_item(line: bytes, place: str) -> dict[str, Any]:
-    """Return the item of a data file's line. Raises InvalidExportError where it is none."""
-    try:
-        document = load_json(line)
-    except (ValueError, RecursionError) as error:
-        raise InvalidExportError(f"{place} is not an item: it is no JSON, {type(error).__name__} {error}.") from error
-    item = document.get("Item") if isinstance(document, dict) else None
-    if not isinstance(item, dict):
-        problem = 'its "Item" is no object' if item is not None else 'it is no object with an "Item"'
-        raise InvalidExportError(f"{place} is not an item: {problem}.")
-    return item

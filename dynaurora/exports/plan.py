@@ -27,11 +27,12 @@ class PlannedBatch:
     files: tuple[DataFile, ...]
     compares: bool = False
     """Whether its rows are compared with the replica's, instead of being merged."""
+    incremental: bool = False
+    """Whether its files have changes, and not items."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as an entry of a plan."""
-        entry = asdict(self)
-        return entry if self.compares else {name: entry[name] for name in ("number", "items", "files")}
+        return {name: value for name, value in asdict(self).items() if value is not False}
 
     @classmethod
     def from_dict(cls, document: Any) -> PlannedBatch:
@@ -40,7 +41,8 @@ class PlannedBatch:
             files = tuple(
                 DataFile(str(file["key"]), int(file["items"]), str(file["md5"])) for file in document["files"]
             )
-            return cls(int(document["number"]), int(document["items"]), files, bool(document.get("compares")))
+            kinds = bool(document.get("compares")), bool(document.get("incremental"))
+            return cls(int(document["number"]), int(document["items"]), files, *kinds)
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidExportError(f"An entry of the plan lacks a field, or has a wrong one: {error}.") from error
 
@@ -53,6 +55,7 @@ class Plan:
     key: str
     export_arn: str
     export_second: int
+    """What the export shows; of an incremental one, the end of its window. In seconds of Unix time."""
     export_bucket: str
     items: int
     billed_bytes: int
@@ -61,6 +64,8 @@ class Plan:
     batches: int
     warnings: list[str] = field(default_factory=list)
     """What may be wrong with the export, for a person to judge."""
+    window_from: int | None = None
+    """Second that an incremental export's window begins at; None for a full export."""
 
     @classmethod
     def from_dict(cls, document: Any) -> Plan:

@@ -61,19 +61,27 @@ class ExportToPlan:
     stream: StreamTimes = StreamTimes()
     compares: bool = False
     """Whether its items are only compared with their rows."""
+    sweeps: bool = False
+    """Whether rows that it does not have are deleted in the end."""
+    keeps_expired: bool = False
+    """Whether the rows of expired items are kept, whose deletes an incremental export has like others."""
 
 
 def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, export: ExportToPlan) -> Plan:
     """Write the plan of a run to the landing bucket and return what it comes to.
 
-    Raises InvalidExportError where the export is of another table, or its manifests contradict each other, and
-    NotReadyError where it is older than the stream.
+    Raises InvalidExportError where the export is of another table, or its manifests contradict each other, or an
+    incremental one cannot do what is asked for, and NotReadyError where it is older than the stream.
     """
     warnings = list[str]()
-    summary = read_summary(store, export.bucket, export.summary_key, warnings.append)
+    summary = read_summary(store, export.bucket, export.summary_key, warnings.append, takes_incremental=True)
     if summary.table_arn != export.table_arn:
         problem = f"The export {summary.export_arn} is of {summary.table_arn}, and not of {export.table_arn}."
-        raise InvalidExportError(problem)
+        raise InvalidExportError(
+            f"{problem} One of a table that was copied to this one is taken with --source-table-arn."
+        )
+    if summary.is_incremental:
+        check_incremental(summary, export)
     warnings += check_times(summary, export.stream)
     files = list(read_data_files(store, summary, warnings.append))
     items = sum(file.items for file in files)
@@ -83,7 +91,7 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
         raise InvalidExportError(f"{summary.files_key} lists a data file twice.")
     max_items = bound_items(items, summary.billed_bytes)
     groups = group_files((file for file in files if file.items), max_items)
-    batches = [replace(batch, compares=export.compares) for batch in groups]
+    batches = [replace(one, compares=export.compares, incremental=summary.is_incremental) for one in groups]
     key = keys.plan(mapping, run)
     store.write(bucket, key, json.dumps([batch.as_dict() for batch in batches], separators=(",", ":")).encode())
     plan = Plan(
@@ -98,9 +106,25 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
         files_empty=sum(not file.items for file in files),
         batches=len(batches),
         warnings=warnings,
+        window_from=summary.window_from,
     )
     store.write(bucket, keys.planned(mapping, run), json.dumps(asdict(plan)).encode())
     return plan
+
+
+def check_incremental(summary: ExportSummary, export: ExportToPlan) -> None:
+    """Raise InvalidExportError where changes of a window are not what is asked for."""
+    problem = (
+        f"The export {summary.export_arn} is incremental: it has what was changed in its window, and nothing else."
+    )
+    if export.sweeps:
+        raise InvalidExportError(f"{problem} A sweep would take all other rows for deleted.")
+    if export.compares:
+        raise InvalidExportError(f"{problem} A verification would take all other rows for extra.")
+    if export.keeps_expired:
+        raise InvalidExportError(
+            f"{problem} This stack keeps the rows of expired items (TtlDeletes=ignore), and it has their deletes too."
+        )
 
 
 def check_times(summary: ExportSummary, stream: StreamTimes) -> Iterator[str]:
@@ -108,12 +132,19 @@ def check_times(summary: ExportSummary, stream: StreamTimes) -> Iterator[str]:
 
     Raises NotReadyError where changes are certainly missing, InvalidExportError where it is yet to come.
     """
-    exported = summary.export_second
+    exported, started = summary.export_second, summary.started_second
     if exported > time.time() + MAX_AHEAD_SECONDS:
         raise InvalidExportError(
             f"The export {summary.export_arn} is of {show(exported)}, which is yet to come: no change before then would"
             " be newer than its rows."
         )
+    if started is not None and exported > started + MAX_AHEAD_SECONDS:
+        raise InvalidExportError(
+            f"The export {summary.export_arn} is of {show(exported)}, and was started at {show(started)}, before that:"
+            " its rows would beat changes that it cannot have."
+        )
+    if summary.is_incremental:  # what its window does not reach, other windows do, or the stream
+        return
     if stream.enabled_at is not None and exported < int(stream.enabled_at):
         raise NotReadyError(
             f"The export {summary.export_arn} is of {show(exported)}, before the table's stream was switched on at"

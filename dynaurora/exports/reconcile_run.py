@@ -109,7 +109,7 @@ def reconcile_run(
     change = change or MappingChange()
     of_targets = [account(aurora, target, run, plan, store, change.kind) for target in mapping.targets]
     totals = add_totals(of_targets, mapping)
-    if change.generation <= 1 or change.kind != BACKFILL:
+    if change.generation <= 1 or change.kind != BACKFILL or plan.window_from is not None:  # no run over all rows
         return totals
     complete = change.complete_from is None or plan.export_second >= change.complete_from
     counts = [count_older_rows(aurora, each, change.generation, plan.export_second) for each in mapping.targets]
@@ -198,6 +198,13 @@ def count_swept(aurora: Aurora, mapping: Mapping, run: str) -> int:
         f"SELECT COALESCE(SUM(rows_changed), 0) FROM {table} WHERE {OF_RUN}", (run, mapping.name, "sweep")
     )
     return int(rows)
+
+
+def list_rejecting(aurora: Aurora, mapping: Mapping, run: str) -> list[str]:
+    """Return the ledger's ids of the parts of a backfill's batches of which anything was rejected."""
+    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
+    where, values = f"{OF_RUN} AND rows_rejected > 0", (run, mapping.name, BACKFILL)
+    return [str(batch_id) for (batch_id,) in aurora.query(f"SELECT batch_id FROM {table} WHERE {where}", values)]
 
 
 def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, kind: str = BACKFILL) -> Totals:

@@ -8,6 +8,7 @@ is refused of one goes back as single changes. Nothing of the failed objects is 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore, Upload
     from dynaurora.batches.attempts import Attempts
     from dynaurora.dynamodb.changes import Change
+    from dynaurora.errors import Reason
     from dynaurora.failures.list_failures import FailedObject
     from dynaurora.failures.refused_rows import ItemReader, KeptRow
     from dynaurora.mappings.mapping import Mapping
@@ -122,6 +124,7 @@ class Refusal:
     problem: str
     target: str | None = None
     """The one target that refuses it, where its mapping has several."""
+    reasons: tuple[Reason, ...] = ()
 
 
 Refused = dict[int, list[Refusal]]
@@ -167,6 +170,8 @@ class Remaker:
         shares = {table: Share(each.rows, count_apart(each.reasons)) for table, each in counts.shares.items()}
         reasons = count_apart(counts.reasons)
         batch = Batch(name, "reprocess", self.run, counts.rows, (item,), reasons, digest, counts.failures, shares)
+        descriptor = keys.reprocessed_descriptor(name, self.run, number)  # a database that is restored asks for it
+        self.store.write(self.bucket, descriptor, json.dumps(batch.as_dict()).encode())
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
 
     def _is_there(self, source: FailedObject) -> bool:
@@ -258,11 +263,11 @@ class ObjectRemaker:
             self.counts.split += len(refusals)
             for refusal in refusals:
                 single = replace(record, data=refusal.data, target=refusal.target)
-                single = single.again(REJECTED, refusal.problem, self.remaker.function_arn)
+                single = single.again(REJECTED, refusal.problem, self.remaker.function_arn, refusal.reasons)
                 identity = refused_id(refusal.target or self.mapper.mapping.table, refusal.change, refusal.data)
                 yield REFUSED, RefusedChange(identity, single).encode()
             return
-        kept = record.again(REJECTED, describe_refusals(refusals), self.remaker.function_arn)
+        kept = record.again(REJECTED, describe_refusals(refusals), self.remaker.function_arn, refusals[0].reasons)
         if is_split:
             digest = decode_pack(record.data).digest or ""
             kept = replace(kept, data=encode_pack(digest, changes))
@@ -276,7 +281,7 @@ class ObjectRemaker:
         refusals = list[Refusal]()
         for target in [each for each in targets if single.target == each.target_name] or targets:
             self._refuse(target, RejectedChange(DEADLY))
-            refusals.append(Refusal(single.data, None, str(DEADLY), target.target_name))
+            refusals.append(Refusal(single.data, None, str(DEADLY), target.target_name, (DEADLY,)))
         return refusals
 
     def _map_changes(self, singles: list[tuple[int, FailedRecord]], refused: Refused) -> None:
@@ -297,7 +302,7 @@ class ObjectRemaker:
                 self.counts.ignored += 1
             except RejectedChange as error:
                 self.counts.reasons[name_reason(error.reasons[0])] += 1
-                refused.setdefault(number, []).append(Refusal(data, change, error.problem))
+                refused.setdefault(number, []).append(Refusal(data, change, error.problem, None, error.reasons))
             return None
 
         rows = self.mapper.writer.write_changes([single.data for _, single in singles], map_plainly)
@@ -325,7 +330,8 @@ class ObjectRemaker:
                 router.route_change(routing, index, change, encode_change(change), only)
             except RejectedChange as error:
                 self._refuse(self.mapper.mapping, error)
-                refused.setdefault(number, []).append(Refusal(single.data, None, error.problem, single.target))
+                refusal = Refusal(single.data, None, error.problem, single.target, error.reasons)
+                refused.setdefault(number, []).append(refusal)
         for routed in routing.targets:
             mapping, (lines, refusals) = routed.mapper.mapping, routed.write()
             rows = [row_label(mapping) + line for line in lines if line is not None]
@@ -335,7 +341,7 @@ class ObjectRemaker:
             for index, (change, reasons) in sorted(refusals.items()):
                 (number, single), rejection = singles[index], RejectedChange(*reasons)
                 self._refuse(mapping, rejection)
-                refusal = Refusal(single.data, change, rejection.problem, mapping.target_name)
+                refusal = Refusal(single.data, change, rejection.problem, mapping.target_name, reasons)
                 refused.setdefault(number, []).append(refusal)
 
     def _read_routed(self, record: FailedRecord, router: Router) -> tuple[Change | None, RowMapper | None]:

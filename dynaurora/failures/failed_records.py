@@ -8,7 +8,8 @@ Timestamps are milliseconds of Unix time. Firehose's own documentation shows num
 sources differ in the case of names, so each is read. (Amazon Data Firehose Developer Guide, "Handle failure in data
 transformation".) `reprocessed`, which Firehose does not write, counts how often the record was taken up again in vain:
 refused again, or in a batch that Aurora did not take. `target`, of a mapping with several, names the table that it is
-missing in: the others have it, or a record of their own.
+missing in: the others have it, or a record of their own. `reasons` has why the mapping refused it, one by one, as
+`[rule, path, message]`: whoever reads the record needs no mapping of that day.
 
 A record may be a pack of changes, which Firehose kept whole (`dynaurora.dynamodb.packs`): each of its changes failed.
 """
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora import keys
 from dynaurora.dynamodb.changes import Change, decode_change, from_stream_record, is_expiry
 from dynaurora.dynamodb.packs import decode_pack
-from dynaurora.errors import RejectedChange
+from dynaurora.errors import Reason, RejectedChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,8 @@ IMPORT = "Import."
 UNFORWARDED_CODE: Final = "dynaurora.Unforwarded"
 UNFORWARDABLE_CODE: Final = "dynaurora.Unforwardable"
 """The errorCode of a stream record that can never be forwarded, however often it is delivered again."""
+MOST_REASONS: Final = 10
+"""Kept with a record: an item may break a rule at each of its members."""
 UNREADABLE_CODE: Final = "dynaurora.Unreadable"
 
 
@@ -61,13 +64,15 @@ class FailedRecord:
     """How often it was taken up again in vain."""
     target: str | None = None
     """The one target that it is missing in, by its table; None for whatever target its mapping has."""
+    reasons: tuple[Reason, ...] = ()
+    """Why the mapping refused it last; none where it failed otherwise, or an earlier release kept it."""
 
     @property
     def failures(self) -> int:
         """How often it failed: what brought it here is one, whatever retries that had of its own."""
         return self.reprocessed + 1
 
-    def again(self, code: str, message: str, function_arn: str) -> FailedRecord:
+    def again(self, code: str, message: str, function_arn: str, reasons: tuple[Reason, ...] = ()) -> FailedRecord:
         """Return the record as it is kept after one more failure, with the reason of today."""
         return FailedRecord(
             data=self.data,
@@ -79,6 +84,7 @@ class FailedRecord:
             arrived_at_ms=self.arrived_at_ms or self.failed_at_ms,
             reprocessed=self.reprocessed + 1,
             target=self.target,
+            reasons=reasons,
         )
 
 
@@ -94,6 +100,7 @@ def encode_failed_record(record: FailedRecord) -> bytes:
         "lambdaArn": record.function_arn,
         **({"reprocessed": record.reprocessed} if record.reprocessed else {}),
         **({"target": record.target} if record.target else {}),
+        **({"reasons": record.reasons[:MOST_REASONS]} if record.reasons else {}),
     }
     return json.dumps(envelope).encode() + b"\n"
 
@@ -118,9 +125,17 @@ def decode_failed_record(line: bytes) -> FailedRecord:
             arrived_at_ms=None if arrived_at_ms == failed_at_ms else arrived_at_ms,
             reprocessed=_read_number(envelope.get("reprocessed")),
             target=str(envelope["target"]) if envelope.get("target") else None,
+            reasons=_read_reasons(envelope.get("reasons")),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the line is not a failed record: {error}") from error
+
+
+def _read_reasons(value: Any) -> tuple[Reason, ...]:
+    """Return reasons; none where they are not such, whoever wrote them."""
+    with suppress(TypeError, ValueError):
+        return tuple(Reason(*map(str, reason)) for reason in value or ())
+    return ()
 
 
 def _read_number(value: Any) -> int:

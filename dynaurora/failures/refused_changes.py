@@ -2,10 +2,10 @@
 
     transformation_failed_data_backup/mapping=<m>/refused/<id>.json     one failed record, in Firehose's error envelope
 
-The id is a digest of the target, the item's key and the version, so a change is kept once, whatever pack it came in and
-however often. It is written only where nothing is: a repeat neither doubles it nor takes its attempts back. What is
-settled leaves an empty object behind, so that a repeat does not revive it; all that reads failures passes over those,
-and the bucket's lifecycle expires them by their tag.
+The id is a digest of target and item, and one of those and the version: changes of one item stand together in a
+listing, and each is kept once, whatever pack it came in and however often. It is written only where nothing is: a
+repeat neither doubles it nor takes its attempts back. What is settled leaves an empty object behind, so that a repeat
+does not revive it; all that reads failures passes over those, and the bucket's lifecycle expires them by their tag.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.dynamodb.attributes import respell_numbers
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 REFUSED_SETTLED: Final = {"dynaurora": "settled"}
 """Tag of the empty object that a settled change leaves; the landing bucket's lifecycle expires no other of its kind."""
+HALF: Final = 32
+"""Hexadecimal digits of each half of an id."""
 MAX_WRITERS: Final = 10
 """Objects that are written at the same time: as many connections as the SDK keeps."""
 
@@ -57,9 +59,14 @@ def refused_id(target: str, change: Change | None, data: bytes) -> str:
     """Return what a refused change is kept under: the same for each delivery; by its bytes, where it is no change."""
     if change is not None:
         with suppress(RecursionError):  # a key that is none may be nested as deep as anything
-            named = [target, respell_numbers(change.keys), str(change.version)]
-            return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()
+            item = [target, respell_numbers(change.keys)]
+            return digest_named(item) + digest_named([*item, str(change.version)])
     return hashlib.sha256(b"\0".join((target.encode(), data))).hexdigest()
+
+
+def digest_named(named: list[Any]) -> str:
+    """Return half of an id: a digest of what it names."""
+    return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:HALF]
 
 
 def keep_refused(store: ObjectStore, bucket: str, mapping: str, refused: Collection[RefusedChange]) -> int:

@@ -68,6 +68,7 @@ class RefusedRows:
         """
         body = b"".join(encode_failed_record(self._record(row, failures)) for row in rows)
         self.store.write(self.bucket, keys.refused_rows(mapping, ledger_id), body)
+        self.store.write(self.bucket, keys.refused_rows_copy(mapping, ledger_id), body)  # for its run's sweep
 
     def _record(self, row: RefusedRow, failures: int) -> FailedRecord:
         refused = {
@@ -81,7 +82,17 @@ class RefusedRows:
         size = "" if row.length is None else f", a value of {row.length} bytes"
         message = f"Aurora refuses the row: error {row.error}, column {row.column or 'not named'}{size}."
         data = json.dumps({"Refused": refused}).encode()
-        return FailedRecord(data, ROW_REFUSED, message, failures + 1, now_ms(), self.function_arn, reprocessed=failures)
+        reason = Reason(f"SQL {row.error}", row.column or "row", "is refused by Aurora")
+        return FailedRecord(
+            data,
+            ROW_REFUSED,
+            message,
+            failures + 1,
+            now_ms(),
+            self.function_arn,
+            reprocessed=failures,
+            reasons=(reason,),
+        )
 
 
 @dataclass(frozen=True)

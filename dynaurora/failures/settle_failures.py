@@ -24,15 +24,19 @@ from dynaurora.failures.failed_records import IMPORT, FailedRecord, encode_faile
 from dynaurora.failures.list_failures import BATCH, CONVERSION, RECORDS, SUPERSEDED, FailedObject
 from dynaurora.failures.refused_changes import RefusedChange, keep_refused, remove_failed
 from dynaurora.failures.runbooks import FAILED_BATCHES_RUNBOOK, FAILED_RECORDS_RUNBOOK
+from dynaurora.failures.superseded import Superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.failures.notices import Notices
+    from dynaurora.failures.superseded import Superseder
 
 REASONS_TOLD: Final = 3
 """Of those that records of an entry were refused for, in a notice."""
+PUT_BACK: Final = ("remainder", "parked")
+"""Of what a settlement names, what has records that were refused again."""
 DAMAGED: Final = "the object is not the record of a failed batch"
 
 
@@ -46,6 +50,8 @@ class Settler:
     notices: Notices
     claimant: str
     """Who tells people of what was parked: the run and its entry."""
+    superseder: Superseder | None = None
+    """Tells which records are superseded of those that are to be put back."""
 
     def settle(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Settle an entry whose import succeeded (`imported`) or failed (`error`); return what became of it, counted.
@@ -53,13 +59,15 @@ class Settler:
         Settling again does what was not done yet, and nothing else.
         """
         imported, outcome = entry.get("imported"), ""
-        records_parked = int(entry.get("parked") or 0)
+        records_parked, superseded = int(entry.get("parked") or 0), Superseded()
         if entry["kind"] in {BATCH, CONVERSION}:
             outcome = self._settle_batch(entry, imported=imported is not None)
         elif entry["kind"] == SUPERSEDED:
             forget_superseded(self.store, self.bucket, FailedObject(**entry["objects"][0]))
         elif entry["kind"] == RECORDS and imported is not None:
-            settle_records(self.store, self.bucket, self.notices.mapping, entry["settlements"])
+            superseded = self._find_superseded(entry["settlements"])
+            settle_records(self.store, self.bucket, self.notices.mapping, entry["settlements"], superseded)
+            records_parked -= superseded.parked
             forget_batch(self.store, self.bucket, self.notices.mapping, imported["batch_id"])
         elif entry["kind"] == RECORDS:
             records_parked = self._settle_unimported(entry)
@@ -70,11 +78,27 @@ class Settler:
             "rows_changed": int((imported or {}).get("rows_changed") or 0),
             "rejected": (entry.get("batch") or {}).get("rejected") or {} if entry["kind"] == RECORDS else {},
             "records_parked": records_parked,
+            "records_superseded": superseded.records,
             "batches_imported": int(imported is not None and entry["kind"] != RECORDS),
             "batches_failed": int(imported is None and entry["kind"] != SUPERSEDED),
             "batches_parked": int(outcome == "parked"),
         }
         return {**counts, "notice": self._notice(counts, describe_reason(entry))}
+
+    def _find_superseded(self, settlements: list[dict[str, Any]]) -> Superseded:
+        """Return which of the records that are to be put back, or parked, are superseded."""
+        if self.superseder is None or not any(each["remainder"] or each["parked"] for each in settlements):
+            return Superseded()
+        found = self.superseder.find(list_put_back(self.store, self.bucket, settlements))
+        superseded = Superseded(found)
+        for settlement in settlements:
+            is_given_up = not settlement["key"].startswith(f"{keys.PARKED}/")
+            for kind in ("remainder", "parked"):
+                for record in list_put_back(self.store, self.bucket, [settlement], (kind,)) if found else ():
+                    if superseded.covers(record):
+                        superseded.records += len(split_record(record))
+                        superseded.parked += len(split_record(record)) * (kind == "parked" and is_given_up)
+        return superseded
 
     def _settle_unimported(self, entry: dict[str, Any]) -> int:
         """Count the failed import on each record of an entry; return how many of them are parked."""
@@ -141,11 +165,17 @@ def describe_reason(entry: dict[str, Any]) -> str:
     return escape_text(", ".join(told))  # an earlier release counted names as they were
 
 
-def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: Iterable[dict[str, Any]]) -> int:
+def settle_records(
+    store: ObjectStore,
+    bucket: str,
+    mapping: str,
+    settlements: Iterable[dict[str, Any]],
+    superseded: Superseded | None = None,
+) -> int:
     """Put what was refused again into the place of each object, once its rows are committed; return how many.
 
-    What was refused too often is parked first. Single changes of packs each get a place of their own, where they are
-    not kept there already. An object that was replaced meanwhile is left for the next run.
+    What is superseded is archived first, what was refused too often parked. Single changes of packs each get a place of
+    their own, where they are not kept there already. An object that was replaced meanwhile is left for the next run.
     """
     settled = 0
     for settlement in settlements:
@@ -153,17 +183,52 @@ def settle_records(store: ObjectStore, bucket: str, mapping: str, settlements: I
         place = remainder_place(mapping, key)
         if not is_there(store, bucket, key, settlement["etag"]):
             continue
-        if settlement["parked"]:
-            store.copy(bucket, settlement["parked"], parked_place(mapping, settlement))
+        split = separate_superseded(store, bucket, mapping, settlement, superseded)
+        if split["parked"]:
+            store.copy(bucket, split["parked"], parked_place(mapping, settlement))
         if settlement.get("refused"):  # a run that began under the release before has none
             lines = store.read(bucket, settlement["refused"]).splitlines()
             keep_refused(store, bucket, mapping, list(map(RefusedChange.decode, lines)))
-        if settlement["remainder"]:
-            store.copy(bucket, settlement["remainder"], place)
-        if not settlement["remainder"] or place != key:
+        if split["remainder"]:
+            store.copy(bucket, split["remainder"], place)
+        if not split["remainder"] or place != key:
             remove_failed(store, bucket, mapping, key)
         settled += 1
     return settled
+
+
+def separate_superseded(
+    store: ObjectStore, bucket: str, mapping: str, settlement: dict[str, Any], superseded: Superseded | None
+) -> dict[str, str | None]:
+    """Return the keys of what is to be put back of an object, and to be parked, without what is superseded.
+
+    That is archived, under a name of what it comes from, so that separating it again writes the same.
+    """
+    split: dict[str, str | None] = {kind: settlement[kind] for kind in PUT_BACK}
+    if not superseded or not superseded.reasons:
+        return split
+    place = remainder_place(mapping, settlement["key"])
+    for kind in PUT_BACK:
+        records = list(list_put_back(store, bucket, [settlement], (kind,)))
+        overtaken = [record for record in records if superseded.covers(record)]
+        if overtaken:
+            own = keys.archived(mapping, SUPERSEDED, f"{place}.{kind}", settlement["etag"])
+            store.write(bucket, own, b"".join(map(encode_failed_record, overtaken)))
+            kept = b"".join(encode_failed_record(record) for record in records if not superseded.covers(record))
+            split[kind] = f"{settlement[kind]}.kept" if kept else None
+            if kept:
+                store.write(bucket, f"{settlement[kind]}.kept", kept)
+    return split
+
+
+def list_put_back(
+    store: ObjectStore, bucket: str, settlements: Iterable[dict[str, Any]], kinds: tuple[str, ...] = PUT_BACK
+) -> Iterator[FailedRecord]:
+    """Yield the records that were written aside to be put back, or to be parked."""
+    for settlement in settlements:
+        for kind in kinds:
+            if settlement[kind]:
+                yield from read_records(store, bucket, settlement[kind])
 
 
 def fail_records(

@@ -1,7 +1,8 @@
 """Entity types: what kinds of items one table holds, told by a type attribute or by the prefixes of their keys.
 
 A single-table design keeps users, orders and their lines in one table: `USER#17` and `PROFILE`, `USER#17` and
-`ORDER#3`. Which types there are is decided by the first items that are read; items of any other are counted as one.
+`ORDER#3`. Keys that begin alike are told apart by a later part: `TENANT#1#ORDER#2` and `TENANT#1#USER#3`. Which types
+there are is decided by the first items that are read; items of any other are counted as one.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dynaurora.dynamodb.changes import TypedItem
 
@@ -43,6 +44,13 @@ KEY_PREFIX: Final = re.compile(r"#?(?:[A-Za-z][A-Za-z0-9_.-]{0,39}?[#|:~/]|[A-Za
 """`USER#`, `order/`, `item-` before digits."""
 CONSTANT: Final = re.compile(r"#?[A-Z][A-Z_]{0,39}#?")
 """A whole key in capitals: `PROFILE`, `#METADATA#`."""
+SEPARATORS: Final = "#|:~/"
+PART_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_.-]{0,39}")
+"""A part of a key that may name a type: `ORDER` in `TENANT#1#ORDER#2`."""
+MOST_PARTS: Final = 8
+"""Parts of a key that are looked at."""
+BREAK: Final = "\n"
+"""What stands in a label between a prefix and a later part, which has none itself."""
 WHOLE: Final = "="
 """What a label begins with that is all of an attribute."""
 MOST_TYPES: Final = 40
@@ -56,6 +64,31 @@ Group = tuple[str, ...]
 OTHERS: Final[Group] = ("",)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Later parts of the keys that have a prefix in common, which tell their types apart."""
+
+    attribute: str
+    prefix: str
+    numbers: tuple[int, ...] = ()
+    """Of the parts, the prefix's being 0."""
+
+    @property
+    def separator(self) -> str:
+        """What parts are between."""
+        return self.prefix[-1]
+
+    def find_label(self, text: str) -> str:
+        """Return the label of a key with the prefix: that, and the parts; "" where one names no type."""
+        parts = text.split(self.separator, MOST_PARTS)
+        names = [parts[number] if len(parts) > number else "" for number in self.numbers]
+        if not all(not name or PART_NAME.fullmatch(name) for name in names):
+            return ""
+        return BREAK.join(
+            [self.prefix, *(f"{number}{WHOLE}{name}" for number, name in zip(self.numbers, names, strict=True))]
+        )
+
+
 @dataclass(frozen=True)
 class Discriminator:
     """What tells the items' types apart, if anything."""
@@ -64,11 +97,21 @@ class Discriminator:
     """The type attribute, or the key attributes with prefixes."""
     by_prefix: bool = False
     groups: frozenset[Group] = frozenset()
+    parts: tuple[Parts, ...] = ()
 
     def find_group(self, item: TypedItem) -> Group:
         """Return the group of an item; OTHERS where it is of none that is known."""
-        group = tuple(find_type_label(item.get(name), by_prefix=self.by_prefix) for name in self.attributes)
+        group = self.find_labels(item)
         return group if group in self.groups else OTHERS
+
+    def find_labels(self, item: TypedItem) -> Group:
+        """Return what the attributes say of an item's type."""
+        labels = [find_type_label(item.get(name), by_prefix=self.by_prefix) for name in self.attributes]
+        for part in self.parts:
+            position = self.attributes.index(part.attribute)
+            if labels[position] == part.prefix:
+                labels[position] = part.find_label(item[part.attribute]["S"])
+        return tuple(labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +143,46 @@ def choose_discriminator(items: Sequence[TypedItem], key_attributes: Sequence[st
     candidates = [Discriminator((name,)) for name in TYPE_ATTRIBUTES if any(name in item for item in items)]
     candidates += [Discriminator(names, by_prefix=True) for names in key_subsets(key_attributes)]
     for candidate in candidates:
-        groups = find_groups(items, candidate)
-        if groups:
-            return Discriminator(candidate.attributes, candidate.by_prefix, groups)
+        parts = tuple(find_key_parts(items, candidate)) if candidate.by_prefix else ()
+        for each in dict.fromkeys((replace(candidate, parts=parts), candidate)):
+            groups = find_groups(items, each)
+            if groups:
+                return replace(each, groups=groups)
     return Discriminator()
+
+
+def find_key_parts(items: Sequence[TypedItem], candidate: Discriminator) -> Iterator[Parts]:
+    """Yield for each prefix of a key the later parts that tell types apart, if any do."""
+    for attribute in candidate.attributes:
+        alike: dict[str, list[TypedItem]] = {}
+        for item in items:
+            label = find_type_label(item.get(attribute), by_prefix=True)
+            if label and label[-1] in SEPARATORS and not label.startswith(WHOLE):
+                alike.setdefault(label, []).append(item)
+        for prefix, members in alike.items():
+            parts = Parts(attribute, prefix)
+            for number in range(1, MOST_PARTS):
+                longer = replace(parts, numbers=(*parts.numbers, number))
+                parts = longer if tells_more(longer, parts, members) else parts
+            if parts.numbers:
+                yield parts
+
+
+def tells_more(longer: Parts, parts: Parts, items: Sequence[TypedItem]) -> bool:
+    """Tell whether a further part of items' keys tells types apart that have been alike.
+
+    It names a type in nearly all of them, or is not there.
+    """
+    shapes: dict[str, dict[str, set[str]]] = {}
+    unnamed = 0
+    for item in items:
+        text = item[parts.attribute]["S"]
+        label = longer.find_label(text)
+        unnamed += not label
+        if label:
+            shapes.setdefault(parts.find_label(text), {}).setdefault(label, set()).update(item)
+    is_some = unnamed <= (1 - MIN_COVERED) * len(items) and sum(map(len, shapes.values())) <= MOST_TYPES
+    return is_some and any(differ(each.values()) for each in shapes.values())
 
 
 def key_subsets(key_attributes: Sequence[str]) -> list[tuple[str, ...]]:
@@ -113,10 +192,7 @@ def key_subsets(key_attributes: Sequence[str]) -> list[tuple[str, ...]]:
 
 def find_groups(items: Sequence[TypedItem], candidate: Discriminator) -> frozenset[Group]:
     """Return the groups that a candidate tells apart; none where it tells no types."""
-    labels = [
-        tuple(find_type_label(item.get(name), by_prefix=candidate.by_prefix) for name in candidate.attributes)
-        for item in items
-    ]
+    labels = [candidate.find_labels(item) for item in items]
     counted = Counter(label for label in labels if any(label))
     is_some = 2 <= len(counted) <= MOST_TYPES and counted.total() >= MIN_COVERED * len(items)
     if not is_some or (candidate.by_prefix and any(not all(label) for label in counted)):
@@ -157,7 +233,9 @@ def name_groups(groups: Sequence[Group]) -> dict[Group, str]:
 
 
 def clean(label: str) -> str:
-    """Return a label without its separators."""
+    """Return a label without its separators: the last part that it has, where it has several."""
+    prefix, *parts = label.split(BREAK)
+    label = next((name for part in reversed(parts) if (name := part.partition(WHOLE)[2])), prefix)
     return re.sub(r"[^A-Za-z0-9_]+", "_", label).strip("_") or "other"
 
 
@@ -166,7 +244,13 @@ def write_condition(discriminator: Discriminator, group: Group) -> str:
     parts = []
     for name, label in zip(discriminator.attributes, group, strict=True):
         source = name_source(name)
-        if label.startswith(WHOLE):
+        if BREAK in label:
+            prefix, *names = label.split(BREAK)
+            parts.append(f"starts_with({source}, '{prefix}')")
+            for number, _, part in (each.partition(WHOLE) for each in names):
+                found = f"split({source}, '{prefix[-1]}')[{number}]"
+                parts.append(f"{found} == '{part}'" if part else f"!{found}")
+        elif label.startswith(WHOLE):
             parts.append(f"{source} == '{label.removeprefix(WHOLE)}'")
         else:
             parts.append(f"starts_with({source}, '{label}')")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,6 +27,7 @@ from dynaurora.aws.objects import read_or_none
 from dynaurora.errors import (
     DynauroraError,
     InvalidMappingError,
+    KeyUnavailableError,
     RegistryUnavailableError,
     UnknownMappingError,
     UnregisteredMappingError,
@@ -33,7 +35,7 @@ from dynaurora.errors import (
 from dynaurora.mappings.mapping import NAME, build_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.mapping import Mapping
@@ -65,6 +67,17 @@ class Pointer:
         return pointer
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Have the registry be unavailable where its bucket is, but for its key: what to do then is another thing."""
+    try:
+        yield
+    except KeyUnavailableError:
+        raise
+    except DynauroraError as error:
+        raise RegistryUnavailableError(error.problem) from error
+
+
 class Registry:
     """The registry of one mapping; made once in a process, it keeps what it has read."""
 
@@ -89,10 +102,8 @@ class Registry:
 
     def is_activated(self) -> bool:
         """Tell whether any mapping is the current one. Raises RegistryUnavailableError where that cannot be read."""
-        try:
+        with _reading():
             return read_or_none(self._store, self._bucket, keys.mapping_pointer(self.name)) is not None
-        except DynauroraError as error:
-            raise RegistryUnavailableError(error.problem) from error
 
     def find_current(self) -> Mapping:
         """Return the current mapping. Raises what `find_pointer` and `find` do."""
@@ -115,13 +126,20 @@ class Registry:
         """
         return self.find(digest or self._find_first_digest())
 
+    def find_short(self, short: str) -> Mapping:
+        """Return the mapping of a digest of which a label has the first digits. Raises what `find` does."""
+        if known := next((digest for digest in self._mappings if digest.startswith(short)), None):
+            return self._mappings[known]
+        folder = keys.mapping_documents(self.name)
+        with _reading():
+            listed = next(iter(self._store.list(self._bucket, folder + short)), None)
+        return self.find(_digest_of_key(folder, listed.key) if listed else short)
+
     def find_switch(self) -> datetime:
         """Return when the pointer was written. Raises RegistryUnavailableError."""
         key = keys.mapping_pointer(self.name)
-        try:
+        with _reading():
             found = next((listed for listed in self._store.list(self._bucket, key) if listed.key == key), None)
-        except DynauroraError as error:
-            raise RegistryUnavailableError(error.problem) from error
         if found is None:
             raise RegistryUnavailableError(f"s3://{self._bucket}/{key} is not there: no mapping was ever activated.")
         return found.modified_at.astimezone(UTC) + timedelta(seconds=1)  # S3 tells whole seconds
@@ -129,24 +147,20 @@ class Registry:
     def _find_first_digest(self) -> str:
         """Return the digest of the document that was registered first: each is written once, before its activation."""
         folder = keys.mapping_documents(self.name)
-        try:
+        with _reading():
             documents = [
                 listed
                 for listed in self._store.list(self._bucket, folder)
                 if DIGEST.fullmatch(_digest_of_key(folder, listed.key))
             ]
-        except DynauroraError as error:
-            raise RegistryUnavailableError(error.problem) from error
         if not documents:
             raise RegistryUnavailableError(f"s3://{self._bucket}/{folder} has no document: no mapping was registered.")
         return _digest_of_key(folder, min(documents, key=lambda listed: listed.modified_at).key)
 
     def _read_pointer(self) -> Pointer:
         key = keys.mapping_pointer(self.name)
-        try:
+        with _reading():
             body = read_or_none(self._store, self._bucket, key)
-        except DynauroraError as error:
-            raise RegistryUnavailableError(error.problem) from error
         if body is None:
             raise RegistryUnavailableError(f"s3://{self._bucket}/{key} is not there: no mapping was ever activated.")
         try:
@@ -156,10 +170,8 @@ class Registry:
 
     def _read_mapping(self, digest: str) -> Mapping:
         key = keys.mapping_document(self.name, digest)
-        try:
+        with _reading():
             body = read_or_none(self._store, self._bucket, key)
-        except DynauroraError as error:
-            raise RegistryUnavailableError(error.problem) from error
         if body is None:
             raise UnregisteredMappingError(f"No mapping {self.name} of digest {digest} is in s3://{self._bucket}.")
         return load_document(self.name, body.decode(), digest)

@@ -92,8 +92,8 @@ class KnownReplications:
     def __init__(self) -> None:
         self._bodies: dict[str, tuple[str, bytes]] = {}
         """By key: the ETag that a listing had of an object, and what was in it."""
-        self._views: dict[str, frozenset[tuple[str, str]]] = {}
-        """By the key of a document, which is written once: the views that it writes."""
+        self._tables: dict[str, frozenset[tuple[str, str]]] = {}
+        """By the key of a document, which is written once: the views and tables that it takes."""
 
     def find_all(self, store: ObjectStore, bucket: str) -> list[Replication]:
         """Return every replication of a platform."""
@@ -101,17 +101,17 @@ class KnownReplications:
 
     def check_target_free(self, store: ObjectStore, bucket: str, mapping: Mapping) -> None:
         """Raise TargetTakenError where another replication writes the table that a mapping writes."""
-        wanted = {name_view(target): target for target in mapping.targets}
+        wanted = list_tables(mapping)
         listed = self._look(store, bucket)
         for other in self._decode_all(store, bucket, listed):
             pointer = self._read(store, bucket, keys.mapping_pointer(other.mapping), listed)
             if other.mapping == mapping.name or pointer is None:  # or none of its mappings was ever activated
                 continue
-            for view in self._find_views(store, bucket, other.mapping, Pointer.decode(pointer).digest) & wanted.keys():
-                own = wanted[view]
+            digest = Pointer.decode(pointer).digest
+            for table in sorted(self._find_tables(store, bucket, other.mapping, digest) & wanted.keys()):
                 raise TargetTakenError(
-                    f"Mapping {mapping.name} writes {own.database}.{own.table}, as mapping {other.mapping} of stack"
-                    f" {other.stack} does."
+                    f"Mapping {mapping.name} writes {wanted[table]}, as mapping {other.mapping} of stack {other.stack}"
+                    " does."
                 )
 
     def _look(self, store: ObjectStore, bucket: str) -> dict[str, str]:
@@ -132,11 +132,11 @@ class KnownReplications:
             self._bodies[key] = listed[key], found
         return found
 
-    def _find_views(self, store: ObjectStore, bucket: str, name: str, digest: str) -> frozenset[tuple[str, str]]:
+    def _find_tables(self, store: ObjectStore, bucket: str, name: str, digest: str) -> frozenset[tuple[str, str]]:
         key = keys.mapping_document(name, digest)
-        if key not in self._views:
-            self._views[key] = frozenset(map(name_view, Registry(store, bucket, name).find(digest).targets))
-        return self._views[key]
+        if key not in self._tables:
+            self._tables[key] = frozenset(list_tables(Registry(store, bucket, name).find(digest)))
+        return self._tables[key]
 
 
 def list_replications(store: ObjectStore, bucket: str) -> list[Replication]:
@@ -144,9 +144,13 @@ def list_replications(store: ObjectStore, bucket: str) -> list[Replication]:
     return KnownReplications().find_all(store, bucket)
 
 
-def name_view(target: Mapping) -> tuple[str, str]:
-    """Return what tells the view of a target from others, on a server that knows no case."""
-    return target.database.lower(), target.table.lower()
+def list_tables(mapping: Mapping) -> dict[tuple[str, str], str]:
+    """Return what the targets of a mapping take in the database, views and the tables with their rows, as written.
+
+    By what tells each from others on a server that knows no case. A view is never named as another's rows are.
+    """
+    named = [(target.database, name) for target in mapping.targets for name in (target.table, target.replica)]
+    return {(database.lower(), name.lower()): f"{database}.{name}" for database, name in named}
 
 
 def register_replication(

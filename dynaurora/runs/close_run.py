@@ -72,7 +72,7 @@ def _from_state_machine(event: dict[str, Any]) -> Ending:
     end = FAILED if failure else SUCCEEDED
     ending = Ending(read_mapping_name(state), str(run), execution, end, reason, state.get("plan"))
     totals = state.get("totals") or {}
-    swept = bool((state.get("options") or {}).get("sweep"))  # which nothing is where items were left out
+    swept = bool((state.get("options") or {}).get("sweep"))  # a target that is filled lacks none that was refused
     if failure or not totals.get("complete") or not (swept or totals["rejected"] + totals["batches_failed"] == 0):
         return ending
     return replace(ending, generation=state.get("generation"), swept=swept)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dynaurora.errors import BatchesFailedError, InvalidRunError, RejectedItemsError, RunConflictError, remedy_for
+from dynaurora.errors import (
+    AccessDeniedError,
+    BatchesFailedError,
+    InvalidRunError,
+    RejectedItemsError,
+    RunConflictError,
+    remedy_for,
+)
 from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
 from dynaurora.failures.runbooks import BACKFILL_RUNBOOK
 from dynaurora.runs.requests import is_mapping_name, is_run_id
@@ -38,7 +45,7 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
     run = name_run(state, "unnamed")  # what else an input may have is no part of a subject, which takes no newline
     error, reason = read_error(caught)
     error = NAMES.get(error, error.replace("States.", "StepFunctions.", 1))
-    remedy = run_remedy(error)
+    remedy = find_remedy(error, state)
     again = [
         f"Start it again with: dynaurora backfill start {state.get('mapping')} --run {run}",
         "What it has done is not repeated.",
@@ -94,6 +101,21 @@ def format_percentage(part: int, whole: int) -> str:
     if 0 < share < LEAST_SHARE:
         return f"less than {LEAST_SHARE} %"
     return f"{share if part == whole else min(share, 99.9):.3g} %"
+
+
+def find_remedy(error: str, state: dict[str, Any]) -> str:
+    """Return the next step for an error that a run failed with, by how far it had come.
+
+    What may not be read before there is a plan is a given export: no batch and no function's role of this project has
+    to do with it.
+    """
+    given = (state.get("options") or {}).get("export_summary")
+    if error == AccessDeniedError.__name__ and given and not state.get("plan"):
+        return (
+            f"Nothing was imported. Deploy the platform with the bucket of {given} as ExportsBucketName; where it is"
+            " another account's, have its policy let this account read it: docs/backfill.md. Then start the run again."
+        )
+    return run_remedy(error)
 
 
 def run_remedy(error: str) -> str:

@@ -18,6 +18,7 @@ PHASES: Final = {
     "Export given?": "exporting",
     "Take given export": "exporting",
     "Start export": "exporting",
+    "Start incremental export": "exporting",
     "Wait for export": "exporting",
     "Describe export": "exporting",
     "Export finished?": "exporting",

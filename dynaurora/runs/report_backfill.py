@@ -98,6 +98,7 @@ def describe_export(plan: Plan) -> dict[str, Any]:
     return {
         "arn": plan.export_arn,
         "time": _iso(datetime.fromtimestamp(plan.export_second, UTC)),
+        "window_from": None if plan.window_from is None else _iso(datetime.fromtimestamp(plan.window_from, UTC)),
         "items": plan.items,
         "billed_bytes": plan.billed_bytes,
         "files": plan.files,
@@ -136,7 +137,9 @@ def run_of_record(record: dict[str, Any]) -> Any:
 def _usage(done: dict[str, Any], plan: Plan | None, phases: dict[str, float], memory: Memory) -> Usage:
     options, totals, sweep = done.get("options") or {}, done.get("totals") or {}, done.get("sweep") or {}
     most_batches = max(plan.batches if plan else 1, int(sweep.get("batches") or 0))
-    was_there = options.get("export_arn") or (done.get("readiness") or {}).get("planned")
+    was_there = (
+        options.get("export_arn") or options.get("export_summary") or (done.get("readiness") or {}).get("planned")
+    )
     return Usage(
         exported_bytes=plan.billed_bytes if plan and not was_there else 0,
         batches=int(totals.get("batches_imported") or 0) + int(sweep.get("batches") or 0),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
 
 COUNTS: Final = (
-    *("records", "rows", "rows_changed", "records_parked"),
+    *("records", "rows", "rows_changed", "records_parked", "records_superseded"),
     *("batches_imported", "batches_failed", "batches_parked"),
 )
 """What settle_failures counts of an entry."""
@@ -55,7 +55,7 @@ def sum_up(state: dict[str, Any], store: ObjectStore) -> dict[str, Any] | None:
     for entry in settled:
         reasons.update(entry["rejected"])
     return {
-        **{name: sum(int(entry[name]) for entry in settled) for name in COUNTS},
+        **{name: sum(int(entry.get(name, 0)) for entry in settled) for name in COUNTS},
         "rejected": reasons.total(),
         "rejected_reasons": dict(reasons.most_common()),
         "entries": plan["entries"],

@@ -3,7 +3,8 @@
 A backfill is started with
 
     {"mapping": "web_analytics", "run": "20261123T081500Z", "export_arn": null, "max_concurrency": 2,
-     "tolerated_failure_percentage": 0, "tolerated_rejected_percentage": 10, "sweep": false, "compare": false}
+     "tolerated_failure_percentage": 0, "tolerated_rejected_percentage": 10, "sweep": false, "compare": false,
+     "export_summary": null, "source_table_arn": null, "window_from": null, "window_to": null}
 
 of which only mapping and run are needed. A reprocess is started with
 
@@ -32,6 +33,13 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What names a run: it is part of keys, and of the names of executions, which have at most 80 characters."""
 TOLERATED_REJECTED_PERCENTAGE: Final = 10
 """Of a backfill that says nothing of it: a mapping that refuses more than every tenth item is not the table's."""
+TABLE_ARN = re.compile(r"arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]+")
+EXPORT_SUMMARY = re.compile(
+    r"s3://(?P<bucket>[a-z0-9.-]{3,63})/(?P<key>(.*/)?AWSDynamoDB/(.*/)?manifest-summary\.json)"
+)
+"""Of a given export. The functions may read what is below a folder AWSDynamoDB/, which every export has."""
+WINDOW_SECONDS: Final = (15 * 60, 24 * 60 * 60)
+"""Of an incremental export, least and most (Amazon DynamoDB Developer Guide, "Requesting a table export")."""
 EXPORT_ARN = re.compile(r"arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]+/export/[A-Za-z0-9-]+")
 
 
@@ -43,6 +51,10 @@ def is_mapping_name(value: Any) -> bool:
 def is_run_id(value: Any) -> bool:
     """Tell whether a value may name a run; one that may not is the name of none."""
     return isinstance(value, str) and bool(RUN_ID.fullmatch(value))
+
+
+ORIGINS: Final = ("export_arn", "export_summary", "source_table_arn", "window_from", "window_to")
+"""Of the options, what a run imports: once that is planned, it stays."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,13 @@ class Options:
     """Whether rows that the export does not have are deleted in the end."""
     compare: bool = False
     """Whether the export is only compared with the rows: a verification."""
+    export_summary: str | None = None
+    """Where the summary is of the export to import, as s3://bucket/key, where it is not to make one."""
+    source_table_arn: str | None = None
+    """The table that this export is of, where it is another than the mapping's."""
+    window_from: str | None = None
+    window_to: str | None = None
+    """The window of the incremental export to make, in ISO 8601, where it is not to make a full one."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +133,7 @@ class RunRequest:
             raise InvalidRunError(f"The input asks for a sweep: {problem}.")
         if given.get("sweep") and given.get("compare"):
             raise InvalidRunError("The input asks for a sweep and for a comparison, which changes nothing.")
+        check_origin(given, limits)
         rejected = given.get("tolerated_rejected_percentage")
         options = Options(
             export_arn=given.get("export_arn"),
@@ -122,6 +142,7 @@ class RunRequest:
             tolerated_rejected_percentage=TOLERATED_REJECTED_PERCENTAGE if rejected is None else rejected,
             sweep=bool(given.get("sweep")),
             compare=bool(given.get("compare")),
+            **{name: given.get(name) for name in ORIGINS[1:]},
         )
         return cls(given["mapping"], given["run"], options)
 
@@ -140,8 +161,40 @@ class RunRequest:
                 f" {mapping.digest[:16]}: a run has one mapping, from its export to its report. What it has imported"
                 " stays; a run of the current mapping brings its rows up to date."
             )
-        if is_planned and its_options.get("export_arn") != self.options.export_arn:
+        mine = {name: getattr(self.options, name) for name in ORIGINS}
+        if is_planned and {name: its_options.get(name) for name in ORIGINS} != mine:
             raise RunConflictError(f"Run {self.run} was begun with another export.")
+
+
+def check_origin(given: dict[str, Any], limits: Limits) -> None:
+    """Raise InvalidRunError where what is to be imported is told in two ways, or cannot do what is asked for."""
+    window = given.get("window_from"), given.get("window_to")
+    if sum(value is not None for value in (given.get("export_arn"), given.get("export_summary"), window[0])) > 1:
+        raise InvalidRunError("The input names more than one of an export, its summary and a window to export.")
+    if given.get("source_table_arn") and not given.get("export_summary"):
+        raise InvalidRunError("The input has a source_table_arn, and no export_summary that it would be of.")
+    if (window[0] is None) != (window[1] is None):
+        raise InvalidRunError("The input has one end of a window, and lacks the other.")
+    if window[0] is None or window[1] is None:
+        return
+    seconds = (datetime.fromisoformat(window[1]) - datetime.fromisoformat(window[0])).total_seconds()
+    if not WINDOW_SECONDS[0] <= seconds <= WINDOW_SECONDS[1]:
+        raise InvalidRunError(f"The window is {seconds:g} seconds long, and an incremental export has 900 to 86400.")
+    if given.get("sweep") or given.get("compare"):
+        raise InvalidRunError(
+            "The input asks for the changes of a window, which are no whole table to sweep or compare."
+        )
+    if limits.keeps_expired:
+        problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a window has their deletes too"
+        raise InvalidRunError(f"The input asks for the changes of a window: {problem}.")
+
+
+def read_summary_address(address: str) -> tuple[str, str]:
+    """Return bucket and key of a given export's summary, s3://bucket/key. Raises ValueError where that is none."""
+    found = EXPORT_SUMMARY.fullmatch(address)
+    if found is None:
+        raise ValueError(f"{address!r} is not s3://BUCKET/…/AWSDynamoDB/…/manifest-summary.json")
+    return found["bucket"], found["key"]
 
 
 @dataclass(frozen=True)
@@ -266,6 +319,18 @@ _OF_EVERY_RUN: Final[dict[str, tuple[Any, str]]] = {
         "a count from 1 to 1000, or null",
     ),
 }
+TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+def is_time(value: Any) -> bool:
+    """Tell whether a value is a whole second of UTC in ISO 8601."""
+    try:
+        return _is_text(TIME)(value) and bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+_TIME: Final = (lambda value: value is None or is_time(value), "a second of UTC like 2026-11-23T08:15:00Z, or null")
 _PERCENTAGE: Final = (
     lambda value: value is None or (type(value) in {int, float} and 0 <= value <= 100),
     "a percentage from 0 to 100",
@@ -277,6 +342,13 @@ FIELDS: Final[dict[str, tuple[Any, str]]] = {
     "tolerated_rejected_percentage": _PERCENTAGE,
     "sweep": (lambda value: value is None or type(value) is bool, "true or false"),
     "compare": (lambda value: value is None or type(value) is bool, "true or false"),
+    "export_summary": (
+        lambda value: value is None or _is_text(EXPORT_SUMMARY)(value),
+        "s3://BUCKET/…/AWSDynamoDB/…/manifest-summary.json, or null",
+    ),
+    "source_table_arn": (lambda value: value is None or _is_text(TABLE_ARN)(value), "the ARN of a table, or null"),
+    "window_from": _TIME,
+    "window_to": _TIME,
 }
 """Each field's check, and in words what it takes."""
 REPROCESS_FIELDS: Final[dict[str, tuple[Any, str]]] = {

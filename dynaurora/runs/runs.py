@@ -178,6 +178,25 @@ class Runs:
         )
         return [_describe(*row) for row in rows]
 
+    def summarize(self, mapping: str, kind: str) -> dict[str, Any] | None:
+        """Return the newest run of a mapping and kind, by its row alone; None where there was none."""
+        columns = ("run", "state", "reason", "started_at", "ended_at", "items", "rows_imported", "rows_rejected")
+        rows = self._aurora.query(
+            f"SELECT {', '.join(columns)} FROM {self._table} WHERE mapping = %s AND kind = %s"
+            " ORDER BY started_at DESC LIMIT 1",
+            (mapping, kind),
+        )
+        return dict(zip(columns, map(_plain, rows[0]), strict=True)) if rows else None
+
+    def find_last_import(self, mapping: str) -> str | None:
+        """Return when the last batch of a mapping was imported, by the ledger; None where none was."""
+        rows = self._aurora.query(
+            f"SELECT finished_at FROM {self._ledger} WHERE mapping = %s AND finished_at IS NOT NULL"
+            " ORDER BY finished_at DESC LIMIT 1",
+            (mapping,),
+        )
+        return str(_plain(rows[0][0])) if rows else None
+
 
 ROW = (
     *("r.run", "r.kind", "r.mapping", "r.state", "r.execution", "r.options", "r.reason", "r.started_at", "r.ended_at"),

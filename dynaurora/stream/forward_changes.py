@@ -90,6 +90,8 @@ class ForwardResult:
     """Sequence numbers of the records to be delivered again."""
     reasons: list[str] = field(default_factory=list)
     """Why records failed, each reason once."""
+    first_second: int | None = None
+    """The earliest stamp among the changes, in seconds of Unix time."""
 
     def fail(self, sequence_numbers: Iterable[str], reason: str) -> None:
         """Name records as failed."""
@@ -141,6 +143,8 @@ class Forwarder:
                 if error.problem not in result.unforwardable_reasons:
                     result.unforwardable_reasons.append(error.problem)
                 continue
+            second = second_of(change.version)
+            result.first_second = min(second, result.first_second or second)
             if stamps.go_back(change):
                 result.reversed_stamps.append(sequence_number)
             if len(numbered.data) > MAX_CHANGE_BYTES:

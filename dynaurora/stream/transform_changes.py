@@ -183,6 +183,7 @@ class Transformer:
             function_arn=self.function_arn,
             arrived_at_ms=delivery.arrived_at_ms,
             target=None if change is None else mapper.mapping.target_name,
+            reasons=reasons,
         )
         delivery.refused.append(RefusedChange(refused_id(mapper.mapping.table, change, data), record))
 

@@ -25,7 +25,7 @@ from dynaurora.mappings.registry import TAKE_UP_SECONDS, Pointer, point_at, publ
 from dynaurora.target.left_replicas import describe_left, drop_left
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from dynaurora.aurora.column_plan import ColumnPlan
     from dynaurora.aurora.connection import Aurora
@@ -74,21 +74,28 @@ def describe_rebuild(aurora: Aurora, plans: list[ColumnPlan], earlier: Sequence[
     """Return what a plan says to a rebuild.
 
     `rebuilding` has the targets whose second table is written, by table, with the run that has filled it, if any;
-    `free_replicas` a name for the second table of each that is refused, and `before` the document of the last mapping
-    that was another one and no rebuild's.
+    `free_replicas` a name for the second table of each that is refused, `written_replicas` those of earlier mappings,
+    by which rows may come at any time, and `before` the document of the last mapping that was another one and no
+    rebuild's.
     """
     active = earlier[-1] if earlier else None
     runs = {fill.target: fill.run for fill in read_fills(aurora, active)} if active else {}
     second = {each.rebuilds: runs.get(each.table) for each in active.targets if each.rebuilds} if active else {}
-    free = {plan.mapping.table: find_free_replica(aurora, plan.mapping) for plan in plans if plan.refusals}
+    written = {target.replica for each in earlier for target in each.targets}
+    free = {plan.mapping.table: find_free_replica(aurora, plan.mapping, written) for plan in plans if plan.refusals}
     before = [each.text for each in earlier if active and each.digest != active.digest and not is_under_way(each)]
-    return {"rebuilding": second, "free_replicas": free, "before": before[-1] if before else None}
+    return {
+        "rebuilding": second,
+        "free_replicas": free,
+        "written_replicas": sorted(written),
+        "before": before[-1] if before else None,
+    }
 
 
-def find_free_replica(aurora: Aurora, target: Mapping) -> str:
-    """Return a name for a target's second table that no table has."""
+def find_free_replica(aurora: Aurora, target: Mapping, written: Collection[str]) -> str:
+    """Return a name for a target's second table that no table has, and none of those that were written before."""
     names = (name_replica(target.table, number) for number in count(2))
-    return next(name for name in names if not has_table(aurora, target.database, name))
+    return next(name for name in names if name not in written and not has_table(aurora, target.database, name))
 
 
 def list_hidden(plans: list[ColumnPlan]) -> list[str]:

@@ -55,7 +55,6 @@ MERGING: Final = "what imports rely on"
 RIGHTS: Final = "the loader's rights"
 LOADING: Final = "loading from S3"
 EQUALITY: Final = "rows and items"
-"""Only told of a target that was verified."""
 CHECKS: Final = (
     SECRET,
     CONNECTION,
@@ -67,6 +66,7 @@ CHECKS: Final = (
     MERGING,
     RIGHTS,
     LOADING,
+    EQUALITY,
 )
 
 SUPPORTED: Final = ((3, 5), (8, 4))
@@ -185,8 +185,7 @@ def examine_target(target: Target) -> list[Finding]:
         with examination.checking(CONNECTION), target.connect(credentials) as aurora:
             # It notes the failures of its own checks; what escapes it is the connection's.
             examine_as_loader(examination, target, aurora)
-    order = (*CHECKS, EQUALITY)
-    return sorted(examination.close(), key=lambda finding: order.index(finding.check))
+    return sorted(examination.close(), key=lambda finding: CHECKS.index(finding.check))
 
 
 def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) -> None:
@@ -210,7 +209,8 @@ def examine_as_loader(examination: Examination, target: Target, aurora: Aurora) 
             examination.warn(COMPLETE, problem)
     with examination.checking(MERGING):
         check_added(examination, aurora, mapping)
-    tell_verified(examination, aurora, mapping)
+    with examination.checking(EQUALITY):
+        tell_verified(examination, aurora, mapping)
     with examination.checking(RIGHTS):
         check_rights(aurora, mapping)
     with examination.checking(LOADING):
@@ -285,9 +285,10 @@ def check_added(examination: Examination, aurora: Aurora, mapping: Mapping) -> N
 
 
 def tell_verified(examination: Examination, aurora: Aurora, mapping: Mapping) -> None:
-    """Tell what the last verification of all items found, if there was one."""
+    """Tell what the last verification of all items found, or that there was none."""
     last = Verifications(aurora, mapping).find_last()
     if last is None:
+        examination.warn(EQUALITY, "they were never compared")
         return
     when = f"verified at {last.ended_at:%Y-%m-%d %H:%M}Z"
     if last.unexplained:

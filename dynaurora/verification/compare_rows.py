@@ -1,7 +1,7 @@
 """Comparing rows: the rows of some keys against what there should be, column by column.
 
 Rows are looked up by their keys, tombstones too. Which keys were seen is kept in the database, so that in the end the
-rows are found that nobody has seen an item of: those are listed in steps, in the order of the keys.
+rows are found that nobody has seen an item of (`dynaurora.verification.unseen_rows`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from dynaurora.aurora import comparing
 from dynaurora.aurora.fills import is_hidden
 from dynaurora.aurora.generations import Generations
-from dynaurora.aurora.verifications import FORGOTTEN
-from dynaurora.batches.compare_staged import FUTURE_SECONDS, server_text
+from dynaurora.aurora.seen_keys import DigestKind, SeenKeys, forget_seen, number_digest
+from dynaurora.batches.compare_staged import FUTURE_SECONDS
 from dynaurora.dynamodb.versions import second_of
 from dynaurora.verification.expectations import WantedKind
 from dynaurora.verification.row_forms import RowReader
+from dynaurora.verification.unseen_rows import STEP_SECONDS, Unseen, UnseenRows
 from dynaurora.verification.verdicts import Found, RowVerdict
 
 if TYPE_CHECKING:
@@ -27,31 +28,10 @@ if TYPE_CHECKING:
     from dynaurora.mappings.columns import Field
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.verification.expectations import Expectation
+    from dynaurora.verification.unseen_rows import Key
 
 LOOKED_UP: Final = 200
 """Keys of one query."""
-STEP_ROWS: Final = 20_000
-"""Rows of a step, among which those that were not seen are found."""
-MOST_UNSEEN: Final = 1_000
-"""Rows that were not seen, of one answer."""
-STEP_SECONDS: Final = 20
-"""After which an answer says where to go on."""
-
-Key = tuple[str, ...]
-"""A row's key, as fields."""
-
-
-@dataclass(slots=True)
-class Unseen:
-    """Rows of a stretch of a replica of which no item was seen."""
-
-    rows: int = 0
-    """Rows of the stretch that exist."""
-    newer: int = 0
-    """Those of them that were not seen, and are no older than what was."""
-    keys: list[Key] = field(default_factory=list)
-    after: Key | None = None
-    """Where the next stretch begins; None where this was the last one."""
 
 
 class Lookup(Protocol):
@@ -62,7 +42,7 @@ class Lookup(Protocol):
         ...
 
     def list_unseen(self, table: str, after: Key | None, below: int | None = None) -> Unseen:
-        """Return the rows of the next stretch of which no item was seen; those not below a version only by number."""
+        """Return the next of the rows of which no item was seen; those not below a version only by number."""
         ...
 
     def forget(self) -> None:
@@ -87,37 +67,37 @@ class RowComparer:
         target = self._find(table)
         if self._is_hidden(target):
             return [Found(RowVerdict.SKIPPED)] * len(expectations)
-        found: list[Found] = []
+        found, seen = list[Found](), list[int]()
+        reader = self._reader(target)
         for start in range(0, len(expectations), LOOKED_UP):
             some = expectations[start : start + LOOKED_UP]
             keys = [self._key(target, each.fields) for each in some]
-            parameters = tuple(value for key in keys for value in key)
-            reader = self._reader(target)
-            size = len(comparing.SYSTEM_FIELDS)
             statement = comparing.select_by_keys(target, len(keys))
-            rows = {reader.value_key(row[size:]): row for row in self.aurora.query(statement, parameters)}
-            found += [self._judge(target, each, rows.get(reader.field_key(each.fields))) for each in some]
-            self._mark(
-                target, [key for key, each in zip(keys, some, strict=True) if each.kind is not WantedKind.NOTHING]
-            )
+            listed = self.aurora.query(statement, tuple(value for key in keys for value in key))
+            rows = {reader.value_key(row[comparing.SYSTEM_FIELDS :]): row for row in listed}
+            for each in some:
+                row = rows.get(reader.field_key(each.fields))
+                found.append(self._judge(target, each, row))
+                if row is not None and not row[0] and each.kind is not WantedKind.NOTHING:
+                    seen.append(number_digest(row[3]))
+        if seen:
+            with self.aurora.transaction():
+                SeenKeys(self.aurora, target, self.run).add(DigestKind.SEEN, seen)
         return found
 
     def list_unseen(self, table: str, after: Key | None, below: int | None = None) -> Unseen:
-        """Return the rows of the next stretch of which no item was seen; those not below a version only by number."""
-        target, unseen, until = self._find(table), Unseen(after=after), self.clock() + STEP_SECONDS
+        """Return the next of the rows of which no item was seen; those not below a version only by number."""
+        target = self._find(table)
         if self._is_hidden(target):
             return Unseen()
-        while True:
-            self._look_on(target, unseen, below)
-            if unseen.after is None or len(unseen.keys) >= MOST_UNSEEN or self.clock() >= until:
-                return unseen
+        return UnseenRows(self.aurora, target, self.run, below, self.clock).look_on(after)
 
     def read_columns(
         self, table: str, expectation: Expectation, columns: Sequence[str]
     ) -> Iterator[tuple[str, Any, Any]]:
         """Yield some columns of a key, each with its value in the item and in the row, in comparable form."""
         target = self._find(table)
-        reader, size = self._reader(target), len(comparing.SYSTEM_FIELDS)
+        reader, size = self._reader(target), comparing.SYSTEM_FIELDS
         rows = self.aurora.query(comparing.select_by_keys(target, 1), self._key(target, expectation.fields))
         found = reader.values(rows[0][size:]) if rows else (None,) * len(reader.columns)
         for column, wanted, value in zip(reader.columns, reader.fields(expectation.fields), found, strict=True):
@@ -133,27 +113,9 @@ class RowComparer:
         """Forget some of the keys that were seen; return whether none is left."""
         until = self.clock() + STEP_SECONDS
         while self.clock() < until:
-            with self.aurora.transaction():
-                if self.aurora.execute(comparing.forget_seen(self.mapping), (self.run, FORGOTTEN)) < FORGOTTEN:
-                    return True
+            if forget_seen(self.aurora, self.mapping, self.run):
+                return True
         return False
-
-    def _look_on(self, target: Mapping, unseen: Unseen, below: int | None) -> None:
-        """Look at the next step's rows."""
-        first = unseen.after
-        ends = comparing.select_boundary(target, is_first=first is None)
-        boundary = self.aurora.query(ends, (*comparing.range_parameters(target, first, None), STEP_ROWS - 1))
-        upto = tuple(map(server_text, boundary[0])) if boundary else None
-        bounds = comparing.range_parameters(target, first, upto)
-        is_first, is_last = first is None, upto is None
-        counted = self.aurora.query(comparing.count_rows(target, is_first=is_first, is_last=is_last), bounds)
-        unseen.rows += int(counted[0][0])
-        statement = comparing.select_unseen(target, is_first=is_first, is_last=is_last)
-        listed = self.aurora.query(statement, (self.run, target.table, *bounds))
-        older = [key for version, *key in listed if below is None or version < below]
-        unseen.keys += [tuple(map(server_text, key)) for key in older]
-        unseen.newer += len(listed) - len(older)
-        unseen.after = upto
 
     def _judge(self, target: Mapping, expected: Expectation, row: tuple[Any, ...] | None) -> Found:
         """Return what there is of a key: a row, a tombstone, or None."""
@@ -167,19 +129,13 @@ class RowComparer:
         if expected.kind is WantedKind.NOTHING:
             return Found(RowVerdict.EXTRA)
         reader = self._reader(target)
-        values, wanted = reader.values(row[len(comparing.SYSTEM_FIELDS) :]), reader.fields(expected.fields)
+        values, wanted = reader.values(row[comparing.SYSTEM_FIELDS :]), reader.fields(expected.fields)
         if values == wanted:
             return Found(RowVerdict.IDENTICAL)
         columns = tuple(
             column.name for column, one, other in zip(reader.columns, values, wanted, strict=True) if one != other
         )
         return Found(RowVerdict.OLDER_MAPPING if self._is_older(int(generation)) else RowVerdict.DIFFERING, columns)
-
-    def _mark(self, target: Mapping, keys: list[tuple[Any, ...]]) -> None:
-        if keys:
-            parameters = (self.run, target.table, *(value for key in keys for value in key))
-            with self.aurora.transaction():
-                self.aurora.execute(comparing.mark_seen(target, len(keys)), parameters)
 
     def _is_older(self, generation: int) -> bool:
         """Tell whether an older mapping than the current one wrote a row."""

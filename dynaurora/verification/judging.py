@@ -4,7 +4,8 @@
     again and again
       the row is looked up               equal: it agrees, and is done with
       the item is read again             another one: that is what the row has to be, since now
-      the stream is imported until then  and the item is still the same: the row should be equal, and is not
+      the stream is imported until then  and the item is still the same: the row should be equal, and is not,
+                                         unless a batch is pending that has a change of it: it is behind
     in the end                           what still changes is behind
 
 So a change on its way is never taken for a difference, nor is one that arrives while both sides are read.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from dynaurora.verification.compare_items import Suspect
+from dynaurora.verification.pending_batches import Pending
 from dynaurora.verification.verdicts import SUSPICIOUS, Found, RowVerdict
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ class SuspectJudge:
     """Tells until which second of Unix time all changes are imported."""
     is_kept: Callable[[Suspect], bool] = lambda _suspect: False
     """Tells whether a change of a suspect is kept as failed."""
+    find_pending: Callable[[str, Expectation | None], Pending | None] = lambda _table, _expectation: None
+    """Tells whether a batch with a change of a key waits for its import, or was given up."""
     poll_seconds: float = POLL_SECONDS
     patience_seconds: float = PATIENCE_SECONDS
     clock: Callable[[], float] = time.time
@@ -113,7 +117,12 @@ class SuspectJudge:
             return None
         if watermark <= case.since:
             return None
-        return Found(RowVerdict.FAILED) if self.is_kept(case.suspect) else finding
+        if self.is_kept(case.suspect):
+            return Found(RowVerdict.FAILED)
+        pending = self.find_pending(case.suspect.table, case.expectation)
+        if pending is Pending.FAILED:  # which no patience helps
+            return Found(RowVerdict.BEHIND)
+        return finding if pending is None else None
 
     def _give_up(self, case: OpenCase) -> Suspect:
         is_kept = self.is_kept(case.suspect)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dynaurora.errors import ObjectMissingError, RejectedChange
+from dynaurora.failures.failed_keys import write_key
 from dynaurora.failures.failed_records import read_change, read_records, split_record
 from dynaurora.failures.list_failures import RECORDS, list_failures
 from dynaurora.failures.refused_rows import decode_refused_row
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dynaurora.aws.objects import ObjectStore
-    from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.failures.failed_records import FailedRecord
     from dynaurora.failures.list_failures import Place
     from dynaurora.verification.compare_items import Suspect
@@ -51,16 +50,7 @@ def read_key(record: FailedRecord) -> str | None:
     with suppress(RejectedChange, ValueError):
         row = decode_refused_row(record.data)
         if row is not None:
-            return _write([*row.keys.items()])
+            return write_key({name: {"S": text} for name, text in row.keys.items()})
         change = read_change(record.data)
         return None if change is None else write_key(change.keys)
     return None
-
-
-def write_key(key: TypedItem) -> str:
-    """Return a key as text that tells it from others of its table, whose types are known."""
-    return _write([(name, text) for name, value in key.items() for text in value.values()])
-
-
-def _write(attributes: list[tuple[str, str]]) -> str:
-    return json.dumps(sorted(attributes))

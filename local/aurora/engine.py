@@ -107,6 +107,8 @@ class Engine(ABC):
     """A file that its data directory has, and no other engine's."""
     settings: ClassVar[Mapping[str, str]]
     """Settings besides the common ones."""
+    unsynced_settings: ClassVar[Mapping[str, str]] = UNSYNCED_SETTINGS
+    """Those of a server that waits for no disk."""
 
     def find_programs(self) -> Programs:
         """Return the server's programs: the machine's own, else those of the distribution, unpacked when first needed.
@@ -148,7 +150,8 @@ class Engine(ABC):
 
     def list_options(self) -> list[str]:
         """Return the options of the server's command line that are the same for every directory."""
-        settings = {**COMMON_SETTINGS, **self.settings, **(UNSYNCED_SETTINGS if is_set(UNSYNCED_VARIABLE) else {})}
+        unsynced = self.unsynced_settings if is_set(UNSYNCED_VARIABLE) else {}
+        settings = {**COMMON_SETTINGS, **self.settings, **unsynced}
         return [*run_as_root(), *(f"--{name}={value}" for name, value in settings.items())]
 
     def _find_installed(self) -> Path | None:

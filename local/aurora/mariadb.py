@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from local.aurora.engine import LOAD_ROLE, Engine, Programs, find_program, run_as_root
+from local.aurora.engine import LOAD_ROLE, UNSYNCED_SETTINGS, Engine, Programs, find_program, run_as_root
 from local.unpacking import Packages
 
 _INITIALIZER = "mariadb-install-db"
@@ -26,6 +26,8 @@ class MariaDB(Engine):
         "collation-server": "utf8mb4_unicode_520_nopad_ci",  # for utf8mb4_0900_ai_ci
         "aria-pagecache-buffer-size": "8M",
     }
+    # Each change of a table is written down step by step in a log of its own, and waited for hundreds of times.
+    unsynced_settings: ClassVar[Mapping[str, str]] = {**UNSYNCED_SETTINGS, "debug-no-sync": "ON"}
 
     def initialize(self, programs: Programs, data: Path) -> list[str]:
         """Return the command of MariaDB's own script, which has the server execute its SQL."""

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from ministack.core import responses
 from ministack.services import dynamodb
 
+from local.emulator import faults
 from local.emulator.replacements import Replacements
 
 MICROSECONDS = 1_000_000
@@ -87,7 +88,11 @@ class ChangeLog:
     @property
     def earliest(self) -> int:
         """The first instant that the log can tell of."""
-        return max(self._started, now() - self.period_days * _DAY)
+        return max(self._begun, now() - self.period_days * _DAY)
+
+    @property
+    def _begun(self) -> int:
+        return self._started - faults.read_recovery_age() * MICROSECONDS
 
     @property
     def position(self) -> int:
@@ -97,12 +102,12 @@ class ChangeLog:
     @property
     def _next_time(self) -> int:
         """The least time that the next write may have: times only grow, also when the clock is set back."""
-        return self._times[-1] + 1 if self._times else self._started
+        return self._times[-1] + 1 if self._times else self._begun
 
     def record(self, partition: Any, sort: Any, before: Item | None) -> None:
         """Log a write of the item with these key values. The caller holds the lock."""
         times = self._times
-        times.append(max(now(), self._next_time))
+        times.append(max(now() - faults.read_writes_age() * MICROSECONDS, self._next_time))
         self._partitions.append(partition)
         self._sorts.append(sort)
         self._before.append(before)
@@ -162,6 +167,26 @@ class ChangeLog:
             for key, old in before.items()
             if old is not None or after[key] is not None
         ]
+
+    def changes_around(self, start: int, end: int, spread: int) -> list[Change]:
+        """Return changes as `changes_between` does, each between instants of its own, up to ``spread`` off the ends."""
+        with self.lock:
+            first, last = bisect_left(self._times, start - spread), bisect_left(self._times, end + spread)
+            times, keys = self._times[first:last], list(self._entries(first, last).keys())
+            latest = self._next_time
+        of_key: dict[Key, list[int]] = {}
+        for key, at in zip(keys, times, strict=True):
+            of_key.setdefault(key, []).append(at)
+        drawn = [self._draw_change(key, within, start, min(end, latest), spread) for key, within in of_key.items()]
+        return [change for change in drawn if change is not None]
+
+    def _draw_change(self, key: Key, times: list[int], start: int, end: int, spread: int) -> Change | None:
+        begin, until = (at + random.randint(-spread, spread) for at in (start, end))  # noqa: S311 (no secret)
+        within = [at for at in times if begin <= at < until]
+        if not within:
+            return None
+        before, after = (self._states_at(cut, [key])[key] for cut in (begin, until))
+        return None if before is None and after is None else Change(within[-1], before, after)
 
     def _states_at(self, cut: int, keys: list[Key]) -> dict[Key, Item | None]:
         states = {}

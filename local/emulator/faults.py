@@ -26,8 +26,13 @@ And settings, which stay until they are set again:
 
 - ``shift_export_cut_seconds``, -60 to 60, moves the instant that a table export shows against the time that was asked
   for. AWS leaves open which side of it a write within a minute is on.
-- ``spread_export_cuts_seconds``, 0 to 60, draws for each item of a full export an instant of its own, by up to so much
-  to either side of that.
+- ``spread_export_cuts_seconds``, 0 to 60, draws for each item of an export an instant of its own, by up to so much to
+  either side of that; of an incremental export one for either end of its window.
+- ``age_writes_seconds``, 0 or more, dates writes to tables back by so much as they are made: their stream records and
+  what exports know of them. It stands for the minutes that pass on AWS before a window over them can be exported.
+- ``age_recovery_seconds``, 0 or more, has point-in-time recovery be on for so much longer. What a table has when it is
+  switched on is its past: an incremental export's window, of a quarter of an hour at least, can begin before that. It
+  starts as DYNAURORA_RECOVERY_AGE_SECONDS, or 0.
 - ``age_stream_mappings_seconds``, 0 or more, dates LastModified of DynamoDB event source mappings back by so much. On
   AWS a backfill must wait until the mapping has been reading for some minutes, as an export may miss by a minute what
   was written around its time. Here an export's cut is exact, so a demonstration that pretends to an older mapping
@@ -68,9 +73,13 @@ MAPPING_AGE = "age_stream_mappings_seconds"
 MAPPING_AGE_VARIABLE = "DYNAURORA_STREAM_AGE_SECONDS"
 REGISTRY_AGE = "age_mappings_seconds"
 EXPORT_HOLD = "hold_exports"
+WRITES_AGE = "age_writes_seconds"
+RECOVERY_AGE = "age_recovery_seconds"
+RECOVERY_AGE_VARIABLE = "DYNAURORA_RECOVERY_AGE_SECONDS"
+AGES = (MAPPING_AGE, REGISTRY_AGE, WRITES_AGE, RECOVERY_AGE)
 
 _lock = threading.Lock()
-_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT, EXPORT_SPREAD, MAPPING_AGE, REGISTRY_AGE, EXPORT_HOLD), 0)
+_left = dict.fromkeys((*COUNTERS, EXPORT_SHIFT, EXPORT_SPREAD, EXPORT_HOLD, *AGES), 0)
 
 
 def take(counter: str, wanted: int = 1) -> int:
@@ -105,6 +114,18 @@ def read_registry_age() -> int:
         return _left[REGISTRY_AGE]
 
 
+def read_writes_age() -> int:
+    """Return the seconds by which writes are dated back."""
+    with _lock:
+        return _left[WRITES_AGE]
+
+
+def read_recovery_age() -> int:
+    """Return the seconds by which recovery passes for having been on for longer."""
+    with _lock:
+        return _left[RECOVERY_AGE]
+
+
 def holds_exports() -> bool:
     """Tell whether no export is to end now."""
     with _lock:
@@ -113,7 +134,8 @@ def holds_exports() -> bool:
 
 def install(emulator: Replacements) -> None:
     """Plan the replacement that adds the endpoint. Raises ValueError for an age that is none."""
-    _set({MAPPING_AGE: os.environ.get(MAPPING_AGE_VARIABLE) or 0})
+    variables = {MAPPING_AGE: MAPPING_AGE_VARIABLE, RECOVERY_AGE: RECOVERY_AGE_VARIABLE}
+    _set({age: os.environ.get(variable) or 0 for age, variable in variables.items()})
     emulator.wrap(app.__name__, "_handle_admin_config_request", "(path: str, method: str, body: bytes)", _add_endpoint)
 
 
@@ -141,7 +163,7 @@ def _set(counters: dict[str, Any]) -> None:
         raise ValueError(f"{EXPORT_SHIFT} is at most {EXPORT_SHIFT_LIMIT}, to either side")
     if not 0 <= values.get(EXPORT_SPREAD, 0) <= EXPORT_SHIFT_LIMIT:
         raise ValueError(f"{EXPORT_SPREAD} is 0 to {EXPORT_SHIFT_LIMIT}")
-    for age in (MAPPING_AGE, REGISTRY_AGE):
+    for age in AGES:
         if values.get(age, 0) < 0:
             raise ValueError(f"{age} is at least 0")
     with _lock:

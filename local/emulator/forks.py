@@ -21,8 +21,11 @@ START_SECONDS = 30.0
 """How long a server may take for its imports and the first fork."""
 MOST_SERVERS = 4
 """Packages that have one: those asked for last."""
-ALIKE = ("LANG", "PATH", "TZ", "LAMBDA_TASK_ROOT")
-"""Variables that all functions of a package have alike; what traces looks where it runs when it is imported."""
+ALIKE = (
+    *("LANG", "PATH", "TZ", "LAMBDA_TASK_ROOT"),
+    *("POWERTOOLS_TRACE_DISABLED", "AWS_XRAY_SDK_ENABLED", "AWS_XRAY_DAEMON_ADDRESS", "AWS_XRAY_CONTEXT_MISSING"),
+)
+"""Variables that all functions of a package have alike, if at all; what traces looks at them when it is imported."""
 
 
 class ForkServerEndedError(Exception):
@@ -142,7 +145,9 @@ def start_process(
         if key not in _servers:
             _servers[key] = None
             return None
-        server = _servers.pop(key) or ForkServer(python, paths, {name: environment[name] for name in ALIKE})
+        server = _servers.pop(key) or ForkServer(
+            python, paths, {name: environment[name] for name in ALIKE if name in environment}
+        )
         _servers[key] = server  # the last of them now
         _end_idle()
     try:

@@ -23,6 +23,9 @@ from local.emulator.replacements import EmulatorChangedError, Replacements
 EMULATOR_VERSION = "1.5.33"
 """The version whose functions the behaviours replace; the same as in requirements/emulator.txt."""
 
+SWITCH_SECONDS = 0.0005
+"""After which a thread gives way to others: requests are answered by one that waits for it, beside many that work."""
+
 logger = logging.getLogger("dynaurora")
 
 
@@ -68,6 +71,7 @@ def install_behaviours() -> None:
             payload_limits,
             region_offers,
             repeated_events,
+            running_functions,
             scans,
             sdk_errors,
             secret_rotation,
@@ -115,6 +119,7 @@ def install_behaviours() -> None:
         object_errors,
         object_keys,
         repeated_events,
+        running_functions,
     ):
         behaviour.install(replacements)
     replacements.apply()
@@ -149,6 +154,7 @@ def _run() -> None:
     from local.emulator import packages
 
     packages.remove_all()
+    sys.setswitchinterval(SWITCH_SECONDS)
     server = importlib.import_module("hypercorn.asyncio")
     server.serve = _stop_in_order(server.serve)  # type: ignore[attr-defined]
     try:

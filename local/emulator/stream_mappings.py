@@ -17,11 +17,13 @@ Here every mapping has its own thread, which reads the stream in order:
   repeated until the records are too old.
 - **MaximumRecordAgeInSeconds**: older records are given up on, before an invocation as between two of them.
 - **Repeated batches**: a batch that a function has taken may be delivered to it again (``faults``).
+- **IteratorAge**: a metric of the function, the age of the last record of each batch that it is invoked with.
 - **On-failure destination**: records given up on are described to SQS or SNS, or written to S3 together with the
   event.
 
 Sources: Lambda developer guide, "Using AWS Lambda with Amazon DynamoDB": "Configuring partial batch response",
-"Retain discarded records for a DynamoDB event source" (also: retries before and during invocation), "Parameters".
+"Retain discarded records for a DynamoDB event source" (also: retries before and during invocation), "Parameters";
+"Types of metrics for Lambda functions".
 
 Deviations: a stream is one shard and ParallelizationFactor is ignored; retries wait up to 5 s, not minutes; a
 MaximumRecordAgeInSeconds below AWS's minimum of 60 is accepted; tumbling windows are not supported; writing to the
@@ -42,7 +44,7 @@ from typing import Any
 from ministack.core import responses
 from ministack.services import dynamodb, lambda_svc
 
-from local.emulator import faults
+from local.emulator import embedded_metrics, faults
 from local.emulator.lambda_runtime import MAXIMUM_REQUEST_BYTES
 from local.emulator.objects import ObjectNotWrittenError, put_object, require_objects
 from local.emulator.replacements import Replacements
@@ -184,6 +186,7 @@ class MappingReader:
 
     def _attempt(self, mapping: dict[str, Any], batch: Batch) -> list[Batch]:
         """Invoke once; what is left to do, in order."""
+        measure_age(mapping, batch)
         answer = self._invoke(mapping, batch)
         if answer.throttled:
             self._wait_before_retry()
@@ -279,6 +282,14 @@ class MappingReader:
     def _wait_before_retry(self) -> None:
         time.sleep(min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0**self._consecutive_failures))
         self._consecutive_failures = min(self._consecutive_failures + 1, 10)
+
+
+def measure_age(mapping: dict[str, Any], batch: Batch) -> None:
+    """Record how old the newest record of a batch is that its function is invoked with."""
+    now = time.time()
+    age = max(0.0, (now - batch.records[-1].created) * 1000)
+    dimensions = {"FunctionName": mapping["FunctionArn"].split(":")[6]}
+    embedded_metrics.record("AWS/Lambda", {"Name": "IteratorAge", "Unit": "Milliseconds"}, dimensions, now, age)
 
 
 def find_first_failed(response: Any, sequence_numbers: list[str]) -> int:

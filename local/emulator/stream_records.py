@@ -20,6 +20,7 @@ from typing import Any
 from ministack.core import responses
 from ministack.services import dynamodb
 
+from local.emulator import faults
 from local.emulator.replacements import Replacements
 
 logger = logging.getLogger("dynaurora.streams")
@@ -106,6 +107,7 @@ def _complete(original: Any) -> Any:
         data = record["dynamodb"]
         parts = (data["Keys"], data.get("OldImage"), data.get("NewImage"))
         data["SizeBytes"] = sum(dynamodb._item_size_bytes(part) for part in parts if part)
+        data["ApproximateCreationDateTime"] -= faults.read_writes_age()
         if _by_service.get():
             record["userIdentity"] = dict(SERVICE_IDENTITY)
         return record

@@ -358,13 +358,13 @@ def _wait_until_due(started: float) -> None:
 
 def _read_records(description: Description, log: ChangeLog, window: Window) -> tuple[list[Any], RecordForm]:
     """Return what an export consists of, and how it is written."""
-    table = log.table
+    table, spread = log.table, faults.read_export_spread() * MICROSECONDS
     if window.start is None:
-        spread = faults.read_export_spread() * MICROSECONDS
         items = list(log.items_around(window.end, spread) if spread else log.items_at(window.end))
         return items, RecordForm(lambda item: str(key_values(table, item)[0]), lambda item: {"Item": item})
     view_type = description["IncrementalExportSpecification"]["ExportViewType"]
-    return log.changes_between(window.start, window.end), RecordForm(
+    ends = window.start, window.end
+    return log.changes_around(*ends, spread) if spread else log.changes_between(*ends), RecordForm(
         lambda change: str(key_values(table, _image_of(change))[0]),
         lambda change: _format_change(table, change, view_type),
     )

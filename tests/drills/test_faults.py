@@ -228,7 +228,7 @@ def test_the_lifecycle_takes_what_a_backfill_still_needs(drill: Drill) -> None:
         (manifest,) = [key for key in exported if key.endswith("manifest-files.json")]
         restore = take_from(drill, asked["bucket"], manifest)
     failure = deployed.watch(run, status=1)["failure"]
-    assert (failure["error"], manifest in failure["reason"]) == ("ObjectMissingError", True)
+    assert (failure["error"], manifest in failure["reason"]) == ("ExportIncompleteError", True)
     assert "then start the run again" in failure["remedy"]
     restore()
     with held(drill, "ConvertExport"):

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
+from backfill.cli import main
 from dynaurora.mappings.mapping import Mapping, build_mapping
 from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
 from infra.packaging import Packager
@@ -18,6 +21,8 @@ from tests.drills.drill import Drill
 
 DEPLOYED_WITHIN_SECONDS = 300.0
 """A hundred replications, on two processors that do nothing else."""
+TOLD_WITHIN_SECONDS = 30.0
+"""How a hundred replications stand, by an AWS that is one process of this machine."""
 DEPLOYERS = 4
 
 
@@ -37,6 +42,7 @@ def test_each_of_many_tables_gets_its_own_changes_while_mappings_change(drill: D
         drill.wait_until(lambda: all(takes_up(drill, name) for name in changed))
         write(drill, names, "refused", number="no number")
         drill.wait_until(lambda: count_kept(drill) == dict.fromkeys(names, 1))
+        check_status(drill, names)
         drill.tell(measure_memory(drill), "memory")
 
 
@@ -125,6 +131,27 @@ def count_kept(drill: Drill) -> dict[str, int]:
     functions, output = drill.deployed.client("lambda"), drill.deployed.outputs["MeasureHealthFunctionName"]
     measured = json.load(functions.invoke(FunctionName=output, Payload=b"{}")["Payload"])["replications"]
     return {name: one["failures_kept"] for name, one in measured.items() if name.startswith("table_")}
+
+
+def check_status(drill: Drill, names: list[str]) -> None:
+    """Check that `dynaurora status` tells how each of the many tables stands, in time."""
+    started = time.monotonic()
+    answer = CliRunner().invoke(main, ["status", "--json"])
+    took = time.monotonic() - started
+    assert answer.exit_code == 1, answer.output
+    told = {found["mapping"]: found for found in map(json.loads, answer.stdout.splitlines())}
+    assert told.keys() >= set(names)
+    for name in names:
+        found = told[name]
+        assert (found["reader"], found["failed"], found["parked"]) == ("on", 1, 0)
+        assert found["rows"] >= 3
+        assert [each["next"] for each in found["todo"]] == [
+            f"dynaurora failures count {name}",
+            f"dynaurora backfill start {name} --watch",
+            f"dynaurora verify {name}",
+        ]
+    drill.tell(f"how {len(told)} replications stand was told in {took:.1f} s", "status")
+    assert took < TOLD_WITHIN_SECONDS
 
 
 def is_there(drill: Drill, name: str) -> bool:

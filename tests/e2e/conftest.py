@@ -35,6 +35,21 @@ COMMAND_SECONDS = 180
 QUIET_SECONDS = 90
 
 
+def run_dynaurora(directory: Path, environment: dict[str, str], *arguments: str, status: int = 0) -> str:
+    """Run a command in a directory, check its exit status and return what it printed; of one that fails, errors too."""
+    answer = subprocess.run(
+        [DYNAURORA, *arguments],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert answer.returncode == status, answer.stdout + answer.stderr
+    return answer.stdout + ("" if status == 0 else answer.stderr)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):

@@ -1,5 +1,7 @@
 """What the runbooks are for, done to a local AWS: items, faults, what is announced, and whether all ends well."""
 
+import base64
+import hashlib
 import json
 import shlex
 import shutil
@@ -16,6 +18,10 @@ from threading import Event, Thread
 from typing import Any
 
 from dynaurora import keys
+from dynaurora.aurora import sql
+from dynaurora.dynamodb.versions import make_version
+from dynaurora.mappings.mapping import Mapping, build_mapping
+from dynaurora.mappings.registry import Pointer
 from dynaurora.verification.compare_items import compare_table
 from infra.build_package import Target, build_package
 from infra.places import EXAMPLE
@@ -27,6 +33,8 @@ from tests.e2e.conftest import LocalAws
 from tests.reader import Reader
 
 WAIT_SECONDS = 120
+HOUR = 3600
+DAY = 24 * HOUR
 VISIT_SECONDS = 0.3
 TIME = "2026-11-24 03:07:12"
 """What a deployment is made from."""
@@ -167,9 +175,16 @@ class Site:
         """Return once Aurora has the row of every item, of which there are so many, and no import is under way."""
         self.wait_until(lambda: self._has_equal(items) and not self.pipeline.is_importing())
 
+    def read_active(self) -> Mapping:
+        """Return the active mapping, which a rebuild makes another one than was deployed."""
+        (*_, (document,)) = self.aws.query(
+            "SELECT document FROM Demo._dynaurora_mappings WHERE mapping = 'web_analytics' ORDER BY generation"
+        )
+        return build_mapping("web_analytics", json.loads(document), text=document)
+
     def _has_equal(self, items: int) -> bool:
         with connect_administrator(self.aws.state) as aurora:
-            found = compare_table(self.pipeline.mapping, self.pipeline.scan_items(), aurora)
+            found = compare_table(self.read_active(), self.pipeline.scan_items(), aurora)
         return (found.items, found.identical, found.rows) == (items, items, items)
 
     # Faults
@@ -177,6 +192,24 @@ class Site:
     def set_faults(self, **faults: int) -> None:
         """Ask the emulator to behave as AWS may."""
         self._post("/_dynaurora/faults", faults)
+
+    @contextmanager
+    def restored_database(self) -> Iterator[str]:
+        """Have the database as it is now again afterwards; the time is given that this is of."""
+        with connect_administrator(self.aws.state) as aurora:
+            rows = aurora.query("SHOW FULL TABLES IN Demo WHERE Table_type = 'BASE TABLE'")
+            tables = [name for name, _ in rows]
+            for table in tables:
+                aurora.execute(f"CREATE TABLE Demo.`copy_of_{table}` LIKE Demo.`{table}`")
+                with aurora.transaction():
+                    aurora.execute(f"INSERT INTO Demo.`copy_of_{table}` SELECT * FROM Demo.`{table}`")
+        yield time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with connect_administrator(self.aws.state) as aurora:
+            for table in tables:
+                with aurora.transaction():
+                    aurora.execute(f"DELETE FROM Demo.`{table}`")
+                    aurora.execute(f"INSERT INTO Demo.`{table}` SELECT * FROM Demo.`copy_of_{table}`")
+                aurora.execute(f"DROP TABLE Demo.`copy_of_{table}`")
 
     @contextmanager
     def held_exports(self) -> Iterator[None]:
@@ -251,6 +284,80 @@ class Site:
             TableName=self.aws.deployment.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
         )
 
+    @contextmanager
+    def lost_writes(self) -> Iterator[None]:
+        """Have writes be of ten minutes ago, some of them made while the table's stream was off.
+
+        The health function has noted it when the stream was read again, five minutes ago.
+        """
+        self.aws.query("DELETE FROM Demo.WebAnalytics__replica")  # deletes of before would be newer than these writes
+        self.restart_recovery(age_recovery_seconds=2 * DAY, age_writes_seconds=600)
+        try:
+            self.put("/about")
+            self.put("/contact")
+            self.wait_until_equal(2)
+            self._set_stream({"StreamEnabled": False})
+            self.put("/about", hits=7)
+            self.put("/pricing")
+            self.delete("/contact")
+            self._set_stream({"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
+            self.read_new_stream()
+            now = int(time.time())
+            known = {"stream_arn": self._stream_arn, "losses": [[now - 32 * HOUR, now - 300]]}
+            self.aws.api.s3.put_object(
+                Bucket=self.aws.deployment.bucket, Key=keys.reader("web_analytics"), Body=json.dumps(known).encode()
+            )
+            yield
+        finally:
+            self.restart_recovery(age_recovery_seconds=DAY, age_writes_seconds=0)
+
+    def _set_stream(self, specification: Any) -> None:
+        self.aws.api.dynamodb.update_table(TableName=self.aws.deployment.table, StreamSpecification=specification)
+
+    def create_table_again(self) -> None:
+        """Delete the table and create another one of its name, without a stream and without recovery."""
+        dynamodb, name = self.aws.api.dynamodb, self.aws.deployment.table
+        table = dynamodb.describe_table(TableName=name)["Table"]
+        dynamodb.delete_table(TableName=name)
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=table["KeySchema"],
+            AttributeDefinitions=table["AttributeDefinitions"],
+        )
+
+    def age_rows(self, seconds: int) -> None:
+        """Have all rows be of changes so much earlier."""
+        self.aws.query(f"UPDATE Demo.WebAnalytics__replica SET _version = _version - {make_version(seconds, 0)}")
+
+    def read_new_stream(self) -> None:
+        """Deploy the replication with the stream that the table has now."""
+        stacks, name = self.aws.client("cloudformation"), name_replication("web_analytics")
+        (stack,) = stacks.describe_stacks(StackName=name)["Stacks"]
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+        given["SourceStreamArn"] = self._stream_arn
+        body = stacks.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
+        stacks.update_stack(
+            StackName=name,
+            TemplateBody=body if isinstance(body, str) else json.dumps(body),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        stacks.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    @property
+    def _stream_arn(self) -> str:
+        table = self.aws.api.dynamodb.describe_table(TableName=self.aws.deployment.table)["Table"]
+        return str(table["LatestStreamArn"])
+
+    def restart_recovery(self, **ages: int) -> None:
+        """Have the table's recovery begin anew, with other ages of it and of what is written."""
+        self.switch_recovery_off()
+        self.set_faults(**ages)
+        self.aws.api.dynamodb.update_continuous_backups(
+            TableName=self.aws.deployment.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+
     def leave_a_row_without_an_item(self) -> None:
         """Add a row as that of an item which was deleted while the stream was off."""
         time.sleep(1)  # an export shows the table just before a whole second
@@ -258,6 +365,12 @@ class Site:
             "REPLACE INTO Demo.WebAnalytics__replica (page_id, activity_dt, _deleted, _version)"
             " VALUES ('left over', 'long ago', 0, 1)"
         )
+
+    def find_failure(self) -> str:
+        """Return the id of the one record that is kept as failed."""
+        (key,) = self.list_kept()
+        (line,) = self.aws.api.s3.get_object(Bucket=self.aws.deployment.bucket, Key=key)["Body"].read().splitlines()
+        return hashlib.sha256(base64.b64decode(json.loads(line)["rawData"])).hexdigest()[:12]
 
     def pass_hours(self, hours: int) -> None:
         """Count so many vain hourly reprocesses on every failed record."""
@@ -299,6 +412,29 @@ class Site:
         yield
         thread.join()
 
+    def forget_rebuilds(self) -> None:
+        """Have the rows be in the table that they were in first, by a mapping that knows no other."""
+        mapping, (served, *left) = self.pipeline.mapping, sorted(self.list_replicas(), reverse=True)
+        if served == mapping.replica:
+            return
+        for table in {mapping.replica, *left}:
+            self.aws.query(f"DROP TABLE IF EXISTS Demo.{table}")
+        self.aws.query(f"RENAME TABLE Demo.{served} TO Demo.{mapping.replica}")
+        with connect_administrator(self.aws.state) as aurora, aurora.transaction():
+            aurora.execute("DELETE FROM Demo._dynaurora_fills")
+            aurora.execute("DELETE FROM Demo._dynaurora_mappings WHERE document LIKE %s", ("%replica_%",))
+            aurora.execute(sql.create_view(mapping))
+        ((digest, generation),) = self.aws.query(
+            "SELECT digest, generation FROM Demo._dynaurora_mappings ORDER BY generation DESC LIMIT 1"
+        )
+        assert digest == mapping.digest
+        pointer = {"Bucket": self.aws.deployment.bucket, "Key": keys.mapping_pointer(mapping.name)}
+        self.aws.api.s3.put_object(**pointer, Body=Pointer(digest, generation).encode())
+
+    def list_replicas(self) -> list[str]:
+        """Return the tables that the target has, or had, its rows in."""
+        return [name for (name,) in self.aws.query("SHOW TABLES FROM Demo LIKE 'WebAnalytics\\\\_\\\\_replica%'")]
+
     def query_types(self, view: str) -> dict[str, str]:
         """Return the types of a view's columns."""
         return {name: kind for name, kind, *_ in self.aws.query(f"SHOW COLUMNS FROM Demo.{view}")}
@@ -328,7 +464,7 @@ class Site:
         """Make all rows, so all changes that they come from, so much older, and the last change of the mapping."""
         self.set_faults(age_mappings_seconds=minutes * 60)
         age = minutes * 60 * 10**40
-        for (replica,) in self.aws.query("SHOW TABLES FROM Demo LIKE 'WebAnalytics\\\\_\\\\_replica%'"):
+        for replica in self.list_replicas():
             self.aws.query(f"UPDATE Demo.{replica} SET _version = _version - {age}")
 
     def _post(self, path: str, document: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ def test_status_counts_what_is_where(local_aws: LocalAws) -> None:
     assert status["running"]
     assert status["pipeline"]["executions"]["running"] == 0
     assert status["pipeline"]["waiting"] == 0
-    assert status["pipeline"]["backfills"].keys() == {"running", "succeeded", "failed"}
+    assert status["pipeline"].keys() == {"waiting", "executions", "items", "rows"}
     assert "batches waiting" in local_aws.run("status")
 
 

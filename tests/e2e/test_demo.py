@@ -29,7 +29,9 @@ def assert_agreement(result: dict[str, Any]) -> None:
     assert result["differing"] == result["missing"] == 0
     assert 0 < result["identical"] <= result["rows"] <= result["items"]
     assert 0 < result["rejected"] < result["changes"] / 20
-    assert sum(result["reasons"].values()) >= result["rejected"]
+    assert sum(result["reasons"].values()) == result["rejected"]
+    assert result["identical"] + result["refused"] == result["items"]
+    assert result["identical"] + result["rows_of_refused"] == result["rows"]
     assert_backfilled(result["backfill"])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from local.stack import REGION, Stack
-from tests.e2e.conftest import COMMAND_SECONDS, DYNAURORA
+from tests.e2e.conftest import DYNAURORA, run_dynaurora
 from tests.support.factories import column, mapping_document
 
 pytestmark = pytest.mark.timeout(300)
@@ -40,17 +40,7 @@ class Account:
         (self.project / "mappings" / f"{table}.json").write_text(json.dumps(document))
 
     def run(self, *arguments: str, status: int = 0) -> str:
-        answer = subprocess.run(
-            [DYNAURORA, *arguments],
-            cwd=self.project,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert answer.returncode == status, answer.stdout + answer.stderr
-        return answer.stdout + ("" if status == 0 else answer.stderr)
+        return run_dynaurora(self.project, self.environment, *arguments, status=status)
 
     def run_until(self, text: str, *arguments: str) -> None:
         """Kill a command once it has told something."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.running import export_variables
-from tests.e2e.conftest import COMMAND_SECONDS, DYNAURORA, LocalAws
+from tests.e2e.conftest import DYNAURORA, LocalAws, run_dynaurora
 from tests.support.factories import column, mapping_document
 
 
@@ -24,11 +24,11 @@ class Shop:
 
     def outside(self, *arguments: str, status: int = 0) -> str:
         """Run a command where no project is, and return what it printed."""
-        return self._run(self.root.parent, arguments, status)
+        return run_dynaurora(self.root.parent, self.environment, *arguments, status=status)
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run a command in the project."""
-        return self._run(self.root, arguments, status)
+        return run_dynaurora(self.root, self.environment, *arguments, status=status)
 
     def enter(self) -> None:
         """Have later commands reach the local AWS, as `eval "$(dynaurora local env)"` does."""
@@ -43,19 +43,6 @@ class Shop:
         """That of commands."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AUTH"))}
         return inherited | self.variables
-
-    def _run(self, directory: Path, arguments: tuple[str, ...], status: int) -> str:
-        answer = subprocess.run(
-            [DYNAURORA, *arguments],
-            cwd=directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert answer.returncode == status, answer.stdout + answer.stderr
-        return answer.stdout + ("" if status == 0 else answer.stderr)
 
     def add(self, name: str, document: dict[str, Any], *items: dict[str, Any]) -> str:
         """Write a mapping and a file of items, and return the file's name."""
@@ -173,7 +160,15 @@ def test_a_project_is_deployed_changed_and_destroyed_by_commands(shop: Shop) -> 
         changed = make_mapping("orders", "order", "VARCHAR(60)")
         changed["target"]["columns"].append(column("note", "VARCHAR(20)"))
         shop.add("orders", changed, order | {"note": {"S": "a gift"}})
-        assert json.loads(shop.run("deploy", "orders", "--yes", "--json"))["deployed"] == ["dynaurora-orders"]
+        shop.run("pause", "orders")
+        told = shop.run("deploy", "orders", "--yes")
+        assert "orders is paused since 20" in told
+        assert "Deployed: dynaurora-orders." in told
+        paused, fine = (json.loads(line) for line in reversed(shop.run("status", "--json", status=1).splitlines()))
+        assert (paused["mapping"], paused["reader"]) == ("orders", "paused")
+        assert paused["todo"][0]["next"].endswith("dynaurora resume orders")
+        assert (fine["mapping"], fine["reader"]) == ("devices", "on")
+        shop.run("resume", "--all")
         changed["target"]["columns"][1]["type"] = "DECIMAL(4,2)"
         shop.add("orders", changed, order)
         refused = shop.run("deploy", "orders", "--yes", status=1)

@@ -30,11 +30,12 @@ def site(running_site: Site) -> Site:
 
 def test_failed_records_are_growing(reader: Reader, site: Site) -> None:
     """An item is written wrongly, and the transformation fails while another one is."""
-    site.put("/pricing", hits="12")
-    site.wait_until(lambda: len(site.list_kept()) == 1)
+    for kept, (page, hits) in enumerate((("/terms", "13"), ("/pricing", "12")), 1):
+        site.put(page, hits=hits)
+        site.wait_until(lambda kept=kept: len(site.list_kept()) == kept)
     with site.failing_transformation():
         site.put("/about")
-        site.wait_until(lambda: len(site.list_kept()) == 2)
+        site.wait_until(lambda: len(site.list_kept()) == 3)
     equip_with_editor(reader, r's/\\"Hits\\": \\"12\\"/\\"Hits\\": 12/')
     with reader.follow("docs/runbooks/failed-records.md") as walk:
         walk.through("Diagnose")
@@ -43,12 +44,12 @@ def test_failed_records_are_growing(reader: Reader, site: Site) -> None:
         site.pass_hours(3)
         walk.through("Take them up")
         site.wait_for_message("docs/runbooks/failed-records.md")
-        (parked,) = site.list_kept()
-        reader.export(OBJECT=parked)
+        reader.export(FAILURE=site.find_failure())
         walk.through("Decide what is parked")
         walk.through("Verify")
-    site.wait_until_equal(2)
     assert site.list_kept() == []
+    site.put("/terms")
+    site.wait_until_equal(3)
 
 
 def test_batches_are_failing(reader: Reader, site: Site) -> None:
@@ -127,6 +128,38 @@ def test_the_tables_differ(reader: Reader, site: Site) -> None:
     site.wait_until_equal(3)
 
 
+def test_the_stream_lost_records(reader: Reader, site: Site) -> None:
+    """Somebody has switched the table's stream off, and later on again: what was written meanwhile is in none."""
+    reader.export(DYNAURORA_SETTLE_SECONDS="2")
+    with site.lost_writes(), reader.follow("docs/runbooks/lost-records.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Act")
+        site.wait_until_equal(2)
+        walk.through("Verify")
+    assert site.rows("page_id", "hits") == [("/about", 7), ("/pricing", 1)]
+
+
+def test_a_database_was_restored(reader: Reader, site: Site) -> None:
+    """An item was written since, another one changed, and a third one deleted."""
+    for page in ("/about", "/contact", "/pricing"):
+        site.put(page)
+    site.wait_until_equal(3)
+    with site.restored_database() as since:
+        site.put("/new")
+        site.put("/about", hits=12)
+        site.delete("/contact")
+        site.wait_until_equal(3)
+    assert site.rows("page_id", "hits") == [("/about", 1), ("/contact", 1), ("/pricing", 1)]
+    reader.export(SINCE=since, DYNAURORA_SETTLE_SECONDS="2")
+    with reader.follow("docs/runbooks/restored-database.md") as walk:
+        walk.through("Diagnose")
+        walk.through("Import it again")
+        site.wait_until_equal(3)
+        assert site.rows("page_id", "hits") == [("/about", 12), ("/new", 1), ("/pricing", 1)]
+        walk.through("Verify")
+    assert site.list_kept() == []
+
+
 def test_a_wrong_mapping_was_deployed(reader: Reader, site: Site, tmp_path: Path) -> None:
     """It refuses what is right, and writes the make of a device where the country belongs."""
     project = copy_project(tmp_path / "project")
@@ -201,12 +234,52 @@ def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path
                 with site.passing_by_rebuilds():
                     walk.through("Go back")
                 walk.through("Drop what is left")
+            destroyed = reader.run(Block("after", (), "dynaurora destroy web_analytics --dry-run"))
+            for replica in ("WebAnalytics__replica", "WebAnalytics__replica_2"):
+                assert f"stays  Demo.{replica} in Aurora, of a rebuild, about " in destroyed
+            site.aws.query("UPDATE Demo._dynaurora_mappings SET activated_at = '2020-01-01'")
+            reader.run(Block("after half an hour", (), "dynaurora mapping rebuild web_analytics --drop --yes"))
+            assert site.list_replicas() == ["WebAnalytics__replica_3"]
             visits.stop()
             site.wait_until_equal(visits.count + 3)
         assert site.query_types("WebAnalytics")["hits"].startswith("int")
         assert not [each for each in seen if isinstance(each, Exception)], "there is a view at any time"
         assert site.list_kept() == []
     finally:
+        site.forget_rebuilds()
+        site.aws.run("up")
+        site.start_reader_anew()
+
+
+KILLED = """
+dynaurora mapping rebuild web_analytics --yes > told 2>&1 &
+until grep --quiet {text} told || ! kill -0 $! 2> /dev/null; do sleep 0.05; done
+kill -KILL $! 2> /dev/null && echo killed || cat told
+wait $! || true
+"""
+
+
+def test_a_rebuild_that_is_killed_at_each_step_goes_on(reader: Reader, site: Site, tmp_path: Path) -> None:
+    equip_with_editor(reader, '/"hits"/s/INT/BIGINT/')
+    reader.go_to(copy_project(tmp_path / "project"))
+    try:
+        site.put("/before")
+        site.wait_until_equal(1)
+        reader.run(Block("before", (), f"$EDITOR {MAPPING_FILE}"))
+        with site.passing_by_rebuilds():
+            for text in ("'write both[.]'", "'fill[.]'"):
+                assert "killed" in reader.run(Block(f"killed at {text}", (), KILLED.format(text=text)))
+            for text in ("SUCCEEDED", "'switch[.]'"):  # it may be through by then
+                reader.run(Block(f"killed at {text}", (), KILLED.format(text=text)))
+        ended = reader.run(Block("after", (), "dynaurora mapping rebuild web_analytics --yes"))
+        assert "Done. Deploy web_analytics.json" in ended or "nothing to do" in ended
+        assert site.read_active().replica == "WebAnalytics__replica_2"
+        site.put("/after", hits=7)
+        site.wait_until_equal(3)
+        assert ("/after", 7) in site.rows("page_id", "hits")
+        assert site.list_kept() == []
+    finally:
+        site.forget_rebuilds()
         site.aws.run("up")
         site.start_reader_anew()
 
@@ -237,3 +310,21 @@ def test_a_backfill(reader: Reader, site: Site) -> None:
         assert "1 row in 1 batch" in walk.through("Remove rows whose items are gone")
     site.wait_until_equal(len(pages))
     assert all("backfill/run=" in key or "refused/" in key for key in site.list_kept()), "of /pricing, all"
+
+
+def test_a_table_was_deleted_and_created_again(reader: Reader, site: Site) -> None:
+    """The table of that name is another one, with items of its own and without a stream that anybody reads."""
+    site.put("/about")
+    site.put("/contact")
+    site.wait_until_equal(2)
+    site.age_rows(3600)  # an export says nothing of what was written within the last two minutes
+    site.create_table_again()
+    reader.export(DYNAURORA_SETTLE_SECONDS="2")
+    with reader.follow("docs/runbooks/table-recreated.md") as walk:
+        walk.through("Read the new stream")
+        site.read_new_stream()
+        site.put("/pricing")
+        walk.through("Bring its items")
+        site.wait_until_equal(1)
+        walk.through("Verify")
+    assert site.rows("page_id") == [("/pricing",)]

@@ -203,23 +203,27 @@ def test_a_stack_of_release_0_1_becomes_a_platform_and_a_replication(earlier: Ea
     assert (tmp_path / "shop" / "dynaurora.toml").read_text().count('BufferSeconds = "1"') == 2
 
 
-@pytest.mark.parametrize("has_replication", [False, True])
-def test_an_upgrade_is_undone_and_loses_nothing(earlier: Earlier, tmp_path: Path, has_replication: bool) -> None:
+@pytest.mark.parametrize("until", ["updated", "replicated", "finished"])
+def test_an_upgrade_is_undone_and_loses_nothing(earlier: Earlier, tmp_path: Path, until: str) -> None:
     writer, reader = Writer(earlier.client("dynamodb")), earlier.make_reader(tmp_path)
     uuid, functions = earlier.outputs["ForwardChangesEventSourceMappingId"], earlier.client("lambda")
     with writer.writing():
         wait_until(lambda: len(earlier.rows()) > PAGES // 4)
         run(reader, tmp_path, "init", "shop")
-        if has_replication:
+        if until == "updated":
+            begin_and_die(reader, tmp_path / "shop", at="dynaurora: UPDATE_COMPLETE dynaurora")
+        else:
             run(reader, tmp_path / "shop", "upgrade", "--yes")
+            if until == "finished":
+                run(reader, tmp_path / "shop", "upgrade", "--finish", "--yes")
             run(reader, tmp_path / "shop", "destroy", TABLE, "--yes")
-            functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+            if until == "replicated":
+                functions.update_event_source_mapping(UUID=uuid, Enabled=False)
             wait_until(earlier.is_quiet)
             earlier.query("ALTER TABLE Demo.WebAnalytics__replica DROP COLUMN `_mapping`")
-        else:
-            begin_and_die(reader, tmp_path / "shop", at="dynaurora: UPDATE_COMPLETE dynaurora")
         earlier.go_back()
-        functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+        if until != "finished":  # then it is another one, which begins with the oldest change
+            functions.update_event_source_mapping(UUID=uuid, Enabled=True)
         begun = writer.written
         wait_until(lambda: max(earlier.rows().values()) > begun)
     wait_until(lambda: earlier.rows() == writer.items)

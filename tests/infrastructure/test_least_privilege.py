@@ -2,6 +2,7 @@
 
 import fnmatch
 import itertools
+import json
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from tests.infrastructure.deployment import (
     FUNCTION,
     STATE_MACHINE,
     Resource,
+    get_resource,
     list_resources,
     list_states,
     list_templates,
@@ -19,6 +21,7 @@ from tests.infrastructure.deployment import (
     substitute,
 )
 from tests.infrastructure.test_policies import DELIVERY_OF_LOGS, MAPPING, ROLES, as_list, list_statements
+from tests.workflows import executions
 
 FUNCTIONS = list_resources(FUNCTION)
 STATE_MACHINES = list_resources(STATE_MACHINE)
@@ -244,9 +247,29 @@ def test_every_template_with_roles_is_looked_at() -> None:
         ("forward_changes", {"firehose:PutRecordBatch", "s3:GetObject", "s3:PutObject"}),
         (
             "settle_failures",
-            {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+            {
+                *("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
+                *("s3:PutObjectTagging", "secretsmanager:GetSecretValue"),
+            },
         ),
     ],
 )
 def test_calls_are_found_through_methods_protocols_and_modules(function: str, expected: set[str]) -> None:
     assert find_actions(function) == expected
+
+
+def test_an_empty_schedule_calls_no_function_of_the_network():
+    """A table that rests lets the database pause: what looks for failures reaches S3 alone."""
+    case = executions.Case("reprocess_failures", "NothingFailed")
+    schedule = get_resource("ReprocessFailuresSchedule").properties["Target"]["Input"]["Fn::Sub"]
+    started_with = json.loads(schedule.replace("${Mapping}", "web_analytics"))
+    assert json.loads(case.input).items() >= started_with.items()
+    states = executions.list_states(case.machine)
+    called = [
+        states[label]["Parameters"]["FunctionName"] for label in case.expected["states"] if "Resource" in states[label]
+    ]
+    assert len(called) == 1
+    function = get_resource("ListFailuresFunction")
+    assert not {"VpcConfig"} & function.properties.keys()
+    assert not function.has_database
+    assert {action.partition(":")[0] for action in find_actions(function.snake)} == {"s3"}

@@ -51,7 +51,7 @@ LAYERS = (
     ("batches", "target"),
     ("failures",),
     ("stream", "exports", "measure_health"),
-    ("runs", "verification"),
+    ("runs", "verification", "purging"),
 )
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 
@@ -61,7 +61,9 @@ COMMANDS_LAYERS = (
     ("deployment",),
     ("runs", "samples"),
     ("failures",),
-    ("comparing_exports", "trials", "verifying"),
+    ("comparing_exports", "overview", "rereading", "trials", "verifying"),
+    ("comparing_exports", "overview", "rereading", "trials", "verifying"),
+    ("gaps", "looking", "repairing"),
     ("commands",),
     ("cli",),
 )

@@ -37,12 +37,14 @@ COVERED_OTHERWISE = {
     "MeasureHealthFunction": "UnmeasuredHealthAlarm",
     "CloseRunFunction": "UnclosedRunsAlarm",
     "RotateLoaderSecretFunction": "RotateLoaderSecretErrorsAlarm",
+    "PurgeReplicasFunction": "PurgeReplicasErrorsAlarm",
 }
 """Functions with an alarm of their own. What a state machine calls fails its execution, which has one."""
 UNALARMED = {
     "ChangeMappingFunction": "the command line, which calls it, prints its error to who asked",
     "CompareRowsFunction": "the command line, which calls it, prints its error to who asked",
     "CheckTargetFunction": "the command line, which calls it, prints its error to who asked",
+    "FindUnimportedFunction": "the command line, which calls it, prints its error to who asked",
     "DescribeRunsFunction": "the command line, which calls it, prints its error to who asked",
     "PrepareTargetFunction": "the deployment, which calls it, fails with its error",
     "RegisterReplicationFunction": "the deployment, which calls it, fails with its error",

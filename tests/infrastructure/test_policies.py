@@ -51,16 +51,17 @@ SERVICES_OF_NO_RESOURCE = {"ec2.amazonaws.com", "lambda.amazonaws.com"}
 
 OWNERS_OF_RUN_KEYS = {
     "exports/run=*": {"BackfillTableStateMachineRole"},
-    "batches/run=*/*.json": {"CheckReadinessRole", "PlanBackfillRole"},
+    "batches/run=*/*.json": {"CheckReadinessRole", "FindUnimportedRole", "PlanBackfillRole"},
     "batches/run=*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
     "batches/run=*/attempts-": {"ConvertExportRole"},
     "batches/run=*/batch-*.unmapped.json": {"ReportRunRole"},
+    "batches/run=*/batch-*.refused.json": {"PlanSweepRole"},
     "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
-    "batches/run=*/planned.json": {"CloseRunRole"},
-    "batches/run=*/*.csv": {"ImportBatchRole"},
+    "batches/run=*/planned.json": {"CloseRunRole", "PurgeReplicasRole"},
+    "batches/run=*/*.csv": {"FindUnimportedRole", "ImportBatchRole", "PurgeReplicasRole"},
     "batches/reprocess/run=*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
-    "batches/reprocess/run=*/*": {"ConvertFailuresRole", "SettleFailuresRole"},
+    "batches/reprocess/run=*/*": {"ConvertFailuresRole", "FindUnimportedRole", "SettleFailuresRole"},
     "reports/run=*/map/": {
         "BackfillTableStateMachineRole",
         "ReprocessFailuresStateMachineRole",
@@ -144,6 +145,7 @@ def is_of_the_mapping(key, role):
         keys.REPROCESSED_BATCHES,
         keys.FAILED_BATCHES,
         keys.PARKED,
+        keys.ARCHIVED,
         keys.NOTICES,
         keys.MAPPINGS,
     )
@@ -182,7 +184,7 @@ def test_the_keys_of_runs_are_those_that_are_allowed(begin, key):
     assert fnmatch.fnmatchcase(key, f"{begin}*")
 
 
-def test_nothing_but_what_is_settled_the_probe_and_what_is_known_of_a_replication_can_be_deleted():
+def test_nothing_but_what_is_settled_or_archived_the_probe_and_what_is_known_of_a_replication_can_be_deleted():
     deleting = [
         (role.id, resource)
         for role, statement in (entry.values for entry in STATEMENTS)
@@ -193,6 +195,7 @@ def test_nothing_but_what_is_settled_the_probe_and_what_is_known_of_a_replicatio
         "SettleFailuresRole": (keys.FAILED_RECORDS, keys.UNFORWARDED, keys.FAILED_BATCHES, keys.PARKED),
         "PrepareTargetRole": (f"{keys.BATCHES}/mapping=*/probe.",),  # a line of its own
         "RegisterReplicationRole": (keys.replication("*"),),
+        "PurgeReplicasRole": (keys.ARCHIVED,),
     }
     assert {role for role, _ in deleting} == deleted.keys()
     assert all(resource.partition("}/")[2].startswith(deleted[role]) for role, resource in deleting)

@@ -19,7 +19,29 @@ def md5_of(body: bytes) -> str:
 
 def data_file(items: list[dict[str, Any]]) -> bytes:
     """Return a data file of typed items."""
-    return gzip.compress(b"".join(json.dumps({"Item": item}).encode() + b"\n" for item in items), mtime=0)
+    return file_of([{"Item": item} for item in items])
+
+
+def file_of(lines: list[dict[str, Any]]) -> bytes:
+    """Return a data file of such lines."""
+    return gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines), mtime=0)
+
+
+def incremental(start: str, end: str, view: str = "NEW_AND_OLD_IMAGES") -> dict[str, Any]:
+    """Return what the summary of an incremental export says otherwise than a full one's."""
+    return {
+        "exportType": "INCREMENTAL_EXPORT",
+        "exportTime": None,
+        "exportFromTime": start,
+        "exportToTime": end,
+        "outputView": view,
+    }
+
+
+def changed(keys: dict[str, Any], image: dict[str, Any] | None, micros: int, **more: Any) -> dict[str, Any]:
+    """Return a line of an incremental export: of a put, or of a delete where there is no image."""
+    new = {} if image is None else {"NewImage": image}
+    return {"Metadata": {"WriteTimestampMicros": {"N": str(micros)}}, "Keys": keys, **new, **more}
 
 
 @dataclass
@@ -44,10 +66,23 @@ class Export:
         return f"{self.folder}/manifest-summary.json"
 
     def key(self, name: str) -> str:
-        return f"{self.folder}/data/{name}.json.gz"
+        shared = self.summary.get("exportType") == "INCREMENTAL_EXPORT"
+        return f"{self.folder.rpartition('/')[0] if shared else self.folder}/data/{name}.json.gz"
+
+    def move(self, bucket: str, folder: str) -> str:
+        """Move all of it to another bucket and folder; return its summary's key there."""
+        top = self.folder.rpartition("/")[0]
+        moved = {(bucket, folder + key.removeprefix(top)): body for (_, key), body in self.store.objects.items()}
+        self.store.objects.clear()
+        self.store.objects.update(moved)
+        return folder + self.summary_key.removeprefix(top)
 
     def add(self, name: str, items: list[dict[str, Any]]) -> "Export":
         self.files[name], self.counts[name] = data_file(items), len(items)
+        return self
+
+    def add_changes(self, name: str, lines: list[dict[str, Any]]) -> "Export":
+        self.files[name], self.counts[name] = file_of(lines), len(lines)
         return self
 
     def write(self) -> "Export":

@@ -134,6 +134,10 @@ def run_input(**changed: Any) -> Document:
         "tolerated_rejected_percentage": 10,
         "sweep": False,
         "compare": False,
+        "export_summary": None,
+        "source_table_arn": None,
+        "window_from": None,
+        "window_to": None,
     }
     return document | changed
 

@@ -42,9 +42,9 @@ REPLICATIONS = [
 ]
 
 
-def measure(*kept, state=READY, store=None):
+def measure(*kept, state=READY, store=None, now=NOW):
     store = store or InMemoryObjects({(BUCKET, key): b"x" for key in kept})
-    return measure_health(count_failures(store, BUCKET, REPLICATIONS), MAPPING, KnownSource(state))
+    return measure_health(count_failures(store, BUCKET, REPLICATIONS), MAPPING, KnownSource(state), store, BUCKET, now)
 
 
 def test_a_healthy_deployment_has_nothing_of_it_all():
@@ -124,3 +124,26 @@ def test_a_table_that_is_gone_is_read_by_nothing():
 @pytest.mark.parametrize("changed", [{"recovery": False}, {"mapping_state": "Updating"}])
 def test_what_keeps_no_change_from_being_read_is_none(changed):
     assert measure(state=replace(READY, **changed)).stream_problems == ()
+
+
+def test_a_stream_that_was_not_read_for_twenty_hours_is_near_its_loss_whatever_is_written():
+    store, off = InMemoryObjects(), replace(READY, mapping_state="Disabled", mapping_changed_at=NOW)
+    assert not measure(state=off, store=store).near_loss
+    assert not measure(state=off, store=store, now=NOW + timedelta(hours=19, minutes=59)).near_loss
+    assert measure(state=off, store=store, now=NOW + timedelta(hours=20)).near_loss
+    assert not measure(state=READY, store=store, now=NOW + timedelta(hours=21)).near_loss
+
+
+def test_an_idle_table_whose_reader_is_well_is_never_near_a_loss_and_nothing_is_written_for_it_again():
+    store = InMemoryObjects()
+    assert not measure(store=store).near_loss
+    written = dict(store.objects)
+    assert not measure(store=store, now=NOW + timedelta(days=30)).near_loss
+    assert store.objects == written
+
+
+def test_a_reader_that_fails_is_as_one_that_is_off():
+    store, failing = InMemoryObjects(), replace(READY, mapping_result="PROBLEM: Function call failed")
+    assert measure(state=failing, store=store) == Health(0, 0, ())
+    assert measure(state=failing, store=store, now=NOW + timedelta(hours=20)).near_loss
+    assert not measure(state=replace(READY, mapping_result="OK"), store=store, now=NOW + timedelta(hours=21)).near_loss

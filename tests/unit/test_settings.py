@@ -12,6 +12,7 @@ from dynaurora.settings import (
     ConvertExportSettings,
     ConvertFailuresSettings,
     DescribeRunsSettings,
+    FindUnimportedSettings,
     ForwardChangesSettings,
     ImportBatchSettings,
     ListFailuresSettings,
@@ -19,6 +20,7 @@ from dynaurora.settings import (
     PlanBackfillSettings,
     PlanSweepSettings,
     PrepareTargetSettings,
+    PurgeReplicasSettings,
     ReconcileRunSettings,
     RecordFailedBatchSettings,
     ReportRunSettings,
@@ -92,9 +94,9 @@ def test_settings_of_reprocesses_are_read_from_the_environment(environment):
         landing_bucket="landing",
         max_attempts=5,
     )
-    assert SettleFailuresSettings.from_environment() == SettleFailuresSettings(
-        landing_bucket="landing", max_attempts=5, notice_interval_seconds=3600
-    )
+    settling = SettleFailuresSettings.from_environment()
+    assert (settling.landing_bucket, settling.max_attempts, settling.notice_interval_seconds) == ("landing", 5, 3600)
+    assert settling.database_host == "db"
 
 
 def test_an_importer_without_bound_is_a_setting(environment):
@@ -116,6 +118,8 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         (ChangeMappingSettings, [*ADMINISTRATORS, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET"]),
         (CheckTargetSettings, [*DATABASE, "LANDING_BUCKET"]),
         (CompareRowsSettings, [*DATABASE, "LANDING_BUCKET"]),
+        (FindUnimportedSettings, [*DATABASE, "LANDING_BUCKET", "BATCH_RETENTION_DAYS"]),
+        (PurgeReplicasSettings, [*DATABASE, "LANDING_BUCKET", "PURGE_AFTER_DAYS"]),
         (PrepareTargetSettings, [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"]),
         (RecordFailedBatchSettings, ["LANDING_BUCKET", "NOTICE_INTERVAL_SECONDS"]),
         (OpenRunSettings, [*DATABASE, "LANDING_BUCKET", "IMPORT_CONCURRENCY", "BACKFILL_CONCURRENCY"]),
@@ -130,7 +134,7 @@ def test_an_empty_certificate_authority_is_amazons(environment):
         ),
         (ListFailuresSettings, ["LANDING_BUCKET"]),
         (ConvertFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS"]),
-        (SettleFailuresSettings, ["LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
+        (SettleFailuresSettings, [*DATABASE, "LANDING_BUCKET", "MAX_ATTEMPTS", "NOTICE_INTERVAL_SECONDS"]),
         (CloseRunSettings, [*DATABASE, "LANDING_BUCKET"]),
         (DescribeRunsSettings, [*DATABASE, "LANDING_BUCKET"]),
     ],

@@ -6,8 +6,6 @@ import json
 import pytest
 
 from dynaurora import errors
-from tests.infrastructure.called_actions import find_actions
-from tests.infrastructure.deployment import get_resource
 from tests.workflows.executions import (
     Case,
     list_cases,
@@ -239,20 +237,3 @@ def test_errors_of_ours_that_are_thrown_are_errors_that_we_raise():
     }
     ours = {error.__name__ for error in errors.subclasses(errors.DynauroraError)}
     assert {error for error in thrown if error.endswith("Error") and "." not in error} - ours == {"KeyError"}
-
-
-def test_an_empty_schedule_calls_no_function_of_the_network():
-    """A table that rests lets the database pause: what looks for failures reaches S3 alone."""
-    case = Case("reprocess_failures", "NothingFailed")
-    schedule = get_resource("ReprocessFailuresSchedule").properties["Target"]["Input"]["Fn::Sub"]
-    started_with = json.loads(schedule.replace("${Mapping}", "web_analytics"))
-    assert json.loads(case.input).items() >= started_with.items()
-    states = list_states(case.machine)
-    called = [
-        states[label]["Parameters"]["FunctionName"] for label in case.expected["states"] if "Resource" in states[label]
-    ]
-    assert len(called) == 1
-    function = get_resource("ListFailuresFunction")
-    assert not {"VpcConfig"} & function.properties.keys()
-    assert not function.has_database
-    assert {action.partition(":")[0] for action in find_actions(function.snake)} == {"s3"}

@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
 from backfill.commands import stop
+from backfill.deployment import deployments, stream_readers
 from dynaurora.aurora.connection import Credentials, Endpoint
 from dynaurora.aws import sdk
 from local import deployment
@@ -30,6 +32,7 @@ EMULATOR = {
     "DYNAURORA_WAIT_SCALE": "0.003",  # an export is looked at every 0.2 s
     "SFN_WAIT_SCALE": "0.05",  # retries come soon
 }
+READER = "ForwardChangesEventSourceMappingId"
 UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
@@ -112,12 +115,27 @@ def deployed(
 def flowing_stream(deployment_of_session: Deployed) -> Iterator[None]:
     deployment_of_session.release_stream()
     yield
+    deployment_of_session.drain_stream()  # else it comes while the next test counts what it has done itself
     deployment_of_session.dam_stream()
 
 
 @pytest.fixture
 def flowing(flowing_stream: None, deployed: Deployed) -> Deployed:
     return deployed
+
+
+@pytest.fixture
+def find_reader(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands find what reads the stream now: tests let another reader do that than the one that was deployed."""
+    read = deployments._read_outputs
+
+    def read_with_reader(description: Any) -> dict[str, str]:
+        found = read(description)
+        known = {READER: deployed.event_source_mapping} if READER in found else {}
+        return found | known
+
+    monkeypatch.setattr(deployments, "_read_outputs", read_with_reader)
+    monkeypatch.setattr(stream_readers, "LOOK_SECONDS", 0.05)
 
 
 @pytest.fixture

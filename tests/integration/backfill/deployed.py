@@ -276,6 +276,12 @@ class Deployed:
         assert (f"backfill start {MAPPING} --run {run}" in message) == is_mended_by_repeating
         return report
 
+    def forget_failures(self) -> None:
+        """Have nothing be kept as failed, of whichever test before."""
+        for prefix in (keys.failed_records_prefix(MAPPING), keys.failed_batches_prefix(MAPPING), f"{keys.PARKED}/"):
+            for key in self.list_keys(prefix):
+                self.client("s3").delete_object(Bucket=self.bucket, Key=key)
+
     def messages(self) -> dict[str, str]:
         """What the topic has announced since it was last asked: subject → message."""
         sqs, messages = self.client("sqs"), {}
@@ -466,6 +472,13 @@ class Deployed:
         self.client("lambda").delete_function_concurrency(FunctionName=name)
         self.read_stream(self.start_stream())
 
+    def drain_stream(self) -> None:
+        """Return once everything that was written is imported, a mark after it: the table's stream is in order."""
+        mark = f"mark-{uuid.uuid4().hex}"
+        self.put([make_item(mark)])
+        pipeline = Pipeline(self.api, self.deployment)
+        wait_until(lambda: mark in self.hits() and not pipeline.is_importing())
+
     def describe_event_source_mapping(self) -> Document:
         return dict(self.client("lambda").get_event_source_mapping(UUID=self.event_source_mapping))
 
@@ -544,9 +557,9 @@ class Deployed:
 
     def find_processes(self, output: str) -> list[int]:
         """Return the ids of the processes that run a function."""
-        wanted = {f"AWS_LAMBDA_FUNCTION_NAME={self.outputs[output]}".encode()}
-        wanted.add(f"AWS_ENDPOINT_URL={self.stack.endpoint_url}".encode())
-        return [int(process.name) for process in Path("/proc").glob("[0-9]*") if wanted <= _read_environment(process)]
+        with urllib.request.urlopen(f"{self.stack.endpoint_url}/_dynaurora/functions", timeout=10) as answer:
+            found: dict[str, list[int]] = json.load(answer)
+        return found.get(self.outputs[output], [])
 
     def set_faults(self, **faults: int) -> None:
         """Ask the emulator for faults (`local.emulator.faults`)."""
@@ -573,13 +586,6 @@ class Deployed:
 def make_run_id() -> str:
     """Return a new run's id."""
     return f"r{uuid.uuid4().hex[:10]}"
-
-
-def _read_environment(process: Path) -> set[bytes]:
-    try:
-        return set((process / "environ").read_bytes().split(b"\0"))
-    except OSError:
-        return set()
 
 
 def make_environment(endpoint_url: str, region: str) -> dict[str, str]:

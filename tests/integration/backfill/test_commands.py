@@ -26,7 +26,7 @@ def test_the_commands_tell_of_a_run_while_it_goes_on_and_when_it_is_over(deploye
     assert (status["state"], status["final"], status["phase"]) == ("RUNNING", False, "exporting")
     assert status["recorded"]["state"] == "RUNNING"
     assert deployed.ask("status")["run"] == run  # the newest
-    newest = deployed.ask("list")[0]
+    newest = deployed.ask("list", MAPPING)[0]
     assert (newest["run"], newest["state"], newest["ended_at"]) == (run, "RUNNING", None)
 
     deployed.set_faults(hold_exports=0)
@@ -69,6 +69,7 @@ def test_a_dry_run_starts_nothing(deployed: Deployed, run: str) -> None:
         ("start", MAPPING, "--tolerated-failure-percentage", "nan"),
         ("start", MAPPING, "--max-concurrency", "0"),
         ("list", "--limit", "1000"),
+        ("list", "no_such_mapping"),
         ("status", "no-such-run"),
         ("watch", "no-such-run"),
         ("stop", "no-such-run"),

@@ -146,7 +146,7 @@ def lose_list(export: ExportFiles) -> str:
     [
         (spoil_summary, "ChecksumMismatchError"),
         (spoil_list, "ChecksumMismatchError"),
-        (lose_list, "ObjectMissingError"),
+        (lose_list, "ExportIncompleteError"),
     ],
 )
 def test_manifests_that_are_not_whole_stop_the_run_before_anything_is_imported(

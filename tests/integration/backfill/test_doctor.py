@@ -15,6 +15,9 @@ from backfill.cli import main
 from backfill.commands import doctor
 from backfill.deployment import diagnosis
 from backfill.deployment.deployments import find_deployments
+from dynaurora import keys
+from dynaurora.aurora.migrations import VERIFICATIONS
+from dynaurora.aurora.verifications import Verifications
 from tests.integration.backfill.deployed import MAPPING, Deployed
 
 pytestmark = pytest.mark.integration
@@ -23,8 +26,9 @@ Act = Callable[[Deployed], None]
 LIFECYCLE = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": "failed_batches/"}, "Expiration": {"Days": 1}}
 CHECKS = [
     *("the stack", "the table", "the table's keys", "the stream's reader"),
+    *("what the stream lost", "how late rows are"),
     *("the bucket's events", "the bucket's versions", "the bucket's privacy", "what failed is kept"),
-    "who is told of failures",
+    *("failures", "who is told of failures"),
     *(
         "the loader's secret",
         "the loader's connection",
@@ -33,7 +37,26 @@ CHECKS = [
         "the server's settings",
     ),
     *("tables and view", "targets complete", "what imports rely on", "the loader's rights", "loading from S3"),
+    "rows and items",
 ]
+
+
+@pytest.fixture(autouse=True)
+def settled(deployed: Deployed) -> None:
+    """Have nothing be kept as failed, and all rows be found equal."""
+    deployed.forget_failures()
+    verify(deployed, 0)
+
+
+def verify(deployed: Deployed, unexplained: int | None) -> None:
+    """Have the one verification there was have ended so; None for none."""
+    with deployed.connect() as aurora:
+        with aurora.transaction():
+            aurora.execute(f"DELETE FROM {deployed.name_table(VERIFICATIONS)}")
+        if unexplained is not None:
+            verifications = Verifications(aurora, deployed.mapping)
+            verifications.open("v1", "scan")
+            verifications.close("v1", {"items": 9}, unexplained, whole=True)
 
 
 @pytest.fixture
@@ -55,7 +78,10 @@ def ask(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
 
 
 def missing(document: Any) -> dict[str, Any]:
-    return {finding["check"]: finding for finding in document["findings"] if finding["state"] != "yes"}
+    """What is not well; how late rows are depends on what other tests have written."""
+    found = {finding["check"]: finding for finding in document["findings"] if finding["state"] != "yes"}
+    found.pop("how late rows are", None)
+    return found
 
 
 def test_a_deployment_has_everything_it_needs(deployed: Deployed, ask: Callable[..., tuple[int, Any]]) -> None:
@@ -66,9 +92,11 @@ def test_a_deployment_has_everything_it_needs(deployed: Deployed, ask: Callable[
     assert (document["stack"], document["table"]) == ("dynaurora-web-analytics", deployed.table)
     shown = CliRunner().invoke(main, ["doctor"])
     assert shown.exit_code == 0
-    *checks, loading = CHECKS
+    *checks, loading, _ = [check for check in CHECKS if check != "how late rows are"]
     said = [*checks, f"{loading}: batches are staged in temporary tables"]
-    assert shown.stdout.splitlines() == [f"✓ {check}" for check in said], "the deployment has tried, and recorded it"
+    *told, compared = [line for line in shown.stdout.splitlines() if "how late rows are" not in line]
+    assert told[: len(said)] == [f"✓ {check}" for check in said], "the deployment has tried, and recorded it"
+    assert compared.startswith("✓ rows and items: verified at ")
 
 
 def recovery(deployed: Deployed, wrong: bool) -> None:
@@ -133,13 +161,13 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
     ("act", "checks", "says", "remedy"),
     [
         (recovery, {"the table"}, "recovery is off", "update-continuous-backups"),
-        (reader, {"the stream's reader"}, "is Disabled", "update-event-source-mapping"),
+        (reader, {"the stream's reader"}, "switched off, not by `dynaurora pause`", "`dynaurora resume web_analytics`"),
         (events, {"the bucket's events"}, "does not tell EventBridge", "put-bucket-notification-configuration"),
         (versions, {"the bucket's versions"}, "keeps no versions", "put-bucket-versioning"),
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
         (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
         (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics --host"),
-        (secret, set(CHECKS[-10:]), "MissingSecretError", "DatabaseSecretArn"),
+        (secret, set(CHECKS[-11:]), "MissingSecretError", "DatabaseSecretArn"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -193,13 +221,40 @@ def test_a_warning_is_no_failure(deployed: Deployed, ask: Callable[..., tuple[in
     assert "! who is told of failures: nobody: nobody is subscribed\n    Deploy with FailuresEmail" in shown.stdout
 
 
+def test_what_failed_and_what_was_not_compared_is_warned_of(
+    deployed: Deployed, ask: Callable[..., tuple[int, Any]]
+) -> None:
+    place = {"Bucket": deployed.bucket, "Key": f"{keys.failed_batches_prefix(MAPPING)}x.json"}
+    deployed.client("s3").put_object(**place, Body=b"{}")
+    parked = {"Bucket": deployed.bucket, "Key": keys.parked(MAPPING, place["Key"])}
+    deployed.client("s3").put_object(**parked, Body=b"{}")
+    verify(deployed, None)
+    try:
+        status, document = ask(MAPPING)
+        found = [finding for finding in document["findings"] if finding["check"] == "failures"]
+    finally:
+        for each in (place, parked):
+            deployed.client("s3").delete_object(**each)
+    assert (status, document["healthy"], missing(document).keys()) == (0, True, {"failures", "rows and items"})
+    assert [finding["detail"] for finding in found] == [
+        "1 failure kept",
+        "1 failure parked, which nothing takes up by itself",
+    ]
+    assert f"`dynaurora failures count {MAPPING}`" in found[0]["remedy"]
+    assert missing(document)["rows and items"]["detail"] == "they were never compared"
+    verify(deployed, 3)
+    told = missing(ask(MAPPING)[1])["rows and items"]
+    assert "3 differ without an explanation" in told["detail"]
+    assert told["state"] == "warning"
+
+
 def test_a_function_that_fails_leaves_the_target_unknown(
     deployed: Deployed, ask: Callable[..., tuple[int, Any]]
 ) -> None:
     with deployed.variables("CheckTargetFunctionName", DATABASE_PORT="none"):
         status, document = ask()
     found = missing(document)
-    assert (status, found.keys()) == (1, set(CHECKS[-10:]))
+    assert (status, found.keys()) == (1, set(CHECKS[-11:]))
     assert {finding["state"] for finding in found.values()} == {"unknown"}
     assert "InvalidSettingsError" in found["loading from S3"]["detail"]
 

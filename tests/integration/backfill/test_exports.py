@@ -1,6 +1,7 @@
 """Exports: those that a run makes, and those that it is given."""
 
 import json
+import time
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from tests.integration.backfill.deployed import (
     EXPORTS_BUCKET,
     MAPPING,
     Deployed,
+    ExportFiles,
     make_item,
     make_items,
     wait_for_next_second,
@@ -79,6 +81,79 @@ def test_an_export_in_any_other_bucket_is_named_and_the_run_takes_another(deploy
     deployed.backfill(run, "--export-arn", deployed.export(S3Bucket=bucket).arn, status=1)
     deployed.check_failure(run, "AccessDeniedError", f"s3://{bucket}/", "manifest-summary.json", "GetObject")
     assert deployed.backfill(run, "--new-export")["rows"]["imported"] == 4
+
+
+def move(export: ExportFiles, folder: str, **summary: str) -> str:
+    """Move an export to the other bucket, as people copy them; return where its summary is."""
+    top = export.summary_key.rpartition("AWSDynamoDB/")[0]
+    if summary:
+        body = json.dumps(export.summary | summary).encode()
+        export.write(export.summary_key, body)
+        export.delete(export.summary_key.replace(".json", ".md5"))
+    listed = export.s3.list_objects_v2(Bucket=export.bucket, Prefix=f"{top}AWSDynamoDB/")["Contents"]
+    for key in (each["Key"] for each in listed):
+        moved = folder + key.removeprefix(top)
+        export.s3.copy_object(CopySource={"Bucket": export.bucket, "Key": key}, Bucket=EXPORTS_BUCKET, Key=moved)
+        export.delete(key)
+    return f"s3://{EXPORTS_BUCKET}/{folder}{export.summary_key.removeprefix(top)}"
+
+
+def test_an_export_that_was_copied_from_another_account_is_read_beside_its_summary(
+    deployed: Deployed, run: str
+) -> None:
+    deployed.put(make_items(4))
+    other = deployed.table_arn.replace("000000000000", "111111111111")
+    address = move(deployed.export(f"exports/of={run}"), f"copied-{run}/", tableArn=other, s3Bucket="theirs")
+
+    view = deployed.backfill(run, "--export", address, status=1)
+    assert view["failure"]["error"] == "InvalidExportError"
+    deployed.check_failure(run, "InvalidExportError", other, "--source-table-arn")
+    view = deployed.backfill(run, "--source-table-arn", other)
+
+    assert (view["rows"]["imported"], set(deployed.hits())) == (4, {f"page-{number:05}" for number in range(4)})
+    options = deployed.report(run)["options"]
+    assert (options["export_summary"], options["source_table_arn"]) == (address, other)
+
+
+def test_a_copy_without_its_data_says_so_and_the_run_takes_another(deployed: Deployed, run: str) -> None:
+    deployed.put(make_items(4))
+    export = deployed.export(f"exports/of={run}")
+    for file in export.files:
+        export.delete(file["dataFileS3Key"])
+    deployed.backfill(run, "--export", move(export, f"copied-{run}/"), status=1)
+    report = deployed.check_failure(run, "ExportIncompleteError", "moved or copied", f"copied-{run}/AWSDynamoDB")
+    assert "Copy the export as a whole" in report["failure"]["remedy"]
+    assert deployed.backfill(run, "--new-export")["rows"]["imported"] == 4
+
+
+def test_a_summary_in_any_other_bucket_is_the_platforms_to_be_allowed(deployed: Deployed, run: str) -> None:
+    address = f"s3://unknown-{run}/AWSDynamoDB/0179/manifest-summary.json"
+    deployed.api.s3.create_bucket(Bucket=f"unknown-{run}")
+    view = deployed.backfill(run, "--export", address, status=1)
+    assert view["failure"]["error"] == "AccessDeniedError"
+    assert f"the bucket of {address} as ExportsBucketName" in view["failure"]["remedy"]
+
+
+def test_an_incremental_export_brings_changes_and_deletes_and_sweeps_nothing(deployed: Deployed, run: str) -> None:
+    deployed.put(make_items(4))
+    deployed.backfill(run)
+    deployed.set_recovery(enabled=False)
+    deployed.set_faults(age_recovery_seconds=7200)
+    deployed.set_recovery(enabled=True)
+    deployed.put([make_item("page-00000", 7), make_item("new", 8)])
+    deployed.delete([make_item("page-00001")])
+    window = {"ExportFromTime": int(time.time()) - 3600, "ExportToTime": int(time.time())}
+    export = deployed.export(
+        f"exports/of={run}", ExportType="INCREMENTAL_EXPORT", IncrementalExportSpecification=window
+    )
+    address = f"s3://{export.bucket}/{export.summary_key}"
+    deployed.backfill(f"{run}-s", "--export", address, "--sweep", status=1)
+    deployed.check_failure(f"{run}-s", "InvalidExportError", "A sweep would take all other rows for deleted")
+
+    view = deployed.backfill(f"{run}-i", "--export", address)
+    assert (view["items"], view["rows"]["rejected"]) == (3, 0)
+    assert deployed.hits() == {"page-00000": 7, "page-00002": 1, "page-00003": 1, "new": 8}
+    assert deployed.report(f"{run}-i")["export"]["window_from"] is not None
 
 
 def test_a_given_export_that_goes_on_is_waited_for(deployed: Deployed, run: str) -> None:

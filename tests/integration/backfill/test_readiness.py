@@ -66,7 +66,7 @@ FAULTS: dict[str, tuple[Act, Act, tuple[str, ...]]] = {
     "stream is off": (Deployed.stop_stream, mend_stream, ("its stream is off", "update-table")),
     "stream shows keys only": (show_keys_only, mend_stream, ("view is KEYS_ONLY", "NEW_AND_OLD_IMAGES")),
     "mapping reads another stream": (read_another_stream, mend_stream, ("and the table's stream is", "deploy")),
-    "mapping is disabled": (disable_mapping, enable_mapping, ("is Disabled", "--enabled")),
+    "mapping is disabled": (disable_mapping, enable_mapping, ("is Disabled", "`dynaurora resume web_analytics`")),
     "mapping is missing": (name_another_mapping, name_the_mapping, (OTHER_MAPPING, "deploy the stack")),
     "table is missing": (name_another_table, name_the_table, ("no table web_analytics_of_others", "SourceTableName")),
 }

@@ -56,7 +56,7 @@ def test_one_export_serves_every_target(deployed: Deployed, run: str, routed: Ma
     assert "WebAnalytics" in shown
 
 
-def test_what_one_target_refuses_bars_the_sweep_and_is_in_the_other(
+def test_what_one_target_refuses_is_in_the_other_and_no_run_that_refuses_too_much_sweeps(
     deployed: Deployed, run: str, routed: Mapping
 ) -> None:
     document = json.loads(routed.text)
@@ -68,7 +68,7 @@ def test_what_one_target_refuses_bars_the_sweep_and_is_in_the_other(
         prepare_target(aurora, mapping)
     deployed.switch_mapping(mapping)
     deployed.backfill(run, "--export-arn", export.arn, "--sweep", status=1)
-    deployed.check_failure(run, "SweepRefusedError", "1 items were rejected", is_mended_by_repeating=False)
+    assert deployed.check_failure(run, "RejectedItemsError", is_mended_by_repeating=False)["sweep"] is None
     assert (deployed.hits(), deployed.report(run)["totals"]["targets"]["WebAnalytics"]["rejected"]) == ({}, 1)
     assert deployed.query(f"SELECT page_id, hits FROM {deployed.name_table('Hot__replica')} WHERE NOT _deleted") == [
         ("user-1", 1)

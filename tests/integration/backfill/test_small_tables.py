@@ -42,5 +42,8 @@ def test_items_that_are_all_rejected_are_all_kept_with_their_reasons(deployed: D
     assert (comparison.agrees, comparison.failed) == (True, 5)
     subjects = deployed.messages()
     assert [subject.rpartition(": ")[2] for subject in subjects] == ["RejectedItemsError"]
+    repeated = deployed.backfill(run, status=1)
+    assert repeated["failure"]["error"] == "RejectedItemsError"
+    assert deployed.list_keys(f"{keys.failed_records_prefix(MAPPING)}backfill/run={run}/") == [key]
     again = deployed.backfill(run, "--tolerated-rejected-percentage", "100")
     assert (again["state"], again["rows"]["rejected"]) == ("SUCCEEDED", 5), "nothing is repeated, and it is as expected"

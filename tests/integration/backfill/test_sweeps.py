@@ -69,19 +69,15 @@ def test_a_table_that_was_emptied_is_swept_empty(deployed: Deployed, run: str) -
     assert deployed.report(f"{run}b")["sweep"]["rows"] == 6
 
 
-def test_a_sweep_is_refused_where_an_item_was_rejected(deployed: Deployed, run: str) -> None:
+def test_the_row_of_an_item_that_was_rejected_is_left_out_of_the_sweep(deployed: Deployed, run: str) -> None:
     delete_while_the_stream_is_off(deployed, run)
     deployed.put([make_bad_item("page-00000")])  # in the place of one that has a row
     before = deployed.hits()
-    view = deployed.backfill(f"{run}b", "--sweep", status=1)
-    assert view["failure"]["error"] == "SweepRefusedError"
-    assert "Reprocess what was rejected or failed" in view["failure"]["remedy"]
-    words = "1 items were rejected and 0 batches failed"
-    report = deployed.check_failure(f"{run}b", "SweepRefusedError", words, is_mended_by_repeating=False)
-    assert report["sweep"] is None
-    assert report["totals"]["imported"] == 3
-    assert deployed.hits() == before
-    assert deployed.ledger(f"{run}b", source="sweep") == []
+    deployed.backfill(f"{run}b", "--sweep", "--tolerated-rejected-percentage", "30")
+    report = deployed.report(f"{run}b")
+    assert (report["sweep"]["rows"], report["sweep"]["left_out"], report["totals"]["imported"]) == (2, 1, 3)
+    assert deployed.hits() == {page: hits for page, hits in before.items() if page not in DELETED}
+    assert "left as they are: rows of 1 rejected item" in deployed.run_command("status", f"{run}b").stdout
 
 
 def test_a_row_that_was_streamed_after_the_export_survives_the_sweep(flowing: Deployed, run: str) -> None:

@@ -3,7 +3,7 @@
 In each step of the histories their parcels are dealt out to batches, which several connections import at once through
 the production importer; some die at a statement, and are tried again then or later; some are imported again. While
 they are imported, and after, the database is read at one moment and held against what its ledger says was imported;
-after the last step, against the histories' tables.
+after the last step, against the histories' tables, and by what `dynaurora verify` verifies with.
 
 A history on its own is imported batch by batch, so that all of it follows from its seed and deal.
 """
@@ -40,6 +40,7 @@ from tests.integration.convergence.replica import (
     read_view,
 )
 from tests.integration.convergence.things import Key, make_mappings
+from tests.integration.convergence.verifying import Verifier
 from tests.integration.targets import empty
 from tests.support.fakes import etag_of
 
@@ -176,6 +177,7 @@ class Cohort:
                     break
             else:
                 self._compare(reader)
+                self._verify(pool, reader)
         return list(self._failures.values())
 
     def _take(self, step: int, reader: Aurora, pool: Pool) -> None:
@@ -345,6 +347,14 @@ class Cohort:
         times = {key: self._owners[key].told_at[thing.n] for key, thing in items.items()}
         for key, problem in find_differences(items, times, read_view(reader, self._mapping)):
             self._fail(self._owners.get(key, self.histories[0]), "end", f"{key}: {problem}")
+
+    def _verify(self, pool: Pool, reader: Aurora) -> None:
+        """Have production code verify the table, as it is and with rows that were changed by hand."""
+        items = {key: thing for history in self.histories for key, thing in history.table.items().items()}
+        verifier = Verifier(self._mapping, self._place.bucket, self._name, pool.connection, items)
+        for key, problem in verifier.find_problems(reader):
+            owner = self._owners.get(key, self.histories[0]) if key else self.histories[0]
+            self._fail(owner, "verification", f"{key}: {problem}" if key else problem)
 
     def _fail_batch(self, work: Work, problem: str) -> None:
         self._fail(work.parcels[0][0], "import", f"batch {work.batch.id}: {problem}")

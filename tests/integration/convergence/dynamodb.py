@@ -51,6 +51,17 @@ class IncrementalRecord:
     key: Key
     thing: Thing | None
     write_timestamp_micros: int
+    replaced: Thing | None = None
+    """What there was when the window began."""
+
+    def line(self, view: str) -> dict[str, Any]:
+        """Return it as a data file has it, with the old image where the export's view has those."""
+        images = {"NewImage": self.thing, "OldImage": self.replaced if view == "NEW_AND_OLD_IMAGES" else None}
+        return {
+            "Metadata": {"WriteTimestampMicros": {"N": str(self.write_timestamp_micros)}},
+            "Keys": typed_key(self.key),
+            **{name: thing.typed(self.key) for name, thing in images.items() if thing is not None},
+        }
 
 
 class Table:
@@ -103,8 +114,9 @@ class Table:
             write = self.last_write(key, last)
             if first >= last or write is None or write.at <= first:
                 continue
-            if write.thing is not None or self.item(key, first) is not None:
-                records.append(IncrementalRecord(key, write.thing, write.stamped_at))
+            replaced = self.item(key, first)
+            if write.thing is not None or replaced is not None:
+                records.append(IncrementalRecord(key, write.thing, write.stamped_at, replaced))
         return records
 
 

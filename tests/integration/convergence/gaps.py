@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from tests.integration.convergence.dynamodb import SECOND, Write
+from backfill import gaps
+from backfill.gaps import Window
+from tests.integration.convergence.dynamodb import Write
 
 MARGIN: Final = 120
 """Seconds that a gap's filling reaches beyond the gap: the rule as documented, and not the constant under test."""
 MIN_WINDOW: Final = 900
 """Seconds of the shortest incremental export."""
+LENGTHS: Final = ((1, 250), (1, 300), (1, 400), (MIN_WINDOW, 86_400))
+"""Of windows, in seconds, least and most: mostly so short that histories of some minutes have several."""
 
 
 class Filling(Enum):
@@ -32,9 +36,8 @@ class Gap:
     first: Write
     last: Write
     filling: Filling
-    start: int = 0
-    """The window of the incremental export that fills it, in seconds."""
-    end: int = 0
+    windows: tuple[Window, ...] = ()
+    """Of the incremental exports that fill it."""
 
     def hides(self, write: Write) -> bool:
         return self.first.number <= write.number <= self.last.number
@@ -70,6 +73,8 @@ def draw_gap(draw: random.Random, writes: Sequence[Write]) -> Gap | None:
     gap = Gap(writes[first], writes[last], filling)
     if filling is not Filling.KEYS:
         return gap
-    end = gap.draw_view(draw)
-    start = gap.first.at // SECOND - 61 - draw.choice((0, 0, 1, 60, 300))
-    return Gap(gap.first, gap.last, filling, min(start, end - MIN_WINDOW) if draw.random() < 0.3 else start, end)
+    told = (
+        gap.first.stamped_second - draw.choice((0, 0, 1, 60, 300)),
+        gap.last.stamped_second + draw.choice((0, 0, 1, 60, 300)),
+    )
+    return Gap(gap.first, gap.last, filling, tuple(gaps.plan_windows(*told, draw.choice(LENGTHS))))

@@ -1,9 +1,9 @@
 """Random histories: what is written to a few keys within a few minutes, and when which news of it arrives.
 
 A history is all in its seed. It is told in steps. What arrives in a step goes through the code that runs in production
-(stream records through forwarding and Firehose's transformation, exports through the converter, what was refused
-through the reprocess, deletes that nothing told through the sweep) and leaves it as parcels: lines of CSV to be
-imported together. Some of that code dies at an object that it writes, and is run again.
+(stream records through forwarding and Firehose's transformation, exports of either kind through the converter, what was
+refused through the reprocess, deletes that nothing told through the sweep or a reading of keys) and leaves it as
+parcels: lines of CSV to be imported together. Some of that code dies at an object that it writes, and is run again.
 
 Times are drawn near the places where the version rule could break: writes within one second, views cut between them,
 stretches of the stream that are lost from the middle of a second on.
@@ -16,17 +16,22 @@ import json
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from backfill import gaps as filling
+from backfill.rereading import Rereader, WantedKey, name_key
 from dynaurora import keys
 from dynaurora.aurora.connection import Aurora
 from dynaurora.batches.batch import Batch
 from dynaurora.dynamodb import versions
 from dynaurora.dynamodb.changes import Change, encode_change
+from dynaurora.dynamodb.items import ItemsRead
+from dynaurora.dynamodb.scans import Pace
 from dynaurora.errors import RejectedChange, SweepRefusedError
 from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.manifests import DataFile, md5_text
@@ -36,7 +41,8 @@ from dynaurora.failures.convert_failures import Remaker
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, encode_failed_record
 from dynaurora.failures.list_failures import FailedObject, plan_reprocess
 from dynaurora.failures.list_failures import Place as ReprocessPlace
-from dynaurora.failures.settle_failures import settle_records
+from dynaurora.failures.settle_failures import list_put_back, settle_records
+from dynaurora.failures.superseded import Superseded, Superseder
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mapper import RowMapper
@@ -46,7 +52,7 @@ from dynaurora.stream.forward_changes import Forwarder
 from dynaurora.stream.transform_changes import Transformer
 from tests.integration.convergence.dying import DyingStore, WriterDied
 from tests.integration.convergence.dynamodb import SECOND, Table, Write, stream_record
-from tests.integration.convergence.gaps import MARGIN, MIN_WINDOW, Filling, Gap, draw_gap, earliest_view
+from tests.integration.convergence.gaps import MIN_WINDOW, Filling, Gap, draw_gap, earliest_view
 from tests.integration.convergence.moments import moment
 from tests.integration.convergence.things import NAME, Key, Thing, typed_key
 from tests.integration.convergence.writes import draw_writes
@@ -135,6 +141,67 @@ class OwnRows:
     def query(self, statement: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with moment(self.aurora):
             return self.aurora.query(statement, arguments)
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """Of a deployment, what reading keys has to know."""
+
+    bucket: str
+    ignores_expiries: bool = False
+    import_batch_arn: str = "arn:aws:states:eu-west-1:123456789012:stateMachine:import-batch"
+
+
+@dataclass(frozen=True)
+class CurrentMapping:
+    """A registry in which nothing changes."""
+
+    mapping: Mapping
+
+    def find_current(self) -> Mapping:
+        return self.mapping
+
+
+@dataclass
+class ImportsToCome:
+    """The executions that import batches: a history imports them by itself, among what else arrives."""
+
+    batches: list[dict[str, Any]] = field(default_factory=list)
+
+    def start_execution(self, *, input: str, **_named: str) -> dict[str, str]:  # noqa: A002 (the SDK's word)
+        self.batches.append(json.loads(input)["batch"])
+        return {"executionArn": "arn:aws:states:eu-west-1:123456789012:execution:import-batch:one"}
+
+    def describe_execution(self, **_named: str) -> dict[str, Any]:
+        return {
+            "executionArn": "arn",
+            "name": "one",
+            "status": "SUCCEEDED",
+            "startDate": datetime.now(UTC),
+            "input": "{}",
+            "output": "{}",
+        }
+
+
+@dataclass
+class ReadTable:
+    """A history's table, as it is read by keys."""
+
+    history: "History"
+    keys: dict[str, Key]
+    second: float
+    """When it is read, by the exports' clock."""
+    table: str = NAME
+
+    def read_items(self, asked: list[dict[str, Any]]) -> ItemsRead:
+        found = []
+        for key in (self.keys[name_key(each)] for each in asked):
+            thing = self.history.read_item(key, int(self.second))
+            found += [] if thing is None else [thing.typed(key)]
+        return ItemsRead(found, [], 0.0)
+
+    def wait(self, seconds: float) -> None:
+        self.second += seconds
 
 
 @dataclass
@@ -244,19 +311,18 @@ class History:
     def _schedule_filling(self, gap: Gap) -> None:
         draw = self._draw
         if gap.filling is Filling.KEYS:
-            self._schedule_incremental(gap.start, gap.end)
+            for window in gap.windows:
+                self._schedule_incremental(window.start, window.end)
             return
         export = self._draw_export(gap.draw_view(draw))
-        sweeps = gap.filling is Filling.SWEEP
-        # The sweep refuses a run of which anything was refused, so such a one comes when nothing is any more.
-        step = draw.randint(self._mended_at, Step.LAST) if sweeps else draw.randint(0, Step.LAST)
-        self._schedule_export(export, step, sweeps=sweeps)
+        self._schedule_export(export, draw.randint(0, Step.LAST), sweeps=gap.filling is Filling.SWEEP)
 
     def _schedule_export(self, export: FullExport, step: int, *, sweeps: bool) -> None:
         run = self._next_run()
         self._note(f"step {step}: {run} exports at {export.second} {shown(export.items)}{' and sweeps' * sweeps}")
-        planned = list(self._write_export(run, export))
-        refused: list[int] = []
+        lines = [{"Item": thing.typed(key)} for key, thing in export.items.items()]
+        planned = list(self._write_export(run, lines, export.files))
+        refused: dict[int, int] = {}
         for batch in planned:
             at = step if sweeps or export.files == 1 else max(step, self._draw_step())
             self._schedule_twice(at, partial(self._convert, run, export.second, batch, refused))
@@ -265,15 +331,15 @@ class History:
 
     def _schedule_incremental(self, start: int, end: int) -> None:
         records = self.table.incremental_export(self._draw, start * SECOND, end * SECOND)
-        told = {record.key: record.thing for record in records}
-        self._note(f"an incremental export from {start} to {end} {shown(told)}")
+        told, run = {record.key: record.thing for record in records}, self._next_run()
+        self._note(f"{run} exports the changes from {start} to {end} {shown(told)}")
+        view, files = self._draw.choice(("NEW_IMAGE", "NEW_AND_OLD_IMAGES")), self._draw.choice((1, 2, 3))
+        for batch in self._write_export(run, [record.line(view) for record in records], files):
+            changes_of_window = replace(batch, incremental=True)
+            self._schedule_twice(self._draw_step(), partial(self._convert, run, end, changes_of_window, {}))
         for record in records:
-            micros = record.write_timestamp_micros
-            version = versions.incremental_version(micros, end)
-            change = self._change(version, micros // 1000, record.key, record.thing)
-            self._schedule_twice(self._draw_step(), partial(self._map, [change], "backfill"))
             if record.thing:
-                self.told_at[record.thing.n].add(micros // 1000)
+                self.told_at[record.thing.n].add(record.write_timestamp_micros // 1000)
 
     def _schedule_twice(self, step: int, deliver: Callable[[], Iterable[Parcel]]) -> None:
         """Schedule a delivery, and sometimes its repetition."""
@@ -349,7 +415,7 @@ class History:
         self._store.write(BUCKET, key, json.dumps(invocation).encode())
 
     def _map(self, made: Iterable[Change], source: str) -> Iterator[Parcel]:
-        """Map what no reader of this project brings yet: scans, incremental exports and items read by key."""
+        """Map what no reader of this project brings: scans."""
         lines = []
         for change in made:
             try:
@@ -366,20 +432,19 @@ class History:
     def _change(self, version: int, changed_at_ms: int, key: Key, thing: Thing | None) -> Change:
         return Change(version, changed_at_ms, typed_key(key), None if thing is None else thing.typed(key))
 
-    def _write_export(self, run: str, export: FullExport) -> Iterator[PlannedBatch]:
+    def _write_export(self, run: str, records: list[dict[str, Any]], files: int) -> Iterator[PlannedBatch]:
         """Write an export's data files and yield the batches that a plan of them has."""
-        items = list(export.items.items())
-        self._draw.shuffle(items)
-        for number in range(export.files):
-            share = items[number :: export.files]
-            lines = (json.dumps({"Item": thing.typed(key)}).encode() + b"\n" for key, thing in share)
+        self._draw.shuffle(records)
+        for number in range(files):
+            share = records[number::files]
+            lines = (json.dumps(record).encode() + b"\n" for record in share)
             body = gzip.compress(b"".join(lines), compresslevel=1, mtime=0)
             key = f"{keys.export_prefix(NAME, run)}/AWSDynamoDB/{run}/data/{number}.json.gz"
             self._store.write(BUCKET, key, body)
             md5 = md5_text(hashlib.md5(body, usedforsecurity=False).digest())
             yield PlannedBatch(number + 1, len(share), (DataFile(key, len(share), md5),))
 
-    def _convert(self, run: str, second: int, planned: PlannedBatch, refused: list[int]) -> Iterator[Parcel]:
+    def _convert(self, run: str, second: int, planned: PlannedBatch, refused: dict[int, int]) -> Iterator[Parcel]:
         converter = Converter(
             self._mapper,
             self._store,
@@ -391,7 +456,7 @@ class History:
             make_careful=self.mappers.find_careful,
         )
         batch = self._outlive(lambda: converter.convert_once(planned))
-        refused.append(batch.rows_rejected)
+        refused[planned.number] = max(batch.rows_rejected, refused.get(planned.number, 0))
         yield Parcel(self._lines(batch.as_dict()), "backfill")
 
     def _reprocess(self, *, parked: bool = False) -> Iterator[Parcel]:
@@ -415,8 +480,11 @@ class History:
 
     def _settle(self, settlements: list[dict[str, Any]], writes: int) -> None:
         """Settle what was mapped again, or die after so many objects written: the next reprocess then does the rest."""
+        rows: Any = OwnRows(self._aurora, self.prefix)
+        superseder = Superseder(lambda: self.mappers.mended.mapping, lambda: nullcontext(rows))
+        superseded = Superseded(superseder.find(list_put_back(self._store, BUCKET, settlements)))
         with suppress(WriterDied), self._store.dying_after(writes):
-            settle_records(self._store, BUCKET, NAME, settlements)
+            settle_records(self._store, BUCKET, NAME, settlements, superseded)
 
     def _outlive(self, work: Callable[[], Result]) -> Result:
         """Do a piece of work; sometimes it dies at something that it writes, and is done again."""
@@ -425,25 +493,45 @@ class History:
                 return work()
         return work()
 
-    def _sweep(self, run: str, second: int, refused: list[int]) -> Iterator[Parcel]:
-        """Sweep what an export does not have; a run of which anything was refused is not swept."""
+    def _sweep(self, run: str, second: int, refused: dict[int, int]) -> Iterator[Parcel]:
+        """Sweep what an export does not have; what was refused of it is left out."""
         rows: Any = OwnRows(self._aurora, self.prefix)
         sweeper = Sweeper(self.mappers.mended.mapping, rows, self._store, BUCKET, run, second)
         try:
-            sweep = self._outlive(lambda: sweeper.plan(make_totals(rejected=sum(refused))))
+            sweep = self._outlive(lambda: sweeper.plan(make_totals(rejected=sum(refused.values()))))
         except SweepRefusedError:
             return
         for descriptor in json.loads(self._store.read(sweep.bucket, sweep.key)):
             yield Parcel(self._lines(descriptor), "sweep")
 
     def _read_keys(self, gap: Gap, visible: dict[Key, int]) -> Iterator[Parcel]:
-        """Read the items whose newest known change is of an incremental export's window: it may lack their deletes."""
-        second = gap.end + self._draw.choice((0, 0, 1, 60))
-        version = versions.snapshot_version(second)
-        for key, known in visible.items():
-            if gap.start - MARGIN <= known // SEQUENCE_RANGE < gap.end:
-                thing = self._draw_view([key], second).items.get(key)
-                yield from self._map([self._change(version, second * 1000, key, thing)], "backfill")
+        """Read the items whose newest known change is of the windows: the exports may lack their deletes."""
+        began = gap.windows[-1].end + self._draw.choice((0, 0, 1, 60))
+        table = ReadTable(self, {name_key(typed_key(key)): key for key in self.table.keys}, began)
+        imports, (low, high) = ImportsToCome(), filling.bound_versions([*gap.windows])
+        replicated: Any = Replicated(BUCKET)
+        stands_for: dict[str, Any] = {
+            "registry": CurrentMapping(self._mapper.mapping),
+            "states": imports,
+            "items": table,
+        }
+        rereader = Rereader(
+            deployment=replicated,
+            **stands_for,
+            mapper=self._mapper,
+            store=self._store,
+            run=self._next_run(),
+            pace=Pace(1e9),
+            clock=lambda: table.second,
+            sleep=table.wait,
+        )
+        rereader.reread(WantedKey(typed_key(key), known) for key, known in visible.items() if low <= known < high)
+        for descriptor in imports.batches:
+            yield Parcel(self._lines(descriptor), "repair")
+
+    def read_item(self, key: Key, second: int) -> Thing | None:
+        """Return what a reading of a key in a second gives."""
+        return self._draw_view([key], second).items.get(key)
 
     def _lines(self, descriptor: dict[str, Any]) -> list[bytes]:
         """Return the lines of the batch that a descriptor names, once it has travelled as JSON."""

@@ -5,31 +5,49 @@ or class, as pytest's `monkeypatch.setattr` does, which takes it back.
 """
 
 import hashlib
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dynaurora.aurora import sql
+from backfill import gaps as filling
+from backfill.repairing import Looked, Survey
+from backfill.rereading import Rereader, WantedKey
+from dynaurora import keys
+from dynaurora.aurora import comparing, newer_rows, sql
 from dynaurora.aurora.connection import Aurora
 from dynaurora.aurora.origins import Origin
+from dynaurora.aurora.seen_keys import DigestKind, SeenKeys
 from dynaurora.batches import import_batch
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.ledger import Ledger
 from dynaurora.dynamodb import changes, versions
-from dynaurora.dynamodb.changes import Change
-from dynaurora.exports import convert_export, plan_sweep
+from dynaurora.dynamodb.changes import Change, encode_change
+from dynaurora.exports import convert_export, export_lines, left_out, plan_sweep
+from dynaurora.exports.left_out import MOST_LEFT_OUT, LeftOut, LeftOutReader
 from dynaurora.exports.reconcile_run import Totals
-from dynaurora.failures import convert_failures, failed_records
+from dynaurora.failures import convert_failures, failed_records, settle_failures, superseded
+from dynaurora.failures.failed_records import FailedRecord, encode_failed_record, read_change, read_records
+from dynaurora.failures.superseded import map_key
 from dynaurora.mappings.compiled.row_writer import Exactly, RowWriter
 from dynaurora.mappings.csv_format import encode_row
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.rows import Row
 from dynaurora.stream import forward_changes
+from dynaurora.verification import compare_rows, unseen_rows
+from dynaurora.verification.compare_rows import RowComparer
+from dynaurora.verification.unseen_rows import Unseen
+from dynaurora.verification.verdicts import RowVerdict
 from tests.integration.convergence import gaps, histories
 from tests.integration.convergence.histories import History, Step
+from tests.integration.convergence.repairing import REPAIRED, Repairer
+from tests.integration.convergence.things import make_mapping
+from tests.integration.convergence.verifying import NEWER
+from tests.support.factories import make_totals
 
 SetAttribute = Callable[[object, str, Any], None]
 
@@ -138,14 +156,14 @@ def lower_incremental_sequence(set_attribute: SetAttribute) -> None:
     def incremental_version(write_timestamp_micros: int, export_to_second: int) -> int:
         return versions.make_version(write_timestamp_micros // 1_000_000, 0)
 
-    set_attribute(versions, "incremental_version", incremental_version)
+    set_attribute(export_lines, "incremental_version", incremental_version)
 
 
 def trust_the_windows_end(set_attribute: SetAttribute) -> None:
     def incremental_version(write_timestamp_micros: int, export_to_second: int) -> int:
         return versions.make_version(write_timestamp_micros // 1_000_000, versions.SEQUENCE_RANGE - 1)
 
-    set_attribute(versions, "incremental_version", incremental_version)
+    set_attribute(export_lines, "incremental_version", incremental_version)
 
 
 def shorten_sequences(set_attribute: SetAttribute) -> None:
@@ -156,7 +174,7 @@ def shorten_sequences(set_attribute: SetAttribute) -> None:
         return min(version, version // 10**40 * 10**40 + 10**39 - 1)
 
     original = versions.incremental_version
-    set_attribute(versions, "incremental_version", incremental_version)
+    set_attribute(export_lines, "incremental_version", incremental_version)
 
 
 def forget_repetitions(set_attribute: SetAttribute) -> None:
@@ -204,14 +222,14 @@ def commit_what_failed(set_attribute: SetAttribute) -> None:
 
 
 def lose_what_an_export_refused(set_attribute: SetAttribute) -> None:
-    set_attribute(convert_export, "encode_failed_record", lambda _record: b"")
+    set_attribute(left_out, "encode_failed_record", lambda _record: b"")
 
 
 def lose_what_is_parked(set_attribute: SetAttribute) -> None:
     original = histories.settle_records
 
-    def settle_records(store: Any, bucket: str, mapping: str, settlements: Any) -> int:
-        return original(store, bucket, mapping, [{**settlement, "parked": None} for settlement in settlements])
+    def settle_records(store: Any, bucket: str, mapping: str, settlements: Any, *more: Any) -> int:
+        return original(store, bucket, mapping, [{**settlement, "parked": None} for settlement in settlements], *more)
 
     set_attribute(histories, "settle_records", settle_records)
 
@@ -295,24 +313,234 @@ def sweep_whatever_was_refused(set_attribute: SetAttribute) -> None:
     set_attribute(plan_sweep.Sweeper, "plan", plan)
 
 
+def sweep_what_was_settled(set_attribute: SetAttribute) -> None:
+    """Leave out only what is still kept of the run's refused items: what was settled or parked since is swept."""
+
+    def read_kept(reader: LeftOutReader, left_out: LeftOut) -> None:
+        mapper = RowMapper(reader.mapping)
+        prefix = f"{keys.failed_records_prefix(reader.mapping.name)}backfill/run={reader.run}/"
+        for listed in reader.store.list(reader.bucket, prefix):
+            for record in read_records(reader.store, reader.bucket, listed.key):
+                change = read_change(record.data)
+                if change:
+                    left_out.add(reader.mapping, map_key(mapper, change.keys))
+        left_out.counts = Counter({reader.mapping.table: MOST_LEFT_OUT})
+
+    set_attribute(LeftOutReader, "_read_refused_items", read_kept)
+
+
+def archive_what_is_newest(set_attribute: SetAttribute) -> None:
+    """Take a failure for overtaken by any row of its item, an older one too."""
+    original = newer_rows.select_newer
+    set_attribute(newer_rows, "select_newer", lambda target: original(target).replace("> %s", "<> %s"))
+
+
+def archive_the_newer_failure(set_attribute: SetAttribute) -> None:
+    """Of an item's failures leave the oldest, and archive the others."""
+    original = superseded.ItemNamer.name
+
+    def name(namer: superseded.ItemNamer, record: FailedRecord) -> list[superseded.FailedItem]:
+        return [replace(item, version=10**50 - item.version) for item in original(namer, record)]
+
+    set_attribute(superseded.ItemNamer, "name", name)
+    set_attribute(superseded, "find_overtaken", lambda _items, _rows: set())
+
+
+def revive_what_is_archived(set_attribute: SetAttribute) -> None:
+    """Bring what a newer row has overtaken back as a change of now, instead of archiving it."""
+
+    def separate(
+        store: Any, bucket: str, _mapping: str, settlement: dict[str, Any], found: superseded.Superseded | None
+    ) -> dict[str, str | None]:
+        for kind in settle_failures.PUT_BACK:
+            records = [*settle_failures.list_put_back(store, bucket, [settlement], (kind,))]
+            again = [revive(record) if found and found.covers(record) else record for record in records]
+            if records:
+                store.write(bucket, settlement[kind], b"".join(map(encode_failed_record, again)))
+        return {kind: settlement[kind] for kind in settle_failures.PUT_BACK}
+
+    set_attribute(settle_failures, "separate_superseded", separate)
+
+
+def revive(record: FailedRecord) -> FailedRecord:
+    change = read_change(record.data)
+    newest = change and replace(change, version=change.version + 10**43)
+    return replace(record, data=encode_change(newest)) if newest else record
+
+
 def sweep_nothing(set_attribute: SetAttribute) -> None:
-    set_attribute(plan_sweep.Sweeper, "_tombstones", lambda _sweeper: iter(()))
+    set_attribute(plan_sweep.Sweeper, "_tombstones", lambda _sweeper, _target, _left_out: iter(()))
 
 
 def read_no_keys(set_attribute: SetAttribute) -> None:
-    """Fill gaps with an incremental export alone. (No production code does either yet: this breaks the rule itself.)"""
-    set_attribute(History, "_read_keys", lambda _history, _gap, _visible: iter(()))
+    """Fill gaps with incremental exports alone."""
+    set_attribute(filling, "bound_versions", lambda _windows: (0, 0))
 
 
 def fill_gaps_too_soon(set_attribute: SetAttribute) -> None:
     """Take the view that fills a gap from within two minutes after it."""
     set_attribute(gaps, "MARGIN", 59)
+    set_attribute(filling, "AFTER_SECONDS", 60)
+
+
+def fill_gaps_from_their_begin(set_attribute: SetAttribute) -> None:
+    set_attribute(filling, "BEFORE_SECONDS", 0)
+
+
+def let_windows_touch(set_attribute: SetAttribute) -> None:
+    set_attribute(filling, "OVERLAP_SECONDS", 0)
+
+
+def take_changes_for_items(set_attribute: SetAttribute) -> None:
+    """Read deletes of incremental exports as puts of what there was."""
+
+    def read_change_line(line: bytes, place: str, second: int, names: Any) -> Change:
+        change = original(line, place, second, names)
+        old = json.loads(line).get("OldImage")
+        return replace(change, new_image=change.new_image or old)
+
+    original = export_lines.read_change_line
+    set_attribute(convert_export, "read_change_line", read_change_line)
 
 
 def fill_gaps_before_the_rest(set_attribute: SetAttribute) -> None:
     """Let records from before a gap arrive after what fills it."""
     set_attribute(History, "_draw_step", lambda history: history._draw.randint(0, Step.LATE))
 
+
+def break_judgement(was: str, becomes: str) -> Callable[[SetAttribute], None]:
+    """Return what changes what a verification's statement says of a row."""
+    original = comparing._judge_staged
+
+    def break_code(set_attribute: SetAttribute) -> None:
+        assert was in original(Origin(make_mapping({}), 2), False, 1)
+        set_attribute(comparing, "_judge_staged", lambda *given: original(*given).replace(was, becomes))
+
+    return break_code
+
+
+def forget_extras(set_attribute: SetAttribute) -> None:
+    set_attribute(RowComparer, "list_unseen", lambda _comparer, _table, _after, _below=None: Unseen())
+
+
+def count_tombstones_as_rows(set_attribute: SetAttribute) -> None:
+    original = comparing.tell_digests
+
+    def tell_digests(*given: Any, **ends: Any) -> str:
+        return original(*given, **ends).replace("NOT `_deleted`", "TRUE")
+
+    set_attribute(comparing, "tell_digests", tell_digests)
+
+
+def judge_newer_rows_as_extra(set_attribute: SetAttribute) -> None:
+    original = RowComparer.list_unseen
+    set_attribute(
+        RowComparer, "list_unseen", lambda comparer, table, after, _below=None: original(comparer, table, after)
+    )
+
+
+def forget_what_was_seen(set_attribute: SetAttribute) -> None:
+    original = SeenKeys.add
+
+    def add(seen: SeenKeys, kind: DigestKind, digests: Any, part: int | None = None) -> None:
+        original(seen, kind, [*digests][1:] if kind is DigestKind.SEEN else digests, part)
+
+    set_attribute(SeenKeys, "add", add)
+
+
+def compare_some_buckets(set_attribute: SetAttribute) -> None:
+    """Compare the digests of half of the buckets only."""
+    original = unseen_rows.choose_pass
+
+    def choose_pass(number: int, rows: int) -> unseen_rows.Pass:
+        chosen = original(number, rows)
+        return replace(chosen, buckets=range(chosen.buckets.start, chosen.buckets.stop // 2))
+
+    set_attribute(unseen_rows, "choose_pass", choose_pass)
+
+
+def compare_text_by_collation(set_attribute: SetAttribute) -> None:
+    set_attribute(comparing, "_has_same", lambda column, _: f"`staged`.`{column.name}` <=> `row`.`{column.name}`")
+
+
+def take_the_future_for_any_time(set_attribute: SetAttribute) -> None:
+    set_attribute(compare_rows, "FUTURE_SECONDS", 2**40)
+
+
+def choose_to_mend(change: Callable[[Looked, bool], bool]) -> Callable[[SetAttribute], None]:
+    """Return what changes whether a repair takes a key for one to be mended."""
+    original = Looked.is_to_mend.fget
+
+    def break_code(set_attribute: SetAttribute) -> None:
+        assert original
+        set_attribute(Looked, "is_to_mend", property(lambda looked: change(looked, original(looked))))
+
+    return break_code
+
+
+def pass_over_newer_rows(looked: Looked, is_to_mend: bool) -> bool:
+    return is_to_mend and (bool(looked.kept) or looked.version < NEWER)
+
+
+def pass_over_extras(looked: Looked, is_to_mend: bool) -> bool:
+    return is_to_mend and looked.finding.verdict is not RowVerdict.EXTRA
+
+
+def write_no_tombstones(set_attribute: SetAttribute) -> None:
+    original = Rereader._write
+
+    def write(self: Rereader, changes: list[Change], *more: Any) -> None:
+        original(self, [change for change in changes if not change.is_delete], *more)
+
+    set_attribute(Rereader, "_write", write)
+
+
+def sweep_after_a_repair(set_attribute: SetAttribute) -> None:
+    """Delete what is older than the repair, as after a whole export, and not the rows that were found."""
+    original = Repairer.reread
+
+    def reread(self: Repairer, survey: Survey) -> list[dict[str, Any]]:
+        sweeper = plan_sweep.Sweeper(self.mapping, self.aurora, self.store, self.bucket, self.name, REPAIRED)
+        batches = original(self, survey)
+        sweep = sweeper.plan(make_totals(rejected=0))
+        return [*batches, *json.loads(self.store.read(sweep.bucket, sweep.key))]
+
+    set_attribute(Repairer, "reread", reread)
+
+
+def read_at_once(set_attribute: SetAttribute) -> None:
+    """Read keys whether or not what is read beats their rows."""
+    set_attribute(WantedKey, "readable_at", property(lambda _wanted: 0))
+
+
+OF_REPAIR = [
+    Mutant("rows newer than the verification pass for equal", choose_to_mend(pass_over_newer_rows)),
+    Mutant("rows of no item are not mended", choose_to_mend(pass_over_extras)),
+    Mutant("keys without an item get no tombstone", write_no_tombstones),
+    Mutant("what is older than a repair in part is swept", sweep_after_a_repair),
+    Mutant(
+        "failures of items that are gone are revived", choose_to_mend(lambda looked, mend: mend and not looked.kept)
+    ),
+    Mutant("a repair does not wait until it beats the rows", read_at_once),
+]
+"""Faults of `dynaurora repair`."""
+
+OF_VERIFICATION = [
+    Mutant("rows newer than the snapshot pass for equal", break_judgement("THEN 'newer'", "THEN 'identical'")),
+    Mutant("rows newer than the snapshot pass for different", break_judgement("THEN 'newer'", "THEN 'differing'")),
+    Mutant("rows newer than the snapshot and without an item are extra", judge_newer_rows_as_extra),
+    Mutant("tombstones pass for rows where items are compared", break_judgement(" OR `row`.`_deleted`", "")),
+    Mutant("tombstones pass for rows of no item", count_tombstones_as_rows),
+    Mutant("rows of no item are forgotten", forget_extras),
+    Mutant("a key that was seen is forgotten", forget_what_was_seen),
+    Mutant("rows of no item are looked for in half of the buckets", compare_some_buckets),
+    Mutant("text is compared by its collation", compare_text_by_collation),
+    Mutant(
+        "versions of the future pass for any in an export", break_judgement("THEN 'impossible'", "THEN 'identical'")
+    ),
+    Mutant("versions of the future pass for any in a scan", take_the_future_for_any_time),
+]
+"""Faults of `dynaurora verify`."""
 
 OF_STATEMENTS = [
     Mutant("the merge has no guard", remove_guard_from_merge),
@@ -337,9 +565,9 @@ MUTANTS = [
     Mutant("the second is not floored", forget_floor),
     Mutant("snapshots are not dated back", forget_margin),
     Mutant("snapshots are dated back by one minute", halve_margin),
-    Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence),
-    Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end, (203, 0)),
-    Mutant("sequence numbers of 40 digits are higher than the highest", shorten_sequences),
+    Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence, (182, 0)),
+    Mutant("a record near the end of its window passes for the last of its second", trust_the_windows_end, (69, 0)),
+    Mutant("sequence numbers of 40 digits are higher than the highest", shorten_sequences, (182, 0)),
     Mutant("a batch is named by its objects' names", forget_contents, (42, 3)),
     Mutant("the ledger counts every row as changed", count_every_row_as_changed),
     Mutant("reprocessed records are new again", reprocess_as_of_now),
@@ -348,8 +576,15 @@ MUTANTS = [
     Mutant("the time of a change is lost", forget_the_change_of_time),
     Mutant("a sweep is dated at its export's time", sweep_as_of_now),
     Mutant("what an export refused is swept", sweep_whatever_was_refused, (47, 0)),
+    Mutant("what an export refused and was parked since is swept", sweep_what_was_settled, (95, 0)),
     Mutant("what an export lacks is not swept", sweep_nothing),
+    Mutant("a failure is superseded by an older row", archive_what_is_newest, (210, 0)),
+    Mutant("of an item's failures the oldest is left", archive_the_newer_failure, (210, 0)),
+    Mutant("superseded failures are revived", revive_what_is_archived),
     Mutant("a gap's keys are not read", read_no_keys, (94, 0)),
     Mutant("a gap is filled too soon", fill_gaps_too_soon),
+    Mutant("a gap is filled from its begin on", fill_gaps_from_their_begin, (357, 0)),
+    Mutant("the windows that fill a gap only touch", let_windows_touch, (231, 0)),
+    Mutant("deletes of an incremental export are taken for puts", take_changes_for_items),
     Mutant("records from before a gap come after its filling", fill_gaps_before_the_rest, (64, 0)),
 ]

@@ -3,7 +3,7 @@
 import base64
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,10 +60,7 @@ class TargetCohort:
         with connect(self.place.endpoint, self.place.administrator) as administrator:
             for number, targets in enumerate(activations):
                 self._activate(administrator, targets, is_first=number == 0)
-                arrivals = [arrival for history in histories for arrival in history.steps[number]]
-                self._draw.shuffle(arrivals)
-                for start in range(0, len(arrivals), BATCH_CHANGES):
-                    self._stream(arrivals[start : start + BATCH_CHANGES])
+                self._stream_all(arrival for history in histories for arrival in history.steps[number])
             early = list(self._find_early_views(administrator))
             for history in histories:
                 self._backfill(history)
@@ -76,7 +73,10 @@ class TargetCohort:
 
     @property
     def _mapping(self) -> Mapping:
-        return make_document(self._model.activations[-1], self.place.database)
+        return self._make(self._model.activations[-1])
+
+    def _make(self, targets: Targets) -> Mapping:
+        return make_document(targets, self.place.database)
 
     def _activate(self, administrator: Aurora, targets: Targets, *, is_first: bool) -> None:
         """Make a mapping the current one as a deployment does."""
@@ -96,10 +96,17 @@ class TargetCohort:
             if has_view(administrator, target) and target.table not in dict(self._model.activations[0]):
                 yield f"{target.table} is seen before a backfill has filled it"
 
+    def _stream_all(self, arriving: Iterable[Arrival]) -> None:
+        """Import what arrives, in any order."""
+        arrivals = [*arriving]
+        self._draw.shuffle(arrivals)
+        for start in range(0, len(arrivals), BATCH_CHANGES):
+            self._stream(arrivals[start : start + BATCH_CHANGES])
+
     def _stream(self, arrivals: list[Arrival]) -> None:
         """Transform changes, each by the mapping that it is stamped with, and import the rows as one batch."""
         stamps = list(dict.fromkeys(arrival.targets for arrival in arrivals))
-        mappings = [make_document(targets, self.place.database) for targets in stamps]
+        mappings = [self._make(targets) for targets in stamps]
         records = [
             packed(*(arrival.change for arrival in arrivals if arrival.targets == targets), mapping=mapping)
             for targets, mapping in zip(stamps, mappings, strict=True)
@@ -109,16 +116,17 @@ class TargetCohort:
         body = b"".join(base64.b64decode(record["data"]) for record in result.records)
         self._written += 1
         store, bucket = S3Objects(), self.place.bucket
-        key = f"processed/mapping=routed/{self.seed}-{self._written}"
+        name = self._mapping.name
+        key = f"processed/mapping={name}/{self.seed}-{self._written}"
         item = BatchObject(bucket, key, store.write(bucket, key, body), len(body))
         if body:
-            self._import(Batch("routed", "stream", None, None, (item,)))
+            self._import(Batch(name, "stream", None, None, (item,)))
         for arrival in arrivals:
             self._model.take(arrival)
 
-    def _backfill(self, history: TargetHistory) -> None:
+    def _backfill(self, history: TargetHistory, run: str = RUN) -> None:
         """Convert, import, account for and sweep an export of one history's items, as if the table had no others."""
-        store, bucket, run = S3Objects(), self.place.bucket, f"{RUN}-{history.partition}"
+        store, bucket, run = S3Objects(), self.place.bucket, f"{run}-{history.partition}"
         body = data_file([change.new_image or {} for change in history.view])
         key = f"exports/{self.seed}/{run}.json.gz"
         store.write(bucket, key, body)
@@ -144,10 +152,13 @@ class TargetCohort:
         with connect(self.place.endpoint, self.place.loader, load_from_s3=True) as aurora:
             import_batch.import_batch(batch, self._mapping, aurora, store, bucket, self.place.keep_refused)
 
+    def _list_tables(self) -> Iterator[tuple[str, Mapping]]:
+        """Yield the model's tables, each with a mapping of it alone."""
+        return ((table, make_document(((table, ""),), self.place.database)) for table in TABLES)
+
     def _compare(self, administrator: Aurora) -> Iterator[str]:
         """Yield the keys whose rows are others than the model's."""
-        for table in TABLES:
-            mapping = make_document(((table, ""),), self.place.database)
+        for table, mapping in self._list_tables():
             name = f"{sql.quote(mapping.database)}.{sql.quote(mapping.replica)}"
             known = administrator.query(f"SHOW TABLES FROM {sql.quote(mapping.database)} LIKE '{mapping.replica}'")
             names = "pk, sk, _version, _mapping, _deleted, status, n"

@@ -22,7 +22,7 @@ def test_histories_reach_every_part(place: Place) -> None:
     cohort = Cohort(place, 1, 100)
     cohort.run()
     works = cohort.works
-    rows = dict.fromkeys(("stream", "backfill", "reprocess", "sweep"), 0)
+    rows = dict.fromkeys(("stream", "backfill", "reprocess", "repair", "sweep"), 0)
     for work in works:
         for _, parcel in work.parcels:
             rows[parcel.source] += len(parcel.lines)

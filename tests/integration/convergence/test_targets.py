@@ -123,7 +123,9 @@ def sweep_the_first(set_attribute: SetAttribute) -> None:
     set_attribute(
         plan_sweep.Sweeper,
         "_tombstones",
-        lambda self, target: original(self, target) if target.table == self.mapping.table else iter(()),
+        lambda self, target, left_out: (
+            original(self, target, left_out) if target.table == self.mapping.table else iter(())
+        ),
     )
 
 

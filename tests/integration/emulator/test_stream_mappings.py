@@ -88,6 +88,24 @@ def test_batches_hold_what_was_written_in_order(emulator):
     pipeline.put("a", "b", "c", "d", "e").map().wait_for_calls([["a", "b"], ["c", "d"], ["e"]])
 
 
+def test_the_age_of_what_a_function_is_invoked_with_is_measured(emulator):
+    pipeline = Pipeline(emulator, REPORTS_ITEMS, BatchSize=2).put("a", "b", "c")
+    time.sleep(1)
+    pipeline.map().wait_for_calls([["a", "b"], ["c"]])
+    now = datetime.now(UTC)
+    statistics = emulator.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Lambda",
+        MetricName="IteratorAge",
+        Dimensions=[{"Name": "FunctionName", "Value": pipeline.function}],
+        StartTime=now - timedelta(minutes=5),
+        EndTime=now + timedelta(minutes=1),
+        Period=600,
+        Statistics=["SampleCount", "Minimum", "Maximum"],
+    )["Datapoints"]
+    assert sum(each["SampleCount"] for each in statistics) == 2
+    assert 1_000 <= min(each["Minimum"] for each in statistics) <= max(each["Maximum"] for each in statistics) < 60_000
+
+
 def test_a_batch_comes_twice_on_demand(emulator):
     emulator.set_faults(duplicate_invocations=1)
     pipeline = Pipeline(emulator, REPORTS_ITEMS, BatchSize=2).put("a", "b", "c").map()

@@ -40,6 +40,17 @@ def test_numbers_grow_and_times_are_whole_seconds(emulator, observe):
     assert all(abs(record["ApproximateCreationDateTime"] - time.time()) < 60 for record in records)
 
 
+def test_times_can_be_of_minutes_ago(emulator, observe):
+    table, wait_for = observe
+    emulator.set_faults(age_writes_seconds=600)
+    try:
+        emulator.put_items(table, "a")
+    finally:
+        emulator.set_faults(age_writes_seconds=0)
+    (record,) = wait_for(1)
+    assert 590 < time.time() - record["dynamodb"]["ApproximateCreationDateTime"] < 660
+
+
 def test_images_are_those_of_their_own_change(emulator, observe):
     table, wait_for = observe
     dynamodb = emulator.client("dynamodb")

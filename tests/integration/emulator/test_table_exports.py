@@ -484,6 +484,34 @@ def test_each_item_can_have_a_cut_of_its_own(emulator, table):
     assert table.values(ExportTime=then) == dict.fromkeys(pages, "1")
 
 
+def test_either_end_of_a_window_can_be_of_each_items_own(emulator, table):
+    pages = [f"page-{number:02}" for number in range(60)]
+    start = next_second()
+    table.put("1", *pages)
+    end = next_second()
+    table.put("2", *pages)
+    with faults(emulator, spread_export_cuts_seconds=1):
+        changes = table.changes(start, end)
+    assert {change["NewImage"]["v"]["S"] for change in changes.values()} == {"1", "2"}
+    assert {change["NewImage"]["v"]["S"] for change in table.changes(start, end).values()} == {"1"}
+
+
+def test_writes_and_recovery_can_be_made_to_be_of_minutes_ago(emulator, bucket):
+    table, now = Table(emulator, bucket), int(time.time())
+    table.put("before", "a", "b")
+    with faults(emulator, age_recovery_seconds=3600, age_writes_seconds=600):
+        table.set_recovery(True)
+        assert table.recovery()["EarliestRestorableDateTime"].timestamp() <= now - 3599
+        table.put("after", "a")
+        table.delete("b")
+        changes = table.changes(now - 3000, now - 300)
+        assert table.changes(now - 3000, now - 900) == table.changes(now - 300, now - 10) == {}
+        assert table.values(ExportTime=now - 900) == {"a": "before", "b": "before"}
+    assert {name: "NewImage" in change for name, change in changes.items()} == {"a": True, "b": False}
+    written = int(changes["a"]["Metadata"]["WriteTimestampMicros"]["N"]) // 1_000_000
+    assert now - 600 <= written <= now - 590
+
+
 def test_an_export_can_be_made_to_fail(emulator, table):
     with faults(emulator, fail_exports=1):
         assert table.finish(table.start())["FailureCode"] == "InternalServerError"

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import secrets
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Credentials, connect
+from dynaurora.aurora.migrations import VERIFICATIONS
 from dynaurora.aurora.staging import Staging, make_tables, record_staging
 from dynaurora.aurora.users import admit_loader
+from dynaurora.aurora.verifications import Verifications
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import MissingSecretError
 from dynaurora.mappings.registry import Registry
@@ -19,6 +22,7 @@ from dynaurora.target import check_target
 from dynaurora.target.check_target import (
     CHECKS,
     CONNECTION,
+    EQUALITY,
     LOADING,
     NO,
     RIGHTS,
@@ -63,6 +67,16 @@ def execute(target: Target, loader: Credentials) -> Execute:
     return run
 
 
+@pytest.fixture(autouse=True)
+def verified(target: Target) -> None:
+    """Have all rows be found equal."""
+    run = uuid.uuid4().hex
+    with connect(target.endpoint, target.administrator) as aurora:
+        verifications = Verifications(aurora, target.mapping)
+        verifications.open(run, "scan")
+        verifications.close(run, {}, 0, whole=True)
+
+
 def examine(target: Target, loader: Credentials, **changed: Any) -> dict[str, Finding]:
     examined = check_target.Target(
         read_mapping=lambda: target.mapping,
@@ -87,6 +101,14 @@ def test_a_prepared_target_has_everything(target: Target, loader: Credentials) -
     for _ in range(2):
         assert states(examine(target, loader)) == ALL_WELL
     assert target.query(f"CHECKSUM TABLE {REPLICA}") == before
+
+
+def test_rows_that_were_never_compared_are_warned_of(target: Target, loader: Credentials) -> None:
+    with connect(target.endpoint, target.administrator) as aurora, aurora.transaction():
+        aurora.execute(f"DELETE FROM {sql.quote(target.mapping.database)}.{sql.quote(VERIFICATIONS)}")
+    found = examine(target, loader)
+    assert states(found) == {**ALL_WELL, EQUALITY: WARNING}
+    assert "`dynaurora verify MAPPING`" in found[EQUALITY].remedy
 
 
 def test_a_registry_without_a_mapping_is_named_with_what_fills_it(target: Target, loader: Credentials) -> None:

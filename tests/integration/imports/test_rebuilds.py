@@ -45,8 +45,8 @@ def orders(column: Document, **more: Any) -> Mapping:
 @pytest.fixture
 def app(target_for: TargetFor) -> Iterator[Target]:
     app = target_for(orders(SMALL))
-    replicas = [f"{app.mapping.database}.Orders__replica{ending}" for ending in ("", "_2")]
-    app.execute(f"DROP TABLE IF EXISTS {replicas[1]}")
+    replicas = [f"{app.mapping.database}.Orders__replica{ending}" for ending in ("", "_2", "_3")]
+    app.execute(f"DROP TABLE IF EXISTS {', '.join(replicas[1:])}")
     apply(app, app.mapping)
     yield app
     app.execute(f"DROP TABLE IF EXISTS {', '.join(replicas)}")
@@ -313,12 +313,37 @@ def test_the_command_goes_back_from_each_step(app: Target, file: Path, taken: in
     told = dict(mapping_rebuild.tell_rebuild(rebuild, mapping_rebuild.describe_rebuild(rebuild, steps)))
     assert ("3 switch" in told) == is_switched
     mapping_rebuild.carry_out(rebuild, steps, 1.0, as_json=False)
-    assert rebuild.active.replica == "Orders__replica"
+    assert rebuild.active.replica == ("Orders__replica_3" if is_switched else "Orders__replica")
     assert load_mapping_file(file).digest == rebuild.active.digest
     stream_after = rebuild.active
     app.import_batch(app.write_bytes(write(stream_after, change(2, "b", total=7))))
     assert rows(app) == [("p", "b", 7)]
     assert begin(app, file).find_steps() == ()
+
+
+def test_a_way_back_that_was_cut_short_keeps_the_name_of_its_table(app: Target, file: Path) -> None:
+    """It was, when the file was written; and a file of before that somebody has put back is given another table."""
+    before = app.mapping.text
+    take_steps(begin(app, file))
+    file.write_text(before)
+    rebuild = begin(app, file)
+    assert rebuild.find_steps() == ("write both", "fill", "switch")
+    assert rebuild.wanted.replica == "Orders__replica_3"
+    file.write_text(rebuild.wanted.text)
+    app.execute(f"CREATE TABLE {app.mapping.database}.Orders__replica_3 LIKE {app.mapping.database}.Orders__replica")
+    rebuild = begin(app, file)
+    mapping_rebuild.go_back(rebuild)
+    rebuild.find_steps()
+    assert rebuild.wanted.replica == "Orders__replica_3"
+
+
+def test_an_item_that_was_deleted_before_does_not_come_back_in_the_second_table(app: Target, file: Path) -> None:
+    """What was refused of it is taken up again once the column is wide enough for it."""
+    refused = change(1, "a", total=1000)
+    stream(app, change(2, "a"))
+    take_steps(begin(app, file))
+    app.import_batch(app.write_bytes(write(begin(app, file).active, refused, change(1, "b", total=5))))
+    assert rows(app) == [("p", "b", 5)]
 
 
 def test_a_file_that_changes_meanwhile_or_needs_no_rebuild_is_told(app: Target, file: Path) -> None:

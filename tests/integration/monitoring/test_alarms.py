@@ -57,6 +57,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"StreamsUnread": [0, 1]}, QUIET),
         ({"StreamsUnread": [1, 1]}, RINGS),
     ],
+    "near-loss": [({}, QUIET), ({"StreamsNearLoss": [0]}, QUIET), ({"StreamsNearLoss": [1]}, RINGS)],
     "unforwarded-changes": [
         ({}, QUIET),
         ({"ConsumedWriteCapacityUnits": [5, 5, None]}, QUIET),
@@ -64,6 +65,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"Invocations": [None, 1, None]}, QUIET),
     ],
     "reversed-stamps": [({}, QUIET), ({"StampsReversed": [0]}, QUIET), ({"StampsReversed": [1]}, RINGS)],
+    "differences": [({}, QUIET), ({"Differences": [0]}, QUIET), ({"Differences": [1]}, RINGS)],
     "transform-changes-errors": [({"Errors": [0, 0, 9]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "old-delivery": [
         ({"DeliveryToS3DataFreshness": [364] * 5}, QUIET),
@@ -110,6 +112,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     "parked-failures": [({}, UNKNOWN), ({"FailuresParked": [0]}, QUIET), ({"FailuresParked": [1]}, RINGS)],
     "unmeasured-health": [({}, UNKNOWN), ({"FailuresKept": [None, 0, None]}, QUIET)],
     "rotate-loader-secret-errors": [({"Errors": [0]}, QUIET), ({"Errors": [1]}, RINGS)],
+    "purge-replicas-errors": [({"Errors": [0]}, QUIET), ({"Errors": [1]}, RINGS)],
     "database-connections": [({"DatabaseConnections": [72, 90]}, QUIET), ({"DatabaseConnections": [73, 0]}, RINGS)],
     "database-load": [({"CPUUtilization": [90] * 3}, QUIET), ({"CPUUtilization": [91] * 3}, RINGS)],
     "database-capacity": [({"ACUUtilization": [90] * 3}, QUIET), ({"ACUUtilization": [91] * 3}, RINGS)],

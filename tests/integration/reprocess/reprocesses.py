@@ -119,7 +119,8 @@ class Reprocesses:
     def forget_failures(self) -> None:
         """Begin with nothing that is kept as failed, or was, and nobody told of anything."""
         settled = self.deployed.list_keys(keys.refused_changes_prefix(MAPPING))
-        for key in {*self.list_failures(), *settled, *self.deployed.list_keys(f"{keys.NOTICES}/")}:
+        archived = self.deployed.list_keys(f"{keys.ARCHIVED}/")
+        for key in {*self.list_failures(), *settled, *archived, *self.deployed.list_keys(f"{keys.NOTICES}/")}:
             self.deployed.client("s3").delete_object(Bucket=self.deployed.bucket, Key=key)
 
     def wait_until_imported(self, seconds: float = PATIENCE_SECONDS) -> None:

@@ -1,11 +1,21 @@
 """Records that were refused, were too large or could not be forwarded, until they are in the database or parked."""
 
 import base64
+import hashlib
 import json
+from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
+from botocore import xform_name
+from botocore.client import BaseClient
+from click.testing import CliRunner
 
+from backfill.cli import main
 from dynaurora import keys
+from dynaurora.dynamodb.changes import decode_change
+from infra.places import ROOT
+from tests.infrastructure.called_actions import actions_of
 from tests.integration.backfill.deployed import MAPPING, make_bad_item, make_item
 from tests.integration.reprocess.reprocesses import BATCHES, PARKED, RECORDS, Reprocesses, make_record
 
@@ -28,6 +38,123 @@ def test_an_old_failed_change_does_not_beat_a_newer_row(reprocesses: Reprocesses
     assert (ended.totals["rows"], ended.totals["rows_changed"]) == (1, 0)
     assert reprocesses.deployed.hits() == {"page": 2}
     assert reprocesses.list_failures() == []
+
+
+def test_what_a_newer_row_or_failure_has_overtaken_is_archived(reprocesses: Reprocesses) -> None:
+    reprocesses.write(f"{RECORDS}good", make_record(make_item("page", 2), version=9))
+    assert reprocesses.do().totals["rows_changed"] == 1
+    reprocesses.write(f"{RECORDS}overtaken", make_record(make_bad_item("page"), version=8))
+    again = (make_record(make_bad_item("other"), version=version) for version in (5, 6))
+    reprocesses.write(f"{RECORDS}repeated", *again)
+    counted = ask("count", MAPPING)
+    assert (counted["failures"], counted["superseded"], counted["older_failures"]) == (1, 1, 1)
+    assert counted["counts"] == [{"reason": "payload (required)", "count": 1}]
+    (listed,) = ask("list", MAPPING)
+    assert (listed["item"]["page_id"]["S"], listed["superseded"], listed["older_failures"]) == ("other", False, 1)
+    (overtaken,) = ask("list", MAPPING, "--superseded")
+    assert overtaken["item"]["page_id"]["S"] == "page"
+    assert ask("show", overtaken["id"])["superseded"] is True
+    ended = reprocesses.do()
+    assert (ended.totals["records"], ended.totals["rejected"], ended.totals["records_superseded"]) == (3, 3, 2)
+    (kept,) = reprocesses.list_failures()
+    (record,) = reprocesses.read_records(kept)
+    assert decode_change(record.data).version == 6
+    archived = reprocesses.deployed.list_keys(keys.archived_prefix(MAPPING))
+    assert len(archived) == 2
+    assert reprocesses.do().totals["records_superseded"] == 0
+    assert reprocesses.deployed.hits() == {"page": 2}
+
+
+def test_failures_are_discarded_and_come_back(reprocesses: Reprocesses) -> None:
+    reprocesses.write(f"{RECORDS}good", make_record(make_item("page", 2), version=9))
+    reprocesses.do()
+    reprocesses.write(f"{RECORDS}several", *(make_record(make_bad_item(page), version=5) for page in ("page", "other")))
+    reprocesses.write(f"{RECORDS}newer", make_record(make_bad_item("other"), version=6))
+    (other,) = ask("list")
+    assert ask("discard", "--superseded", "--dry-run")["discarded"] == 2
+    assert ask("discard", MAPPING, "--superseded", "--yes") == {
+        "discarded": 2,
+        "objects": 1,
+        "ids": sorted(ask_ids(reprocesses)),
+        "dry_run": False,
+    }
+    assert reprocesses.list_failures() == [f"{RECORDS}newer"]
+    assert ask("discard", other["id"], "--yes")["discarded"] == 1
+    assert (reprocesses.list_failures(), ask("count")["failures"]) == ([], 0)
+    assert ask("restore", other["id"], "--yes")["restored"] == 1
+    assert reprocesses.list_failures() == [f"{RECORDS}newer"]
+    assert ask("restore", MAPPING, "--all", "--yes")["restored"] == 2
+    assert len(reprocesses.list_failures()) == 2
+    assert CliRunner().invoke(main, ["failures", "discard", "0f1e0f1e0f1e", "--yes"]).exit_code == 2
+
+
+def test_who_discards_needs_the_failures_policy_and_no_more(
+    reprocesses: Reprocesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of several records, a single refused change, a parked one, a batch, and stream records, there and back."""
+    record = make_record(make_bad_item("page"), version=5)
+    event_source = reprocesses.deployed.outputs["ForwardChangesEventSourceMappingId"]
+    reprocesses.write(f"{RECORDS}several", record, make_record(make_bad_item("other"), version=6))
+    reprocesses.write(keys.refused_change(MAPPING, "0123"), make_record(make_bad_item("refused"), version=5))
+    reprocesses.write(f"{keys.parked(MAPPING, RECORDS)}parked", make_record(make_bad_item("parked"), version=5))
+    reprocesses.write(keys.failed_batch(MAPPING, "4567"), b"{}")
+    reprocesses.write(f"{keys.unforwarded_of(event_source)}shardId-1/x", b"{}")
+    ids = [each["id"] for each in ask("list", "--include-parked") if "other" not in str(each["item"])]
+    assert len(ids) == 5
+    called = note_calls(monkeypatch)
+    assert ask("discard", *ids, "--yes")["discarded"] == 5
+    assert ask("discard", "--superseded", "--yes")["discarded"] == 0
+    assert ask("restore", "--all", "--yes")["restored"] == 5
+    statements = json.loads((ROOT / "infra" / "failures-policy.json").read_text())["Statement"]
+    allowed = {
+        (action, resource)
+        for one in statements
+        for action in list_of(one["Action"])
+        for resource in list_of(one["Resource"])
+    }
+    assert {each for each in called if not any(is_allowed(each, one) for one in allowed)} == set()
+    assert {one for one in allowed if not any(is_allowed(each, one) for each in called)} == set()
+
+
+def list_of(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def is_allowed(call: tuple[str, str], allowed: tuple[str, str]) -> bool:
+    """Tell whether an action on an object, if it is one on an object, is what is allowed."""
+    (action, key), (allowed_action, resource) = call, allowed
+    return action == allowed_action and (not key or fnmatchcase(f"arn:aws:s3:::dynaurora-landing/{key}", resource))
+
+
+def note_calls(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """Return a set that takes the action of each call of AWS from now on, with the key of its object, if it has one."""
+    called, call = set[tuple[str, str]](), BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def note(client: Any, operation: str, arguments: Any) -> Any:
+        key, source = arguments.get("Key", ""), arguments.get("CopySource", {}).get("Key", "")
+        name = "invoke_function" if operation == "Invoke" else xform_name(operation)
+        for action in actions_of(client.meta.service_model.service_name, name):
+            called.add((action, source if source and action == "s3:GetObject" else key))
+        if "Tagging" in arguments:
+            called.add(("s3:PutObjectTagging", key))
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", note)
+    return called
+
+
+def ask(*command: str) -> Any:
+    """Return what `dynaurora failures …` answers."""
+    answer = CliRunner().invoke(main, ["failures", *command, "--json"])
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+def ask_ids(reprocesses: Reprocesses) -> set[str]:
+    """The ids of what is in the archive."""
+    archived = reprocesses.deployed.list_keys(keys.archived_prefix(MAPPING))
+    records = (record for key in archived for record in reprocesses.read_records(key))
+    return {hashlib.sha256(record.data).hexdigest()[:12] for record in records}
 
 
 def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: Reprocesses) -> None:

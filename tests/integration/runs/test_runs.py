@@ -73,6 +73,10 @@ def test_an_open_run_is_running_and_has_nothing_yet(runs: RunsOfTarget) -> None:
         "execution": ONE,
         "options": {
             "export_arn": None,
+            "export_summary": None,
+            "source_table_arn": None,
+            "window_from": None,
+            "window_to": None,
             "max_concurrency": 2,
             "tolerated_failure_percentage": 0,
             "tolerated_rejected_percentage": 10,

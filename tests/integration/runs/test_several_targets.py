@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dynaurora.aurora.connection import connect
+from dynaurora.aurora.fills import FILLS
 from dynaurora.aurora.generations import activate
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
@@ -136,10 +137,25 @@ def test_rows_of_items_that_are_gone_or_moved_unseen_are_swept_in_every_target(a
     assert sorted(sources) == [("OpenOrders", 1), ("Users", 1)]
 
 
-def test_a_target_that_refuses_an_item_bars_the_sweep(app: Target) -> None:
+def test_what_a_target_refuses_is_left_out_of_its_sweep_and_of_no_other(app: Target) -> None:
+    """The keys of this item have rows in two targets, and one of them refuses it."""
+    stream(app, change(5, "ORDER#3", status="open", total=1), change(5, "ORDER#9", status="open", total=1))
+    shut = f"{app.mapping.database}.ShutOrders__replica"
+    app.execute(f"UPDATE {shut} SET _deleted = FALSE, _version = 5 WHERE sk = 'ORDER#3'")
     run = Run(app, USER, REFUSED)
     app.import_batch(run.convert())
-    with pytest.raises(SweepRefusedError, match="1 items were rejected"):
+    assert run.sweep(run.reconcile()) == 1
+    assert [keys_in(app, table) for table in ("Users", "OpenOrders", "ShutOrders")] == [["USER#1"], ["ORDER#3"], []]
+
+
+def test_a_target_that_is_to_be_filled_and_refuses_an_item_bars_the_sweep(app: Target) -> None:
+    run = Run(app, USER, REFUSED)
+    app.import_batch(run.convert())
+    app.execute(
+        f"INSERT INTO {app.mapping.database}.{FILLS} (mapping, target, generation, hides_view, since)"
+        " VALUES ('app', 'OpenOrders', 2, TRUE, UTC_TIMESTAMP(6))"
+    )
+    with pytest.raises(SweepRefusedError, match="1 items were rejected by OpenOrders, which is filled by this run"):
         run.sweep(run.reconcile())
 
 

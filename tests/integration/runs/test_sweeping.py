@@ -1,17 +1,21 @@
 """Sweeping real rows: those that an export does not have become tombstones, of whatever type their keys are."""
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
+from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch
 from dynaurora.batches.import_batch import ImportResult
 from dynaurora.dynamodb.changes import Change
 from dynaurora.dynamodb.versions import snapshot_version
+from dynaurora.errors import SweepRefusedError
 from dynaurora.exports.plan_sweep import Sweep, Sweeper
+from dynaurora.exports.reconcile_run import Totals
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from tests.integration.targets import Target, TargetFor, row
@@ -21,12 +25,13 @@ pytestmark = pytest.mark.integration
 
 SECOND = 1_700_000_000
 SNAPSHOT = snapshot_version(SECOND)
+DAY = {"activity_dt": {"S": "2026-11-23"}}
 
 
-def plan(target: Target) -> Sweep:
+def plan(target: Target, totals: Totals | None = None) -> Sweep:
     with target.connect() as aurora:
         sweeper = Sweeper(target.mapping, aurora, S3Objects(), target.bucket, "r1", SECOND)
-        return sweeper.plan(make_totals())
+        return sweeper.plan(totals or make_totals())
 
 
 def import_sweep(target: Target, sweep: Sweep) -> list[ImportResult]:
@@ -78,6 +83,34 @@ def test_the_ledger_knows_a_sweep_and_does_not_count_it_as_backfilled(target: Ta
     import_sweep(target, plan(target))
     rows = target.query(f"SELECT source, run, rows_changed FROM {target.mapping.database}._dynaurora_imports")
     assert ("sweep", "r1", 1) in rows
+
+
+def keep_refused(target: Target, *pages: str, number: int = 1) -> None:
+    """Leave the keys of refused items behind, as converting a batch does."""
+    found = [{"Target": target.mapping.table, "Keys": {"page_id": {"S": page}, **DAY}} for page in pages]
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in found)
+    S3Objects().write(target.bucket, keys.backfill_refused(target.mapping.name, "r1", number), body)
+
+
+def test_rows_of_refused_items_stay_as_they_are(target: Target) -> None:
+    target.import_rows([row("gone", 1), row("refused", 1, 7), row("Refused", 1), row("refused ", 1)])
+    keep_refused(target, "refused")
+    keep_refused(target, "never taken", number=2)
+    sweep = plan(target, make_totals(rejected=2))
+    assert (sweep.rows, sweep.left_out) == (3, 2)
+    import_sweep(target, sweep)
+    assert target.hits() == {"refused": 7}
+
+
+def test_rows_that_aurora_refused_stay_as_they_are(target: Target) -> None:
+    target.import_rows([row("gone", 1), row("narrow", 1, 3)])
+    batch = dataclasses.replace(target.write([row("narrow", SNAPSHOT, 10**12)], 1), source="backfill", run="r1")
+    assert target.import_batch(batch).rows_refused == 1
+    S3Objects().delete(target.bucket, keys.refused_rows(target.mapping.name, batch.id))  # settled, whatever it became
+    with pytest.raises(SweepRefusedError, match="only 1 of them are known"):
+        plan(target, make_totals(rejected=2))
+    import_sweep(target, plan(target, make_totals(rejected=1)))
+    assert target.hits() == {"narrow": 3}
 
 
 def test_a_change_that_arrives_before_the_tombstones_survives(target: Target) -> None:

@@ -7,10 +7,11 @@ import pytest
 from dynaurora.aurora.migrations import SEEN_KEYS
 from dynaurora.dynamodb.changes import Change
 from dynaurora.mappings.row_mapper import RowMapper
-from dynaurora.verification import compare_rows
+from dynaurora.verification import unseen_rows
 from dynaurora.verification.compare_items import compare_items, compare_table, find_extra_rows
-from dynaurora.verification.compare_rows import RowComparer, Unseen
+from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expecter
+from dynaurora.verification.unseen_rows import Unseen, choose_pass
 from tests.integration.targets import Target, TargetFor
 from tests.support.factories import click_item, column, make_mapping
 
@@ -29,8 +30,8 @@ PAGES = [
 @pytest.fixture
 def clicks(target: Target, monkeypatch: pytest.MonkeyPatch) -> Target:
     """Rows of items, and a tombstone, in stretches of few."""
-    monkeypatch.setattr(compare_rows, "STEP_ROWS", 4)
-    monkeypatch.setattr(compare_rows, "MOST_UNSEEN", 1)
+    monkeypatch.setattr(unseen_rows, "STEP_ROWS", 4)
+    monkeypatch.setattr(unseen_rows, "MOST_UNSEEN", 1)
     mapper = RowMapper(target.mapping)
     items = [*map(item_of, PAGES)]
     gone = mapper.row(Change(2, 0, Expecter(mapper).take_key(item_of("gone")), None))
@@ -91,6 +92,39 @@ def test_rows_whose_items_are_gone_are_extra(clicks: Target) -> None:
     assert compare(clicks, left) == sorted((page, "extra") for page in gone)
 
 
+def test_rows_are_told_apart_by_the_passes_of_a_table_too_large_for_one(
+    clicks: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each compares a share of one bucket's digests, as of three hundred million rows."""
+    monkeypatch.setattr(unseen_rows, "STEP_ROWS", 10)
+    monkeypatch.setattr(unseen_rows, "MOST_UNSEEN", 1000)
+    monkeypatch.setattr(unseen_rows, "choose_pass", lambda number, _rows: choose_pass(number, 300_000_000))
+    test_rows_whose_items_are_gone_are_extra(clicks)
+
+
+def test_rows_no_older_than_a_snapshot_are_only_counted_and_a_step_may_be_repeated(
+    clicks: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unseen_rows, "STEP_SECONDS", 0)
+    mapper, found, rows, newer = RowMapper(clicks.mapping), set(), 0, 0
+    later = [mapper.row(Change(5, 0, item_of(page), item_of(page))) for page in ("new", "page-03", "page-04")]
+    clicks.import_rows(later)
+    with clicks.connect() as aurora:
+        lookup, after = RowComparer(aurora, clicks.mapping, "run"), None
+        compare_items(Expecter(mapper), lookup, [*map(item_of, PAGES[4:])])
+        while True:
+            lookup.list_unseen("WebAnalytics", after, 5)  # its answer is lost
+            unseen = lookup.list_unseen("WebAnalytics", after, 5)
+            rows, newer, after = rows + unseen.rows, newer + unseen.newer, unseen.after
+            assert not found & set(unseen.keys)
+            found |= set(unseen.keys)
+            if after is None:
+                break
+        lookup.forget()
+    assert {page for page, _ in found} == {"page-00", "page-01", "page-02"}
+    assert (rows, newer) == (len(PAGES) + 1, 2)
+
+
 def test_a_row_of_a_refused_item_is_not_extra(clicks: Target) -> None:
     items = [item_of(page) for page in PAGES if page != "page-05"] + [click_item("not JSON", page_id="page-05")]
     with clicks.connect() as aurora:
@@ -111,7 +145,7 @@ def test_a_row_of_a_refused_item_is_not_extra(clicks: Target) -> None:
 def test_keys_of_every_kind_are_found(
     target_for: TargetFor, monkeypatch: pytest.MonkeyPatch, kind: str, attribute: str, keys: list[str]
 ) -> None:
-    monkeypatch.setattr(compare_rows, "STEP_ROWS", 1)
+    monkeypatch.setattr(unseen_rows, "STEP_ROWS", 1)
     target = target_for(make_mapping(column("sk", kind), column("n", "INT"), sort_key="sk"))
     items = [{"id": {"S": "a"}, "sk": {attribute: key}, "n": {"N": "1"}} for key in keys]
     mapper = RowMapper(target.mapping)

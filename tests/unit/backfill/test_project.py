@@ -154,6 +154,14 @@ def test_two_mappings_that_would_write_one_table_are_refused_by_name(tmp_path):
     assert [mapping.name for mapping in read_project(root).load_mappings(["orders"])] == ["orders"]
 
 
+def test_a_view_is_not_named_as_the_rows_of_another_mapping_are(tmp_path):
+    things = mapping_document(column("n", "INT"))
+    taking = {**things, "target": {**things["target"], "table": f"{things['target']['table']}__Replica"}}
+    root = make_project(tmp_path / "shop", orders=things, others=taking)
+    with pytest.raises(WrongUseError, match=r"orders and others would both write \w+\.\w+__Replica: give one of them"):
+        read_project(root).load_mappings()
+
+
 def test_a_project_without_mappings_says_what_to_write(tmp_path):
     with pytest.raises(WrongUseError, match="has no mapping yet: write one"):
         read_project(make_project(tmp_path / "shop")).load_mappings()

@@ -20,6 +20,7 @@ from dynaurora.exports.check_readiness import (
     SETTLED_SECONDS,
     TOKEN_LIFETIME,
     Readiness,
+    WantedExport,
     check_readiness,
     find_complete_from,
 )
@@ -31,10 +32,19 @@ from tests.support.sources import BUCKET, GIVEN, MAPPING_ID, NOW, READY, STREAM_
 
 
 def check(
-    store=None, run="r1", *, export_arn=None, now=NOW, key="arn:key", complete_from=None, current=None, **changed
+    store=None,
+    run="r1",
+    *,
+    export_arn=None,
+    now=NOW,
+    key="arn:key",
+    complete_from=None,
+    current=None,
+    wanted=None,
+    **changed,
 ):
     source, asked = KnownSource(replace(READY, **changed), key), {"export_arn": export_arn, "now": now}
-    store, asked = store or InMemoryObjects(), asked | {"current": current}
+    store, asked = store or InMemoryObjects(), asked | {"current": current, "wanted": wanted}
     return check_readiness(source, store, BUCKET, "web_analytics", run, **asked, complete_from=complete_from)
 
 
@@ -70,7 +80,7 @@ PROBLEMS = {
     "no mapping": ({"mapping_state": None}, f"there is no event source mapping {MAPPING_ID}: deploy the stack again"),
     "mapping disabled": (
         {"mapping_state": "Disabled"},
-        f"{MAPPING_ID} is Disabled: `aws lambda update-event-source-mapping --uuid {MAPPING_ID} --enabled` enables it",
+        f"{MAPPING_ID} is Disabled: `dynaurora resume web_analytics` has it read again",
     ),
     "mapping being disabled": ({"mapping_state": "Disabling"}, f"{MAPPING_ID} is Disabling"),
     "mapping being deleted": ({"mapping_state": "Deleting"}, f"{MAPPING_ID} is Deleting"),
@@ -137,7 +147,7 @@ def test_keys_that_the_mapping_takes_are_no_problem():
 
 
 def test_a_table_that_is_not_there_is_the_only_problem():
-    (problem,) = find_problems(SourceState("web_analytics"), None)
+    (problem,) = find_problems(SourceState("web_analytics"), "web_analytics", None)
     assert problem.startswith("there is no table web_analytics in this account and region")
 
 
@@ -324,3 +334,26 @@ def planned_run():
 
 def test_readiness_is_small_and_json():
     assert json.loads(json.dumps(asdict(check()))).keys() >= {"ready", "planned", "wait_seconds", "export"}
+
+
+WINDOW = WantedExport(window_from="2026-11-23T07:00:00Z", window_to="2026-11-23T08:15:00Z")
+
+
+def test_a_window_is_asked_for_once_it_is_over_and_whatever_mapping_was_before():
+    late = NOW + timedelta(hours=9)
+    assert check(wanted=WINDOW, now=NOW - timedelta(seconds=40), complete_from=late).wait_seconds == 40
+    store = InMemoryObjects()
+    asked = check(store, wanted=WINDOW, complete_from=late).export
+    assert (asked["window_from"], asked["window_to"]) == (WINDOW.window_from, WINDOW.window_to)
+    assert check(store, wanted=WINDOW, now=NOW + timedelta(minutes=5)).export == asked
+    other = replace(WINDOW, window_from="2026-11-23T06:00:00Z")
+    assert check(store, wanted=other).export["client_token"] != asked["client_token"]
+
+
+def test_a_given_summary_needs_no_recovery_and_the_tables_stream_all_the_same():
+    given = WantedExport(summary="s3://b/AWSDynamoDB/1/manifest-summary.json")
+    assert check(wanted=given, recovery=False).ready
+    with pytest.raises(NotReadyError, match="its stream is off"):
+        check(wanted=given, recovery=False, stream_arn=None)
+    with pytest.raises(NotReadyError, match="point-in-time recovery is off"):
+        check(wanted=WINDOW, recovery=False)

@@ -7,7 +7,7 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.dynamodb.changes import decode_change
-from dynaurora.dynamodb.versions import snapshot_version
+from dynaurora.dynamodb.versions import incremental_version, snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
 from dynaurora.exports.convert_export import Converted, Converter
 from dynaurora.exports.plan import PlannedBatch
@@ -18,7 +18,7 @@ from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.unmapped import Unmapped
 from tests.support.csv_reader import read_line
 from tests.support.example import load_example
-from tests.support.export_factory import BUCKET, Export, md5_of
+from tests.support.export_factory import BUCKET, Export, changed, incremental, md5_of
 from tests.support.factories import TABLE_ARN, click, click_item
 from tests.support.several_targets import OPEN, USERS, several
 
@@ -243,3 +243,79 @@ def test_what_the_columns_of_several_targets_leave_is_kept_for_each():
         "Users": ["phone"],
         "OpenOrders": [],
     }
+
+
+WINDOW = incremental("2023-11-14T21:13:20.000Z", "2023-11-14T22:13:20.000Z", "NEW_IMAGE")
+KEY = {"page_id": {"S": "a"}, "activity_dt": click_item(page_id="a")["activity_dt"]}
+EARLY, LATE = (SECOND - 121) * 1_000_000 + 5, (SECOND - 120) * 1_000_000
+
+
+def convert_changes(*lines):
+    export = Export(summary=WINDOW).add_changes("a", list(lines)).write()
+    batch = convert(export)
+    rows = [read_line(line) for line in export.store.read(BUCKET, CSV_KEY).splitlines(keepends=True)]
+    return export, batch, rows
+
+
+@pytest.mark.parametrize("micros", [EARLY, LATE])
+@pytest.mark.parametrize("image", [click_item(page_id="a"), None], ids=["put", "delete"])
+def test_changes_become_rows_and_tombstones_at_their_own_versions(image, micros):
+    old = {"OldImage": click_item(page_id="a")}
+    _, batch, (row,) = convert_changes(changed(KEY, image, micros, **old))
+    assert (row[0], row[2]) == ("1" if image is None else "0", "a")
+    assert int(row[1]) == incremental_version(micros, SECOND)
+    assert (batch.source, batch.rows, batch.rejected) == ("backfill", 1, {})
+
+
+def test_a_refused_change_is_kept_with_its_version():
+    put = changed(KEY, click_item(page_id="a"), EARLY)
+    export, batch, rows = convert_changes(changed(KEY, click_item("{", page_id="a"), EARLY), put)
+    assert (len(rows), batch.rejected) == (1, {"payload (json)": 1})
+    (line,) = export.store.read(BUCKET, REJECTS_KEY).splitlines()
+    assert decode_change(decode_failed_record(line).data).version == incremental_version(EARLY, SECOND)
+
+
+def test_changes_are_routed_to_the_targets_that_take_them():
+    mapping = several()
+    keys_of = {"PK": {"S": "c"}, "SK": {"S": "ORDER#1"}}
+    image = {**keys_of, "status": {"S": "shut"}, "total": {"N": "3"}}
+    export = Export(summary=WINDOW).add_changes("a", [changed(keys_of, image, EARLY)]).write()
+    planned, converter = plan_and_converter(export)
+    batch = replace(converter, mapper=RowMapper(mapping)).convert(planned)
+    assert {table: (share.rows, share.skipped) for table, share in batch.targets.items()} == {
+        "Users": (0, 1),
+        "OpenOrders": (1, 0),  # a tombstone: before, it may have been open
+        "ShutOrders": (1, 0),
+    }
+
+
+def broken_change(**members):
+    return changed(KEY, None, EARLY) | members
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ({"Item": click_item()}, "is not a change of an incremental export: KeyError 'Metadata'"),
+        (broken_change(Metadata=7), "is not a change"),
+        (broken_change(Metadata={"WriteTimestampMicros": {"N": "soon"}}), "no whole number of microseconds"),
+        (broken_change(Metadata={"WriteTimestampMicros": {"N": "9" * 30}}), "at most 10 digits"),
+        (broken_change(Metadata={"WriteTimestampMicros": (SECOND + 121) * 1_000_000}), "after its export's window"),
+        (broken_change(Keys=[]), "Keys or NewImage is no object"),
+        (broken_change(NewImage=None), "Keys or NewImage is no object"),
+    ],
+)
+def test_a_line_that_is_no_change_stops_its_batch(line, says):
+    with pytest.raises(InvalidExportError, match=says):
+        convert_changes(line)
+
+
+def test_a_time_may_be_a_bare_number():
+    _, _, (row,) = convert_changes(broken_change(Metadata={"WriteTimestampMicros": EARLY}))
+    assert int(row[1]) == incremental_version(EARLY, SECOND)
+
+
+def test_items_under_the_summary_of_full_are_not_taken_for_changes():
+    export = Export().add_changes("a", [changed(KEY, None, EARLY)]).write()
+    with pytest.raises(InvalidExportError, match="no object with an"):
+        convert(export)

@@ -2,9 +2,9 @@ import time
 
 import pytest
 
-from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError
+from dynaurora.errors import ChecksumMismatchError, ExportIncompleteError, InvalidExportError
 from dynaurora.exports.manifests import DataFile, read_data_files, read_summary
-from tests.support.export_factory import BUCKET, Export, md5_of
+from tests.support.export_factory import BUCKET, Export, changed, incremental, md5_of
 from tests.support.factories import EXPORT_ARN, TABLE_ARN, click_item
 
 
@@ -101,7 +101,7 @@ def test_a_manifest_that_changed_is_refused(name):
 def test_a_manifest_that_is_missing_is_named(name):
     export = Export().add("a", [click_item()]).write()
     del export.store.objects[BUCKET, f"{export.folder}/{name}.json"]
-    with pytest.raises(ObjectMissingError, match=rf"{name}\.json.* read where DynamoDB wrote it"):
+    with pytest.raises(ExportIncompleteError, match=rf"{name}\.json .*Copy the export as a whole"):
         read(export)
 
 
@@ -155,3 +155,70 @@ def test_a_list_with_a_line_that_is_no_file_is_refused_by_line(body):
     export.store.objects[BUCKET, f"{export.folder}/manifest-files.json"] += body
     with pytest.raises(InvalidExportError, match="line 2"):
         read(export)
+
+
+WINDOW = incremental("2023-11-14T21:13:20.000Z", "2023-11-14T22:13:20.000Z")
+
+
+def changes(**summary):
+    line = changed({"page_id": {"S": "a"}}, None, 1_700_000_000_000_000)
+    return Export(summary=WINDOW | summary).add_changes("a", [line]).write()
+
+
+def read_changes(export, bucket=BUCKET, key=None):
+    summary = read_summary(export.store, bucket, key or export.summary_key, str, takes_incremental=True)
+    return summary, list(read_data_files(export.store, summary, str))
+
+
+@pytest.mark.parametrize("view", ["NEW_AND_OLD_IMAGES", "NEW_IMAGE", "NEW_IMAGES"])
+def test_an_incremental_export_is_read_where_it_is_taken(view):
+    summary, (file,) = read_changes(changes(outputView=view))
+    assert (summary.window_from, summary.export_second) == (1_700_000_000 - 3600, 1_700_000_000)
+    assert (summary.is_incremental, file.key) == (True, "exports/run=r1/AWSDynamoDB/data/a.json.gz")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"outputView": None}, "outputView is None"),
+        ({"outputView": "KEYS_ONLY"}, "outputView is KEYS_ONLY"),  # a put without its image would be taken for a delete
+        ({"exportFromTime": None}, "exportFromTime is missing"),
+        ({"exportToTime": "soon"}, "exportToTime is missing, or no time"),
+        ({"exportToTime": "2023-11-14T21:13:20.000Z"}, "exportFromTime is not before exportToTime"),
+    ],
+)
+def test_an_incremental_export_without_its_window_or_images_is_refused(wrong, says):
+    with pytest.raises(InvalidExportError, match=says):
+        read_changes(changes(**wrong))
+
+
+@pytest.mark.parametrize("export", [Export().add("a", [click_item()]), changes()], ids=["full", "incremental"])
+@pytest.mark.parametrize(
+    ("bucket", "folder"),
+    [("other", "copied/AWSDynamoDB"), (BUCKET, "AWSDynamoDB"), ("other", "exports/run=r1/AWSDynamoDB")],
+)
+def test_an_export_that_was_moved_is_read_beside_its_summary(export, bucket, folder):
+    export.write()
+    moved = export.move(bucket, folder)
+    summary, (file,) = read_changes(export, bucket, moved)
+    assert export.store.read(bucket, file.key) == export.files["a"]
+    assert (summary.bucket, file.key.startswith(f"{folder}/")) == (bucket, True)
+
+
+def test_a_copy_of_one_folder_has_the_data_beside_the_summary():
+    export = changes()
+    body = export.store.objects.pop((BUCKET, export.key("a")))
+    moved = export.move("other", "flat/AWSDynamoDB")
+    beside = moved.replace("manifest-summary.json", "data/a.json.gz")
+    export.store.write("other", beside, body)
+    assert [file.key for file in read_changes(export, "other", moved)[1]] == [beside]
+
+
+def test_a_copy_that_lacks_its_data_says_where_it_was_looked_for_and_whence_it_came():
+    export = changes()
+    moved = export.move("other", "copied/AWSDynamoDB")
+    del export.store.objects["other", "copied/AWSDynamoDB/data/a.json.gz"]
+    with pytest.raises(ExportIncompleteError) as raised:
+        read_changes(export, "other", moved)
+    assert "s3://other/copied/AWSDynamoDB/data/a.json.gz" in raised.value.problem
+    assert f"DynamoDB wrote it to s3://{BUCKET}: it was moved or copied" in raised.value.problem

@@ -17,7 +17,7 @@ from dynaurora.exports.plan_backfill import (
     group_files,
     plan_backfill,
 )
-from tests.support.export_factory import BUCKET, Export
+from tests.support.export_factory import BUCKET, Export, changed, incremental
 from tests.support.factories import CREATED_AT, TABLE_ARN, click_item
 from tests.support.fakes import InMemoryObjects
 
@@ -107,6 +107,45 @@ def test_an_export_of_a_time_to_come_is_refused():
     export = Export(summary={"exportTime": "2199-01-01T00:00:00Z"}).add("a", [click_item()]).write()
     with pytest.raises(InvalidExportError, match="is of 2199-01-01T00:00:00Z, which is yet to come"):
         plan(export)
+
+
+def test_an_export_of_a_time_after_its_start_is_refused():
+    export = Export(summary={"exportTime": "2023-11-14T22:15:00Z"}).add("a", [click_item()]).write()
+    with pytest.raises(InvalidExportError, match="and was started at 2023-11-14T22:13:21Z, before that"):
+        plan(export)
+
+
+WINDOW = incremental("2023-11-14T21:13:20.000Z", "2023-11-14T22:13:20.000Z")
+
+
+def changes():
+    line = changed({"page_id": {"S": "a"}}, None, 1_700_000_000_000_000)
+    return Export(summary=WINDOW).add_changes("a", [line]).write()
+
+
+def test_the_batches_of_an_incremental_export_say_so():
+    export = changes()
+    planned = plan(export, enabled_at=2_000_000_000)  # the stream is another by now
+    (entry,) = json.loads(export.store.read(BUCKET, planned.key))
+    assert (planned.window_from, planned.export_second) == (1_699_996_400, 1_700_000_000)
+    assert PlannedBatch.from_dict(entry).incremental
+    assert "incremental" not in PlannedBatch(1, 1, ()).as_dict()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"sweeps": True}, "A sweep would take all other rows for deleted"),
+        ({"compares": True}, "A verification would take all other rows for extra"),
+        ({"keeps_expired": True}, "keeps the rows of expired items"),
+    ],
+)
+def test_changes_of_a_window_are_not_taken_for_the_whole_table(wanted, says):
+    export = changes()
+    with pytest.raises(InvalidExportError, match=says):
+        plan_backfill(
+            export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN, **wanted)
+        )
 
 
 def test_manifests_that_contradict_each_other_are_refused():

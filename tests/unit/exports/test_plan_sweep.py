@@ -7,13 +7,16 @@ import pytest
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.batches.batch import Batch
+from dynaurora.batches.isolating import RefusedRow
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import LockWaitError, SweepRefusedError
+from dynaurora.exports.left_out import LeftOut
 from dynaurora.exports.plan_sweep import Sweep, Sweeper
+from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.rebuilds import compose_rebuild
 from tests.support.csv_reader import read_line
 from tests.support.example import load_example
-from tests.support.factories import CREATED_AT, make_totals
+from tests.support.factories import CREATED_AT, column, make_mapping, make_totals
 from tests.support.fakes import InMemoryObjects
 from tests.support.several_targets import several, target
 
@@ -29,6 +32,8 @@ class KnownRows:
     asked: list = field(default_factory=list)
     swept: int = 0
     """Rows that the ledger says the run has swept."""
+    rejecting: list = field(default_factory=list)
+    """What the ledger has of the run of which anything was rejected."""
 
     def stream(self, statement, arguments) -> Iterator[tuple]:
         self.asked.append((statement, arguments))
@@ -37,7 +42,11 @@ class KnownRows:
             raise self.error
 
     def query(self, statement, arguments):
+        if "information_schema" in statement:
+            return []
         assert "run = %s AND mapping = %s AND source = %s" in statement
+        if "rows_rejected > 0" in statement:
+            return [(ledger_id,) for ledger_id in self.rejecting]
         assert arguments == ("r1", "web_analytics", "sweep")
         return [(self.swept,)]
 
@@ -51,7 +60,10 @@ def sweep(rows, totals=None, error=None):
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
-        pytest.param({"rejected": 1}, "1 items were rejected and 0 batches failed", id="rejected"),
+        pytest.param(
+            {"rejected": 1}, "1 items were rejected by WebAnalytics, and only 0 of them are known", id="unknown"
+        ),
+        pytest.param({"rejected": 100_001}, "100,001 items were rejected, and a sweep leaves out 100,000", id="many"),
         pytest.param(
             {"batches_failed": 2, "unaccounted": 9}, "0 items were rejected and 2 batches failed", id="failed"
         ),
@@ -63,6 +75,49 @@ def test_a_sweep_is_refused_where_items_are_not_in_the_replica(counts, says):
     with pytest.raises(SweepRefusedError, match=f"Of run r1 {says}"):
         plan()
     assert (aurora.asked, store.objects) == ([], {})
+
+
+def key(page_id):
+    return {"page_id": {"S": page_id}, "activity_dt": {"S": "d"}}
+
+
+def put_refused(store, *keys_of_items, target="WebAnalytics", number=1):
+    lines = (json.dumps({"Target": target, "Keys": each}).encode() + b"\n" for each in keys_of_items)
+    store.write("landing", keys.backfill_refused(MAPPING.name, "r1", number), b"".join(lines))
+
+
+def swept(store):
+    lines = store.read("landing", keys.sweep_batch(MAPPING.name, "r1", 1)).splitlines(keepends=True)
+    return [read_line(line)[2] for line in lines]
+
+
+def test_what_was_refused_is_left_out_by_its_key():
+    plan, aurora, store = sweep([("a", "d"), ("b", "d"), ("c", "d"), ("e", "d")], make_totals(rejected=3))
+    put_refused(store, key("a"))
+    put_refused(store, key("never had a row"), number=2)
+    row = RefusedRow("WebAnalytics", {"page_id": "c", "activity_dt": "d"}, 1, 1406, None, None)
+    RefusedRows(store, "landing", "arn:f")(MAPPING.name, "0f1e", [row], 0)
+    store.delete("landing", keys.refused_rows(MAPPING.name, "0f1e"))  # settled meanwhile
+    aurora.rejecting = ["0f1e", "of another"]
+    planned = plan()
+    assert (planned.rows, planned.left_out, swept(store)) == (2, 3, ["b", "e"])
+
+
+def test_an_item_whose_key_no_row_can_have_is_known_too():
+    plan, _, store = sweep([("b", "d")], make_totals(rejected=1))
+    put_refused(store, key("x" * 3000))
+    assert (plan().rows, swept(store)) == (1, ["b"])
+
+
+NUMBERS = make_mapping(column("c", "CHAR(5)"), key_type="DECIMAL(10,2)", sort_key="c")
+
+
+def test_keys_are_the_same_where_the_server_writes_them_in_its_own_way():
+    left_out = LeftOut(NUMBERS)
+    left_out.add(NUMBERS, ["1.5", "a "])
+    assert left_out.has(NUMBERS, ["1.50", "a"])
+    assert not left_out.has(NUMBERS, ["1.51", "a"])
+    assert not left_out.has(NUMBERS, ["1.5", "A"])
 
 
 def test_items_that_were_newer_already_are_no_hindrance():
@@ -125,10 +180,10 @@ REBUILT = compose_rebuild(several(target("Orders", "")), several(target("Orders"
 def test_a_target_that_is_being_replaced_is_not_swept_whatever_it_refuses():
     of_targets = {"Orders": {"rejected": 3}, "Orders__2": {"rejected": 0}}
     known, store = KnownRows([("p", "ORDER#1")]), InMemoryObjects()
-    known.query = lambda *_: [(0,)]
+    known.query = lambda statement, _: [] if "information_schema" in statement else [(0,)]
     sweeper = Sweeper(REBUILT, known, store, "landing", "r1", CREATED_AT)
     assert sweeper.plan(make_totals(rejected=3, targets=of_targets)).rows == 1
     ((statement, _),) = known.asked
     assert "`Orders__replica_2`" in statement
-    with pytest.raises(SweepRefusedError, match="2 items were rejected"):
+    with pytest.raises(SweepRefusedError, match="2 items were rejected by Orders__2, which is filled by this run"):
         sweeper.plan(make_totals(rejected=2, targets={**of_targets, "Orders__2": {"rejected": 2}}))

@@ -58,6 +58,7 @@ def test_an_object_whose_records_are_all_in_aurora_goes():
         "rows_changed": 1,
         "rejected": {},
         "records_parked": 0,
+        "records_superseded": 0,
         "batches_imported": 0,
         "batches_failed": 0,
         "batches_parked": 0,

@@ -6,6 +6,7 @@ from backfill.trials import Trial
 from dynaurora.dynamodb.changes import Change
 from dynaurora.inference.proposals import TableSource, name_target_table, propose
 from dynaurora.inference.table_profiles import RESERVOIR, OddItemError, TableProfile, profile_items
+from dynaurora.mappings.conditions import is_of_keys
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.routing import Router
 from dynaurora.mappings.row_mapper import RowMapper
@@ -117,6 +118,47 @@ def test_types_of_items_are_told_by_a_type_attribute_first():
     ]
     rows = [{"t-y": row.pop("type"), **row} for row in rows]
     assert infer(rows).types[0].when.startswith("starts_with(pk")
+
+
+def tenants():
+    """Items of tenants, whose keys all begin alike."""
+    for n in range(60):
+        tenant = f"TENANT#{n % 4}"
+        yield item(tenant, tenant, plan={"S": "free"}, since={"S": "a"})
+        yield item(tenant, f"{tenant}#ORDER#{n}", total={"N": "1"}, lines={"L": []})
+        yield item(tenant, f"{tenant}#ORDER#{n}#LINE#1", article={"S": "a"}, pieces={"N": "2"})
+        yield item(tenant, f"{tenant}#USER#{n:x}", email={"S": "a"}, name={"S": "b"})
+
+
+def test_types_whose_keys_begin_alike_are_told_by_a_later_part():
+    rows = list(tenants())
+    proposal = infer(rows)
+    assert {each.name: each.when.partition(" && ")[2] for each in proposal.types} == {
+        "TENANT": "starts_with(sk, 'TENANT#') && !split(sk, '#')[2] && !split(sk, '#')[4]",
+        "ORDER": "starts_with(sk, 'TENANT#') && split(sk, '#')[2] == 'ORDER' && !split(sk, '#')[4]",
+        "LINE": "starts_with(sk, 'TENANT#') && split(sk, '#')[2] == 'ORDER' && split(sk, '#')[4] == 'LINE'",
+        "USER": "starts_with(sk, 'TENANT#') && split(sk, '#')[2] == 'USER' && !split(sk, '#')[4]",
+    }
+    mapping = build_mapping("tenants", proposal.document_of_types)
+    assert all(is_of_keys(target) for target in mapping.targets), "so a delete is decided, too"
+    unseen = [
+        item("TENANT#99", "TENANT#99#ORDER#1", total={"N": "1"}, lines={"L": []}),
+        item("TENANT#1", "TENANT#1#INVOICE#1", paid={"BOOL": True}),
+        item("TENANT#1", "TENANT#1#17#x", odd={"N": "1"}),
+    ]
+    changes = [Change(1, 1, {name: row[name] for name in ("pk", "sk")}, row) for row in [*rows, *unseen]]
+    routing = Router(RowMapper(mapping)).route_changes(changes)
+    counts = {routed.mapper.mapping.table: len(routed.indexes) for routed in routing.targets}
+    assert sorted(counts.values()) == [2, 60, 60, 60, 61]
+    assert not any(routed.write()[1] for routed in routing.targets)
+
+
+@pytest.mark.parametrize("part", ["OPEN", "n17", ""])
+def test_a_later_part_that_only_says_how_an_item_is_tells_no_type(part):
+    def make(n):
+        return f"ORDER#{part if n % 2 else 'SHUT'}#{n}"
+
+    assert infer([item(make(n), make(n), total={"N": "1"}) for n in range(60)]).types == []
 
 
 def test_a_status_and_a_prefix_that_all_have_are_no_types():

@@ -27,6 +27,7 @@ from dynaurora.errors import (
     InvalidSettingsError,
     MalformedBatchError,
     RegistryUnavailableError,
+    ThrottledError,
 )
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.registry import Pointer, Registries, Registry, point_at, publish_document
@@ -68,6 +69,8 @@ FUNCTIONS = {
     ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
     "compare_rows": [*DATABASE, "LANDING_BUCKET"],
+    "find_unimported": [*DATABASE, "LANDING_BUCKET", "BATCH_RETENTION_DAYS"],
+    "purge_replicas": [*DATABASE, "LANDING_BUCKET", "PURGE_AFTER_DAYS"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],
     "register_replication": ["LANDING_BUCKET"],
     "rotate_loader_secret": DATABASE,
@@ -215,9 +218,15 @@ def load_forward(load, monkeypatch):
     def load_function(**changed):
         function = load("forward_changes", **changed)
         monkeypatch.setattr(function, "registry", make_registry())
+        monkeypatch.setattr(function, "write_forwarded", lambda _store, *noted: NOTED.append(noted))
+        NOTED.clear()
         return function
 
     return load_function
+
+
+NOTED = []
+"""How far the stream was forwarded, as forward_changes has noted it."""
 
 
 @pytest.fixture
@@ -243,6 +252,7 @@ def test_forward_changes_names_what_it_could_not_send(load_forward, capsys):
         answer = function.lambda_handler(event, Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}
     assert metrics_of(capsys)[0] == {"ChangesUnsent": [3.0]}
+    assert NOTED == []
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
@@ -260,6 +270,27 @@ def test_forward_changes_leaves_expiries_out_where_told(load_forward, capsys):
         assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
         stubber.assert_no_pending_responses()
     assert metrics_of(capsys)[0] == {"ChangesForwarded": [2.0], "ExpiriesIgnored": [1.0]}
+
+
+def test_forward_changes_notes_how_far_it_is_a_few_times_an_hour_and_never_past_what_failed(load_forward, monkeypatch):
+    function, event = load_forward(), load_event("dynamodb_stream")
+    first = min(int(record["dynamodb"]["ApproximateCreationDateTime"]) for record in event["Records"])
+    for seconds in (0, 899, 901):
+        monkeypatch.setattr("dynaurora.observability.time.monotonic", lambda seconds=seconds: 1000.0 + seconds)
+        with stub_firehose(([pack_of(event)], [None])):
+            function.lambda_handler(event, Context())
+    assert [("dynaurora-landing", "web_analytics", first)] * 2 == NOTED
+
+
+def test_forward_changes_goes_on_where_that_cannot_be_noted(load_forward, monkeypatch):
+    function, event = load_forward(), load_event("dynamodb_stream")
+
+    def fail(*_arguments):
+        raise ThrottledError("S3 is busy.")
+
+    monkeypatch.setattr(function, "write_forwarded", fail)
+    with stub_firehose(([pack_of(event)], [None])):
+        assert function.lambda_handler(event, Context()) == {"batchItemFailures": []}
 
 
 def test_forward_changes_diverts_what_is_too_large_for_firehose(load_forward, capsys):

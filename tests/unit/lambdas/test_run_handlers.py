@@ -21,6 +21,7 @@ from dynaurora.errors import (
     InvalidRunError,
     NotReadyError,
     RegistryUnavailableError,
+    RejectedItemsError,
     RunConflictError,
     SweepRefusedError,
     UnknownMappingError,
@@ -178,6 +179,10 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         "tolerated_rejected_percentage": 10,
         "sweep": False,
         "compare": False,
+        "export_summary": None,
+        "source_table_arn": None,
+        "window_from": None,
+        "window_to": None,
     }
     ids = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "generation": 1}
     assert answer == {**ids, "options": options}
@@ -306,7 +311,7 @@ def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_expor
 
 def test_measure_health_measures_nothing_as_nothing_of_all_and_tells_nothing_of_one(function):
     answer = function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions())
-    nothing = {"failures_kept": 0, "failures_parked": 0, "stream_problems": []}
+    nothing = {"failures_kept": 0, "failures_parked": 0, "stream_problems": [], "near_loss": False}
     assert answer == {"batches_waiting": 0, "replications": {"web_analytics": nothing}}
     counted, embedded = metrics_of(function.capsys)
     assert counted == {name: [0.0] for name in OF_HEALTH}
@@ -323,14 +328,15 @@ def test_measure_health_measures_what_is_wrong_of_each_replication_and_says_what
     executions = InMemoryExecutions({"arn:import"})
     function.invoke("measure_health", {}, AwsSource=lambda *_: next(made), executions=executions)
     counted, embedded = metrics_of(function.capsys)
-    assert counted == {name: [1.0] for name in OF_HEALTH}
+    assert counted == {name: [1.0] for name in (*OF_HEALTH, "StreamsNearLoss")}
     assert [(line.get("mapping"), "BatchesWaiting" in line) for line in embedded] == [
         ("web_analytics", False),
         (None, True),
     ]
-    (line,) = function.logged()
-    assert (line["level"], line["mapping"]) == ("ERROR", "web_analytics")
-    assert "--enabled` enables it" in line["problems"][0]
+    near_loss, line = function.logged()  # it was disabled more than a day ago
+    assert {(each["level"], each["mapping"]) for each in (near_loss, line)} == {("ERROR", "web_analytics")}
+    assert "it loses records" in near_loss["message"]
+    assert "`dynaurora resume web_analytics`" in line["problems"][0]
 
 
 @pytest.mark.parametrize("name", ["open_run", "check_readiness", "plan_backfill", "list_failures"])
@@ -436,14 +442,17 @@ def test_reconcile_run_is_told_what_the_run_was_opened_with_and_since_when_that_
     assert asked == [MappingChange(3, 1_700_000_000.0), MappingChange(), MappingChange()]
 
 
+@dataclass(frozen=True)
 class EmptyAurora:
     """A replica in which nothing is older than any snapshot, and of which three rows were swept before."""
+
+    swept: Any = ((3,),)
 
     def stream(self, *_):
         yield from ()
 
-    def query(self, *_):
-        return [(3,)]
+    def query(self, statement, _arguments):
+        return [] if "information_schema" in statement else [*self.swept]
 
 
 def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
@@ -456,10 +465,14 @@ def test_plan_sweep_reads_the_plan_and_the_totals_of_its_run(function):
         "rows": 0,
         "batches": 0,
         "rows_before": 3,
+        "left_out": 0,
     }
     refused = state | {"totals": asdict(make_totals(rejected=1))}
     with pytest.raises(SweepRefusedError):
         function.run("plan_sweep", refused, **connect)
+    beyond = refused | {"options": {"tolerated_rejected_percentage": 0}}
+    with pytest.raises(RejectedItemsError, match=r"items, .*were refused"):
+        function.run("plan_sweep", beyond, **connect)
 
 
 @dataclass(frozen=True)
@@ -612,8 +625,9 @@ def test_failures_are_listed_converted_and_settled(function):
     assert function.counted() == {"RecordsReprocessed": [2.0], "RecordsRejectedAgain": [1.0]}
 
     imported = {"batch_id": batch.id, "status": "applied", "rows_staged": 1, "rows_changed": 1}
-    settled = function.invoke("settle_failures", asked | {"entry": converted | {"imported": imported}})
-    assert (settled["records"], settled["rows"], settled["notice"]) == (2, 1, None)
+    connect = {"connect_loader": lambda *_, **__: nullcontext(EmptyAurora([]))}
+    settled = function.invoke("settle_failures", asked | {"entry": converted | {"imported": imported}}, **connect)
+    assert (settled["records"], settled["rows"], settled["records_superseded"], settled["notice"]) == (2, 1, 0, None)
     (kept,) = function.store.read(LANDING, FIREHOSE_KEY).splitlines()
     assert decode_failed_record(kept).data == BAD
 

@@ -68,6 +68,15 @@ def test_a_table_has_one_mapping_and_the_other_is_named(store):
     check_target_free(store, BUCKET, other)
 
 
+@pytest.mark.parametrize("suffix", ["__replica", "__REPLICA"])
+def test_a_view_is_not_named_as_the_rows_of_another_mapping_are(store, suffix):
+    register_replication(store, BUCKET, ORDERS)
+    document = mapping_document()
+    document["target"]["table"] += suffix
+    with pytest.raises(TargetTakenError, match=rf"Mapping other writes \w+\.\w+{suffix}, as mapping orders of stack"):
+        check_target_free(store, BUCKET, build_mapping("other", document))
+
+
 def writing(name, table):
     """Return a mapping that writes a table."""
     document = mapping_document()

@@ -168,3 +168,11 @@ def test_a_run_that_is_another_executions_keeps_its_report(error):
 def test_a_run_that_succeeded_or_failed_has_a_report():
     assert is_own(None)
     assert is_own(find_failure(OPENED | {"error": caught("NotReadyError")}, EXECUTION))
+
+
+def test_what_may_not_be_read_of_a_given_export_is_the_platforms_parameter_and_no_batchs():
+    given = OPENED | {"options": {"export_summary": "s3://theirs/AWSDynamoDB/1/manifest-summary.json"}}
+    failure = find_failure(given | {"error": caught("AccessDeniedError")}, EXECUTION)
+    assert "s3://theirs/AWSDynamoDB/1/manifest-summary.json as ExportsBucketName" in failure["remedy"]
+    planned = find_failure(given | {"plan": {"batches": 1}, "error": caught("AccessDeniedError")}, EXECUTION)
+    assert "ExportsBucketName" not in planned["remedy"]

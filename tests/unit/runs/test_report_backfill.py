@@ -52,6 +52,7 @@ def test_the_report_of_a_run_that_succeeded():
         "export": {
             "arn": EXPORT_ARN,
             "time": "2023-11-14T22:13:20Z",
+            "window_from": None,
             "items": 10,
             "billed_bytes": 1000,
             "files": 3,

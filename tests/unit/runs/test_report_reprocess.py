@@ -73,7 +73,7 @@ def report(state, store=None, *states):
 def test_what_became_of_the_entries_is_summed_up():
     store = results(
         settled(records=5, rows=3, rows_changed=2, rejected={"payload (json)": 1, "a (type)": 1}, records_parked=1),
-        settled(records=1, rejected={"a (type)": 1}),
+        settled(records=1, rejected={"a (type)": 1}, records_superseded=2),
         settled(kind="batch", rows=10, rows_changed=10, batches_imported=1),
         settled(kind="batch", batches_failed=1, batches_parked=1),
     )
@@ -84,6 +84,7 @@ def test_what_became_of_the_entries_is_summed_up():
         "rows": 13,
         "rows_changed": 12,
         "records_parked": 1,
+        "records_superseded": 2,
         "batches_imported": 1,
         "batches_failed": 1,
         "batches_parked": 1,

@@ -6,9 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaurora.errors import InvalidRunError
-from dynaurora.runs.requests import FIELDS, TOLERATED_REJECTED_PERCENTAGE, Limits, Options, RunRequest, is_run_id
-from tests.support.factories import EXPORT_ARN, run_input
+from dynaurora.runs.requests import (
+    FIELDS,
+    TOLERATED_REJECTED_PERCENTAGE,
+    Limits,
+    Options,
+    RunRequest,
+    is_run_id,
+    read_summary_address,
+)
+from tests.support.factories import EXPORT_ARN, TABLE_ARN, run_input
 
+SUMMARY = "s3://exports-of-others/copied/AWSDynamoDB/01795420500000-5e1f0a3c/manifest-summary.json"
+WINDOW = {"window_from": "2026-11-23T08:00:00Z", "window_to": "2026-11-23T08:15:00Z"}
 ANYTHING = Limits(backfill_concurrency=2, import_concurrency=0)
 
 
@@ -35,6 +45,10 @@ def test_every_option_is_taken_as_it_is_given():
         "tolerated_rejected_percentage": 0,
         "sweep": False,
         "compare": True,
+        "export_summary": None,
+        "source_table_arn": None,
+        "window_from": None,
+        "window_to": None,
     }
     assert read(run_input(**given_options)).as_dict() == {
         "mapping": "web_analytics",
@@ -56,6 +70,10 @@ GOOD = {
     "tolerated_rejected_percentage": [0, 100, 0.5],
     "sweep": [True, False],
     "compare": [True, False],
+    "export_summary": [SUMMARY, "s3://a.b/AWSDynamoDB/manifest-summary.json"],
+    "source_table_arn": [],
+    "window_from": [],
+    "window_to": [],
 }
 BAD = {
     "mapping": [None, "", "Clicks", "a/b", "a" * 64, 5, ["web_analytics"]],
@@ -66,6 +84,17 @@ BAD = {
     "tolerated_rejected_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
     "sweep": ["true", 1, 0, "", []],
     "compare": ["true", 1, 0, "", []],
+    "export_summary": [
+        "",
+        5,
+        "s3://b",
+        SUMMARY.replace("AWSDynamoDB/", ""),
+        SUMMARY.replace("s3://", ""),
+        f"{SUMMARY} ",
+    ],
+    "source_table_arn": ["", "table", 5, TABLE_ARN.replace(":table/", ":stream/")],
+    "window_from": ["", "yesterday", 5, "2026-11-23T08:15:00", "2026-11-23 08:15:00Z", "2026-13-23T08:15:00Z"],
+    "window_to": ["", "yesterday", 5, "2026-11-23T08:15:00+00:00", "2026-11-23T08:15:00.5Z"],
 }
 
 
@@ -137,6 +166,37 @@ def test_a_verification_is_a_run_of_its_own_kind_and_sweeps_nothing():
     assert (read(run_input(compare=True)).kind, read(run_input()).kind) == ("verify", "backfill")
     with pytest.raises(InvalidRunError, match="changes nothing"):
         read(run_input(compare=True, sweep=True))
+
+
+def test_what_is_imported_is_told_in_one_way():
+    assert read(run_input(**WINDOW)).options.window_to == WINDOW["window_to"]
+    assert read(run_input(export_summary=SUMMARY, source_table_arn=TABLE_ARN)).options.source_table_arn == TABLE_ARN
+    assert read_summary_address(SUMMARY)[0] == "exports-of-others"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({**WINDOW, "export_arn": EXPORT_ARN}, "more than one of an export, its summary and a window"),
+        ({**WINDOW, "export_summary": SUMMARY}, "more than one of an export, its summary and a window"),
+        ({"export_arn": EXPORT_ARN, "export_summary": SUMMARY}, "more than one of an export, its summary and a window"),
+        ({"source_table_arn": TABLE_ARN}, "no export_summary that it would be of"),
+        ({"window_from": WINDOW["window_from"]}, "lacks the other"),
+        ({"window_to": WINDOW["window_to"]}, "lacks the other"),
+        ({**WINDOW, "window_to": "2026-11-23T08:14:59Z"}, "is 899 seconds long"),
+        ({**WINDOW, "window_to": "2026-11-24T08:00:01Z"}, "is 86401 seconds long"),
+        ({**WINDOW, "sweep": True}, "no whole table to sweep or compare"),
+        ({**WINDOW, "compare": True}, "no whole table to sweep or compare"),
+    ],
+)
+def test_what_is_imported_is_not_told_in_two_ways_nor_swept_where_it_is_a_window(given, says):
+    with pytest.raises(InvalidRunError, match=says):
+        read(run_input(**given))
+
+
+def test_a_window_is_refused_where_rows_of_expired_items_are_kept():
+    with pytest.raises(InvalidRunError, match=r"keeps the rows of expired items \(TtlDeletes=ignore\)"):
+        read(run_input(**WINDOW), Limits(2, 5, keeps_expired=True))
 
 
 def test_a_sweep_is_refused_where_rows_of_expired_items_are_kept():

@@ -113,6 +113,7 @@ def test_a_refused_change_is_kept_by_itself_with_its_reasons_and_the_others_go_o
     assert kept.data == encode_change(BAD)
     assert (kept.error_code, kept.attempts, kept.reprocessed) == (REJECTED, 1, 0)
     assert kept.error_message.startswith("payload: is not JSON")
+    assert [(reason.rule, reason.path) for reason in kept.reasons] == [("json", "payload")]
     assert (kept.function_arn, kept.arrived_at_ms) == (TRANSFORM_ARN, CREATED_AT * 1000)
 
 

@@ -8,6 +8,7 @@ from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.verification.compare_items import Suspect
 from dynaurora.verification.expectations import Expecter, WantedKind
 from dynaurora.verification.judging import SuspectJudge
+from dynaurora.verification.pending_batches import Pending
 from dynaurora.verification.verdicts import Found, RowVerdict
 from tests.support.factories import column, make_mapping
 
@@ -118,3 +119,15 @@ def test_what_is_there_in_the_end_counts(items, rows, verdict):
 def test_a_change_that_is_kept_as_failed_explains_the_difference():
     world = World(items={0: 2}, rows={0: 1}, watermarks={0: 5})
     assert world.judge(is_kept=lambda suspect: suspect.key == {"id": {"S": "a"}}) == Found(RowVerdict.FAILED)
+
+
+def test_a_key_of_a_batch_that_waits_is_behind_and_not_judged_before_it_is_imported():
+    world = World(items={0: 2}, rows={0: 1, 60: 2}, watermarks={0: 5})
+    assert world.judge(find_pending=lambda *_: Pending.WAITING) == Found(RowVerdict.IDENTICAL)
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: 5})
+    assert world.judge(find_pending=lambda *_: Pending.WAITING) == Found(RowVerdict.BEHIND)
+
+
+def test_a_key_of_a_batch_that_was_given_up_is_behind_at_once():
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: 5})
+    assert (world.judge(find_pending=lambda *_: Pending.FAILED), world.now) == (Found(RowVerdict.BEHIND), 0)

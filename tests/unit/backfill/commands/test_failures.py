@@ -6,8 +6,10 @@ from click.testing import CliRunner
 from backfill.cli import main
 from backfill.commands.failures import find_newest, open_output, take_newest
 from backfill.failures.reader import Selection
+from backfill.looking import Look
 from backfill.terminal.console import WrongUseError
 from tests.support import failure_factories as made
+from tests.support.backfill_factories import DEPLOYMENT
 from tests.support.read_failures import read
 
 
@@ -41,11 +43,11 @@ def test_an_export_to_where_no_file_can_be_is_refused(tmp_path):
 
 
 def test_what_came_last_is_shown_where_no_failure_is_named():
-    reader = made.make_reader()
-    assert find_newest(reader, Selection()).key == made.FIREHOSE_KEY
-    assert find_newest(reader, Selection(prefix="failed_batches/")).key.startswith("failed_batches/")
+    looks = [Look(DEPLOYMENT, made.make_reader())]
+    assert find_newest(looks, Selection())[1].key == made.FIREHOSE_KEY
+    assert find_newest(looks, Selection(prefix="failed_batches/"))[1].key.startswith("failed_batches/")
     with pytest.raises(WrongUseError, match="No failure is like that"):
-        find_newest(reader, Selection(only_parked=True))
+        find_newest(looks, Selection(only_parked=True))
 
 
 def test_a_failure_is_named_or_chosen_but_not_both():

@@ -25,6 +25,15 @@ def test_several_executions_of_a_run_are_one_line_with_the_newest():
     assert (line.items, line.rows, line.rejected) == (None, None, None)
 
 
+def test_executions_of_other_mappings_are_not_asked_about():
+    mine, others = make_execution("web_analytics-a"), make_execution("orders-a")
+    clients = make_clients([mine, others])
+    assert [line.run for line in list_runs(clients, BACKFILL, DEPLOYMENT, 9, {"orders"})] == ["a"]
+    assert clients.states.described == []
+    list_runs(clients, BACKFILL, DEPLOYMENT, 9)
+    assert clients.states.described == [others.arn]
+
+
 def test_a_line_has_the_counts_that_its_row_was_closed_with():
     row = make_row("a", state="SUCCEEDED", items=10, rows_imported=9, rows_rejected=1)
     (line,) = merge([("a", make_execution(status="SUCCEEDED", ended_at=after(1)))], [row])

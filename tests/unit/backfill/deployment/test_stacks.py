@@ -1,5 +1,6 @@
 """Stacks are deployed whatever they were left as, and what failed is told with its reason, nested stacks' too."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -82,6 +83,20 @@ def test_a_stack_that_is_not_there_is_created_and_what_happens_is_told():
     assert (kind, request["Parameters"]) == ("create", [{"ParameterKey": "A", "ParameterValue": "1"}])
     assert request["Tags"] == [{"Key": "tag", "Value": "x"}]
     assert told == ["  shop: CREATE_COMPLETE Bucket"]
+
+
+def test_of_many_side_by_side_only_what_fails_is_told():
+    events = [make_event("CREATE_COMPLETE", "Bucket"), make_event("CREATE_FAILED", "Topic", "no such key")]
+    stacks, told = make_stacks(CloudFormation(events=events))
+    assert stacks.deploy(replace(CHANGE, brief=True))
+    assert told == ["  shop: CREATE_FAILED Topic"]
+
+
+def test_who_waits_for_a_stack_leaves_it_when_told():
+    stacks, _ = make_stacks(CloudFormation(then=("CREATE_IN_PROGRESS",)))
+    stacks.leave()
+    with pytest.raises(StackError, match="shop is CREATE_IN_PROGRESS, and goes on without being looked at"):
+        stacks.deploy(CHANGE)
 
 
 def test_a_stack_that_is_there_keeps_the_parameters_that_its_template_still_has():

@@ -1,6 +1,7 @@
 import pytest
 
-from backfill.failures.counts import HOUR, PREFIX, REASON, Tally
+from backfill.failures.counts import HOUR, PREFIX, REASON, Tally, make_label
+from backfill.failures.items import ItemEntries
 from backfill.failures.reader import Selection, name_prefix
 from tests.support import failure_factories as made
 from tests.support.read_failures import read
@@ -25,9 +26,12 @@ from tests.unit.backfill.failures.test_reader import parked_store
     ],
 )
 def test_failures_are_counted(by, groups):
-    tally = Tally(by, made.PLACE)
-    for failure in read():
-        tally.add(failure)
+    tally, label = Tally(by), make_label(by, made.PLACE)
+    with ItemEntries(None) as entries:
+        for failure in read():
+            entries.add(failure, label(failure))
+        for entry in entries:
+            tally.add(entry)
     assert tally.groups == groups
     assert (tally.records, tally.batches, tally.parked) == (5, 2, 0)
 

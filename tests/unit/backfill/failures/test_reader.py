@@ -6,12 +6,14 @@ import pytest
 from backfill.commands.failures import find_failure
 from backfill.failures.describe import describe_failure, summarize_failure
 from backfill.failures.preview import preview_reprocess
-from backfill.failures.reader import Selection, name_prefix, read_iso, read_time
+from backfill.failures.reader import READ_AHEAD, SMALL_BYTES, Selection, name_prefix, read_iso, read_time
+from backfill.looking import Look
 from backfill.terminal.console import WrongUseError
 from dynaurora import keys
 from dynaurora.dynamodb.packs import encode_pack
 from dynaurora.failures.refused_changes import REFUSED_SETTLED
 from tests.support import failure_factories as made
+from tests.support.backfill_factories import DEPLOYMENT
 from tests.support.factories import stream_record
 from tests.support.fakes import WRITTEN_AT, InMemoryObjects
 from tests.support.read_failures import explain, read, read_one
@@ -76,17 +78,23 @@ def test_what_a_run_settles_meanwhile_is_passed_over():
     assert read(store) == []
 
 
-def test_only_one_record_is_held_at_a_time():
-    opened = []
+def test_a_bounded_number_of_small_objects_is_read_ahead_and_no_large_one():
+    opened, store = [], InMemoryObjects()
 
     class Watched(InMemoryObjects):
         def open(self, bucket, key):
             opened.append(key)
             return super().open(bucket, key)
 
-    failures = made.make_reader(Watched(made.make_store().objects)).read(Selection())
-    next(failures)
-    assert opened == [made.BACKFILL_KEY]
+    large, line = made.failed_lines(made.failed_record(b"x" * SMALL_BYTES)), made.failed_lines(made.failed_record())
+    for number in range(3 * READ_AHEAD):
+        store.write(made.BUCKET, f"{made.FAILED}{number:03}", large if number == 5 else line)
+    failures = made.make_reader(Watched(store.objects)).read(Selection())
+    first = next(failures)
+    assert first.key == f"{made.FAILED}000"
+    assert len(opened) <= READ_AHEAD + 1
+    assert f"{made.FAILED}005" not in opened
+    assert [failure.key for failure in failures] == [f"{made.FAILED}{number:03}" for number in range(1, 3 * READ_AHEAD)]
 
 
 def test_a_records_id_stays_when_it_is_tried_again_moved_or_parked():
@@ -133,12 +141,13 @@ def test_ids_are_short_and_differ():
 
 @pytest.mark.parametrize("name", ["0123456789ab", made.BATCH_ID, "r1-000002"])
 def test_a_failure_is_found_by_its_id(name):
-    assert find_failure(made.make_reader(), name, None).is_called(name)
+    _, found = find_failure([Look(DEPLOYMENT, made.make_reader())], name, None)
+    assert found.is_called(name)
 
 
 def test_a_failure_that_is_not_there_says_how_to_list_them():
     with pytest.raises(WrongUseError, match="failures list --include-parked --stack clicks"):
-        find_failure(made.make_reader(), "nope", "clicks")
+        find_failure([Look(DEPLOYMENT, made.make_reader())], "nope", "clicks")
 
 
 def test_a_batch_that_no_import_was_started_for_is_told_from_one_that_failed():

@@ -5,7 +5,9 @@ import pytest
 from backfill.kinds import BACKFILL, REPROCESS
 from backfill.runs.run_ids import (
     check_export_arn,
+    check_export_summary,
     check_run,
+    check_table_arn,
     find_run_id,
     is_of_run,
     make_run_id,
@@ -96,3 +98,19 @@ def test_names_that_may_be_of_a_run(name, belongs):
 )
 def test_a_run_is_read_from_a_name_only_where_it_tells(name, run):
     assert read_run(name, "m") == run
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://b/AWSDynamoDB/1/manifest-summary.json", "s3://b/copied/1/manifest-summary.json", "s3://b/AWSDynamoDB"],
+)
+def test_what_cannot_be_the_summary_of_an_export_is_wrong_use(address):
+    check_export_summary("s3://bucket/any/AWSDynamoDB/1/manifest-summary.json")
+    with pytest.raises(WrongUseError, match="copy it with that folder"):
+        check_export_summary(address)
+
+
+def test_what_is_no_tables_arn_is_wrong_use():
+    check_table_arn("arn:aws:dynamodb:us-east-1:123456789012:table/clicks")
+    with pytest.raises(WrongUseError, match="as tableArn"):
+        check_table_arn("arn:aws:dynamodb:us-east-1:123456789012:table/clicks/export/1")

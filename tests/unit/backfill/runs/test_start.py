@@ -9,7 +9,14 @@ from backfill.terminal.console import WrongUseError
 from dynaurora.runs.requests import Limits, ReprocessRequest, RunRequest
 from tests.support.backfill_factories import RUN, after, make_execution, make_refused
 
-NOTHING = {"export_arn": None, "max_concurrency": None, "tolerated_failure_percentage": None, "sweep": None}
+NOTHING = {
+    "export_arn": None,
+    "export_summary": None,
+    "source_table_arn": None,
+    "max_concurrency": None,
+    "tolerated_failure_percentage": None,
+    "sweep": None,
+}
 
 
 def executions(**inputs):
@@ -91,9 +98,25 @@ def test_a_repeat_may_make_an_export_where_it_was_given_one():
     assert (document["sweep"], document["export_arn"]) == (True, None)
 
 
-def test_an_export_is_either_given_or_made():
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"new_export": True, "export_arn": "arn:export"},
+        {"new_export": True, "export_summary": "s3://b"},
+        {"export_arn": "arn:export", "export_summary": "s3://b"},
+    ],
+)
+def test_an_export_is_either_given_or_made(given):
     with pytest.raises(WrongUseError, match="Give one of the two"):
-        ask(new_export=True, export_arn="arn:export")
+        ask(**given)
+
+
+def test_a_repeat_takes_another_export_instead_of_the_one_before():
+    earlier = make_execution(input=ask(export_summary="s3://b/1", source_table_arn="arn:other"))
+    names = ("export_arn", "export_summary", "source_table_arn")
+    kept, other = ask(earlier=earlier), ask(earlier=earlier, export_arn="arn:export")
+    assert [kept[name] for name in names] == [None, "s3://b/1", "arn:other"]
+    assert [other[name] for name in names] == ["arn:export", None, None]
 
 
 @pytest.mark.parametrize("option", ["--tolerated-failure-percentage", "--every"])

@@ -1,0 +1,70 @@
+"""Newest entries: of each name the entry of the highest version, on disk, so that memory does not grow with them.
+
+A temporary database of SQLite, which is deleted when it is closed; it spills to the folder for temporary files (SQLite,
+"Temporary Files Used By SQLite").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ON_DISK: Final = ""
+"""The name of a database that is on disk, and nobody else's."""
+VERSION_DIGITS: Final = 60
+"""Of a version as text, padded: those of changes have at most 50."""
+PUT: Final = (
+    "INSERT INTO entries VALUES (?, ?, 1, ?) ON CONFLICT (name) DO UPDATE SET times = times + 1,"
+    " entry = CASE WHEN excluded.version > version THEN excluded.entry ELSE entry END,"
+    " version = max(excluded.version, version)"
+)
+
+
+@dataclass
+class NewestEntries:
+    """Entries by name; used as a context, and read once all are put."""
+
+    _database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(ON_DISK, isolation_level=None))
+
+    def __enter__(self) -> Self:
+        """Begin with none."""
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("CREATE TABLE entries (name BLOB PRIMARY KEY, version TEXT, times INT, entry TEXT)")
+        self._database.execute("BEGIN")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind."""
+        self._database.close()
+
+    def put(self, name: str, version: int, entry: Any) -> None:
+        """Take an entry, which is JSON, where no newer one of its name was put; of two as new, the first stays."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        self._database.execute(PUT, (digest, f"{version:0{VERSION_DIGITS}}", json.dumps(entry)))
+
+    def __len__(self) -> int:
+        """Return how many names there are."""
+        ((count,),) = self._database.execute("SELECT COUNT(*) FROM entries")
+        return int(count)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """Yield version and newest entry of each name, in the order in which the names were put first."""
+        for version, _, entry in self.read_times():
+            yield version, entry
+
+    def read_times(self) -> Iterator[tuple[int, int, Any]]:
+        """Yield the same, with how often an entry of the name was put between the two."""
+        for version, times, entry in self._database.execute("SELECT version, times, entry FROM entries ORDER BY rowid"):
+            yield int(version), int(times), json.loads(entry)
+
+    def find_version(self, name: str) -> int:
+        """Return the version of a name's newest entry; 0 where there is none."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        found = self._database.execute("SELECT version FROM entries WHERE name = ?", (digest,)).fetchone()
+        return int(found[0]) if found else 0

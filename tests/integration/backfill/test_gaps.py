@@ -1,0 +1,111 @@
+"""Gaps in the stream, filled by `dynaurora repair --from --to`: what was lost is there afterwards, and nothing else."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from backfill.cli import main
+from backfill.commands import mending
+from tests.integration.backfill.deployed import MAPPING, OLD_ENOUGH, Deployed, make_item, make_items, wait_until
+
+pytestmark = pytest.mark.integration
+
+AGO = 1200
+"""Seconds that all writes are dated back by: the window over them is over, and ended two minutes after them."""
+
+
+def show(second: float) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.fixture
+def lossy(flowing: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
+    """A deployment whose writes are of twenty minutes ago, and whose recovery is older than that."""
+    monkeypatch.setattr(mending, "RUN_POLL_SECONDS", 0.2)
+    forget_tombstones(flowing)
+    flowing.set_recovery(enabled=False)
+    ages = {"age_recovery_seconds": 7200, "age_writes_seconds": AGO, "age_stream_mappings_seconds": OLD_ENOUGH}
+    flowing.set_faults(shift_export_cut_seconds=0, **ages)
+    flowing.set_recovery(enabled=True)
+    yield flowing
+    flowing.set_recovery(enabled=False)
+    flowing.set_faults(**dict.fromkeys(ages, 0))
+    flowing.set_recovery(enabled=True)
+
+
+def forget_tombstones(deployed: Deployed) -> None:
+    """Forget the deletes of what the test before has left: they are newer than what is written as of long ago."""
+    deployed.drain_stream()
+    deployed.delete(deployed.scan())
+    with deployed.connect() as aurora, aurora.transaction():
+        aurora.execute(f"DELETE FROM {deployed.name_table(deployed.mapping.replica)}")
+
+
+def repair(*arguments: str, status: int = 0) -> Any:
+    answer = CliRunner().invoke(
+        main, ["repair", MAPPING, "--settle", "1", "--patience", "20", *arguments], catch_exceptions=False
+    )
+    assert answer.exit_code == status, answer.output
+    return json.loads(answer.stdout.splitlines()[-1]) if "--json" in arguments else answer
+
+
+def lose_changes(deployed: Deployed) -> dict[str, int]:
+    """Change items while nothing reads the stream, and switch it off; return what is in the table then."""
+    deployed.put(make_items(4))
+    wait_until(lambda: len(deployed.hits()) == 4)
+    deployed.stop_stream()
+    deployed.put([make_item("page-00000", 7), make_item("new", 8)])
+    deployed.delete([make_item("page-00001"), make_item("page-00002")])  # inserted within the window: no record
+    deployed.put([make_item("page-00002", 9)])
+    deployed.read_stream(deployed.start_stream())
+    return {"page-00000": 7, "page-00002": 9, "page-00003": 1, "new": 8}
+
+
+def test_a_gap_is_filled_deletes_of_what_is_younger_included(lossy: Deployed) -> None:
+    began = time.time() - AGO
+    wanted = lose_changes(lossy)
+    gap = ("--from", show(began - 1), "--to", show(time.time() - AGO + 1))
+    before = lossy.hits()
+
+    planned = repair(*gap, "--dry-run", "--json", status=1)
+    assert ([each["run"][:4] for each in planned["exports"]], planned["rows"]) == (["gap-"], 4)
+    assert lossy.hits() == before != wanted
+
+    lossy.set_faults(fail_exports=1)
+    answer = repair(*gap, "--yes", status=1)
+    assert "Waiting for the backfill gap-" in answer.stderr
+    assert "has failed: ExportFailedError" in answer.stderr
+    done = repair(*gap, "--yes", "--json")  # goes on, with another export than the one that DynamoDB gave up
+    assert lossy.hits() == wanted
+    assert (done["reread"]["gone"], done["reread"]["impossible"]) == (1, 0)
+    assert lossy.compare().agrees
+
+    again = repair(*gap, "--yes")
+    assert "were imported before, by gap-" in again.stderr
+    assert lossy.hits() == wanted
+
+
+def test_a_gap_that_recovery_does_not_reach_is_a_backfills(lossy: Deployed) -> None:
+    gap = ("--from", show(time.time() - 9000), "--to", show(time.time() - 8000))
+    answer = repair(*gap, "--yes", status=1)
+    assert "shows nothing before" in answer.stderr
+    assert f"dynaurora backfill start {MAPPING} --sweep" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--from", "2026-11-23T08:15:00Z"), "A gap has two ends"),
+        (("--from", "yesterday", "--to", "2026-11-23T08:15:00Z"), "'yesterday' is no time"),
+        (("--from", "2026-11-23T09:15:00Z", "--to", "2026-11-23T08:15:00Z"), "is before --from"),
+        (("--from", "2026-11-23T09:15:00Z", "--to", "2199-11-23T08:15:00Z"), "is yet to come"),
+        (("--from", "2026-11-23T08:15:00Z", "--to", "2026-11-23T09:15:00Z", "--whole"), "leave out --run"),
+    ],
+)
+def test_what_is_no_gap_is_wrong_use(deployed: Deployed, arguments: tuple[str, ...], says: str) -> None:
+    assert says in repair(*arguments, "--yes", status=2).stderr
