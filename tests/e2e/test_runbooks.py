@@ -237,6 +237,7 @@ def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path
             destroyed = reader.run(Block("after", (), "dynaurora destroy web_analytics --dry-run"))
             for replica in ("WebAnalytics__replica", "WebAnalytics__replica_2"):
                 assert f"stays  Demo.{replica} in Aurora, of a rebuild, about " in destroyed
+            site.start_reader_anew()  # half an hour later nobody has a copy of the mapping before
             site.aws.query("UPDATE Demo._dynaurora_mappings SET activated_at = '2020-01-01'")
             reader.run(Block("after half an hour", (), "dynaurora mapping rebuild web_analytics --drop --yes"))
             assert site.list_replicas() == ["WebAnalytics__replica_3"]
