@@ -111,7 +111,7 @@ class Drill:
     def forget_failures(self) -> None:
         """Begin with nothing that is kept as failed, and nobody told of anything."""
         self.reprocesses.forget_failures()
-        self.deployed.messages()
+        self.deployed.announcements()
 
     def count_failed_records(self) -> int:
         """How many records are kept as failed, and not parked."""

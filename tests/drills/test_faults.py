@@ -108,10 +108,12 @@ def test_the_landing_buckets_key_is_disabled_for_longer_than_a_cycle_of_retries(
         failed = [start_import(drill, key, etag) for key, etag in landed.items()]
         ended = [drill.deployed.wait_for_end(execution) for execution in failed]
         assert {one["error"] for one in ended} == {"KeyUnavailableError"}
-    (subject,) = messages = drill.deployed.messages()
-    assert subject == "A batch was not imported and could not be recorded"
-    assert "KeyUnavailableError" in messages[subject]
-    assert "enable-key" in messages[subject]
+    announcements = drill.deployed.announcements()
+    assert len(announcements) == len(landed)
+    for subject, message in announcements:
+        assert subject == "A batch was not imported and could not be recorded"
+        assert "KeyUnavailableError" in message
+        assert "enable-key" in message
     for one in ended:  # as the message says
         drill.deployed.client("stepfunctions").start_execution(
             stateMachineArn=drill.deployed.outputs["ImportBatchStateMachineArn"], input=one["input"]
@@ -157,7 +159,7 @@ def test_a_batchs_object_is_taken_before_it_is_imported(drill: Drill) -> None:
         ended = [drill.deployed.wait_for_end(start_import(drill, key, etag)) for key, etag in landed.items()]
         assert {one["error"] for one in ended} == {"ObjectMissingError"}
         assert len(drill.list_failed_batches()) == len(landed)
-        assert all("ObjectMissingError" in subject for subject in drill.deployed.messages())
+        assert all("ObjectMissingError" in subject for subject, _ in drill.deployed.announcements())
     drill.tell(f"{len(landed)} objects were taken before they were imported, and brought back")
     assert drill.reprocess()["rows_changed"] == len(items)
     drill.check_equal()

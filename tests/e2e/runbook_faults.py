@@ -388,6 +388,20 @@ class Site:
         name = f"{name_replication('web_analytics')}-forward-changes"
         self.aws.client("lambda").update_function_code(FunctionName=name, S3Bucket=code["Bucket"], S3Key=code["Key"])
 
+    def wait_until_taken_up(self) -> None:
+        """Write an item, and return once it and all that was forwarded before it are imported."""
+        mark = f"/mark/{time.monotonic()}"
+        self.put(mark)
+        self.wait_until(lambda: (mark,) in self.rows("page_id"))
+        before = self._list_imports()
+        self.wait_until(lambda: not before & self._list_imports())
+
+    def _list_imports(self) -> set[str]:
+        """Return the imports that run or wait for their next attempt."""
+        imports = self.aws.client("stepfunctions").get_paginator("list_executions")
+        pages = imports.paginate(stateMachineArn=self.aws.deployment.import_batch_arn, statusFilter="RUNNING")
+        return {each["executionArn"] for page in pages for each in page["executions"]}
+
     @contextmanager
     def passing_by_rebuilds(self) -> Iterator[None]:
         """Have the stream's reader know at once that both tables are written, and the export not wait for it."""
@@ -402,9 +416,7 @@ class Site:
         def pass_by() -> None:
             self.wait_until(is_under_way)
             self.start_reader_anew()
-            mark = f"/mark/{time.monotonic()}"  # what an earlier reader has forwarded is imported before it
-            self.put(mark)
-            self.wait_until(lambda: (mark,) in self.rows("page_id"))
+            self.wait_until_taken_up()
             self.pass_minutes(5)
 
         thread = Thread(target=pass_by)

@@ -237,12 +237,13 @@ def test_a_target_is_rebuilt_and_back(reader: Reader, site: Site, tmp_path: Path
             destroyed = reader.run(Block("after", (), "dynaurora destroy web_analytics --dry-run"))
             for replica in ("WebAnalytics__replica", "WebAnalytics__replica_2"):
                 assert f"stays  Demo.{replica} in Aurora, of a rebuild, about " in destroyed
-            site.start_reader_anew()  # half an hour later nobody has a copy of the mapping before
+            site.start_reader_anew()  # half an hour later nobody has a copy of the mapping before, or rows by it
+            site.wait_until_taken_up()
             site.aws.query("UPDATE Demo._dynaurora_mappings SET activated_at = '2020-01-01'")
             reader.run(Block("after half an hour", (), "dynaurora mapping rebuild web_analytics --drop --yes"))
             assert site.list_replicas() == ["WebAnalytics__replica_3"]
             visits.stop()
-            site.wait_until_equal(visits.count + 3)
+            site.wait_until_equal(visits.count + 4)
         assert site.query_types("WebAnalytics")["hits"].startswith("int")
         assert not [each for each in seen if isinstance(each, Exception)], "there is a view at any time"
         assert site.list_kept() == []

@@ -283,15 +283,21 @@ class Deployed:
                 self.client("s3").delete_object(Bucket=self.bucket, Key=key)
 
     def messages(self) -> dict[str, str]:
-        """What the topic has announced since it was last asked: subject → message."""
-        sqs, messages = self.client("sqs"), {}
+        """What the topic has announced since it was last asked: subject → message, which is announced once."""
+        announced = self.announcements()
+        messages = dict(announced)
+        assert len(messages) == len(announced), [subject for subject, _ in announced]
+        return messages
+
+    def announcements(self) -> list[tuple[str, str]]:
+        """What the topic has announced since it was last asked: subjects and messages, in any order."""
+        sqs, announcements = self.client("sqs"), []
         while received := sqs.receive_message(QueueUrl=self.topic_queue, MaxNumberOfMessages=10).get("Messages"):
             for entry in received:
                 announced = json.loads(entry["Body"])
-                assert announced["Subject"] not in messages
-                messages[announced["Subject"]] = announced["Message"]
+                announcements.append((announced["Subject"], announced["Message"]))
                 sqs.delete_message(QueueUrl=self.topic_queue, ReceiptHandle=entry["ReceiptHandle"])
-        return messages
+        return announcements
 
     def entered(self, execution: str) -> list[str]:
         """The states that an execution has entered, in their order."""
@@ -580,7 +586,7 @@ class Deployed:
                 aurora.execute(f"DELETE FROM {self.name_table(table)}")
         for key in self.list_keys(f"{keys.NOTICES}/mapping={MAPPING}/"):
             self.client("s3").delete_object(Bucket=self.bucket, Key=key)
-        self.messages()
+        self.announcements()
 
 
 def make_run_id() -> str:
