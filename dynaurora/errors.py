@@ -382,7 +382,7 @@ class TargetMismatchError(TerminalError):
 
 
 class TargetTakenError(TerminalError):
-    """Two replications would write one table."""
+    """Two replications would write one table, of one platform or of two."""
 
     remedy = "Name another table in the mapping, or delete the other replication's stack; then deploy again."
 

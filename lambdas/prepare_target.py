@@ -14,6 +14,7 @@ from dynaurora.mappings.registry import Registries
 from dynaurora.mappings.replications import KnownReplications
 from dynaurora.observability import count, logger, observe_mapping, observed
 from dynaurora.settings import PrepareTargetSettings
+from dynaurora.target.leave_target import leave_target
 from dynaurora.target.prepare_target import prepare_database, prepare_loader
 from dynaurora.target.probe import Landing
 
@@ -32,9 +33,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     if name is not None:
         observe_mapping(name)
     seconds = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
-    prepare = admit if name is None else partial(prepare_of, name, given.get("MappingDigest", ""))
-    made = "loader" if name is None else f"target-of-{name}"
-    done = fulfil(event, made, keep if kind == "Delete" else prepare, seconds=seconds)
+    digest, made = given.get("MappingDigest", ""), "loader" if name is None else f"target-of-{name}"
+    work = admit if name is None else partial(prepare_of, name, digest)
+    done = fulfil(event, made, partial(leave, name, digest) if kind == "Delete" else work, seconds=seconds)
     count("TargetsPrepared" if done else "TargetsFailed", 1)
     return {"request": kind, "done": done}
 
@@ -54,12 +55,10 @@ def prepare_of(name: str, digest: str) -> dict[str, str]:
     store = S3Objects()
     mapping = Registries(store, settings.landing_bucket).find(name).find(digest)
     others.check_target_free(store, settings.landing_bucket, mapping)
-    endpoint = find_endpoint(settings)
-    administrator = read_credentials(settings.database_admin_secret_arn)
     loader = read_credentials(settings.database_secret_arn)
     applied, staging = prepare_database(
-        endpoint,
-        administrator,
+        find_endpoint(settings),
+        read_credentials(settings.database_admin_secret_arn),
         lambda: read_candidates(settings.database_secret_arn),
         mapping,
         Landing(store, settings.landing_bucket),
@@ -69,12 +68,12 @@ def prepare_of(name: str, digest: str) -> dict[str, str]:
     view = ", ".join(f"{target.database}.{target.table}" for target in mapping.targets)
     facts = {"view": view, "loader": loader.username, "migrations": applied, "staging": staging and str(staging)}
     logger.info("Target prepared", extra=facts)
-    if staging is None:
-        logger.warning("Aurora cannot load from the bucket yet", extra={"bucket": settings.landing_bucket})
     return {"View": view, "Loader": loader.username}
 
 
-def keep() -> dict[str, str]:
-    """Leave what was replicated, which outlives the stack, and its documents."""
-    logger.info("Target kept")
+def leave(name: str | None, digest: str) -> dict[str, str]:
+    """Leave what was replicated, which outlives the stack, and its documents; another platform may have its tables."""
+    if name is not None:
+        administrator = partial(read_credentials, settings.database_admin_secret_arn)
+        leave_target(S3Objects(), settings.landing_bucket, name, digest, lambda: find_endpoint(settings), administrator)
     return {}

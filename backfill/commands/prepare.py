@@ -94,7 +94,7 @@ def prepare(
                     raw = raw_rows.name_raw(wanted, slot)
                     click.echo(f"{sql.drop_table(wanted, raw)};\n{raw_rows.create_raw(wanted, raw)};")
                 return
-            applied = migrations.prepare_target(aurora, wanted)
+            applied = migrations.prepare_target(aurora, wanted, platform=bucket)
             if staging_tables is not None:
                 record_staging(aurora, wanted, make_tables(aurora, wanted, staging_tables))
             if bucket:

@@ -16,6 +16,7 @@ from dynaurora.aurora.column_changes import Patience, change_columns, naming_wid
 from dynaurora.aurora.column_plan import ColumnPlan, has_table, plan_columns
 from dynaurora.aurora.fills import CREATE_FILLS, end_fill, find_hidden, read_fills
 from dynaurora.aurora.locks import holding, name_lock
+from dynaurora.aurora.owners import CREATE_OWNERS, own_tables
 from dynaurora.aurora.replica_columns import check_replica
 from dynaurora.aurora.triggers import leave_procedure
 from dynaurora.mappings.registry import load_document
@@ -218,6 +219,7 @@ MIGRATIONS = (
         ),
     ),
     Migration("0011_seen_keys", (f"DROP TABLE IF EXISTS {{database}}.`{SEEN_KEYS}`", CREATE_SEEN_KEYS)),
+    Migration("0012_owners", (CREATE_OWNERS,)),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -228,17 +230,25 @@ CREATE_MIGRATIONS = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{MIGRATIONS_TAB
 
 
 def prepare_target(
-    aurora: Aurora, mapping: Mapping, patience: Patience | None = None, *, drop: bool = False
+    aurora: Aurora,
+    mapping: Mapping,
+    patience: Patience | None = None,
+    *,
+    drop: bool = False,
+    platform: str | None = None,
 ) -> list[str]:
     """Create or complete the system tables, and the replica and view of each target; return the migrations applied.
 
     A target that is new beside others, and not filled yet, gets no view (`dynaurora.aurora.fills`). What only adds or
-    widens columns is done; `drop` has columns go that earlier mappings wrote. Safe to repeat. Raises
+    widens columns is done; `drop` has columns go that earlier mappings wrote. `platform` is the landing bucket of whose
+    tables these are from now on. Safe to repeat. Raises TargetTakenError where they are another platform's,
     TargetMismatchError where the mapping asks for anything else, before the replica is changed, and LockWaitError where
     another deployment prepares the same database, or somebody keeps the replica, for too long.
     """
     with holding(aurora, name_lock(mapping.database, "migrations"), MIGRATIONS_WAIT_SECONDS):
         applied = migrate(aurora, mapping.database)
+        if platform:
+            own_tables(aurora, mapping, platform)
         begin_floor(aurora, mapping)
         plans = plan_targets(aurora, mapping, drop=drop)
         for plan in plans:  # of all of them, before any is changed

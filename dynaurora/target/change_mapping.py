@@ -151,7 +151,7 @@ def apply_change(
     Safe to repeat. Raises ColumnsRefusedError and InvalidMappingError before anything is changed, and LockWaitError
     where somebody keeps the replica for too long: what was done by then stays.
     """
-    prepare_target(aurora, mapping, patience, drop=drop)
+    prepare_target(aurora, mapping, patience, drop=drop, platform=bucket)
     stagings = [read_staging(aurora, target) for target in mapping.targets]
     known = next(filter(None, stagings), None)
     for target, staging in zip(mapping.targets, stagings, strict=True):

@@ -70,16 +70,16 @@ def prepare_database(
     it may come from, as an account has it. Safe to repeat.
     Columns are added and widened; nothing is dropped, but for staging tables, which are made anew. Raises
     ColumnsRefusedError where a replica is there that cannot become the mapping's so, InvalidMappingError where InnoDB
-    could not hold its rows, LockWaitError where somebody keeps it, StagingError where the server loads into no table,
-    ViewInvalidError where the loader, like others, cannot read the view, PrivilegeError, PasswordPolicyError, or what
-    connecting raises.
+    could not hold its rows, TargetTakenError where another platform writes there, LockWaitError where somebody keeps
+    it, StagingError where the server loads into no table, ViewInvalidError where the loader, like others, cannot read
+    the view, PrivilegeError, PasswordPolicyError, or what connecting raises.
     """
     loader = loaders()[0]
     if administrator.username == loader.username:
         raise InvalidSettingsError(f"The loader's secret names the administrator, {loader.username}.")
     wait_until_available(endpoint, administrator, wait_seconds)
     with connect(endpoint, administrator) as aurora:
-        applied = prepare_target(aurora, mapping)
+        applied = prepare_target(aurora, mapping, platform=landing.bucket)
         publish_document(landing.store, landing.bucket, mapping)
         generation = activate(aurora, mapping)
         accepted, hosts = let_in_from(aurora, endpoint, loaders, hosts)
@@ -90,6 +90,8 @@ def prepare_database(
             if not is_hidden(aurora, target):
                 aurora.query(sql.select_nothing(target))
             staging = choose_staging(aurora, partial(connect, endpoint, administrator), target, landing, slots)
+    if staging is None:
+        logger.warning("Aurora cannot load from the bucket yet", extra={"bucket": landing.bucket})
     point_at(landing.store, landing.bucket, mapping.name, Pointer(generation.digest, generation.number))
     return Prepared(applied, staging)
 

@@ -13,9 +13,10 @@ import boto3
 import pytest
 
 from dynaurora import keys
-from dynaurora.aurora import sql
+from dynaurora.aurora import migrations, sql
 from dynaurora.aurora.connection import Credentials, connect
 from dynaurora.aurora.migrations import GENERATIONS
+from dynaurora.aurora.owners import OWNERS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.errors import (
     ConnectionLostError,
@@ -24,7 +25,7 @@ from dynaurora.errors import (
     SecretRotatedError,
     TargetMismatchError,
 )
-from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.mapping import Mapping, build_mapping
 from dynaurora.mappings.registry import publish_document
 from dynaurora.mappings.replications import Replication, forget_replication, register_replication
 from dynaurora.target import prepare_target
@@ -96,7 +97,7 @@ class Deployment:
             return aurora.query(statement, arguments)
 
     def execute(self, *statements: str) -> None:
-        with connect(self.target.endpoint, self.target.administrator) as aurora:
+        with connect(self.target.endpoint, self.target.administrator) as aurora, aurora.transaction():
             for statement in statements:
                 aurora.execute(statement)
 
@@ -173,7 +174,7 @@ def test_a_deployment_again_changes_nothing_but_a_password_that_changed(deployme
 def test_deleting_the_stack_keeps_everything(deployment: Deployment) -> None:
     deployment.ask()
     deployment.target.import_rows([row("a", 1)])
-    deployment.set(DATABASE_HOST="nowhere.invalid")  # it is not even asked
+    deployment.set(DATABASE_HOST="nowhere.invalid")  # nor does a database that is gone keep it from being deleted
     assert deployment.ask("Delete")["Status"] == "SUCCESS"
     assert deployment.target.hits() == {"a": 1}
     with connect(deployment.target.endpoint, deployment.loader):
@@ -211,6 +212,76 @@ def test_a_table_that_another_replication_writes_is_refused_by_name_before_anyth
     assert answer["Reason"].startswith(problem)
     known = deployment.query(f"SELECT mapping FROM `Demo`.`{GENERATIONS}` WHERE mapping = %s", "other")
     assert known == []
+
+
+def list_owned(deployment: Deployment) -> dict[str, tuple[str, str]]:
+    """Return who owns what: name → platform and mapping."""
+    owned = deployment.query(f"SELECT name, platform, mapping FROM Demo.{OWNERS}")
+    return {name: (platform, mapping) for name, platform, mapping in owned}
+
+
+def test_a_table_that_another_platform_writes_is_refused_by_name_before_anything_is_done(
+    deployment: Deployment,
+) -> None:
+    deployment.ask()
+    bucket = deployment.target.bucket
+    mine = dict.fromkeys(("webanalytics", "webanalytics__replica"), (bucket, "web_analytics"))
+    assert list_owned(deployment) == mine
+    assert deployment.ask("Update")["Status"] == "SUCCESS"
+    deployment.execute(
+        f"UPDATE Demo.{OWNERS} SET platform = 'the-other', mapping = 'clicks' WHERE name LIKE '%replica'"
+    )
+    deployment.execute("ALTER TABLE Demo.WebAnalytics__replica DROP COLUMN country_code")
+    answer = deployment.ask()
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith(
+        "TargetTakenError: Mapping web_analytics writes Demo.WebAnalytics__replica, as mapping clicks of the platform"
+        " whose bucket is the-other does. Where that one is gone: DELETE FROM `Demo`.`_dynaurora_owners` WHERE platform"
+        " = 'the-other'."
+    )
+    columns = [name for name, *_ in deployment.query("SHOW COLUMNS FROM Demo.WebAnalytics__replica")]
+    assert "country_code" not in columns
+    deployment.execute("DELETE FROM `Demo`.`_dynaurora_owners` WHERE platform = 'the-other'")  # as it says
+    assert deployment.ask()["Status"] == "SUCCESS"
+    assert list_owned(deployment) == mine
+
+
+def test_another_platforms_mapping_of_the_same_name_is_refused_whatever_it_writes(deployment: Deployment) -> None:
+    deployment.ask()
+    deployment.execute(
+        f"UPDATE Demo.{OWNERS} SET platform = 'the-other'", f"UPDATE Demo.{OWNERS} SET name = CONCAT('x', name)"
+    )
+    assert "would write rows to Demo under that name, as mapping web_analytics of" in deployment.ask()["Reason"]
+
+
+def test_tables_are_nobodys_once_their_replication_is_deleted(deployment: Deployment) -> None:
+    deployment.ask()
+    store, bucket = S3Objects(), deployment.target.bucket
+    register_replication(
+        store, bucket, Replication("web_analytics", "clicks", "arn:aws:dynamodb:::table/clicks", ("r",), "replicate")
+    )
+    assert deployment.ask("Delete")["Status"] == "SUCCESS"  # of a second stack, which was refused
+    assert list_owned(deployment)
+    forget_replication(store, bucket, "web_analytics", "clicks")
+    assert deployment.ask("Delete")["Status"] == "SUCCESS"
+    assert list_owned(deployment) == {}
+
+
+def test_a_table_that_a_mapping_writes_no_more_is_nobodys(deployment: Deployment) -> None:
+    deployment.ask()
+    moved = build_moved(deployment.target.mapping, "Moved")
+    with connect(deployment.target.endpoint, deployment.target.administrator) as aurora:
+        migrations.prepare_target(aurora, moved, platform=deployment.target.bucket)
+        assert list_owned(deployment).keys() == {"moved", "moved__replica"}
+
+        aurora.execute("DROP TABLE Demo.Moved__replica")
+
+
+def build_moved(mapping: Mapping, table: str) -> Mapping:
+    """Return a mapping that writes another table."""
+    document = json.loads(mapping.text)
+    document["target"] |= {"table": table}
+    return build_mapping(mapping.name, document, text=json.dumps(document))
 
 
 def test_a_bucket_that_is_gone_keeps_no_stack_from_being_deleted(deployment: Deployment) -> None:
