@@ -26,7 +26,8 @@ CREATE_OWNERS: Final = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{OWNERS}` (
   `mapping` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `since` DATETIME(6) NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"""
-WAIT_SECONDS: Final = 60
+OWNERS_WAIT_SECONDS: Final = 60
+"""For another deployment that enters its tables in the same database."""
 
 
 def own_tables(aurora: Aurora, mapping: Mapping, platform: str) -> None:
@@ -37,7 +38,7 @@ def own_tables(aurora: Aurora, mapping: Mapping, platform: str) -> None:
     """
     wanted = {name: shown for (_, name), shown in list_tables(mapping).items()}
     table = _owners(mapping.database)
-    with holding(aurora, name_lock(mapping.database, "owners"), WAIT_SECONDS):
+    with holding(aurora, name_lock(mapping.database, "owners"), OWNERS_WAIT_SECONDS):
         owned = aurora.query(f"SELECT name, platform, mapping FROM {table} ORDER BY name")
         for name, other, its_mapping in owned:
             if other != platform and (name in wanted or its_mapping == mapping.name):
