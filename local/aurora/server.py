@@ -5,6 +5,7 @@ it is, its engine says (`local.aurora.engine`). Users and grants are declared in
 start, before it accepts connections.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pymysql
+from pymysql.constants.CR import CR_CONNECTION_ERROR
 
 from local.aurora.engine import LOAD_ROLE, Engine, Programs, ServerSetupError
 from local.aurora.engines import find_engine, refuse_foreign_data
@@ -63,6 +65,26 @@ class Users:
     """For people: may do everything, `LOAD DATA FROM S3` included, as Aurora's administrative user."""
     loader: User
     """For import_batch: rows of one database, and the load role, which is granted but not active by itself."""
+
+
+def connect_by_socket(
+    path: Path, username: str, password: str = "", database: str | None = None
+) -> "Connection[pymysql.cursors.Cursor]":
+    """Return a connection to the server that listens at a Unix socket. Raises pymysql.MySQLError.
+
+    A socket that the driver opens itself and cannot connect is closed by nobody (PyMySQL 1.2, `Connection.connect`).
+    """
+    connection = pymysql.connect(user=username, password=password, database=database, defer_connect=True)
+    vars(connection)["_secure"] = True  # as of a socket of its own: passwords may be sent over it
+    with contextlib.ExitStack() as undoing:
+        link = undoing.enter_context(socket.socket(socket.AF_UNIX))
+        try:
+            link.connect(str(path))
+        except OSError as error:
+            raise pymysql.err.OperationalError(CR_CONNECTION_ERROR, f"no server at {path}: {error}") from error
+        connection.connect(link)
+        undoing.pop_all()
+    return connection
 
 
 class DatabaseServer:
@@ -149,9 +171,7 @@ class DatabaseServer:
     def connect(self, user: User | None = None) -> "Connection[pymysql.cursors.Cursor]":
         """Return a connection straight to the server, past the gateway; the administrator's unless told."""
         user = user or self.users.administrator
-        return pymysql.connect(
-            unix_socket=str(self.socket), user=user.username, password=user.password, database=self.database
-        )
+        return connect_by_socket(self.socket, user.username, user.password, self.database)
 
     def _prepare_directories(self) -> None:
         """Create what the server needs, and remove what a killed run left."""

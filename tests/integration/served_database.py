@@ -19,7 +19,7 @@ import pytest
 
 from local.aurora.engine import LOAD_ROLE, Engine
 from local.aurora.engines import ENGINES
-from local.aurora.server import ADMINISTRATOR, LOADER, User, Users
+from local.aurora.server import ADMINISTRATOR, LOADER, User, Users, connect_by_socket
 
 VARIABLE = "DYNAURORA_TEST_DATABASE"
 START_SECONDS = 120
@@ -59,9 +59,7 @@ class ServedDatabase:
     def connect(self, user: User | None = None) -> "pymysql.Connection[Any]":
         """Connect past the gateway, as the administrator unless told."""
         user = user or self.users.administrator
-        return pymysql.connect(
-            unix_socket=str(self.socket), user=user.username, password=user.password, database=self.database
-        )
+        return connect_by_socket(self.socket, user.username, user.password, self.database)
 
     def _set_up(self) -> None:
         with closing(self._wait_for_root()) as connection, connection.cursor() as cursor:
@@ -80,7 +78,7 @@ class ServedDatabase:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                connection = pymysql.connect(unix_socket=str(self.socket), user="root")
+                connection = connect_by_socket(self.socket, "root")
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT @@skip_networking")
                     if cursor.fetchone() == (0,):

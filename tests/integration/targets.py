@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
 from dynaurora.aurora.fills import FILLS
-from dynaurora.aurora.migrations import FLOORS, GENERATIONS, IMPORTS, MIGRATIONS_TABLE, PURGES, RUNS, TARGETS
+from dynaurora.aurora.migrations import (
+    FLOORS,
+    GENERATIONS,
+    IMPORTS,
+    MIGRATIONS_TABLE,
+    PURGES,
+    RUNS,
+    TARGETS,
+    VERIFICATIONS,
+)
 from dynaurora.aurora.owners import OWNERS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
@@ -105,6 +114,6 @@ def in_database(mapping: Mapping, database: str) -> Mapping:
 def empty(aurora: Aurora, mapping: Mapping) -> None:
     """Drop a mapping's rows and all that is known of its imports and runs."""
     replicas = (target.replica for target in mapping.targets)
-    tables = (*replicas, IMPORTS, RUNS, TARGETS, GENERATIONS, FILLS, FLOORS, OWNERS, PURGES, MIGRATIONS_TABLE)
-    names = ", ".join(f"{sql.quote(mapping.database)}.{sql.quote(table)}" for table in tables)
+    tables = (*replicas, IMPORTS, RUNS, TARGETS, GENERATIONS, FILLS, VERIFICATIONS, FLOORS, OWNERS, PURGES)
+    names = ", ".join(f"{sql.quote(mapping.database)}.{sql.quote(table)}" for table in (*tables, MIGRATIONS_TABLE))
     aurora.execute(f"DROP TABLE IF EXISTS {names}")

@@ -1,8 +1,10 @@
 """Private servers, apart from the one other tests share."""
 
+import gc
 import os
 import signal
 import stat
+import warnings
 
 import pymysql
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from local.aurora import new_data
 from local.aurora.engine import ServerSetupError, ServerUnavailableError
 from local.aurora.engines import ENGINES, EngineError, find_engine
-from local.aurora.server import DatabaseServer
+from local.aurora.server import DatabaseServer, connect_by_socket
 from local.processes import ProcessError
 
 pytestmark = pytest.mark.integration
@@ -141,6 +143,15 @@ def test_passwords_are_readable_by_their_owner_only(create_server):
     assert not (server.directory / "declarations.sql").exists()
     assert stat.S_IMODE((server.directory / "users.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
+
+
+def test_a_connection_that_is_refused_leaves_no_socket_open(tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(pymysql.MySQLError, match=r"no server at .*nobody\.sock"):
+            connect_by_socket(tmp_path / "nobody.sock", "root")
+        gc.collect()
+    assert [str(one.message) for one in caught] == []
 
 
 def test_starting_twice_is_starting_once(create_server):
