@@ -16,6 +16,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,15 @@ def staging() -> Staging | None:
     return None
 
 
+CLIENT_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@cache
+def make_client(service: str, *_: str | None) -> Any:
+    """Return the one client of a service by the environment as it is: making one takes longer than most calls."""
+    return boto3.client(service, config=sdk.RETRIES)
+
+
 @pytest.fixture
 def target_for(
     stack: Stack, s3: "S3Client", bucket: str, staging: Staging | None, monkeypatch: pytest.MonkeyPatch
@@ -122,7 +132,7 @@ def target_for(
         "AWS_SECRET_ACCESS_KEY": "test",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sdk, "client", lambda service: boto3.client(service, config=sdk.RETRIES))
+    monkeypatch.setattr(sdk, "client", lambda service: make_client(service, *map(os.environ.get, CLIENT_VARIABLES)))
     users = stack.server.users
     endpoint = Endpoint(stack.gateway.host, stack.gateway.port, stack.certificates.ca_file.read_text())
     administrator = Credentials(users.administrator.username, users.administrator.password)

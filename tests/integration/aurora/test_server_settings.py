@@ -15,7 +15,7 @@ from dynaurora.target.prepare_target import prepare_database
 from dynaurora.target.probe import Landing
 from local.aurora.server import DatabaseServer
 from tests.integration.servers import server_version, set_globally
-from tests.integration.targets import Target, empty, row
+from tests.integration.targets import Target, drop_all, row
 from tests.support.factories import make_totals
 
 pytestmark = pytest.mark.integration
@@ -96,7 +96,7 @@ def name_page(number: int) -> str:
 def prepare_import_and_sweep(target: Target, loader: Credentials) -> None:
     """Do all that the project does in a database once; see that it is done, and whole."""
     with connect(target.endpoint, target.administrator) as aurora:
-        empty(aurora, target.mapping)
+        drop_all(aurora, target.mapping)
     landing = Landing(S3Objects(), target.bucket)
     prepare_database(target.endpoint, target.administrator, lambda: [loader], target.mapping, landing, wait_seconds=0)
     target = dataclasses.replace(target, loader=loader)

@@ -182,6 +182,7 @@ def test_a_ledger_that_no_transaction_undoes_is_refused_by_name(own: Target) -> 
     with pytest.raises(TargetMismatchError, match="_dynaurora_imports is of MyISAM"):
         own.import_rows([row("a", 1)])
     assert own.hits() == {}
+    own.query(f"ALTER TABLE {DATABASE}._dynaurora_imports ENGINE=InnoDB")
 
 
 def test_a_definition_is_compared_once_and_read_each_time(own: Target, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,8 +46,8 @@ def longest(kind):
     return {"DATETIME": "2026-01-01 00:00:00.123456", "DECIMAL": "9" * 35 + "." + "9" * 30}.get(name, "1")
 
 
-def takes_rows(aurora, mapping):
-    """Tell whether the server has all tables of a mapping, and its longest row in each."""
+def refuse_rows(aurora, mapping):
+    """Return why the server has not all tables of a mapping, and its longest row in each; None where it has."""
     collation = sql.key_collation(aurora.server_version)
     permanent = sql.name_staged(mapping, 1)
     tables = {
@@ -65,9 +65,9 @@ def takes_rows(aurora, mapping):
                 marks = ", ".join(["%s"] * len(values))
                 into = f"INSERT INTO `{mapping.database}`.`{table}` (_deleted, _version, {names})"
                 aurora.execute(f"{into} VALUES (0, {'9' * 50}, {marks})", values)
-        return True
-    except DatabaseError:
-        return False
+        return None
+    except DatabaseError as error:
+        return error.problem
     finally:
         aurora.execute(sql.drop_staged(mapping))
         empty(aurora, mapping)
@@ -81,22 +81,22 @@ KINDS = ["VARCHAR(10)", "VARCHAR(20)", "VARCHAR(36)", "VARCHAR(63)", "VARCHAR(64
 def test_the_most_columns_of_a_type_work_and_one_more_does_not(target: Target, kind: str) -> None:
     most = find_most(kind)
     with connect(target.endpoint, target.administrator) as aurora:
-        assert takes_rows(aurora, make_wide(kind, most))
-        assert not takes_rows(aurora, make_wide(kind, most + 1))
+        assert refuse_rows(aurora, make_wide(kind, most)) is None
+        assert refuse_rows(aurora, make_wide(kind, most + 1))
 
 
 def test_the_rule_is_exact_to_the_byte(target: Target) -> None:
     most = bisect_left(range(900), True, key=lambda count: is_refused("VARCHAR(20)", 90, numbers(count))) - 1
     with connect(target.endpoint, target.administrator) as aurora:
-        assert takes_rows(aurora, make_wide("VARCHAR(20)", 90, numbers(most)))
-        assert not takes_rows(aurora, make_wide("VARCHAR(20)", 90, numbers(most + 1)))
+        assert refuse_rows(aurora, make_wide("VARCHAR(20)", 90, numbers(most))) is None
+        assert refuse_rows(aurora, make_wide("VARCHAR(20)", 90, numbers(most + 1)))
 
 
 @pytest.mark.parametrize("kind", ["CHAR(36)", "CHAR(63)", "CHAR(64)", "CHAR(200)", "CHAR(255)"])
 def test_the_most_columns_of_char_work(target: Target, kind: str) -> None:
     """The rule counts all that a CHAR may have; servers store some of the longer ones off the page."""
     with connect(target.endpoint, target.administrator) as aurora:
-        assert takes_rows(aurora, make_wide(kind, find_most(kind)))
+        assert refuse_rows(aurora, make_wide(kind, find_most(kind))) is None
 
 
 def numbers(count):

@@ -15,7 +15,7 @@ from dynaurora.aurora.triggers import PROCEDURE
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registry
 from local.stack import Stack
-from tests.integration.targets import Target, empty, row
+from tests.integration.targets import Target, drop_all, row
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +77,7 @@ def test_a_dry_run_prints_the_statements_that_are_needed(prepare: Any, target: T
 
 def test_a_dry_run_prints_the_statements(prepare: Any, target: Target) -> None:
     with connect(target.endpoint, target.administrator) as aurora:
-        empty(aurora, target.mapping)
+        drop_all(aurora, target.mapping)
     shown = prepare("web_analytics", "--dry-run").output
     assert "CREATE TABLE IF NOT EXISTS `Demo`.`WebAnalytics__replica`" in shown
     assert "CREATE OR REPLACE VIEW `Demo`.`WebAnalytics`" in shown
@@ -107,7 +107,7 @@ def test_the_documented_grants_suffice(prepare: Any, target: Target) -> None:
         for rights in grants:
             aurora.execute(f"GRANT {rights} ON {target.mapping.database}.* TO preparer@localhost")
         aurora.execute(f"DROP PROCEDURE IF EXISTS {target.mapping.database}.{PROCEDURE}")
-        empty(aurora, target.mapping)
+        drop_all(aurora, target.mapping)
         aurora.execute(f"DROP VIEW {target.mapping.database}.{target.mapping.table}")
     arn = boto3.client("secretsmanager").create_secret(
         Name=f"preparer-{target.bucket}", SecretString=json.dumps(secret)

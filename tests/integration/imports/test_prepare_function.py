@@ -33,7 +33,7 @@ from dynaurora.target.prepare_target import prepare_database
 from dynaurora.target.probe import Landing
 from local.aurora.variant import Variant
 from tests.integration.imports.conftest import VariantOf
-from tests.integration.targets import Target, empty, row
+from tests.integration.targets import Target, drop_all, row
 from tests.support.cloudformation import Waiting, serve
 from tests.support.example import load_example
 from tests.support.functions import Context
@@ -114,7 +114,7 @@ def deployment(target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depl
 def test_a_new_stack_has_tables_a_view_and_a_loader_that_imports(deployment: Deployment) -> None:
     target = deployment.target
     with connect(target.endpoint, target.administrator) as aurora:
-        empty(aurora, target.mapping)
+        drop_all(aurora, target.mapping)
         aurora.execute(f"DROP VIEW {target.mapping.database}.{target.mapping.table}")
     answer = deployment.ask()
     assert (answer["Status"], answer["Data"]) == (

@@ -13,7 +13,7 @@ from dynaurora.aurora.generations import activate
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.migrations import IMPORTS, MIGRATIONS, RUNS, Migration, migrate, prepare_target
 from dynaurora.errors import LockWaitError
-from tests.integration.targets import Target, empty, row
+from tests.integration.targets import Target, drop_all, row
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,7 @@ DEPLOYMENTS = 8
 def aurora(target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aurora]:
     """The administrator's connection to a database that the first migration made, with one batch in its ledger."""
     with connect(target.endpoint, target.administrator) as administrator:
-        empty(administrator, target.mapping)
+        drop_all(administrator, target.mapping)
         with monkeypatch.context() as before:
             before.setattr(migrations, "MIGRATIONS", (FIRST,))
             prepare_target(administrator, target.mapping)
@@ -78,7 +78,7 @@ def migrate_as(aurora: Aurora, part: Migration) -> None:
 def test_a_new_database_and_a_migrated_one_are_the_same(aurora: Aurora, target: Target) -> None:
     migrate(aurora, "Demo")
     migrated = [table_of(aurora, table) for table in (LEDGER, f"Demo.{RUNS}")]
-    empty(aurora, target.mapping)
+    drop_all(aurora, target.mapping)
     prepare_target(aurora, target.mapping)
     assert [table_of(aurora, table) for table in (LEDGER, f"Demo.{RUNS}")] == migrated
 
