@@ -15,10 +15,10 @@ from backfill.failures.items import ItemEntries, name_items
 from backfill.failures.reader import FailureReader
 from backfill.failures.verdicts import load_judge
 from backfill.terminal.console import say
-from backfill.verifying import FunctionLookup
 from dynaurora.errors import DynauroraError
 from dynaurora.failures.superseded import ItemNamer, find_overtaken
 from dynaurora.mappings.registry import Registry
+from dynaurora.verification.function_lookup import FunctionLookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -25,11 +25,10 @@ from backfill.runs.run_ids import find_run_id
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, name_command, say
 from backfill.terminal.formatting import format_count
-from backfill.verifying import FunctionLookup, Verification
+from backfill.verifying import Verification
 from dynaurora import keys
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace
-from dynaurora.dynamodb.source import AwsSource
 from dynaurora.failures.failed_keys import FailedKeys
 from dynaurora.failures.list_failures import (
     Place,
@@ -42,11 +41,10 @@ from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
 from dynaurora.runs.costs import PRICES
 from dynaurora.verification.expectations import Expecter
-from dynaurora.verification.judging import POLL_SECONDS, SuspectJudge
-from dynaurora.verification.kept_failures import KeptFailures
-from dynaurora.verification.pending_batches import PendingBatches
+from dynaurora.verification.function_lookup import FunctionLookup
+from dynaurora.verification.judging import POLL_SECONDS
 from dynaurora.verification.verdicts import UNEXPLAINED
-from dynaurora.verification.watermark import Watermark
+from dynaurora.verification.verifier import make_suspect_judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,20 +310,8 @@ class Repair:
         """Compare some keys, judge what does not agree, record it, and return what was found."""
         verification = Verification(self.surveyor.expecter, self.lookup)
         self.surveyor.verify(verification, {each.name: each for each in candidates}.values())
-        settle, pending = self.options.settle_seconds, PendingBatches(self.place, self.store, self.mapping)
-        source = AwsSource(self.deployment.table, self.deployment.event_source_mapping)
-        verification.judge(
-            SuspectJudge(
-                expecter=verification.expecter,
-                lookup=self.lookup,
-                items=self.items,
-                find_watermark=Watermark(pending, settle, source.is_read).find,
-                find_pending=pending.find,
-                is_kept=KeptFailures(self.place, self.store).has,
-                poll_seconds=min(POLL_SECONDS, settle / 2),
-                patience_seconds=self.options.patience_seconds,
-            )
-        )
+        settle, patience = self.options.settle_seconds, self.options.patience_seconds
+        verification.judge(make_suspect_judge(verification, self.items, self.place, self.store, settle, patience))
         verification.record(self.items, reveal=False)
         return verification
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from backfill.commands.options import NumberRange, json_option, stack_option
-from backfill.comparing_exports import ComparedExport, compare_export
+from backfill.comparing_exports import compare_export
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_functions, connect_objects, connect_to
 from backfill.deployment.deployments import choose_deployment, find_deployments
@@ -22,21 +22,21 @@ from backfill.runs.run_ids import check_run
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
-from backfill.verifying import FunctionLookup, Verification, choose_segments
+from backfill.verifying import Verification, choose_segments
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace, TableScan
-from dynaurora.dynamodb.source import AwsSource
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
 from dynaurora.runs.costs import Usage, estimate_cost
+from dynaurora.verification.compared_exports import ComparedExport
 from dynaurora.verification.expectations import Expecter
-from dynaurora.verification.judging import PATIENCE_SECONDS, POLL_SECONDS, SuspectJudge
-from dynaurora.verification.kept_failures import KeptFailures
-from dynaurora.verification.pending_batches import PendingBatches
-from dynaurora.verification.verdicts import UNEXPLAINED, RowVerdict
-from dynaurora.verification.watermark import TRANSIT_SECONDS, Watermark
+from dynaurora.verification.function_lookup import FunctionLookup
+from dynaurora.verification.judging import PATIENCE_SECONDS
+from dynaurora.verification.verdicts import RowVerdict
+from dynaurora.verification.verifier import make_suspect_judge
+from dynaurora.verification.watermark import TRANSIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,28 +242,14 @@ def verify_table(
     lookup.ask("begin", via=wanted.via)
     try:
         if wanted.via == "export":
-            take_export(verification, items, ComparedExport(deployment, mapping, store, run))
+            take_export(verification, items, deployment, ComparedExport(deployment.bucket, mapping, store, run))
         else:
             compare(verification, items, deployment, wanted)
         place = Place(deployment.bucket, mapping.name, deployment.table, (deployment.event_source_mapping,))
-        pending = PendingBatches(place, store, mapping)
-        source = AwsSource(deployment.table, deployment.event_source_mapping)
-        verification.judge(
-            SuspectJudge(
-                expecter=verification.expecter,
-                lookup=lookup,
-                items=items,
-                find_watermark=Watermark(pending, wanted.settle_seconds, source.is_read).find,
-                find_pending=pending.find,
-                is_kept=KeptFailures(place, store).has,
-                poll_seconds=min(POLL_SECONDS, wanted.settle_seconds / 2),
-                patience_seconds=wanted.patience_seconds,
-            )
-        )
+        settle, patience = wanted.settle_seconds, wanted.patience_seconds
+        verification.judge(make_suspect_judge(verification, items, place, store, settle, patience))
         verification.record(items, reveal=wanted.reveal)
-        tally = verification.tally
-        unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED)
-        result = {"counts": tally.as_dict(), "unexplained": unexplained, "whole": wanted.is_whole}
+        result = verification.make_result(whole=wanted.is_whole)
     except BaseException:
         if wanted.via == "scan":  # nothing goes on with it; a run may be gone on with
             lookup.forget()
@@ -272,9 +258,9 @@ def verify_table(
     return verification
 
 
-def take_export(verification: Verification, items: TableItems, export: ComparedExport) -> None:
+def take_export(verification: Verification, items: TableItems, deployment: Deployment, export: ComparedExport) -> None:
     """Have an export compared, and take what was found."""
-    deployment, key_types = export.deployment, items.read_key_types()
+    key_types = items.read_key_types()
     compare_export(connect().states, deployment, export.run, say)
     verification.take(export.read_totals())
     for compared in export.read_batches(key_types):

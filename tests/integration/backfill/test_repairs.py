@@ -288,7 +288,7 @@ def test_more_than_is_recorded_is_mended_by_a_backfill(
     deployed.backfill(run)
     change(deployed, "UPDATE {rows} SET hits = 9 WHERE page_id < 'page-00008'", BY_HAND[-1])
     with monkeypatch.context() as patch:
-        patch.setattr("backfill.verifying.MOST_SUSPECTS", 2)
+        patch.setattr("dynaurora.verification.verifier.MOST_SUSPECTS", 2)
         ask("verify", "--via", "scan", status=1)
     called = note_calls(monkeypatch)
     planned = ask("repair", "--dry-run", status=1)
