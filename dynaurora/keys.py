@@ -160,6 +160,11 @@ def comparison(mapping: str, run: str, ledger_id: str) -> str:
     return f"{comparisons_prefix(mapping, run)}{ledger_id}.json"
 
 
+def judging(mapping: str, run: str) -> str:
+    """Return the key of how far the judging of a verification is."""
+    return f"{BATCHES}/{_run(mapping, run)}/judging.json"
+
+
 def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:
     """Return the key of the lines of one kind of a batch's object that has lines of several."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}-{number:03}-{kind}.csv"

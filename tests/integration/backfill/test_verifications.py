@@ -5,18 +5,31 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
+from backfill.comparing_exports import compare_export
 from backfill.deployment import deployments
+from backfill.deployment.clients import connect, connect_functions
+from backfill.deployment.deployments import choose_deployment, find_deployments
 from dynaurora import keys
 from dynaurora.aurora.migrations import DIFFERENCES, SEEN_KEYS, VERIFICATIONS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.dynamodb.items import TableItems
+from dynaurora.errors import ConnectionLostError
+from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.verification.compared_exports import ComparedExport
+from dynaurora.verification.expectations import Expecter
+from dynaurora.verification.function_lookup import FunctionLookup
+from dynaurora.verification.judge_differences import DifferencesJudge
+from dynaurora.verification.verifier import Verifier
 from tests.integration.backfill.deployed import (
     MAPPING,
     Deployed,
@@ -83,6 +96,7 @@ def named(found: Any) -> set[tuple[str, str, str]]:
 def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Deployed, ask: Ask, run: str) -> None:
     deployed.put([*make_items(30), make_bad_item("bad")])
     deployed.backfill(run)
+    assert "! rows and items: they were never compared" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     equal = ask()
     assert "\N{CHECK MARK} rows and items: verified at " in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     assert equal.items() >= {"items": 31, "rows": 30, "identical": 30, "failed": 1, "agrees": True}.items()
@@ -133,6 +147,45 @@ def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run
     assert deployed.hits()["page-00002"] == 9  # nothing was imported
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run NOT LIKE 'repair-%'") == []
     assert "has ended" in ask("--run", found["run"], status=1)["error"]  # what it has seen is forgotten
+
+
+def test_what_comparing_found_is_judged_step_by_step_by_whoever_goes_on(
+    deployed: Deployed, ask: Ask, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step is cut off, and the last one is taken again."""
+    deployed.put([*make_items(30), make_bad_item("bad")])
+    deployed.backfill(run)
+    change(deployed, *BY_HAND)
+    wait_for_next_second()
+    found = choose_deployment(find_deployments(connect().cloudformation, None), MAPPING)
+    lookup = FunctionLookup(connect_functions(130), found.compare_rows, deployed.mapping, f"judged-{run}")
+    lookup.ask("begin", via="export")
+    compare_export(connect().states, found, lookup.run, print, 0.2)
+    totals = deployed.report(lookup.run)["totals"]
+
+    def take_step() -> Any:
+        verifier = Verifier(Expecter(RowMapper(deployed.mapping)), lookup)
+        export = ComparedExport(deployed.bucket, deployed.mapping, S3Objects(), lookup.run)
+        place = Place(deployed.bucket, MAPPING, found.table, (found.event_source_mapping,))
+        judge = DifferencesJudge(verifier, export, TableItems(found.table), place, finds_extra=True, settle_seconds=1)
+        return judge.take_step(totals)
+
+    assert take_step() is None
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(Verifier, "record", Mock(side_effect=ConnectionLostError("It broke.")))
+        with pytest.raises(ConnectionLostError):
+            take_step()
+    assert take_step() is None
+    result = take_step()
+    assert take_step() == result  # as where its answer was lost
+    counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
+    assert result["counts"].items() >= counts.items()
+    closed = f"SELECT unexplained, whole FROM {deployed.name_table(VERIFICATIONS)} WHERE run = %s"
+    assert deployed.query(closed, lookup.run) == [(4, 1)]
+    recorded = f"SELECT COUNT(*) FROM {deployed.name_table(DIFFERENCES)} WHERE run = %s"
+    assert deployed.query(recorded, lookup.run) == [(5,)]  # two columns of one
+    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
+    assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
 
 
 def test_values_stay_in_the_database_unless_told(deployed: Deployed, ask: Ask, run: str) -> None:
