@@ -287,6 +287,18 @@ class CompareRowsSettings(DatabaseSettings):
 
 
 @dataclass(frozen=True)
+class JudgeDifferencesSettings(Settings):
+    """Settings of judge_differences."""
+
+    landing_bucket: str
+    """The bucket of the registry, of what comparing found, and of what waits or is kept as failed."""
+    compare_rows_function: str
+    """The function that looks rows up."""
+    settle_seconds: int
+    """What a change takes at most until it is in the bucket, unless the stream is late."""
+
+
+@dataclass(frozen=True)
 class PurgeReplicasSettings(DatabaseSettings):
     """Settings of purge_replicas."""
 

@@ -16,7 +16,7 @@ from dynaurora.runs.ends import find_failure, is_own, name_mapping, name_run
 from dynaurora.runs.ignored_attributes import read_ignored
 from dynaurora.runs.report_backfill import Memory, build_backfill_report, list_failed_batches
 from dynaurora.runs.report_reprocess import report_reprocess
-from dynaurora.runs.requests import name_reprocess
+from dynaurora.runs.requests import name_reprocess, name_verification
 from dynaurora.settings import ReportRunSettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Write the report of a run, whatever its end, and return the failure it tells of."""
     state, execution, store = event["input"], event["execution"], S3Objects()
     is_reprocess = event.get("kind") == REPROCESS
-    run = name_run({"run": name_reprocess(state, execution["started"])} if is_reprocess else state, execution["name"])
+    if state.get("judge"):  # as it was started: it was not opened, and may have no name yet
+        state = {**state, "run": name_verification(state, execution["started"])}
+    named = {"run": name_reprocess(state, execution["started"])} if is_reprocess else state
+    run = name_run(named, execution["name"])
     mapping = name_mapping(state)
     if mapping is not None:
         observe_mapping(mapping)

@@ -94,13 +94,14 @@ class Verifications:
             self._aurora.execute(statement, values)
 
     def record(self, run: str, first: int, differences: Sequence[RecordedDifference]) -> None:
-        """Record differences, numbered from `first` on."""
+        """Record differences from number `first` on; what was recorded from there on and then cut off goes."""
         places = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"] * len(differences))
         statement = (
             f"INSERT INTO {self._differences} (mapping, run, number, target, item_key, verdict, column_name,"
             " item_digest, row_digest, item_value, row_value, found_at)"
-            f" VALUES {places} ON DUPLICATE KEY UPDATE number = number"
+            f" VALUES {places}"
         )
+        again = f"DELETE FROM {self._differences} WHERE mapping = %s AND run = %s AND number >= %s"
         values = [
             value
             for number, one in enumerate(differences, first)
@@ -111,6 +112,7 @@ class Verifications:
         ]
         if differences:
             with self._aurora.transaction():
+                self._aurora.execute(again, (self._mapping.name, run, first))
                 self._aurora.execute(statement, tuple(values))
 
     def find_last(self) -> Verification | None:

@@ -70,6 +70,7 @@ def build_backfill_report(
         "export": describe_export(plan) if plan else None,
         "totals": done.get("totals"),
         "sweep": done.get("sweep"),
+        "verification": (done.get("judged") or {}).get("verification"),
         "ignored": ignored,
         "failures": failures,
         "failure": {name: failure[name] for name in ("error", "reason", "remedy")} if failure else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from dynaurora import errors
 from dynaurora.aws import sdk
@@ -15,8 +15,6 @@ from dynaurora.verification.verdicts import Found, RowVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from mypy_boto3_lambda import LambdaClient
 
     from dynaurora.errors import DynauroraError
     from dynaurora.mappings.mapping import Mapping
@@ -32,11 +30,19 @@ RETRIED: Final = frozenset(
 """What passes by itself, as the function names it."""
 
 
+class Functions(Protocol):
+    """What asking needs of Lambda; a client of the SDK has it."""
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: N803 (the SDK's names)
+        """Return what the SDK answers for one call."""
+        ...
+
+
 @dataclass(frozen=True)
 class FunctionLookup:
     """The way to the rows, by the function compare_rows."""
 
-    functions: LambdaClient
+    functions: Functions
     name: str
     mapping: Mapping
     run: str
@@ -64,7 +70,8 @@ class FunctionLookup:
     def ask(self, step: str, **more: Any) -> dict[str, Any]:
         """Return what the function answers.
 
-        Raises FunctionFailedError where it fails, or what passes by itself does not; ThrottledError where AWS does.
+        Raises FunctionFailedError where it fails, and ThrottledError where that, or what AWS says, passes by itself and
+        did not so far.
         """
         asked = {"mapping": self.mapping.name, "digest": self.mapping.digest, "run": self.run, "step": step, **more}
         failed: DynauroraError
@@ -78,10 +85,11 @@ class FunctionLookup:
             else:
                 if not answer.get("FunctionError"):
                     return dict(document)
-                problem = f"{document.get('errorType')}: {document.get('errorMessage')}"
-                failed = FunctionFailedError(f"The function {self.name} failed: {problem}")
-                if document.get("errorType") not in RETRIED:
-                    break
+                kind, said = document.get("errorType"), document.get("errorMessage")
+                problem = f"The function {self.name} failed: {kind}: {said}"
+                if kind not in RETRIED:
+                    raise FunctionFailedError(problem)
+                failed = ThrottledError(problem)
             self.sleep(2**attempt)
         raise failed
 

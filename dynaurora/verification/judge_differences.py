@@ -3,7 +3,8 @@
 Step by step, since a function has fifteen minutes:
 
     collecting   what batches were found to be is taken, then the rows of no item are looked for, by stretches
-    judging      the suspects are looked at again until they agree or are proved different; what is proved is recorded
+    judging      the suspects are looked at again until they agree or are proved different
+    recording    what is proved is recorded
     closing      the keys that were seen are forgotten, and the verification gets its counts
 
 How far it is stands in the landing bucket after each stretch and each step, so that a step that was cut off is repeated
@@ -65,7 +66,10 @@ class DifferencesJudge:
         if "result" in self._progress:
             self.verifier.lookup.forget(**self._progress["result"])
             return dict(self._progress["result"])
-        if self._progress.get("is_collected"):
+        if "proved" in self._progress:
+            self._restore()
+            self._record()
+        elif self._progress.get("is_collected"):
             self._restore()
             self._judge()
         else:
@@ -99,9 +103,14 @@ class DifferencesJudge:
                 return
 
     def _judge(self) -> None:
-        """Look at the suspects again, and record what is proved."""
+        """Look at the suspects again."""
         store, settle, patience = self.export.store, self.settle_seconds, self.patience_seconds
         self.verifier.judge(make_suspect_judge(self.verifier, self.items, self.place, store, settle, patience))
+        self._save(is_collected=True, proved=[suspect.as_dict() for suspect in self.verifier.proved])
+
+    def _record(self) -> None:
+        """Record what is proved."""
+        self.verifier.proved = [_read_suspect(one) for one in self._progress["proved"]]
         self.verifier.record(self.items, reveal=False)
         self._save(is_collected=True, result=self.verifier.make_result(whole=True))
 

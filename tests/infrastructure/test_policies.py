@@ -58,8 +58,9 @@ OWNERS_OF_RUN_KEYS = {
     "batches/run=*/batch-*.refused.json": {"PlanSweepRole"},
     "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
-    "batches/run=*/planned.json": {"CloseRunRole", "PurgeReplicasRole"},
-    "batches/run=*/*.csv": {"FindUnimportedRole", "ImportBatchRole", "PurgeReplicasRole"},
+    "batches/run=*/judging.json": {"JudgeDifferencesRole"},
+    "batches/run=*/planned.json": {"CloseRunRole", "JudgeDifferencesRole", "PurgeReplicasRole"},
+    "batches/run=*/*.csv": {"FindUnimportedRole", "ImportBatchRole", "JudgeDifferencesRole", "PurgeReplicasRole"},
     "batches/reprocess/run=*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
     "batches/reprocess/run=*/*": {"ConvertFailuresRole", "FindUnimportedRole", "SettleFailuresRole"},
     "reports/run=*/map/": {
@@ -165,6 +166,7 @@ def is_of_a_run(key, role):
         ("batches/run=*/*.json", keys.planned(MAPPING, "r")),
         ("batches/run=*/plan.json", keys.plan(MAPPING, "r")),
         ("batches/run=*/planned.json", keys.planned(MAPPING, "r")),
+        ("batches/run=*/judging.json", keys.judging(MAPPING, "r")),
         ("batches/run=*/batch-", keys.backfill_batch(MAPPING, "r", 1)),
         ("batches/run=*/batch-", keys.backfill_descriptor(MAPPING, "r", 1)),
         ("batches/run=*/attempts-", keys.backfill_attempts(MAPPING, "r", 1)),
@@ -209,7 +211,7 @@ def test_event_source_mappings_are_looked_at_where_they_are_of_readers_of_stream
         if "lambda:GetEventSourceMapping" in as_list(statement["Action"])
     ]
     name = get_resource("ForwardChangesFunction").properties["FunctionName"]["Fn::Sub"].replace("${Name}", "*")
-    assert looking == [("CheckReadinessRole", name), ("MeasureHealthRole", name)]
+    assert looking == [("CheckReadinessRole", name), ("MeasureHealthRole", name), ("JudgeDifferencesRole", name)]
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)

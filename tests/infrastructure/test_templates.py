@@ -55,6 +55,7 @@ OUTPUTS_FOR_OTHER_STACKS = {
     "OpenRunFunctionArn",
     "ReportRunFunctionArn",
     "CloseRunFunctionArn",
+    "JudgeDifferencesFunctionArn",
 }
 
 

@@ -46,6 +46,7 @@ def test_everything_is_named_after_the_platform_or_the_replication(deployed):
         "SettleFailuresFunctionName": "clicks-settle-failures",
         "CheckTargetFunctionName": "clicks-check-target",
         "CompareRowsFunctionName": "clicks-compare-rows",
+        "JudgeDifferencesFunctionName": "clicks-judge-differences",
         "PurgeReplicasFunctionName": "clicks-purge-replicas",
         "FindUnimportedFunctionName": "clicks-find-unimported",
         "MeasureHealthFunctionName": "clicks-measure-health",

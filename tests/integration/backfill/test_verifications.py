@@ -171,6 +171,7 @@ def test_what_comparing_found_is_judged_step_by_step_by_whoever_goes_on(
         return judge.take_step(totals)
 
     assert take_step() is None
+    assert take_step() is None
     with monkeypatch.context() as cut_off:
         cut_off.setattr(Verifier, "record", Mock(side_effect=ConnectionLostError("It broke.")))
         with pytest.raises(ConnectionLostError):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -179,6 +180,7 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         "tolerated_rejected_percentage": 10,
         "sweep": False,
         "compare": False,
+        "judge": False,
         "export_summary": None,
         "source_table_arn": None,
         "window_from": None,
@@ -206,6 +208,18 @@ def test_open_run_leaves_other_runs_and_the_stream_their_shares_of_the_importer(
     )
     assert answer["options"]["max_concurrency"] == 2
     assert runs.calls[-1][0].options.max_concurrency == 2
+
+
+def test_open_run_names_a_verification_by_its_start_and_opens_it_where_the_run_judges(function):
+    runs, verifications = RecordingRuns(), RecordingRuns()
+    scheduled = {"mapping": "web_analytics", "compare": True, "judge": True}
+    given = {"Runs": runs, "Verifications": verifications, "check_replica": lambda *_: None}
+    answer = function.run("open_run", scheduled, **given)
+    assert re.fullmatch(r"verify-\d{8}T\d{6}Z", answer["run"])
+    assert (answer["options"]["compare"], answer["options"]["judge"]) == (True, True)
+    assert verifications.calls == [("aurora", IsClicks()), (answer["run"], "export")]
+    function.run("open_run", run_input(compare=True), **given)  # which whoever started it judges
+    assert len(verifications.calls) == 2
 
 
 def test_open_run_refuses_what_is_no_run_before_it_connects(function):
@@ -505,6 +519,15 @@ def test_report_run_writes_the_report_of_a_failure_and_returns_its_notice(functi
     assert answer["notify"]
     assert json.loads(function.store.read(LANDING, answer["key"]))["failure"]["reason"] == "Its stream is off."
     assert function.counted() == {"RunsFailed": [1.0]}
+
+
+def test_report_run_names_a_verification_that_could_not_be_opened_by_its_start(function):
+    scheduled = {"mapping": "web_analytics", "compare": True, "judge": True}
+    state = scheduled | {"error": {"Error": "PrivilegeError", "Cause": "It may not."}}
+    answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
+    run = json.loads(function.store.read(LANDING, answer["key"]))["run"]
+    assert re.fullmatch(r"verify-\d{8}T\d{6}Z", run)
+    assert f"Start it again with: dynaurora verify web_analytics --run {run}\n" in answer["failure"]["message"]
 
 
 def test_report_run_leaves_the_report_of_a_run_that_is_anothers(function):
