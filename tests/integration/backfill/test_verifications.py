@@ -1,9 +1,13 @@
 """`dynaurora verify` on a deployment: rows changed behind its back are named, and changes under way are not."""
 
 import json
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import Mock
 
@@ -30,6 +34,7 @@ from dynaurora.verification.expectations import Expecter
 from dynaurora.verification.function_lookup import FunctionLookup
 from dynaurora.verification.judge_differences import DifferencesJudge
 from dynaurora.verification.verifier import Verifier
+from local.deployment import name_replication
 from tests.integration.backfill.deployed import (
     MAPPING,
     Deployed,
@@ -187,6 +192,88 @@ def test_what_comparing_found_is_judged_step_by_step_by_whoever_goes_on(
     assert deployed.query(recorded, lookup.run) == [(5,)]  # two columns of one
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
     assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
+
+
+VERIFICATIONS_OF_CLOCK = "dynaurora-verify-table"
+"""The group of their schedules."""
+
+
+@contextmanager
+def scheduled(deployed: Deployed) -> Iterator[str]:
+    """Have the replication's own schedule start now, and yield the execution's ARN; it has to be new."""
+    scheduler, machine = deployed.client("scheduler"), deployed.backfill_table_arn
+    weekly = scheduler.get_schedule(Name=f"{name_replication(MAPPING)}-verify-table", GroupName=VERIFICATIONS_OF_CLOCK)
+    assert weekly["ScheduleExpression"] == "rate(7 days)"
+    before = list_executions(deployed, machine)
+    now, window = f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})", {"Mode": "OFF"}
+    place = {"Name": "now", "GroupName": VERIFICATIONS_OF_CLOCK}
+    scheduler.create_schedule(**place, ScheduleExpression=now, FlexibleTimeWindow=window, Target=weekly["Target"])
+    try:
+        (started,) = wait_until(lambda: list_executions(deployed, machine) - before)
+        yield started
+    finally:
+        scheduler.delete_schedule(**place)
+
+
+def list_executions(deployed: Deployed, machine: str) -> set[str]:
+    pages = deployed.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=machine)
+    return {execution["executionArn"] for page in pages for execution in page["executions"]}
+
+
+def count_differences(deployed: Deployed) -> float:
+    """Return the sum of the metric that the platform's alarm looks at."""
+    dimensions = {"bucket": deployed.bucket, "service": "compare_rows"}
+    points = deployed.client("cloudwatch").get_metric_statistics(
+        Namespace="dynaurora",
+        MetricName="Differences",
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=time.time() - 86400,
+        EndTime=time.time() + 60,
+        Period=86400,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return sum(point["Sum"] for point in points)
+
+
+def test_the_clock_starts_a_verification_that_is_judged_though_its_judge_dies(
+    deployed: Deployed, ask: Ask, run: str
+) -> None:
+    deployed.put([*make_items(30), make_bad_item("bad")])
+    deployed.backfill(run)
+    change(deployed, *BY_HAND)
+    wait_for_next_second()
+    before = count_differences(deployed)
+    with deployed.variables("JudgeDifferencesFunctionName", SETTLE_SECONDS="3"), scheduled(deployed) as execution:
+        wait_until(lambda: deployed.entered(execution).count("Judge differences") == 2)  # it judges, three seconds
+        killed = wait_until(lambda: deployed.find_processes("JudgeDifferencesFunctionName"))
+        for process in killed:
+            os.kill(process, signal.SIGKILL)
+        ended = deployed.wait_for_end(execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    verified = json.loads(ended["output"])["key"].split("/")[1].removeprefix(f"run={MAPPING}-")
+    history = deployed.client("stepfunctions").get_execution_history(executionArn=execution)["events"]
+    assert "Runtime.ExitError" in json.dumps(history, default=str)
+    assert deployed.entered(execution).count("Judge differences") == 4  # a step each, whoever died
+    report = deployed.report(verified)
+    assert (report["state"], report["options"]["judge"], report["totals"]["unaccounted"]) == ("SUCCEEDED", True, 0)
+    counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
+    assert report["verification"]["counts"].items() >= counts.items()
+    assert (report["verification"]["unexplained"], report["verification"]["whole"]) == (4, True)
+    recorded = f"SELECT verdict, column_name FROM {deployed.name_table(DIFFERENCES)} WHERE run = %s ORDER BY number"
+    assert sorted(deployed.query(recorded, verified), key=str) == [
+        ("differing", "country_code"),
+        ("differing", "hits"),
+        ("extra", None),
+        ("missing", None),
+        ("missing", None),
+    ]
+    assert wait_until(lambda: count_differences(deployed) - before) == 4
+    alarm = deployed.client("cloudwatch").describe_alarms(AlarmNames=["dynaurora-differences"])["MetricAlarms"][0]
+    assert alarm["StateValue"] == "ALARM"
+    assert deployed.hits()["page-00002"] == 9  # nothing was imported
+    assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
+    status = json.loads(CliRunner().invoke(main, ["status", MAPPING, "--json"]).stdout.splitlines()[-1])
+    assert (status["verification"]["run"], status["verification"]["unexplained"]) == (verified, 4)
 
 
 def test_values_stay_in_the_database_unless_told(deployed: Deployed, ask: Ask, run: str) -> None:
