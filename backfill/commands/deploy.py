@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backfill.deployment.plans import Deployer, Outcome, Plan, ReplicationStep
+    from backfill.deployment.schedules import ScheduledVerification
     from backfill.project import Project
     from dynaurora.mappings.mapping import Mapping
 
@@ -144,6 +145,15 @@ def describe_replication(step: ReplicationStep) -> Iterator[tuple[str, str]]:
             yield "target", f"{target.database}.{target.table}: {list_columns(target)}"
     elif step.columns:
         yield from describe_steps(step.columns | {"backfill": estimate_backfill(step.columns)}, None)
+    if step.verification:
+        yield "verified", describe_schedule(step.verification)
+
+
+def describe_schedule(verification: ScheduledVerification) -> str:
+    """Return when a table is verified, and what that costs."""
+    each, monthly = verification.usd_each, verification.usd_monthly
+    together = "" if monthly is None else f", {format_usd(monthly)} as the table is now"
+    return f"{verification.schedule}, each time about $ {each:.4f}{together}"
 
 
 def list_columns(mapping: Mapping) -> str:

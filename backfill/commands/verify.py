@@ -18,6 +18,7 @@ from backfill.comparing_exports import compare_export
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_functions, connect_objects, connect_to
 from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.deployment.sources import can_export
 from backfill.runs.run_ids import check_run
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, say
@@ -25,11 +26,10 @@ from backfill.terminal.formatting import format_bytes, format_count, format_seco
 from backfill.verifying import Verification, choose_segments
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace, TableScan
-from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
-from dynaurora.runs.costs import Usage, estimate_cost
+from dynaurora.runs.costs import estimate_verification
 from dynaurora.verification.compared_exports import ComparedExport
 from dynaurora.verification.expectations import Expecter
 from dynaurora.verification.function_lookup import FunctionLookup
@@ -54,10 +54,6 @@ SHOWN: Final = 20
 NAMED: Final = 1_000
 """Keys that are named for machines."""
 TOLD_SECONDS: Final = 2.0
-COMPARED_SECONDS: Final = 1e-4
-"""Of a function, for an item that is converted and compared: some ten thousand a second."""
-MEMORY_MB: Final = 2048
-"""Of the function that converts."""
 HALF_UNIT_BYTES: Final = 8 * 1024
 """That one read unit reads, eventually consistent (DynamoDB Developer Guide, "Read/write capacity mode")."""
 EPILOG: Final = """\b
@@ -225,9 +221,7 @@ def choose_way(deployment: Deployment, sample: float | None, keys: str | None) -
     """Return how items are read where nobody says: of an export, where the table can be exported and all are wanted."""
     if sample is not None or keys is not None:
         return "scan"
-    described = connect_to("dynamodb").describe_continuous_backups(TableName=deployment.table)
-    recovery = described["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-    return "export" if recovery.get("PointInTimeRecoveryStatus") == "ENABLED" else "scan"
+    return "export" if can_export(connect_to("dynamodb"), deployment.table) else "scan"
 
 
 def verify_table(
@@ -308,7 +302,7 @@ def say_cost(deployment: Deployment, wanted: Wanted) -> None:
         return
     facts = describe_table(deployment.table)
     if wanted.via == "export":
-        cost = format_usd(estimate_export(facts.items, facts.size_bytes))
+        cost = format_usd(estimate_verification(facts.items, facts.size_bytes))
         say(
             f"Exporting {deployment.table}, {format_bytes(facts.size_bytes)} as of the last hours, and comparing it:"
             f" about {cost} in us-east-1, and no read capacity"
@@ -320,16 +314,6 @@ def say_cost(deployment: Deployment, wanted: Wanted) -> None:
         f"Scanning {deployment.table}, {format_count(round(facts.items * share), 'item')} as of the last hours:"
         f" about {units:,.0f} read units, {format_usd(units * READ_UNIT_USD)} on demand in us-east-1"
     )
-
-
-def estimate_export(items: int, size_bytes: int) -> float:
-    """Return what verifying a table of so many items by an export costs, in US dollars.
-
-    That is the export, and a run that converts and compares its batches; what Aurora does is billed by capacity.
-    """
-    batches = max(1, -(-items // MAX_BATCH_ITEMS))
-    seconds = items * COMPARED_SECONDS
-    return float(estimate_cost(None, Usage(size_bytes, batches, 0, seconds, 1, MEMORY_MB, MEMORY_MB))["total_usd"])
 
 
 def report(verification: Verification, run: str, wanted: Wanted, seconds: float, *, as_json: bool) -> None:

@@ -25,6 +25,7 @@ ALLOWED_MODULES = {
     "backfill/commands/local_status.py": {"local"},
     "backfill/commands/deploy.py": {"infra"},
     "backfill/deployment/plans.py": {"infra"},
+    "backfill/deployment/schedules.py": {"infra"},
 }
 """The command line starts the local AWS, and deploys what is in `infra`: these modules of it alone may import them."""
 
