@@ -206,7 +206,7 @@ def scheduled(deployed: Deployed) -> Iterator[str]:
     assert weekly["ScheduleExpression"] == "rate(7 days)"
     before = list_executions(deployed, machine)
     now, window = f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})", {"Mode": "OFF"}
-    place = {"Name": "now", "GroupName": VERIFICATIONS_OF_CLOCK}
+    place = {"Name": f"now-{time.time_ns()}", "GroupName": VERIFICATIONS_OF_CLOCK}
     scheduler.create_schedule(**place, ScheduleExpression=now, FlexibleTimeWindow=window, Target=weekly["Target"])
     try:
         (started,) = wait_until(lambda: list_executions(deployed, machine) - before)
@@ -243,8 +243,8 @@ def test_the_clock_starts_a_verification_that_is_judged_though_its_judge_dies(
     change(deployed, *BY_HAND)
     wait_for_next_second()
     before = count_differences(deployed)
-    with deployed.variables("JudgeDifferencesFunctionName", SETTLE_SECONDS="3"), scheduled(deployed) as execution:
-        wait_until(lambda: deployed.entered(execution).count("Judge differences") == 2)  # it judges, three seconds
+    with deployed.variables("JudgeDifferencesFunctionName", SETTLE_SECONDS="2"), scheduled(deployed) as execution:
+        wait_until(lambda: deployed.entered(execution).count("Judge differences") == 2)  # it judges for two seconds
         killed = wait_until(lambda: deployed.find_processes("JudgeDifferencesFunctionName"))
         for process in killed:
             os.kill(process, signal.SIGKILL)
@@ -274,6 +274,28 @@ def test_the_clock_starts_a_verification_that_is_judged_though_its_judge_dies(
     assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     status = json.loads(CliRunner().invoke(main, ["status", MAPPING, "--json"]).stdout.splitlines()[-1])
     assert (status["verification"]["run"], status["verification"]["unexplained"]) == (verified, 4)
+
+
+def test_a_scheduled_verification_that_failed_is_told_of_and_gone_on_with(
+    deployed: Deployed, ask: Ask, run: str
+) -> None:
+    deployed.put(make_items(3))
+    deployed.backfill(run)
+    change(deployed, "UPDATE {rows} SET hits = 9 WHERE page_id = 'page-00001'")
+    wait_for_next_second()
+    deployed.set_recovery(enabled=False)
+    try:
+        with scheduled(deployed) as execution:
+            ended = deployed.wait_for_end(execution)
+    finally:
+        deployed.set_recovery(enabled=True)
+    assert (ended["status"], ended["error"]) == ("FAILED", "NotReadyError")
+    ((subject, message),) = deployed.messages().items()
+    verified = subject.split()[2]
+    assert f"Start it again with: dynaurora verify {MAPPING} --run {verified}\n" in message
+    assert deployed.report(verified)["failure"]["error"] == "NotReadyError"
+    found = ask("--run", verified, status=1)
+    assert (found["run"], found["via"], named(found)) == (verified, "export", {("page-00001", "differing", "hits")})
 
 
 def test_values_stay_in_the_database_unless_told(deployed: Deployed, ask: Ask, run: str) -> None:
