@@ -164,6 +164,15 @@ def test_a_report_shows_the_most_frequent_attributes_that_no_column_takes():
     assert "n2 " not in text
 
 
+def test_a_report_of_a_run_that_was_judged_says_what_was_found():
+    counts = {"items": 1000, "rows": 999, "identical": 997, "missing": 1, "older_mapping": 2, "extra": 0}
+    found = {"counts": counts, "unexplained": 1, "whole": True}
+    text = as_text(describe_report(REPORT | {"verification": found}))
+    assert "verified: 1 difference without an explanation" in text
+    assert "  1,000 items, 999 rows, 997 identical, 1 missing, 2 older mapping\n" in text
+    assert "verified" not in as_text(describe_report(REPORT))
+
+
 def test_a_report_of_a_run_that_came_to_nothing():
     nothing = {"export": None, "totals": None, "sweep": None, "failures": [], "phases": [], "warnings": []}
     pairs = list(describe_report(REPORT | nothing))
