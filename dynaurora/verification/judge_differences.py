@@ -23,7 +23,6 @@ from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.verification.compare_items import Position, Suspect, find_extra_rows
 from dynaurora.verification.compared_exports import take_totals
-from dynaurora.verification.judging import PATIENCE_SECONDS
 from dynaurora.verification.verdicts import TALLIED, Found, RowVerdict, Tally
 from dynaurora.verification.verifier import make_suspect_judge
 from dynaurora.verification.watermark import TRANSIT_SECONDS
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from dynaurora.verification.compared_exports import ComparedExport
     from dynaurora.verification.verifier import Verifier
 
+JUDGING_SECONDS: Final = 420.0
+"""For how long suspects are looked at again: a first and a last look at ten thousand take some minutes each."""
 COLLECTING_SECONDS: Final = 600.0
 """After which a step ends between two stretches of rows, each of which takes half a minute."""
 
@@ -51,7 +52,7 @@ class DifferencesJudge:
     finds_extra: bool
     """Whether a row without an item is a difference: not where rows of expired items are kept."""
     settle_seconds: float = TRANSIT_SECONDS
-    patience_seconds: float = PATIENCE_SECONDS
+    patience_seconds: float = JUDGING_SECONDS
     collecting_seconds: float = COLLECTING_SECONDS
     clock: Callable[[], float] = time.monotonic
     _progress: dict[str, Any] = field(default_factory=dict)
@@ -59,8 +60,8 @@ class DifferencesJudge:
     def take_step(self, totals: dict[str, Any]) -> dict[str, Any] | None:
         """Take the next step; return what the verification was closed with, or None where more is to be done.
 
-        `totals` are those of the run: what became of items that no row was compared with. A step that was taken may be
-        taken again, the last one too.
+        `totals` are those of the run: what became of items that no row was compared with, and whether a batch failed. A
+        step that was taken may be taken again, the last one too.
         """
         self._progress = json.loads(read_or_none(self.export.store, self.export.bucket, self._key) or b"{}")
         if "result" in self._progress:
@@ -68,7 +69,7 @@ class DifferencesJudge:
             return dict(self._progress["result"])
         if "proved" in self._progress:
             self._restore()
-            self._record()
+            self._record(whole=not totals["batches_failed"])
         elif self._progress.get("is_collected"):
             self._restore()
             self._judge()
@@ -108,11 +109,11 @@ class DifferencesJudge:
         self.verifier.judge(make_suspect_judge(self.verifier, self.items, self.place, store, settle, patience))
         self._save(is_collected=True, proved=[suspect.as_dict() for suspect in self.verifier.proved])
 
-    def _record(self) -> None:
+    def _record(self, *, whole: bool) -> None:
         """Record what is proved."""
         self.verifier.proved = [_read_suspect(one) for one in self._progress["proved"]]
         self.verifier.record(self.items, reveal=False)
-        self._save(is_collected=True, result=self.verifier.make_result(whole=True))
+        self._save(is_collected=True, result=self.verifier.make_result(whole=whole))
 
     def _save(self, **more: Any) -> None:
         """Keep how far it is."""

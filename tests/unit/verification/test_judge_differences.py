@@ -24,7 +24,7 @@ from tests.support.registries import BUCKET
 
 MAPPING = make_mapping(column("n", "INT"))
 RUN = "verify-20261123T081500Z"
-TOTALS = {"exported": 7, "rejected": 1, "rejected_reasons": {"type /n": 1}}
+TOTALS = {"exported": 7, "rejected": 1, "rejected_reasons": {"type /n": 1}, "batches_failed": 0}
 STRETCHES = [
     Unseen(rows=3, newer=0, keys=[("extra-1",)], after=("c",)),
     Unseen(rows=2, newer=1, keys=[], after=("m",)),
@@ -126,13 +126,13 @@ def world(monkeypatch):
     return found
 
 
-def take_step(world, *, seconds=600.0, finds_extra=True):
+def take_step(world, *, seconds=600.0, finds_extra=True, failed=0):
     """Take a step, as a function that knows nothing of those before."""
     verifier = Verifier(Expecter(RowMapper(MAPPING)), world)
     export = ComparedExport(BUCKET, MAPPING, world, RUN)
     place = Place(BUCKET, MAPPING.name, "things", ("reader",))
     judge = DifferencesJudge(verifier, export, world, place, finds_extra, collecting_seconds=seconds)
-    return judge.take_step(TOTALS)
+    return judge.take_step(TOTALS | {"batches_failed": failed})
 
 
 def take_steps(world, **options):
@@ -168,6 +168,10 @@ def test_where_rows_of_expired_items_are_kept_none_without_an_item_is_a_differen
     steps, result = take_steps(world, finds_extra=False)
     assert (steps, result["unexplained"], result["counts"]["extra"], result["counts"]["rows"]) == (4, 1, 0, 0)
     assert named(world) == [("d", "differing")]
+
+
+def test_a_verification_of_a_run_that_tolerated_a_failed_batch_is_not_of_all_items(world):
+    assert take_steps(world, failed=1) == (4, EXPECTED | {"whole": False})
 
 
 def test_the_last_step_is_taken_again_where_its_answer_was_lost(world):
