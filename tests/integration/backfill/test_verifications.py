@@ -274,6 +274,7 @@ def test_the_clock_starts_a_verification_that_is_judged_though_its_judge_dies(
     assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     status = json.loads(CliRunner().invoke(main, ["status", MAPPING, "--json"]).stdout.splitlines()[-1])
     assert (status["verification"]["run"], status["verification"]["unexplained"]) == (verified, 4)
+    assert "4 differences without an explanation" in deployed.run_command("status", verified).stdout
 
 
 def test_a_scheduled_verification_that_failed_is_told_of_and_gone_on_with(
