@@ -11,13 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,11 +40,12 @@ from dynaurora.failures.list_failures import (
     list_failures,
     unstarted_batch,
 )
+from dynaurora.failures.read_ahead import hold_small, read_ahead
 from dynaurora.failures.settle_failures import DAMAGED
 from dynaurora.mappings.reasons import name_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from backfill.failures.verdicts import Judge, Verdict
     from dynaurora.aws.objects import Listed, ObjectStore
@@ -56,11 +54,6 @@ if TYPE_CHECKING:
 RECORD: Final = "record"
 UNSTARTED_CODE: Final = "dynaurora.Unstarted"
 ID_LENGTH: Final = 12
-READERS: Final = 10
-"""Objects that are read at the same time: as many connections as the SDK keeps."""
-READ_AHEAD: Final = 30
-"""Objects that are held before their turn, each of SMALL_BYTES at most."""
-SMALL_BYTES: Final = 256 * 1024
 DIGEST: Final = re.compile(r"[0-9a-f]{40}")
 QUOTED: Final = re.compile(
     r"""(?P<before>\bvalue:?\s|\bentry\s|\bwith\ base\ \d+:\s|\bto\ float:\s)(?P<quote>['"])
@@ -219,8 +212,14 @@ class FailureReader:
 
     def read(self, selection: Selection) -> Iterator[Failure]:
         """Yield the failures that are meant, in the order of their objects. Raises WrongUseError for a wrong prefix."""
-        for failures in self._read_ahead(self.list_objects(selection)):
+        for _, failures in self.read_objects(self.list_objects(selection)):
             yield from filter(selection.takes, failures)
+
+    def read_objects(
+        self, objects: Iterable[tuple[str, Listed]]
+    ) -> Iterator[tuple[tuple[str, Listed], Iterable[Failure]]]:
+        """Yield some objects, each with its failures, which are to be read before the next one's."""
+        return read_ahead(objects, lambda found: hold_small(found[1], self.read_object(*found)))
 
     def list_objects(self, selection: Selection) -> Iterator[tuple[str, Listed]]:
         """Yield the objects that are meant, each with its kind. Raises WrongUseError for a wrong prefix."""
@@ -250,25 +249,6 @@ class FailureReader:
             records = read_records(self.store, self.place.bucket, listed.key)
             for number, record in enumerate(chain.from_iterable(map(split_record, records)), 1):
                 yield self._make_record(listed, number, record)
-
-    def _read_ahead(self, objects: Iterable[tuple[str, Listed]]) -> Iterator[Iterable[Failure]]:
-        """Yield the failures of each object, in order; small ones, of which there may be many, are read ahead."""
-
-        def read(kind: str, listed: Listed) -> list[Failure]:
-            return list(self.read_object(kind, listed))
-
-        pool, waiting = ThreadPoolExecutor(READERS), deque[Callable[[], Iterable[Failure]]]()
-        try:
-            for kind, listed in objects:
-                is_small = listed.size <= SMALL_BYTES
-                job = pool.submit(read, kind, listed).result if is_small else partial(self.read_object, kind, listed)
-                waiting.append(job)
-                if len(waiting) > READ_AHEAD:
-                    yield waiting.popleft()()
-            while waiting:
-                yield waiting.popleft()()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
     def _make_record(self, listed: Listed, number: int, record: FailedRecord) -> Failure:
         # Those that never went through Firehose have no times of their own, and were read just now.

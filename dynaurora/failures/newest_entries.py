@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ON_DISK: Final = ""
 """The name of a database that is on disk, and nobody else's."""
+CACHE_KIB: Final = 16 * 1024
+"""Of the database's pages, which are looked up at random: the names of some hundred thousand entries."""
 VERSION_DIGITS: Final = 60
 """Of a version as text, padded: those of changes have at most 50."""
 PUT: Final = (
@@ -30,11 +32,14 @@ PUT: Final = (
 class NewestEntries:
     """Entries by name; used as a context, and read once all are put."""
 
-    _database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(ON_DISK, isolation_level=None))
+    _database: sqlite3.Connection = field(
+        default_factory=lambda: sqlite3.connect(ON_DISK, isolation_level=None, check_same_thread=False)
+    )
 
     def __enter__(self) -> Self:
         """Begin with none."""
         self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._database.execute("CREATE TABLE entries (name BLOB PRIMARY KEY, version TEXT, times INT, entry TEXT)")
         self._database.execute("BEGIN")
         return self
@@ -45,8 +50,7 @@ class NewestEntries:
 
     def put(self, name: str, version: int, entry: Any) -> None:
         """Take an entry, which is JSON, where no newer one of its name was put; of two as new, the first stays."""
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-        self._database.execute(PUT, (digest, f"{version:0{VERSION_DIGITS}}", json.dumps(entry)))
+        self._database.execute(PUT, (digest_entry_name(name), f"{version:0{VERSION_DIGITS}}", json.dumps(entry)))
 
     def __len__(self) -> int:
         """Return how many names there are."""
@@ -63,8 +67,20 @@ class NewestEntries:
         for version, times, entry in self._database.execute("SELECT version, times, entry FROM entries ORDER BY rowid"):
             yield int(version), int(times), json.loads(entry)
 
+    def has(self, name: str) -> bool:
+        """Tell whether an entry of a name was put."""
+        return self._find(name) is not None
+
     def find_version(self, name: str) -> int:
         """Return the version of a name's newest entry; 0 where there is none."""
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-        found = self._database.execute("SELECT version FROM entries WHERE name = ?", (digest,)).fetchone()
-        return int(found[0]) if found else 0
+        return self._find(name) or 0
+
+    def _find(self, name: str) -> int | None:
+        sought = "SELECT version FROM entries WHERE name = ?"
+        found = self._database.execute(sought, (digest_entry_name(name),)).fetchone()
+        return int(found[0]) if found else None
+
+
+def digest_entry_name(name: str) -> bytes:
+    """Return what a name is looked up by."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
