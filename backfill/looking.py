@@ -83,13 +83,14 @@ class Look:
         return FunctionRows(FunctionLookup(functions, self.deployment.compare_rows, self.namer.mapping, "failures"))
 
     def read_entries(self, selection: Selection, by: str) -> Iterator[ItemEntry]:
-        """Yield the failures of a selection item by item, labelled."""
+        """Yield the failures of a selection item by item, labelled; archived ones each for itself, without its row."""
         label = make_label(by, self.deployment.place)
-        with ItemEntries(self.namer, self.rows) as entries:
+        namer, rows = (None, None) if selection.archived else (self.namer, self.rows)
+        with ItemEntries(namer, rows) as entries:
             for failure in noting_progress(self.reader.read(selection)):
                 entries.add(failure, label(failure))
-            for entry in entries:
-                is_known = self.rows is not None and self.rows.is_available
+            for entry in entries if rows is None else noting_progress(entries, done="looked up"):
+                is_known = rows is not None and rows.is_available
                 yield entry if is_known else entry.unknown()
 
     def is_superseded(self, failure: Failure) -> bool | None:

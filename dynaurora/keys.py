@@ -319,6 +319,11 @@ def archived(mapping: str, why: str, key: str, etag: str) -> str:
     return f"{archived_prefix(mapping, why)}{key}.{etag[:12]}"
 
 
+def archived_why(key: str) -> str | None:
+    """Return why something is archived, SUPERSEDED or DISCARDED; None of what is not."""
+    return key.split("/")[2] if key.startswith(f"{ARCHIVED}/") else None
+
+
 def unarchived(mapping: str, key: str) -> str:
     """Return the failed key that something was archived from."""
     return key.removeprefix(archived_prefix(mapping)).partition("/")[2].rpartition(".")[0]

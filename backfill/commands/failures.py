@@ -19,7 +19,7 @@ from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_progress
-from backfill.failures.describe import HEADER, NUMERIC, describe_failure, print_revealed
+from backfill.failures.describe import ARCHIVED_HEADER, HEADER, NUMERIC, describe_failure, print_revealed
 from backfill.failures.reader import RECORD, Selection
 from backfill.looking import Look
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
@@ -80,11 +80,22 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         prefix_option,
         click.option("--parked", "only_parked", is_flag=True, help="Only what failed too often and was parked."),
         click.option("--include-parked", is_flag=True, help="What was parked too."),
+        click.option("--archived", is_flag=True, help="Only what was discarded or superseded, and can be restored."),
         click.option("--reason", metavar="TEXT", help="Only what `count --by reason` shows with this in its reason."),
     )
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def select(*, superseded: bool = False, **selected: Any) -> Selection:
+    """Return the selection of a command's options. Raises WrongUseError for those that do not go together."""
+    selection = Selection(**selected)
+    if selection.archived and (selection.include_parked or selection.only_parked or superseded):
+        raise WrongUseError(
+            "--archived takes all that is archived: leave out --parked, --include-parked, --superseded."
+        )
+    return selection
 
 
 @failures_group.command(
@@ -94,6 +105,7 @@ Examples:
   dynaurora failures list
   dynaurora failures list --reason "payload.Hits (type)" --limit 10
   dynaurora failures list --parked --json | jq -r '.[].id'
+  dynaurora failures list orders --archived
 """,
 )
 @mapping_argument
@@ -113,7 +125,7 @@ def list_command(
     mapping: str | None, superseded: bool, limit: int, stack: str | None, as_json: bool, **selected: Any
 ) -> None:
     """List failures item by item, those that came last first."""
-    selection = Selection(**selected)
+    selection = select(superseded=superseded, **selected)
     known, left_out = 0, 0
     newest: list[tuple[str, int, ItemEntry]] = []
     with explained_errors():
@@ -130,7 +142,8 @@ def list_command(
         return
     if not listed:
         say(describe_none(selection))
-    for line in format_table([HEADER, *(entry.cells for entry in listed)], NUMERIC) if listed else ():
+    header = ARCHIVED_HEADER if selection.archived else HEADER
+    for line in format_table([header, *(entry.cells for entry in listed)], NUMERIC) if listed else ():
         print_line(line)
     if known > len(listed):
         say(f"{len(listed):,} of {format_count(known, 'failure')}; more with --limit, all with `failures export`.")
@@ -185,11 +198,12 @@ def count(mapping: str | None, by: str, stack: str | None, as_json: bool, **sele
 
     With --json, one object on a line for each mapping.
     """
+    selection = select(**selected)
     with explained_errors():
         looks = open_looks(mapping, stack)
         for look in looks:
             tally = Tally(by)
-            for entry in look.read_entries(Selection(**selected), by):
+            for entry in look.read_entries(selection, by):
                 tally.add(entry)
             items = look.count_items()
             if as_json:
@@ -256,7 +270,7 @@ def show(names: tuple[str, ...], reveal: bool, stack: str | None, as_json: bool,
     An id stays the same when the failure is tried again, or parked. Records of the same bytes have the same id, and
     the first one is shown.
     """
-    selection = Selection(**selected)
+    selection = select(**selected)
     if len(names) > 2:
         raise WrongUseError("One failure is shown at a time: name a mapping, a failure, or both.")
     check_choice(selection, is_named=len(names) == 2 or any(not NAME.fullmatch(name) for name in names))
@@ -266,7 +280,7 @@ def show(names: tuple[str, ...], reveal: bool, stack: str | None, as_json: bool,
         check_choice(selection, is_named=bool(ids))
         looks = [Look.open(found) for found in choose_deployments(deployments, mapping)]
         look, found = find_failure(looks, ids[0], stack) if ids else find_newest(looks, selection)
-        superseded = look.is_superseded(found)
+        superseded = None if found.archived else look.is_superseded(found)
     again = name_again(found, look.deployment.mapping, stack)
     if as_json:
         print_json({**found.as_dict(reveal=reveal), "superseded": superseded, "next": again})
@@ -302,13 +316,11 @@ def export(
     mapping: str | None, path: Path | None, reveal: bool, stack: str | None, as_json: bool, **selected: Any
 ) -> None:
     """Write failures as JSON Lines, each as it is kept and in that order. --json tells of the file as JSON."""
-    written = 0
+    written, selection = 0, select(**selected)
     with explained_errors():
         looks = open_looks(mapping, stack)
         with open_output(path) as lines:
-            for failure in noting_progress(
-                failure for look in looks for failure in look.reader.read(Selection(**selected))
-            ):
+            for failure in noting_progress(failure for look in looks for failure in look.reader.read(selection)):
                 lines.write(json.dumps(failure.as_dict(reveal=reveal)) + "\n")
                 written += 1
     if path is None:
@@ -335,11 +347,12 @@ def split_names(names: Sequence[str], deployments: Sequence[Deployment]) -> tupl
 
 
 def find_failure(looks: Sequence[Look], name: str, stack: str | None) -> tuple[Look, Failure]:
-    """Return the failure of a name, parked or not. Raises WrongUseError where there is none."""
-    for look in looks:
-        failures = noting_progress(look.reader.read(Selection(include_parked=True)))
-        if found := next((failure for failure in failures if failure.is_called(name)), None):
-            return look, found
+    """Return the failure of a name, parked or archived too. Raises WrongUseError where there is none."""
+    for selection in (Selection(include_parked=True), Selection(archived=True)):
+        for look in looks:
+            failures = noting_progress(look.reader.read(selection))
+            if found := next((failure for failure in failures if failure.is_called(name)), None):
+                return look, found
     raise WrongUseError(
         f"Nothing that is kept as failed is called {name!r}. It may have been settled meanwhile. List what there is "
         f"with: {name_command('failures', 'list', '--include-parked', stack=stack)}"
@@ -366,11 +379,18 @@ def find_newest(looks: Sequence[Look], selection: Selection) -> tuple[Look, Fail
 
 def describe_none(selection: Selection) -> str:
     """Say that nothing is in a selection."""
+    if selection == Selection(archived=True):
+        return "Nothing is archived."
     return "Nothing is kept as failed." if selection == Selection() else "No failure is like that."
 
 
 def name_again(failure: Failure, mapping: str, stack: str | None) -> str:
-    """Return the command that takes a failure's object up again; of a batch of records, those that it was made of."""
+    """Return the command that takes a failure's object up again; of a batch of records, those that it was made of.
+
+    What is archived is to be brought back first.
+    """
+    if failure.archived:
+        return name_command("failures", "restore", mapping, failure.id, stack=stack)
     prefix = () if failure.kind == SUPERSEDED else ("--prefix", shlex.quote(failure.key))
     return name_command("reprocess", "start", mapping, *prefix, "--watch", stack=stack)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backfill.runs.reports import Pair
 
 HEADER: Final = ("ID", "KIND", "FIRST SEEN", "TRIES", "PARKED", "ITEM OR BATCH", "RULE", "WHERE", "WHAT IT SAYS")
+ARCHIVED_HEADER: Final = (*HEADER[:4], "ARCHIVED", *HEADER[5:])
 NUMERIC: Final = frozenset({3})
 CELL_WIDTH: Final = 100
 ITEM_WIDTH: Final = 60
@@ -36,7 +37,7 @@ def summarize_failure(failure: Failure) -> tuple[str, ...]:
         failure.kind,
         format_time(failure.first_seen_at),
         str(failure.attempts),
-        "yes" if failure.is_parked else "",
+        failure.archived or ("yes" if failure.is_parked else ""),
         shorten(name_subject(failure), ITEM_WIDTH),
         rule,
         where,
@@ -67,7 +68,8 @@ def describe_failure(
     failure: Failure, again: str, mapping: str, *, reveal: bool, superseded: bool | None = None
 ) -> Iterator[Pair]:
     """Yield all that is known of a failure but what the item holds, as names and values; `again` takes it up."""
-    yield "failure", f"{failure.id}, a {failure.kind}{', parked' if failure.is_parked else ''}"
+    state = f", {failure.archived}" if failure.archived else ", parked" if failure.is_parked else ""
+    yield "failure", f"{failure.id}, a {failure.kind}{state}"
     yield from _describe_record(failure) if failure.kind == RECORD else _describe_batch(failure)
     if superseded:
         yield "superseded", "the item's row is newer: nothing would come of it, and the next reprocess archives it"
@@ -137,7 +139,9 @@ def describe_verdict(verdict: Verdict) -> Iterator[Pair]:
 
 def _describe_next(failure: Failure, mapping: str) -> Iterator[Pair]:
     outcome = failure.verdict.outcome if failure.verdict else None
-    if failure.kind != RECORD:
+    if failure.archived:
+        yield "next", "Nothing: it is not tried any more. This brings it back, for the next reprocess:"
+    elif failure.kind != RECORD:
         remedy = failure.batch.get("remedy")
         yield "next", make_printable(str(remedy)) if remedy else "Mend the cause, then take it up again."
     elif failure.import_error:

@@ -23,6 +23,7 @@ from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
+from dynaurora.failures.archive_failures import list_archived
 from dynaurora.failures.failed_records import (
     IMPORT,
     UNFORWARDED_CODE,
@@ -33,7 +34,6 @@ from dynaurora.failures.failed_records import (
 )
 from dynaurora.failures.list_failures import (
     BATCH,
-    RECORDS,
     UNSTARTED,
     Place,
     kind_of_batch,
@@ -75,6 +75,8 @@ class Selection:
     only_parked: bool = False
     reason: str | None = None
     """Part of what it is counted as, in either case."""
+    archived: bool = False
+    """Those that are archived, and no others."""
 
     def prefix_of(self, mapping: str) -> str | None:
         """Return the prefix to look under."""
@@ -138,6 +140,11 @@ class Failure:
         """Whether it failed too often to be taken up by itself."""
         return self.key.startswith(f"{keys.PARKED}/")
 
+    @property
+    def archived(self) -> str | None:
+        """Why it is archived, SUPERSEDED or DISCARDED; None where it is not."""
+        return keys.archived_why(self.key)
+
     def as_record(self) -> FailedRecord:
         """Return what tells the record from others of its object."""
         return FailedRecord(self.data, self.error, self.message, self.attempts, 0, "", target=self.target)
@@ -167,9 +174,14 @@ class Failure:
         """The error of the time without values that it quotes."""
         return mask_values(self.message)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What it may be called: its id, and of a batch the whole one too."""
+        return frozenset({self.id} if self.kind == RECORD else {self.id, self.batch_id})
+
     def is_called(self, name: str) -> bool:
-        """Tell whether a name, an id or a batch's whole one, is this failure's."""
-        return name in {self.id, self.batch_id} if self.kind != RECORD else name == self.id
+        """Tell whether a name is this failure's."""
+        return name in self.names
 
     def as_dict(self, *, reveal: bool = False) -> dict[str, Any]:
         """Return the failure for machines; what it holds only where it is to be revealed."""
@@ -178,6 +190,7 @@ class Failure:
             "id": self.id,
             "kind": self.kind,
             "parked": self.is_parked,
+            "archived": self.archived,
             "item": verdict.key if verdict else None,
             "version": None if verdict is None or verdict.version is None else str(verdict.version),
             "batch_id": None if self.kind == RECORD else self.batch_id,
@@ -223,19 +236,20 @@ class FailureReader:
 
     def list_objects(self, selection: Selection) -> Iterator[tuple[str, Listed]]:
         """Yield the objects that are meant, each with its kind. Raises WrongUseError for a wrong prefix."""
+        if selection.archived:
+            yield from self._list_archived(selection.prefix or "")
+            return
         prefix = selection.prefix_of(self.place.mapping)
         try:
             yield from list_failures(self.place, self.store, prefix=prefix, parked=selection.include_parked)
         except InvalidRunError as error:
             raise WrongUseError(error.problem) from error
 
-    def list_archived(self) -> Iterator[tuple[str, Listed]]:
-        """Yield the archived objects of the mapping, each with its kind."""
-        mapping = self.place.mapping
-        for listed in self.store.list(self.place.bucket, keys.archived_prefix(mapping)):
-            failed_key = keys.unarchived(mapping, listed.key).removeprefix(keys.parked_prefix(mapping))
-            is_batch = failed_key.startswith(keys.failed_batches_prefix(mapping))
-            yield (BATCH if is_batch else RECORDS), listed
+    def _list_archived(self, prefix: str) -> Iterator[tuple[str, Listed]]:
+        """Yield the archived objects that are under a prefix, or were."""
+        for kind, listed in list_archived(self.place, self.store):
+            if any(key.startswith(prefix) for key in (listed.key, keys.unarchived(self.place.mapping, listed.key))):
+                yield kind, listed
 
     def read_object(self, kind: str, listed: Listed) -> Iterator[Failure]:
         """Yield the failures in an object; none where it is gone, because a run has settled it meanwhile."""

@@ -26,16 +26,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora import keys
 from dynaurora.batches.batch import REPROCESS, Batch
 from dynaurora.batches.parts import MARK
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS, second_of
 from dynaurora.errors import DynauroraError, ObjectMissingError, RejectedChange
 from dynaurora.exports.plan import read_plan
+from dynaurora.failures.archive_failures import list_archived
 from dynaurora.failures.failed_batches import read_record
 from dynaurora.failures.failed_records import read_change, read_records, split_record
 from dynaurora.failures.list_failures import (
-    BATCH,
     CONVERSION,
     RECORDS,
     SUPERSEDED,
@@ -127,12 +126,6 @@ def find_failures(place: Place, store: ObjectStore) -> Iterator[Hold]:
 
     listed = chain(list_failures(place, store, prefix=None, parked=True), list_archived(place, store))
     yield from filter(None, (hold for _, hold in read_ahead(listed, look)))
-
-
-def list_archived(place: Place, store: ObjectStore) -> Iterator[tuple[str, Listed]]:
-    """Yield the failures that are archived, each with its kind: its key says where it was."""
-    for listed in store.list(place.bucket, keys.archived_prefix(place.mapping)):
-        yield BATCH if keys.failed_batches_prefix(place.mapping) in listed.key else RECORDS, listed
 
 
 def delete_archived(place: Place, store: ObjectStore, before: datetime) -> int:

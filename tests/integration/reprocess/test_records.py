@@ -81,6 +81,11 @@ def test_failures_are_discarded_and_come_back(reprocesses: Reprocesses) -> None:
     assert reprocesses.list_failures() == [f"{RECORDS}newer"]
     assert ask("discard", other["id"], "--yes")["discarded"] == 1
     assert (reprocesses.list_failures(), ask("count")["failures"]) == ([], 0)
+    archived = ask("list", MAPPING, "--archived")
+    assert sorted(each["archived"] for each in archived) == ["discarded", "superseded", "superseded"]
+    assert other.keys() == archived[0].keys()
+    assert ask("show", other["id"])["archived"] == "discarded"
+    assert ask("count", "--archived")["failures"] == 3
     assert ask("restore", other["id"], "--yes")["restored"] == 1
     assert reprocesses.list_failures() == [f"{RECORDS}newer"]
     assert ask("restore", MAPPING, "--all", "--yes")["restored"] == 2

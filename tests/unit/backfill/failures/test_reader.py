@@ -209,3 +209,20 @@ def test_a_prefix_that_can_hold_no_failures_is_wrong_use():
 def test_times_that_are_none():
     assert read_time(0) is None
     assert read_iso("yesterday") is None
+
+
+def test_what_is_archived_is_read_when_it_is_asked_for_and_says_why():
+    store, batch = made.make_store(), json.dumps({"batch_id": "4567"}).encode()
+    for why, key, body in (
+        ("discarded", made.OVERSIZE_KEY, made.failed_lines(made.failed_record())),
+        ("superseded", keys.parked(made.MAPPING, made.BACKFILL_KEY), made.failed_lines(made.failed_record())),
+        ("discarded", keys.failed_batch(made.MAPPING, "4567"), batch),
+    ):
+        store.write(made.BUCKET, keys.archived(made.MAPPING, why, key, "0123456789abcdef"), body)
+    found = [(failure.kind, failure.archived) for failure in read(store, Selection(archived=True))]
+    assert found == [("batch", "discarded"), ("record", "discarded"), ("record", "superseded")]
+    assert not any(failure.archived for failure in read(store, Selection(include_parked=True)))
+    (parked,) = read(store, Selection(archived=True, prefix="parked/"))
+    assert (parked.archived, parked.as_dict()["archived"], parked.is_parked) == ("superseded", "superseded", False)
+    look = Look(DEPLOYMENT, made.make_reader(store))
+    assert find_failure([look], "4567", None)[1].archived == "discarded"
