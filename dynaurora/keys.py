@@ -369,9 +369,14 @@ def parked_remainder(mapping: str, run: str, number: int, index: int) -> str:
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/parked-{number:06}-{index:03}.json"
 
 
+def unforwarded_records_prefix(mapping: str) -> str:
+    """Return the prefix of unforwarded stream records that were refused when they were taken up."""
+    return f"{failed_records_prefix(mapping)}unforwarded/"
+
+
 def unforwarded_records(mapping: str, key: str) -> str:
     """Return where the refused ones of a batch of unforwarded stream records go, by the key of that batch."""
-    return f"{failed_records_prefix(mapping)}unforwarded/{key.removeprefix(f'{UNFORWARDED}/')}"
+    return f"{unforwarded_records_prefix(mapping)}{key.removeprefix(f'{UNFORWARDED}/')}"
 
 
 def notice(mapping: str, cause: str, interval: int) -> str:

@@ -13,8 +13,9 @@ from backfill.commands.several import check_named, choose_named, do_to_each, nam
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import find_deployments
+from backfill.deployment.losses import name_mending
 from backfill.deployment.stream_readers import KEPT, StreamReader, look_at_reader, resume_reader
-from backfill.terminal.console import name_command, print_json, print_line, say
+from backfill.terminal.console import print_json, print_line, say
 from backfill.terminal.formatting import format_iso, format_seconds, format_time
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from backfill.deployment.deployments import Deployment
 
-SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
 STARTING: Final = timedelta(minutes=15)
 """What a reader may take until it reads: so long the stream goes on losing what it has not read."""
 EPILOG: Final = """\b
@@ -80,7 +80,8 @@ def tell(deployment: Deployment, result: StreamReader | str, *, dry_run: bool, a
         return False
     lost_until = find_lost(result, now)
     lost_from = result.resume_by - KEPT if lost_until and result.resume_by else None
-    mend = name_mending(deployment, lost_from, lost_until) if lost_from and lost_until else None
+    lost = (int(lost_from.timestamp()), int(lost_until.timestamp())) if lost_from and lost_until else None
+    mend = name_mending(deployment, lost) if lost else None
     if as_json:
         document: dict[str, Any] = {
             **name_replication_of(deployment),
@@ -117,14 +118,3 @@ def describe_pause(reader: StreamReader, now: datetime) -> str:
 def find_lost(reader: StreamReader, now: datetime) -> datetime | None:
     """Return until when changes may be gone that a reader has not read; None where none are."""
     return now - KEPT + STARTING if reader.resume_by and now + STARTING > reader.resume_by else None
-
-
-def name_mending(deployment: Deployment, lost_from: datetime, lost_until: datetime) -> str:
-    """Return the command that brings back what a stream has lost.
-
-    Exports of a window have the deletes of expired items too: where those rows are to stay, all items are copied again.
-    """
-    if deployment.ignores_expiries:
-        return name_command("backfill", "start", deployment.mapping, "--watch")
-    times = ("--from", f"{lost_from:{SECONDS}}", "--to", f"{lost_until:{SECONDS}}")
-    return name_command("repair", deployment.mapping, *times)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backfill.failures.reader import RECORD
 from backfill.failures.verdicts import IGNORED, LABELS, PASSES, READ_AGAIN, REFUSED
+from backfill.terminal.console import name_command
 from backfill.terminal.formatting import format_count, format_time
 from dynaurora.errors import remedy_for
+from dynaurora.failures.failed_records import read_named
 from dynaurora.failures.list_failures import CONVERSION
 from dynaurora.failures.runbooks import FAILED_RECORDS_RUNBOOK, runbook_for
 
@@ -144,6 +146,9 @@ def _describe_next(failure: Failure, mapping: str) -> Iterator[Pair]:
     elif failure.kind != RECORD:
         remedy = failure.batch.get("remedy")
         yield "next", make_printable(str(remedy)) if remedy else "Mend the cause, then take it up again."
+    elif read_named(failure.data):
+        doctor, discard = name_command("doctor", mapping), name_command("failures", "discard", mapping, failure.id)
+        yield "next", f"Fill the gap that `{doctor}` names, with the command for it. Then: {discard}"
     elif failure.import_error:
         yield "next", remedy_for(failure.import_error)
     elif outcome == READ_AGAIN:

@@ -122,7 +122,7 @@ class Failure:
     def id(self) -> str:
         """What the failure is addressed by."""
         if self.kind == RECORD:
-            return hashlib.sha256(self.data).hexdigest()[:ID_LENGTH]
+            return name_record(self.data)
         return self.batch_id[:ID_LENGTH] if DIGEST.fullmatch(self.batch_id) else self.batch_id
 
     @cached_property
@@ -303,6 +303,11 @@ class FailureReader:
             data=body,
             mapping=self.place.mapping,
         )
+
+
+def name_record(data: bytes) -> str:
+    """Return the id of a record, by its bytes."""
+    return hashlib.sha256(data).hexdigest()[:ID_LENGTH]
 
 
 def describe_unstarted(place: Place, listed: Listed) -> bytes:

@@ -66,6 +66,12 @@ PAUSED_READER = StreamReader(PAUSED, "arn", None, LONG_AGO, LONG_AGO, LONG_AGO +
         ({"reader": StreamReader(MISSING)}, "nothing reads its stream", "deploy web_analytics"),
         ({"reader": None, "unseen": {"reader": "No."}}, "reader cannot be seen: No.", "doctor web_analytics"),
         ({"stream_problem": "its stream is off"}, "its stream is off", "doctor web_analytics"),
+        (
+            {"losses": ((1_795_413_600, 1_795_413_841),)},
+            "records from 2026-11-23T06:00:00Z to 2026-11-23T06:04:01Z may be lost",
+            "repair web_analytics --from 2026-11-23T06:00:00Z --to 2026-11-23T06:04:01Z",
+        ),
+        ({"losses": None, "unseen": {"losses": "No."}}, "stream lost cannot be seen: No.", "doctor web_analytics"),
         ({"lag": Lag(666.0, None)}, "rows are 11 min 6 s late", "late-rows.md"),
         ({"lag": Lag(3.0, 301.0)}, "its reader is 5 min 1 s behind", "late-rows.md"),
         ({"lag": None, "unseen": {"lag": "No."}}, "its lag cannot be seen: No.", "doctor web_analytics"),
