@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from dynaurora.aws.objects import Listed, ObjectStore
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
-    from dynaurora.verification.verdicts import Tally
 
 KEYS, EXPORT = "keys", "export"
 FIRST_WORKERS: Final = 4
@@ -228,10 +227,15 @@ class Repair:
         """Open the verification of the keys that are looked at: what it has seen is forgotten, however it ends."""
         self.lookup.ask("begin", via=KEYS)
 
-    def end(self, tally: Tally) -> None:
-        """Close it with what was found."""
-        unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED)
-        self.lookup.forget(counts=tally.as_dict(), unexplained=unexplained, whole=False)
+    def end(self, plan: Plan, verification: Verification | None) -> None:
+        """Close it with what was found: what is left of the verification, if it is known by now what that is.
+
+        Differences that were only looked at may be changes on their way.
+        """
+        tally = verification.tally if verification else plan.survey.tally
+        unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED) + plan.found.left_out
+        mends = plan.found.verification.run if verification or plan.is_equal else None
+        self.lookup.forget(counts=tally.as_dict(), unexplained=unexplained, whole=False, mends=mends)
 
     def give_up(self) -> None:
         """Forget what was seen, whatever went wrong; that is to be told, and not what this meets."""

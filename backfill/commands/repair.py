@@ -169,7 +169,7 @@ def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
     except BaseException:
         work.give_up()
         raise
-    work.end(verification.tally if verification else plan.survey.tally)
+    work.end(plan, verification)
     agrees = plan.is_equal if verification is None else is_equal(work, plan, verification)
     report(work, plan, verification, agrees, time.monotonic() - began, dry_run=dry_run, as_json=as_json)
     if not agrees:

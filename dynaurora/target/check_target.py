@@ -291,8 +291,12 @@ def tell_verified(examination: Examination, aurora: Aurora, mapping: Mapping) ->
         examination.warn(EQUALITY, "they were never compared")
         return
     when = f"verified at {last.ended_at:%Y-%m-%d %H:%M}Z"
-    if last.unexplained:
-        examination.warn(EQUALITY, f"{when}, {last.unexplained} differ without an explanation")
+    mended = f", mended {last.mending.ended_at:%Y-%m-%d %H:%M}Z, when those keys were verified" if last.mending else ""
+    if last.left:
+        left = f"{last.unexplained} differed{mended}: {last.left}" if mended else str(last.left)
+        examination.warn(EQUALITY, f"{when}, {left} differ without an explanation")
+    elif last.unexplained:
+        examination.note(EQUALITY, f"{when}, {last.unexplained} differed{mended}: equal")
     else:
         examination.note(EQUALITY, f"{when}, equal")
 

@@ -75,6 +75,11 @@ def repair(*arguments: str, status: int = 0) -> str:
     return answer.stdout
 
 
+def verified() -> Any:
+    """Return what `dynaurora status` says of the last verification."""
+    return json.loads(CliRunner().invoke(main, ["status", MAPPING, "--json"]).stdout)["verification"]
+
+
 def versions(deployed: Deployed) -> dict[str, int]:
     return dict(deployed.query(f"SELECT page_id, _version FROM {deployed.name_table(deployed.mapping.replica)}"))
 
@@ -91,7 +96,11 @@ def test_rows_changed_deleted_and_added_by_hand_are_mended_and_no_others(
     assert planned["mend"] == {"differing": 1, "extra": 1, "missing": 2}
     assert (planned["verification"]["run"], planned["agrees"], planned["reread"]["keys"]) == (found["run"], False, 0)
     assert versions(deployed) == before
+    assert verified()["unexplained"] == 4  # nothing was mended by looking
     said = repair()
+    last = verified()
+    assert (last["run"], last["found"], last["unexplained"]) == (found["run"], 4, 0)
+    assert "4 differed, mended " in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     assert "4 items read again by their keys" in said
     assert "verified        equal" in said
     assert deployed.compare().agrees

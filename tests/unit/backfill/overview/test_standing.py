@@ -171,3 +171,14 @@ def test_replications_are_asked_of_by_platform_some_at_a_time():
 def test_a_function_that_fails_leaves_the_facts_unknown():
     known = read_facts(FakeFunctions(None), [DEPLOYMENT])
     assert known == {"clicks": {"error": "The function clicks-describe-runs failed: DatabaseUnavailableError: Away."}}
+
+
+def test_what_a_repair_has_left_is_told_beside_what_the_verification_found():
+    mended = {"found": 12, "mended_by": "repair-1", "mended_at": "2026-11-24T10:00:00Z"}
+    standing = replace(WELL, **facts(verification=VERIFIED | mended))
+    assert standing.todo == []
+    assert summarize_standing(standing)[-2] == "mended 2026-11-24"
+    told = "12 without an explanation at 2026-11-23 10:00:00Z, of which the repair repair-1 has left 0 at 2026-11-24"
+    assert dict(describe_standing(standing))["verified"].startswith(told)
+    left = replace(WELL, **facts(verification=VERIFIED | mended | {"unexplained": 2}))
+    assert summarize_standing(left)[-2:] == ("2 differ 2026-11-24", "dynaurora repair web_analytics")
