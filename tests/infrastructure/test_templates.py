@@ -238,7 +238,7 @@ def list_expiries():
     return {
         rule.get("Prefix"): {tag["Key"]: tag["Value"] for tag in rule.get("TagFilters", [])}
         for rule in rules
-        if any("Expiration" in name for name in rule)
+        if any(name.startswith("Expiration") for name in rule)
     }
 
 
@@ -279,6 +279,15 @@ def test_what_failed_never_expires():
     )
     untagged = tuple(prefix for prefix, tags in list_expiries().items() if not tags)
     assert not any(key.startswith(untagged) for key in kept)
+
+
+def test_earlier_versions_of_whatever_was_deleted_go():
+    rules = get_resource("LandingBucket").properties["LifecycleConfiguration"]["Rules"]
+    (rule,) = (rule for rule in rules if not rule.get("Prefix") and not rule.get("TagFilters"))
+    assert rule["Status"] == "Enabled"
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+    assert rule["ExpiredObjectDeleteMarker"] is True
+    assert "ExpirationInDays" not in rule
 
 
 def test_what_is_settled_is_known_for_longer_than_it_is_delivered_again():
