@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
-from backfill.commands.options import json_option, prefix_option, stack_option
+from backfill.commands.options import apply_options, json_option, prefix_option, stack_option
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import choose_deployments, find_deployments
@@ -83,9 +83,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--archived", is_flag=True, help="Only what was discarded or superseded, and can be restored."),
         click.option("--reason", metavar="TEXT", help="Only what `count --by reason` shows with this in its reason."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return apply_options(command, options)
 
 
 def select(*, superseded: bool = False, **selected: Any) -> Selection:

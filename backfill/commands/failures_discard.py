@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Final, Self
 import click
 
 from backfill.commands.failures import split_names
-from backfill.commands.options import json_option, stack_option
+from backfill.commands.options import (
+    apply_options,
+    check_needs_no_answer,
+    dry_run_option,
+    json_option,
+    stack_option,
+    yes_option,
+)
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import choose_deployments, find_deployments
@@ -90,6 +97,12 @@ Found = list[tuple[Look, list[Meant]]]
 """What is meant, by whose it is."""
 
 
+def named_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that moves failures its names, and the options that all such have."""
+    names = click.argument("names", nargs=-1, metavar="[MAPPING] [FAILURE]...")
+    return apply_options(command, (names, dry_run_option, yes_option, stack_option, json_option))
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -98,12 +111,8 @@ Examples:
   dynaurora failures discard orders --superseded --dry-run
 """
 )
-@click.argument("names", nargs=-1, metavar="[MAPPING] [FAILURE]...")
 @click.option("--superseded", is_flag=True, help="What newer rows or failures of the same items have overtaken.")
-@click.option("--dry-run", is_flag=True, help="Tell what would be discarded; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@stack_option
-@json_option
+@named_options
 def discard(
     names: tuple[str, ...], superseded: bool, dry_run: bool, yes: bool, stack: str | None, as_json: bool
 ) -> None:
@@ -131,12 +140,8 @@ Examples:
   dynaurora failures restore orders --all --dry-run
 """
 )
-@click.argument("names", nargs=-1, metavar="[MAPPING] [FAILURE]...")
 @click.option("--all", "is_all", is_flag=True, help="Everything in the archive, what was superseded too.")
-@click.option("--dry-run", is_flag=True, help="Tell what would be restored; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@stack_option
-@json_option
+@named_options
 def restore(names: tuple[str, ...], is_all: bool, dry_run: bool, yes: bool, stack: str | None, as_json: bool) -> None:
     """Bring back failures that were discarded, or superseded, by their ids: the next reprocess takes them up."""
 
@@ -153,6 +158,7 @@ def move(
     act: Callable[[Look, Meant], None],
 ) -> None:
     """Find what is meant, ask, and act on each object. Raises WrongUseError for names that nothing has."""
+    check_needs_no_answer(as_json=asked.as_json, is_answered=asked.yes or asked.dry_run)
     with explained_errors():
         clients = connect()
         looks, ids = open_named(clients, asked)

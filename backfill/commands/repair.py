@@ -11,7 +11,8 @@ import click
 
 from backfill.commands.filling import fill_gap, read_gap
 from backfill.commands.mending import EXPORT, KEYS, Options, Plan, Repair, make_suffix
-from backfill.commands.options import NumberRange, json_option, stack_option
+from backfill.commands.options import check_needs_no_answer, json_option, stack_option, yes_option
+from backfill.commands.verification_options import patience_option, read_units_option, settle_option
 from backfill.commands.verify import EXPLAINED
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_objects
@@ -21,9 +22,7 @@ from backfill.rereading import check_clock
 from backfill.samples import READ_UNIT_USD
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs
 from backfill.terminal.formatting import format_count, format_seconds, format_usd
-from dynaurora.verification.judging import PATIENCE_SECONDS
 from dynaurora.verification.verdicts import RowVerdict
-from dynaurora.verification.watermark import TRANSIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,33 +65,10 @@ batches/run= and transformation_failed_data_backup/. infra/repair-policy.json al
 @click.option("--to", "last", metavar="T", help="When the gap ended: the stream was read again.")
 @click.option("--whole", is_flag=True, help="Verify all items afterwards, and not only the keys that were mended.")
 @click.option("--dry-run", is_flag=True, help="Say what would be mended, and what not; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--read-units",
-    type=NumberRange(1, 1_000_000),
-    default=200.0,
-    show_default=True,
-    metavar="N",
-    help="Read units a second that reading items may use.",
-)
-@click.option(
-    "--settle",
-    type=NumberRange(1, 86400),
-    default=float(TRANSIT_SECONDS),
-    show_default=True,
-    envvar="DYNAURORA_SETTLE_SECONDS",
-    show_envvar=True,
-    metavar="SECONDS",
-    help="What a change takes at most until it is in the bucket: a difference younger than that may be on its way.",
-)
-@click.option(
-    "--patience",
-    type=NumberRange(1, 86400),
-    default=PATIENCE_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="For how long waiting batches, and differences afterwards, are looked at again.",
-)
+@yes_option
+@read_units_option
+@settle_option
+@patience_option
 @stack_option
 @json_option
 def repair(
@@ -125,8 +101,7 @@ def repair(
 
     Exit status 0 where all of it is equal; 1 where something is not, or, with --dry-run, where something is to be done.
     """
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     is_gap = first is not None or last is not None
     if is_gap and (run or via or whole):
         raise WrongUseError("--from and --to fill a gap, whatever was found: leave out --run, --via and --whole.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backfill.commands.options import json_option, stack_option
+from backfill.commands.options import several_options
 from backfill.commands.several import check_named, choose_named, do_to_each, name_replication_of
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect_to
@@ -37,11 +37,7 @@ UpdateEventSourceMapping, ListTags and UntagResource.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("mappings", metavar="[MAPPING…]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every replication of the project.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@stack_option
-@json_option
+@several_options
 def resume(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: str | None, as_json: bool) -> None:
     """Resume replications: their tables' streams are read on.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from backfill.commands.options import NumberRange, json_option, stack_option
+from backfill.commands.verification_options import patience_option, read_units_option, settle_option
 from backfill.comparing_exports import ComparedExport, compare_export
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_functions, connect_objects, connect_to
@@ -32,11 +33,11 @@ from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
 from dynaurora.runs.costs import Usage, estimate_cost
 from dynaurora.verification.expectations import Expecter
-from dynaurora.verification.judging import PATIENCE_SECONDS, POLL_SECONDS, SuspectJudge
+from dynaurora.verification.judging import POLL_SECONDS, SuspectJudge
 from dynaurora.verification.kept_failures import KeptFailures
 from dynaurora.verification.pending_batches import PendingBatches
 from dynaurora.verification.verdicts import UNEXPLAINED, RowVerdict
-from dynaurora.verification.watermark import TRANSIT_SECONDS, Watermark
+from dynaurora.verification.watermark import Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,33 +119,10 @@ class Wanted:
     "--sample", type=NumberRange(0.1, 100), metavar="P", help="Compare about P percent of the items; no extra rows."
 )
 @click.option("--keys", metavar="FILE", help="Compare only these: a key on each line, in DynamoDB's JSON; - for stdin.")
-@click.option(
-    "--read-units",
-    type=NumberRange(1, 1_000_000),
-    default=200.0,
-    show_default=True,
-    metavar="N",
-    help="Read units a second that the scan may use.",
-)
+@read_units_option
 @click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Segments beside each other.")
-@click.option(
-    "--settle",
-    type=NumberRange(1, 86400),
-    default=float(TRANSIT_SECONDS),
-    show_default=True,
-    envvar="DYNAURORA_SETTLE_SECONDS",
-    show_envvar=True,
-    metavar="SECONDS",
-    help="What a change takes at most until it is in the bucket: a difference younger than that may be on its way.",
-)
-@click.option(
-    "--patience",
-    type=NumberRange(1, 86400),
-    default=PATIENCE_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="For how long differences are looked at again.",
-)
+@settle_option
+@patience_option
 @click.option("--reveal", is_flag=True, help="Record both values of columns that differ, and not only their digests.")
 @click.option("--watch", "watching", is_flag=True, help="Tell how far it is while it goes on.")
 @stack_option
