@@ -23,7 +23,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from benchmarks.database import BUCKET, Database, local_database, make_rows, shuffled
+from benchmarks.database import BUCKET, Database, local_database, make_rows, measure_on_engines, shuffled
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import cpu_seconds, interleave, median_ratio
 from dynaurora.aurora import sql
@@ -33,8 +33,6 @@ from dynaurora.batches.loading import write_manifest
 from dynaurora.errors import DeadlockError
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.mappings.rows import Row
-from local.aurora.engine import DatabaseServerError
-from local.aurora.engines import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,15 +58,11 @@ BATCHES_OF_AN_IMPORTER = 5
 
 def measure() -> list[Result]:
     """Measure all of it, on every engine."""
-    return [result for engine in ENGINES.values() for result in measure_on(engine)]
+    return measure_on_engines("imports", measure_on)
 
 
 def measure_on(engine: Engine) -> list[Result]:
     """Measure all of it on one engine."""
-    try:
-        engine.find_programs()
-    except DatabaseServerError as error:
-        return [Result(f"imports on {engine.title}", "–", "–", f"left out: {error}", True)]
     rows, rounds, deadlock_rounds = (2_000, 2, 2) if is_quick() else (MAX_BATCH_ITEMS, 9, 5)
     with local_database(engine) as database:
         with database.connect() as aurora:

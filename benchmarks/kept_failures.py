@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from backfill.failures.reader import FailureReader, Selection
 from backfill.failures.verdicts import Judge
 from backfill.project import load_example
 from benchmarks.results import Result, is_quick, print_results
-from benchmarks.timing import medians
+from benchmarks.timing import medians, peak_mb
 from dynaurora import keys
 from dynaurora.aws.objects import Listed
 from dynaurora.dynamodb.changes import Change, encode_change
@@ -99,11 +98,6 @@ def count_by_item(objects: Objects) -> int:
         for entry in entries:
             tally.add(entry)
     return tally.records
-
-
-def peak_mb() -> float:
-    """Return the most memory that this process has had so far, in megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure() -> list[Result]:
