@@ -22,7 +22,7 @@ from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.failures.counts import REASON, noting_progress
-from backfill.failures.items import ItemEntries, name_items
+from backfill.failures.items import ItemEntries, name_items, name_of
 from backfill.failures.reader import Selection
 from backfill.looking import Look
 from backfill.runs.executions import find_running
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 EVERYTHING: Final = Selection(include_parked=True)
 NAMED: Final = 1000
 """Ids that are told to machines."""
+RESTORED: Final = 20
+"""Ids that the command is told with that brings them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,10 @@ def discard(
 ) -> None:
     """Discard failures that nothing is to come of: those that are named by their ids, or all that are superseded.
 
-    They are moved to the archive, archived/ in the landing bucket, and are not tried again; `failures restore` brings
-    them back. infra/failures-policy.json allows both: beside what looking at failures takes, s3:PutObject,
-    s3:PutObjectTagging and s3:DeleteObject below the prefixes of failures and of the archive, and states:ListExecutions
-    of reprocess-failures.
+    A failure is an item's: earlier ones of the same item go with it. They are moved to the archive, archived/ in the
+    landing bucket, and are not tried again; `failures restore` brings them back. infra/failures-policy.json allows
+    both: beside what looking at failures takes, s3:PutObject, s3:PutObjectTagging and s3:DeleteObject below the
+    prefixes of failures and of the archive, and states:ListExecutions of reprocess-failures.
     """
     why = SUPERSEDED if superseded else DISCARDED
 
@@ -193,8 +195,31 @@ def open_named(clients: Clients, asked: Move) -> tuple[list[Look], list[str]]:
 
 
 def find_named(look: Look, ids: Sequence[str]) -> Iterator[Meant]:
-    """Yield the objects with failures of these ids, parked ones too."""
-    yield from choose(look, EVERYTHING, ids)
+    """Yield the objects with failures of these ids, parked ones too, and with earlier failures of the same items.
+
+    An earlier one would stand for its item once the newer one is gone, and bring back what that has overtaken.
+    """
+    wanted, newest = frozenset(ids), find_versions(look, ids)
+
+    def is_meant(failure: Failure) -> bool:
+        if failure.names & wanted:
+            return True
+        items = name_items(failure, look.namer) if newest else []
+        return bool(items) and all(item.version < newest.get(name_of([item]), 0) for item in items)
+
+    yield from choose(look, EVERYTHING, is_meant)
+
+
+def find_versions(look: Look, ids: Sequence[str]) -> dict[str, int]:
+    """Return the versions of the items that failures of these ids are of, by what names an item."""
+    missing, versions = set(ids), dict[str, int]()
+    for failure in noting_progress(look.reader.read(EVERYTHING)):
+        if failure.names & missing:
+            missing -= failure.names
+            versions |= {name_of([item]): item.version for item in name_items(failure, look.namer)}
+        if not missing:
+            break
+    return versions
 
 
 def find_superseded(look: Look, _ids: Sequence[str]) -> Iterator[Meant]:
@@ -221,14 +246,14 @@ def find_superseded(look: Look, _ids: Sequence[str]) -> Iterator[Meant]:
 
 def find_archived(look: Look, ids: Sequence[str]) -> Iterator[Meant]:
     """Yield the archived objects with failures of these ids; without any, all."""
-    yield from choose(look, Selection(archived=True), ids)
-
-
-def choose(look: Look, selection: Selection, ids: Sequence[str]) -> Iterator[Meant]:
-    """Yield the objects of a selection that have failures of these ids, with these; without any id, with all."""
     wanted = frozenset(ids)
+    yield from choose(look, Selection(archived=True), lambda failure: not wanted or bool(failure.names & wanted))
+
+
+def choose(look: Look, selection: Selection, is_meant: Callable[[Failure], bool]) -> Iterator[Meant]:
+    """Yield the objects of a selection that have failures that are meant, with these."""
     for (kind, listed), failures in read_objects(look, selection, "read"):
-        meant = [failure for failure in failures if not wanted or failure.names & wanted]
+        meant = [*filter(is_meant, failures)]
         if kind != UNSTARTED and meant:
             yield Meant.of(kind, listed, meant)
 
@@ -273,4 +298,5 @@ def tell(asked: Move, number: int, found: Found, *, is_done: bool) -> None:
         return
     print_line(f"{format_count(number, 'failure')} {'' if is_done else 'would be '}{asked.done}")
     if is_done and asked.verb == "discard":
-        say(f"Kept under archived/ in the landing bucket; back with: {name_command('failures', 'restore', *ids[:1])}")
+        restore = name_command("failures", "restore", *ids[:RESTORED], stack=asked.stack)
+        say(f"Kept under archived/ in the landing bucket; back with: {restore}")
