@@ -138,8 +138,8 @@ def list_command(
     if as_json:
         print_json([entry.as_dict() for entry in listed])
         return
-    if not listed:
-        say(describe_none(selection))
+    if not listed and (superseded or not left_out):
+        say("No failure is superseded." if superseded else describe_none(selection))
     header = ARCHIVED_HEADER if selection.archived else HEADER
     for line in format_table([header, *(entry.cells for entry in listed)], NUMERIC) if listed else ():
         print_line(line)
@@ -385,8 +385,10 @@ def describe_none(selection: Selection) -> str:
 def name_again(failure: Failure, mapping: str, stack: str | None) -> str:
     """Return the command that takes a failure's object up again; of a batch of records, those that it was made of.
 
-    What is archived is to be brought back first.
+    What is archived is to be brought back first, and of what only names records nothing comes.
     """
+    if failure.names_records and not failure.archived:
+        return name_command("failures", "discard", mapping, failure.id, stack=stack)
     if failure.archived:
         return name_command("failures", "restore", mapping, failure.id, stack=stack)
     prefix = () if failure.kind == SUPERSEDED else ("--prefix", shlex.quote(failure.key))

@@ -245,6 +245,6 @@ def tell_end(work: Repair, reread: Reread, brought: list[str], seconds: float) -
         yield "refused", f"{reread.refused:,} by the mapping, and kept as failed"
     if brought:
         discard = name_command("failures", "discard", work.deployment.mapping, *brought[:BROUGHT_NAMED])
-        yield "kept", f"{format_count(len(brought), 'failure')} that only name what this has brought: {discard}"
+        yield "kept", f"{format_count(len(brought), 'failure')}, of records that this has brought: {discard}"
     yield "time", format_seconds(seconds)
     yield "next", name_command("verify", work.deployment.mapping)

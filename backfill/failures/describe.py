@@ -11,7 +11,6 @@ from backfill.failures.verdicts import IGNORED, LABELS, PASSES, READ_AGAIN, REFU
 from backfill.terminal.console import name_command
 from backfill.terminal.formatting import format_count, format_time
 from dynaurora.errors import remedy_for
-from dynaurora.failures.failed_records import read_named
 from dynaurora.failures.list_failures import CONVERSION
 from dynaurora.failures.runbooks import FAILED_RECORDS_RUNBOOK, runbook_for
 
@@ -146,9 +145,8 @@ def _describe_next(failure: Failure, mapping: str) -> Iterator[Pair]:
     elif failure.kind != RECORD:
         remedy = failure.batch.get("remedy")
         yield "next", make_printable(str(remedy)) if remedy else "Mend the cause, then take it up again."
-    elif read_named(failure.data):
-        doctor, discard = name_command("doctor", mapping), name_command("failures", "discard", mapping, failure.id)
-        yield "next", f"Fill the gap that `{doctor}` names, with the command for it. Then: {discard}"
+    elif failure.names_records:
+        yield "next", f"Fill the gap that `{name_command('doctor', mapping)}` names, by its command; then discard this:"
     elif failure.import_error:
         yield "next", remedy_for(failure.import_error)
     elif outcome == READ_AGAIN:

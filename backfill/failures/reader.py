@@ -29,6 +29,7 @@ from dynaurora.failures.failed_records import (
     UNFORWARDED_CODE,
     UNREADABLE_CODE,
     FailedRecord,
+    read_named,
     read_records,
     split_record,
 )
@@ -144,6 +145,11 @@ class Failure:
     def archived(self) -> str | None:
         """Why it is archived, SUPERSEDED or DISCARDED; None where it is not."""
         return keys.archived_why(self.key)
+
+    @property
+    def names_records(self) -> bool:
+        """Whether it only names records of the stream, which nobody has kept."""
+        return self.kind == RECORD and read_named(self.data) is not None
 
     def as_record(self) -> FailedRecord:
         """Return what tells the record from others of its object."""

@@ -199,7 +199,8 @@ def read_invocation(body: bytes) -> Iterator[FailedRecord]:
         context = document.get("requestContext") or {}
         arn, condition = str(context.get("functionArn") or ""), str(context.get("condition") or "it was given up on")
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        problem = f"it is not the record of an invocation: {type(error).__name__} {error}"
+        named = read_named(body)
+        problem = f"it names {named}" if named else f"it is no record of an invocation: {type(error).__name__} {error}"
         yield FailedRecord(body, UNREADABLE_CODE, problem, 0, now_ms(), "")
         return
     for record in records:
