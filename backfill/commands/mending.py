@@ -32,7 +32,6 @@ from dynaurora.dynamodb.scans import Pace
 from dynaurora.dynamodb.source import AwsSource
 from dynaurora.failures.failed_keys import FailedKeys
 from dynaurora.failures.list_failures import (
-    Place,
     is_anything_failed,
     is_imported,
     list_failures,
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from backfill.deployment.deployments import Deployment
     from backfill.kinds import Kind
     from dynaurora.aws.objects import Listed, ObjectStore
+    from dynaurora.failures.list_failures import Place
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
 
@@ -164,8 +164,7 @@ class Repair:
     @cached_property
     def place(self) -> Place:
         """Where failures are kept."""
-        one = self.deployment
-        return Place(one.bucket, one.mapping, one.table, (one.event_source_mapping,))
+        return self.deployment.own_place
 
     @cached_property
     def reader(self) -> KeyedReader:

@@ -28,7 +28,7 @@ def diagnose_losses(store: ObjectStore, deployment: Deployment, now: float) -> I
     bucket, mapping = deployment.bucket, deployment.mapping
 
     def look() -> Iterator[tuple[str, str]]:
-        for stretch in list_losses(deployment.place, store, int(now)):
+        for stretch in list_losses(deployment.own_place, store, int(now)):
             yield describe_loss(stretch), f"Have the stream read, then `{name_mending(deployment, stretch)}`."
 
     def look_ahead() -> Iterator[tuple[str, str]]:

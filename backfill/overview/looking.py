@@ -59,7 +59,7 @@ class Lookout:
     def _look_at(self, deployment: Deployment, readers: Any) -> Parts:
         reader = self._find_reader(deployment, readers)
         problem = attempt(lambda: self._find_stream_problem(deployment, reader))
-        losses = attempt(lambda: tuple(list_losses(deployment.place, self._store, int(now().timestamp()))))
+        losses = attempt(lambda: tuple(list_losses(deployment.own_place, self._store, int(now().timestamp()))))
         return Parts(deployment, reader, problem, attempt(lambda: count_kept(deployment, self._store)), losses)
 
     def _find_reader(self, deployment: Deployment, readers: Any) -> StreamReader | Unseen:
