@@ -9,7 +9,8 @@
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's; CSV of
                                                     items that a repair has read by their keys
-    reports/run=<m>-<run>/                          what a backfill did
+    reports/run=<m>-<run>/                          what a run, a verification or a repair did: report.json for
+                                                    machines, and report.html for people
     batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; lines of
                                                     objects of several kinds, one kind apart from the other; and what
                                                     a verification's batches were found to be, by import_batch
@@ -258,6 +259,11 @@ def repair_batch(mapping: str, run: str, digest: str) -> str:
 def report(mapping: str, run: str) -> str:
     """Return the key of the report of a run."""
     return f"{REPORTS}/{_run(mapping, run)}/report.json"
+
+
+def report_page(mapping: str, run: str) -> str:
+    """Return the key of the page of that report, for people."""
+    return f"{REPORTS}/{_run(mapping, run)}/report.html"
 
 
 def reports_prefix(mapping: str) -> str:

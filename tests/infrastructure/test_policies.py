@@ -55,7 +55,7 @@ OWNERS_OF_RUN_KEYS = {
     "batches/run=*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
     "batches/run=*/attempts-": {"ConvertExportRole"},
     "batches/run=*/batch-*.unmapped.json": {"ReportRunRole"},
-    "batches/run=*/batch-*.refused.json": {"PlanSweepRole"},
+    "batches/run=*/batch-*.refused.json": {"PlanSweepRole", "ReportRunRole"},
     "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
     "batches/run=*/planned.json": {"CloseRunRole", "PurgeReplicasRole"},
@@ -68,7 +68,8 @@ OWNERS_OF_RUN_KEYS = {
         "ReportRunRole",
     },
     "reports/run=*/sweep/": {"BackfillTableStateMachineRole"},
-    "reports/run=*/*": {"ReportRunRole"},
+    "reports/run=*/report.html": {"ReportRunRole"},
+    "reports/run=*/report.json": {"ReportRunRole"},
 }
 """Who may touch which keys of runs, by how the keys begin: no run is known before it starts, nor is its mapping."""
 
@@ -173,7 +174,8 @@ def is_of_a_run(key, role):
         ("batches/run=*/sweep", keys.sweep_batch(MAPPING, "r", 1)),
         ("batches/run=*/*.csv", keys.backfill_batch(MAPPING, "r", 1)),
         ("batches/run=*/*.csv", keys.sweep_batch(MAPPING, "r", 1)),
-        ("reports/run=*/*", keys.report(MAPPING, "r")),
+        ("reports/run=*/report.html", keys.report_page(MAPPING, "r")),
+        ("reports/run=*/report.json", keys.report(MAPPING, "r")),
         ("batches/reprocess/run=*/failures.json", keys.reprocess_plan(MAPPING, "r")),
         ("batches/reprocess/run=*/*", keys.remainder(MAPPING, "r", 1, 1)),
         ("batches/reprocess/run=*/*", keys.parked_remainder(MAPPING, "r", 1, 1)),

@@ -37,6 +37,7 @@ from dynaurora.mappings.registry import Pointer, Registries, point_at, publish_d
 from dynaurora.mappings.replications import Replication
 from dynaurora.mappings.row_mappers import SharedRowMappers
 from dynaurora.observability import logger
+from dynaurora.runs.report_page import render_report
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from tests.support.example import load_example
 from tests.support.export_factory import BUCKET, Export
@@ -495,6 +496,7 @@ def test_report_run_writes_the_report_and_returns_no_failure(function):
     }
     report = json.loads(function.store.read(LANDING, answer["key"]))
     assert (report["state"], report["run"], report["started_at"]) == ("SUCCEEDED", "r1", "2026-01-01T00:00:00Z")
+    assert function.store.read(LANDING, "reports/run=web_analytics-r1/report.html").decode() == render_report(report)
     assert function.counted() == {"RunsSucceeded": [1.0]}
 
 
@@ -505,6 +507,14 @@ def test_report_run_writes_the_report_of_a_failure_and_returns_its_notice(functi
     assert answer["notify"]
     assert json.loads(function.store.read(LANDING, answer["key"]))["failure"]["reason"] == "Its stream is off."
     assert function.counted() == {"RunsFailed": [1.0]}
+
+
+def test_report_run_takes_examples_of_refused_items(function):
+    refused = {"Target": "WebAnalytics", "Keys": {"page_id": {"S": "/a"}}, "Reason": "payload.Hits (type)"}
+    function.store.write(LANDING, keys.backfill_refused("web_analytics", "r1", 1), json.dumps(refused).encode())
+    answer = function.run("report_run", OPENED, ExecutionHistory=KnownHistory)
+    report = json.loads(function.store.read(LANDING, answer["key"]))
+    assert report["refused_examples"] == [{"reason": "payload.Hits (type)", "keys": [{"page_id": {"S": "/a"}}]}]
 
 
 def test_report_run_leaves_the_report_of_a_run_that_is_anothers(function):

@@ -64,6 +64,7 @@ def test_the_report_of_a_run_that_succeeded():
         "ignored": None,
         "failures": [],
         "failure": None,
+        "refused_examples": [],
         "warnings": [],
     }
 
