@@ -24,6 +24,7 @@ from backfill.commands.prepare import prepare
 from backfill.commands.purge import purge
 from backfill.commands.repair import repair
 from backfill.commands.replay import replay
+from backfill.commands.report import report
 from backfill.commands.reprocess import reprocess_group
 from backfill.commands.resume import resume
 from backfill.commands.status import status
@@ -50,6 +51,7 @@ Examples:
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
   dynaurora backfill start --help      copy a whole table into Aurora
+  dynaurora report --open              see what a run did, as a page
   dynaurora verify --help              see whether a table and its rows are equal
   dynaurora repair --help              make equal what is not
   dynaurora purge --dry-run            see what no import needs any more
@@ -120,6 +122,7 @@ main.add_command(prepare)
 main.add_command(purge)
 main.add_command(repair)
 main.add_command(replay)
+main.add_command(report)
 main.add_command(reprocess_group)
 main.add_command(resume)
 main.add_command(status)

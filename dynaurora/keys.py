@@ -276,6 +276,11 @@ def is_report(key: str) -> bool:
     return key.count("/") == 2 and key.endswith("/report.json")
 
 
+def run_of_report(mapping: str, key: str) -> str:
+    """Return the run whose report has a key under `reports_prefix`."""
+    return key.removeprefix(reports_prefix(mapping)).partition("/")[0]
+
+
 def backfill_rejects(mapping: str, run: str, number: int) -> str:
     """Return the key of the records of a planned batch that the mapping refused."""
     return f"{failed_records_prefix(mapping)}backfill/run={run}/batch-{number:06}.json"
