@@ -13,6 +13,7 @@ from backfill.commands import backfill_start
 from backfill.deployment.clients import connect_to
 from backfill.gaps import bound_versions, list_keys, name_run, plan_windows
 from backfill.kinds import BACKFILL
+from backfill.reporting import leave_report
 from backfill.rereading import Rereader, WantedKey
 from backfill.runs import start as starts
 from backfill.samples import READ_UNIT_USD, describe_table
@@ -91,24 +92,36 @@ def read_gap(first: str | None, last: str | None, now: datetime) -> tuple[dateti
 
 def fill_gap(work: Repair, times: tuple[datetime, datetime], dry_run: bool, yes: bool, as_json: bool) -> None:
     """Plan, ask, export, read and report. Raises SystemExit with status 1 for a dry run: something is to be done."""
-    began = time.monotonic()
+    began, started_at = time.monotonic(), datetime.now(UTC)
     check_fillable(work)
     gap = plan_gap(work, *times)
     if not as_json:
         print_pairs(tell_gap(work, gap))
-    reread = None
+    reread = kept = None
     if not dry_run:
         if not yes:
             click.confirm("Fill it?", abort=True)
         reread = carry_out(work, gap)
+        kept = keep_gap_report(work, gap, reread, started_at)
     seconds = time.monotonic() - began
     if as_json:
-        ends = {"reread": reread and reread.as_dict(), "seconds": round(seconds, 1)}
+        ends = {"reread": reread and reread.as_dict(), "seconds": round(seconds, 1), "report": kept}
         print_json({"run": work.run, "mapping": work.deployment.mapping, "dry_run": dry_run, **gap.as_dict(), **ends})
     elif reread:
         print_pairs(tell_end(work, reread, seconds))
+        if kept:
+            print_pairs([("report", kept), ("", name_command("report", work.run, "--open"))])
     if dry_run:
         raise SystemExit(1)
+
+
+def keep_gap_report(work: Repair, gap: Gap, reread: Reread, started_at: datetime) -> str | None:
+    """Leave the report of a gap that was filled; return where it is."""
+    times = {name: gap.as_dict()[name] for name in ("from", "to")}
+    counts = {"keys": reread.keys, "changed": reread.changed, "refused": reread.refused, "agrees": None, "gap": times}
+    repair = {"verification": None, "found": None, "left_out": None, **counts}
+    found = {"repair": repair, "reasons": dict(reread.reasons)}
+    return leave_report(work.store, work.deployment, work.mapping, work.run, "export", started_at, found)
 
 
 def check_fillable(work: Repair) -> None:

@@ -18,6 +18,7 @@ from backfill.commands.verify import ANSWER_SECONDS, Wanted, choose_way, say_cos
 from backfill.deployment.clients import connect_functions
 from backfill.kinds import BACKFILL, REPROCESS
 from backfill.repairing import Candidate, FoundDifferences, Survey, Surveyor, find_verification, read_differences
+from backfill.reporting import describe_found, leave_report
 from backfill.rereading import KeyedReader, Reread, Rereader
 from backfill.runs import start as starts
 from backfill.runs.executions import describe_execution, find_running
@@ -206,7 +207,9 @@ class Repair:
             *(options.settle_seconds, options.patience_seconds, False),
         )
         say_cost(self.deployment, wanted)
-        verify_table(self.deployment, self.store, self.mapping, run, wanted, None)
+        started_at = datetime.now(UTC)
+        found = describe_found(verify_table(self.deployment, self.store, self.mapping, run, wanted, None), whole=True)
+        leave_report(self.store, self.deployment, self.mapping, run, wanted.via, started_at, found)
         return run
 
     def plan(self, found: FoundDifferences) -> Plan:

@@ -17,6 +17,7 @@ from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_objects
 from backfill.deployment.deployments import choose_deployment, find_deployments
 from backfill.repairing import describe_impossible, find_verification
+from backfill.reporting import describe_found, leave_report
 from backfill.rereading import check_clock
 from backfill.samples import READ_UNIT_USD
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs
@@ -44,7 +45,7 @@ Examples:
 
 It needs what verifying does; dynamodb:BatchGetItem of the table; states:ListExecutions, StartExecution and
 DescribeExecution of import-batch, reprocess-failures and backfill-table; and of the landing bucket s3:PutObject below
-batches/run= and transformation_failed_data_backup/. infra/repair-policy.json allows it.
+batches/run=, transformation_failed_data_backup/ and reports/. infra/repair-policy.json allows it.
 """
 
 
@@ -155,7 +156,7 @@ def check_repairable(deployment: Deployment) -> None:
 
 def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Plan, ask, mend and report. Raises SystemExit with status 1 where something is left."""
-    began, verification = time.monotonic(), None
+    began, started_at, verification, kept = time.monotonic(), datetime.now(UTC), None, None
     found = work.find_differences()
     work.begin()
     try:
@@ -171,9 +172,27 @@ def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
         raise
     work.end(verification.tally if verification else plan.survey.tally)
     agrees = plan.is_equal if verification is None else is_equal(work, plan, verification)
-    report(work, plan, verification, agrees, time.monotonic() - began, dry_run=dry_run, as_json=as_json)
+    if verification is not None:
+        kept = keep_report(work, plan, verification, agrees, started_at)
+    report(work, plan, verification, agrees, time.monotonic() - began, dry_run=dry_run, as_json=as_json, kept=kept)
     if not agrees:
         raise SystemExit(1)
+
+
+def keep_report(work: Repair, plan: Plan, verification: Verification, agrees: bool, started_at: datetime) -> str | None:
+    """Leave the report of a repair; return where it is."""
+    done = {
+        "verification": plan.found.verification.run,
+        "found": len(plan.found.candidates),
+        "left_out": plan.found.left_out,
+        "keys": work.reread.keys,
+        "changed": work.reread.changed,
+        "refused": work.reread.refused,
+        "agrees": agrees,
+        "gap": None,
+    }
+    found = describe_found(verification, whole=False) | {"repair": done}
+    return leave_report(work.store, work.deployment, work.mapping, work.run, plan.via, started_at, found)
 
 
 def is_equal(work: Repair, plan: Plan, verification: Verification) -> bool:
@@ -231,17 +250,20 @@ def report(
     *,
     dry_run: bool,
     as_json: bool,
+    kept: str | None,
 ) -> None:
-    """Print what became of it."""
+    """Print what became of it, and where its report is kept."""
     if as_json:
         verified: dict[str, Any] | None = verification.tally.as_dict() if verification else None
         done = {"run": work.run, "mapping": work.deployment.mapping, "dry_run": dry_run, **plan.as_dict()}
         more = {"reread": work.reread.as_dict(), "verified": verified, "agrees": agrees, "seconds": round(seconds, 1)}
-        print_json(done | more)
+        print_json(done | more | {"report": kept})
         return
     if verification is None:
         return
     print_pairs(tell_result(work, plan, verification, agrees, seconds))
+    if kept:
+        print_pairs([("report", kept), ("", name_command("report", work.run, "--open"))])
     for suspect in verification.proved[:NAMED]:
         print_line(f"{suspect.table} {json.dumps(suspect.key)}: {suspect.finding}")
 

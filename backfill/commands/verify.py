@@ -18,9 +18,10 @@ from backfill.comparing_exports import ComparedExport, compare_export
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_functions, connect_objects, connect_to
 from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.reporting import describe_found, leave_report
 from backfill.runs.run_ids import check_run
 from backfill.samples import READ_UNIT_USD, describe_table
-from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, say
+from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
 from backfill.verifying import FunctionLookup, Verification, choose_segments
 from dynaurora.dynamodb.items import TableItems
@@ -70,7 +71,8 @@ Examples:
 
 It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows and GetEventSourceMapping;
 dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and
-DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging.
+DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging, and for its report
+s3:PutObject below reports/.
 """
 EXPLAINED: Final = {
     "identical": "equal",
@@ -170,7 +172,8 @@ def verify(
     capacity. Or the table is scanned in parts beside each other, which does, and rows are looked up by a function in
     the stack's network. No value leaves the database. What does not agree is looked at again, row and then item, until
     it is equal or proved different, so that changes on their way are no false alarm. In the end, rows are found that no
-    item was seen of. What is proved is recorded in _dynaurora_differences. Nothing else is changed.
+    item was seen of. What is proved is recorded in _dynaurora_differences, and a report is left, which `dynaurora
+    report` fetches. Nothing else is changed.
 
     Exit status 0 where everything is equal, or something says why it is not; 1 where a row differs, is missing or
     extra, or has an impossible version. With --json the last line is one object that counts all of it.
@@ -195,10 +198,12 @@ def verify(
         check_run(deployment.mapping, run)
         say_cost(deployment, wanted)
         progress = Progress(as_json=as_json) if watching else None
-        began = time.monotonic()
+        began, started_at = time.monotonic(), datetime.now(UTC)
         verification = verify_table(deployment, store, current, run, wanted, progress)
         seconds = time.monotonic() - began
-    report(verification, run, wanted, seconds, as_json=as_json)
+        found = describe_found(verification, whole=wanted.is_whole)
+        kept = leave_report(store, deployment, current, run, via, started_at, found)
+    report(verification, run, wanted, seconds, kept, as_json=as_json)
     if not verification.tally.agrees:
         raise SystemExit(1)
 
@@ -346,13 +351,15 @@ def estimate_export(items: int, size_bytes: int) -> float:
     return float(estimate_cost(None, Usage(size_bytes, batches, 0, seconds, 1, MEMORY_MB, MEMORY_MB))["total_usd"])
 
 
-def report(verification: Verification, run: str, wanted: Wanted, seconds: float, *, as_json: bool) -> None:
-    """Print what was found."""
+def report(
+    verification: Verification, run: str, wanted: Wanted, seconds: float, kept: str | None, *, as_json: bool
+) -> None:
+    """Print what was found, and where its report is kept."""
     tally, proved = verification.tally, verification.proved
     counts = {**tally.as_dict(), "seconds": round(seconds, 1)}
     if as_json:
         named = [suspect.as_dict() for suspect in proved[:NAMED]]
-        more = {"run": run, "via": wanted.via, "whole": wanted.is_whole, "agrees": tally.agrees}
+        more = {"run": run, "via": wanted.via, "whole": wanted.is_whole, "agrees": tally.agrees, "report": kept}
         left_out = len(proved) - len(named) + verification.unproved
         print_json({**counts, **more, "reasons": dict(tally.reasons), "differences": named, "left_out": left_out})
         return
@@ -362,6 +369,8 @@ def report(verification: Verification, run: str, wanted: Wanted, seconds: float,
         if found or verdict is RowVerdict.IDENTICAL:
             print_pairs([(f"  {verdict.value}", f"{found:,}  {EXPLAINED[verdict.value]}")])
     print_pairs([("time", format_seconds(seconds))])
+    if kept:
+        print_pairs([("report", kept), ("", name_command("report", run, "--open"))])
     for suspect in proved[:SHOWN]:
         print_line(f"{suspect.table} {json.dumps(suspect.key)}: {suspect.finding}")
     if len(proved) + verification.unproved > SHOWN:

@@ -300,7 +300,8 @@ def list_figures(kind: str, report: Mapping[str, Any]) -> Iterator[tuple[str, st
         yield ("rows equal" if kind == VERIFICATION_KIND else "rows imported"), format_count(totals["imported"])
         yield "refused", format_count(totals["rejected"])
     if repair := report.get("repair"):
-        yield "rows mended", format_count(repair.get("changed"))
+        yield "keys read again", format_count(repair["keys"])
+        yield "rows changed", format_count(repair["changed"])
     if (rate := measure_rate(report)) is not None:
         yield ("while importing" if kind in {BACKFILL_KIND, REPROCESS_KIND} else "while comparing"), format_rate(rate)
     yield "from start to end", format_seconds(report.get("seconds"))
@@ -316,7 +317,10 @@ def list_facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         generation = report.get("generation")
         yield "Mapping", digest[:16] + (f", generation {generation}" if generation is not None else "")
     if via := report.get("via"):
-        yield "Read by", via
+        yield "Items read by", via
+    repair = report.get("repair") or {}
+    if repair.get("verification"):
+        yield "Differences of", repair["verification"]
     if export := report.get("export"):
         yield "Export", export["arn"]
         files = f"{format_count(export['files'], 'file')}, {format_count(export['batches'], 'batch', 'batches')}"

@@ -50,6 +50,8 @@ def judge_report(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         return judge_failure(kind, report)
     if report.get("verification") is not None:
         return judge_verification(kind, report)
+    if kind == REPAIR_KIND:
+        return judge_filled(report)
     totals, mapping = report.get("totals") or {}, report.get("mapping")
     if kind == VERIFICATION_KIND:
         meaning = "The export was compared with the rows; what does not agree is not judged yet."
@@ -124,6 +126,10 @@ def judge_verification(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         word = f"{format_count(unexplained, 'key')} {'differs' if unexplained == 1 else 'differ'}"
         step = ("See what a repair would do:", command)
         return ReportVerdict(BAD, word, meaning, (step,), DIFFERENCES_RUNBOOK)
+    if (repair := report.get("repair")) and not repair["agrees"]:
+        meaning = f"{scope} They are equal; {format_count(repair['left_out'], 'other')} were only counted."
+        step = ("Look at all of them:", f"verify {mapping}")
+        return ReportVerdict(WARN, "Equal, as far as keys are known", meaning, (step,), DIFFERENCES_RUNBOOK)
     if older:
         step = ("Bring them up to date:", f"backfill start {mapping}")
         meaning = f"{scope} {format_count(older, 'row')} stay as an older mapping wrote them."
@@ -133,3 +139,15 @@ def judge_verification(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         meaning = f"{scope} {format_count(refused, 'item')} are refused, or kept as failed; all others are equal."
         return ReportVerdict(WARN, "Equal, but for what is kept as failed", meaning, (step,), FAILED_RECORDS_RUNBOOK)
     return ReportVerdict(GOOD, "Equal", f"{scope} Each is equal to its row, or still on its way.")
+
+
+def judge_filled(report: Mapping[str, Any]) -> ReportVerdict:
+    """Return the verdict of a gap in the stream that was filled."""
+    repair, mapping = report["repair"], report.get("mapping")
+    gap, refused = repair["gap"], repair["refused"]
+    meaning = f"What was changed from {gap['from']} to {gap['to']} is in Aurora."
+    if refused:
+        step = ("See why, item by item:", f"failures list {mapping}")
+        word = f"Filled, and {format_count(refused, 'row')} refused"
+        return ReportVerdict(WARN, word, f"{meaning} What was refused is kept.", (step,), FAILED_RECORDS_RUNBOOK)
+    return ReportVerdict(GOOD, "Filled", meaning, (("Compare items and rows:", f"verify {mapping}"),))

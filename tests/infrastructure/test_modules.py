@@ -63,7 +63,7 @@ COMMANDS_LAYERS = (
     ("failures",),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
-    ("gaps", "looking", "repairing"),
+    ("gaps", "looking", "repairing", "reporting"),
     ("commands",),
     ("cli",),
 )

@@ -1,6 +1,7 @@
 """`dynaurora repair` on a deployment: what a verification found is made equal, and nothing else is touched."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,9 @@ def test_rows_changed_deleted_and_added_by_hand_are_mended_and_no_others(
     said = repair()
     assert "4 items read again by their keys" in said
     assert "verified        equal" in said
+    page = deployed.read(re.search(r"s3://[^/]+/(reports/\S+)\.json", said)[1] + ".html").decode()  # type: ignore[index]
+    assert "Repair of web_analytics" in page
+    assert found["run"] in page
     assert deployed.compare().agrees
     after = versions(deployed)
     mended = {"page-00001", "page-00002", "page-00004", "by hand"}

@@ -4,11 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
+import dynaurora
 from backfill.cli import main
 from backfill.deployment import deployments
 from dynaurora import keys
@@ -29,6 +32,7 @@ from tests.integration.backfill.deployed import (
 
 pytestmark = pytest.mark.integration
 
+SCHEMA = Path(dynaurora.__file__).with_name("verification_report.schema.json")
 FAILED = f"failed_batches/mapping={MAPPING}/"
 Ask = Callable[..., Any]
 QUICK = ("--settle", "1", "--workers", "2")
@@ -112,7 +116,7 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Depl
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run NOT LIKE 'repair-%'") == []
 
 
-def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run: str) -> None:
+def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run: str, tmp_path: Any) -> None:
     deployed.put([*make_items(30), make_bad_item("bad")])
     deployed.backfill(run)
     kept = deployed.list_keys(f"transformation_failed_data_backup/mapping={MAPPING}/")
@@ -128,7 +132,16 @@ def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run
     counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
     assert found.items() >= counts.items()
     assert deployed.row(found["run"])["state"] == "SUCCEEDED"
-    assert deployed.report(found["run"])["totals"]["unaccounted"] == 0
+    report = json.loads(deployed.read(keys.report(MAPPING, found["run"])))
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    assert report["totals"]["unaccounted"] == 0
+    assert (report["verification"]["unexplained"], report["differences"]) == (4, found["differences"])
+    page = deployed.read(keys.report_page(MAPPING, found["run"])).decode()
+    assert "4 keys differ" in page
+    assert f"dynaurora repair {MAPPING} --run {found['run']} --dry-run" in page
+    fetched = CliRunner().invoke(main, ["report", "--json", "-o", str(tmp_path / "page.html")])
+    assert json.loads(fetched.stdout)["run"] == found["run"]
+    assert (tmp_path / "page.html").read_text() == page
     assert [staged for _, _, staged, *_ in deployed.ledger(found["run"], source="verify")] == [30]
     assert deployed.hits()["page-00002"] == 9  # nothing was imported
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run NOT LIKE 'repair-%'") == []

@@ -102,6 +102,13 @@ def totals_of(**changed):
     return RECONCILED | {"totals": asdict(make_totals(**changed))}
 
 
+def repair(unexplained=0, **changed):
+    done = {"verification": "verify-1", "found": 3, "left_out": 0, "keys": 3, "changed": 3, "refused": 0, "gap": None}
+    found = verification(unexplained)["verification"] | {"whole": False}
+    return backfill(OPENED) | {"via": "keys", "verification": found, "repair": done | {"agrees": True} | changed}
+
+
+GAP = {"gap": {"from": "2026-11-23T08:15:00Z", "to": "2026-11-23T09:15:00Z"}}
 NONE_SETTLED = dict.fromkeys((*COUNTS, "rejected", "entries", "entries_failed"), 0) | {"rejected_reasons": {}}
 FAILED = {"error": "AccessDeniedError", "reason": "S3 refused it.", "remedy": "Let the role read it."}
 KEPT = {"batch": "r1-000002", "error": "RowCountError", "reason": "9 of 10.", "remedy": "Mend it.", "key": "failed/x"}
@@ -147,6 +154,11 @@ CASES = {
     "different": (verification(3, differing=2, missing=1), "bad", "3 keys differ"),
     "older mapping": (verification(older_mapping=1), "warn", "Equal, but for an older mapping"),
     "kept as failed": (verification(failed=1), "warn", "Equal, but for what is kept as failed"),
+    "repaired": (repair(), "good", "Equal"),
+    "not repaired": (repair(1, agrees=False), "bad", "1 key differs"),
+    "repaired in part": (repair(agrees=False, left_out=7), "warn", "Equal, as far as keys are known"),
+    "gap filled": (repair(**GAP) | {"verification": None}, "good", "Filled"),
+    "gap filled in part": (repair(refused=2, **GAP) | {"verification": None}, "warn", "Filled, and 2 rows refused"),
     "not judged": (verification() | {"verification": None}, "warn", "Compared, and not judged"),
     "verification failed": (
         backfill(OPENED | {"options": OPENED["options"] | {"compare": True}, "error": caught("ThrottledError")}),
