@@ -226,7 +226,7 @@ def list_items(kind: str, totals: Mapping[str, Any]) -> list[tuple[str, int, str
         (newer, totals["already_newer"], "other"),
         ("skipped, which this target does not take", totals.get("skipped", 0), "other"),
         ("refused by the mapping", totals["rejected"], WARN),
-        ("in batches that failed", totals["unaccounted"], BAD),
+        ("in batches that were not imported", totals["unaccounted"], BAD),
     ]
 
 

@@ -107,6 +107,10 @@ def judge_failure(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         REPROCESS_KIND: FAILED_RECORDS_RUNBOOK,
         VERIFICATION_KIND: DIFFERENCES_RUNBOOK,
     }.get(kind, BACKFILL_RUNBOOK)
+    if stopped and report.get("totals"):
+        counts = report["totals"]
+        left = f"{format_count(counts['unaccounted'])} of {format_count(counts['exported'], 'item')} are not imported."
+        return ReportVerdict(WARN, "Stopped", f"{failure['reason']} {left}", tuple(steps), runbook)
     word = "Stopped" if stopped else f"Failed: {error}"
     return ReportVerdict(
         WARN if stopped else BAD, word, failure.get("reason") or "Nobody knows why.", tuple(steps), runbook

@@ -68,8 +68,8 @@ OWNERS_OF_RUN_KEYS = {
         "ReportRunRole",
     },
     "reports/run=*/sweep/": {"BackfillTableStateMachineRole"},
-    "reports/run=*/report.html": {"ReportRunRole"},
-    "reports/run=*/report.json": {"ReportRunRole"},
+    "reports/run=*/report.html": {"CloseRunRole", "ReportRunRole"},
+    "reports/run=*/report.json": {"CloseRunRole", "ReportRunRole"},
 }
 """Who may touch which keys of runs, by how the keys begin: no run is known before it starts, nor is its mapping."""
 

@@ -550,11 +550,25 @@ def test_close_run_closes_a_run_that_eventbridge_tells_of(function):
         "stateMachineArn": "arn:stateMachine:dynaurora-backfill-table",
         "status": "ABORTED",
         "startDate": 1795421700000,
+        "stopDate": 1795421760000,
         "input": json.dumps(run_input()),
     }
-    answer = function.invoke("close_run", {"source": "aws.states", "detail": detail}, Runs=runs)
+    answer = function.invoke("close_run", {"source": "aws.states", "detail": detail}, Runs=runs, RunSoFar=NothingSoFar)
     assert answer == {"run": "r1", "state": "STOPPED", "closed": True}
     assert runs.calls[-1] == ("r1", "arn:execution:r1", "STOPPED", None, "It was stopped.")
+
+
+class NothingSoFar:
+    """What the database has of a run that was not opened."""
+
+    def __init__(self, *_):
+        pass
+
+    def find_options(self, *_):
+        return None
+
+    def count(self, *_, **__):
+        return asdict(make_totals())
 
 
 STOPPED = {
@@ -562,6 +576,7 @@ STOPPED = {
     "stateMachineArn": "arn:stateMachine:dynaurora-backfill-table",
     "status": "ABORTED",
     "startDate": 1795421700000,
+    "stopDate": 1795421760000,
 }
 """What EventBridge tells of an execution that was stopped, without its input."""
 
@@ -569,8 +584,29 @@ STOPPED = {
 def test_close_run_closes_a_run_that_was_stopped_with_its_plan(function):
     runs, plan = RecordingRuns(answer=True), asdict(make_plan())
     function.store.write(LANDING, keys.planned("web_analytics", "r1"), json.dumps(plan).encode())
-    function.invoke("close_run", {"detail": STOPPED | {"input": json.dumps(run_input())}}, Runs=runs)
+    event = {"detail": STOPPED | {"input": json.dumps(run_input())}}
+    function.invoke("close_run", event, Runs=runs, RunSoFar=NothingSoFar)
     assert runs.calls[-1] == ("r1", "arn:execution:r1", "STOPPED", plan, "It was stopped.")
+    report = json.loads(function.store.read(LANDING, keys.report("web_analytics", "r1")))
+    assert (report["state"], report["totals"]) == ("STOPPED", asdict(make_totals()))
+    assert function.store.read(LANDING, keys.report_page("web_analytics", "r1")).decode() == render_report(report)
+
+
+@pytest.mark.parametrize(
+    ("status", "execution", "is_written"),
+    [
+        ("ABORTED", "arn:execution:r1", False),  # it was stopped after it had reported
+        ("ABORTED", "arn:execution:r0", True),  # of an earlier execution of the run
+        ("TIMED_OUT", "arn:execution:r0", True),
+        ("FAILED", "arn:execution:r0", False),  # it reports by itself, or the run was another execution's
+    ],
+)
+def test_close_run_reports_where_no_state_of_this_execution_has(function, status, execution, is_written):
+    key = keys.report("web_analytics", "r1")
+    function.store.write(LANDING, key, json.dumps({"execution": execution, "kept": True}).encode())
+    event = {"detail": STOPPED | {"status": status, "input": json.dumps(run_input())}}
+    function.invoke("close_run", event, Runs=RecordingRuns(answer=True), RunSoFar=NothingSoFar)
+    assert ("kept" in json.loads(function.store.read(LANDING, key))) is not is_written
 
 
 @pytest.mark.parametrize("run", ["x" * 2000, "a/b", "\ud800"])
