@@ -48,7 +48,7 @@ _APART = 14
 """That names at the ends of lines are at least from each other."""
 _SPAN = 1000
 """Of a bar's own coordinates: the whole."""
-_LEAST = 4
+_LEAST = 10
 """Of a bar that is not nothing."""
 
 

@@ -18,7 +18,6 @@ from dynaurora.pages.environment import make_environment
 from dynaurora.pages.formatting import format_count, format_rate, format_seconds, format_usd
 from dynaurora.runs.ends import format_percentage
 from dynaurora.runs.report_verdicts import (
-    BACKFILL_KIND,
     BAD,
     GOOD,
     REPROCESS_KIND,
@@ -303,12 +302,12 @@ def list_figures(kind: str, report: Mapping[str, Any]) -> Iterator[tuple[str, st
         yield "keys read again", format_count(repair["keys"])
         yield "rows changed", format_count(repair["changed"])
     if (rate := measure_rate(report)) is not None:
-        yield ("while importing" if kind in {BACKFILL_KIND, REPROCESS_KIND} else "while comparing"), format_rate(rate)
+        yield "rows per second", format_rate(rate).removesuffix(" rows/s")
     yield "from start to end", format_seconds(report.get("seconds"))
     if "retries" in totals:
         yield "retries", format_count(totals["retries"])
     if cost := report.get("cost"):
-        yield "about, in us-east-1", format_usd(cost["total_usd"])
+        yield "about, at list prices", format_usd(cost["total_usd"])
 
 
 def list_facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -97,12 +97,12 @@ def judge_failure(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
     stopped = report["state"] == "STOPPED"
     steps: list[tuple[str, str | None]] = [(failure.get("remedy") or remedy_for(""), None)]
     if kind == REPROCESS_KIND:
-        steps.append(("Then take up again what is kept:", f"reprocess start {mapping}"))
+        steps.append(("Take up again what is kept:", f"reprocess start {mapping}"))
     elif error == RejectedItemsError.__name__:
         steps.append(("See why, item by item:", f"failures list {mapping}"))
     elif error not in NOT_MENDED_BY_REPEATING and is_mapping_name(mapping) and is_run_id(run):
         command = "verify" if kind == VERIFICATION_KIND else "backfill start"
-        steps.append(("Then start it again; what is done is not repeated:", f"{command} {mapping} --run {run}"))
+        steps.append(("Start it again with:", f"{command} {mapping} --run {run}"))
     runbook = {
         REPROCESS_KIND: FAILED_RECORDS_RUNBOOK,
         VERIFICATION_KIND: DIFFERENCES_RUNBOOK,
