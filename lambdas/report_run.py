@@ -61,7 +61,8 @@ def report_backfill(
         return None, failure
     failures = list_failed_batches(store, settings.landing_bucket, state["mapping"], run, execution["started"])
     ignored = read_ignored(store, settings.landing_bucket, state["mapping"], run)
-    examples = read_refused_examples(store, settings.landing_bucket, state["mapping"], run)
+    refused = (state.get("totals") or {}).get("rejected")
+    examples = read_refused_examples(store, settings.landing_bucket, state["mapping"], run) if refused else []
     return build_backfill_report(
         state, arn, ExecutionHistory().steps(arn), failures, memory, ignored, examples
     ), failure

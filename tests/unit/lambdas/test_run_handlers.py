@@ -512,9 +512,11 @@ def test_report_run_writes_the_report_of_a_failure_and_returns_its_notice(functi
 def test_report_run_takes_examples_of_refused_items(function):
     refused = {"Target": "WebAnalytics", "Keys": {"page_id": {"S": "/a"}}, "Reason": "payload.Hits (type)"}
     function.store.write(LANDING, keys.backfill_refused("web_analytics", "r1", 1), json.dumps(refused).encode())
-    answer = function.run("report_run", OPENED, ExecutionHistory=KnownHistory)
-    report = json.loads(function.store.read(LANDING, answer["key"]))
-    assert report["refused_examples"] == [{"reason": "payload.Hits (type)", "keys": [{"page_id": {"S": "/a"}}]}]
+    examples = [{"reason": "payload.Hits (type)", "keys": [{"page_id": {"S": "/a"}}]}]
+    for rejected, found in ((1, examples), (0, [])):  # of a run that refused nothing, nothing is listed
+        state = OPENED | {"totals": asdict(make_totals(rejected=rejected))}
+        answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
+        assert json.loads(function.store.read(LANDING, answer["key"]))["refused_examples"] == found
 
 
 def test_report_run_leaves_the_report_of_a_run_that_is_anothers(function):
