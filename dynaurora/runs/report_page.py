@@ -303,11 +303,11 @@ def list_figures(kind: str, report: Mapping[str, Any]) -> Iterator[tuple[str, st
         yield "rows changed", format_count(repair["changed"])
     if (rate := measure_rate(report)) is not None:
         yield "rows per second", format_rate(rate).removesuffix(" rows/s")
-    yield "from start to end", format_seconds(report.get("seconds"))
+    yield "duration", format_seconds(report.get("seconds"))
     if "retries" in totals:
         yield "retries", format_count(totals["retries"])
     if cost := report.get("cost"):
-        yield "about, at list prices", format_usd(cost["total_usd"])
+        yield "estimated cost", format_usd(cost["total_usd"])
 
 
 def list_facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
