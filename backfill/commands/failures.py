@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import os
-import shlex
 import stat
 import sys
 from contextlib import contextmanager
@@ -21,12 +20,11 @@ from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_progress
 from backfill.failures.describe import HEADER, NUMERIC, describe_failure, print_revealed
 from backfill.failures.reader import RECORD, Selection
-from backfill.looking import Look
-from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
+from backfill.looking import Look, describe_tally, find_failure, keep_newest, name_again
+from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_count, format_table
-from dynaurora.failures.list_failures import SUPERSEDED
 from dynaurora.mappings.mapping import NAME
-from dynaurora.runs.ends import format_percentage, share_in_percent
+from dynaurora.runs.ends import format_percentage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -138,15 +136,6 @@ def list_command(
         say(f"{format_count(left_out, 'failure')} that newer rows have overtaken left out: --superseded lists them.")
 
 
-def keep_newest(newest: list[tuple[str, int, ItemEntry]], entry: ItemEntry, number: int, limit: int) -> None:
-    """Take an entry among so many that came last; of those of one time the first come first."""
-    place = (entry.first_seen_at, -number, entry)
-    if len(newest) < limit:
-        heapq.heappush(newest, place)
-    else:
-        heapq.heappushpop(newest, place)
-
-
 def take_newest(failures: Iterable[Failure], limit: int) -> tuple[int, list[Failure]]:
     """Return how many failures there are, and those that came last, newest first; only these are held."""
     newest: list[tuple[datetime, int, Failure]] = []
@@ -198,27 +187,6 @@ def count(mapping: str | None, by: str, stack: str | None, as_json: bool, **sele
             if len(looks) > 1:
                 print_line(f"{look.deployment.mapping}:")
             print_tally(tally, items)
-
-
-def describe_tally(deployment: Deployment, tally: Tally, by: str, items: int | None) -> dict[str, Any]:
-    """Return counts for machines."""
-    failures = tally.counts.total()
-    return {
-        "mapping": deployment.mapping,
-        "stack": deployment.stack,
-        "failures": failures,
-        "records": tally.records,
-        "batches": tally.batches,
-        "parked": tally.parked,
-        "superseded": tally.superseded if tally.is_looked_up else None,
-        "older_failures": tally.older,
-        "items_of_table": items,
-        "percent": round(share_in_percent(tally.records, items), 3) if items else None,
-        "oldest": tally.oldest or None,
-        "newest": tally.newest or None,
-        "by": by,
-        "counts": [{by: group, "count": number} for group, number in tally.groups],
-    }
 
 
 def print_tally(tally: Tally, items: int | None) -> None:
@@ -334,18 +302,6 @@ def split_names(names: Sequence[str], deployments: Sequence[Deployment]) -> tupl
     return None, [*names]
 
 
-def find_failure(looks: Sequence[Look], name: str, stack: str | None) -> tuple[Look, Failure]:
-    """Return the failure of a name, parked or not. Raises WrongUseError where there is none."""
-    for look in looks:
-        failures = noting_progress(look.reader.read(Selection(include_parked=True)))
-        if found := next((failure for failure in failures if failure.is_called(name)), None):
-            return look, found
-    raise WrongUseError(
-        f"Nothing that is kept as failed is called {name!r}. It may have been settled meanwhile. List what there is "
-        f"with: {name_command('failures', 'list', '--include-parked', stack=stack)}"
-    )
-
-
 def check_choice(selection: Selection, *, is_named: bool) -> None:
     """Raise WrongUseError where a failure is both named and chosen."""
     if is_named and selection != Selection():
@@ -367,12 +323,6 @@ def find_newest(looks: Sequence[Look], selection: Selection) -> tuple[Look, Fail
 def describe_none(selection: Selection) -> str:
     """Say that nothing is in a selection."""
     return "Nothing is kept as failed." if selection == Selection() else "No failure is like that."
-
-
-def name_again(failure: Failure, mapping: str, stack: str | None) -> str:
-    """Return the command that takes a failure's object up again; of a batch of records, those that it was made of."""
-    prefix = () if failure.kind == SUPERSEDED else ("--prefix", shlex.quote(failure.key))
-    return name_command("reprocess", "start", mapping, *prefix, "--watch", stack=stack)
 
 
 @contextmanager

@@ -3,11 +3,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backfill.commands.failures import find_failure
 from backfill.failures.describe import describe_failure, summarize_failure
 from backfill.failures.preview import preview_reprocess
 from backfill.failures.reader import READ_AHEAD, SMALL_BYTES, Selection, name_prefix, read_iso, read_time
-from backfill.looking import Look
+from backfill.looking import Look, find_failure
 from backfill.terminal.console import WrongUseError
 from dynaurora import keys
 from dynaurora.dynamodb.packs import encode_pack
