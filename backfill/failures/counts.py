@@ -43,7 +43,7 @@ def noting_progress(found: Iterable[Found], noun: str = "failure") -> Iterator[F
         yield one
         if time.monotonic() - noted_at >= NOTE_SECONDS:
             noted_at = time.monotonic()
-            say(f"{format_count(number, noun)} read so far")
+            say(f"{format_count(number, noun)} read so far", is_progress=True)
 
 
 def make_label(by: str, place: Place) -> Callable[[Failure], str]:

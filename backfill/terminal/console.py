@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +20,7 @@ from rich.console import Console
 from dynaurora.escaping import escape_lines, escape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 NAME: Final = "dynaurora"
 PAIR_WIDTH: Final = 15
@@ -33,9 +35,27 @@ class WrongUseError(click.ClickException):
     exit_code = 2
 
 
-def say(line: str) -> None:
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def hearing() -> Iterator[list[str]]:
+    """Yield a list that takes what is said meanwhile, in place of standard error; how far something is goes nowhere."""
+    heard: list[str] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def say(line: str, *, is_progress: bool = False) -> None:
     """Tell something that is not the command's result."""
-    errors.print(escape_lines(line), markup=False)
+    heard = _heard.get()
+    if heard is None:
+        errors.print(escape_lines(line), markup=False)
+    elif not is_progress:
+        heard.append(line)
 
 
 def print_line(line: str = "") -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backfill.deployment.lags import Lag, list_queries, read_newest
+from backfill.deployment.lags import Lag, LagHistory, list_queries, read_lag_histories, read_lags
 from backfill.deployment.stream_readers import CHANGING, KEPT, MISSING, OFF, ON, PAUSED, StreamReader
 from backfill.overview.facts import group_by_function, read_facts
 from backfill.overview.findings import diagnose_lag
@@ -139,22 +139,35 @@ def test_the_doctor_warns_of_late_rows(lag, state, detail):
     assert (finding.state, finding.detail) == (state, detail)
 
 
+class CloudWatch:
+    """What it measured of one replication, on three pages."""
+
+    def get_paginator(self, name):
+        assert name == "get_metric_data"
+        return self
+
+    def paginate(self, MetricDataQueries, StartTime, EndTime):  # noqa: N803 (the SDK's names)
+        assert [query["Id"] for query in MetricDataQueries] == ["rows_0", "reader_0"]
+        self.asked = EndTime - StartTime
+        times = [NOW - timedelta(minutes=2), NOW]
+        yield {"MetricDataResults": [{"Id": "rows_0", "Timestamps": times, "Values": [9.0, 4.0]}]}
+        yield {"MetricDataResults": [{"Id": "reader_0", "Timestamps": [*reversed(times)], "Values": [1500.0, 9.0]}]}
+        yield {"MetricDataResults": [{"Id": "rows_0", "Timestamps": [], "Values": []}]}
+
+
 def test_the_newest_value_of_a_metric_counts():
-    class CloudWatch:
-        def get_paginator(self, name):
-            assert name == "get_metric_data"
-            return self
-
-        def paginate(self, MetricDataQueries, **_):  # noqa: N803 (the SDK's name)
-            assert [query["Id"] for query in MetricDataQueries] == ["rows_7", "reader_7"]
-            times = [NOW - timedelta(minutes=2), NOW]
-            yield {"MetricDataResults": [{"Id": "rows_7", "Timestamps": times, "Values": [9.0, 4.0]}]}
-            yield {"MetricDataResults": [{"Id": "reader_7", "Timestamps": [*reversed(times)], "Values": [1500.0, 9.0]}]}
-            yield {"MetricDataResults": [{"Id": "rows_7", "Timestamps": [], "Values": []}]}
-
-    queries = [*list_queries(7, replace(DEPLOYMENT, forward_changes="clicks-forward-changes"))]
-    assert dict(read_newest(CloudWatch(), queries, NOW)) == {"rows_7": 4.0, "reader_7": 1.5}
+    one = replace(DEPLOYMENT, forward_changes="clicks-forward-changes")
+    assert read_lags(CloudWatch(), [one]) == {one.stack: Lag(4.0, 1.5)}
     assert [query["Id"] for query in list_queries(7, DEPLOYMENT)] == ["rows_7"]
+
+
+def test_the_history_of_a_lag_is_in_the_order_of_time():
+    cloudwatch, one = CloudWatch(), replace(DEPLOYMENT, forward_changes="clicks-forward-changes")
+    history = read_lag_histories(cloudwatch, [one], timedelta(hours=3))[one.stack]
+    before = NOW - timedelta(minutes=2)
+    assert history == LagHistory(((before, 9.0), (NOW, 4.0)), ((before, 0.009), (NOW, 1.5)))
+    assert cloudwatch.asked == timedelta(hours=3, minutes=1)
+    assert [point["seconds"] for point in history.as_dict()["rows"]] == [9.0, 4.0]
 
 
 def test_replications_are_asked_of_by_platform_some_at_a_time():
