@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
-from benchmarks.plots import draw_lines
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import LOOKED_BACK, MOST_LOOKED_AT, OVERDUE
+from dynaurora.pages.plots import draw_lines, make_file
 from dynaurora.runs.costs import (
     PRICES,
     READS_OF_A_BATCH,
@@ -260,7 +260,7 @@ def plot(assumed: Assumptions | None = None) -> str:
     for what in ("Firehose", "Step Functions", "Lambda compute"):
         lines[what] = [costs[rate][what] * PRICES[what][0] for rate in RATES]
     labels = [f"{rate:,}" for rate in RATES]
-    return draw_lines("US dollars for a million changes", "changes per second", labels, lines)
+    return make_file(draw_lines("US dollars for a million changes", "changes per second", labels, lines))
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

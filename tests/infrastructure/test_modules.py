@@ -42,7 +42,7 @@ ONE_PLACE = {
 
 LAYERS = (
     ("escaping",),
-    ("errors",),
+    ("errors", "pages"),
     ("settings", "observability", "keys"),
     ("aws",),
     ("dynamodb",),

@@ -95,7 +95,7 @@ def test_it_has_our_code_and_its_data(names):
         path.relative_to(PROJECT).as_posix()
         for source in ("dynaurora", "lambdas")
         for path in (PROJECT / source).rglob("*")
-        if path.suffix in {".py", ".json"}
+        if path.suffix in {".py", ".json", ".html", ".css"}
     }
     assert own <= set(names)
 

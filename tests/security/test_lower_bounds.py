@@ -24,11 +24,14 @@ ADVISORIES = {
     # botocore's TLS. CVE-2026-21441, and CVE-2025-66418 and CVE-2025-66471, mended in 2.6.0: an answer that fills the
     # memory; CVE-2025-50181, mended in 2.5.0: redirects that are followed although they were not to be.
     "urllib3": "2.6.3",
+    # CVE-2025-27516, and CVE-2024-56326 and CVE-2024-56201, mended in 3.1.5: templates of others get out of a sandbox;
+    # CVE-2024-34064, mended in 3.1.4: the filter xmlattr takes names that inject attributes.
+    "jinja2": "3.1.6",
 }
 """By library, the first version without what is known of the earlier ones."""
 NONE_KNOWN = {
     "aws-lambda-powertools", "boto3", "click", "fqdn", "google-re2", "isal", "isoduration", "jmespath", "jsonpointer",
-    "jsonschema", "msgspec", "pybase64", "referencing", "rfc3339-validator", "rfc3986-validator", "rich",
+    "jsonschema", "markupsafe", "msgspec", "pybase64", "referencing", "rfc3339-validator", "rfc3986-validator", "rich",
     "uri-template", "webcolors",
 }  # fmt: skip
 """Libraries of whose allowed versions no advisory is known that concerns what they are used for here."""
