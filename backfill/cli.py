@@ -27,6 +27,7 @@ from backfill.commands.replay import replay
 from backfill.commands.reprocess import reprocess_group
 from backfill.commands.resume import resume
 from backfill.commands.status import status
+from backfill.commands.ui import ui
 from backfill.commands.upgrade import upgrade
 from backfill.commands.verify import verify
 from backfill.project import FILE, VARIABLE, use_project
@@ -46,6 +47,7 @@ Examples:
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora status                     see how all replications stand, and what is to be done
+  dynaurora ui                         the same in the browser, with plots, runs and failures
   dynaurora pause orders               have a table's stream not be read for a while, and lose nothing
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
@@ -123,6 +125,7 @@ main.add_command(replay)
 main.add_command(reprocess_group)
 main.add_command(resume)
 main.add_command(status)
+main.add_command(ui)
 main.add_command(upgrade)
 main.add_command(verify)
 

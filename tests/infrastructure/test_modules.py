@@ -64,6 +64,7 @@ COMMANDS_LAYERS = (
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
     ("gaps", "looking", "repairing"),
+    ("ui",),
     ("commands",),
     ("cli",),
 )
