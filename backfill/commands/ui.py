@@ -16,11 +16,10 @@ Examples:
   dynaurora ui --no-open --port 8080
   dynaurora ui --json | jq -r .url
 
-It needs what `dynaurora status`, `backfill list` and `failures list` need, which infra/read-policy.json allows:
-cloudformation:DescribeStacks; lambda:GetEventSourceMapping, ListEventSourceMappings and ListTags, and
-lambda:InvokeFunction of describe-runs; dynamodb:DescribeTable; cloudwatch:GetMetricData; states:ListExecutions,
-DescribeExecution, GetExecutionHistory, ListMapRuns and DescribeMapRun; and of the landing bucket s3:ListBucket and
-s3:GetObject.
+It needs, and infra/read-policy.json allows, cloudformation:DescribeStacks; lambda:GetEventSourceMapping,
+ListEventSourceMappings and ListTags, and lambda:InvokeFunction of describe-runs; dynamodb:DescribeTable;
+cloudwatch:GetMetricData; states:ListExecutions, DescribeExecution, GetExecutionHistory, ListMapRuns and
+DescribeMapRun; and of the landing bucket s3:ListBucket and s3:GetObject.
 """
 
 

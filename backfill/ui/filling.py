@@ -14,8 +14,8 @@ from backfill.runs.describe import describe_batches, describe_rows, describe_sta
 from backfill.runs.reports import describe_report, describe_reprocess_report
 from backfill.terminal.formatting import format_iso
 from backfill.ui import sparks
+from backfill.ui.documents import FOLDER, has_document
 from backfill.ui.parts import is_revealed
-from backfill.ui.runbooks import FOLDER, has_runbook
 from dynaurora.pages.environment import make_environment
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def make_page_environment() -> Environment:
         "draw_spark": sparks.draw_spark,
         "draw_lag": sparks.draw_lag,
         "is_revealed": is_revealed,
-        "has_runbook": has_runbook,
-        "runbooks": FOLDER,
+        "has_document": has_document,
+        "documents": FOLDER,
     }
     environment.filters |= {
         "segment": lambda text: quote(str(text), safe=""),

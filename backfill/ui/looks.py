@@ -116,7 +116,7 @@ class KeptFailures:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
-        return {**self.counts, "read_all": self.is_all, "newest": [entry.as_dict() for entry in self.entries]}
+        return {**self.counts, "read_all": self.is_all, "entries": [entry.as_dict() for entry in self.entries]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The application: pages, their parts as HTML and as JSON, runbooks, and what a page loads.
+"""The application: pages, their parts as HTML and as JSON, the documentation, and what a page loads.
 
 A page is answered at once, with what is known; its script asks for each part again in the part's own time. Without a
 script the browser loads the page anew.
@@ -19,10 +19,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from backfill.kinds import BACKFILL
+from backfill.ui.documents import FOLDER, read_document
 from backfill.ui.filling import make_page_environment
 from backfill.ui.looks import KINDS
 from backfill.ui.parts import PAGES, QUERY
-from backfill.ui.runbooks import read_runbook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -60,7 +60,7 @@ class Pages:
             for part in page.told:
                 path = f"{page.path.rstrip('/')}/{part.name}.json"
                 routes.append(Route(path, partial(self._answer_json, part)))
-        routes.append(Route("/runbooks/{name}", self._answer_runbook))
+        routes.append(Route(f"/{FOLDER}{{path:path}}", self._answer_document))
         routes.append(Mount("/static", StaticFiles(directory=STATIC)))
         return Starlette(routes=[Mount(place, routes=routes)], exception_handlers={HTTPException: self._answer_problem})
 
@@ -92,11 +92,11 @@ class Pages:
         problem = seen.problem if seen else f"It was not read in {PATIENCE_SECONDS:.0f} s. Ask again."
         return JSONResponse({"error": problem}, HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _answer_runbook(self, request: Request) -> Response:
-        runbook = read_runbook(request.path_params["name"])
-        if runbook is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such runbook here.")
-        return self._fill("runbook.html", runbook=runbook)
+    def _answer_document(self, request: Request) -> Response:
+        document = read_document(request.path_params["path"])
+        if document is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such page of the documentation here.")
+        return self._fill("document.html", document=document)
 
     def _answer_problem(self, _: Request, problem: Exception) -> Response:
         status = problem.status_code if isinstance(problem, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from backfill.deployment.lags import READER, ROWS
 from backfill.ui.looks import BACK
-from dynaurora.pages.plots import draw_lines
+from dynaurora.pages.plots import WIDE, draw_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from backfill.deployment.lags import LagHistory
 
 MINUTES: Final = int(BACK.total_seconds() // 60)
-LABELLED: Final = 30
-"""Minutes between times below a plot."""
 WIDTH, HEIGHT = 96, 20
 """Of a small plot's own coordinates."""
 
 
-def draw_lag(history: LagHistory, until: datetime) -> Markup:
-    """Return the plot of a lag: how late rows and reader were, minute by minute, up to a time."""
+def draw_lag(history: LagHistory, until: datetime, width: int = WIDE, labelled: int = 30) -> Markup:
+    """Return the plot of a lag: how late rows and reader were, minute by minute, up to a time.
+
+    `labelled` is how many minutes are between the times below it.
+    """
     begin = _minute(until) - timedelta(minutes=MINUTES - 1)
     times = [begin + timedelta(minutes=number) for number in range(MINUTES)]
-    labels = [time.strftime("%H:%M") if time.minute % LABELLED == 0 else "" for time in times]
+    labels = [time.strftime("%H:%M") if time.minute % labelled == 0 else "" for time in times]
     lines = {name: _place(points, begin) for name, points in ((ROWS, history.rows), (READER, history.reader))}
-    return draw_lines("How late rows are, and the stream's reader", "time (UTC), seconds", labels, lines, digits=1)
+    return draw_lines("How late rows and reader are", "time (UTC), seconds", labels, lines, width=width, digits=1)
 
 
 def draw_spark(history: LagHistory, until: datetime) -> Markup:
