@@ -98,6 +98,12 @@ test-upgrade: system .venv/.dev server ## A stack of release 0.1 upgraded by the
 	@$(BIN)/python -m local.venvs emulator runtime aws
 	@UPGRADE=1 $(BIN)/pytest tests/e2e/test_upgrade.py --numprocesses 0 $(ARGS)
 
+.PHONY: test-ui
+test-ui: NEEDS := python browser
+test-ui: system .venv/.browser .venvs/axe/.installed server ## The status page and reports in a real browser, wide and narrow, light and dark, judged by axe-core
+	@$(BIN)/python -m local.venvs emulator runtime
+	@UI=1 $(BIN)/pytest tests/ui --numprocesses 0 $(ARGS)
+
 .PHONY: test-dynalite
 test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer
 	@$(BIN)/python -m local.venvs emulator runtime
@@ -164,7 +170,12 @@ environments: .venv/.dev
 	@$(PIP) install --quiet --editable '.[dev]'
 	@touch .venv/.local $@
 
-.venvs/asl/.installed .venvs/dynalite/.installed: .venvs/%/.installed: \
+.venv/.browser: .venv/.dev
+	@echo "Installing what drives a browser" >&2
+	@$(PIP) install --quiet --editable '.[dev,browser]'
+	@touch $@
+
+.venvs/asl/.installed .venvs/axe/.installed .venvs/dynalite/.installed: .venvs/%/.installed: \
 		requirements/%/package.json requirements/%/package-lock.json | .venv/.dev
 	@echo "Installing $(if $(filter asl,$*),the validator of the Amazon States Language,$*)" >&2
 	@mkdir -p $(@D) && cp $^ $(@D)
