@@ -144,6 +144,7 @@ class Looks:
         self.stack = stack
         self._clients = connect()
         self._cloudwatch = connect_to("cloudwatch")
+        self._store = connect_objects()
         self._imports = ImportLister(self._clients.states)
         self._making = threading.RLock()
         self._known: list[Deployment] = []
@@ -203,7 +204,7 @@ class Looks:
 
     def read_mapping(self, mapping: str) -> CurrentMapping:
         """Return the mapping that is deployed."""
-        registry = Registry(connect_objects(), self.find(mapping).bucket, mapping)
+        registry = Registry(self._store, self.find(mapping).bucket, mapping)
         return CurrentMapping(registry.find_current(), registry.find_pointer().generation, registry.find_switch())
 
     def look_at_run(self, mapping: str, kind: Kind, run: str) -> RunView:
