@@ -16,8 +16,20 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
+    from backfill.overview.standing import Todo
+
 FOLDER: Final = "docs/"
 DOCUMENTS: Final = CLONE / FOLDER
+ABOUT: Final = {
+    "reader": "docs/runbooks/late-rows.md",
+    "lag": "docs/runbooks/late-rows.md",
+    "rows": "docs/runbooks/aurora-down.md",
+    "failed": "docs/runbooks/failed-records.md",
+    "parked": "docs/runbooks/failed-records.md",
+    "backfill": "docs/runbooks/backfill.md",
+    "verified": "docs/runbooks/differences.md",
+}
+"""The runbook for what is to be done about each part of a standing."""
 UNLINKED: Final = re.compile(r"[^\w\- ]")
 """What is left out of a heading where it is linked to."""
 
@@ -33,6 +45,12 @@ class Document:
 def has_document(path: str) -> bool:
     """Tell whether a path, `docs/….md`, is that of a page that is here."""
     return path.startswith(FOLDER) and path.removeprefix(FOLDER) in list_documents()
+
+
+def find_runbook(todo: Todo) -> str | None:
+    """Return the path of the runbook for something to be done; None where it is not here, or what is to be done."""
+    path = ABOUT.get(todo.about, "")
+    return path if has_document(path) and path != todo.remedy else None
 
 
 def list_documents() -> frozenset[str]:

@@ -14,7 +14,7 @@ from backfill.runs.describe import describe_batches, describe_rows, describe_sta
 from backfill.runs.reports import describe_report, describe_reprocess_report
 from backfill.terminal.formatting import format_iso
 from backfill.ui import sparks
-from backfill.ui.documents import FOLDER, has_document
+from backfill.ui.documents import find_runbook, has_document
 from backfill.ui.parts import is_revealed
 from dynaurora.pages.environment import make_environment
 
@@ -41,7 +41,7 @@ def make_page_environment() -> Environment:
         "draw_lag": sparks.draw_lag,
         "is_revealed": is_revealed,
         "has_document": has_document,
-        "documents": FOLDER,
+        "find_runbook": find_runbook,
     }
     environment.filters |= {
         "segment": lambda text: quote(str(text), safe=""),

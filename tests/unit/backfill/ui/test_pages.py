@@ -9,7 +9,7 @@ import pytest
 
 from backfill.kinds import BACKFILL
 from backfill.ui import parts
-from backfill.ui.documents import list_documents, read_document
+from backfill.ui.documents import ABOUT, list_documents, read_document
 from backfill.ui.parts import PAGES
 from tests.support.backfill_factories import RUN
 from tests.support.looked_at import BIG, HOSTILE
@@ -81,6 +81,7 @@ def test_the_overview_leads_to_each_table_and_run(visitor):
     assert "1 of 2 tables needs you" in told
     assert "1,234,567" in told
     assert f"dynaurora failures count {MAPPING}" in told
+    assert f'href="{visitor.place}/docs/runbooks/failed-records.md"' in body
 
 
 def test_what_is_told_as_json_is_what_is_shown(visitor, looks):
@@ -140,6 +141,10 @@ def test_runbooks_are_read_beside_what_is_wrong(visitor):
     answer = visitor.ask("docs/runbooks/late-rows.md")
     assert answer.status == 200
     assert "<article" in answer.body
+
+
+def test_there_is_a_runbook_for_each_part_of_a_standing():
+    assert {path.removeprefix("docs/") for path in ABOUT.values()} <= list_documents()
 
 
 @pytest.mark.parametrize("path", sorted(list_documents()))
