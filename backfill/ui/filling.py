@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from backfill.failures.describe import describe_failure, print_revealed
+from backfill.failures.describe import HEADER, describe_failure, print_revealed
 from backfill.failures.reader import RECORD
 from backfill.kinds import BACKFILL
 from backfill.overview import telling
@@ -47,5 +47,6 @@ def make_page_environment() -> Environment:
         "segment": lambda text: quote(str(text), safe=""),
         "iso": format_iso,
         "revealed": print_revealed,
+        "by_header": lambda entry: dict(zip(HEADER, entry.cells, strict=True)),
     }
     return environment
