@@ -297,9 +297,7 @@ def test_the_report_of_a_run_is_for_everybody(
     served: Served, browser: Any, axe: str, ended_run: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
     key = keys.report_page(MAPPING, ended_run)
-    body = served.aws.api.s3.get_object(Bucket=served.aws.deployment.outputs["LandingBucketName"], Key=key)[
-        "Body"
-    ].read()
+    body = served.aws.api.s3.get_object(Bucket=served.aws.deployment.bucket, Key=key)["Body"].read()
     file = tmp_path / "report.html"
     file.write_bytes(body)
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
