@@ -22,8 +22,16 @@ from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_pr
 from backfill.failures.describe import HEADER, NUMERIC, describe_failure, print_revealed
 from backfill.failures.reader import RECORD, Selection
 from backfill.looking import Look
-from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
-from backfill.terminal.formatting import format_count, format_table
+from backfill.terminal.console import (
+    WrongUseError,
+    name_command,
+    print_json,
+    print_line,
+    print_pairs,
+    print_table,
+    say,
+)
+from backfill.terminal.formatting import format_count
 from dynaurora.failures.list_failures import SUPERSEDED
 from dynaurora.mappings.mapping import NAME
 from dynaurora.runs.ends import format_percentage, share_in_percent
@@ -130,8 +138,8 @@ def list_command(
         return
     if not listed:
         say(describe_none(selection))
-    for line in format_table([HEADER, *(entry.cells for entry in listed)], NUMERIC) if listed else ():
-        print_line(line)
+    if listed:
+        print_table([HEADER, *(entry.cells for entry in listed)], NUMERIC, below=len(HEADER) - 1)
     if known > len(listed):
         say(f"{len(listed):,} of {format_count(known, 'failure')}; more with --limit, all with `failures export`.")
     if left_out and not superseded:
@@ -223,8 +231,7 @@ def describe_tally(deployment: Deployment, tally: Tally, by: str, items: int | N
 
 def print_tally(tally: Tally, items: int | None) -> None:
     """Print counts for people."""
-    for line in format_table([(f"{number:,}", group) for group, number in tally.groups], frozenset({0})):
-        print_line(line)
+    print_table([(f"{number:,}", group) for group, number in tally.groups], frozenset({0}), header=False)
     records, batches = format_count(tally.records, "record"), format_count(tally.batches, "batch", "batches")
     print_line(f"{records} and {batches}" + (f", {tally.parked:,} of them parked" if tally.parked else ""))
     if tally.records and items:

@@ -18,8 +18,8 @@ from backfill.runs.executions import LISTED_MOST as EXECUTIONS_LISTED
 from backfill.runs.executions import Execution, choose_standing, describe_execution, list_executions
 from backfill.runs.recorded import Row, RowsUnknownError, describe_runs
 from backfill.runs.run_ids import find_run_id, is_named_after, read_run
-from backfill.terminal.console import name_command, print_json, print_line, say
-from backfill.terminal.formatting import format_count, format_iso, format_seconds, format_table, format_time, parse_iso
+from backfill.terminal.console import name_command, print_json, print_table, say
+from backfill.terminal.formatting import format_count, format_iso, format_seconds, format_time, parse_iso
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ def print_runs(kind: Kind, mapping: str | None, limit: int, stack: str | None, *
         print_json([run.as_dict() for run in newest])
     elif newest:
         shown = len(HEADER) if kind is BACKFILL else len(HEADER) - 1
-        for line in format_table([cells[:shown] for cells in (HEADER, *(run.as_cells() for run in newest))], NUMERIC):
-            print_line(line)
+        print_table([cells[:shown] for cells in (HEADER, *(run.as_cells() for run in newest))], NUMERIC)
     else:
         command = name_command(kind.name, "start", deployments[0].mapping)
         say(f"No {kind.name} was started yet. Start one with: {command}")

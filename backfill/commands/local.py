@@ -18,7 +18,6 @@ from backfill.commands.local_shared import (
     explained_errors,
     find_running,
     name_command,
-    output,
     say,
     with_engine,
     with_timeout,
@@ -26,8 +25,9 @@ from backfill.commands.local_shared import (
 from backfill.commands.local_status import env, print_places, status
 from backfill.commands.options import json_option
 from backfill.project import EXAMPLE, current_project, load_example, read_project
-from backfill.terminal.console import WrongUseError, print_json
-from dynaurora.escaping import escape_lines
+from backfill.runs.screens import show_text
+from backfill.terminal.console import WrongUseError, output, print_json, print_line
+from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +109,7 @@ def up(database: str | None, files: tuple[str, ...], seed: bool, engine: str | N
         click.echo(json.dumps(where))
     else:
         print_places(where)
-        output.print(f'\nNext: [bold]eval "$({name_command()} local env)"[/] and then [bold]aws[/] or [bold]mysql[/]')
+        print_line(f'\nNext: eval "$({name_command()} local env)" and then aws or mysql')
 
 
 def choose_files(files: Sequence[str], mappings: Sequence[Mapping]) -> list[ItemFile]:
@@ -190,15 +190,15 @@ def print_comparisons(found: dict[str, Tally]) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, comparison in found.items():
-        table.add_row(name, *(f"{getattr(comparison, column):,}" for column in names))
+        table.add_row(show_text(name), *(f"{getattr(comparison, column):,}" for column in names))
     output.print(table)
     for name, comparison in found.items():
         for text in describe_rare(name, comparison):
-            output.print(f"{name}: {text}", markup=False, soft_wrap=True)
+            print_line(f"{name}: {text}")
         for example in comparison.examples:
-            output.print(f"{name}: {escape_lines(example)}", markup=False)
+            print_line(f"{name}: {escape_text(example)}")
         for reason, count in comparison.reasons.most_common(MOST_REASONS):
-            output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
+            print_line(f"{name}: {count:,} refused: {escape_text(reason)}")
 
 
 def describe_rare(mapping: str, comparison: Tally) -> Iterator[str]:
@@ -316,14 +316,14 @@ def print_result(result: Result) -> None:
     table.columns[1].justify = "right"
     for section in (list_written, list_backfilled, list_rejected, list_compared, list_seconds):
         for name, number, *style in section(result):
-            table.add_row(name, number, style=style[0] if style else None)
+            table.add_row(show_text(name), number, style=style[0] if style else None)
         table.add_section()
     output.print(table)
     for problem in result.problems:
-        output.print(f"[red]✗[/] {problem}")
+        output.print(show_text("✗", style="red"), show_text(problem))
     if not result.problems:
         kept = f"; {comparison.failed:,} are refused as they are, and kept" if comparison.failed else ""
-        output.print(f"[green]✓[/] Aurora holds what DynamoDB holds, key by key{kept}.")
+        output.print(show_text("✓", style="green"), f"Aurora holds what DynamoDB holds, key by key{kept}.")
 
 
 def list_written(result: Result) -> Iterator[tuple[str, ...]]:
@@ -384,8 +384,8 @@ def print_next_commands(*, was_running: bool) -> None:
     first = f"{command} local status" if was_running else f"{command} local up && {command} local demo"
     query = "SELECT country_code, COUNT(*) FROM Demo.WebAnalytics GROUP BY 1"
     output.print("\nNext:", style="bold")
-    output.print(f"  {first}", markup=False)
-    output.print(f"  eval \"$({command} local env)\" && mysql -e '{query}'", markup=False)
+    print_line(f"  {first}")
+    print_line(f"  eval \"$({command} local env)\" && mysql -e '{query}'")
 
 
 local_group.add_command(status)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backfill.commands.local_shared import errors, say
+from backfill.commands.local_shared import say
+from backfill.terminal.console import errors, is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,5 +65,5 @@ class DemoProgress:
 def watched_progress(changes: int, seeded: int) -> Iterator[DemoProgress]:
     """Show progress bars while the demo runs, where a person is watching."""
     columns = (TextColumn("  {task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=not errors.is_terminal, disable=not errors.is_terminal) as bars:
+    with Progress(*columns, console=errors, transient=not is_seen(errors), disable=not is_seen(errors)) as bars:
         yield DemoProgress(changes, seeded, bars)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backfill.failures.reader import RECORD
 from backfill.failures.verdicts import IGNORED, LABELS, PASSES, READ_AGAIN, REFUSED
-from backfill.terminal.formatting import format_count, format_time
+from backfill.terminal.formatting import format_count, format_time, shorten
 from dynaurora.errors import remedy_for
 from dynaurora.failures.list_failures import CONVERSION
 from dynaurora.failures.runbooks import FAILED_RECORDS_RUNBOOK, runbook_for
@@ -183,8 +183,3 @@ def make_printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
         for char in text
     )
-
-
-def shorten(text: str, width: int) -> str:
-    """Return a text of at most so many characters."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backfill.deployment.stream_readers import CHANGING, MISSING, describe_stop
 from backfill.terminal.console import name_command
-from backfill.terminal.formatting import format_count, format_seconds, format_time, parse_iso
+from backfill.terminal.formatting import format_count, format_seconds, format_time, parse_iso, shorten
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Standing:
             problem = "it was never backfilled: what its table had before its stream may be missing"
             yield Todo(problem, name_command("backfill", "start", name, "--watch"), "backfill")
         elif backfill["state"] in {runs.FAILED, runs.STOPPED}:
-            reason = f": {backfill['reason'][:REASON_LENGTH]}" if backfill["reason"] else ""
+            reason = f": {shorten(backfill['reason'], REASON_LENGTH)}" if backfill["reason"] else ""
             problem = f"its last backfill {backfill['state'].lower()}{reason}"
             yield Todo(problem, name_command("backfill", "status", backfill["run"]), "backfill")
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_table, format_usd
+from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
+from backfill.terminal.tables import format_table
 from dynaurora import keys
 from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
 from dynaurora.runs.ends import format_percentage

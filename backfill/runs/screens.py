@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backfill.runs.describe import describe_progress, describe_state, summarize_view
-from backfill.terminal.console import errors, print_json, say
+from backfill.terminal.console import errors, is_seen, print_json, say
 from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def choose_screen(*, as_json: bool) -> Iterator[Screen]:
     """Yield the screen that fits: standard error's terminal, plain lines there, or JSON on standard output."""
     if as_json:
         yield JsonScreen()
-    elif errors.is_terminal:
+    elif is_seen(errors):
         with Live(console=errors, transient=True, auto_refresh=True, refresh_per_second=4) as live:
             yield LiveScreen(live)
     else:

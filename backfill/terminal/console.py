@@ -7,6 +7,7 @@ on standard error), 2 the command named something that does not exist, or a valu
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
+from backfill.terminal.tables import format_table, tell_pair
 from dynaurora.escaping import escape_lines, escape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 NAME: Final = "dynaurora"
 PAIR_WIDTH: Final = 15
@@ -48,10 +50,40 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document))
 
 
-def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
-    """Print names and values in two columns, each pair on a line of its own, whatever is in it."""
+def print_pairs(pairs: Iterable[tuple[str, str]], beside: int = PAIR_WIDTH) -> None:
+    """Print names and values in two columns, whatever is in them; a value goes on below itself on a terminal."""
+    width = find_width()
     for name, value in pairs:
-        print_line(escape_text(f"{name:<{PAIR_WIDTH}} {value}".rstrip()))
+        for line in tell_pair(escape_text(name), escape_text(value), beside, width):
+            print_line(line)
+
+
+def print_table(
+    rows: Sequence[Sequence[str]],
+    numeric: frozenset[int] = frozenset(),
+    *,
+    header: bool = True,
+    below: int | None = None,
+    indent: int = 0,
+) -> None:
+    """Print a table as wide as the terminal; a line for each row where nobody looks (see `format_table`)."""
+    width = find_width()
+    room = None if width is None else width - indent
+    for line in format_table(rows, numeric, room, header=header, below=below):
+        print_line(" " * indent + line if line else "")
+
+
+def find_width() -> int | None:
+    """Return how many cells a line of the result may have: the terminal's, or COLUMNS where that is set.
+
+    None where the result goes to a file or another program: its lines are not folded.
+    """
+    return output.width if is_seen(output) or os.environ.get("COLUMNS", "").isdigit() else None
+
+
+def is_seen(console: Console) -> bool:
+    """Tell whether a person looks, so that what is shown may change in place. FORCE_COLOR asks for colour alone."""
+    return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
 
 
 def name_command(*words: str, stack: str | None = None) -> str:

@@ -1,13 +1,8 @@
-"""Numbers, times and tables as people read them."""
+"""Numbers and times as people read them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import zip_longest
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 UNKNOWN = "unknown"
 
@@ -79,13 +74,6 @@ def parse_iso(text: str | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def format_table(rows: Sequence[Sequence[str]], numeric: frozenset[int] = frozenset()) -> list[str]:
-    """Return lines in which the columns of the rows are aligned; those in `numeric` to the right."""
-    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
-    return [
-        "  ".join(
-            cell.rjust(width) if index in numeric else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip_longest(row, widths[: len(row)]))
-        ).rstrip()
-        for row in rows
-    ]
+def shorten(text: str, width: int) -> str:
+    """Return a text of at most so many characters."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
