@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from backfill.commands.account_options import add_account_options
 from backfill.commands.backfill import backfill_group
 from backfill.commands.deploy import deploy
 from backfill.commands.destroy import destroy
@@ -125,6 +126,7 @@ main.add_command(resume)
 main.add_command(status)
 main.add_command(upgrade)
 main.add_command(verify)
+add_account_options(main)
 
 if __name__ == "__main__":
     main()

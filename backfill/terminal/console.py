@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "dynaurora"
 PAIR_WIDTH: Final = 15
+GIVEN: Final = "dynaurora.given"
+"""Where a command's context has the account's options that were given, as --region, by their names."""
 
 errors: Final = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 output: Final = Console(highlight=False, soft_wrap=True, emoji=False)  # `:secret:` in an ARN is none
@@ -87,8 +90,14 @@ def is_seen(console: Console) -> bool:
 
 
 def name_command(*words: str, stack: str | None = None) -> str:
-    """Return a command as a person types it: by its path where it is not on the PATH, with the stack that was named."""
-    return " ".join([_name_program(), *words, *(["--stack", stack] if stack else [])])
+    """Return a command as a person types it, with the stack, region and profile that were named.
+
+    By its path where it is not on the PATH.
+    """
+    context = click.get_current_context(silent=True)
+    given: dict[str, str] = context.find_root().meta.get(GIVEN, {}) if context else {}
+    options = {"--stack": stack, **given} if stack else given
+    return " ".join([_name_program(), *words, *(shlex.quote(word) for pair in options.items() for word in pair)])
 
 
 def _name_program() -> str:
