@@ -12,6 +12,7 @@ import click
 
 from backfill.commands.account_options import add_account_options
 from backfill.commands.backfill import backfill_group
+from backfill.commands.completion import add_completions, completion
 from backfill.commands.deploy import deploy
 from backfill.commands.destroy import destroy
 from backfill.commands.doctor import doctor
@@ -57,6 +58,7 @@ Examples:
   dynaurora replay --help              import again what a restored database lacks
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
+  eval "$(dynaurora completion bash)"  have a shell complete commands, mappings and runs
   eval "$(dynaurora local env)"        let aws, boto3 and mysql reach it
 """
 
@@ -107,6 +109,7 @@ def main(context: click.Context, named: str | None) -> None:
 
 
 main.add_command(backfill_group)
+main.add_command(completion)
 main.add_command(deploy)
 main.add_command(destroy)
 main.add_command(doctor)
@@ -127,6 +130,7 @@ main.add_command(status)
 main.add_command(upgrade)
 main.add_command(verify)
 add_account_options(main)
+add_completions(main)
 
 if __name__ == "__main__":
     main()
