@@ -12,7 +12,7 @@ from dynaurora.failures.failed_batches import read_error
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from mypy_boto3_stepfunctions import SFNClient
@@ -195,10 +195,14 @@ def choose_standing(executions: Iterable[Execution]) -> Execution | None:
 
 def find_running(states: SFNClient, machine_arn: str, mapping: str) -> Execution | None:
     """Return an execution of a state machine that runs for a mapping, the newest; None where none does."""
+    return next((found for found in read_running(states, machine_arn) if found.is_of(mapping)), None)
+
+
+def read_running(states: SFNClient, machine_arn: str) -> Iterator[Execution]:
+    """Yield the executions of a state machine that run, described, newest first."""
     listed = states.list_executions(stateMachineArn=machine_arn, statusFilter="RUNNING", maxResults=EXECUTIONS_PAGE)
     newest = sorted(map(Execution.from_answer, listed["executions"]), key=lambda found: found.started_at, reverse=True)
-    described = (describe_execution(states, found.arn) for found in newest)
-    return next((found for found in described if found and found.is_of(mapping)), None)
+    yield from filter(None, (describe_execution(states, found.arn) for found in newest))
 
 
 def read_history(states: SFNClient, arn: str, history: History) -> None:

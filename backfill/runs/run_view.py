@@ -6,7 +6,7 @@ made without them, and says so.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,9 +27,11 @@ from backfill.runs.recorded import RecordedRun, Row
 from backfill.runs.reports import read_report
 from backfill.runs.run_ids import name_execution
 from backfill.terminal.formatting import format_iso, parse_iso
+from dynaurora.aws.executions import Step
 from dynaurora.errors import RunConflictError, remedy_for
 from dynaurora.runs import runs
 from dynaurora.runs.ends import find_remedy
+from dynaurora.runs.phases import measure_phases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,6 +99,8 @@ class RunView:
     """What a reader has to know to read this right."""
     failure: Failure | None = None
     report: Report | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds in each phase so far, in the order in which it came to them."""
 
     @property
     def is_running(self) -> bool:
@@ -123,6 +127,7 @@ class RunView:
             "state": self.state,
             "final": not self.is_running,
             "phase": self.phase,
+            "phases": [{"name": name, "seconds": round(seconds, 1)} for name, seconds in self.phases.items()],
             "execution": {"arn": self.execution, "status": self.status} if self.execution else None,
             "seen_at": format_iso(self.seen_at),
             "started_at": format_iso(self.started_at),
@@ -210,6 +215,7 @@ class RunReader:
             notes=tuple(self._make_notes(execution, phase)),
             failure=name_failure(execution, history.plan),
             report=None if execution.is_running else self._read_report(execution),
+            phases=measure_phases([Step(*entered) for entered in history.entered], execution.ended_at or now),
         )
 
     def _count_maps(self) -> dict[str, MapCounts]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS: Final = 5.0
 """Between lines of the same phase."""
 BAR_WIDTH: Final = 50
-CHANGING: Final = ("seen_at", "seconds", "seconds_left", "rows_per_second")
+CHANGING: Final = ("seen_at", "seconds", "seconds_left", "rows_per_second", "phases")
 """What is different in every look, though nothing has happened."""
 
 
