@@ -14,6 +14,7 @@ from backfill.kinds import BACKFILL, CHECKING, DONE, REPORTING, name_phase
 from backfill.runs.executions import (
     REFUSED,
     Execution,
+    Export,
     History,
     MapCounts,
     Retrying,
@@ -101,6 +102,8 @@ class RunView:
     report: Report | None = None
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds in each phase so far, in the order in which it came to them."""
+    export: Export | None = None
+    """As DynamoDB last told of it."""
 
     @property
     def is_running(self) -> bool:
@@ -149,6 +152,7 @@ class RunView:
         plan = self.plan or {}
         return {
             "export_arn": plan.get("export_arn"),
+            "export_status": self.export.status if self.export else None,
             "items": plan.get("items"),
             "files": plan.get("files"),
             "batches": asdict(self.batches) if self.batches else None,
@@ -215,6 +219,7 @@ class RunReader:
             notes=tuple(self._make_notes(execution, phase)),
             failure=name_failure(execution, history.plan),
             report=None if execution.is_running else self._read_report(execution),
+            export=history.export,
             phases=measure_phases([Step(*entered) for entered in history.entered], execution.ended_at or now),
         )
 
