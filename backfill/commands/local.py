@@ -14,6 +14,7 @@ import click
 from rich.table import Table
 
 from backfill.commands.local_progress import watched_progress
+from backfill.commands.local_report import keep_report
 from backfill.commands.local_shared import (
     explained_errors,
     find_running,
@@ -269,12 +270,14 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | Non
     Items are seeded before the table's stream is on, then changes are written, of seeded items too, and the table is
     backfilled meanwhile; in the end both sides have to be the same, whatever came first. Uses the local AWS that runs
     and leaves it running; where none runs, starts one and stops it at the end. Exit status 0 only where every key
-    agrees or is accounted for by a rejection.
+    agrees or is accounted for by a rejection. In the end it tells where the backfill's report is, in .local/ until
+    `dynaurora local down`.
     """
     with explained_errors():
         from local.demo import Options, run_demo
         from local.lifecycle import borrow
-        from local.running import check_roles
+        from local.running import check_roles, find_api
+        from local.stack import REPORTS
 
         options = Options(changes, seeded, seed, timeout, load_example())
         directory, database = find_demo_directory(), options.mapping.database
@@ -282,13 +285,24 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | Non
             check_roles(state)
             with watched_progress(changes, seeded) as progress:
                 result = run_demo(state, options, prepare_backfill, progress)
+            report = keep_demo_report(find_api(state), result, directory / REPORTS)
     if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
+        click.echo(json.dumps({**result.as_dict(), "report": str(report) if report else None}, indent=2))
     else:
         print_result(result)
         print_next_commands(was_running=was_running)
+        if report:
+            print_line(f"\nReport of the backfill: {report}")
     if result.problems:
         raise SystemExit(1)
+
+
+def keep_demo_report(api: Api, result: Result, directory: Path) -> Path | None:
+    """Write the report of the demo's backfill into a directory, before the local AWS that has it stops."""
+    view, pipeline = result.view, result.stage.pipeline
+    if view is None or view.is_running:
+        return None
+    return keep_report(api.s3, pipeline.deployment.bucket, pipeline.mapping.name, view.run, directory)
 
 
 def find_demo_directory() -> Path:
