@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backfill.commands.options import json_option, stack_option
-from backfill.commands.several import check_named, choose_named, do_to_each, name_replication_of
+from backfill.commands.several import Complaints, check_named, choose_named, do_to_each, name_replication_of
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import find_deployments
 from backfill.deployment.stream_readers import KEPT, StreamReader, look_at_reader, resume_reader
-from backfill.terminal.console import name_command, print_json, print_line, say
+from backfill.terminal.console import name_command, print_json, print_line
 from backfill.terminal.formatting import format_iso, format_seconds, format_time
 
 if TYPE_CHECKING:
@@ -58,9 +58,12 @@ def resume(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: st
         chosen = choose_named(deployments, mappings)
         functions = connect_to("lambda")
     act = look if dry_run else resume_reader
-    is_well = True
+    is_well, complaints = True, Complaints("not resumed")
     for deployment, result in do_to_each(chosen, partial(act, functions)):
+        if isinstance(result, str):
+            complaints.add(deployment, result)
         is_well = tell(deployment, result, dry_run=dry_run, as_json=as_json) and is_well
+    complaints.tell()
     if not is_well:
         raise SystemExit(1)
 
@@ -76,7 +79,6 @@ def tell(deployment: Deployment, result: StreamReader | str, *, dry_run: bool, a
     if isinstance(result, str):
         if as_json:
             print_json({**name_replication_of(deployment), "error": result})
-        say(f"{name}: not resumed: {result}")
         return False
     lost_until = find_lost(result, now)
     lost_from = result.resume_by - KEPT if lost_until and result.resume_by else None
