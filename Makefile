@@ -128,6 +128,11 @@ docs: .venv/.dev ## Write docs/cli.md and docs/mapping.md anew, from the help of
 	@$(BIN)/python -m tools.cli_reference --write
 	@$(BIN)/python -m tools.mapping_reference --write
 
+.PHONY: pictures
+pictures: system .venv/.dev server ## Make the pictures of the documentation anew, of real runs on a local AWS, under docs/images/
+	@$(BIN)/python -m local.venvs emulator runtime
+	@$(BIN)/python -m tools.pictures
+
 .PHONY: clean
 clean: ## Stop the local AWS, and remove everything that is not in the repository
 	@if [[ -x $(BIN)/dynaurora && -e .local ]]; then $(BIN)/dynaurora local down; fi

@@ -11,12 +11,11 @@ Nothing is cut off: a word is broken only where it is longer than a whole line.
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+from rich.cells import cell_len, chop_cells
 
 from dynaurora.escaping import escape_text
 
@@ -30,8 +29,9 @@ MOST_LINES: Final = 4
 """Of one row; a higher one is harder to read than names beside values."""
 NARROWEST: Final = 20
 """A terminal narrower than this breaks lines itself."""
-_FOLDING: Final = Console(width=80)
-"""Only that rich folds text; it asks a console for nothing but that."""
+WORDS: Final = re.compile(r"\s*\S+")
+SEPARATED: Final = re.compile(r"(?s)(?=.{20}).{10,}[/:=,&?.@_-]")
+"""The longest beginning of a part of a word that ends with a separator, not at its very beginning."""
 
 Row = tuple[str, ...]
 
@@ -62,10 +62,34 @@ def format_table(
 
 
 def fold(text: str, width: int) -> list[str]:
-    """Return a text in lines of so many cells, broken between words where that can be."""
-    if cell_len(text) <= width:
+    """Return a text in lines of so many cells, broken between words.
+
+    A word that is longer than a line is broken behind a `/`, `:`, `-` or the like, as ARNs have them, if one is near.
+    """
+    if len(text) <= width and cell_len(text) <= width:
         return [text]
-    return [line.plain.rstrip() for line in Text(text).wrap(_FOLDING, width, overflow="fold")]
+    lines: list[str] = []
+    line = ""
+    for word in WORDS.findall(text):
+        if len(line) + len(word) <= width and cell_len(line + word) <= width:
+            line += word
+            continue
+        if line:
+            lines.append(line)
+        *whole, line = _break_word(word.lstrip(), width)
+        lines += whole
+    return [*lines, line]
+
+
+def _break_word(word: str, width: int) -> Iterator[str]:
+    """Yield the parts of a word, each of so many cells at most."""
+    while len(word) > width or cell_len(word) > width:
+        part = next(iter(chop_cells(word[:width], width)), "") or word[0]
+        if found := SEPARATED.match(part):
+            part = found[0]
+        yield part
+        word = word[len(part) :]
+    yield word
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:

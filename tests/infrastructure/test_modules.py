@@ -15,7 +15,7 @@ ALLOWED = {
     "infra": {"dynaurora", "infra"},
     "local": {"dynaurora", "infra", "local"},
     "backfill": {"backfill", "dynaurora"},
-    "tools": {"backfill", "dynaurora", "tools"},
+    "tools": {"backfill", "dynaurora", "local", "tools"},
 }
 """The project's packages that each may import."""
 

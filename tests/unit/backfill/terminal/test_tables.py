@@ -13,7 +13,7 @@ from backfill.commands import local, mapping_infer, status
 from backfill.failures import describe
 from backfill.overview import telling
 from backfill.terminal import console
-from backfill.terminal.tables import format_table
+from backfill.terminal.tables import fold, format_table
 from dynaurora.escaping import UNSHOWN
 from dynaurora.verification.verdicts import Tally
 
@@ -101,6 +101,35 @@ def test_a_long_text_is_folded_in_its_column():
         "       than the column allows",
         "    5  short",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            "arn:aws:states:us-east-1:000000000000:execution:one",
+            ["arn:aws:states:us-east-1:", "000000000000:execution:one"],
+        ),
+        (
+            "see s3://bucket/reports/run=web_analytics-1/report.json",
+            ["see", "s3://bucket/reports/run=", "web_analytics-1/report.", "json"],
+        ),
+        ("k" * 30, ["k" * 26, "k" * 4]),
+        ("日" * 15, ["日" * 13, "日" * 2]),
+        ("", [""]),
+    ],
+)
+def test_a_word_longer_than_a_line_is_broken_behind_a_separator(text, lines):
+    assert fold(text, 26) == lines
+
+
+@given(st.text(), st.integers(2, 60))
+def test_folding_loses_nothing_but_blanks(text, width):
+    assert "".join("".join(fold(text, width)).split()) == "".join(text.split())
+
+
+def test_folding_a_value_of_400_kb_ends():
+    assert len(fold("x" * 400_000, 60)) == 6667
 
 
 def test_what_is_to_be_done_stands_below_where_the_others_need_the_room():
