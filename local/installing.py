@@ -1,8 +1,10 @@
 """What pip does, for who waits for it: the package it is at on a terminal, and in the end each complaint once.
 
-Only the standard library is used: nothing is installed yet.
+``python -m local.installing NAME ARGUMENT ...`` has pip install what the arguments say, into the environment of this
+interpreter, and tells of it by a name. Only the standard library is used: nothing is installed yet.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Self, TextIO
 
+OPTIONS = ("--progress-bar", "off", "--no-input", "--disable-pip-version-check")
+"""Of each pip: what it shows, and asks, is here."""
 LINES_OF_FAILURE = 20
 """How much of pip's output a failure shows: its reason is at the end."""
 STEP = re.compile(r"\s*(Collecting|Downloading|Using cached|Processing|Building wheel for|Installing collected) (\S+)")
@@ -86,3 +90,22 @@ def tell_once(lines: Sequence[str]) -> list[str]:
     first = {CHANGING.sub("0", line): line for line in reversed(kept)}
     order = dict.fromkeys(CHANGING.sub("0", line) for line in kept)
     return [first[line] + (f" ({same[line]} times)" if same[line] > 1 else "") for line in order]
+
+
+def main() -> int:
+    """Install what the command line says, and return the exit status."""
+    name, *arguments = sys.argv[1:]
+    command = [sys.executable, "-m", "pip", "install", *OPTIONS, *arguments]
+    print(f"{name}: installing", file=sys.stderr, flush=True)  # noqa: T201 - nothing nicer is installed
+    line = Line(name)
+    try:
+        packages = run_pip(command, dict(os.environ), line)
+    except InstallationError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    print(f"{name}: ready, {packages} packages in {line.seconds:.0f} s", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.places import ENVIRONMENTS, ROOT
-from local.installing import InstallationError, Line, run_pip
+from local.installing import OPTIONS, InstallationError, Line, run_pip
 
 REQUIREMENTS = ROOT / "requirements"
 NAMES = ("aws", "emulator", "moto", "runtime", "sam", "security")
@@ -112,8 +112,8 @@ def _describe(requirements: Path) -> str:
 
 def _install(python: Path, requirements: Path, line: Line) -> int:
     """Install ``requirements`` with the pip of this interpreter: the environment holds what it is for, and no pip."""
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--progress-bar", "off", "--no-input"]
-    command += ["--disable-pip-version-check", "--requirement", str(requirements)]
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", *OPTIONS]
+    command += ["--requirement", str(requirements)]
     try:
         return run_pip(command, _clean_environment(), line)
     except InstallationError as error:

@@ -1,5 +1,7 @@
 import io
+import os
 import re
+import subprocess
 import sys
 import zipfile
 
@@ -42,6 +44,21 @@ def test_what_is_installed_is_told_while_it_is_and_in_the_end(tmp_path, monkeypa
     assert "first-1.0-py3-none-any.whl" in shown
     assert shown.endswith("\r\x1b[K")
     assert re.search(r"two: ready, 2 packages in \d+ s\n", capsys.readouterr().err)
+
+
+def test_an_installation_by_name_tells_how_it_ends(tmp_path):
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    command = [sys.executable, "-m", "local.installing", "what it needs"]
+    for package, ending in (
+        (make_wheel(tmp_path, "first"), "ready, 1 packages in"),
+        ("./nothing-there", "nothing-there"),
+    ):
+        python = os.environ | {"PIP_PYTHON": str(environment / "bin/python")}
+        answer = subprocess.run([*command, str(package)], env=python, capture_output=True, text=True, check=False)
+        assert answer.stderr.startswith("what it needs: installing\n")
+        assert ending in answer.stderr
+        assert answer.returncode == ("ready" not in ending)
 
 
 def test_where_nobody_looks_no_line_changes():

@@ -1,6 +1,9 @@
 """Tables at the widths that terminals have, of values that people did not choose."""
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -213,3 +216,25 @@ def test_a_look_at_all_replications_has_a_line_for_what_is_to_be_done(screen, mo
     lines = status.render([type("Standing", (), {"todo": ["something"]})()], is_one=False)
     assert "  → dynaurora backfill start web_analytics --watch (+2)" in lines
     assert max(map(len, lines)) <= console.output.width
+
+
+@pytest.mark.parametrize(
+    ("variables", "has_codes"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "1"}, False),
+    ],
+    ids=str,
+)
+def test_colours_are_for_terminals_and_for_who_wants_them(variables, has_codes):
+    program = "from backfill.runs.screens import show_text; from backfill.terminal.console import output;"
+    program += "output.print(show_text('well', style='green'))"
+    known = {name: value for name, value in os.environ.items() if name not in {"FORCE_COLOR", "NO_COLOR"}}
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(
+        command, env={**known, "TERM": "xterm", **variables}, capture_output=True, text=True, check=True
+    )
+    assert ("\x1b[32m" in answer.stdout) == has_codes
+    assert "well" in answer.stdout
