@@ -19,7 +19,7 @@ from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_progress
-from backfill.failures.describe import HEADER, NUMERIC, describe_failure, print_revealed
+from backfill.failures.describe import DETAILS, HEADER, NUMERIC, describe_failure, print_revealed
 from backfill.failures.reader import RECORD, Selection
 from backfill.looking import Look
 from backfill.terminal.console import (
@@ -139,7 +139,7 @@ def list_command(
     if not listed:
         say(describe_none(selection))
     if listed:
-        print_table([HEADER, *(entry.cells for entry in listed)], NUMERIC, below=len(HEADER) - 1)
+        print_table([HEADER, *(entry.cells for entry in listed)], NUMERIC, below=DETAILS)
     if known > len(listed):
         say(f"{len(listed):,} of {format_count(known, 'failure')}; more with --limit, all with `failures export`.")
     if left_out and not superseded:

@@ -27,7 +27,7 @@ from backfill.commands.local_status import env, print_places, status
 from backfill.commands.options import json_option
 from backfill.project import EXAMPLE, current_project, load_example, read_project
 from backfill.runs.screens import show_text
-from backfill.terminal.console import WrongUseError, output, print_json, print_line
+from backfill.terminal.console import WrongUseError, output, print_json, print_line, print_table
 from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
@@ -187,12 +187,9 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
 def print_comparisons(found: dict[str, Tally]) -> None:
     """Print what was found, a row for each mapping, then what is rare of it, examples and reasons."""
     names = ("items", "rows", "identical", "differing", "missing", "extra", "failed")
-    table = Table("", *("refused" if name == "failed" else name for name in names))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, comparison in found.items():
-        table.add_row(show_text(name), *(f"{getattr(comparison, column):,}" for column in names))
-    output.print(table)
+    header = ("mapping", *("refused" if name == "failed" else name for name in names))
+    rows = [(name, *(f"{getattr(tally, column):,}" for column in names)) for name, tally in found.items()]
+    print_table([header, *rows], frozenset(range(1, len(header))))
     for name, comparison in found.items():
         for text in describe_rare(name, comparison):
             print_line(f"{name}: {text}")
@@ -327,12 +324,12 @@ def print_result(result: Result) -> None:
     """Print what the demo found."""
     comparison = result.comparison
     table = Table("", "count", show_header=False)
-    table.columns[1].justify = "right"
+    table.columns[0].overflow, table.columns[1].justify = "fold", "right"
     for section in (list_written, list_backfilled, list_rejected, list_compared, list_seconds):
         for name, number, *style in section(result):
             table.add_row(show_text(name), number, style=style[0] if style else None)
         table.add_section()
-    output.print(table)
+    output.print(table, soft_wrap=False)
     for problem in result.problems:
         output.print(show_text("✗", style="red"), show_text(problem))
     if not result.problems:

@@ -110,6 +110,6 @@ def render(standings: Sequence[Standing], *, is_one: bool) -> list[str]:
     to_do = sum(bool(standing.todo) for standing in standings)
     how = f"{to_do:,} with something to do" if to_do else "all well"
     return [
-        *format_table(rows, NUMERIC, width, below=len(HEADER) - 1),
+        *format_table(rows, NUMERIC, width, below=(len(HEADER) - 1,)),
         f"{format_count(len(standings), 'replication')}, {how}",
     ]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HEADER: Final = ("ID", "KIND", "FIRST SEEN", "TRIES", "PARKED", "ITEM OR BATCH", "RULE", "WHERE", "WHAT IT SAYS")
 NUMERIC: Final = frozenset({3})
+DETAILS: Final = (5, 6, 7, 8)
+"""What stands below the others on a narrow terminal."""
 CELL_WIDTH: Final = 100
 ITEM_WIDTH: Final = 60
 TYPES_SHOWN: Final = frozenset({"S", "N", "B"})

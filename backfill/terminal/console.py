@@ -66,7 +66,7 @@ def print_table(
     numeric: frozenset[int] = frozenset(),
     *,
     header: bool = True,
-    below: int | None = None,
+    below: tuple[int, ...] = (),
     indent: int = 0,
 ) -> None:
     """Print a table as wide as the terminal; a line for each row where nobody looks (see `format_table`)."""

@@ -42,19 +42,19 @@ def format_table(
     width: int | None = None,
     *,
     header: bool = True,
-    below: int | None = None,
+    below: tuple[int, ...] = (),
 ) -> list[str]:
     """Return the lines of a table; the columns in `numeric` are aligned to the right.
 
     `width` is the terminal's, in cells: without one each row is one line. With `header` the first row names the
-    columns; the column `below` stands on lines of its own where the others would be squeezed.
+    columns; the columns `below` stand on lines of their own where the others would be squeezed.
     """
     table = [tuple(map(escape_text, row)) for row in rows]
     natural = _measure(table)
     if width is None or sum(natural) + GAPS[0] * (len(natural) - 1) <= width:
         return _lay_out(table, natural, numeric)
     width = max(NARROWEST, width)
-    if below is not None:
+    if below:
         return [*_put_below(table, numeric, width, below)]
     if (found := _fit(table, natural, width)) and _is_low(table, found[0]):
         return _lay_out(table, found[0], numeric, found[1])
@@ -152,20 +152,33 @@ def _lay_out_row(row: Row, widths: list[int], numeric: frozenset[int], gap: int)
         yield (" " * gap).join(padded).rstrip()
 
 
-def _put_below(table: Sequence[Row], numeric: frozenset[int], width: int, below: int) -> Iterator[str]:
-    """Yield a table without one of its columns, which is told below each row."""
-    others = [row[:below] + row[below + 1 :] for row in table]
-    moved = frozenset(index - (index > below) for index in numeric if index != below)
+def _put_below(table: Sequence[Row], numeric: frozenset[int], width: int, below: tuple[int, ...]) -> Iterator[str]:
+    """Yield a table without some of its columns, which are told below each row."""
+    kept = [index for index in range(len(table[0])) if index not in below]
+    others = [tuple(row[index] for index in kept) for row in table]
+    moved = frozenset(number for number, index in enumerate(kept) if index in numeric)
     found = _fit(others, _measure(others), width)
     if found is None:
         yield from _tell_rows(table, width)
         return
     for number, (row, other) in enumerate(zip(table, others, strict=True)):
         yield from _lay_out_row(other, found[0], moved, found[1])
-        if number and row[below].strip("- "):
-            first, *more = fold(row[below], width - len(BELOW))
-            yield f"{BELOW}{first}"
-            yield from (f"{'':<{len(BELOW)}}{line}" for line in more)
+        if number:
+            yield from _tell_below([row[index] for index in below if row[index].strip("- ")], width - len(BELOW))
+
+
+def _tell_below(cells: Sequence[str], room: int) -> Iterator[str]:
+    """Yield cells, as many in a line as it has room for."""
+    told: list[str] = []
+    for cell in cells:
+        if told and cell_len(f"{told[-1]}  {cell}") <= room:
+            told[-1] += f"  {cell}"
+        else:
+            told.append(cell)
+    for text in told:
+        first, *more = fold(text, room)
+        yield f"{BELOW}{first}"
+        yield from (f"{'':<{len(BELOW)}}{line}" for line in more)
 
 
 def _tell_rows(table: Sequence[Row], width: int) -> Iterator[str]:

@@ -53,10 +53,10 @@ ATTRIBUTE = (
     "VARCHAR(64)",
 )
 TABLES = {
-    "status": (telling.HEADER, STANDING, telling.NUMERIC, len(telling.HEADER) - 1),
-    "list": (listing.HEADER, RUN, listing.NUMERIC, None),
-    "failures": (describe.HEADER, FAILURE, describe.NUMERIC, len(describe.HEADER) - 1),
-    "infer": (mapping_infer.HEADER, ATTRIBUTE, frozenset({1}), None),
+    "status": (telling.HEADER, STANDING, telling.NUMERIC, (len(telling.HEADER) - 1,)),
+    "list": (listing.HEADER, RUN, listing.NUMERIC, ()),
+    "failures": (describe.HEADER, FAILURE, describe.NUMERIC, describe.DETAILS),
+    "infer": (mapping_infer.HEADER, ATTRIBUTE, frozenset({1}), ()),
 }
 HOSTILE = "\x1b[2J\x1b]0;owned\x07x\ny\r\x9b31m\u202eabc\u200b日本語日本語👍🏽 ｗｉｄｅ "
 
@@ -137,7 +137,7 @@ def test_folding_a_value_of_400_kb_ends():
 
 def test_what_is_to_be_done_stands_below_where_the_others_need_the_room():
     rows = [("MAPPING", "TO DO"), ("orders", "dynaurora backfill start orders --watch"), ("devices", "-")]
-    assert format_table(rows, frozenset(), 44, below=1) == [
+    assert format_table(rows, frozenset(), 44, below=(1,)) == [
         "MAPPING",
         "orders",
         "  → dynaurora backfill start orders --watch",
@@ -161,7 +161,7 @@ def test_a_row_whose_words_do_not_fit_is_told_name_by_name():
     st.lists(st.lists(st.text(), min_size=3, max_size=3), min_size=2, max_size=4),
     st.integers(30, 120),
     st.booleans(),
-    st.sampled_from([None, 2]),
+    st.sampled_from([(), (2,), (1, 2), (0, 2)]),
 )
 def test_any_table_fits(rows, width, header, below):
     lines = format_table([("A", "B", "C"), *rows], frozenset({1}), width, header=header, below=below)
