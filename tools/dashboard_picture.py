@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from html import escape
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,6 @@ from local.emulator.metric_math import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
 UNIT: Final = 50
 """Pixels of a column of the grid, of which there are 24; CloudWatch's rows are a little lower than that."""
@@ -73,8 +73,9 @@ def _set_property(names: list[Any], name: str, value: str) -> None:
 
 
 def read_shown(cloudwatch: Any, body: Mapping[str, Any], start: datetime, end: datetime, seconds: int) -> Shown:
-    """Return what CloudWatch has for a dashboard, of points of so many seconds."""
-    shown = Shown(start, end, seconds)
+    """Return what CloudWatch has for a dashboard, of points of so many seconds: their times are multiples of that."""
+    first = start.replace(microsecond=0) - timedelta(seconds=int(start.timestamp()) % seconds)
+    shown = Shown(first, end, seconds)
     for widget in body["widgets"]:
         properties = widget["properties"]
         if widget["type"] == "metric":
