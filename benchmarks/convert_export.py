@@ -22,6 +22,7 @@ from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.exports.convert_export import Converted, Converter
 from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import DataFile
+from dynaurora.exports.sorted_rows import SortedRows
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def make_work(mapping: Mapping, body: bytes, items: int) -> Callable[[], tuple[b
 
     def work() -> tuple[bytes, int]:
         csv, rejects, converted = Pieces(), Rejects(Pieces(), Pieces()), Converted()  # type: ignore[arg-type]
-        converter._convert_file(file, csv, rejects, converted)  # type: ignore[arg-type]
+        rows = SortedRows(csv, mapping)  # type: ignore[arg-type]
+        converter._convert_file(file, rows, rejects, converted)
+        rows.flush()
         return b"".join(csv), sum(converted.rejected.values())
 
     return work
