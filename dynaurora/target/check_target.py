@@ -29,7 +29,7 @@ from dynaurora.errors import (
     ViewInvalidError,
 )
 from dynaurora.target.alterations import find_faults, find_other_rules, find_view_faults
-from dynaurora.target.probe import Landing, load_into_permanent, load_into_temporary, write_line
+from dynaurora.target.probe import Landing, load_into_permanent, load_into_temporary, loads_into_memory, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -314,6 +314,7 @@ def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:
     staging = recorded or Staging()
     uri = write_line(mapping, landing)
     aurora.activate_load_role()
+    in_memory = False
     if staging.tables:
         for slot in range(1, staging.tables + 1):
             for table in (sql.name_staged(mapping, slot), raw_rows.name_raw(mapping, slot)):
@@ -321,4 +322,6 @@ def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:
         load_into_permanent(aurora, mapping, uri)
     else:
         load_into_temporary(aurora, mapping, uri)
-    return f"batches are staged in {staging}" + ("" if recorded else ", which no deployment has recorded")
+        in_memory = loads_into_memory(aurora, mapping, uri)
+    unrecorded = "" if recorded else ", which no deployment has recorded"
+    return f"batches are staged in {staging}{unrecorded}{' (small ones in memory)' if in_memory else ''}"
