@@ -221,7 +221,7 @@ DRAW = {CLICKS.name: draw_click, THINGS.name: draw_thing}
 def draw_items(mapping: str, count: int, share: float = REJECTED_SHARE) -> list[Item]:
     """Return so many items of a mapping, a share of them rejected, evenly among the others."""
     numbers, draw = random.Random(SEED), DRAW[mapping]  # noqa: S311 (items, no secrets)
-    every = round(1 / share) if share else count + 1
+    every = round(1 / share) if share else 2 * count + 2
     return [draw(numbers, rejected=number % every == every // 2) for number in range(count)]
 
 
