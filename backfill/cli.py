@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import click
 
+from backfill.commands.account_options import add_account_options
 from backfill.commands.backfill import backfill_group
+from backfill.commands.completion import add_completions, completion
 from backfill.commands.deploy import deploy
 from backfill.commands.destroy import destroy
 from backfill.commands.doctor import doctor
@@ -24,9 +26,11 @@ from backfill.commands.prepare import prepare
 from backfill.commands.purge import purge
 from backfill.commands.repair import repair
 from backfill.commands.replay import replay
+from backfill.commands.report import report
 from backfill.commands.reprocess import reprocess_group
 from backfill.commands.resume import resume
 from backfill.commands.status import status
+from backfill.commands.ui import ui
 from backfill.commands.upgrade import upgrade
 from backfill.commands.verify import verify
 from backfill.project import FILE, VARIABLE, use_project
@@ -46,16 +50,19 @@ Examples:
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
   dynaurora status                     see how all replications stand, and what is to be done
+  dynaurora ui                         the same in the browser, with plots, runs and failures
   dynaurora pause orders               have a table's stream not be read for a while, and lose nothing
   dynaurora doctor                     see whether everything that replication needs is there
   dynaurora mapping check --help       see whether a mapping holds, and how fast it will be
   dynaurora backfill start --help      copy a whole table into Aurora
+  dynaurora report --open              see what a run did, as a page
   dynaurora verify --help              see whether a table and its rows are equal
   dynaurora repair --help              make equal what is not
   dynaurora purge --dry-run            see what no import needs any more
   dynaurora replay --help              import again what a restored database lacks
   dynaurora failures count             see what could not be mapped or imported, and why
   dynaurora reprocess start --dry-run  see what of it would pass now
+  eval "$(dynaurora completion bash)"  have a shell complete commands, mappings and runs
   eval "$(dynaurora local env)"        let aws, boto3 and mysql reach it
 """
 
@@ -106,6 +113,7 @@ def main(context: click.Context, named: str | None) -> None:
 
 
 main.add_command(backfill_group)
+main.add_command(completion)
 main.add_command(deploy)
 main.add_command(destroy)
 main.add_command(doctor)
@@ -120,11 +128,15 @@ main.add_command(prepare)
 main.add_command(purge)
 main.add_command(repair)
 main.add_command(replay)
+main.add_command(report)
 main.add_command(reprocess_group)
 main.add_command(resume)
 main.add_command(status)
+main.add_command(ui)
 main.add_command(upgrade)
 main.add_command(verify)
+add_account_options(main)
+add_completions(main)
 
 if __name__ == "__main__":
     main()

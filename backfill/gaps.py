@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping as ReadOnlyDict
 
-    from backfill.verifying import FunctionLookup
     from dynaurora.mappings.mapping import Mapping
+    from dynaurora.verification.function_lookup import FunctionLookup
 
 SHORTEST, LONGEST = WINDOW_SECONDS
 BEFORE_SECONDS: Final = SNAPSHOT_MARGIN_SECONDS + 1

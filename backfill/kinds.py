@@ -9,6 +9,7 @@ from dynaurora.batches import batch
 from dynaurora.runs.phases import LAST_PHASE, PHASES
 
 CHECKING: Final = "checking"
+EXPORTING: Final = "exporting"
 REPORTING: Final = LAST_PHASE
 DONE: Final = "done"
 
@@ -34,6 +35,8 @@ class Kind:
     """What becomes of one, in the good case."""
     ends: frozenset[str]
     """The states that executions end with."""
+    steps: tuple[str, ...]
+    """The phases that every run goes through, in their order; what others there are goes with the one before."""
 
     def start_words(self, mapping: str, run: str) -> tuple[str, ...]:
         """Return the command, by its words, that takes up what a run has left undone."""
@@ -51,6 +54,7 @@ BACKFILL: Final = Kind(
     units="batches",
     done="imported",
     ends=frozenset({"Backfill succeeded", "Backfill failed"}),
+    steps=(CHECKING, EXPORTING, "planning", "importing", "reconciling", REPORTING),
 )
 REPROCESS: Final = Kind(
     name=batch.REPROCESS,
@@ -62,6 +66,7 @@ REPROCESS: Final = Kind(
     units="entries",
     done="settled",
     ends=frozenset({"Failures reprocessed", "Reprocess failed", "Reprocess skipped", "Nothing reprocessed"}),
+    steps=("listing", "reprocessing", REPORTING),
 )
 
 

@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Final
 
 from backfill.rereading import WantedKey, name_key
 from backfill.terminal.formatting import format_count
-from backfill.verifying import Verification, divide
 from dynaurora.aurora.differences import EndedVerification
 from dynaurora.dynamodb.items import MOST_KEYS
 from dynaurora.dynamodb.versions import second_of
 from dynaurora.verification.compare_items import Compared, Suspect
+from dynaurora.verification.function_lookup import divide_rows
 from dynaurora.verification.verdicts import SUSPICIOUS, Found, RowVerdict, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from backfill.rereading import KeyedReader
-    from backfill.verifying import FunctionLookup
+    from backfill.verifying import Verification
     from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.verification.expectations import Expectation, Expecter
+    from dynaurora.verification.function_lookup import FunctionLookup
 
 MENDED: Final = (RowVerdict.DIFFERING, RowVerdict.MISSING, RowVerdict.EXTRA, RowVerdict.OLDER_MAPPING)
 """What reading an item again makes equal."""
@@ -194,7 +195,7 @@ class Surveyor:
     def _read_versions(self, table: str, expectations: Sequence[Expectation]) -> list[int]:
         return [
             int(version)
-            for rows in divide([each.encode() for each in expectations])
+            for rows in divide_rows([each.encode() for each in expectations])
             for version in self.lookup.ask("tell_versions", table=table, rows=rows)["versions"]
         ]
 

@@ -25,7 +25,9 @@ from infra.build_package import Target, build_package
 from infra.places import ROOT
 from local import venvs
 
-MOST_MILLISECONDS = 150
+MOST = 1.6
+"""Times that the import of a function may take, of what none of them can do without."""
+BASELINE = "botocore.session, pymysql"
 MOST_MEGABYTES = 20
 ENVIRONMENT = {
     "LAMBDA_TASK_ROOT": "/var/task",
@@ -40,7 +42,7 @@ ENVIRONMENT = {
     "MAPPING": "web_analytics",
     "TTL_DELETES": "replicate",
 }
-TIMED = "import time; started = time.process_time(); import lambdas.{name}; print(time.process_time() - started)"
+TIMED = "import time; started = time.process_time(); import {name}; print(time.process_time() - started)"
 
 
 def measure() -> list[Result]:
@@ -50,20 +52,22 @@ def measure() -> list[Result]:
     names = sorted(path.stem for path in (ROOT / "lambdas").glob("*_*.py") if path.stem != "__init__")
     with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory:
         unpack(package.archive, Path(directory))
-        taken: dict[str, list[float]] = {name: [] for name in names}
+        modules = {name: f"lambdas.{name}" for name in names} | {BASELINE: BASELINE}
+        taken: dict[str, list[float]] = {name: [] for name in modules}
         for _ in range(rounds):
-            for name in names:
-                taken[name].append(float(import_function(name, Path(directory), TIMED)) * 1000)
+            for name, module in modules.items():
+                taken[name].append(float(import_module(module, Path(directory), TIMED)) * 1000)
     milliseconds = {name: median(values) for name, values in taken.items()}
-    slowest, megabytes = max(milliseconds.values()), package.size / 1e6
+    baseline = milliseconds.pop(BASELINE)
+    slowest, megabytes = max(milliseconds.values()) / baseline, package.size / 1e6
     by_time = sorted(milliseconds.items(), key=lambda pair: -pair[1])
     return [
         Result(
             f"cold start: import of each of {len(names)} functions",
-            "–",
-            f"≤ {MOST_MILLISECONDS} ms CPU",
-            "; ".join(f"{name} {value:.0f}" for name, value in by_time) + " ms",
-            slowest <= MOST_MILLISECONDS,
+            f"import of {BASELINE}",
+            f"≤ {MOST} × its CPU time, each",
+            f"{slowest:.2f} × ({baseline:.0f} ms; " + "; ".join(f"{name} {value:.0f}" for name, value in by_time) + ")",
+            slowest <= MOST,
         ),
         Result("package, zipped", "–", f"≤ {MOST_MEGABYTES} MB", f"{megabytes:.1f} MB", megabytes <= MOST_MEGABYTES),
     ]
@@ -75,8 +79,8 @@ def unpack(archive: Path, directory: Path) -> None:
         package.extractall(directory)
 
 
-def import_function(name: str, directory: Path, statement: str, *options: str) -> str:
-    """Return what a statement on a function prints, in a process that has the package and the runtime."""
+def import_module(name: str, directory: Path, statement: str, *options: str) -> str:
+    """Return what a statement on a module prints, in a process that has the package and the runtime."""
     command = [str(venvs.ensure("runtime")), "-B", *options, "-c", statement.format(name=name)]
     environment = {**ENVIRONMENT, "PATH": os.environ["PATH"]}
     return subprocess.run(  # noqa: S603 (our own functions)
@@ -95,7 +99,7 @@ def main() -> None:
     package = build_package(Target(f"{sys.version_info.major}.{sys.version_info.minor}", "local"))
     with tempfile.TemporaryDirectory(prefix="dynaurora-bench-") as directory:
         unpack(package.archive, Path(directory))
-        import_function(name, Path(directory), "import lambdas.{name}", "-X", "importtime")
+        import_module(f"lambdas.{name}", Path(directory), "import {name}", "-X", "importtime")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from benchmarks.sink import Sink
 from dynaurora.exports.convert_export import Converted, Converter
 from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import DataFile
+from dynaurora.exports.sorted_rows import SortedRows
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def convert(times: int) -> dict[str, float]:
     file = DataFile(key="data.json.gz", items=ITEMS * times, md5=base64.b64encode(digest.digest()).decode())
     reset_peak()
     before = read_status("VmRSS")
-    converter._convert_file(file, Sink(), Rejects(Sink(), Sink()), Converted())
+    rows = SortedRows(Sink(), converter.mapper.mapping)
+    converter._convert_file(file, rows, Rejects(Sink(), Sink()), Converted())
+    rows.flush()
     return {"mb": len(body) * times / 1e6, "before": before, "peak": read_status("VmHWM")}
 
 

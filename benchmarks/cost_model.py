@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.documents import to_table, write_marked
 from benchmarks.figures import Figures, read_figures
-from benchmarks.plots import draw_lines
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import LOOKED_BACK, MOST_LOOKED_AT, OVERDUE
+from dynaurora.pages.plots import draw_lines, make_file
 from dynaurora.runs.costs import (
     PRICES,
     READS_OF_A_BATCH,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MILLION = 1_000_000
+HOURS_OF_A_WEEK = 24 * 7
 RATES = (1, 10, 100, 1_000, 10_000)
 """Changes per second that the tables and the plot have."""
 FIREHOSE_GB = 1024**3
@@ -60,6 +61,8 @@ CHANGES_OF_A_MONTH = MILLION
 """Of a busy table: 23 a minute, all the time, so that it has a batch each minute."""
 COUNTS = (1, 10, 100)
 """Tables of a platform."""
+STEPS_OF_JUDGING = 4
+"""Of a verification: collecting, judging, recording and closing; a large table takes some more."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ class Assumptions:
     transform_memory_mb: int = 1024
     convert_memory_mb: int = FULL_PROCESSOR_MB
     import_memory_mb: int = 256
+    judge_memory_mb: int = 512
+    judge_seconds: float = 240
+    """For which suspects of a verification are looked at again: until changes have settled, and a little more."""
     looks_of_an_hour: float = 1
     """For failures, and for batches that no import was started for: `ReprocessSchedule`."""
     call_seconds: float = CALL_SECONDS
@@ -177,6 +183,20 @@ def cost_backfill(items: float, assumed: Assumptions) -> dict[str, float]:
     return {what: quantity * shared for what, quantity in quantities.items()}
 
 
+def cost_verifications(items: float, assumed: Assumptions) -> dict[str, float]:
+    """Return the quantities of what verifying a table of so many items each week uses in a month.
+
+    What comparing reads and stages in Aurora is left out, as its capacity is: nothing is written to the replica.
+    """
+    used = {what: each * items / MILLION for what, each in cost_backfill(items, assumed).items()}
+    del used["Aurora I/O"]
+    used["Lambda compute"] += gigabytes(assumed.judge_memory_mb) * assumed.judge_seconds
+    used["Lambda requests"] += 2 * STEPS_OF_JUDGING
+    used["Step Functions"] += 2 * STEPS_OF_JUDGING
+    used["Scheduler"] = 1
+    return {what: quantity * HOURS_OF_A_MONTH / HOURS_OF_A_WEEK for what, quantity in used.items()}
+
+
 def cpu(microseconds: float, memory_mb: int) -> float:
     """Return how many seconds a function of that memory takes for a million times so much CPU time."""
     return microseconds / min(1.0, memory_mb / FULL_PROCESSOR_MB)
@@ -203,6 +223,10 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
         "backfill": _by_column(
             "a million items, of a table of so many",
             {f"{items:,}": cost_backfill(items, assumed) for items in (10_000, MILLION, 10**9)},
+        ),
+        "verifications": _by_column(
+            "a month, verified each week, of a table of so many items",
+            {f"{items:,}": cost_verifications(items, assumed) for items in (10_000, MILLION, 100 * MILLION)},
         ),
         "rest": _by_column(
             "a month at rest", {"the platform": count_platform(list_templates()), "each table": count_replication()}
@@ -260,7 +284,7 @@ def plot(assumed: Assumptions | None = None) -> str:
     for what in ("Firehose", "Step Functions", "Lambda compute"):
         lines[what] = [costs[rate][what] * PRICES[what][0] for rate in RATES]
     labels = [f"{rate:,}" for rate in RATES]
-    return draw_lines("US dollars for a million changes", "changes per second", labels, lines)
+    return make_file(draw_lines("US dollars for a million changes", "changes per second", labels, lines))
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backfill.project import load_example
+from benchmarks.results import Result
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
 from dynaurora.aurora.generations import activate
 from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
@@ -24,11 +25,12 @@ from dynaurora.dynamodb.versions import make_version
 from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.csv_format import encode_row, row_label
 from dynaurora.mappings.rows import Row
-from local.aurora.engines import find_engine
+from local.aurora.engine import DatabaseServerError
+from local.aurora.engines import ENGINES, find_engine
 from local.stack import REGION, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from dynaurora.mappings.mapping import Mapping
@@ -100,6 +102,19 @@ class Database:
         with self.connect() as aurora:
             store = S3Objects()
             return import_batch(batch, self.mapping, aurora, store, BUCKET, RefusedRows(store, BUCKET, "benchmark"))
+
+
+def measure_on_engines(what: str, measure_on: Callable[[Engine], list[Result]]) -> list[Result]:
+    """Measure something on every engine; one that cannot be had here is left out, by name."""
+    results: list[Result] = []
+    for engine in ENGINES.values():
+        try:
+            engine.find_programs()
+        except DatabaseServerError as error:
+            results.append(Result(f"{what} on {engine.title}", "–", "–", f"left out: {error}", True))
+            continue
+        results += measure_on(engine)
+    return results
 
 
 @contextmanager

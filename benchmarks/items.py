@@ -11,10 +11,13 @@ import json
 import random
 import uuid
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from backfill.project import load_example
 from dynaurora.mappings.mapping import build_mapping
+
+if TYPE_CHECKING:
+    from dynaurora.mappings.mapping import Mapping
 
 Item = dict[str, Any]
 
@@ -170,11 +173,17 @@ THINGS_COLUMNS: Final = {
     "theme": "VARCHAR(10)",
     "zoom": "INT",
 }
+THINGS_SOURCE: Final = {
+    "table": "things",
+    "partition_key": "id",
+    "sort_key": "changed",
+    "json_attributes": ["settings"],
+}
 CLICKS = load_example()
 THINGS = build_mapping(
     "things",
     {
-        "source": {"table": "things", "partition_key": "id", "sort_key": "changed", "json_attributes": ["settings"]},
+        "source": THINGS_SOURCE,
         "schema": THINGS_SCHEMA,
         "target": {
             "database": "Demo",
@@ -186,6 +195,25 @@ THINGS = build_mapping(
         },
     },
 )
+
+
+def map_schemaless(schema: dict[str, Any]) -> Mapping:
+    """Return a mapping of the same items that has their keys, and a column for all the rest."""
+    return build_mapping(
+        THINGS.name,
+        {
+            "source": THINGS_SOURCE,
+            "schema": schema,
+            "target": {
+                "database": "Demo",
+                "table": "Things",
+                "columns": [{"name": name, "type": "VARCHAR(40)", "from": name} for name in ("id", "changed")],
+                "unmapped": {"column": "rest"},
+            },
+        },
+    )
+
+
 DRAW = {CLICKS.name: draw_click, THINGS.name: draw_thing}
 
 
@@ -193,7 +221,7 @@ DRAW = {CLICKS.name: draw_click, THINGS.name: draw_thing}
 def draw_items(mapping: str, count: int, share: float = REJECTED_SHARE) -> list[Item]:
     """Return so many items of a mapping, a share of them rejected, evenly among the others."""
     numbers, draw = random.Random(SEED), DRAW[mapping]  # noqa: S311 (items, no secrets)
-    every = round(1 / share) if share else count + 1
+    every = round(1 / share) if share else 2 * count + 2
     return [draw(numbers, rejected=number % every == every // 2) for number in range(count)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -71,3 +72,8 @@ def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.pro
     started = clock()
     work()
     return clock() - started
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

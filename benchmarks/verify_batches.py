@@ -13,20 +13,17 @@ and the server's together. An engine that cannot be had here is left out, by nam
 
 from __future__ import annotations
 
-import resource
 import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.database import Database, local_database, make_rows, shuffled
+from benchmarks.database import Database, local_database, make_rows, measure_on_engines, shuffled
 from benchmarks.results import Result, is_quick, print_results
-from benchmarks.timing import cpu_seconds
+from benchmarks.timing import cpu_seconds, peak_mb
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.verification.compare_items import find_extra_rows
 from dynaurora.verification.compare_rows import RowComparer
-from local.aurora.engine import DatabaseServerError
-from local.aurora.engines import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,15 +38,11 @@ RUN = "benchmark"
 
 def measure() -> list[Result]:
     """Measure it on every engine."""
-    return [result for engine in ENGINES.values() for result in measure_on(engine)]
+    return measure_on_engines("verify", measure_on)
 
 
 def measure_on(engine: Engine) -> list[Result]:
     """Measure it on one engine."""
-    try:
-        engine.find_programs()
-    except DatabaseServerError as error:
-        return [Result(f"verify on {engine.title}", "–", "–", f"left out: {error}", True)]
     rows = QUICK_ROWS if is_quick() else ROWS
     with local_database(engine) as database:
         numbers = shuffled(range(rows))
@@ -91,11 +84,6 @@ def time_it(database: Database, work: Callable[[], object]) -> tuple[float, floa
     work()
     wall, cpu = (clock() - start for clock, start in zip(clocks, started, strict=True))
     return wall, cpu
-
-
-def peak_mb() -> float:
-    """Return the most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

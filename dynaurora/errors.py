@@ -24,6 +24,7 @@
     │   ├── ExportFailedError
     │   ├── ExportIncompleteError
     │   ├── FailuresNotSettledError
+    │   ├── FunctionFailedError
     │   ├── InvalidBatchError
     │   ├── InvalidExportError
     │   ├── InvalidMappingError
@@ -221,6 +222,12 @@ class FailuresNotSettledError(TerminalError):
     """Some of what a reprocess took up could not be brought to an end; it is where it was, or settled in part."""
 
     remedy = "Nothing is lost, and the next run takes it up. Mend the cause first where it does not pass by itself."
+
+
+class FunctionFailedError(TerminalError):
+    """A function that this work needs answered with an error that does not pass by itself."""
+
+    remedy = "Its message says why; mend that, then do the same again."
 
 
 class InvalidBatchError(TerminalError):

@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 
 UNSHOWN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180e"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd"
+    r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
 )
 """Control characters, line and paragraph separators, what changes the direction of text or shows nothing, and lone
-surrogates (The Unicode Standard, general categories Cc, Cf, Cs, Zl and Zp)."""
+surrogates: the general categories Cc, Cf, Cs, Zl and Zp, and fillers among the letters that are blank (The Unicode
+Standard, DerivedCoreProperties, "Default_Ignorable_Code_Point"). Selectors of variants, which emoji and Japanese names
+have, stay."""
 UNSHOWN_IN_LINES = re.compile(rf"(?![\n\t]){UNSHOWN.pattern}")
 
 

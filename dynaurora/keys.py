@@ -9,7 +9,8 @@
     exports/run=<m>-<run>/                          DynamoDB's export of a backfill, in DynamoDB's own layout
     batches/run=<m>-<run>/                          a backfill's plans, its converted CSV, and its sweep's; CSV of
                                                     items that a repair has read by their keys
-    reports/run=<m>-<run>/                          what a backfill did
+    reports/run=<m>-<run>/                          what a run, a verification or a repair did: report.json for
+                                                    machines, and report.html for people
     batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; lines of
                                                     objects of several kinds, one kind apart from the other; and what
                                                     a verification's batches were found to be, by import_batch
@@ -160,6 +161,11 @@ def comparison(mapping: str, run: str, ledger_id: str) -> str:
     return f"{comparisons_prefix(mapping, run)}{ledger_id}.json"
 
 
+def judging(mapping: str, run: str) -> str:
+    """Return the key of how far the judging of a verification is."""
+    return f"{BATCHES}/{_run(mapping, run)}/judging.json"
+
+
 def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:
     """Return the key of the lines of one kind of a batch's object that has lines of several."""
     return f"{BATCHES}/mapping={mapping}/{batch_id}-{number:03}-{kind}.csv"
@@ -260,6 +266,11 @@ def report(mapping: str, run: str) -> str:
     return f"{REPORTS}/{_run(mapping, run)}/report.json"
 
 
+def report_page(mapping: str, run: str) -> str:
+    """Return the key of the page of that report, for people."""
+    return f"{REPORTS}/{_run(mapping, run)}/report.html"
+
+
 def reports_prefix(mapping: str) -> str:
     """Return what the keys of all reports of a mapping's runs begin with, and of what is kept beside them."""
     return f"{REPORTS}/{_run(mapping, '')}"
@@ -268,6 +279,11 @@ def reports_prefix(mapping: str) -> str:
 def is_report(key: str) -> bool:
     """Tell whether a key under `reports_prefix` is that of a report."""
     return key.count("/") == 2 and key.endswith("/report.json")
+
+
+def run_of_report(mapping: str, key: str) -> str:
+    """Return the run whose report has a key under `reports_prefix`."""
+    return key.removeprefix(reports_prefix(mapping)).partition("/")[0]
 
 
 def backfill_rejects(mapping: str, run: str, number: int) -> str:
@@ -319,6 +335,11 @@ def archived(mapping: str, why: str, key: str, etag: str) -> str:
     return f"{archived_prefix(mapping, why)}{key}.{etag[:12]}"
 
 
+def archived_why(key: str) -> str | None:
+    """Return why something is archived, SUPERSEDED or DISCARDED; None of what is not."""
+    return key.split("/")[2] if key.startswith(f"{ARCHIVED}/") else None
+
+
 def unarchived(mapping: str, key: str) -> str:
     """Return the failed key that something was archived from."""
     return key.removeprefix(archived_prefix(mapping)).partition("/")[2].rpartition(".")[0]
@@ -364,9 +385,14 @@ def parked_remainder(mapping: str, run: str, number: int, index: int) -> str:
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/parked-{number:06}-{index:03}.json"
 
 
+def unforwarded_records_prefix(mapping: str) -> str:
+    """Return the prefix of unforwarded stream records that were refused when they were taken up."""
+    return f"{failed_records_prefix(mapping)}unforwarded/"
+
+
 def unforwarded_records(mapping: str, key: str) -> str:
     """Return where the refused ones of a batch of unforwarded stream records go, by the key of that batch."""
-    return f"{failed_records_prefix(mapping)}unforwarded/{key.removeprefix(f'{UNFORWARDED}/')}"
+    return f"{unforwarded_records_prefix(mapping)}{key.removeprefix(f'{UNFORWARDED}/')}"
 
 
 def notice(mapping: str, cause: str, interval: int) -> str:

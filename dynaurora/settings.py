@@ -1,6 +1,9 @@
 """Settings of the functions: one frozen dataclass each, read once from the environment and checked there.
 
 Nothing else reads the environment.
+
+They are neither compared nor shown: code for that would be made at every start of every function, in half of the time
+that this module takes.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from dynaurora.errors import InvalidSettingsError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Settings:
     """What functions know. A field's environment variable is its name in capitals."""
 
@@ -43,7 +46,7 @@ class Settings:
 OPTIONAL = frozenset({"database_ca", "database_network"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReplicationSettings(Settings):
     """Settings of every function that works for one mapping; the others are told with each event which one it is of."""
 
@@ -51,7 +54,7 @@ class ReplicationSettings(Settings):
     """The mapping of the replicated table, `web_analytics`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ForwardChangesSettings(ReplicationSettings):
     """Settings of forward_changes."""
 
@@ -63,7 +66,7 @@ class ForwardChangesSettings(ReplicationSettings):
     """What becomes of deletes by Time to Live: replicated, or ignored so that Aurora keeps expired items' rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TransformChangesSettings(ReplicationSettings):
     """Settings of transform_changes."""
 
@@ -71,7 +74,7 @@ class TransformChangesSettings(ReplicationSettings):
     """The bucket of the registry, and of what is refused."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DatabaseSettings(Settings):
     """Settings of every function that connects to Aurora."""
 
@@ -84,7 +87,7 @@ class DatabaseSettings(Settings):
     """The certificate authority of the database, PEM; empty for Amazon RDS's own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PrepareTargetSettings(DatabaseSettings):
     """Settings of prepare_target."""
 
@@ -98,7 +101,7 @@ class PrepareTargetSettings(DatabaseSettings):
     """Most batches that are imported at the same time, 0 for unbounded: so many permanent tables there are, if any."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RegisterReplicationSettings(Settings):
     """Settings of register_replication."""
 
@@ -106,7 +109,7 @@ class RegisterReplicationSettings(Settings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ChangeMappingSettings(Settings):
     """Settings of change_mapping."""
 
@@ -121,12 +124,12 @@ class ChangeMappingSettings(Settings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RotateLoaderSecretSettings(DatabaseSettings):
     """Settings of rotate_loader_secret."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CheckTargetSettings(DatabaseSettings):
     """Settings of check_target."""
 
@@ -134,7 +137,7 @@ class CheckTargetSettings(DatabaseSettings):
     """The bucket of the registry, which the database loads from."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImportBatchSettings(DatabaseSettings):
     """Settings of import_batch."""
 
@@ -144,7 +147,7 @@ class ImportBatchSettings(DatabaseSettings):
     """Most batches that are imported at the same time, 0 for unbounded."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RecordFailedBatchSettings(Settings):
     """Settings of record_failed_batch."""
 
@@ -154,7 +157,7 @@ class RecordFailedBatchSettings(Settings):
     """For how long people are not told again of the same cause."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OpenRunSettings(DatabaseSettings):
     """Settings of open_run."""
 
@@ -166,7 +169,7 @@ class OpenRunSettings(DatabaseSettings):
     """Most batches that a run converts and imports at the same time, where it asks for no other number."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CheckReadinessSettings(Settings):
     """Settings of check_readiness."""
 
@@ -174,7 +177,7 @@ class CheckReadinessSettings(Settings):
     """The bucket that the table is exported to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlanBackfillSettings(Settings):
     """Settings of plan_backfill."""
 
@@ -182,7 +185,7 @@ class PlanBackfillSettings(Settings):
     """The bucket that the plan is written to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConvertExportSettings(Settings):
     """Settings of convert_export."""
 
@@ -190,7 +193,7 @@ class ConvertExportSettings(Settings):
     """The bucket that batches, and what is refused, are written to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReconcileRunSettings(DatabaseSettings):
     """Settings of reconcile_run."""
 
@@ -198,7 +201,7 @@ class ReconcileRunSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlanSweepSettings(DatabaseSettings):
     """Settings of plan_sweep."""
 
@@ -206,7 +209,7 @@ class PlanSweepSettings(DatabaseSettings):
     """The bucket that batches of tombstones are written to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReportRunSettings(Settings):
     """Settings of report_run."""
 
@@ -220,7 +223,7 @@ class ReportRunSettings(Settings):
     """For how long people are not told again of the same cause."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ListFailuresSettings(Settings):
     """Settings of list_failures."""
 
@@ -228,7 +231,7 @@ class ListFailuresSettings(Settings):
     """The bucket of the failures."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConvertFailuresSettings(Settings):
     """Settings of convert_failures."""
 
@@ -238,7 +241,7 @@ class ConvertFailuresSettings(Settings):
     """How often a record is mapped again before it is parked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SettleFailuresSettings(DatabaseSettings):
     """Settings of settle_failures."""
 
@@ -250,7 +253,7 @@ class SettleFailuresSettings(DatabaseSettings):
     """For how long people are not told again of the same cause."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MeasureHealthSettings(Settings):
     """Settings of measure_health."""
 
@@ -262,7 +265,7 @@ class MeasureHealthSettings(Settings):
     """The state machine that imports batches."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CloseRunSettings(DatabaseSettings):
     """Settings of close_run."""
 
@@ -270,7 +273,7 @@ class CloseRunSettings(DatabaseSettings):
     """The bucket of the plan, which a run that was stopped cannot bring along."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DescribeRunsSettings(DatabaseSettings):
     """Settings of describe_runs."""
 
@@ -278,7 +281,7 @@ class DescribeRunsSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CompareRowsSettings(DatabaseSettings):
     """Settings of compare_rows."""
 
@@ -286,7 +289,19 @@ class CompareRowsSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
+class JudgeDifferencesSettings(Settings):
+    """Settings of judge_differences."""
+
+    landing_bucket: str
+    """The bucket of the registry, of what comparing found, and of what waits or is kept as failed."""
+    compare_rows_function: str
+    """The function that looks rows up."""
+    settle_seconds: int
+    """What a change takes at most until it is in the bucket, unless the stream is late."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PurgeReplicasSettings(DatabaseSettings):
     """Settings of purge_replicas."""
 
@@ -296,7 +311,7 @@ class PurgeReplicasSettings(DatabaseSettings):
     """For how many days at the least everything is kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FindUnimportedSettings(DatabaseSettings):
     """Settings of find_unimported."""
 

@@ -38,6 +38,10 @@ STANDING: Final = {
 """What in a template is paid for all the time, and how often: an alarm by the metrics that it looks at, an endpoint in
 each of two zones. What a parameter has to ask for is left out: `SessionAccess`."""
 
+RATE: Final = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
+"""As EventBridge Scheduler takes it (its User Guide, "Schedule types")."""
+HOURS_OF_UNITS: Final = {"minute": 1 / 60, "hour": 1, "day": 24}
+
 HEALTH_METRICS: Final = 4
 """That the look at all replications measures, as nothing too: their alarms have to know that it was made."""
 
@@ -125,6 +129,12 @@ def price_platform(names: Iterable[str]) -> float:
 def price_replication() -> float:
     """Return what a replication costs a month at rest, in US dollars."""
     return price_all(count_replication())
+
+
+def count_starts(schedule: str) -> float | None:
+    """Return how often in a month `rate(…)` starts something; None for what is no rate, as `cron(…)`."""
+    found = RATE.fullmatch(schedule)
+    return None if found is None else HOURS_OF_A_MONTH / (int(found[1]) * HOURS_OF_UNITS[found[2]])
 
 
 def price_all(used: Mapping[str, float]) -> float:

@@ -1,4 +1,4 @@
-"""Close run: a run's end → its row in `_dynaurora_runs`."""
+"""Close run: a run's end → its row in `_dynaurora_runs`; and its report, where it was stopped."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from dynaurora.mappings.registry import Registries
 from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import identify, logger, observe_mapping, observed
 from dynaurora.runs.close_run import Ending, close_run, read_ending
+from dynaurora.runs.report_stopped import UNREPORTED, RunSoFar, build_stopped_report
+from dynaurora.runs.report_verification import read_report_before
 from dynaurora.runs.requests import is_run_id
 from dynaurora.runs.runs import Runs
 from dynaurora.settings import CloseRunSettings
@@ -37,9 +39,24 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     with connect_loader(settings) as aurora:
         if ending.generation and (ending.swept or keeps_expired(ending)):
             settle_fills(aurora, mapping, ending.run, ending.generation)
-        closed = close_run(Runs(aurora, mapping.database), ending)
+        runs = Runs(aurora, mapping.database)
+        closed = close_run(runs, ending)
+        if event.get("detail", {}).get("status") in UNREPORTED and is_run_id(ending.run):
+            report_stopped(ending, event["detail"], RunSoFar(aurora, mapping, runs))
     logger.info("Run closed" if closed else "Run was closed before", extra={"state": ending.state})
     return {"run": ending.run, "state": ending.state, "closed": closed}
+
+
+def report_stopped(ending: Ending, detail: dict[str, Any], so_far: RunSoFar) -> None:
+    """Write the report of a run that was stopped, unless it was reported before that."""
+    from dynaurora.runs.report_page import write_report  # which imports Jinja2, and few runs are stopped
+
+    store, bucket = S3Objects(), settings.landing_bucket
+    before = read_report_before(store, bucket, ending.mapping, ending.run)
+    if before is None or before.get("execution") != ending.execution:
+        report = build_stopped_report(ending, detail, so_far)
+        unwritten = write_report(store, bucket, ending.mapping, ending.run, report)
+        logger.info("Run reported", extra={"unwritten": unwritten})
 
 
 def keeps_expired(ending: Ending) -> bool:

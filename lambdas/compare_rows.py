@@ -69,8 +69,9 @@ def end(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[st
     if not comparer.forget_some():
         return {"done": False}
     if "counts" in event:
-        whole, unexplained = bool(event["whole"]), int(event["unexplained"])
-        Verifications(aurora, comparer.mapping).close(event["run"], event["counts"], unexplained, whole=whole)
+        whole, unexplained, mends = bool(event["whole"]), int(event["unexplained"]), event.get("mends")
+        verifications = Verifications(aurora, comparer.mapping)
+        verifications.close(event["run"], event["counts"], unexplained, whole=whole, mends=mends)
         measure("Differences", unexplained)
         count_of_all("Differences", unexplained, settings.landing_bucket)
     return {"done": True}

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aurora.replica_columns import check_replica
+from dynaurora.aurora.verifications import Verifications
 from dynaurora.aws.executions import StepFunctionsExecutions
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.registry import Registries
 from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
-from dynaurora.runs.requests import Limits, read_request
+from dynaurora.runs.requests import Limits, RunRequest, read_request
 from dynaurora.runs.runs import Runs
 from dynaurora.settings import OpenRunSettings
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 settings = OpenRunSettings.from_environment()
 registries = Registries(S3Objects(), settings.landing_bucket)
+EXPORT = "export"
+"""How a verification of a run reads its items, as its row tells it."""
 bounds = Limits(settings.backfill_concurrency, settings.import_concurrency)
 
 
@@ -41,6 +44,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         runs.open(request, mapping, event["execution"]["id"], executions)
         for target in mapping.targets:
             check_replica(aurora, target)
+        if isinstance(request, RunRequest) and request.options.judge:
+            Verifications(aurora, mapping).open(request.run, EXPORT)
     count("RunsOpened", 1)
     logger.info("Run opened", extra={**request.as_dict()["options"], **asdict(pointer)})
     return {**request.as_dict(), **asdict(pointer)}

@@ -1,8 +1,7 @@
-"""Report run: what a run did → S3 reports/."""
+"""Report run: what a run did → S3 reports/, for machines and for people."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,11 @@ from dynaurora.failures.notices import Notices
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs.ends import find_failure, is_own, name_mapping, name_run
 from dynaurora.runs.ignored_attributes import read_ignored
+from dynaurora.runs.refused_examples import read_refused_examples
 from dynaurora.runs.report_backfill import Memory, build_backfill_report, list_failed_batches
+from dynaurora.runs.report_page import write_report
 from dynaurora.runs.report_reprocess import report_reprocess
-from dynaurora.runs.requests import name_reprocess
+from dynaurora.runs.requests import name_reprocess, name_verification
 from dynaurora.settings import ReportRunSettings
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Write the report of a run, whatever its end, and return the failure it tells of."""
     state, execution, store = event["input"], event["execution"], S3Objects()
     is_reprocess = event.get("kind") == REPROCESS
-    run = name_run({"run": name_reprocess(state, execution["started"])} if is_reprocess else state, execution["name"])
+    if state.get("judge"):  # as it was started: it was not opened, and may have no name yet
+        state = {**state, "run": name_verification(state, execution["started"])}
+    named = {"run": name_reprocess(state, execution["started"])} if is_reprocess else state
+    run = name_run(named, execution["name"])
     mapping = name_mapping(state)
     if mapping is not None:
         observe_mapping(mapping)
@@ -41,11 +45,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     report_kind = report_reprocess if is_reprocess else report_backfill
     report, failure = report_kind(state, run, execution, store)
     count("RunsFailed" if failure else "RunsSucceeded", 1)
-    key = None
+    key = unwritten = None
     if report is not None and mapping is not None:
         key = keys.report(mapping, run)
-        store.write(settings.landing_bucket, key, json.dumps(report, indent=2).encode())
-    logger.info("Run reported", extra={"key": key, "error": (failure or {}).get("error")})
+        unwritten = write_report(store, settings.landing_bucket, mapping, run, report)
+    logger.info("Run reported", extra={"key": key, "error": (failure or {}).get("error"), "unwritten": unwritten})
     due = failure is not None and claim_notice(mapping, failure["error"], execution["id"], store)
     return {"bucket": settings.landing_bucket, "key": key, "failure": failure, "notify": due}
 
@@ -60,7 +64,11 @@ def report_backfill(
         return None, failure
     failures = list_failed_batches(store, settings.landing_bucket, state["mapping"], run, execution["started"])
     ignored = read_ignored(store, settings.landing_bucket, state["mapping"], run)
-    return build_backfill_report(state, arn, ExecutionHistory().steps(arn), failures, memory, ignored), failure
+    refused = (state.get("totals") or {}).get("rejected")
+    examples = read_refused_examples(store, settings.landing_bucket, state["mapping"], run) if refused else []
+    return build_backfill_report(
+        state, arn, ExecutionHistory().steps(arn), failures, memory, ignored, examples
+    ), failure
 
 
 def claim_notice(mapping: str | None, error: str, execution: str, store: ObjectStore) -> bool:

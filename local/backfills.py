@@ -45,6 +45,10 @@ class BackfillView(Protocol):
         """What it is at."""
 
     @property
+    def phases(self) -> dict[str, float]:
+        """Seconds in each phase so far, in the order in which it came to them."""
+
+    @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
 

@@ -129,6 +129,7 @@ def seed(api: Api, options: Options, telling: str, progress: Progress) -> Writte
     finally:
         seeding.stop()
     seeding.check()
+    progress.seed(seeding.written.changes)
     return seeding.written
 
 

@@ -44,7 +44,8 @@ TEMPLATES: Final = ROOT / "infra"
 FROM_PLATFORM: Final = (
     *("LandingBucketName", "PrepareTargetFunctionArn", "PrepareTargetVersion", "RegisterReplicationFunctionArn"),
     *("ReprocessFailuresStateMachineArn", "ReprocessScheduleGroupName", "ReprocessScheduleRoleArn"),
-    *("UnstartedReprocessesQueueArn", "FailuresTopicArn"),
+    *("UnstartedReprocessesQueueArn", "BackfillTableStateMachineArn", "VerificationScheduleGroupName"),
+    *("VerificationScheduleRoleArn", "FailuresTopicArn"),
 )
 """Outputs of the platform that are a replication's parameters."""
 BUCKET: Final = "LandingBucketName"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what pip cannot: a Python that makes virtual environments. Database servers need no installing
-# (local/unpacking.py).
+# Installs what pip cannot: a Python that makes virtual environments, and a browser for tests of pages. Database servers
+# need no installing (local/unpacking.py).
 #
 #   local/install.sh python             installs it where it is missing; silent where it is not
+#   local/install.sh python browser     and Debian's chromium
 #   local/install.sh find-python        prints the Python to use: the first of at least 3.11, or $PYTHON
 set -euo pipefail
 
@@ -17,6 +18,7 @@ main() {
     for need in "$@"; do
         case "$need" in
             python) has_python || missing+=("$(name_python_package)") ;;
+            browser) command -v chromium >/dev/null || missing+=(chromium) ;;
             *) stop "local/install.sh: unknown: $need" ;;
         esac
     done

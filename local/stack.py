@@ -34,7 +34,9 @@ REGION: Final = "us-east-1"
 DATABASE: Final = "mysql"
 """In the local AWS's directory, where the database is."""
 
-KEPT: Final = ("certificates", DATABASE, "emulator", "log")
+REPORTS: Final = "reports"
+"""Where the demo's reports are."""
+KEPT: Final = ("certificates", DATABASE, "emulator", "log", REPORTS)
 """What it keeps in its directory."""
 
 AURORA: Final = "aurora.json"

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.places import ENVIRONMENTS
+from local.installing import Line
 from local.venvs import STAMP, hold_lock
 
 _FORMAT: Final = 1
@@ -81,15 +82,19 @@ class Packages:
     def _create(self, stamp: str) -> None:
         print(f"{self.name}: unpacking {', '.join(self.names)} of the distribution", file=sys.stderr, flush=True)  # noqa: T201
         shutil.rmtree(self.home, ignore_errors=True)
-        apt = Apt(self.home / "apt")
-        for archive in self._fetch(apt):
-            _run(["dpkg-deb", "--extract", str(archive), str(self.home)], f"{archive.name} could not be unpacked")
+        apt, line = Apt(self.home / "apt"), Line(self.name)
+        with line:
+            line.show("fetching packages")
+            archives = self._fetch(apt)
+            for number, archive in enumerate(archives, 1):
+                line.show(f"{number} of {len(archives)} packages, {archive.name.partition('_')[0]}")
+                _run(["dpkg-deb", "--extract", str(archive), str(self.home)], f"{archive.name} could not be unpacked")
         shutil.rmtree(self.home / "apt")
         make_startable(self.home)
         unfinished = self.home / f"{STAMP}.new"
         unfinished.write_text(stamp)
         unfinished.rename(self.home / STAMP)
-        print(f"{self.name}: ready", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{self.name}: ready, {len(archives)} packages in {line.seconds:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
 
     def _fetch(self, apt: "Apt") -> list[Path]:
         """Return the archives of the packages and of what they depend on, of this release or of unstable."""

@@ -20,7 +20,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import venv
 from collections.abc import Iterator
@@ -28,13 +27,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.places import ENVIRONMENTS, ROOT
+from local.installing import OPTIONS, InstallationError, Line, run_pip
 
 REQUIREMENTS = ROOT / "requirements"
 NAMES = ("aws", "emulator", "moto", "runtime", "sam", "security")
 
 STAMP = ".stamp"
-LINES_OF_FAILURE = 20
-"""How much of pip's output a failure shows: its reason is at the end."""
 
 
 class EnvironmentCreationError(Exception):
@@ -95,14 +93,15 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 
 def _create(home: Path, requirements: Path, stamp: str) -> None:
-    _say(f"{home.name}: installing {_describe(requirements)}")
+    _say(f"{home.name}: installing {_describe(requirements)} and what they need")
+    line = Line(home.name)
     shutil.rmtree(home, ignore_errors=True)
     venv.create(home, symlinks=True, with_pip=False)
-    _install(_python_of(home), requirements)
+    packages = _install(_python_of(home), requirements, line)
     unfinished = home / f"{STAMP}.new"
     unfinished.write_text(stamp)
     unfinished.rename(home / STAMP)
-    _say(f"{home.name}: ready")
+    _say(f"{home.name}: ready, {packages} packages in {line.seconds:.0f} s")
 
 
 def _describe(requirements: Path) -> str:
@@ -111,17 +110,17 @@ def _describe(requirements: Path) -> str:
     return ", ".join(line for line in lines if line)
 
 
-def _install(python: Path, requirements: Path) -> None:
+def _install(python: Path, requirements: Path, line: Line) -> int:
     """Install ``requirements`` with the pip of this interpreter: the environment holds what it is for, and no pip."""
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", "--requirement", str(requirements)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=_clean_environment())
-    if answer.returncode != 0:
-        reason = "\n".join((answer.stdout + answer.stderr).splitlines()[-LINES_OF_FAILURE:])
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", *OPTIONS]
+    command += ["--requirement", str(requirements)]
+    try:
+        return run_pip(command, _clean_environment(), line)
+    except InstallationError as error:
         raise EnvironmentCreationError(
-            f"{reason}\nThe packages of {requirements.relative_to(REQUIREMENTS.parent)} could not be installed."
+            f"{error}\nThe packages of {requirements.relative_to(REQUIREMENTS.parent)} could not be installed."
             " Creating an environment needs the package index once; check the network and run the same command again."
-        )
+        ) from error
 
 
 def _clean_environment() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 Those of a file are taken together, or those of a folder whose tests share a deployment. Long ones begin first, so that
 no process is left alone with one in the end. The databases of all of them wait for no disk. What the AWS SDK knows of
-services is read once: each of its sessions would read megabytes of JSON anew.
+services is read once: each of its sessions would read megabytes of JSON anew. What commands print is not folded.
 """
 
 import os
@@ -15,6 +15,7 @@ from botocore.loaders import JSONFileLoader, Loader
 from local.aurora.engine import UNSYNCED_VARIABLE
 
 os.environ.setdefault(UNSYNCED_VARIABLE, "1")
+os.environ.pop("COLUMNS", None)  # readline, which pytest imports, leaves it to its processes
 
 
 class KeptFiles(JSONFileLoader):

@@ -12,7 +12,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.commands.mapping_change import describe_steps, estimate_backfill
-from backfill.commands.options import json_option
+from backfill.commands.options import check_needs_no_answer, json_option, yes_option
 from backfill.deployment.aws_errors import explain_any
 from backfill.deployment.clients import CONFIG, connect_objects, connect_to
 from backfill.deployment.stacks import Stacks
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backfill.deployment.plans import Deployer, Outcome, Plan, ReplicationStep
+    from backfill.deployment.schedules import ScheduledVerification
     from backfill.project import Project
     from dynaurora.mappings.mapping import Mapping
 
@@ -47,7 +48,7 @@ Examples:
 )
 @click.argument("names", metavar="[NAME…]", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Bring platform and all replications to this release, too.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @json_option
 def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
@@ -60,8 +61,7 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
     Exit status 0 done or nothing to do, 1 something failed or was refused, 2 wrong use.
     """
     project = current_project()
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     if everything and names:
         raise WrongUseError("--all goes without names.")
     with explained_deployment():
@@ -144,6 +144,15 @@ def describe_replication(step: ReplicationStep) -> Iterator[tuple[str, str]]:
             yield "target", f"{target.database}.{target.table}: {list_columns(target)}"
     elif step.columns:
         yield from describe_steps(step.columns | {"backfill": estimate_backfill(step.columns)}, None)
+    if step.verification:
+        yield "verified", describe_schedule(step.verification)
+
+
+def describe_schedule(verification: ScheduledVerification) -> str:
+    """Return when a table is verified, and what that costs."""
+    each, monthly = verification.usd_each, verification.usd_monthly
+    together = "" if monthly is None else f", {format_usd(monthly)} as the table is now"
+    return f"{verification.schedule}, each time about $ {each:.4f}{together}"
 
 
 def list_columns(mapping: Mapping) -> str:

@@ -9,7 +9,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.commands.deploy import explained_deployment, make_deployer
-from backfill.commands.options import json_option
+from backfill.commands.options import check_needs_no_answer, json_option, yes_option
 from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
 from backfill.project import current_project
@@ -41,7 +41,7 @@ Examples:
     is_flag=True,
     help="Delete the mapping's files in the landing bucket too, and the DynamoDB table if the replication created it.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--dry-run", is_flag=True, help="Show what would go and what would stay, and do nothing.")
 @json_option
 def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
@@ -52,8 +52,7 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
 
     Exit status 0 done, 1 it failed, 2 wrong use.
     """
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     with explained_deployment():
         from backfill.deployment.plans import BUCKET, name_replication
 

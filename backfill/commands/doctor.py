@@ -217,9 +217,23 @@ def diagnose(ways: Ways, deployment: Deployment) -> Iterator[Finding]:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print each finding on a line, and below it what to do, if anything."""
-    for finding in findings:
-        told = f"{finding.check}: {finding.detail}" if finding.detail else finding.check
+    """Print each finding on a line, and below it what to do, if anything; checks that fail for one cause together."""
+    for checks, finding in merge_findings(findings):
+        told = f"{', '.join(checks)}: {finding.detail}" if finding.detail else ", ".join(checks)
         print_line(f"{MARKS[finding.state]} {escape_text(told)}")
         if finding.remedy:
             print_line(f"    {escape_text(finding.remedy)}")
+
+
+def merge_findings(findings: Iterable[Finding]) -> Iterator[tuple[list[str], Finding]]:
+    """Yield each finding with its check, where the first of one cause stands with the checks of all of them.
+
+    A function that does not answer is why none of what it would look at is known: that is one error, and not thirteen.
+    """
+    merged: dict[tuple[str, ...], tuple[list[str], Finding]] = {}
+    for finding in findings:
+        cause = (finding.state, finding.detail, finding.remedy)
+        is_alone = finding.state == YES or not finding.detail
+        checks, _ = merged.setdefault((*cause, finding.check) if is_alone else cause, ([], finding))
+        checks.append(finding.check)
+    yield from merged.values()

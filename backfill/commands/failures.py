@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import os
-import shlex
 import stat
 import sys
 from contextlib import contextmanager
@@ -14,19 +13,18 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
-from backfill.commands.options import json_option, prefix_option, stack_option
+from backfill.commands.options import apply_options, json_option, prefix_option, stack_option
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_progress
-from backfill.failures.describe import HEADER, NUMERIC, describe_failure, print_revealed
+from backfill.failures.describe import ARCHIVED_HEADER, DETAILS, HEADER, NUMERIC, describe_failure, print_revealed
 from backfill.failures.reader import RECORD, Selection
-from backfill.looking import Look
-from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
-from backfill.terminal.formatting import format_count, format_table
-from dynaurora.failures.list_failures import SUPERSEDED
+from backfill.looking import Look, describe_tally, find_failure, keep_newest, name_again
+from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, print_table, say
+from backfill.terminal.formatting import format_count
 from dynaurora.mappings.mapping import NAME
-from dynaurora.runs.ends import format_percentage, share_in_percent
+from dynaurora.runs.ends import format_percentage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -80,11 +78,20 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         prefix_option,
         click.option("--parked", "only_parked", is_flag=True, help="Only what failed too often and was parked."),
         click.option("--include-parked", is_flag=True, help="What was parked too."),
+        click.option("--archived", is_flag=True, help="Only what was discarded or superseded, and can be restored."),
         click.option("--reason", metavar="TEXT", help="Only what `count --by reason` shows with this in its reason."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return apply_options(command, options)
+
+
+def select(*, superseded: bool = False, **selected: Any) -> Selection:
+    """Return the selection of a command's options. Raises WrongUseError for those that do not go together."""
+    selection = Selection(**selected)
+    if selection.archived and (selection.include_parked or selection.only_parked or superseded):
+        raise WrongUseError(
+            "--archived takes all that is archived: leave out --parked, --include-parked, --superseded."
+        )
+    return selection
 
 
 @failures_group.command(
@@ -94,6 +101,7 @@ Examples:
   dynaurora failures list
   dynaurora failures list --reason "payload.Hits (type)" --limit 10
   dynaurora failures list --parked --json | jq -r '.[].id'
+  dynaurora failures list orders --archived
 """,
 )
 @mapping_argument
@@ -113,7 +121,7 @@ def list_command(
     mapping: str | None, superseded: bool, limit: int, stack: str | None, as_json: bool, **selected: Any
 ) -> None:
     """List failures item by item, those that came last first."""
-    selection = Selection(**selected)
+    selection = select(superseded=superseded, **selected)
     known, left_out = 0, 0
     newest: list[tuple[str, int, ItemEntry]] = []
     with explained_errors():
@@ -128,23 +136,15 @@ def list_command(
     if as_json:
         print_json([entry.as_dict() for entry in listed])
         return
-    if not listed:
-        say(describe_none(selection))
-    for line in format_table([HEADER, *(entry.cells for entry in listed)], NUMERIC) if listed else ():
-        print_line(line)
+    if not listed and (superseded or not left_out):
+        say("No failure is superseded." if superseded else describe_none(selection))
+    if listed:
+        header = ARCHIVED_HEADER if selection.archived else HEADER
+        print_table([header, *(entry.cells for entry in listed)], NUMERIC, below=DETAILS)
     if known > len(listed):
         say(f"{len(listed):,} of {format_count(known, 'failure')}; more with --limit, all with `failures export`.")
     if left_out and not superseded:
         say(f"{format_count(left_out, 'failure')} that newer rows have overtaken left out: --superseded lists them.")
-
-
-def keep_newest(newest: list[tuple[str, int, ItemEntry]], entry: ItemEntry, number: int, limit: int) -> None:
-    """Take an entry among so many that came last; of those of one time the first come first."""
-    place = (entry.first_seen_at, -number, entry)
-    if len(newest) < limit:
-        heapq.heappush(newest, place)
-    else:
-        heapq.heappushpop(newest, place)
 
 
 def take_newest(failures: Iterable[Failure], limit: int) -> tuple[int, list[Failure]]:
@@ -185,11 +185,12 @@ def count(mapping: str | None, by: str, stack: str | None, as_json: bool, **sele
 
     With --json, one object on a line for each mapping.
     """
+    selection = select(**selected)
     with explained_errors():
         looks = open_looks(mapping, stack)
         for look in looks:
             tally = Tally(by)
-            for entry in look.read_entries(Selection(**selected), by):
+            for entry in look.read_entries(selection, by):
                 tally.add(entry)
             items = look.count_items()
             if as_json:
@@ -200,31 +201,9 @@ def count(mapping: str | None, by: str, stack: str | None, as_json: bool, **sele
             print_tally(tally, items)
 
 
-def describe_tally(deployment: Deployment, tally: Tally, by: str, items: int | None) -> dict[str, Any]:
-    """Return counts for machines."""
-    failures = tally.counts.total()
-    return {
-        "mapping": deployment.mapping,
-        "stack": deployment.stack,
-        "failures": failures,
-        "records": tally.records,
-        "batches": tally.batches,
-        "parked": tally.parked,
-        "superseded": tally.superseded if tally.is_looked_up else None,
-        "older_failures": tally.older,
-        "items_of_table": items,
-        "percent": round(share_in_percent(tally.records, items), 3) if items else None,
-        "oldest": tally.oldest or None,
-        "newest": tally.newest or None,
-        "by": by,
-        "counts": [{by: group, "count": number} for group, number in tally.groups],
-    }
-
-
 def print_tally(tally: Tally, items: int | None) -> None:
     """Print counts for people."""
-    for line in format_table([(f"{number:,}", group) for group, number in tally.groups], frozenset({0})):
-        print_line(line)
+    print_table([(f"{number:,}", group) for group, number in tally.groups], frozenset({0}), header=False)
     records, batches = format_count(tally.records, "record"), format_count(tally.batches, "batch", "batches")
     print_line(f"{records} and {batches}" + (f", {tally.parked:,} of them parked" if tally.parked else ""))
     if tally.records and items:
@@ -256,7 +235,7 @@ def show(names: tuple[str, ...], reveal: bool, stack: str | None, as_json: bool,
     An id stays the same when the failure is tried again, or parked. Records of the same bytes have the same id, and
     the first one is shown.
     """
-    selection = Selection(**selected)
+    selection = select(**selected)
     if len(names) > 2:
         raise WrongUseError("One failure is shown at a time: name a mapping, a failure, or both.")
     check_choice(selection, is_named=len(names) == 2 or any(not NAME.fullmatch(name) for name in names))
@@ -266,7 +245,7 @@ def show(names: tuple[str, ...], reveal: bool, stack: str | None, as_json: bool,
         check_choice(selection, is_named=bool(ids))
         looks = [Look.open(found) for found in choose_deployments(deployments, mapping)]
         look, found = find_failure(looks, ids[0], stack) if ids else find_newest(looks, selection)
-        superseded = look.is_superseded(found)
+        superseded = None if found.archived else look.is_superseded(found)
     again = name_again(found, look.deployment.mapping, stack)
     if as_json:
         print_json({**found.as_dict(reveal=reveal), "superseded": superseded, "next": again})
@@ -302,13 +281,11 @@ def export(
     mapping: str | None, path: Path | None, reveal: bool, stack: str | None, as_json: bool, **selected: Any
 ) -> None:
     """Write failures as JSON Lines, each as it is kept and in that order. --json tells of the file as JSON."""
-    written = 0
+    written, selection = 0, select(**selected)
     with explained_errors():
         looks = open_looks(mapping, stack)
         with open_output(path) as lines:
-            for failure in noting_progress(
-                failure for look in looks for failure in look.reader.read(Selection(**selected))
-            ):
+            for failure in noting_progress(failure for look in looks for failure in look.reader.read(selection)):
                 lines.write(json.dumps(failure.as_dict(reveal=reveal)) + "\n")
                 written += 1
     if path is None:
@@ -334,18 +311,6 @@ def split_names(names: Sequence[str], deployments: Sequence[Deployment]) -> tupl
     return None, [*names]
 
 
-def find_failure(looks: Sequence[Look], name: str, stack: str | None) -> tuple[Look, Failure]:
-    """Return the failure of a name, parked or not. Raises WrongUseError where there is none."""
-    for look in looks:
-        failures = noting_progress(look.reader.read(Selection(include_parked=True)))
-        if found := next((failure for failure in failures if failure.is_called(name)), None):
-            return look, found
-    raise WrongUseError(
-        f"Nothing that is kept as failed is called {name!r}. It may have been settled meanwhile. List what there is "
-        f"with: {name_command('failures', 'list', '--include-parked', stack=stack)}"
-    )
-
-
 def check_choice(selection: Selection, *, is_named: bool) -> None:
     """Raise WrongUseError where a failure is both named and chosen."""
     if is_named and selection != Selection():
@@ -366,13 +331,9 @@ def find_newest(looks: Sequence[Look], selection: Selection) -> tuple[Look, Fail
 
 def describe_none(selection: Selection) -> str:
     """Say that nothing is in a selection."""
+    if selection == Selection(archived=True):
+        return "Nothing is archived."
     return "Nothing is kept as failed." if selection == Selection() else "No failure is like that."
-
-
-def name_again(failure: Failure, mapping: str, stack: str | None) -> str:
-    """Return the command that takes a failure's object up again; of a batch of records, those that it was made of."""
-    prefix = () if failure.kind == SUPERSEDED else ("--prefix", shlex.quote(failure.key))
-    return name_command("reprocess", "start", mapping, *prefix, "--watch", stack=stack)
 
 
 @contextmanager

@@ -11,15 +11,18 @@ import click
 
 from backfill.commands import backfill_start
 from backfill.deployment.clients import connect_to
+from backfill.failures.reader import name_record
 from backfill.gaps import bound_versions, list_keys, name_run, plan_windows
 from backfill.kinds import BACKFILL
+from backfill.reporting import leave_report
 from backfill.rereading import Rereader, WantedKey
 from backfill.runs import start as starts
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_pairs, say
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
 from dynaurora.dynamodb.scans import Pace
-from dynaurora.mappings.readers import write_filled
+from dynaurora.failures.lost_records import find_lost_records
+from dynaurora.mappings.readers import is_covered, read_filled, write_filled
 from dynaurora.runs.costs import PRICES
 from dynaurora.runs.ends import NOT_MENDED_BY_REPEATING
 from dynaurora.runs.runs import SUCCEEDED
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 UNIT_BYTES: Final = 4096
 """Of an item that one strongly consistent read unit reads."""
+BROUGHT_NAMED: Final = 20
+"""Ids of failures that are told to people."""
 SUFFIXES: Final = ("", *"bcdefghij")
 """Of the ids of the runs that import one window, one after another."""
 
@@ -91,24 +96,39 @@ def read_gap(first: str | None, last: str | None, now: datetime) -> tuple[dateti
 
 def fill_gap(work: Repair, times: tuple[datetime, datetime], dry_run: bool, yes: bool, as_json: bool) -> None:
     """Plan, ask, export, read and report. Raises SystemExit with status 1 for a dry run: something is to be done."""
-    began = time.monotonic()
+    began, started_at = time.monotonic(), datetime.now(UTC)
     check_fillable(work)
     gap = plan_gap(work, *times)
     if not as_json:
         print_pairs(tell_gap(work, gap))
-    reread = None
+    reread = kept = None
+    brought = list[str]()
     if not dry_run:
         if not yes:
             click.confirm("Fill it?", abort=True)
         reread = carry_out(work, gap)
+        brought = list_brought(work)
+        kept = keep_gap_report(work, gap, reread, started_at)
     seconds = time.monotonic() - began
     if as_json:
-        ends = {"reread": reread and reread.as_dict(), "seconds": round(seconds, 1)}
+        told = {"brought_failures": brought, "seconds": round(seconds, 1), "report": kept}
+        ends = {"reread": reread and reread.as_dict(), **told}
         print_json({"run": work.run, "mapping": work.deployment.mapping, "dry_run": dry_run, **gap.as_dict(), **ends})
     elif reread:
-        print_pairs(tell_end(work, reread, seconds))
+        print_pairs(tell_end(work, reread, brought, seconds))
+        if kept:
+            print_pairs([("report", kept), ("", name_command("report", work.run, "--open"))])
     if dry_run:
         raise SystemExit(1)
+
+
+def keep_gap_report(work: Repair, gap: Gap, reread: Reread, started_at: datetime) -> str | None:
+    """Leave the report of a gap that was filled; return where it is."""
+    times = {name: gap.as_dict()[name] for name in ("from", "to")}
+    counts = {"keys": reread.keys, "changed": reread.changed, "refused": reread.refused, "agrees": None, "gap": times}
+    repair = {"verification": None, "found": None, "left_out": None, **counts}
+    found = {"repair": repair, "reasons": dict(reread.reasons)}
+    return leave_report(work.store, work.deployment, work.mapping, work.run, "export", started_at, found)
 
 
 def check_fillable(work: Repair) -> None:
@@ -222,7 +242,14 @@ def tell_gap(work: Repair, gap: Gap) -> Iterator[tuple[str, str]]:
     )
 
 
-def tell_end(work: Repair, reread: Reread, seconds: float) -> Iterator[tuple[str, str]]:
+def list_brought(work: Repair) -> list[str]:
+    """Return the ids of failures that only name records, which were lost and are brought by what was filled."""
+    filled = read_filled(work.store, work.deployment.bucket, work.deployment.mapping)
+    lost = find_lost_records(work.place, work.store)
+    return sorted({name_record(each.data) for each in lost if is_covered(each.stretch, filled)})
+
+
+def tell_end(work: Repair, reread: Reread, brought: list[str], seconds: float) -> Iterator[tuple[str, str]]:
     """Yield what became of it, for people."""
     keys = format_count(reread.keys, "key")
     yield (
@@ -231,5 +258,8 @@ def tell_end(work: Repair, reread: Reread, seconds: float) -> Iterator[tuple[str
     )
     if reread.refused:
         yield "refused", f"{reread.refused:,} by the mapping, and kept as failed"
+    if brought:
+        discard = name_command("failures", "discard", work.deployment.mapping, *brought[:BROUGHT_NAMED])
+        yield "kept", f"{format_count(len(brought), 'failure')}, of records that this has brought: {discard}"
     yield "time", format_seconds(seconds)
     yield "next", name_command("verify", work.deployment.mapping)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import boto3
 import click
 
+from backfill.commands.account_options import REGION, given_option
 from backfill.commands.options import json_option
 from backfill.project import FILE, STACK
 from backfill.terminal.console import NAME, WrongUseError, print_json, print_line
@@ -49,7 +50,6 @@ NEXT: Final = (
     "local compare",
 )
 """What comes after a project was made, as its README has it."""
-REGION: Final = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 README: Final = """\
 # {name}
 
@@ -95,6 +95,7 @@ def init(directory: Path, stack: str, region: str | None, profile: str | None, a
     """
     if not STACK_NAME.fullmatch(stack):
         raise WrongUseError(f"{stack!r} cannot be a stack's name: letters, digits and hyphens, 64 at most.")
+    region, profile = region or given_option("--region"), profile or given_option("--profile")
     root = directory.absolute()
     files = {
         FILE: SETTINGS.format(stack=stack, region=_set("region", region), profile=_set("profile", profile)),

@@ -14,11 +14,11 @@ import click
 from rich.table import Table
 
 from backfill.commands.local_progress import watched_progress
+from backfill.commands.local_report import keep_report
 from backfill.commands.local_shared import (
     explained_errors,
     find_running,
     name_command,
-    output,
     say,
     with_engine,
     with_timeout,
@@ -26,8 +26,9 @@ from backfill.commands.local_shared import (
 from backfill.commands.local_status import env, print_places, status
 from backfill.commands.options import json_option
 from backfill.project import EXAMPLE, current_project, load_example, read_project
-from backfill.terminal.console import WrongUseError, print_json
-from dynaurora.escaping import escape_lines
+from backfill.runs.screens import show_text
+from backfill.terminal.console import WrongUseError, output, print_json, print_line, print_table
+from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ def up(database: str | None, files: tuple[str, ...], seed: bool, engine: str | N
         click.echo(json.dumps(where))
     else:
         print_places(where)
-        output.print(f'\nNext: [bold]eval "$({name_command()} local env)"[/] and then [bold]aws[/] or [bold]mysql[/]')
+        print_line(f'\nNext: eval "$({name_command()} local env)" and then aws or mysql')
 
 
 def choose_files(files: Sequence[str], mappings: Sequence[Mapping]) -> list[ItemFile]:
@@ -186,19 +187,16 @@ def compare(names: tuple[str, ...], timeout: float, *, as_json: bool) -> None:
 def print_comparisons(found: dict[str, Tally]) -> None:
     """Print what was found, a row for each mapping, then what is rare of it, examples and reasons."""
     names = ("items", "rows", "identical", "differing", "missing", "extra", "failed")
-    table = Table("", *("refused" if name == "failed" else name for name in names))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, comparison in found.items():
-        table.add_row(name, *(f"{getattr(comparison, column):,}" for column in names))
-    output.print(table)
+    header = ("mapping", *("refused" if name == "failed" else name for name in names))
+    rows = [(name, *(f"{getattr(tally, column):,}" for column in names)) for name, tally in found.items()]
+    print_table([header, *rows], frozenset(range(1, len(header))))
     for name, comparison in found.items():
         for text in describe_rare(name, comparison):
-            output.print(f"{name}: {text}", markup=False, soft_wrap=True)
+            print_line(f"{name}: {text}")
         for example in comparison.examples:
-            output.print(f"{name}: {escape_lines(example)}", markup=False)
+            print_line(f"{name}: {escape_text(example)}")
         for reason, count in comparison.reasons.most_common(MOST_REASONS):
-            output.print(f"{name}: {count:,} refused: {escape_lines(reason)}", markup=False)
+            print_line(f"{name}: {count:,} refused: {escape_text(reason)}")
 
 
 def describe_rare(mapping: str, comparison: Tally) -> Iterator[str]:
@@ -269,12 +267,14 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | Non
     Items are seeded before the table's stream is on, then changes are written, of seeded items too, and the table is
     backfilled meanwhile; in the end both sides have to be the same, whatever came first. Uses the local AWS that runs
     and leaves it running; where none runs, starts one and stops it at the end. Exit status 0 only where every key
-    agrees or is accounted for by a rejection.
+    agrees or is accounted for by a rejection. In the end it tells where the backfill's report is, in .local/ until
+    `dynaurora local down`.
     """
     with explained_errors():
         from local.demo import Options, run_demo
         from local.lifecycle import borrow
-        from local.running import check_roles
+        from local.running import check_roles, find_api
+        from local.stack import REPORTS
 
         options = Options(changes, seeded, seed, timeout, load_example())
         directory, database = find_demo_directory(), options.mapping.database
@@ -282,13 +282,24 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | Non
             check_roles(state)
             with watched_progress(changes, seeded) as progress:
                 result = run_demo(state, options, prepare_backfill, progress)
+            report = keep_demo_report(find_api(state), result, directory / REPORTS)
     if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
+        click.echo(json.dumps({**result.as_dict(), "report": str(report) if report else None}, indent=2))
     else:
         print_result(result)
         print_next_commands(was_running=was_running)
+        if report:
+            print_line(f"\nReport of the backfill: {report}")
     if result.problems:
         raise SystemExit(1)
+
+
+def keep_demo_report(api: Api, result: Result, directory: Path) -> Path | None:
+    """Write the report of the demo's backfill into a directory, before the local AWS that has it stops."""
+    view, pipeline = result.view, result.stage.pipeline
+    if view is None or view.is_running:
+        return None
+    return keep_report(api.s3, pipeline.deployment.bucket, pipeline.mapping.name, view.run, directory)
 
 
 def find_demo_directory() -> Path:
@@ -313,17 +324,17 @@ def print_result(result: Result) -> None:
     """Print what the demo found."""
     comparison = result.comparison
     table = Table("", "count", show_header=False)
-    table.columns[1].justify = "right"
+    table.columns[0].overflow, table.columns[1].justify = "fold", "right"
     for section in (list_written, list_backfilled, list_rejected, list_compared, list_seconds):
         for name, number, *style in section(result):
-            table.add_row(name, number, style=style[0] if style else None)
+            table.add_row(show_text(name), number, style=style[0] if style else None)
         table.add_section()
-    output.print(table)
+    output.print(table, soft_wrap=False)
     for problem in result.problems:
-        output.print(f"[red]✗[/] {problem}")
+        output.print(show_text("✗", style="red"), show_text(problem))
     if not result.problems:
         kept = f"; {comparison.failed:,} are refused as they are, and kept" if comparison.failed else ""
-        output.print(f"[green]✓[/] Aurora holds what DynamoDB holds, key by key{kept}.")
+        output.print(show_text("✓", style="green"), f"Aurora holds what DynamoDB holds, key by key{kept}.")
 
 
 def list_written(result: Result) -> Iterator[tuple[str, ...]]:
@@ -384,8 +395,8 @@ def print_next_commands(*, was_running: bool) -> None:
     first = f"{command} local status" if was_running else f"{command} local up && {command} local demo"
     query = "SELECT country_code, COUNT(*) FROM Demo.WebAnalytics GROUP BY 1"
     output.print("\nNext:", style="bold")
-    output.print(f"  {first}", markup=False)
-    output.print(f"  eval \"$({command} local env)\" && mysql -e '{query}'", markup=False)
+    print_line(f"  {first}")
+    print_line(f"  eval \"$({command} local env)\" && mysql -e '{query}'")
 
 
 local_group.add_command(status)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+from rich.text import Text
 
 from backfill.project import current_project
+from backfill.terminal import console
+from backfill.terminal.console import errors
+from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,9 +23,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("mariadb", "mysql")
 DEFAULT_TIMEOUT_SECONDS = 600.0
-
-errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-output = Console(highlight=False, soft_wrap=True, emoji=False)
+PAIR_WIDTH = 18
 
 with_engine = click.option(
     "--engine",
@@ -68,13 +69,12 @@ def find_running() -> State:
 
 def say(line: str) -> None:
     """Tell of a step, on standard error."""
-    errors.print(f"[dim]{line} …[/]")
+    errors.print(Text(f"{escape_text(line)} …", style="dim"))
 
 
 def print_pairs(pairs: dict[str, Any]) -> None:
     """Print names and values in two columns."""
-    for name, value in pairs.items():
-        output.print(f"{name:<18} {value}", markup=False)
+    console.print_pairs(((name, str(value)) for name, value in pairs.items()), PAIR_WIDTH)
 
 
 def name_command() -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from backfill.commands.local_shared import explained_errors, find_running, name_command, output, print_pairs
+from backfill.commands.local_shared import explained_errors, find_running, name_command, print_pairs
 from backfill.project import current_project
+from backfill.terminal.console import print_line
 
 
 @click.command(
@@ -79,7 +80,7 @@ def print_places(where: dict[str, Any]) -> None:
 def print_status(found: dict[str, Any]) -> None:
     """Print the status for people."""
     if not found["running"]:
-        output.print(f"The local AWS is not running; start it with: {name_command()} local up")
+        print_line(f"The local AWS is not running; start it with: {name_command()} local up")
         return
     print_pairs(
         {
@@ -91,7 +92,7 @@ def print_status(found: dict[str, Any]) -> None:
     )
     replications = found.get("replications", {})
     if not replications:
-        output.print(f"Nothing is deployed; deploy with: {name_command()} local up")
+        print_line(f"Nothing is deployed; deploy with: {name_command()} local up")
     for name, replication in replications.items():
         print_counts(name, replication["pipeline"])
 

@@ -14,16 +14,14 @@ from backfill.commands.mapping_rebuild import rebuild_command
 from backfill.commands.mapping_try import try_command
 from backfill.commands.options import json_option
 from backfill.deployment.aws_errors import explained_errors
-from backfill.terminal.console import print_json, print_line, print_pairs
-from backfill.terminal.formatting import format_count, format_table
+from backfill.terminal.console import print_json, print_line, print_pairs, print_table
+from backfill.terminal.formatting import format_count
 from dynaurora.linting.findings import ERROR
 
 if TYPE_CHECKING:
     from dynaurora.linting.findings import LintFinding
     from dynaurora.mappings.compiled.describing import Description
     from dynaurora.mappings.mapping import Mapping
-
-NO_NUMBERS: frozenset[int] = frozenset()
 
 
 @click.group(
@@ -190,9 +188,3 @@ def print_description(mapping: Mapping, description: Description, *, explain: bo
         print_table([("attribute", "decoded"), *description.attributes])
     print_line()
     print_table([("column", "type", "from", "written"), *description.columns])
-
-
-def print_table(rows: list[tuple[str, ...]]) -> None:
-    """Print rows in columns."""
-    for line in format_table(rows, NO_NUMBERS):
-        print_line(line)

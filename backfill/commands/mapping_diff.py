@@ -13,8 +13,8 @@ from backfill.commands.options import json_option, stack_option
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_objects, connect_to
 from backfill.deployment.deployments import choose_deployment, find_deployments
-from backfill.terminal.console import name_command, print_json, print_line, print_pairs
-from backfill.terminal.formatting import format_count, format_table
+from backfill.terminal.console import name_command, print_json, print_line, print_pairs, print_table
+from backfill.terminal.formatting import format_count
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
 from dynaurora.dynamodb.attributes import plain_item
@@ -205,8 +205,7 @@ def print_attributes(document: dict[str, Any]) -> None:
     ]
     print_line()
     if rows:
-        for line in format_table([HEADER, *rows], frozenset({1, 3})):
-            print_line(line)
+        print_table([HEADER, *rows], frozenset({1, 3}))
     else:
         print_line("Nothing that no column takes and the schema does not name.")
     if document["others"]:

@@ -24,8 +24,16 @@ from backfill.samples import (
     sample_table,
     say_cost,
 )
-from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
-from backfill.terminal.formatting import format_count, format_table
+from backfill.terminal.console import (
+    WrongUseError,
+    name_command,
+    print_json,
+    print_line,
+    print_pairs,
+    print_table,
+    say,
+)
+from backfill.terminal.formatting import format_count
 from dynaurora.errors import DynauroraError, InvalidMappingError
 
 if TYPE_CHECKING:
@@ -365,8 +373,7 @@ def print_proposal(
         )
         for each in shown
     ]
-    for line in format_table([HEADER, *rows], frozenset({1})):
-        print_line(line)
+    print_table([HEADER, *rows], frozenset({1}))
     print_doubts(shown)
     if proposal.types:
         print_types(proposal, several=several)
@@ -411,8 +418,7 @@ def print_types(proposal: Proposal, *, several: bool) -> None:
     rows += [
         (each.name, f"{each.items:,}", str(len(proposal.by_type[each.name])), each.when) for each in proposal.types
     ]
-    for line in format_table(rows, frozenset({1, 2})):
-        print_line(f"  {line}")
+    print_table(rows, frozenset({1, 2}), indent=2)
     others = max(each.profile.items for each in proposal.columns) - sum(each.items for each in proposal.types)
     if several:
         print_line(f"{format_count(others, 'item')} of no type; such items go into {proposal.rest['table']}.")

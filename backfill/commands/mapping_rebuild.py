@@ -17,7 +17,7 @@ import click
 from backfill.commands.backfill_start import DEFAULTS
 from backfill.commands.mapping_change import BATCH_ROWS, WAYS, estimate_backfill, wait_option, way_options
 from backfill.commands.mapping_files import find_file, load
-from backfill.commands.options import every_option, json_option
+from backfill.commands.options import check_needs_no_answer, every_option, json_option, yes_option
 from backfill.commands.watch import follow
 from backfill.deployment.changing import apply_patiently
 from backfill.deployment.clients import connect, connect_objects
@@ -194,7 +194,7 @@ Examples:
 @click.option("--back", is_flag=True, help="Go back to the mapping before, and write that into NAME's file.")
 @click.option("--drop", is_flag=True, help="Drop the tables that rebuilds have left, with what is in them.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @wait_option
 @every_option
 @json_option
@@ -222,8 +222,7 @@ def rebuild_command(
 
     Exit status 0 done or nothing to do, 1 it failed or is refused, 2 for wrong use.
     """
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     if back and drop:
         raise WrongUseError("Give --back or --drop, not both.")
     wanted, clients = load(name), connect()

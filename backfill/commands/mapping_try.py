@@ -27,8 +27,8 @@ from backfill.samples import (
     sample_table,
     say_cost,
 )
-from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, say
-from backfill.terminal.formatting import format_count, format_table
+from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, print_table, say
+from backfill.terminal.formatting import format_count
 from backfill.trials import Trial
 from dynaurora.mappings.row_mapper import RowMapper
 
@@ -175,8 +175,7 @@ def print_rows(trial: Trial, target: Mapping) -> None:
         )
         for column in target.columns
     ]
-    for line in format_table([HEADER, *columns], frozenset({2, 3})):
-        print_line(line)
+    print_table([HEADER, *columns], frozenset({2, 3}))
 
 
 def say_share(filled: int, rows: int) -> str:

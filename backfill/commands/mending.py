@@ -18,6 +18,7 @@ from backfill.commands.verify import ANSWER_SECONDS, Wanted, choose_way, say_cos
 from backfill.deployment.clients import connect_functions
 from backfill.kinds import BACKFILL, REPROCESS
 from backfill.repairing import Candidate, FoundDifferences, Survey, Surveyor, find_verification, read_differences
+from backfill.reporting import describe_found, leave_report
 from backfill.rereading import KeyedReader, Reread, Rereader
 from backfill.runs import start as starts
 from backfill.runs.executions import describe_execution, find_running
@@ -25,14 +26,12 @@ from backfill.runs.run_ids import find_run_id
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, name_command, say
 from backfill.terminal.formatting import format_count
-from backfill.verifying import FunctionLookup, Verification
+from backfill.verifying import Verification
 from dynaurora import keys
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace
-from dynaurora.dynamodb.source import AwsSource
 from dynaurora.failures.failed_keys import FailedKeys
 from dynaurora.failures.list_failures import (
-    Place,
     is_anything_failed,
     is_imported,
     list_failures,
@@ -42,11 +41,10 @@ from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
 from dynaurora.runs.costs import PRICES
 from dynaurora.verification.expectations import Expecter
-from dynaurora.verification.judging import POLL_SECONDS, SuspectJudge
-from dynaurora.verification.kept_failures import KeptFailures
-from dynaurora.verification.pending_batches import PendingBatches
+from dynaurora.verification.function_lookup import FunctionLookup
+from dynaurora.verification.judging import POLL_SECONDS
 from dynaurora.verification.verdicts import UNEXPLAINED
-from dynaurora.verification.watermark import Watermark
+from dynaurora.verification.verifier import make_suspect_judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +53,9 @@ if TYPE_CHECKING:
     from backfill.deployment.deployments import Deployment
     from backfill.kinds import Kind
     from dynaurora.aws.objects import Listed, ObjectStore
+    from dynaurora.failures.list_failures import Place
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.row_mapper import RowMapper
-    from dynaurora.verification.verdicts import Tally
 
 KEYS, EXPORT = "keys", "export"
 FIRST_WORKERS: Final = 4
@@ -165,8 +163,7 @@ class Repair:
     @cached_property
     def place(self) -> Place:
         """Where failures are kept."""
-        one = self.deployment
-        return Place(one.bucket, one.mapping, one.table, (one.event_source_mapping,))
+        return self.deployment.own_place
 
     @cached_property
     def reader(self) -> KeyedReader:
@@ -206,7 +203,9 @@ class Repair:
             *(options.settle_seconds, options.patience_seconds, False),
         )
         say_cost(self.deployment, wanted)
-        verify_table(self.deployment, self.store, self.mapping, run, wanted, None)
+        started_at = datetime.now(UTC)
+        found = describe_found(verify_table(self.deployment, self.store, self.mapping, run, wanted, None), whole=True)
+        leave_report(self.store, self.deployment, self.mapping, run, wanted.via, started_at, found)
         return run
 
     def plan(self, found: FoundDifferences) -> Plan:
@@ -228,10 +227,15 @@ class Repair:
         """Open the verification of the keys that are looked at: what it has seen is forgotten, however it ends."""
         self.lookup.ask("begin", via=KEYS)
 
-    def end(self, tally: Tally) -> None:
-        """Close it with what was found."""
-        unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED)
-        self.lookup.forget(counts=tally.as_dict(), unexplained=unexplained, whole=False)
+    def end(self, plan: Plan, verification: Verification | None) -> None:
+        """Close it with what was found: what is left of the verification, if it is known by now what that is.
+
+        Differences that were only looked at may be changes on their way.
+        """
+        tally = verification.tally if verification else plan.survey.tally
+        unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED) + plan.found.left_out
+        mends = plan.found.verification.run if verification or plan.is_equal else None
+        self.lookup.forget(counts=tally.as_dict(), unexplained=unexplained, whole=False, mends=mends)
 
     def give_up(self) -> None:
         """Forget what was seen, whatever went wrong; that is to be told, and not what this meets."""
@@ -312,20 +316,8 @@ class Repair:
         """Compare some keys, judge what does not agree, record it, and return what was found."""
         verification = Verification(self.surveyor.expecter, self.lookup)
         self.surveyor.verify(verification, {each.name: each for each in candidates}.values())
-        settle, pending = self.options.settle_seconds, PendingBatches(self.place, self.store, self.mapping)
-        source = AwsSource(self.deployment.table, self.deployment.event_source_mapping)
-        verification.judge(
-            SuspectJudge(
-                expecter=verification.expecter,
-                lookup=self.lookup,
-                items=self.items,
-                find_watermark=Watermark(pending, settle, source.is_read).find,
-                find_pending=pending.find,
-                is_kept=KeptFailures(self.place, self.store).has,
-                poll_seconds=min(POLL_SECONDS, settle / 2),
-                patience_seconds=self.options.patience_seconds,
-            )
-        )
+        settle, patience = self.options.settle_seconds, self.options.patience_seconds
+        verification.judge(make_suspect_judge(verification, self.items, self.place, self.store, settle, patience))
         verification.record(self.items, reveal=False)
         return verification
 

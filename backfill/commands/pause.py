@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from backfill.commands.options import json_option, stack_option
-from backfill.commands.several import check_named, choose_named, do_to_each, name_replication_of
+from backfill.commands.options import several_options
+from backfill.commands.several import Complaints, check_named, choose_named, do_to_each, name_replication_of
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import find_deployments
 from backfill.deployment.lags import Lag, read_lags
 from backfill.deployment.stream_readers import PAUSED, StreamReader, look_at_reader, pause_reader
-from backfill.terminal.console import name_command, print_json, print_line, say
+from backfill.terminal.console import name_command, print_json, print_line
 from backfill.terminal.formatting import format_seconds, format_time
 
 if TYPE_CHECKING:
@@ -35,11 +35,7 @@ lambda:GetEventSourceMapping, UpdateEventSourceMapping, ListTags and TagResource
 
 
 @click.command(epilog=EPILOG)
-@click.argument("mappings", metavar="[MAPPING…]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every replication of the project.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@stack_option
-@json_option
+@several_options
 def pause(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: str | None, as_json: bool) -> None:
     """Pause replications: their tables' streams are not read.
 
@@ -57,11 +53,13 @@ def pause(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: str
         chosen = choose_named(deployments, mappings)
         lags, functions = read_lags(connect_to("cloudwatch"), chosen), connect_to("lambda")
     act = look if dry_run else do
-    failed = False
+    complaints = Complaints("not paused")
     for deployment, result in do_to_each(chosen, partial(act, functions, lags)):
-        failed = failed or isinstance(result, str)
+        if isinstance(result, str):
+            complaints.add(deployment, result)
         tell(deployment, result, dry_run=dry_run, as_json=as_json)
-    if failed:
+    complaints.tell()
+    if complaints:
         raise SystemExit(1)
 
 
@@ -84,7 +82,6 @@ def tell(deployment: Deployment, result: tuple[StreamReader, bool] | str, *, dry
     if isinstance(result, str):
         if as_json:
             print_json({**name_replication_of(deployment), "error": result})
-        say(f"{deployment.mapping}: not paused: {result}")
         return
     reader, changes = result
     now = datetime.now(UTC)

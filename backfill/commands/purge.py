@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backfill.commands.options import json_option, stack_option
+from backfill.commands.options import check_needs_no_answer, json_option, stack_option, yes_option
 from backfill.deployment.asking import ask_function
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_functions
@@ -76,7 +76,7 @@ class Asked:
 @click.command(epilog=EPILOG)
 @click.argument("mapping", required=False)
 @click.option("--dry-run", is_flag=True, help="Only tell what would be deleted, and what holds more of it.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @stack_option
 @json_option
 def purge(mapping: str | None, dry_run: bool, yes: bool, stack: str | None, as_json: bool) -> None:
@@ -90,8 +90,7 @@ def purge(mapping: str | None, dry_run: bool, yes: bool, stack: str | None, as_j
     It deletes some hundred rows at a time, and imports go on beside it. One that was ended half-way is gone on with.
     With --json each replication is one object on a line.
     """
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     with explained_errors():
         deployments = find_deployments(connect().cloudformation, stack)
         require_any(deployments)

@@ -11,19 +11,19 @@ import click
 
 from backfill.commands.filling import fill_gap, read_gap
 from backfill.commands.mending import EXPORT, KEYS, Options, Plan, Repair, make_suffix
-from backfill.commands.options import NumberRange, json_option, stack_option
+from backfill.commands.options import check_needs_no_answer, json_option, stack_option, yes_option
+from backfill.commands.verification_options import patience_option, read_units_option, settle_option
 from backfill.commands.verify import EXPLAINED
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_objects
 from backfill.deployment.deployments import choose_deployment, find_deployments
 from backfill.repairing import describe_impossible, find_verification
+from backfill.reporting import describe_found, leave_report
 from backfill.rereading import check_clock
 from backfill.samples import READ_UNIT_USD
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs
 from backfill.terminal.formatting import format_count, format_seconds, format_usd
-from dynaurora.verification.judging import PATIENCE_SECONDS
 from dynaurora.verification.verdicts import RowVerdict
-from dynaurora.verification.watermark import TRANSIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ Examples:
 
 It needs what verifying does; dynamodb:BatchGetItem of the table; states:ListExecutions, StartExecution and
 DescribeExecution of import-batch, reprocess-failures and backfill-table; and of the landing bucket s3:PutObject below
-batches/run= and transformation_failed_data_backup/. infra/repair-policy.json allows it.
+batches/run=, transformation_failed_data_backup/ and reports/. infra/repair-policy.json allows it.
 """
 
 
@@ -66,33 +66,10 @@ batches/run= and transformation_failed_data_backup/. infra/repair-policy.json al
 @click.option("--to", "last", metavar="T", help="When the gap ended: the stream was read again.")
 @click.option("--whole", is_flag=True, help="Verify all items afterwards, and not only the keys that were mended.")
 @click.option("--dry-run", is_flag=True, help="Say what would be mended, and what not; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--read-units",
-    type=NumberRange(1, 1_000_000),
-    default=200.0,
-    show_default=True,
-    metavar="N",
-    help="Read units a second that reading items may use.",
-)
-@click.option(
-    "--settle",
-    type=NumberRange(1, 86400),
-    default=float(TRANSIT_SECONDS),
-    show_default=True,
-    envvar="DYNAURORA_SETTLE_SECONDS",
-    show_envvar=True,
-    metavar="SECONDS",
-    help="What a change takes at most until it is in the bucket: a difference younger than that may be on its way.",
-)
-@click.option(
-    "--patience",
-    type=NumberRange(1, 86400),
-    default=PATIENCE_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="For how long waiting batches, and differences afterwards, are looked at again.",
-)
+@yes_option
+@read_units_option
+@settle_option
+@patience_option
 @stack_option
 @json_option
 def repair(
@@ -125,8 +102,7 @@ def repair(
 
     Exit status 0 where all of it is equal; 1 where something is not, or, with --dry-run, where something is to be done.
     """
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     is_gap = first is not None or last is not None
     if is_gap and (run or via or whole):
         raise WrongUseError("--from and --to fill a gap, whatever was found: leave out --run, --via and --whole.")
@@ -155,7 +131,7 @@ def check_repairable(deployment: Deployment) -> None:
 
 def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Plan, ask, mend and report. Raises SystemExit with status 1 where something is left."""
-    began, verification = time.monotonic(), None
+    began, started_at, verification, kept = time.monotonic(), datetime.now(UTC), None, None
     found = work.find_differences()
     work.begin()
     try:
@@ -169,11 +145,29 @@ def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
     except BaseException:
         work.give_up()
         raise
-    work.end(verification.tally if verification else plan.survey.tally)
+    work.end(plan, verification)
     agrees = plan.is_equal if verification is None else is_equal(work, plan, verification)
-    report(work, plan, verification, agrees, time.monotonic() - began, dry_run=dry_run, as_json=as_json)
+    if verification is not None:
+        kept = keep_report(work, plan, verification, agrees, started_at)
+    report(work, plan, verification, agrees, time.monotonic() - began, dry_run=dry_run, as_json=as_json, kept=kept)
     if not agrees:
         raise SystemExit(1)
+
+
+def keep_report(work: Repair, plan: Plan, verification: Verification, agrees: bool, started_at: datetime) -> str | None:
+    """Leave the report of a repair; return where it is."""
+    done = {
+        "verification": plan.found.verification.run,
+        "found": len(plan.found.candidates),
+        "left_out": plan.found.left_out,
+        "keys": work.reread.keys,
+        "changed": work.reread.changed,
+        "refused": work.reread.refused,
+        "agrees": agrees,
+        "gap": None,
+    }
+    found = describe_found(verification, whole=False) | {"repair": done}
+    return leave_report(work.store, work.deployment, work.mapping, work.run, plan.via, started_at, found)
 
 
 def is_equal(work: Repair, plan: Plan, verification: Verification) -> bool:
@@ -231,17 +225,20 @@ def report(
     *,
     dry_run: bool,
     as_json: bool,
+    kept: str | None,
 ) -> None:
-    """Print what became of it."""
+    """Print what became of it, and where its report is kept."""
     if as_json:
         verified: dict[str, Any] | None = verification.tally.as_dict() if verification else None
         done = {"run": work.run, "mapping": work.deployment.mapping, "dry_run": dry_run, **plan.as_dict()}
         more = {"reread": work.reread.as_dict(), "verified": verified, "agrees": agrees, "seconds": round(seconds, 1)}
-        print_json(done | more)
+        print_json(done | more | {"report": kept})
         return
     if verification is None:
         return
     print_pairs(tell_result(work, plan, verification, agrees, seconds))
+    if kept:
+        print_pairs([("report", kept), ("", name_command("report", work.run, "--open"))])
     for suspect in verification.proved[:NAMED]:
         print_line(f"{suspect.table} {json.dumps(suspect.key)}: {suspect.finding}")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backfill.commands.options import json_option, stack_option
+from backfill.commands.options import check_needs_no_answer, json_option, stack_option, yes_option
 from backfill.deployment.asking import ask_function
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.changing import ByFunction, apply_patiently
@@ -136,7 +136,7 @@ class Replay:
     help="The time that the database was restored to, as 2026-11-23T08:00:00Z.",
 )
 @click.option("--dry-run", is_flag=True, help="Only tell what would be imported.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option(
     "--max-concurrency",
     type=click.IntRange(1, 100),
@@ -160,8 +160,7 @@ def replay(
     TIME: then a backfill with --sweep brings the rest.
     """
     restored_to = parse_time(since)
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     with explained_errors():
         deployment = choose_deployment(find_deployments(connect().cloudformation, stack), mapping)
         if not deployment.find_unimported:

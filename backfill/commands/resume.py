@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backfill.commands.options import json_option, stack_option
-from backfill.commands.several import check_named, choose_named, do_to_each, name_replication_of
+from backfill.commands.options import several_options
+from backfill.commands.several import Complaints, check_named, choose_named, do_to_each, name_replication_of
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import find_deployments
+from backfill.deployment.losses import name_mending
 from backfill.deployment.stream_readers import KEPT, StreamReader, look_at_reader, resume_reader
-from backfill.terminal.console import name_command, print_json, print_line, say
+from backfill.terminal.console import print_json, print_line
 from backfill.terminal.formatting import format_iso, format_seconds, format_time
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from backfill.deployment.deployments import Deployment
 
-SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
 STARTING: Final = timedelta(minutes=15)
 """What a reader may take until it reads: so long the stream goes on losing what it has not read."""
 EPILOG: Final = """\b
@@ -37,11 +37,7 @@ UpdateEventSourceMapping, ListTags and UntagResource.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("mappings", metavar="[MAPPING…]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every replication of the project.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@stack_option
-@json_option
+@several_options
 def resume(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: str | None, as_json: bool) -> None:
     """Resume replications: their tables' streams are read on.
 
@@ -58,9 +54,12 @@ def resume(mappings: tuple[str, ...], everything: bool, dry_run: bool, stack: st
         chosen = choose_named(deployments, mappings)
         functions = connect_to("lambda")
     act = look if dry_run else resume_reader
-    is_well = True
+    is_well, complaints = True, Complaints("not resumed")
     for deployment, result in do_to_each(chosen, partial(act, functions)):
+        if isinstance(result, str):
+            complaints.add(deployment, result)
         is_well = tell(deployment, result, dry_run=dry_run, as_json=as_json) and is_well
+    complaints.tell()
     if not is_well:
         raise SystemExit(1)
 
@@ -76,11 +75,11 @@ def tell(deployment: Deployment, result: StreamReader | str, *, dry_run: bool, a
     if isinstance(result, str):
         if as_json:
             print_json({**name_replication_of(deployment), "error": result})
-        say(f"{name}: not resumed: {result}")
         return False
     lost_until = find_lost(result, now)
     lost_from = result.resume_by - KEPT if lost_until and result.resume_by else None
-    mend = name_mending(deployment, lost_from, lost_until) if lost_from and lost_until else None
+    lost = (int(lost_from.timestamp()), int(lost_until.timestamp())) if lost_from and lost_until else None
+    mend = name_mending(deployment, lost) if lost else None
     if as_json:
         document: dict[str, Any] = {
             **name_replication_of(deployment),
@@ -117,14 +116,3 @@ def describe_pause(reader: StreamReader, now: datetime) -> str:
 def find_lost(reader: StreamReader, now: datetime) -> datetime | None:
     """Return until when changes may be gone that a reader has not read; None where none are."""
     return now - KEPT + STARTING if reader.resume_by and now + STARTING > reader.resume_by else None
-
-
-def name_mending(deployment: Deployment, lost_from: datetime, lost_until: datetime) -> str:
-    """Return the command that brings back what a stream has lost.
-
-    Exports of a window have the deletes of expired items too: where those rows are to stay, all items are copied again.
-    """
-    if deployment.ignores_expiries:
-        return name_command("backfill", "start", deployment.mapping, "--watch")
-    times = ("--from", f"{lost_from:{SECONDS}}", "--to", f"{lost_until:{SECONDS}}")
-    return name_command("repair", deployment.mapping, *times)

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.aws_errors import explain_any
 from backfill.deployment.deployments import choose_deployment, choose_deployments
-from backfill.terminal.console import WrongUseError
+from backfill.terminal.console import WrongUseError, say
 from dynaurora.errors import DynauroraError
 
 if TYPE_CHECKING:
@@ -55,6 +55,26 @@ def do_to_each(
 
     with ThreadPoolExecutor(min(AT_ONCE, max(1, len(deployments)))) as workers:
         yield from zip(deployments, workers.map(attempt, deployments), strict=True)
+
+
+class Complaints:
+    """Why something was not done to some replications: each reason is told once, with the names of all."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._names: dict[str, list[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def add(self, deployment: Deployment, reason: str) -> None:
+        """Take one."""
+        self._names.setdefault(reason, []).append(deployment.mapping)
+
+    def tell(self) -> None:
+        """Tell all, on standard error."""
+        for reason, names in self._names.items():
+            say(f"{', '.join(names)}: {self._what}: {reason}")
 
 
 def name_replication_of(deployment: Deployment) -> dict[str, Any]:

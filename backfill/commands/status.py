@@ -17,8 +17,9 @@ from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import choose_deployments, find_deployments
 from backfill.overview.looking import Lookout
 from backfill.overview.telling import HEADER, NUMERIC, describe_standing, summarize_standing
-from backfill.terminal.console import PAIR_WIDTH, output, print_json, print_line
-from backfill.terminal.formatting import format_count, format_table
+from backfill.terminal.console import PAIR_WIDTH, find_width, is_seen, output, print_json, print_line
+from backfill.terminal.formatting import format_count
+from backfill.terminal.tables import format_table, tell_pair
 from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def status(mapping: str | None, watching: bool, every: float, stack: str | None,
 def watch(lookout: Lookout, every: float, *, is_one: bool, as_json: bool) -> list[Standing]:
     """Look until Ctrl-C, and return the last look."""
     standings: list[Standing] = []
-    is_live = output.is_terminal and not as_json
+    is_live = is_seen(output) and not as_json
     try:
         with Live(console=output, auto_refresh=False) if is_live else nullcontext() as live:
             while True:
@@ -96,14 +97,19 @@ def show(standings: Sequence[Standing], *, is_one: bool, as_json: bool) -> None:
 
 
 def render(standings: Sequence[Standing], *, is_one: bool) -> list[str]:
-    """Return a look as lines."""
+    """Return a look as lines that fit the terminal."""
+    width = find_width()
     if is_one:
         return [
-            escape_text(f"{name:<{PAIR_WIDTH}} {value}".rstrip())
+            line
             for standing in standings
             for name, value in describe_standing(standing)
+            for line in tell_pair(escape_text(name), escape_text(value), PAIR_WIDTH, width)
         ]
-    rows = [HEADER, *(tuple(map(escape_text, summarize_standing(standing))) for standing in standings)]
+    rows = [HEADER, *map(summarize_standing, standings)]
     to_do = sum(bool(standing.todo) for standing in standings)
     how = f"{to_do:,} with something to do" if to_do else "all well"
-    return [*format_table(rows, NUMERIC), f"{format_count(len(standings), 'replication')}, {how}"]
+    return [
+        *format_table(rows, NUMERIC, width, below=(len(HEADER) - 1,)),
+        f"{format_count(len(standings), 'replication')}, {how}",
+    ]

@@ -9,7 +9,7 @@ import click
 
 from backfill.commands.deploy import explained_deployment, make_deployer, print_plan, refuse
 from backfill.commands.deploy import finish as finish_deployment
-from backfill.commands.options import json_option
+from backfill.commands.options import check_needs_no_answer, json_option, yes_option
 from backfill.deployment.clients import connect_to
 from backfill.deployment.deployments import PLATFORM_OUTPUTS
 from backfill.deployment.earlier import (
@@ -38,7 +38,7 @@ Examples:
 """
 )
 @click.option("--finish", is_flag=True, help="End what read the table's stream by release 0.1.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @json_option
 def upgrade(finish: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
@@ -50,8 +50,7 @@ def upgrade(finish: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
 
     Exit status 0 done or nothing to do, 1 it failed, 2 wrong use.
     """
-    if as_json and not (yes or dry_run):
-        raise WrongUseError("--json asks nothing: give --yes or --dry-run too.")
+    check_needs_no_answer(as_json=as_json, is_answered=yes or dry_run)
     with explained_deployment():
         project = current_project()
         earlier = find_earlier(project)

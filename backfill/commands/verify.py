@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from backfill.commands.options import NumberRange, json_option, stack_option
-from backfill.comparing_exports import ComparedExport, compare_export
+from backfill.commands.verification_options import patience_option, read_units_option, settle_option
+from backfill.comparing_exports import compare_export
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect, connect_functions, connect_objects, connect_to
 from backfill.deployment.deployments import choose_deployment, find_deployments
+from backfill.deployment.sources import can_export
+from backfill.reporting import describe_found, leave_report
 from backfill.runs.run_ids import check_run
 from backfill.samples import READ_UNIT_USD, describe_table
-from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, say
+from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
-from backfill.verifying import FunctionLookup, Verification, choose_segments
+from backfill.verifying import Verification, choose_segments
 from dynaurora.dynamodb.items import TableItems
 from dynaurora.dynamodb.scans import Pace, TableScan
-from dynaurora.dynamodb.source import AwsSource
-from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.registry import Registry
 from dynaurora.mappings.sandbox import choose_row_mapper
-from dynaurora.runs.costs import Usage, estimate_cost
+from dynaurora.runs.costs import estimate_verification
+from dynaurora.verification.compared_exports import ComparedExport
 from dynaurora.verification.expectations import Expecter
-from dynaurora.verification.judging import PATIENCE_SECONDS, POLL_SECONDS, SuspectJudge
-from dynaurora.verification.kept_failures import KeptFailures
-from dynaurora.verification.pending_batches import PendingBatches
-from dynaurora.verification.verdicts import UNEXPLAINED, RowVerdict
-from dynaurora.verification.watermark import TRANSIT_SECONDS, Watermark
+from dynaurora.verification.function_lookup import FunctionLookup
+from dynaurora.verification.verdicts import RowVerdict
+from dynaurora.verification.verifier import make_suspect_judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +54,6 @@ SHOWN: Final = 20
 NAMED: Final = 1_000
 """Keys that are named for machines."""
 TOLD_SECONDS: Final = 2.0
-COMPARED_SECONDS: Final = 1e-4
-"""Of a function, for an item that is converted and compared: some ten thousand a second."""
-MEMORY_MB: Final = 2048
-"""Of the function that converts."""
 HALF_UNIT_BYTES: Final = 8 * 1024
 """That one read unit reads, eventually consistent (DynamoDB Developer Guide, "Read/write capacity mode")."""
 EPILOG: Final = """\b
@@ -70,7 +66,8 @@ Examples:
 
 It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows and GetEventSourceMapping;
 dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and
-DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging.
+DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging, and for its report
+s3:PutObject below reports/.
 """
 EXPLAINED: Final = {
     "identical": "equal",
@@ -118,33 +115,10 @@ class Wanted:
     "--sample", type=NumberRange(0.1, 100), metavar="P", help="Compare about P percent of the items; no extra rows."
 )
 @click.option("--keys", metavar="FILE", help="Compare only these: a key on each line, in DynamoDB's JSON; - for stdin.")
-@click.option(
-    "--read-units",
-    type=NumberRange(1, 1_000_000),
-    default=200.0,
-    show_default=True,
-    metavar="N",
-    help="Read units a second that the scan may use.",
-)
+@read_units_option
 @click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Segments beside each other.")
-@click.option(
-    "--settle",
-    type=NumberRange(1, 86400),
-    default=float(TRANSIT_SECONDS),
-    show_default=True,
-    envvar="DYNAURORA_SETTLE_SECONDS",
-    show_envvar=True,
-    metavar="SECONDS",
-    help="What a change takes at most until it is in the bucket: a difference younger than that may be on its way.",
-)
-@click.option(
-    "--patience",
-    type=NumberRange(1, 86400),
-    default=PATIENCE_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="For how long differences are looked at again.",
-)
+@settle_option
+@patience_option
 @click.option("--reveal", is_flag=True, help="Record both values of columns that differ, and not only their digests.")
 @click.option("--watch", "watching", is_flag=True, help="Tell how far it is while it goes on.")
 @stack_option
@@ -170,7 +144,8 @@ def verify(
     capacity. Or the table is scanned in parts beside each other, which does, and rows are looked up by a function in
     the stack's network. No value leaves the database. What does not agree is looked at again, row and then item, until
     it is equal or proved different, so that changes on their way are no false alarm. In the end, rows are found that no
-    item was seen of. What is proved is recorded in _dynaurora_differences. Nothing else is changed.
+    item was seen of. What is proved is recorded in _dynaurora_differences, and a report is left, which `dynaurora
+    report` fetches. Nothing else is changed.
 
     Exit status 0 where everything is equal, or something says why it is not; 1 where a row differs, is missing or
     extra, or has an impossible version. With --json the last line is one object that counts all of it.
@@ -195,10 +170,12 @@ def verify(
         check_run(deployment.mapping, run)
         say_cost(deployment, wanted)
         progress = Progress(as_json=as_json) if watching else None
-        began = time.monotonic()
+        began, started_at = time.monotonic(), datetime.now(UTC)
         verification = verify_table(deployment, store, current, run, wanted, progress)
         seconds = time.monotonic() - began
-    report(verification, run, wanted, seconds, as_json=as_json)
+        found = describe_found(verification, whole=wanted.is_whole)
+        kept = leave_report(store, deployment, current, run, via, started_at, found)
+    report(verification, run, wanted, seconds, kept, as_json=as_json)
     if not verification.tally.agrees:
         raise SystemExit(1)
 
@@ -225,9 +202,7 @@ def choose_way(deployment: Deployment, sample: float | None, keys: str | None) -
     """Return how items are read where nobody says: of an export, where the table can be exported and all are wanted."""
     if sample is not None or keys is not None:
         return "scan"
-    described = connect_to("dynamodb").describe_continuous_backups(TableName=deployment.table)
-    recovery = described["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-    return "export" if recovery.get("PointInTimeRecoveryStatus") == "ENABLED" else "scan"
+    return "export" if can_export(connect_to("dynamodb"), deployment.table) else "scan"
 
 
 def verify_table(
@@ -242,28 +217,14 @@ def verify_table(
     lookup.ask("begin", via=wanted.via)
     try:
         if wanted.via == "export":
-            take_export(verification, items, ComparedExport(deployment, mapping, store, run))
+            take_export(verification, items, deployment, ComparedExport(deployment.bucket, mapping, store, run))
         else:
             compare(verification, items, deployment, wanted)
         place = Place(deployment.bucket, mapping.name, deployment.table, (deployment.event_source_mapping,))
-        pending = PendingBatches(place, store, mapping)
-        source = AwsSource(deployment.table, deployment.event_source_mapping)
-        verification.judge(
-            SuspectJudge(
-                expecter=verification.expecter,
-                lookup=lookup,
-                items=items,
-                find_watermark=Watermark(pending, wanted.settle_seconds, source.is_read).find,
-                find_pending=pending.find,
-                is_kept=KeptFailures(place, store).has,
-                poll_seconds=min(POLL_SECONDS, wanted.settle_seconds / 2),
-                patience_seconds=wanted.patience_seconds,
-            )
-        )
+        settle, patience = wanted.settle_seconds, wanted.patience_seconds
+        verification.judge(make_suspect_judge(verification, items, place, store, settle, patience))
         verification.record(items, reveal=wanted.reveal)
-        tally = verification.tally
-        unexplained = sum(getattr(tally, verdict) for verdict in UNEXPLAINED)
-        result = {"counts": tally.as_dict(), "unexplained": unexplained, "whole": wanted.is_whole}
+        result = verification.make_result(whole=wanted.is_whole)
     except BaseException:
         if wanted.via == "scan":  # nothing goes on with it; a run may be gone on with
             lookup.forget()
@@ -272,9 +233,9 @@ def verify_table(
     return verification
 
 
-def take_export(verification: Verification, items: TableItems, export: ComparedExport) -> None:
+def take_export(verification: Verification, items: TableItems, deployment: Deployment, export: ComparedExport) -> None:
     """Have an export compared, and take what was found."""
-    deployment, key_types = export.deployment, items.read_key_types()
+    key_types = items.read_key_types()
     compare_export(connect().states, deployment, export.run, say)
     verification.take(export.read_totals())
     for compared in export.read_batches(key_types):
@@ -322,7 +283,7 @@ def say_cost(deployment: Deployment, wanted: Wanted) -> None:
         return
     facts = describe_table(deployment.table)
     if wanted.via == "export":
-        cost = format_usd(estimate_export(facts.items, facts.size_bytes))
+        cost = format_usd(estimate_verification(facts.items, facts.size_bytes))
         say(
             f"Exporting {deployment.table}, {format_bytes(facts.size_bytes)} as of the last hours, and comparing it:"
             f" about {cost} in us-east-1, and no read capacity"
@@ -336,23 +297,15 @@ def say_cost(deployment: Deployment, wanted: Wanted) -> None:
     )
 
 
-def estimate_export(items: int, size_bytes: int) -> float:
-    """Return what verifying a table of so many items by an export costs, in US dollars.
-
-    That is the export, and a run that converts and compares its batches; what Aurora does is billed by capacity.
-    """
-    batches = max(1, -(-items // MAX_BATCH_ITEMS))
-    seconds = items * COMPARED_SECONDS
-    return float(estimate_cost(None, Usage(size_bytes, batches, 0, seconds, 1, MEMORY_MB, MEMORY_MB))["total_usd"])
-
-
-def report(verification: Verification, run: str, wanted: Wanted, seconds: float, *, as_json: bool) -> None:
-    """Print what was found."""
+def report(
+    verification: Verification, run: str, wanted: Wanted, seconds: float, kept: str | None, *, as_json: bool
+) -> None:
+    """Print what was found, and where its report is kept."""
     tally, proved = verification.tally, verification.proved
     counts = {**tally.as_dict(), "seconds": round(seconds, 1)}
     if as_json:
         named = [suspect.as_dict() for suspect in proved[:NAMED]]
-        more = {"run": run, "via": wanted.via, "whole": wanted.is_whole, "agrees": tally.agrees}
+        more = {"run": run, "via": wanted.via, "whole": wanted.is_whole, "agrees": tally.agrees, "report": kept}
         left_out = len(proved) - len(named) + verification.unproved
         print_json({**counts, **more, "reasons": dict(tally.reasons), "differences": named, "left_out": left_out})
         return
@@ -362,6 +315,8 @@ def report(verification: Verification, run: str, wanted: Wanted, seconds: float,
         if found or verdict is RowVerdict.IDENTICAL:
             print_pairs([(f"  {verdict.value}", f"{found:,}  {EXPLAINED[verdict.value]}")])
     print_pairs([("time", format_seconds(seconds))])
+    if kept:
+        print_pairs([("report", kept), ("", name_command("report", run, "--open"))])
     for suspect in proved[:SHOWN]:
         print_line(f"{suspect.table} {json.dumps(suspect.key)}: {suspect.finding}")
     if len(proved) + verification.unproved > SHOWN:

@@ -71,9 +71,10 @@ def explain_error(error: BotoCoreError | ClientError) -> str:
         return f"The sign-in is over: {error}. Run `aws sso login`."
     if isinstance(error, ProfileNotFound):
         known = "one that `aws configure list-profiles` names"
-        return f"{error}. Set AWS_PROFILE, or profile in dynaurora.toml, to {known}."
+        return f"{error}. Give --profile, or set AWS_PROFILE or profile in dynaurora.toml: {known}."
     if isinstance(error, NoRegionError):
-        return f"No AWS region is configured. Set AWS_REGION, region in dynaurora.toml, or the profile's; {LOCAL}."
+        places = "Set AWS_REGION, region in dynaurora.toml, or the profile's"
+        return f"No AWS region is configured. {places}, or give --region; {LOCAL}."
     if isinstance(error, UNREACHABLE):
         return f"AWS cannot be reached: {str(error).rstrip('.')}. {_name_where_to_look()}"
     return f"The AWS SDK cannot do this: {error}"

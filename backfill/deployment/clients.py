@@ -66,7 +66,12 @@ def connect_to(service: str) -> Any:
     return session.client(service, config=CONFIG)
 
 
-def connect() -> Clients:
+def connect_briefly() -> Clients:
+    """Return clients for who waits at a prompt: each asks once, and not for long."""
+    return connect(CONFIG.merge(Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=2)))
+
+
+def connect(config: Config = CONFIG) -> Clients:
     """Return the clients. AWS_REGION counts before AWS_DEFAULT_REGION, which is all that this SDK reads by itself.
 
     Raises the SDK's errors where no region is configured, or the profile does not exist.
@@ -75,10 +80,10 @@ def connect() -> Clients:
     once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=FUNCTION_SECONDS)
     try:
         return Clients(
-            cloudformation=session.client("cloudformation", config=CONFIG),
-            states=session.client("stepfunctions", config=CONFIG),
-            s3=session.client("s3", config=CONFIG),
-            functions=session.client("lambda", config=CONFIG.merge(once)),
+            cloudformation=session.client("cloudformation", config=config),
+            states=session.client("stepfunctions", config=config),
+            s3=session.client("s3", config=config),
+            functions=session.client("lambda", config=config.merge(once)),
         )
     except ValueError as error:  # the one thing that the SDK has no error of its own for
         raise click.ClickException(f"{error}. Correct AWS_ENDPOINT_URL, or the profile's endpoint_url.") from error

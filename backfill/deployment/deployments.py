@@ -95,8 +95,13 @@ class Deployment:
 
     @property
     def place(self) -> Place:
-        """Where its failures are."""
+        """Where its failures are, of whichever reader its table has had."""
         return Place(self.bucket, self.mapping, self.table)
+
+    @property
+    def own_place(self) -> Place:
+        """The same, of the reader that it has now: a shared bucket has what those of all other tables gave up on."""
+        return Place(self.bucket, self.mapping, self.table, (self.event_source_mapping,))
 
     def machine_arn(self, kind: Kind) -> str:
         """Return the ARN of the state machine that does the runs of a kind."""

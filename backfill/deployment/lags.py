@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from backfill.terminal.formatting import format_iso
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -33,17 +35,54 @@ class Lag:
     """Age of the oldest record of the stream that the reader took."""
 
 
+@dataclass(frozen=True, slots=True)
+class LagHistory:
+    """What was measured minute by minute, oldest first, in seconds."""
+
+    rows: tuple[tuple[datetime, float], ...] = ()
+    reader: tuple[tuple[datetime, float], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for machines."""
+        series = {ROWS: self.rows, READER: self.reader}
+        return {
+            name: [{"at": format_iso(at), "seconds": seconds} for at, seconds in points]
+            for name, points in series.items()
+        }
+
+
 def read_lags(cloudwatch: Any, deployments: Sequence[Deployment]) -> dict[str, Lag]:
     """Return the lag of each replication, by its stack. Raises the SDK's errors."""
-    now = datetime.now(UTC)
-    queries = [query for number, one in enumerate(deployments) for query in list_queries(number, one)]
-    found = dict[str, float]()
-    for start in range(0, len(queries), MOST_QUERIES):
-        found |= dict(read_newest(cloudwatch, queries[start : start + MOST_QUERIES], now))
+    newest = {name: max(points)[1] for name, points in read_points(cloudwatch, deployments, LOOKED_BACK).items()}
     return {
-        one.stack: Lag(found.get(f"{ROWS}_{number}"), found.get(f"{READER}_{number}"))
+        one.stack: Lag(newest.get(f"{ROWS}_{number}"), newest.get(f"{READER}_{number}"))
         for number, one in enumerate(deployments)
     }
+
+
+def read_lag_histories(cloudwatch: Any, deployments: Sequence[Deployment], back: timedelta) -> dict[str, LagHistory]:
+    """Return the lag of each replication since so long ago, by its stack. Raises the SDK's errors."""
+    found = read_points(cloudwatch, deployments, back)
+    return {
+        one.stack: LagHistory(
+            tuple(sorted(found.get(f"{ROWS}_{number}", ()))), tuple(sorted(found.get(f"{READER}_{number}", ())))
+        )
+        for number, one in enumerate(deployments)
+    }
+
+
+def read_points(
+    cloudwatch: Any, deployments: Sequence[Deployment], back: timedelta
+) -> dict[str, list[tuple[datetime, float]]]:
+    """Return what was measured since so long ago, in seconds, by the names of the queries that have any."""
+    now = datetime.now(UTC)
+    queries = [query for number, one in enumerate(deployments) for query in list_queries(number, one)]
+    found: dict[str, list[tuple[datetime, float]]] = {}
+    for start in range(0, len(queries), MOST_QUERIES):
+        some = queries[start : start + MOST_QUERIES]
+        for name, at, seconds in read_values(cloudwatch, some, now - back, now):
+            found.setdefault(name, []).append((at, seconds))
+    return found
 
 
 def list_queries(number: int, deployment: Deployment) -> Iterator[dict[str, Any]]:
@@ -62,16 +101,15 @@ def make_query(name: str, namespace: str, metric: str, dimensions: dict[str, str
     return {"Id": name, "MetricStat": {"Metric": of, "Period": PERIOD_SECONDS, "Stat": "Maximum"}}
 
 
-def read_newest(cloudwatch: Any, queries: Iterable[dict[str, Any]], now: datetime) -> Iterator[tuple[str, float]]:
-    """Yield the newest value of each query that has any, in seconds."""
+def read_values(
+    cloudwatch: Any, queries: Iterable[dict[str, Any]], since: datetime, now: datetime
+) -> Iterator[tuple[str, datetime, float]]:
+    """Yield each value of the queries, with its time, in seconds."""
     pages = cloudwatch.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=[*queries], StartTime=now - LOOKED_BACK, EndTime=now + timedelta(seconds=PERIOD_SECONDS)
+        MetricDataQueries=[*queries], StartTime=since, EndTime=now + timedelta(seconds=PERIOD_SECONDS)
     )
-    newest = dict[str, tuple[datetime, float]]()
     for page in pages:
         for result in page["MetricDataResults"]:
-            values = zip(result["Timestamps"], result["Values"], strict=True)
-            newest[result["Id"]] = max([*values, *filter(None, [newest.get(result["Id"])])], default=(now, -1.0))
-    for name, (_, value) in newest.items():
-        if value >= 0:
-            yield name, value / 1000 if name.startswith(READER) else value
+            unit = 1000 if result["Id"].startswith(READER) else 1
+            for at, value in zip(result["Timestamps"], result["Values"], strict=True):
+                yield result["Id"], at, value / unit

@@ -1,4 +1,4 @@
-"""What a table's stream may have lost: as the health function has noted it, with the command that brings it back."""
+"""What a table's stream may have lost, with the command that brings it back."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from backfill.deployment.diagnosis import make_finding
 from backfill.terminal.console import name_command
-from dynaurora.mappings.readers import (
-    KEPT_SECONDS,
-    LOSS_SECONDS,
-    read_filled,
-    read_forwarded,
-    read_reading,
-)
+from dynaurora.failures.lost_records import list_losses
+from dynaurora.mappings.readers import KEPT_SECONDS, LOSS_SECONDS, read_reading
 from dynaurora.target.check_target import WARNING
 
 if TYPE_CHECKING:
@@ -21,6 +16,7 @@ if TYPE_CHECKING:
 
     from backfill.deployment.deployments import Deployment
     from dynaurora.aws.objects import ObjectStore
+    from dynaurora.mappings.readers import Stretch
     from dynaurora.target.check_target import Finding
 
 LOSSES: Final = "what the stream lost"
@@ -32,11 +28,8 @@ def diagnose_losses(store: ObjectStore, deployment: Deployment, now: float) -> I
     bucket, mapping = deployment.bucket, deployment.mapping
 
     def look() -> Iterator[tuple[str, str]]:
-        reading, forwarded = read_reading(store, bucket, mapping), read_forwarded(store, bucket, mapping)
-        for start, end in reading.list_losses(read_filled(store, bucket, mapping), forwarded, int(now)):
-            times = show(start), show(end)
-            repair = name_command("repair", mapping, "--from", times[0], "--to", times[1])
-            yield f"records from {times[0]} to {times[1]} may be lost", f"Have the stream read, then `{repair}`."
+        for stretch in list_losses(deployment.own_place, store, int(now)):
+            yield describe_loss(stretch), f"Have the stream read, then `{name_mending(deployment, stretch)}`."
 
     def look_ahead() -> Iterator[tuple[str, str]]:
         reading = read_reading(store, bucket, mapping)
@@ -49,6 +42,21 @@ def diagnose_losses(store: ObjectStore, deployment: Deployment, now: float) -> I
 
     yield from make_finding(LOSSES, look)
     yield from (each for each in make_finding(NEARNESS, look_ahead, problem_is=WARNING) if each.detail)
+
+
+def describe_loss(stretch: Stretch) -> str:
+    """Say what may be lost."""
+    return f"records from {show(stretch[0])} to {show(stretch[1])} may be lost"
+
+
+def name_mending(deployment: Deployment, stretch: Stretch) -> str:
+    """Return the command that brings back what a stream has lost.
+
+    Exports of a window have the deletes of expired items too: where those rows are to stay, all items are copied again.
+    """
+    if deployment.ignores_expiries:
+        return name_command("backfill", "start", deployment.mapping, "--watch")
+    return name_command("repair", deployment.mapping, "--from", show(stretch[0]), "--to", show(stretch[1]))
 
 
 def show(second: int) -> str:

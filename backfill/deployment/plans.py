@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
 from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
+from backfill.deployment.schedules import plan_schedule
 from backfill.deployment.sources import look_at_source, switch_on_stream
 from backfill.deployment.stacks import NEVER_MADE, Change, Stack
 from backfill.terminal.console import WrongUseError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from backfill.deployment.earlier import EarlierReader
+    from backfill.deployment.schedules import ScheduledVerification
     from backfill.deployment.sources import Source
     from backfill.deployment.stacks import Stacks
     from backfill.project import Project
@@ -86,6 +88,8 @@ class ReplicationStep:
     """Of its stack, where it is there."""
     problem: str = ""
     """Why it cannot be deployed, whatever its tables are like."""
+    verification: ScheduledVerification | None = None
+    """By the clock, where it has a schedule."""
 
     @property
     def refused(self) -> list[str]:
@@ -105,6 +109,7 @@ class ReplicationStep:
             "columns": self.columns,
             "refused": self.refused,
             "monthly_usd": self.monthly_usd,
+            "verification": self.verification and self.verification.as_dict(),
         }
 
 
@@ -285,22 +290,23 @@ class Deployer:
     def _plan_replication(self, platform: Stack | None, mapping: Mapping, *, everything: bool) -> ReplicationStep:
         name = name_replication(self.project.stack, mapping.name)
         stack, monthly = self.stacks.find(name), round(price_replication(), 2)
+        given = self.project.replications.get(mapping.name, {})
         try:
             if stack is not None:
                 self.require_replication(stack, mapping.name, platform)
             self._require_free_target(platform, mapping)
+            verification = plan_schedule(self.dynamodb, mapping.source_table, given, stack.parameters if stack else {})
             if stack is None or "SourceTableName" not in stack.outputs or stack.status == "DELETE_IN_PROGRESS":
                 source = look_at_source(self.dynamodb, mapping)
-                return ReplicationStep(name, CREATE, mapping, source, None, monthly)
+                return ReplicationStep(name, CREATE, mapping, source, None, monthly, verification=verification)
         except click.ClickException as error:
             return ReplicationStep(name, CREATE, mapping, None, None, monthly, problem=error.message)
-        given = self.project.replications.get(mapping.name, {})
         is_same = stack.parameters.get("MappingDigest") == mapping.digest
         is_same = is_same and all(stack.parameters.get(key) == value for key, value in given.items())
         changer = platform.outputs.get("ChangeMappingFunctionName") if platform and not is_same else None
         columns = ByFunction(changer).plan(mapping, drop=False) if changer else None
         action = KEEP if is_same and not everything else UPDATE
-        return ReplicationStep(name, action, mapping, None, columns, monthly, stack.outputs)
+        return ReplicationStep(name, action, mapping, None, columns, monthly, stack.outputs, verification=verification)
 
     def _require_free_target(self, platform: Stack | None, mapping: Mapping) -> None:
         """Raise WrongUseError where another replication of the platform writes a table of a mapping."""

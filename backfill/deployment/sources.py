@@ -76,3 +76,9 @@ def switch_on_stream(dynamodb: Any, table: str) -> str:
     description = dynamodb.update_table(TableName=table, StreamSpecification=view)["TableDescription"]
     dynamodb.get_waiter("table_exists").wait(TableName=table)
     return str(description["LatestStreamArn"])
+
+
+def can_export(dynamodb: Any, table: str) -> bool:
+    """Tell whether a table has point-in-time recovery."""
+    described = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    return bool(described.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") == "ENABLED")

@@ -36,14 +36,14 @@ AGE: Final = "age"
 PREFIX: Final = "prefix"
 
 
-def noting_progress(found: Iterable[Found], noun: str = "failure") -> Iterator[Found]:
+def noting_progress(found: Iterable[Found], noun: str = "failure", done: str = "read") -> Iterator[Found]:
     """Yield what is found, and tell every few seconds how many there are so far."""
     noted_at = time.monotonic()
     for number, one in enumerate(found, 1):
         yield one
         if time.monotonic() - noted_at >= NOTE_SECONDS:
             noted_at = time.monotonic()
-            say(f"{format_count(number, noun)} read so far")
+            say(f"{format_count(number, noun)} {done} so far", is_progress=True)
 
 
 def make_label(by: str, place: Place) -> Callable[[Failure], str]:

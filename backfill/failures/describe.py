@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backfill.failures.reader import RECORD
 from backfill.failures.verdicts import IGNORED, LABELS, PASSES, READ_AGAIN, REFUSED
-from backfill.terminal.formatting import format_count, format_time
+from backfill.terminal.console import name_command
+from backfill.terminal.formatting import format_count, format_time, shorten
 from dynaurora.errors import remedy_for
 from dynaurora.failures.list_failures import CONVERSION
 from dynaurora.failures.runbooks import FAILED_RECORDS_RUNBOOK, runbook_for
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from backfill.runs.reports import Pair
 
 HEADER: Final = ("ID", "KIND", "FIRST SEEN", "TRIES", "PARKED", "ITEM OR BATCH", "RULE", "WHERE", "WHAT IT SAYS")
+ARCHIVED_HEADER: Final = (*HEADER[:4], "ARCHIVED", *HEADER[5:])
 NUMERIC: Final = frozenset({3})
+DETAILS: Final = (5, 6, 7, 8)
+"""What stands below the others on a narrow terminal."""
 CELL_WIDTH: Final = 100
 ITEM_WIDTH: Final = 60
 TYPES_SHOWN: Final = frozenset({"S", "N", "B"})
@@ -36,7 +40,7 @@ def summarize_failure(failure: Failure) -> tuple[str, ...]:
         failure.kind,
         format_time(failure.first_seen_at),
         str(failure.attempts),
-        "yes" if failure.is_parked else "",
+        failure.archived or ("yes" if failure.is_parked else ""),
         shorten(name_subject(failure), ITEM_WIDTH),
         rule,
         where,
@@ -67,7 +71,8 @@ def describe_failure(
     failure: Failure, again: str, mapping: str, *, reveal: bool, superseded: bool | None = None
 ) -> Iterator[Pair]:
     """Yield all that is known of a failure but what the item holds, as names and values; `again` takes it up."""
-    yield "failure", f"{failure.id}, a {failure.kind}{', parked' if failure.is_parked else ''}"
+    state = f", {failure.archived}" if failure.archived else ", parked" if failure.is_parked else ""
+    yield "failure", f"{failure.id}, a {failure.kind}{state}"
     yield from _describe_record(failure) if failure.kind == RECORD else _describe_batch(failure)
     if superseded:
         yield "superseded", "the item's row is newer: nothing would come of it, and the next reprocess archives it"
@@ -137,9 +142,13 @@ def describe_verdict(verdict: Verdict) -> Iterator[Pair]:
 
 def _describe_next(failure: Failure, mapping: str) -> Iterator[Pair]:
     outcome = failure.verdict.outcome if failure.verdict else None
-    if failure.kind != RECORD:
+    if failure.archived:
+        yield "next", "Nothing: it is not tried any more. This brings it back, for the next reprocess:"
+    elif failure.kind != RECORD:
         remedy = failure.batch.get("remedy")
         yield "next", make_printable(str(remedy)) if remedy else "Mend the cause, then take it up again."
+    elif failure.names_records:
+        yield "next", f"Fill the gap that `{name_command('doctor', mapping)}` names, by its command; then discard this:"
     elif failure.import_error:
         yield "next", remedy_for(failure.import_error)
     elif outcome == READ_AGAIN:
@@ -183,8 +192,3 @@ def make_printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
         for char in text
     )
-
-
-def shorten(text: str, width: int) -> str:
-    """Return a text of at most so many characters."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"

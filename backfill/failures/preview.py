@@ -81,10 +81,10 @@ def preview_reprocess(reader: FailureReader, selection: Selection) -> Preview:
     preview = Preview()
 
     def read() -> Iterator[Failure]:
-        for kind, listed in reader.list_objects(selection):
+        for (_, listed), failures in reader.read_objects(reader.list_objects(selection)):
             preview.objects += 1
             preview.size += listed.size
-            yield from reader.read_object(kind, listed)
+            yield from failures
 
     for failure in noting_progress(read()):
         preview.add(failure)

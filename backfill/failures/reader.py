@@ -11,13 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,28 +23,30 @@ from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso, parse_iso
 from dynaurora import keys
 from dynaurora.errors import InvalidRunError, ObjectMissingError
+from dynaurora.failures.archive_failures import list_archived
 from dynaurora.failures.failed_records import (
     IMPORT,
     UNFORWARDED_CODE,
     UNREADABLE_CODE,
     FailedRecord,
+    read_named,
     read_records,
     split_record,
 )
 from dynaurora.failures.list_failures import (
     BATCH,
-    RECORDS,
     UNSTARTED,
     Place,
     kind_of_batch,
     list_failures,
     unstarted_batch,
 )
+from dynaurora.failures.read_ahead import hold_small, read_ahead
 from dynaurora.failures.settle_failures import DAMAGED
 from dynaurora.mappings.reasons import name_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from backfill.failures.verdicts import Judge, Verdict
     from dynaurora.aws.objects import Listed, ObjectStore
@@ -56,11 +55,6 @@ if TYPE_CHECKING:
 RECORD: Final = "record"
 UNSTARTED_CODE: Final = "dynaurora.Unstarted"
 ID_LENGTH: Final = 12
-READERS: Final = 10
-"""Objects that are read at the same time: as many connections as the SDK keeps."""
-READ_AHEAD: Final = 30
-"""Objects that are held before their turn, each of SMALL_BYTES at most."""
-SMALL_BYTES: Final = 256 * 1024
 DIGEST: Final = re.compile(r"[0-9a-f]{40}")
 QUOTED: Final = re.compile(
     r"""(?P<before>\bvalue:?\s|\bentry\s|\bwith\ base\ \d+:\s|\bto\ float:\s)(?P<quote>['"])
@@ -82,6 +76,8 @@ class Selection:
     only_parked: bool = False
     reason: str | None = None
     """Part of what it is counted as, in either case."""
+    archived: bool = False
+    """Those that are archived, and no others."""
 
     def prefix_of(self, mapping: str) -> str | None:
         """Return the prefix to look under."""
@@ -127,7 +123,7 @@ class Failure:
     def id(self) -> str:
         """What the failure is addressed by."""
         if self.kind == RECORD:
-            return hashlib.sha256(self.data).hexdigest()[:ID_LENGTH]
+            return name_record(self.data)
         return self.batch_id[:ID_LENGTH] if DIGEST.fullmatch(self.batch_id) else self.batch_id
 
     @cached_property
@@ -144,6 +140,16 @@ class Failure:
     def is_parked(self) -> bool:
         """Whether it failed too often to be taken up by itself."""
         return self.key.startswith(f"{keys.PARKED}/")
+
+    @property
+    def archived(self) -> str | None:
+        """Why it is archived, SUPERSEDED or DISCARDED; None where it is not."""
+        return keys.archived_why(self.key)
+
+    @property
+    def names_records(self) -> bool:
+        """Whether it only names records of the stream, which nobody has kept."""
+        return self.kind == RECORD and read_named(self.data) is not None
 
     def as_record(self) -> FailedRecord:
         """Return what tells the record from others of its object."""
@@ -174,9 +180,14 @@ class Failure:
         """The error of the time without values that it quotes."""
         return mask_values(self.message)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What it may be called: its id, and of a batch the whole one too."""
+        return frozenset({self.id} if self.kind == RECORD else {self.id, self.batch_id})
+
     def is_called(self, name: str) -> bool:
-        """Tell whether a name, an id or a batch's whole one, is this failure's."""
-        return name in {self.id, self.batch_id} if self.kind != RECORD else name == self.id
+        """Tell whether a name is this failure's."""
+        return name in self.names
 
     def as_dict(self, *, reveal: bool = False) -> dict[str, Any]:
         """Return the failure for machines; what it holds only where it is to be revealed."""
@@ -185,6 +196,7 @@ class Failure:
             "id": self.id,
             "kind": self.kind,
             "parked": self.is_parked,
+            "archived": self.archived,
             "item": verdict.key if verdict else None,
             "version": None if verdict is None or verdict.version is None else str(verdict.version),
             "batch_id": None if self.kind == RECORD else self.batch_id,
@@ -219,24 +231,31 @@ class FailureReader:
 
     def read(self, selection: Selection) -> Iterator[Failure]:
         """Yield the failures that are meant, in the order of their objects. Raises WrongUseError for a wrong prefix."""
-        for failures in self._read_ahead(self.list_objects(selection)):
+        for _, failures in self.read_objects(self.list_objects(selection)):
             yield from filter(selection.takes, failures)
+
+    def read_objects(
+        self, objects: Iterable[tuple[str, Listed]]
+    ) -> Iterator[tuple[tuple[str, Listed], Iterable[Failure]]]:
+        """Yield some objects, each with its failures, which are to be read before the next one's."""
+        return read_ahead(objects, lambda found: hold_small(found[1], self.read_object(*found)))
 
     def list_objects(self, selection: Selection) -> Iterator[tuple[str, Listed]]:
         """Yield the objects that are meant, each with its kind. Raises WrongUseError for a wrong prefix."""
+        if selection.archived:
+            yield from self._list_archived(selection.prefix or "")
+            return
         prefix = selection.prefix_of(self.place.mapping)
         try:
             yield from list_failures(self.place, self.store, prefix=prefix, parked=selection.include_parked)
         except InvalidRunError as error:
             raise WrongUseError(error.problem) from error
 
-    def list_archived(self) -> Iterator[tuple[str, Listed]]:
-        """Yield the archived objects of the mapping, each with its kind."""
-        mapping = self.place.mapping
-        for listed in self.store.list(self.place.bucket, keys.archived_prefix(mapping)):
-            failed_key = keys.unarchived(mapping, listed.key).removeprefix(keys.parked_prefix(mapping))
-            is_batch = failed_key.startswith(keys.failed_batches_prefix(mapping))
-            yield (BATCH if is_batch else RECORDS), listed
+    def _list_archived(self, prefix: str) -> Iterator[tuple[str, Listed]]:
+        """Yield the archived objects that are under a prefix, or were."""
+        for kind, listed in list_archived(self.place, self.store):
+            if any(key.startswith(prefix) for key in (listed.key, keys.unarchived(self.place.mapping, listed.key))):
+                yield kind, listed
 
     def read_object(self, kind: str, listed: Listed) -> Iterator[Failure]:
         """Yield the failures in an object; none where it is gone, because a run has settled it meanwhile."""
@@ -250,25 +269,6 @@ class FailureReader:
             records = read_records(self.store, self.place.bucket, listed.key)
             for number, record in enumerate(chain.from_iterable(map(split_record, records)), 1):
                 yield self._make_record(listed, number, record)
-
-    def _read_ahead(self, objects: Iterable[tuple[str, Listed]]) -> Iterator[Iterable[Failure]]:
-        """Yield the failures of each object, in order; small ones, of which there may be many, are read ahead."""
-
-        def read(kind: str, listed: Listed) -> list[Failure]:
-            return list(self.read_object(kind, listed))
-
-        pool, waiting = ThreadPoolExecutor(READERS), deque[Callable[[], Iterable[Failure]]]()
-        try:
-            for kind, listed in objects:
-                is_small = listed.size <= SMALL_BYTES
-                job = pool.submit(read, kind, listed).result if is_small else partial(self.read_object, kind, listed)
-                waiting.append(job)
-                if len(waiting) > READ_AHEAD:
-                    yield waiting.popleft()()
-            while waiting:
-                yield waiting.popleft()()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
     def _make_record(self, listed: Listed, number: int, record: FailedRecord) -> Failure:
         # Those that never went through Firehose have no times of their own, and were read just now.
@@ -309,6 +309,11 @@ class FailureReader:
             data=body,
             mapping=self.place.mapping,
         )
+
+
+def name_record(data: bytes) -> str:
+    """Return the id of a record, by its bytes."""
+    return hashlib.sha256(data).hexdigest()[:ID_LENGTH]
 
 
 def describe_unstarted(place: Place, listed: Listed) -> bytes:

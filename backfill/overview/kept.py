@@ -12,7 +12,6 @@ from backfill.failures.reader import RECORD, FailureReader, Selection
 from dynaurora.dynamodb.attributes import respell_numbers
 from dynaurora.errors import DynauroraError
 from dynaurora.failures.failed_records import read_change
-from dynaurora.failures.list_failures import Place
 
 if TYPE_CHECKING:
     from backfill.deployment.deployments import Deployment
@@ -39,8 +38,7 @@ class Kept:
 
 def count_kept(deployment: Deployment, store: ObjectStore) -> Kept:
     """Return what is kept as failed, as far as it was counted. Raises what S3 answers."""
-    place = Place(deployment.bucket, deployment.mapping, deployment.table, (deployment.event_source_mapping,))
-    reader, failed, parked, counted = FailureReader(place, store, None), set[bytes](), set[bytes](), 0
+    reader, failed, parked, counted = FailureReader(deployment.own_place, store, None), set[bytes](), set[bytes](), 0
     for read, (kind, listed) in enumerate(reader.list_objects(Selection(include_parked=True))):
         if read == READ_MOST:
             return Kept(len(failed), len(parked), is_all=False)

@@ -19,6 +19,7 @@ from backfill.overview.facts import ANSWER_SECONDS, group_by_function, read_fact
 from backfill.overview.kept import count_kept
 from backfill.overview.standing import Standing, now
 from dynaurora.errors import DynauroraError
+from dynaurora.failures.lost_records import list_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from backfill.deployment.deployments import Deployment
     from dynaurora.aws.objects import ObjectStore
+    from dynaurora.mappings.readers import Stretch
 
 AT_ONCE: Final = 10
 """Questions at the same time, as many as the SDK keeps connections for."""
@@ -57,7 +59,8 @@ class Lookout:
     def _look_at(self, deployment: Deployment, readers: Any) -> Parts:
         reader = self._find_reader(deployment, readers)
         problem = attempt(lambda: self._find_stream_problem(deployment, reader))
-        return Parts(deployment, reader, problem, attempt(lambda: count_kept(deployment, self._store)))
+        losses = attempt(lambda: tuple(list_losses(deployment.own_place, self._store, int(now().timestamp()))))
+        return Parts(deployment, reader, problem, attempt(lambda: count_kept(deployment, self._store)), losses)
 
     def _find_reader(self, deployment: Deployment, readers: Any) -> StreamReader | Unseen:
         if isinstance(readers, Unseen):
@@ -82,6 +85,7 @@ class Lookout:
         stack = parts.deployment.stack
         lag: Lag | Unseen = lags if isinstance(lags, Unseen) else lags[stack]
         seen = {"reader": parts.reader, "lag": lag, "failed": parts.kept, "stream": parts.stream_problem}
+        seen["losses"] = parts.losses
         known: dict[str, Any] = {name: None if isinstance(one, Unseen) else one for name, one in seen.items()}
         return Standing(
             deployment=parts.deployment,
@@ -90,6 +94,7 @@ class Lookout:
             stream_problem=known["stream"] or describe_unseen(parts.stream_problem),
             lag=known["lag"],
             kept=known["failed"],
+            losses=known["losses"],
             facts=next(found for each in facts if (found := each.result().get(stack)) is not None),
             unseen={name: one.reason for name, one in seen.items() if isinstance(one, Unseen)},
         )
@@ -110,6 +115,7 @@ class Parts:
     reader: StreamReader | Unseen
     stream_problem: str | Unseen | None
     kept: Any
+    losses: tuple[Stretch, ...] | Unseen
 
 
 def attempt(ask: Callable[[], Answer]) -> Answer | Unseen:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from backfill.deployment.losses import describe_loss, name_mending, show
 from backfill.deployment.stream_readers import CHANGING, MISSING, describe_stop
 from backfill.terminal.console import name_command
-from backfill.terminal.formatting import format_count, format_seconds, format_time, parse_iso
+from backfill.terminal.formatting import format_count, format_seconds, format_time, parse_iso, shorten
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from backfill.deployment.stream_readers import StreamReader
     from backfill.overview.facts import Facts
     from backfill.overview.kept import Kept
+    from dynaurora.mappings.readers import Stretch
 
 LATE_SECONDS: Final = 600
 """Beyond what the buffers explain: as the alarm of late rows has it (infra/replication.yaml)."""
@@ -55,6 +57,8 @@ class Standing:
     lag: Lag | None = None
     kept: Kept | None = None
     facts: Facts = field(default_factory=dict)
+    losses: tuple[Stretch, ...] | None = ()
+    """The stretches of time that the stream may have lost records of."""
     unseen: dict[str, str] = field(default_factory=dict)
     """Why something is None, by what it is of."""
 
@@ -63,6 +67,7 @@ class Standing:
         """What is to be done, the most urgent first; nothing where all is well."""
         return [
             *self._about_reader(),
+            *self._about_losses(),
             *self.about_lag(),
             *self.about_failures(),
             *self._about_database(),
@@ -89,6 +94,7 @@ class Standing:
             "last_import_at": self.facts.get("last_import_at"),
             "backfill": self.facts.get("backfill"),
             "verification": self.facts.get("verification"),
+            "losses": None if self.losses is None else [{"from": show(a), "to": show(b)} for a, b in self.losses],
             "todo": [{"problem": each.problem, "next": each.remedy} for each in todo],
         }
 
@@ -102,6 +108,12 @@ class Standing:
             yield Todo(f"its reader {describe_stop(reader, self.seen_at)}", name_command("resume", name), "reader")
         elif self.stream_problem and reader.state != CHANGING:
             yield Todo(self.stream_problem, self._doctor(), "reader")
+
+    def _about_losses(self) -> Iterator[Todo]:
+        if self.losses is None:
+            yield Todo(f"what its stream lost cannot be seen: {self.unseen.get('losses')}", self._doctor(), "reader")
+        for stretch in self.losses or ():
+            yield Todo(describe_loss(stretch), name_mending(self.deployment, stretch), "reader")
 
     def about_lag(self) -> Iterator[Todo]:
         """Yield whether rows, or what the reader takes, are late."""
@@ -142,7 +154,7 @@ class Standing:
             problem = "it was never backfilled: what its table had before its stream may be missing"
             yield Todo(problem, name_command("backfill", "start", name, "--watch"), "backfill")
         elif backfill["state"] in {runs.FAILED, runs.STOPPED}:
-            reason = f": {backfill['reason'][:REASON_LENGTH]}" if backfill["reason"] else ""
+            reason = f": {shorten(backfill['reason'], REASON_LENGTH)}" if backfill["reason"] else ""
             problem = f"its last backfill {backfill['state'].lower()}{reason}"
             yield Todo(problem, name_command("backfill", "status", backfill["run"]), "backfill")
 

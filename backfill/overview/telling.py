@@ -139,7 +139,9 @@ def tell_verification(standing: Standing) -> str:
     if not verified:
         return "never"
     differing: int = verified["unexplained"]
-    return f"{f'{differing:,} differ' if differing else 'equal'} {day_of(verified['ended_at'])}"
+    mended_at = verified.get("mended_at") if verified.get("found") else None
+    found = f"{differing:,} differ" if differing else "mended" if mended_at else "equal"
+    return f"{found} {day_of(mended_at or verified['ended_at'])}"
 
 
 def describe_verification(facts: dict[str, Any]) -> str:
@@ -150,6 +152,10 @@ def describe_verification(facts: dict[str, Any]) -> str:
     result = f"{verified['unexplained']:,} without an explanation" if verified["unexplained"] else "equal"
     counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in verified["counts"].items() if number)
     told = f"{result} at {format_time(parse_iso(verified['ended_at']))}"
+    if verified.get("mended_by") and verified["found"]:
+        when = format_time(parse_iso(verified["mended_at"]))
+        told = f"{verified['found']:,} without an explanation at {format_time(parse_iso(verified['ended_at']))}"
+        told += f", of which the repair {verified['mended_by']} has left {verified['unexplained']:,} at {when}"
     return ", ".join(filter(None, (told, counts, f"run {verified['run']}")))
 
 

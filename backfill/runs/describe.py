@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backfill.kinds import BACKFILL, DONE
+from backfill.kinds import BACKFILL, DONE, EXPORTING, name_phase
 from backfill.runs.executions import REFUSED
 from backfill.runs.reports import describe_report, describe_reprocess_report
 from backfill.terminal.formatting import format_count, format_rate, format_seconds, format_time
@@ -41,6 +41,11 @@ def describe_view(view: RunView) -> Iterator[Pair]:
 
 def describe_progress(view: RunView) -> Iterator[Pair]:
     """Yield what a run has done so far, as names and values."""
+    if view.is_running and view.phases:
+        yield "phases", ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in view.phases.items())
+    if view.is_running and view.phase == EXPORTING and view.export:
+        asked = format_seconds((view.seen_at - view.export.asked_at).total_seconds())
+        yield "export", f"{view.export.status}, as DynamoDB said {asked} ago; how much it is, it says in the end"
     if view.plan and view.kind is not BACKFILL:
         objects = format_count(view.plan["objects"], "object")
         yield "taken up", f"{objects} in {format_count(view.plan['entries'], 'entry', 'entries')}"
@@ -95,9 +100,31 @@ def describe_rejected(rejected: int, items: int) -> str:
     return f"{rejected:,} rejected{share}"
 
 
+def describe_phase(view: RunView) -> str:
+    """Return what a run is at; of an export, which shows nothing else, for how long and what DynamoDB says of it."""
+    if view.phase != EXPORTING or EXPORTING not in view.phases:
+        return view.phase
+    said = f", {view.export.status}" if view.export else ""
+    return f"{view.phase} for {format_seconds(view.phases[EXPORTING])}{said}"
+
+
+def count_steps(view: RunView) -> float:
+    """Return how many of the steps of its kind a run has behind it; batches count as parts of theirs."""
+    steps = view.kind.steps
+    if not view.is_running:
+        return float(len(steps))
+    reached = [steps.index(name) for name in (*view.phases, view.phase) if name in steps]
+    batches = view.batches
+    if view.phase not in steps:  # as sweeping is none: it comes after the step before it
+        return max(reached, default=0) + 0.5
+    if batches and batches.planned and view.phase == name_phase(view.kind, view.kind.map_state):
+        return max(reached) + batches.ended / batches.planned
+    return float(max(reached))
+
+
 def summarize_view(view: RunView) -> str:
     """Return a run's progress as one line."""
-    parts = [view.phase if view.is_running else describe_state(view)]
+    parts = [describe_phase(view) if view.is_running else describe_state(view)]
     if view.batches:
         parts.append(f"{view.kind.units} {describe_batches(view.kind, view.batches)}")
     if view.rows and (view.rows.all or not view.is_running):

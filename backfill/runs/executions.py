@@ -12,7 +12,7 @@ from dynaurora.failures.failed_batches import read_error
 from dynaurora.runs import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from mypy_boto3_stepfunctions import SFNClient
@@ -40,6 +40,8 @@ REFUSALS: Final = frozenset({RunConflictError.__name__, InvalidRunError.__name__
 EVENTS_PAGE: Final = 500
 EXECUTIONS_PAGE: Final = 1000
 LISTED_MOST: Final = 10_000
+EXPORT_STATES: Final = frozenset({"Start export", "Start incremental export", "Describe export"})
+"""States whose output has what DynamoDB says of the export."""
 RETRIES_READ: Final = 10
 """Most histories that are read to see what is being retried."""
 
@@ -104,6 +106,15 @@ class Execution:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export as DynamoDB answered when the state machine last asked, once a minute."""
+
+    status: str
+    """IN_PROGRESS, COMPLETED or FAILED; of its size nothing is told before it has ended."""
+    asked_at: datetime
+
+
 @dataclass(slots=True)
 class History:
     """What an execution's events tell; `add` takes those that are new."""
@@ -115,6 +126,7 @@ class History:
     """Names of the states that were entered, and when, in order."""
     plan: dict[str, Any] | None = None
     """What that answered."""
+    export: Export | None = None
 
     @property
     def state(self) -> str | None:
@@ -130,6 +142,13 @@ class History:
             exited = event.get("stateExitedEventDetails")
             if exited and exited["name"] == self.plan_state:
                 self.plan = _read_object(exited.get("output")).get("plan", self.plan)
+            if exited and exited["name"] in EXPORT_STATES:
+                self._take_export(_read_object(exited.get("output")), event["timestamp"])
+
+    def _take_export(self, output: dict[str, Any], asked_at: datetime) -> None:
+        description = (output.get("export") or {}).get("ExportDescription") or {}
+        if status := description.get("ExportStatus"):
+            self.export = Export(str(status), asked_at)
 
     def find_entered_at(self, state: str) -> datetime | None:
         """Return when a state was entered first; None where it was not."""
@@ -195,10 +214,14 @@ def choose_standing(executions: Iterable[Execution]) -> Execution | None:
 
 def find_running(states: SFNClient, machine_arn: str, mapping: str) -> Execution | None:
     """Return an execution of a state machine that runs for a mapping, the newest; None where none does."""
+    return next((found for found in read_running(states, machine_arn) if found.is_of(mapping)), None)
+
+
+def read_running(states: SFNClient, machine_arn: str) -> Iterator[Execution]:
+    """Yield the executions of a state machine that run, described, newest first."""
     listed = states.list_executions(stateMachineArn=machine_arn, statusFilter="RUNNING", maxResults=EXECUTIONS_PAGE)
     newest = sorted(map(Execution.from_answer, listed["executions"]), key=lambda found: found.started_at, reverse=True)
-    described = (describe_execution(states, found.arn) for found in newest)
-    return next((found for found in described if found and found.is_of(mapping)), None)
+    yield from filter(None, (describe_execution(states, found.arn) for found in newest))
 
 
 def read_history(states: SFNClient, arn: str, history: History) -> None:

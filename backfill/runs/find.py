@@ -11,7 +11,7 @@ from backfill.deployment.deployments import find_deployments, require_any
 from backfill.runs.executions import Execution, choose_standing, describe_execution, list_executions
 from backfill.runs.recorded import Row, RowsUnknownError, describe_runs
 from backfill.runs.reports import read_report
-from backfill.runs.run_ids import find_run_id, is_named_after, is_of_run, make_run_id, name_execution
+from backfill.runs.run_ids import find_run_id, is_named_after, is_of_run, may_be_started_as, name_execution
 from backfill.runs.run_view import RunReader, view_row
 from backfill.terminal.console import WrongUseError, name_command
 
@@ -127,7 +127,7 @@ def describe_executions(clients: Clients, kind: Kind, deployment: Deployment, ru
     arns = [
         execution.arn
         for execution in listed
-        if is_of_run(execution.name, mapping, run) or make_run_id(kind, execution.started_at) == run
+        if is_of_run(execution.name, mapping, run) or may_be_started_as(kind, execution, run)
     ]
     # One that was just started may not be listed yet.
     first = deployment.execution_arn(kind, name_execution(mapping, run))

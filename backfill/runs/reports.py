@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_table, format_usd
+from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
+from backfill.terminal.tables import format_table
 from dynaurora import keys
 from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
 from dynaurora.runs.ends import format_percentage
@@ -42,6 +43,7 @@ def describe_report(report: Report) -> Iterator[Pair]:
     yield from _describe_mapping(report)
     yield from _describe_export(report)
     yield from _describe_totals(report)
+    yield from _describe_verification(report)
     yield from _describe_ignored(report)
     yield from _name_first("warnings", report.get("warnings", []))
     yield from _describe_failures(report)
@@ -108,6 +110,14 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
         )
         if left_out := sweep.get("left_out"):
             yield "", f"left as they are: rows of {format_count(left_out, 'rejected item')}"
+
+
+def _describe_verification(report: Report) -> Iterator[Pair]:
+    """Yield what a run found that judged what it compared; no other has anything."""
+    if found := report.get("verification"):
+        yield "verified", f"{format_count(found['unexplained'], 'difference')} without an explanation"
+        counts = ((name.replace("_", " "), count) for name, count in found["counts"].items() if count)
+        yield "", ", ".join(f"{format_count(count)} {name}" for name, count in counts)
 
 
 def _describe_targets(totals: dict[str, Any]) -> Iterator[Pair]:

@@ -1,7 +1,7 @@
 """Names: run ids, and the executions that do them.
 
 An execution is named `<mapping>-<run>`; where a run is started again, `<mapping>-<run>-2`, `-3`, …, because Step
-Functions keeps a name for 90 days. One that the schedule starts has a name of AWS's own, and its run that of its time.
+Functions keeps a name for 90 days. One that a schedule starts has a name of AWS's own, and its run that of its time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 from backfill.terminal.console import WrongUseError
+from dynaurora.batches.batch import VERIFY
 from dynaurora.runs.requests import EXPORT_ARN, EXPORT_SUMMARY, RUN_ID, TABLE_ARN
 
 if TYPE_CHECKING:
@@ -108,4 +109,11 @@ def read_run(name: str, mapping: str) -> str | None:
 
 def find_run_id(kind: Kind, execution: Execution) -> str:
     """Return the run that an execution, which was described, does: that of its input, or else that of its time."""
-    return str(execution.input.get("run") or make_run_id(kind, execution.started_at))
+    by_start = make_run_id(kind, execution.started_at)
+    return str(execution.input.get("run") or (f"{VERIFY}-{by_start}" if execution.input.get("judge") else by_start))
+
+
+def may_be_started_as(kind: Kind, execution: Execution, run: str) -> bool:
+    """Tell whether a schedule may have started an execution as a run: by its time, for its input was not read."""
+    by_start = make_run_id(kind, execution.started_at)
+    return run in {by_start, f"{VERIFY}-{by_start}"}

@@ -6,7 +6,7 @@ made without them, and says so.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from backfill.kinds import BACKFILL, CHECKING, DONE, REPORTING, name_phase
 from backfill.runs.executions import (
     REFUSED,
     Execution,
+    Export,
     History,
     MapCounts,
     Retrying,
@@ -27,9 +28,11 @@ from backfill.runs.recorded import RecordedRun, Row
 from backfill.runs.reports import read_report
 from backfill.runs.run_ids import name_execution
 from backfill.terminal.formatting import format_iso, parse_iso
+from dynaurora.aws.executions import Step
 from dynaurora.errors import RunConflictError, remedy_for
 from dynaurora.runs import runs
 from dynaurora.runs.ends import find_remedy
+from dynaurora.runs.phases import measure_phases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,6 +100,10 @@ class RunView:
     """What a reader has to know to read this right."""
     failure: Failure | None = None
     report: Report | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds in each phase so far, in the order in which it came to them."""
+    export: Export | None = None
+    """As DynamoDB last told of it."""
 
     @property
     def is_running(self) -> bool:
@@ -123,6 +130,7 @@ class RunView:
             "state": self.state,
             "final": not self.is_running,
             "phase": self.phase,
+            "phases": [{"name": name, "seconds": round(seconds, 1)} for name, seconds in self.phases.items()],
             "execution": {"arn": self.execution, "status": self.status} if self.execution else None,
             "seen_at": format_iso(self.seen_at),
             "started_at": format_iso(self.started_at),
@@ -144,6 +152,7 @@ class RunView:
         plan = self.plan or {}
         return {
             "export_arn": plan.get("export_arn"),
+            "export_status": self.export.status if self.export else None,
             "items": plan.get("items"),
             "files": plan.get("files"),
             "batches": asdict(self.batches) if self.batches else None,
@@ -210,6 +219,8 @@ class RunReader:
             notes=tuple(self._make_notes(execution, phase)),
             failure=name_failure(execution, history.plan),
             report=None if execution.is_running else self._read_report(execution),
+            export=history.export,
+            phases=measure_phases([Step(*entered) for entered in history.entered], execution.ended_at or now),
         )
 
     def _count_maps(self) -> dict[str, MapCounts]:

@@ -12,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from backfill.runs.describe import describe_progress, describe_state, summarize_view
-from backfill.terminal.console import errors, print_json, say
+from backfill.kinds import EXPORTING
+from backfill.runs.describe import count_steps, describe_progress, describe_state, summarize_view
+from backfill.terminal.console import errors, is_seen, print_json, say
 from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS: Final = 5.0
 """Between lines of the same phase."""
+LONGEST_PAUSE: Final = 60.0
 BAR_WIDTH: Final = 50
-CHANGING: Final = ("seen_at", "seconds", "seconds_left", "rows_per_second")
+CHANGING: Final = ("seen_at", "seconds", "seconds_left", "rows_per_second", "phases")
 """What is different in every look, though nothing has happened."""
 
 
@@ -47,7 +49,7 @@ def choose_screen(*, as_json: bool) -> Iterator[Screen]:
     """Yield the screen that fits: standard error's terminal, plain lines there, or JSON on standard output."""
     if as_json:
         yield JsonScreen()
-    elif errors.is_terminal:
+    elif is_seen(errors):
         with Live(console=errors, transient=True, auto_refresh=True, refresh_per_second=4) as live:
             yield LiveScreen(live)
     else:
@@ -84,7 +86,7 @@ class LineScreen:
     def show(self, view: RunView) -> None:
         """Print the run's line, if it is time to."""
         subject = (view.phase, *view.notes)
-        is_due = time.monotonic() - self._printed_at >= QUIET_SECONDS
+        is_due = time.monotonic() - self._printed_at >= choose_pause(view)
         if subject != self._subject or is_due:
             self._subject = subject
             self.tell(summarize_view(view))
@@ -95,6 +97,12 @@ class LineScreen:
             self._line = message
             self._printed_at = time.monotonic()
             say(message)
+
+
+def choose_pause(view: RunView) -> float:
+    """Return the seconds between two lines: of an export, which takes hours and tells little, more and more."""
+    exported = view.phases.get(EXPORTING, 0.0) if view.phase == EXPORTING else 0.0
+    return min(LONGEST_PAUSE, max(QUIET_SECONDS, exported / 10))
 
 
 class LiveScreen:
@@ -122,9 +130,8 @@ def render_view(view: RunView) -> RenderableType:
     grid.add_row(show_text("state", style="dim"), show_text(describe_state(view), style="bold"))
     for name, value in describe_progress(view):
         grid.add_row(show_text(name, style="dim"), show_text(value))
-    if view.batches and view.batches.planned:
-        bar = ProgressBar(total=view.batches.planned, completed=view.batches.ended, width=BAR_WIDTH)
-        grid.add_row("", bar)
+    steps, done = len(view.kind.steps), count_steps(view)
+    grid.add_row(show_text(f"{int(done)}/{steps} steps", style="dim"), ProgressBar(steps, done, width=BAR_WIDTH))
     notes = [show_text(note, style="yellow") for note in view.notes]
     return Group(grid, *notes, show_text("Ctrl-C leaves; the run goes on.", style="dim"))
 

@@ -1,67 +1,33 @@
-"""Numbers, times and tables as people read them."""
+"""Numbers and times as people read them: in a terminal as on a page, and times as machines do."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from dynaurora.pages.formatting import (
+    NOT_KNOWN,
+    format_bytes,
+    format_count,
+    format_rate,
+    format_seconds,
+    format_time,
+    format_usd,
+)
 
-UNKNOWN = "unknown"
-
-
-def format_count(number: int | None, noun: str = "", plural: str = "") -> str:
-    """Return a number with its noun: `1,000 rows`, `1 batch`, `unknown`."""
-    if number is None:
-        return UNKNOWN
-    word = noun if number == 1 else plural or (f"{noun}s" if noun else "")
-    return f"{number:,} {word}".rstrip()
-
-
-def format_seconds(seconds: float | None) -> str:
-    """Return a duration in its two largest units: `0.4 s`, `2 min 5 s`, `1 h 2 min`."""
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def format_rate(per_second: float | None) -> str:
-    """Return rows per second: `35,000 rows/s`, `0.4 rows/s`."""
-    if per_second is None:
-        return UNKNOWN
-    return f"{per_second:,.0f} rows/s" if per_second >= 10 else f"{per_second:.1f} rows/s"
-
-
-def format_bytes(size: float) -> str:
-    """Return a size in binary units: `512 B`, `1.5 MiB`."""
-    units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{size:,.0f} B" if units[0] == "B" else f"{size:,.1f} {units[0]}"
-
-
-def format_usd(amount: float) -> str:
-    """Return a price; small ones with as many digits as they need to be told apart from nothing."""
-    if amount == 0 or amount >= 1:
-        return f"${amount:,.2f}"
-    return f"${amount:.4f}" if amount >= 0.0001 else "less than $0.0001"
-
-
-def format_time(time: datetime | None) -> str:
-    """Return a time in UTC, to the second."""
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if time else UNKNOWN
+__all__ = [
+    "UNKNOWN",
+    "format_bytes",
+    "format_count",
+    "format_iso",
+    "format_rate",
+    "format_seconds",
+    "format_time",
+    "format_usd",
+    "parse_iso",
+    "shorten",
+]
+UNKNOWN: Final = NOT_KNOWN
 
 
 def format_iso(time: datetime | None) -> str | None:
@@ -79,13 +45,6 @@ def parse_iso(text: str | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def format_table(rows: Sequence[Sequence[str]], numeric: frozenset[int] = frozenset()) -> list[str]:
-    """Return lines in which the columns of the rows are aligned; those in `numeric` to the right."""
-    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
-    return [
-        "  ".join(
-            cell.rjust(width) if index in numeric else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip_longest(row, widths[: len(row)]))
-        ).rstrip()
-        for row in rows
-    ]
+def shorten(text: str, width: int) -> str:
+    """Return a text of at most so many characters."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -67,6 +67,8 @@ class Migration:
     statements: tuple[str, ...]
     ledger_columns: tuple[tuple[str, str], ...] = ()
     """Names and definitions of columns that the ledger gets: MySQL cannot add a column only if it is not there."""
+    verification_columns: tuple[tuple[str, str], ...] = ()
+    """Of columns that the table of verifications gets."""
 
 
 MIGRATIONS = (
@@ -220,6 +222,11 @@ MIGRATIONS = (
     ),
     Migration("0011_seen_keys", (f"DROP TABLE IF EXISTS {{database}}.`{SEEN_KEYS}`", CREATE_SEEN_KEYS)),
     Migration("0012_owners", (CREATE_OWNERS,)),
+    Migration(
+        "0013_mended_verifications",
+        (),
+        verification_columns=(("mends", "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL"),),
+    ),
 )
 
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
@@ -352,6 +359,7 @@ def migrate(aurora: Aurora, database: str) -> list[str]:
             for statement in migration.statements:
                 aurora.execute(statement.format(database=quoted))
             add_columns(aurora, f"{quoted}.{sql.quote(IMPORTS)}", migration.ledger_columns)
+            add_columns(aurora, f"{quoted}.{sql.quote(VERIFICATIONS)}", migration.verification_columns)
             # One of an older release holds no lock, and may have applied it meanwhile.
             aurora.execute(f"INSERT IGNORE INTO {table} VALUES (%s, UTC_TIMESTAMP(6))", (migration.name,))
     return pending

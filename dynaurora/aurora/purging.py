@@ -164,13 +164,21 @@ class Purges:
         return deleted
 
     def delete_verifications(self, before: datetime) -> int:
-        """Delete some of what verifications of before a time have left, but of the newest; return how many rows."""
+        """Delete some of what verifications of before a time have left; return how many rows.
+
+        Not of the newest, and of repairs of what that has found: they are told of, however old they are.
+        """
+        name, table = self._mapping.name, self._table(VERIFICATIONS)
+        newest = self._aurora.query(
+            f"SELECT run FROM {table} WHERE mapping = %s AND ended_at IS NOT NULL AND whole"
+            " ORDER BY started_at DESC LIMIT 1",
+            (name,),
+        )
+        kept = newest[0][0] if newest else ""
         rows = self._aurora.query(
-            f"SELECT run FROM {self._table(VERIFICATIONS)} WHERE mapping = %s AND started_at < %s"
-            f" AND run NOT IN (SELECT run FROM (SELECT run FROM {self._table(VERIFICATIONS)} WHERE mapping = %s"
-            " AND ended_at IS NOT NULL AND whole ORDER BY started_at DESC LIMIT 1) AS newest)"
-            " ORDER BY started_at LIMIT 1",
-            (self._mapping.name, before, self._mapping.name),
+            f"SELECT run FROM {table} WHERE mapping = %s AND started_at < %s AND run <> %s"
+            " AND COALESCE(mends, '') <> %s ORDER BY started_at LIMIT 1",
+            (name, before, kept, kept or "-"),
         )
         if not rows:
             return 0

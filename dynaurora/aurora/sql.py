@@ -157,6 +157,21 @@ def create_staged(mapping: Mapping, collation: str, *, numbered: bool = False) -
     return _create_temporary(mapping, [*_definitions(mapping, collation), key])
 
 
+def create_in_memory(mapping: Mapping, collation: str) -> str:
+    """Return the statement that creates the temporary table in the server's memory, its rows numbered.
+
+    Each VARCHAR takes its full width there, and there is no TEXT, BLOB or JSON (MySQL 8.0 Reference Manual, "The MEMORY
+    Storage Engine").
+    """
+    definitions = _numbered_definitions(mapping, collation)
+    return _create(f"TEMPORARY TABLE {_table(mapping, STAGED)}", definitions, "MEMORY")
+
+
+def bound_memory(octets: int) -> str:
+    """Return the statement that has tables in memory that the session creates take so many bytes at most."""
+    return f"SET SESSION max_heap_table_size = {octets}"
+
+
 def create_permanent(mapping: Mapping, table: str, collation: str) -> str:
     """Return the statement that creates a permanent table for batches to be loaded into, its rows numbered."""
     return _create(f"TABLE {_table(mapping, table)}", _numbered_definitions(mapping, collation))
@@ -350,9 +365,9 @@ def change_nothing(mapping: Mapping) -> list[str]:
     ]
 
 
-def create_probe(mapping: Mapping) -> str:
+def create_probe(mapping: Mapping, engine: str = "InnoDB") -> str:
     """Return the statement that creates a temporary table for one number."""
-    return f"CREATE TEMPORARY TABLE {_table(mapping, PROBE)} (`value` INT NOT NULL PRIMARY KEY)"
+    return f"CREATE TEMPORARY TABLE {_table(mapping, PROBE)} (`value` INT NOT NULL PRIMARY KEY) ENGINE={engine}"
 
 
 def create_permanent_probe(mapping: Mapping) -> str:
@@ -381,12 +396,10 @@ def _create_temporary(mapping: Mapping, definitions: list[str], table: str = STA
     return _create(f"TEMPORARY TABLE {_table(mapping, table)}", definitions)
 
 
-def _create(what: str, definitions: list[str]) -> str:
-    return (
-        f"CREATE {what} (\n  "
-        + ",\n  ".join(definitions)
-        + "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC"
-    )
+def _create(what: str, definitions: list[str], engine: str = "InnoDB") -> str:
+    rows = " ROW_FORMAT=DYNAMIC" if engine == "InnoDB" else ""
+    columns = ",\n  ".join(definitions)
+    return f"CREATE {what} (\n  {columns}\n) ENGINE={engine} DEFAULT CHARACTER SET utf8mb4{rows}"
 
 
 def _replica_definitions(mapping: Mapping, collation: str) -> list[str]:

@@ -46,6 +46,16 @@ class RecordedDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class Mending:
+    """The last repair of what a verification found, whose keys were compared again."""
+
+    run: str
+    ended_at: datetime
+    unexplained: int
+    """Of what the verification found: what is left, by what the repair has seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """The newest verification of a mapping that ended and was of all items."""
 
@@ -53,6 +63,13 @@ class Verification:
     ended_at: datetime
     unexplained: int
     counts: dict[str, int]
+    mending: Mending | None = None
+    """None where nobody has repaired what it found."""
+
+    @property
+    def left(self) -> int:
+        """How many are left without an explanation."""
+        return self.mending.unexplained if self.mending else self.unexplained
 
 
 class Verifications:
@@ -83,24 +100,30 @@ class Verifications:
                 f"DELETE FROM {self._differences} WHERE mapping = %s AND run = %s", (self._mapping.name, run)
             )
 
-    def close(self, run: str, counts: dict[str, int], unexplained: int, *, whole: bool) -> None:
-        """Close it with what it found; `whole` tells whether all items were compared."""
+    def close(
+        self, run: str, counts: dict[str, int], unexplained: int, *, whole: bool, mends: str | None = None
+    ) -> None:
+        """Close it with what it found; `whole` tells whether all items were compared.
+
+        That of a repair names the verification of which it tells what is left.
+        """
         statement = (
-            f"UPDATE {self._table} SET ended_at = UTC_TIMESTAMP(6), counts = %s, unexplained = %s, whole = %s"
-            " WHERE mapping = %s AND run = %s"
+            f"UPDATE {self._table} SET ended_at = UTC_TIMESTAMP(6), counts = %s, unexplained = %s, whole = %s,"
+            " mends = %s WHERE mapping = %s AND run = %s"
         )
-        values = (json.dumps(counts), unexplained, whole, self._mapping.name, run)
+        values = (json.dumps(counts), unexplained, whole, mends, self._mapping.name, run)
         with self._aurora.transaction():
             self._aurora.execute(statement, values)
 
     def record(self, run: str, first: int, differences: Sequence[RecordedDifference]) -> None:
-        """Record differences, numbered from `first` on."""
+        """Record differences from number `first` on; what was recorded from there on and then cut off goes."""
         places = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"] * len(differences))
         statement = (
             f"INSERT INTO {self._differences} (mapping, run, number, target, item_key, verdict, column_name,"
             " item_digest, row_digest, item_value, row_value, found_at)"
-            f" VALUES {places} ON DUPLICATE KEY UPDATE number = number"
+            f" VALUES {places}"
         )
+        again = f"DELETE FROM {self._differences} WHERE mapping = %s AND run = %s AND number >= %s"
         values = [
             value
             for number, one in enumerate(differences, first)
@@ -111,6 +134,7 @@ class Verifications:
         ]
         if differences:
             with self._aurora.transaction():
+                self._aurora.execute(again, (self._mapping.name, run, first))
                 self._aurora.execute(statement, tuple(values))
 
     def find_last(self) -> Verification | None:
@@ -120,7 +144,18 @@ class Verifications:
             " WHERE mapping = %s AND ended_at IS NOT NULL AND whole ORDER BY started_at DESC LIMIT 1",
             (self._mapping.name,),
         )
-        return Verification(rows[0][0], rows[0][1], int(rows[0][2]), json.loads(rows[0][3])) if rows else None
+        for run, ended_at, unexplained, counts in rows:
+            return Verification(run, ended_at, int(unexplained), json.loads(counts), self._find_mending(run))
+        return None
+
+    def _find_mending(self, run: str) -> Mending | None:
+        """Return the last repair of what a verification found."""
+        rows = self._aurora.query(
+            f"SELECT run, ended_at, unexplained FROM {self._table}"
+            " WHERE mapping = %s AND mends = %s AND ended_at IS NOT NULL ORDER BY started_at DESC LIMIT 1",
+            (self._mapping.name, run),
+        )
+        return Mending(rows[0][0], rows[0][1], int(rows[0][2])) if rows else None
 
     def _forget_abandoned(self) -> None:
         """Forget some of the keys that verifications have seen that ended without a word."""

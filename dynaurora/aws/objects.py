@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 * 1024 * 1024
 """Of one part of an upload; S3 takes at least 5 MiB (Amazon S3 User Guide, "Multipart upload limits")."""
+HTML = "text/html; charset=utf-8"
 READ_BYTES = 128 * 1024
 """What is read of a stream at a time."""
 
@@ -154,8 +155,9 @@ class S3Objects:
 
     def write(self, bucket: str, key: str, body: bytes) -> str:
         """Put an object and return its ETag."""
+        kind = {"ContentType": HTML} if key.endswith(".html") else {}
         with naming(bucket, key):
-            answer = sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+            answer = sdk.client("s3").put_object(Bucket=bucket, Key=key, Body=body, **kind)
         return str(answer["ETag"]).strip('"')
 
     def write_tagged(self, bucket: str, key: str, body: bytes, tags: dict[str, str]) -> str:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from botocore.session import Session
 
-RETRIES = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=30)
+READ_SECONDS = 30
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5)
+LONGER_READ_SECONDS = {"lambda": 150}
+"""How long services are waited for that answer late: a function that waits for a database that has paused, for one."""
 THROTTLING_CODES = (
     "Throttl",
     "SlowDown",
@@ -53,7 +56,8 @@ def client(service: str) -> Any:
 
     tracer.patch(("botocore",))
     with _CREATING:
-        return _session().create_client(service, config=RETRIES)
+        config = RETRIES.merge(Config(read_timeout=LONGER_READ_SECONDS.get(service, READ_SECONDS)))
+        return _session().create_client(service, config=config)
 
 
 def forget_clients() -> None:

@@ -41,7 +41,7 @@ from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_
 from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.purging import check_floor
 from dynaurora.aurora.slots import Slots, claim_slot
-from dynaurora.aurora.staging import claim_table
+from dynaurora.aurora.staging import claim_table, room_in_memory
 from dynaurora.batches.batch import IMPORTED, VERIFY
 from dynaurora.batches.compare_staged import compare_staged
 from dynaurora.batches.isolating import Isolation
@@ -99,6 +99,8 @@ class Importer:
     landing_bucket: str
     keep_refused: KeepRefused
     retries: int = 0
+    slots: int = 0
+    """How many imports there may be at once; 0 for any number."""
 
     def apply(self, batch: Batch, part: Part, origin: Origin) -> ImportResult:
         """Apply one part of a batch, once."""
@@ -128,7 +130,9 @@ class PartImport:
         table, aurora = staged.table, self.importer.aurora
         if self.isolation.source.manifest_uri:
             try:
-                staged = stage(self.origin.mapping, aurora, self.isolation.source, table)
+                # What is compared is joined by the key, which a table in memory has not.
+                room = 0 if self.batch.source == VERIFY else room_in_memory(self.importer.slots)
+                staged = stage(self.origin.mapping, aurora, self.isolation.source, table, room)
             except DynauroraError as error:
                 staged = self._stage_apart(table, error)
         try:
@@ -180,7 +184,7 @@ def import_batch(
     """
     if batch.mapping != mapping.name:
         raise InvalidBatchError(f"The batch is for mapping {batch.mapping}, and this function imports {mapping.name}.")
-    importer = Importer(mapping, aurora, store, landing_bucket, keep_refused, retries)
+    importer = Importer(mapping, aurora, store, landing_bucket, keep_refused, retries, slots)
     writers = Writers(aurora, mapping)
     labels = writers.list_labels()
     applied = Ledger(aurora, mapping.database).find([batch.id, *map(batch.part_id, labels)])

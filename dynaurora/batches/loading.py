@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.aurora import sql
-from dynaurora.aurora.connection import ERRORS, DuplicateRow, describe_message
-from dynaurora.errors import MalformedBatchError, RowCountError
+from dynaurora.aurora.connection import ERRORS, DuplicateRow, describe_message, find_number
+from dynaurora.aurora.staging import memory_rows
+from dynaurora.errors import DatabaseError, DatabaseUnavailableError, MalformedBatchError, RowCountError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 CHANGED_VALUES: Final = ERRORS[MalformedBatchError]
 """Numbers of what a server may merely note of a value that it changes: MySQL notes digits cut off a DECIMAL (1265)."""
+TABLE_FULL: Final = 1114
+"""What a server says of a table in memory that has no room for a row."""
+_without_memory: set[str] = set()
+"""Servers, by their versions, that have refused to load into their memory."""
 
 
 def write_manifest(
@@ -62,30 +68,67 @@ class Staged:
     """As many as there are lines that can be."""
 
 
-def stage(mapping: Mapping, aurora: Aurora, source: PartSource, table: str = sql.STAGED) -> Staged:
+def stage(
+    mapping: Mapping, aurora: Aurora, source: PartSource, table: str = sql.STAGED, memory_bytes: int = 0
+) -> Staged:
     """Load a part into an empty table and count its rows.
 
     They are counted, and not taken from the server's answer. Where lines have the same key and version, fewer are left
-    than the load has affected: the part is then loaded once more, each line a row. Raises RowCountError where it has
-    another number of rows than it should.
+    than the load has affected: the part is then loaded once more, each line a row. A temporary table is in the server's
+    memory where that has room in so many bytes. Raises RowCountError where it has another number of rows than it
+    should.
     """
-    with aurora.transaction():
-        loaded, rows = load(mapping, aurora, source, table)
-        if loaded != rows and table == sql.STAGED:
-            loaded, rows = load(mapping, aurora, source, table, numbered=True)
+    counts = None
+    if table == sql.STAGED and source.rows and source.rows <= memory_rows(aurora, mapping, memory_bytes):
+        counts = load_into_memory(mapping, aurora, source, memory_bytes)
+    if counts is None:
+        with aurora.transaction():
+            counts = load(mapping, aurora, source, table)
+            if counts[0] != counts[1] and table == sql.STAGED:
+                counts = load(mapping, aurora, source, table, numbered=True)
+    loaded, rows = counts
     if loaded != rows:
         raise RowCountError(f"Batch {source.ledger_id} loaded {loaded} rows, and {rows} are there.")
     source.check_rows(rows)
     return Staged(table, rows)
 
 
+def load_into_memory(mapping: Mapping, aurora: Aurora, source: PartSource, memory_bytes: int) -> tuple[int, int] | None:
+    """Load a part into a table in the server's memory; return as `load` does, or None where the server does not.
+
+    That is so where it is full after all, or where the server refuses it for a reason that nobody knows: then for as
+    long as this process lasts.
+    """
+    if aurora.server_version in _without_memory:
+        return None
+    try:
+        with aurora.transaction():
+            aurora.execute(sql.bound_memory(memory_bytes))
+            return load(mapping, aurora, source, sql.STAGED, in_memory=True)
+    except DatabaseError:
+        _without_memory.add(aurora.server_version)
+        return None
+    except DatabaseUnavailableError as error:
+        if find_number(error) != TABLE_FULL:
+            raise
+        return None
+
+
 def load(
-    mapping: Mapping, aurora: Aurora, source: PartSource, table: str, *, numbered: bool = False
+    mapping: Mapping,
+    aurora: Aurora,
+    source: PartSource,
+    table: str,
+    *,
+    numbered: bool = False,
+    in_memory: bool = False,
 ) -> tuple[int, int]:
     """Load a part into a table made or emptied for it; return the rows affected, and those that are there."""
     if table == sql.STAGED:
+        collation = sql.key_collation(aurora.server_version)
         aurora.execute(sql.drop_staged(mapping))
-        aurora.execute(sql.create_staged(mapping, sql.key_collation(aurora.server_version), numbered=numbered))
+        create = sql.create_in_memory if in_memory else partial(sql.create_staged, numbered=numbered)
+        aurora.execute(create(mapping, collation))
     else:
         aurora.execute(sql.empty_staged(mapping, table))
     try:

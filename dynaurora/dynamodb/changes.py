@@ -16,12 +16,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dynaurora.dynamodb.attributes import load_json, respell_numbers
 from dynaurora.dynamodb.versions import stream_version
 from dynaurora.errors import Reason, RejectedChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 VIEWS_WITHOUT_IMAGE = ("KEYS_ONLY", "OLD_IMAGE")
 """Of a stream's four view types, those without new images (DynamoDB API Reference, `StreamSpecification`)."""
@@ -116,14 +118,32 @@ def encode_change(change: Change) -> bytes:
     if change.new_image is not None:
         document["NewImage"] = change.new_image
     try:
-        return _write_json(document).encode()
-    except UnicodeEncodeError:  # a lone surrogate: as an escape it travels unharmed, to be refused with its reason
-        return json.dumps(document, separators=(",", ":")).encode()
+        return dump_json(document)
     except RecursionError:
         raise RejectedChange(Reason("depth", "", "is nested too deep")) from None
 
 
-_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def encode_keys(typed_key: TypedItem) -> bytes:
+    """Return what tells an item apart by its key, in whatever order its attributes come."""
+    return dump_json(typed_key, _write_sorted)
+
+
+def dump_json(document: Any, write: Callable[[Any], bytes] | None = None) -> bytes:
+    """Return a document as JSON.
+
+    What msgspec does not write, as a lone surrogate, travels unharmed as an escape, to be refused with its reason.
+    """
+    try:
+        return (write or _write_quickly)(document)
+    except RecursionError:
+        raise
+    except NOT_WRITTEN:
+        return json.dumps(document, separators=(",", ":"), sort_keys=write is _write_sorted).encode()
+
+
+NOT_WRITTEN = (UnicodeEncodeError, OverflowError, TypeError, ValueError, msgspec.MsgspecError)
+_write_quickly = msgspec.json.Encoder().encode
+_write_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 def decode_change(data: bytes) -> Change:

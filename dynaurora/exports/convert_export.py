@@ -1,6 +1,6 @@
 """Converting an export's data files into one CSV batch, as a stream: memory does not grow with the files.
 
-    object → gunzip → lines → rows → CSV, uploaded in parts
+    object → gunzip → lines → rows → CSV, sorted and uploaded in parts
                          │      └──▶ records that the mapping refuses → the failed prefix
                          └──▶ what no column takes, counted by name → beside the batch
 
@@ -30,6 +30,7 @@ from dynaurora.exports.export_lines import read_change_line, read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
 from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import md5_text
+from dynaurora.exports.sorted_rows import SortedRows
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from dynaurora.aws.objects import ObjectStore, Upload
+    from dynaurora.aws.objects import ObjectStore
     from dynaurora.exports.manifests import DataFile
     from dynaurora.exports.plan import PlannedBatch
     from dynaurora.mappings.mapping import Mapping
@@ -193,15 +194,17 @@ class Converter:
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
         refused_key = keys.backfill_refused(name, self.run, planned.number)
         with aborting(self.store.upload(self.bucket, csv_key)) as csv:
+            rows = SortedRows(csv, self.mapper.mapping, incremental=self.incremental)
             with (
                 aborting(self.store.upload(self.bucket, rejected_key)) as records,
                 aborting(self.store.upload(self.bucket, refused_key)) as refused,
             ):
                 rejects = Rejects(records, refused)
                 for file in planned.files:
-                    self._convert_file(file, csv, rejects, converted)
+                    self._convert_file(file, rows, rejects, converted)
                 if converted.reasons and not planned.compares:  # what is only compared has failed nowhere
                     rejects.complete()
+            rows.flush()
             etag = csv.complete()
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
         item = BatchObject(self.bucket, csv_key, etag, csv.size)
@@ -222,7 +225,7 @@ class Converter:
             self.store.write(self.bucket, key, json.dumps(unmapped.as_dict() | apart).encode())
         self.unmapped.merge(unmapped)
 
-    def _convert_file(self, file: DataFile, csv: Upload, rejects: Rejects, converted: Converted) -> None:
+    def _convert_file(self, file: DataFile, rows: SortedRows, rejects: Rejects, converted: Converted) -> None:
         place = f"s3://{self.export_bucket}/{file.key}"
         source = HashingReader(self.store.open(self.export_bucket, file.key))
         before, read = converted.items, 0
@@ -233,7 +236,7 @@ class Converter:
                 for hand, is_condemned in converted.take(len(lines)):
                     part, number = lines[hand.start : hand.stop], read + hand.start + 1
                     convert = self._refuse_unseen if is_condemned else self._convert_lines
-                    csv.write(convert(part, f"{place} line", number, rejects, converted))
+                    rows.write(convert(part, f"{place} line", number, rejects, converted))
                 read += len(lines)
                 if read - (converted.items - before) > BLANK_LINES:
                     raise InvalidExportError(f"{place} has {BLANK_LINES:,} blank lines by line {read}, and no items.")

@@ -5,8 +5,8 @@
 
     {"Target": "WebAnalytics", "Keys": {"page_id": {"S": "/a"}, "activity_dt": {"S": "2026-11-23 08:15:00"}}}
 
-Both stay as they are, whatever becomes of the failures: one that is settled, parked or discarded before the sweep is
-left out all the same.
+What the mapping refuses has its "Reason" too, as it is counted: the report takes examples of it. Both stay as they are,
+whatever becomes of the failures: one that is settled, parked or discarded before the sweep is left out all the same.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dynaurora.exports.reconcile_run import list_rejecting
 from dynaurora.failures.failed_records import encode_failed_record, read_line
 from dynaurora.failures.refused_rows import decode_refused_row
 from dynaurora.failures.superseded import map_key
+from dynaurora.mappings.reasons import name_reason
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Rejects:
     def write(self, change: Change, record: FailedRecord, target: str) -> None:
         """Keep a change that a target refuses, by its table."""
         self.records.write(encode_failed_record(record))
-        self.keys.write(json.dumps({"Target": target, "Keys": change.keys}).encode() + b"\n")
+        reason = name_reason(record.reasons[0])
+        self.keys.write(json.dumps({"Target": target, "Keys": change.keys, "Reason": reason}).encode() + b"\n")
 
     def complete(self) -> None:
         """Make the objects of what was written."""

@@ -107,7 +107,7 @@ def reconcile_run(
     there are more batches than were planned, or where rows of an older mapping are there that the run had to reach.
     """
     change = change or MappingChange()
-    of_targets = [account(aurora, target, run, plan, store, change.kind) for target in mapping.targets]
+    of_targets = [RunInTarget(aurora, target, run, plan, change.kind).account(store) for target in mapping.targets]
     totals = add_totals(of_targets, mapping)
     if change.generation <= 1 or change.kind != BACKFILL or plan.window_from is not None:  # no run over all rows
         return totals
@@ -142,18 +142,81 @@ def add_totals(of_targets: list[Totals], mapping: Mapping) -> Totals:
     )
 
 
-def account(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore, kind: str = BACKFILL) -> Totals:
-    """Return what the ledger says of a run. Raises ReconciliationError where items have no account."""
-    totals = read_totals(aurora, mapping, run, plan, kind)
-    missing = count_missing(aurora, mapping, run, plan, store, kind) if totals.batches_failed else 0
-    if totals.unaccounted != missing or totals.batches_failed < 0:
-        raise ReconciliationError(
-            f"Run {run} exported {totals.exported} items in {totals.batches_planned} batches. Of them"
-            f" {totals.imported} imported, {totals.already_newer} already newer, {totals.rejected} rejected and"
-            f" {totals.skipped} skipped, in {totals.batches_imported} batches of {mapping.table}, leave"
-            f" {totals.unaccounted} without an account, where the batches that failed have {missing}."
+@dataclass(frozen=True)
+class RunInTarget:
+    """What the ledger says of a run in one target of its mapping."""
+
+    aurora: Aurora
+    target: Mapping
+    run: str
+    plan: Plan
+    kind: str
+    """The source of the run's batches."""
+
+    def account(self, store: ObjectStore) -> Totals:
+        """Return what the run came to. Raises ReconciliationError where items have no account."""
+        totals = self.read_totals()
+        missing = self._count_missing(store) if totals.batches_failed else 0
+        if totals.unaccounted != missing or totals.batches_failed < 0:
+            raise ReconciliationError(
+                f"Run {self.run} exported {totals.exported} items in {totals.batches_planned} batches. Of them"
+                f" {totals.imported} imported, {totals.already_newer} already newer, {totals.rejected} rejected and"
+                f" {totals.skipped} skipped, in {totals.batches_imported} batches of {self.target.table}, leave"
+                f" {totals.unaccounted} without an account, where the batches that failed have {missing}."
+            )
+        return totals
+
+    def read_totals(self) -> Totals:
+        """Return the run's counts."""
+        ((batches, staged, changed, rejected, skipped, retries, seconds),) = self.aurora.query(
+            "SELECT COUNT(*), COALESCE(SUM(rows_staged), 0), COALESCE(SUM(rows_changed), 0),"
+            " COALESCE(SUM(rows_rejected), 0), COALESCE(SUM(rows_skipped), 0), COALESCE(SUM(retries), 0),"
+            " COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, started_at, finished_at)), 0) / 1000000"
+            f" FROM {self._rows}",
+            self._values,
         )
-    return totals
+        reasons: Counter[str] = Counter()
+        refused = f"SELECT rejected FROM {self._rows} AND rejected IS NOT NULL"
+        for (counts,) in self.aurora.stream(refused, self._values):
+            reasons.update(json.loads(counts))
+        return Totals(
+            exported=self.plan.items,
+            imported=int(changed),
+            already_newer=int(staged - changed),
+            rejected=int(rejected),
+            rejected_reasons=count_apart(reasons),
+            unaccounted=self.plan.items - int(staged) - int(rejected) - int(skipped),
+            batches_planned=self.plan.batches,
+            batches_imported=int(batches),
+            batches_failed=self.plan.batches - int(batches),
+            retries=int(retries),
+            import_seconds=float(seconds),
+            skipped=int(skipped),
+        )
+
+    def _count_missing(self, store: ObjectStore) -> int:
+        """Return the items of the planned batches that are not in the ledger."""
+        in_ledger = {
+            item["key"]
+            for (objects,) in self.aurora.stream(f"SELECT objects FROM {self._rows}", self._values)
+            for item in json.loads(objects)
+        }
+        name = self.target.name
+        planned = map(PlannedBatch.from_dict, json.loads(store.read(self.plan.bucket, self.plan.key)))
+        return sum(
+            batch.items for batch in planned if keys.backfill_batch(name, self.run, batch.number) not in in_ledger
+        )
+
+    @property
+    def _rows(self) -> str:
+        """The run's rows in the ledger that are of the target: a table, and the condition of `_values`."""
+        of_target = "" if self.target.target_name is None else " AND target = %s"  # rows of before do not say it
+        return f"{quote(self.target.database)}.{quote(IMPORTS)} WHERE {OF_RUN}{of_target}"
+
+    @property
+    def _values(self) -> tuple[str, ...]:
+        values = self.run, self.target.name, self.kind
+        return values if self.target.target_name is None else (*values, self.target.table)
 
 
 def count_older_rows(aurora: Aurora, mapping: Mapping, generation: int, export_second: int) -> OlderRows:
@@ -174,23 +237,6 @@ def count_older_rows(aurora: Aurora, mapping: Mapping, generation: int, export_s
     return OlderRows(int(tombstones), int(not_imported), int(changed_since))
 
 
-def count_missing(
-    aurora: Aurora, mapping: Mapping, run: str, plan: Plan, store: ObjectStore, kind: str = BACKFILL
-) -> int:
-    """Return the items of the planned batches that are not in the ledger."""
-    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
-    where, values = of_target(mapping, run, kind)
-    in_ledger = {
-        item["key"]
-        for (objects,) in aurora.stream(f"SELECT objects FROM {table} WHERE {where}", values)
-        for item in json.loads(objects)
-    }
-    planned = map(PlannedBatch.from_dict, json.loads(store.read(plan.bucket, plan.key)))
-    return sum(
-        batch.items for batch in planned if keys.backfill_batch(mapping.name, run, batch.number) not in in_ledger
-    )
-
-
 def count_swept(aurora: Aurora, mapping: Mapping, run: str) -> int:
     """Return how many rows the sweep of a run has deleted so far."""
     table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
@@ -205,42 +251,3 @@ def list_rejecting(aurora: Aurora, mapping: Mapping, run: str) -> list[str]:
     table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
     where, values = f"{OF_RUN} AND rows_rejected > 0", (run, mapping.name, BACKFILL)
     return [str(batch_id) for (batch_id,) in aurora.query(f"SELECT batch_id FROM {table} WHERE {where}", values)]
-
-
-def read_totals(aurora: Aurora, mapping: Mapping, run: str, plan: Plan, kind: str = BACKFILL) -> Totals:
-    """Return what the ledger says of a run."""
-    table = f"{quote(mapping.database)}.{quote(IMPORTS)}"
-    where, values = of_target(mapping, run, kind)
-    ((batches, staged, changed, rejected, skipped, retries, seconds),) = aurora.query(
-        "SELECT COUNT(*), COALESCE(SUM(rows_staged), 0), COALESCE(SUM(rows_changed), 0),"
-        " COALESCE(SUM(rows_rejected), 0), COALESCE(SUM(rows_skipped), 0), COALESCE(SUM(retries), 0),"
-        " COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, started_at, finished_at)), 0) / 1000000"
-        f" FROM {table} WHERE {where}",
-        values,
-    )
-    reasons: Counter[str] = Counter()
-    refused = f"SELECT rejected FROM {table} WHERE {where} AND rejected IS NOT NULL"
-    for (counts,) in aurora.stream(refused, values):
-        reasons.update(json.loads(counts))
-    return Totals(
-        exported=plan.items,
-        imported=int(changed),
-        already_newer=int(staged - changed),
-        rejected=int(rejected),
-        rejected_reasons=count_apart(reasons),
-        unaccounted=plan.items - int(staged) - int(rejected) - int(skipped),
-        batches_planned=plan.batches,
-        batches_imported=int(batches),
-        batches_failed=plan.batches - int(batches),
-        retries=int(retries),
-        import_seconds=float(seconds),
-        skipped=int(skipped),
-    )
-
-
-def of_target(mapping: Mapping, run: str, kind: str = BACKFILL) -> tuple[str, tuple[str, ...]]:
-    """Return the condition of a run's rows in the ledger that are of one target, and its values."""
-    values = run, mapping.name, kind
-    if mapping.target_name is None:  # rows of before do not say it
-        return OF_RUN, values
-    return f"{OF_RUN} AND target = %s", (*values, mapping.table)

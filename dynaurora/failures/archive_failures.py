@@ -16,14 +16,15 @@ from dynaurora import keys
 from dynaurora.aws.objects import is_there, read_or_none
 from dynaurora.dynamodb.packs import decode_pack, encode_pack
 from dynaurora.failures.failed_records import FailedRecord, encode_failed_record, read_records, split_record
-from dynaurora.failures.list_failures import RECORDS
+from dynaurora.failures.list_failures import BATCH, RECORDS
 from dynaurora.failures.refused_changes import remove_failed
 from dynaurora.failures.settle_failures import PUT_BACK, remainder_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from dynaurora.aws.objects import Listed, ObjectStore
+    from dynaurora.failures.list_failures import Place
 
 DISCARDED: Final = "discarded"
 """Why somebody's decision is archived."""
@@ -44,21 +45,16 @@ def archive_failures(
     """
     if not is_there(store, bucket, listed.key, listed.etag):
         return 0
+
+    def leave(others: list[FailedRecord]) -> None:
+        target = remainder_place(mapping, listed.key)
+        if others:
+            store.write(bucket, target, encode_records(others))
+        if not others or target != listed.key:
+            remove_failed(store, bucket, mapping, listed.key)
+
     place = keys.archived(mapping, why, listed.key, listed.etag)
-    if kind != RECORDS:
-        store.copy(bucket, listed.key, place)
-        store.delete(bucket, listed.key)
-        return 1
-    meant, others = separate_records(read_records(store, bucket, listed.key), is_meant)
-    if not meant:
-        return 0
-    store.write(bucket, place, encode_records(meant))
-    target = remainder_place(mapping, listed.key)
-    if others:
-        store.write(bucket, target, encode_records(others))
-    if not others or target != listed.key:
-        remove_failed(store, bucket, mapping, listed.key)
-    return count_archived(meant)
+    return move_failures(store, bucket, kind, listed, place, is_meant, leave)
 
 
 def restore_failures(
@@ -68,9 +64,29 @@ def restore_failures(
 
     They get the key that they had, or where something else has it by now, one beside it.
     """
+
+    def leave(others: list[FailedRecord]) -> None:
+        if others:
+            store.write(bucket, listed.key, encode_records(others))
+        else:
+            store.delete(bucket, listed.key)
+
     place = name_restored(mapping, listed.key)
     if read_or_none(store, bucket, place):
         place = f"{place}.{listed.etag[:12]}"
+    return move_failures(store, bucket, kind, listed, place, is_meant, leave)
+
+
+def move_failures(
+    store: ObjectStore,
+    bucket: str,
+    kind: str,
+    listed: Listed,
+    place: str,
+    is_meant: Callable[[FailedRecord], bool],
+    leave: Callable[[list[FailedRecord]], None],
+) -> int:
+    """Write what is meant of an object to its new place, then leave the others; return how many are meant."""
     if kind != RECORDS:
         store.copy(bucket, listed.key, place)
         store.delete(bucket, listed.key)
@@ -79,11 +95,16 @@ def restore_failures(
     if not meant:
         return 0
     store.write(bucket, place, encode_records(meant))
-    if others:
-        store.write(bucket, listed.key, encode_records(others))
-    else:
-        store.delete(bucket, listed.key)
+    leave(others)
     return count_archived(meant)
+
+
+def list_archived(place: Place, store: ObjectStore) -> Iterator[tuple[str, Listed]]:
+    """Yield the archived objects of a mapping, each with its kind: its key says where it was."""
+    batches = keys.failed_batches_prefix(place.mapping)
+    for listed in store.list(place.bucket, keys.archived_prefix(place.mapping)):
+        failed_key = keys.unarchived(place.mapping, listed.key).removeprefix(keys.parked_prefix(place.mapping))
+        yield (BATCH if failed_key.startswith(batches) else RECORDS), listed
 
 
 def name_restored(mapping: str, key: str) -> str:

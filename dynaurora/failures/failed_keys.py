@@ -5,8 +5,8 @@
       has started an import of
     batches that could not be converted               nobody can tell their keys: they are counted
 
-Objects are read one by one, and rows line by line; where each key is to be told once, with its newest change, what was
-seen is kept in a temporary database on disk. So memory does not grow with what is kept.
+Small objects are read ahead, others record by record, and rows line by line; where each key is to be told once, with
+its newest change, what was seen is kept in a temporary database on disk. So memory does not grow with what is kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aws.objects import read_or_none
@@ -34,12 +35,13 @@ from dynaurora.failures.list_failures import (
     unstarted_batch,
 )
 from dynaurora.failures.newest_entries import NewestEntries
+from dynaurora.failures.read_ahead import hold_small, read_ahead
 from dynaurora.failures.refused_rows import decode_refused_row
 from dynaurora.mappings.csv_format import LABEL
 from dynaurora.mappings.key_types import type_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from collections.abc import Mapping as ReadOnlyDict
 
     from dynaurora.aws.objects import Listed, ObjectStore
@@ -92,9 +94,10 @@ class FailedKeys:
 
     def read(self) -> Iterator[FailedKey]:
         """Yield the key of each change that is kept, in the order of the objects; one may come several times."""
-        for kind, listed in list_failures(self.place, self.store, prefix=None, parked=True):
+        mapping = self.registry.find_current()
+        for (kind, listed), records in read_kept_records(self.place, self.store):
             with suppress(ObjectMissingError):  # settled meanwhile
-                yield from self._read_records(listed) if kind == RECORDS else self._read_failed_batch(listed)
+                yield from self._name(records, listed, mapping) if kind == RECORDS else self._read_failed_batch(listed)
         for listed in list_unstarted(self.place, self.store):
             yield from self._read_batch(UNSTARTED, unstarted_batch(self.place, listed), listed.key)
 
@@ -107,16 +110,14 @@ class FailedKeys:
             for version, (key, target, kind, object_key) in newest:
                 yield FailedKey(key, version, target, kind, object_key)
 
-    def _read_records(self, listed: Listed) -> Iterator[FailedKey]:
-        mapping = self.registry.find_current()
-        for kept in read_records(self.store, self.place.bucket, listed.key):
-            for record in split_record(kept):
-                found = read_keyed(record, mapping, self.key_types)
-                if found is None:
-                    self.unknown[RECORDS] += 1
-                else:
-                    key, version, target = found
-                    yield FailedKey(key, version, target, RECORDS, listed.key)
+    def _name(self, records: Iterable[FailedRecord], listed: Listed, mapping: Mapping) -> Iterator[FailedKey]:
+        for record in records:
+            found = read_keyed(record, mapping, self.key_types)
+            if found is None:
+                self.unknown[RECORDS] += 1
+            else:
+                key, version, target = found
+                yield FailedKey(key, version, target, RECORDS, listed.key)
 
     def _read_failed_batch(self, listed: Listed) -> Iterator[FailedKey]:
         record = read_record(read_or_none(self.store, self.place.bucket, listed.key) or b"")
@@ -169,6 +170,24 @@ class FailedKeys:
             document = self.registry.find_short(short) if label else self.registry.find_recorded(digest)
             return document.find_target(table) if label else document
         return None
+
+
+def read_kept_records(place: Place, store: ObjectStore) -> Iterator[tuple[tuple[str, Listed], Iterable[FailedRecord]]]:
+    """Yield each object that is kept as failed, parked too, with its kind and its changes; of a batch none are read.
+
+    Where an object was settled since it was listed, none are left of it, or what reads them raises ObjectMissingError.
+    """
+
+    def read(found: tuple[str, Listed]) -> Iterable[FailedRecord]:
+        kind, listed = found
+        if kind != RECORDS:
+            return ()
+        with suppress(ObjectMissingError):
+            records = read_records(store, place.bucket, listed.key)
+            return hold_small(listed, chain.from_iterable(map(split_record, records)))
+        return ()
+
+    return read_ahead(list_failures(place, store, prefix=None, parked=True), read)
 
 
 def read_keyed(

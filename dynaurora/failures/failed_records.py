@@ -21,6 +21,7 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
@@ -42,7 +43,11 @@ UNFORWARDABLE_CODE: Final = "dynaurora.Unforwardable"
 """The errorCode of a stream record that can never be forwarded, however often it is delivered again."""
 MOST_REASONS: Final = 10
 """Kept with a record: an item may break a rule at each of its members."""
+MOST_OF_A_BATCH: Final = 10_000
+"""Records of one invocation (AWS Lambda API Reference, CreateEventSourceMapping)."""
 UNREADABLE_CODE: Final = "dynaurora.Unreadable"
+LOST: Final = "lost"
+"""The rule that the record of an invocation breaks that names records of the stream and does not have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +199,55 @@ def read_invocation(body: bytes) -> Iterator[FailedRecord]:
         context = document.get("requestContext") or {}
         arn, condition = str(context.get("functionArn") or ""), str(context.get("condition") or "it was given up on")
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        problem = f"it is not the record of an invocation: {type(error).__name__} {error}"
+        named = read_named(body)
+        problem = f"it names {named}" if named else f"it is no record of an invocation: {type(error).__name__} {error}"
         yield FailedRecord(body, UNREADABLE_CODE, problem, 0, now_ms(), "")
         return
     for record in records:
         yield FailedRecord(json.dumps(record).encode(), UNFORWARDED_CODE, condition, 0, now_ms(), arn)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRecords:
+    """Stream records of an invocation that are named and not kept: the stream has them for a day, then nobody has."""
+
+    count: int | None
+    first: float | None
+    """When the first of them came, in seconds of Unix time; None where it is not said."""
+    last: float | None
+
+    def __str__(self) -> str:
+        """Return what they are, in words."""
+        times = [f"{datetime.fromtimestamp(each, UTC):%Y-%m-%dT%H:%M:%SZ}" for each in (self.first, self.last) if each]
+        when = f", of {' to '.join(times)}" if times else ""
+        return f"{self.count or 'some'} records of the stream that nobody has kept{when}"
+
+
+def read_named(data: bytes) -> NamedRecords | None:
+    """Return the records that the record of an invocation names and does not have; None of anything else.
+
+    Destinations other than S3 are told no more (AWS Lambda Developer Guide, "Retain discarded records for a DynamoDB
+    event source": `DDBStreamBatchInfo`).
+    """
+    if b"DDBStreamBatchInfo" not in data:
+        return None
+    try:
+        document = json.loads(data)
+        batch = document["DDBStreamBatchInfo"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    if "payload" in document or not isinstance(batch, dict):
+        return None
+    count = batch.get("batchSize")
+    first, last = (_read_arrival(batch.get(f"approximateArrivalOf{which}Record")) for which in ("First", "Last"))
+    return NamedRecords(count if type(count) is int and 0 < count <= MOST_OF_A_BATCH else None, first, last)
+
+
+def _read_arrival(text: Any) -> float | None:
+    with suppress(TypeError, ValueError, OverflowError):
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return None
 
 
 def read_change(data: bytes, *, ignore_expiries: bool = False) -> Change | None:
@@ -210,6 +259,8 @@ def read_change(data: bytes, *, ignore_expiries: bool = False) -> Change | None:
         document = json.loads(data)
     except (ValueError, RecursionError):
         document = None
+    if (named := read_named(data)) is not None:
+        raise RejectedChange(Reason(LOST, "", f"names {named}"))
     if not isinstance(document, dict) or "dynamodb" not in document:
         return decode_change(data)
     if ignore_expiries and is_expiry(document):

@@ -16,6 +16,7 @@ FAILED_RECORDS_RUNBOOK: Final = "docs/runbooks/failed-records.md"
 FAILED_BATCHES_RUNBOOK: Final = "docs/runbooks/failed-batches.md"
 AURORA_DOWN_RUNBOOK: Final = "docs/runbooks/aurora-down.md"
 BACKFILL_RUNBOOK: Final = "docs/runbooks/backfill.md"
+DIFFERENCES_RUNBOOK: Final = "docs/runbooks/differences.md"
 UNAVAILABLE: Final = frozenset(
     error.__name__
     for error in (

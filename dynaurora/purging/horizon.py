@@ -20,23 +20,21 @@ nothing can be imported again.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora import keys
 from dynaurora.batches.batch import REPROCESS, Batch
 from dynaurora.batches.parts import MARK
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS, second_of
 from dynaurora.errors import DynauroraError, ObjectMissingError, RejectedChange
 from dynaurora.exports.plan import read_plan
+from dynaurora.failures.archive_failures import list_archived
 from dynaurora.failures.failed_batches import read_record
 from dynaurora.failures.failed_records import read_change, read_records, split_record
 from dynaurora.failures.list_failures import (
-    BATCH,
     CONVERSION,
     RECORDS,
     SUPERSEDED,
@@ -44,6 +42,7 @@ from dynaurora.failures.list_failures import (
     kind_of_batch,
     list_failures,
 )
+from dynaurora.failures.read_ahead import read_ahead
 from dynaurora.failures.refused_rows import decode_refused_row
 
 if TYPE_CHECKING:
@@ -60,10 +59,6 @@ TRANSIT: Final = timedelta(hours=50)
 (Amazon Data Firehose Developer Guide, "Handle data delivery failures"), and clocks and functions take their time."""
 LONGEST_WINDOW_SECONDS: Final = 86400
 """By so much an incremental export's oldest record may be older than its end: its longest window."""
-FAILURES_READ: Final = 10
-"""Objects that are read at the same time: as many connections as the SDK keeps."""
-READ_AT_ONCE: Final = 200
-"""Of those that are listed."""
 
 OpenRun = tuple[str, str, datetime, dict[str, Any]]
 """A run that is under way: its id, its kind, when it was started, in UTC without saying so, and its options."""
@@ -129,16 +124,8 @@ def find_failures(place: Place, store: ObjectStore) -> Iterator[Hold]:
             return None if second is None else Hold(second, "failed batch", listed.key)
         return None
 
-    with ThreadPoolExecutor(FAILURES_READ) as readers:
-        listed = chain(list_failures(place, store, prefix=None, parked=True), list_archived(place, store))
-        while some := list(islice(listed, READ_AT_ONCE)):
-            yield from filter(None, readers.map(look, some))
-
-
-def list_archived(place: Place, store: ObjectStore) -> Iterator[tuple[str, Listed]]:
-    """Yield the failures that are archived, each with its kind: its key says where it was."""
-    for listed in store.list(place.bucket, keys.archived_prefix(place.mapping)):
-        yield BATCH if keys.failed_batches_prefix(place.mapping) in listed.key else RECORDS, listed
+    listed = chain(list_failures(place, store, prefix=None, parked=True), list_archived(place, store))
+    yield from filter(None, (hold for _, hold in read_ahead(listed, look)))
 
 
 def delete_archived(place: Place, store: ObjectStore, before: datetime) -> int:

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora.purging import Purges
+from dynaurora.failures.archive_failures import list_archived
 from dynaurora.failures.list_failures import Place
-from dynaurora.purging.horizon import delete_archived, find_horizon, list_archived
+from dynaurora.purging.horizon import delete_archived, find_horizon
 from dynaurora.purging.purger import Purger
 
 if TYPE_CHECKING:

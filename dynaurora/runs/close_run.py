@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dynaurora.batches.batch import REPROCESS
 from dynaurora.errors import InvalidRunError
 from dynaurora.runs.ends import find_failure
-from dynaurora.runs.requests import is_mapping_name, name_reprocess
+from dynaurora.runs.requests import is_mapping_name, name_reprocess, name_verification
 from dynaurora.runs.runs import FAILED, STOPPED, SUCCEEDED
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def read_mapping_name(asked_for: dict[str, Any]) -> str:
 
 def _from_state_machine(event: dict[str, Any]) -> Ending:
     state, execution = event["input"], str(event["execution"]["id"])
-    run = state["run"] if event.get("kind") != REPROCESS else name_reprocess(state, event["execution"]["started"])
+    name = name_reprocess if event.get("kind") == REPROCESS else name_verification
+    run = name(state, event["execution"]["started"])
     failure = (state.get("report") or {}).get("failure") or find_failure(state, execution)
     reason = f"{failure['error']}: {failure['reason']}" if failure else None
     end = FAILED if failure else SUCCEEDED
@@ -83,8 +84,6 @@ def _from_eventbridge(detail: dict[str, Any]) -> Ending:
     said = ": ".join(part for part in (error, cause) if part)
     reason = said or ("It was stopped" if state == STOPPED else f"Its execution ended as {detail['status']}") + "."
     asked_for = json.loads(detail["input"])
-    if str(detail.get("stateMachineArn")).endswith(REPROCESS_FAILURES):
-        run = name_reprocess(asked_for, datetime.fromtimestamp(detail["startDate"] // 1000, UTC).isoformat())
-    else:
-        run = asked_for["run"]
+    name = name_reprocess if str(detail.get("stateMachineArn")).endswith(REPROCESS_FAILURES) else name_verification
+    run = name(asked_for, datetime.fromtimestamp(detail["startDate"] // 1000, UTC).isoformat())
     return Ending(read_mapping_name(asked_for), str(run), detail["executionArn"], state, reason, None)

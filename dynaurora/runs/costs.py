@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.exports.plan import MAX_BATCH_ITEMS
+
 if TYPE_CHECKING:
     from dynaurora.exports.plan import Plan
 
@@ -51,6 +53,10 @@ WRITES_OF_A_BATCH: Final = 6
 """CSV, descriptor, refused records, manifest, tag, and the map's result."""
 READS_OF_A_BATCH: Final = 6
 """Descriptor and objects checked before conversion, import and tagging, and Aurora's own of manifest and CSV."""
+COMPARED_SECONDS: Final = 1e-4
+"""Of a function, for an item that is converted and compared: some ten thousand a second."""
+COMPARING_MEMORY_MB: Final = 2048
+"""Of the function that converts."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,17 @@ def estimate_cost(plan: Plan | None, usage: Usage) -> dict[str, Any]:
     }
     lines = price(quantities)
     return {"total_usd": round(sum(line.usd for line in lines), 6), "lines": [asdict(line) for line in lines]}
+
+
+def estimate_verification(items: int, size_bytes: int) -> float:
+    """Return what verifying a table of so many items by an export costs, in US dollars.
+
+    That is the export, and a run that converts and compares its batches; what Aurora does is billed by capacity.
+    """
+    batches = max(1, -(-items // MAX_BATCH_ITEMS))
+    seconds = items * COMPARED_SECONDS
+    usage = Usage(size_bytes, batches, 0, seconds, 1, COMPARING_MEMORY_MB, COMPARING_MEMORY_MB)
+    return float(estimate_cost(None, usage)["total_usd"])
 
 
 def price(quantities: dict[str, float]) -> list[CostLine]:

@@ -46,10 +46,9 @@ def find_failure(state: dict[str, Any], execution: str) -> dict[str, str] | None
     error, reason = read_error(caught)
     error = NAMES.get(error, error.replace("States.", "StepFunctions.", 1))
     remedy = find_remedy(error, state)
-    again = [
-        f"Start it again with: dynaurora backfill start {state.get('mapping')} --run {run}",
-        "What it has done is not repeated.",
-    ]
+    is_verification = (state.get("options") or state).get("compare")
+    command = f"{'verify' if is_verification else 'backfill start'} {state.get('mapping')} --run {run}"
+    again = [f"Start it again with: dynaurora {command}", "What it has done is not repeated."]
     lines = [
         f"Run {run} of {state.get('mapping')} failed.",
         f"Error: {error}",

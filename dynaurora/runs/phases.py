@@ -31,6 +31,8 @@ PHASES: Final = {
     "Plan sweep": "sweeping",
     "Anything to sweep?": "sweeping",
     "Sweep batches": "sweeping",
+    "Judge differences": "judging",
+    "Differences judged?": "judging",
     "Look first?": "listing",
     "Look for failures": "listing",
     "Anything failed?": "listing",

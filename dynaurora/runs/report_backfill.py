@@ -47,8 +47,12 @@ def build_backfill_report(
     failures: list[dict[str, Any]],
     memory: Memory,
     ignored: dict[str, Any] | None = None,
+    examples: Iterable[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return the report of a run, as its schema describes it; `ignored` is what `read_ignored` found."""
+    """Return the report of a run, as its schema describes it.
+
+    `ignored` and `examples` are what `read_ignored` and `read_refused_examples` found.
+    """
     taken = list(steps)
     now = datetime.now(UTC)
     started = taken[0].entered_at if taken else now
@@ -70,9 +74,11 @@ def build_backfill_report(
         "export": describe_export(plan) if plan else None,
         "totals": done.get("totals"),
         "sweep": done.get("sweep"),
+        "verification": (done.get("judged") or {}).get("verification"),
         "ignored": ignored,
         "failures": failures,
         "failure": {name: failure[name] for name in ("error", "reason", "remedy")} if failure else None,
+        "refused_examples": list(examples),
         "phases": [{"name": name, "seconds": round(seconds, 1)} for name, seconds in phases.items()],
         "cost": estimate_cost(plan, _usage(done, plan, phases, memory)),
         "warnings": [*(plan.warnings if plan else []), *describe_incomplete(done)],

@@ -4,9 +4,9 @@ A backfill is started with
 
     {"mapping": "web_analytics", "run": "20261123T081500Z", "export_arn": null, "max_concurrency": 2,
      "tolerated_failure_percentage": 0, "tolerated_rejected_percentage": 10, "sweep": false, "compare": false,
-     "export_summary": null, "source_table_arn": null, "window_from": null, "window_to": null}
+     "judge": false, "export_summary": null, "source_table_arn": null, "window_from": null, "window_to": null}
 
-of which only mapping and run are needed. A reprocess is started with
+of which only mapping and run are needed, and of a verification that is judged not even run. A reprocess is started with
 
     {"mapping": "web_analytics", "run": null, "prefix": null, "include_parked": false, "max_concurrency": null}
 
@@ -73,6 +73,8 @@ class Options:
     """Whether rows that the export does not have are deleted in the end."""
     compare: bool = False
     """Whether the export is only compared with the rows: a verification."""
+    judge: bool = False
+    """Whether what comparing found is judged by the run itself."""
     export_summary: str | None = None
     """Where the summary is of the export to import, as s3://bucket/key, where it is not to make one."""
     source_table_arn: str | None = None
@@ -122,12 +124,16 @@ class RunRequest:
         return VERIFY if self.options.compare else BACKFILL
 
     @classmethod
-    def from_input(cls, document: Any, limits: Limits) -> RunRequest:
-        """Return what the state machine's input asks for.
+    def from_input(cls, document: Any, limits: Limits, started: str | None = None) -> RunRequest:
+        """Return what the state machine's input asks for; a judged run without a name is named by when it was started.
 
         Raises InvalidRunError, naming every field that is missing or wrong.
         """
+        if isinstance(document, dict) and document.get("judge") and started is not None:
+            document = {**document, "run": name_verification(document, started)}
         given = check_fields(document, FIELDS)
+        if given.get("judge") and not given.get("compare"):
+            raise InvalidRunError("The input asks for judging, and for no comparison that would be judged.")
         if given.get("sweep") and limits.keeps_expired:
             problem = "this stack keeps the rows of expired items (TtlDeletes=ignore), and a sweep would delete them"
             raise InvalidRunError(f"The input asks for a sweep: {problem}.")
@@ -142,6 +148,7 @@ class RunRequest:
             tolerated_rejected_percentage=TOLERATED_REJECTED_PERCENTAGE if rejected is None else rejected,
             sweep=bool(given.get("sweep")),
             compare=bool(given.get("compare")),
+            judge=bool(given.get("judge")),
             **{name: given.get(name) for name in ORIGINS[1:]},
         )
         return cls(given["mapping"], given["run"], options)
@@ -247,10 +254,22 @@ def name_reprocess(document: dict[str, Any], started: str) -> Any:
 
     Executions of the same second have the same name then, and one of them the run.
     """
+    return _name_by_start(document, started, REPROCESS)
+
+
+def name_verification(document: dict[str, Any], started: str) -> Any:
+    """Return what an input calls a run; of one that is judged, where that is nothing, a name by its start.
+
+    Raises KeyError where another one has none.
+    """
+    return _name_by_start(document, started, VERIFY) if document.get("judge") else document["run"]
+
+
+def _name_by_start(document: dict[str, Any], started: str, kind: str) -> Any:
     given = document.get("run")
     if given is not None:
         return given
-    return f"reprocess-{datetime.fromisoformat(started).astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"{kind}-{datetime.fromisoformat(started).astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def read_request(event: dict[str, Any], limits: Limits) -> RunRequest | ReprocessRequest:
@@ -260,7 +279,7 @@ def read_request(event: dict[str, Any], limits: Limits) -> RunRequest | Reproces
     """
     if event.get("kind") == REPROCESS:
         return ReprocessRequest.from_input(event["input"], limits, event["execution"]["started"])
-    return RunRequest.from_input(event["input"], limits)
+    return RunRequest.from_input(event["input"], limits, event.get("execution", {}).get("started"))
 
 
 class Request(Protocol):
@@ -342,6 +361,7 @@ FIELDS: Final[dict[str, tuple[Any, str]]] = {
     "tolerated_rejected_percentage": _PERCENTAGE,
     "sweep": (lambda value: value is None or type(value) is bool, "true or false"),
     "compare": (lambda value: value is None or type(value) is bool, "true or false"),
+    "judge": (lambda value: value is None or type(value) is bool, "true or false"),
     "export_summary": (
         lambda value: value is None or _is_text(EXPORT_SUMMARY)(value),
         "s3://BUCKET/…/AWSDynamoDB/…/manifest-summary.json, or null",

@@ -32,7 +32,8 @@ def summarize_replications(aurora: Aurora, registries: Registries, names: Iterab
 def summarize(aurora: Aurora, mapping: Mapping) -> dict[str, Any]:
     """Return how many rows there are, when the last batch came, and the last backfill and verification.
 
-    The verification is the last one of all items that has ended. Raises what the database says.
+    The verification is the last one of all items that has ended; what is unexplained of it is what a repair has left of
+    what it `found`, if there was one. Raises what the database says.
     """
     runs, rows = Runs(aurora, mapping.database), estimate_rows(aurora, mapping)
     last = Verifications(aurora, mapping).find_last()
@@ -45,7 +46,10 @@ def summarize(aurora: Aurora, mapping: Mapping) -> dict[str, Any]:
         else {
             "run": last.run,
             "ended_at": last.ended_at.isoformat(timespec="seconds") + "Z",
-            "unexplained": last.unexplained,
+            "unexplained": last.left,
             "counts": last.counts,
+            "found": last.unexplained,
+            "mended_by": last.mending and last.mending.run,
+            "mended_at": last.mending and last.mending.ended_at.isoformat(timespec="seconds") + "Z",
         },
     }

@@ -16,10 +16,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dynaurora import keys
-from dynaurora.dynamodb.changes import encode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.changes import encode_change, encode_keys, from_stream_record, is_expiry
 from dynaurora.dynamodb.packs import MAX_CHANGE_BYTES, encode_pack, fill_packs
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE, second_of
 from dynaurora.errors import RejectedChange, ThrottledError
@@ -49,8 +49,7 @@ class DeliveryStream(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(NamedTuple):
     """A change on its way: encoded, and the number that the stream knows it by."""
 
     sequence_number: str
@@ -224,12 +223,14 @@ class Stamps:
     """
 
     def __init__(self) -> None:
-        self._latest: dict[str, int] = {}
+        self._latest: dict[bytes, int] = {}
 
     def go_back(self, change: Change) -> bool:
         """Tell whether a later change of an item has an earlier second than one before it; a repeated one has not."""
-        item = json.dumps(change.keys, sort_keys=True)
-        latest = self._latest.get(item, 0)
+        item = encode_keys(change.keys)
+        latest = self._latest.setdefault(item, change.version)
+        if latest == change.version:
+            return False
         self._latest[item] = max(latest, change.version)
         is_later = change.version % SEQUENCE_RANGE > latest % SEQUENCE_RANGE
         return is_later and second_of(change.version) < second_of(latest)

@@ -29,7 +29,7 @@ from dynaurora.errors import (
     ViewInvalidError,
 )
 from dynaurora.target.alterations import find_faults, find_other_rules, find_view_faults
-from dynaurora.target.probe import Landing, load_into_permanent, load_into_temporary, write_line
+from dynaurora.target.probe import Landing, load_into_permanent, load_into_temporary, loads_into_memory, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -291,8 +291,12 @@ def tell_verified(examination: Examination, aurora: Aurora, mapping: Mapping) ->
         examination.warn(EQUALITY, "they were never compared")
         return
     when = f"verified at {last.ended_at:%Y-%m-%d %H:%M}Z"
-    if last.unexplained:
-        examination.warn(EQUALITY, f"{when}, {last.unexplained} differ without an explanation")
+    mended = f", mended {last.mending.ended_at:%Y-%m-%d %H:%M}Z, when those keys were verified" if last.mending else ""
+    if last.left:
+        left = f"{last.unexplained} differed{mended}: {last.left}" if mended else str(last.left)
+        examination.warn(EQUALITY, f"{when}, {left} differ without an explanation")
+    elif last.unexplained:
+        examination.note(EQUALITY, f"{when}, {last.unexplained} differed{mended}: equal")
     else:
         examination.note(EQUALITY, f"{when}, equal")
 
@@ -314,6 +318,7 @@ def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:
     staging = recorded or Staging()
     uri = write_line(mapping, landing)
     aurora.activate_load_role()
+    in_memory = False
     if staging.tables:
         for slot in range(1, staging.tables + 1):
             for table in (sql.name_staged(mapping, slot), raw_rows.name_raw(mapping, slot)):
@@ -321,4 +326,6 @@ def try_loading(aurora: Aurora, mapping: Mapping, landing: Landing) -> str:
         load_into_permanent(aurora, mapping, uri)
     else:
         load_into_temporary(aurora, mapping, uri)
-    return f"batches are staged in {staging}" + ("" if recorded else ", which no deployment has recorded")
+        in_memory = loads_into_memory(aurora, mapping, uri)
+    unrecorded = "" if recorded else ", which no deployment has recorded"
+    return f"batches are staged in {staging}{unrecorded}{' (small ones in memory)' if in_memory else ''}"

@@ -11,10 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
-from dynaurora.aurora import sql
+from dynaurora.aurora import raw_rows, sql
 from dynaurora.aurora.connection import is_of_s3
 from dynaurora.aurora.locks import holding, name_lock
-from dynaurora.aurora.staging import UNBOUNDED_TABLES, Staging, make_tables, record_staging
+from dynaurora.aurora.staging import (
+    UNBOUNDED_TABLES,
+    Staging,
+    make_tables,
+    memory_rows,
+    record_staging,
+    room_in_memory,
+)
 from dynaurora.errors import DynauroraError, RetryableError, RowCountError, StagingError
 
 if TYPE_CHECKING:
@@ -110,6 +117,24 @@ def load_into_temporary(aurora: Aurora, mapping: Mapping, uri: str) -> None:
     """Load the line into a temporary table of the connection. Raises what Aurora says of it, or RowCountError."""
     aurora.execute(sql.create_probe(mapping))
     load_line(aurora, mapping, uri, sql.PROBE)
+
+
+def loads_into_memory(aurora: Aurora, mapping: Mapping, uri: str) -> bool:
+    """Tell whether small batches of any target are staged in the server's memory, where the line is loaded to see it.
+
+    Raises a RetryableError, or what S3 answered.
+    """
+    if not any(memory_rows(aurora, target, room_in_memory(0)) for target in mapping.targets):
+        return False
+    aurora.execute(raw_rows.drop_temporary(mapping, sql.PROBE))
+    try:
+        aurora.execute(sql.create_probe(mapping, "MEMORY"))
+        load_line(aurora, mapping, uri, sql.PROBE)
+    except DynauroraError as error:
+        if isinstance(error, RetryableError) or is_of_s3(error):
+            raise
+        return False
+    return True
 
 
 def load_into_permanent(aurora: Aurora, mapping: Mapping, uri: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.verification.compare_rows import Lookup
     from dynaurora.verification.expectations import Expected
+    from dynaurora.verification.unseen_rows import Key
 
 COMPARED_ITEMS = 500
 """Items that are compared at a time."""
@@ -45,6 +46,16 @@ class Suspect:
         return {"target": self.table, "key": self.key, "verdict": self.finding.verdict.value, **columns}
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the rows of a mapping's targets have been looked through."""
+
+    table: str
+    """The target that comes next."""
+    after: Key | None = None
+    """Where its next stretch begins; None for its first."""
+
+
 @dataclass(slots=True)
 class Compared:
     """What comparing some items or rows came to."""
@@ -54,6 +65,8 @@ class Compared:
     """Those that are not in the tally yet."""
     untold: int = 0
     """Those that are, as what they seem to be, since nobody told their keys."""
+    left: Position | None = None
+    """Of a stretch of rows, where it goes on; None after the last one."""
 
 
 @dataclass(slots=True)
@@ -107,25 +120,30 @@ def take(compared: Compared, found: Iterable[Suspect]) -> None:
 
 
 def find_extra_rows(
-    mapping: Mapping, lookup: Lookup, key_types: MappingOf[str, str], below: int | None = None
+    mapping: Mapping,
+    lookup: Lookup,
+    key_types: MappingOf[str, str],
+    below: int | None = None,
+    position: Position | None = None,
 ) -> Iterator[Compared]:
     """Yield what is found of the rows, stretch by stretch, once all items were compared: those of no item are suspect.
 
     `key_types` are the types of the table's key attributes: S, N or B. Where items are of a snapshot, `below` is its
-    version: rows that are no older are of later changes.
+    version: rows that are no older are of later changes. Looking goes on from a position, or begins.
     """
     names, extra = mapping.key_attributes, Found(RowVerdict.EXTRA)
-    for target in mapping.targets:
-        after = None
-        while True:
-            unseen = lookup.list_unseen(target.table, after, below)
-            keys = (type_key(mapping, key_types, dict(zip(names, fields, strict=True))) for fields in unseen.keys)
-            yield Compared(
-                Tally(rows=unseen.rows, newer=unseen.newer), [Suspect(target.table, key, extra) for key in keys]
-            )
-            after = unseen.after
-            if after is None:
-                break
+    tables = [target.table for target in mapping.targets]
+    left: Position | None = position or Position(tables[0])
+    while left is not None:
+        table, unseen = left.table, lookup.list_unseen(left.table, left.after, below)
+        following = tables[tables.index(table) + 1 :]
+        if unseen.after is not None:
+            left = Position(table, unseen.after)
+        else:
+            left = Position(following[0]) if following else None
+        keys = (type_key(mapping, key_types, dict(zip(names, fields, strict=True))) for fields in unseen.keys)
+        found = [Suspect(table, key, extra) for key in keys]
+        yield Compared(Tally(rows=unseen.rows, newer=unseen.newer), found, left=left)
 
 
 def compare_table(mapping: Mapping, items: Iterable[TypedItem], aurora: Aurora) -> Tally:

@@ -1,21 +1,23 @@
-"""Kept failures: keys of changes that are kept as failed, which is why their rows are not as their items are."""
+"""Kept failures: keys of changes that are kept as failed, which is why their rows are not as their items are.
+
+They are kept in a temporary database on disk, so that memory does not grow with them.
+"""
 
 from __future__ import annotations
 
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dynaurora.errors import ObjectMissingError, RejectedChange
-from dynaurora.failures.failed_keys import write_key
-from dynaurora.failures.failed_records import read_change, read_records, split_record
-from dynaurora.failures.list_failures import RECORDS, list_failures
+from dynaurora.failures.failed_keys import read_kept_records, write_key
+from dynaurora.failures.failed_records import read_change
+from dynaurora.failures.newest_entries import NewestEntries
 from dynaurora.failures.refused_rows import decode_refused_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.failures.failed_records import FailedRecord
     from dynaurora.failures.list_failures import Place
@@ -24,25 +26,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeptFailures:
-    """The failures of one replication, parked ones too; read once they are asked for."""
+    """The failures of one replication, parked ones too; read once, when they are asked for."""
 
     place: Place
     store: ObjectStore
 
     def has(self, suspect: Suspect) -> bool:
         """Tell whether a change of a suspect is kept as failed."""
-        return write_key(suspect.key) in self._keys
+        return self._keys.has(write_key(suspect.key))
 
     @cached_property
-    def _keys(self) -> frozenset[str]:
-        return frozenset(self._read())
-
-    def _read(self) -> Iterator[str]:
-        for kind, listed in list_failures(self.place, self.store, prefix=None, parked=True):
-            with suppress(ObjectMissingError):
-                if kind == RECORDS:
-                    for record in read_records(self.store, self.place.bucket, listed.key):
-                        yield from filter(None, map(read_key, split_record(record)))
+    def _keys(self) -> NewestEntries:
+        entries = NewestEntries().__enter__()
+        weakref.finalize(self, entries.__exit__)
+        for _, records in read_kept_records(self.place, self.store):
+            with suppress(ObjectMissingError):  # settled meanwhile
+                for name in filter(None, map(read_key, records)):
+                    entries.put(name, 0, None)
+        return entries
 
 
 def read_key(record: FailedRecord) -> str | None:

@@ -22,10 +22,13 @@ request over 6,291,456 bytes   HTTP 413 ``RequestEntityTooLargeException``
 At most DYNAURORA_WARM_FUNCTIONS processes, 64 unless told, wait for another invocation: those that wait longest are
 ended, as AWS ends environments when it sees fit. A hundred replications have more than two hundred functions.
 
+How long an invocation took is put as the metric ``Duration``, whoever invoked; the emulator puts it of requests alone.
+
 With DYNAURORA_DEATHS, processes can be killed in the middle of an invocation (``deaths``).
 
 Sources: Lambda developer guide, "Understanding retry behavior" and "Lambda quotas" (6 MB each for request and
-response); Step Functions developer guide, "Handling errors" (Lambda.TooManyRequestsException, Sandbox.Timedout).
+response); Step Functions developer guide, "Handling errors" (Lambda.TooManyRequestsException, Sandbox.Timedout);
+"Types of metrics for Lambda functions".
 
 Not emulated: the memory limit, freezing between invocations, SnapStart hooks, detection of recursive invocations.
 """
@@ -51,7 +54,7 @@ from ministack.core import lambda_runtime as emulator_runtime
 from ministack.core import responses
 from ministack.services import lambda_svc
 
-from local.emulator import clocks, forks, packages
+from local.emulator import clocks, embedded_metrics, forks, packages
 from local.emulator.replacements import Replacements
 
 logger = logging.getLogger("dynaurora.lambda")
@@ -352,6 +355,12 @@ def install(emulator: Replacements) -> None:
     )
     emulator.wrap(
         service,
+        "_emit_lambda_metrics",
+        "(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None",
+        _leave_out_durations,
+    )
+    emulator.wrap(
+        service,
         "_invoke",
         "(name: str, event: dict, headers: dict, path_qualifier: str | None = None, query_params: dict | None = None)",
         _refuse_large_requests,
@@ -407,6 +416,7 @@ def _execute(config: dict[str, Any], package: bytes, event: Any, request_id: str
     environment, _ = emulator_runtime.acquire_worker(
         config["FunctionName"], config, package, qualifier=config.get("Version", "$LATEST")
     )
+    began = time.monotonic()
     try:
         outcome: Outcome = environment.invoke(
             json.dumps(event).encode(),
@@ -415,11 +425,24 @@ def _execute(config: dict[str, Any], package: bytes, event: Any, request_id: str
             lambda_svc._xray_trace_id_for_invocation(config),
         )
     finally:
+        _record_duration(config["FunctionName"], (time.monotonic() - began) * 1000)
         emulator_runtime.release_worker(environment)
         if environment.retired:
             environment.kill()
         end_longest_idle(int(os.environ.get(WARM_VARIABLE, MOST_WARM)))
     return outcome.as_execution_result()
+
+
+def _record_duration(function: str, milliseconds: float) -> None:
+    metric, dimensions = {"Name": "Duration", "Unit": "Milliseconds"}, {"FunctionName": function}
+    embedded_metrics.record("AWS/Lambda", metric, dimensions, time.time(), milliseconds)
+
+
+def _leave_out_durations(original: Any) -> Any:
+    def emit(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:  # noqa: ARG001
+        original(function_name, duration_ms=0.0, error=error, throttle=throttle)
+
+    return emit
 
 
 def end_longest_idle(most: int) -> None:

@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +71,9 @@ def test_a_database_that_was_away_gets_everything_in_the_end(local_aws: LocalAws
     assert "identical" in output
     assert find_missing(read_shown(), output) is None
     assert "items exported by the backfill" in output
-    assert output.rstrip().splitlines()[-2].endswith("dynaurora local status")
+    *_, status, _, _, report = output.rstrip().splitlines()
+    assert status.endswith("dynaurora local status")
+    assert Path(report.removeprefix("Report of the backfill: ")).stat().st_size > 1000
 
 
 def read_shown() -> str:

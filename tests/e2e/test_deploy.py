@@ -39,6 +39,19 @@ class Account:
         document |= {"source": {"table": table, "partition_key": "id"}, "target": document["target"] | target}
         (self.project / "mappings" / f"{table}.json").write_text(json.dumps(document))
 
+    def schedule(self, table: str, schedule: str) -> None:
+        """Have the project verify a table by the clock."""
+        settings = self.project / "dynaurora.toml"
+        with settings.open("a") as file:
+            file.write(f'\n[replications.{table}]\nVerificationSchedule = "{schedule}"\n')
+
+    def schedules(self) -> dict[str, str]:
+        """When tables are verified, by the stack's name."""
+        client, group = self.client("scheduler"), "dynaurora-verify-table"
+        names = [schedule["Name"] for schedule in client.list_schedules(GroupName=group)["Schedules"]]
+        found = (client.get_schedule(Name=name, GroupName=group) for name in names)
+        return {one["Name"].removesuffix("-verify-table"): one["ScheduleExpression"] for one in found}
+
     def run(self, *arguments: str, status: int = 0) -> str:
         return run_dynaurora(self.project, self.environment, *arguments, status=status)
 
@@ -78,12 +91,14 @@ def account(tmp_path: Path) -> Iterator[Account]:
 
 def test_a_project_is_deployed_from_nothing_and_no_table_stands_in_the_way_of_another(account: Account) -> None:
     account.add("orders")
+    account.schedule("orders", "rate(7 days)")
     planned = account.run("deploy", "--dry-run")
     for line in (
         f"account 000000000000, region {REGION}",
         "platform dynaurora: create, it is not there",
         "create the table orders (id S)",
         "Shop.Orders: id VARCHAR(40)",
+        "rate(7 days), each time about $ 0.00",
         "Together about $ ",
     ):
         assert line in planned
@@ -92,6 +107,7 @@ def test_a_project_is_deployed_from_nothing_and_no_table_stands_in_the_way_of_an
     account.run("deploy", "--yes")
     assert account.statuses() == {"dynaurora": "CREATE_COMPLETE", "dynaurora-orders": "CREATE_COMPLETE"}
     assert "Nothing to do." in account.run("deploy")
+    assert account.schedules() == {"dynaurora-orders": "rate(7 days)"}
 
     topic = "Resources: {Topic: {Type: AWS::SNS::Topic}}"
     account.client("cloudformation").create_stack(StackName="dynaurora-foreign", TemplateBody=topic)
@@ -113,5 +129,9 @@ def test_a_project_is_deployed_from_nothing_and_no_table_stands_in_the_way_of_an
 
     account.execute("DROP TABLE Shop.Beta__replica")
     (account.project / "mappings" / "foreign.json").unlink()
+    account.schedule("gamma", "cron(0 3 ? * SUN *)")
     outcome = json.loads(account.run("deploy", "--all", "--yes", "--json"))
-    assert (outcome["deployed"], outcome["failed"]) == (["dynaurora-beta"], {})
+    assert (outcome["deployed"], outcome["failed"]) == (["dynaurora-beta", "dynaurora-gamma"], {})
+    verified = {step["mapping"]: step["verification"] for step in outcome["replications"]}
+    assert (verified["beta"], verified["gamma"]["schedule"]) == (None, "cron(0 3 ? * SUN *)")
+    assert account.schedules() == {"dynaurora-orders": "rate(7 days)", "dynaurora-gamma": "cron(0 3 ? * SUN *)"}

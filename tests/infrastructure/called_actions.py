@@ -33,6 +33,7 @@ NO_PARTS: Final = {"analyzed", "expanded", "info", "node", "original_def", "type
 """Attributes of mypy's nodes that lead to what a node is about, and not to what it is made of."""
 
 ACTIONS_OF_CALLS: Final = {
+    "lambda:Invoke": ["lambda:InvokeFunction"],
     "s3:AbortMultipartUpload": ["s3:AbortMultipartUpload"],
     "s3:CompleteMultipartUpload": ["s3:PutObject"],
     "s3:CopyObject": ["s3:GetObject", "s3:PutObject"],

@@ -15,7 +15,7 @@ ALLOWED = {
     "infra": {"dynaurora", "infra"},
     "local": {"dynaurora", "infra", "local"},
     "backfill": {"backfill", "dynaurora"},
-    "tools": {"backfill", "dynaurora", "tools"},
+    "tools": {"backfill", "dynaurora", "local", "tools"},
 }
 """The project's packages that each may import."""
 
@@ -25,6 +25,7 @@ ALLOWED_MODULES = {
     "backfill/commands/local_status.py": {"local"},
     "backfill/commands/deploy.py": {"infra"},
     "backfill/deployment/plans.py": {"infra"},
+    "backfill/deployment/schedules.py": {"infra"},
 }
 """The command line starts the local AWS, and deploys what is in `infra`: these modules of it alone may import them."""
 
@@ -42,7 +43,7 @@ ONE_PLACE = {
 
 LAYERS = (
     ("escaping",),
-    ("errors",),
+    ("errors", "pages"),
     ("settings", "observability", "keys"),
     ("aws",),
     ("dynamodb",),
@@ -63,7 +64,8 @@ COMMANDS_LAYERS = (
     ("failures",),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
-    ("gaps", "looking", "repairing"),
+    ("gaps", "looking", "repairing", "reporting"),
+    ("ui",),
     ("commands",),
     ("cli",),
 )

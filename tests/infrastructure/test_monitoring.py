@@ -255,6 +255,62 @@ def widgets():
     return json.loads(text)["widgets"]
 
 
+ROWS = ("Late?", "Lost?", "Working?")
+STRUCTURE = {
+    "text": ({"markdown"}, {"background"}),
+    "alarm": ({"alarms"}, {"title", "sortBy", "states"}),
+    "metric": (
+        {"metrics", "region"},
+        {"title", "view", "stacked", "period", "stat", "yAxis", "annotations", "legend", "liveData", "timezone"},
+    ),
+}
+"""Properties that a widget of a type has to have, and others that it may have."""
+OPTIONS = {"stat", "label", "id", "visible", "expression", "yAxis", "color", "period", "region"}
+VARIABLES = {
+    "property": {"type", "id", "inputType", "label", "visible", "defaultValue", "property", "search", "populateFrom"},
+    "pattern": {"type", "id", "inputType", "label", "visible", "defaultValue", "pattern", "values"},
+}
+"""All of CloudWatch API Reference, "Dashboard Body Structure and Syntax"."""
+MOST_ALARMS = 100
+
+
+def test_the_dashboards_body_has_cloudwatchs_structure(widgets):
+    text, _ = get_resource("PipelineDashboard").properties["DashboardBody"]["Fn::Sub"]
+    body = json.loads(text)
+    assert body.keys() == {"start", "periodOverride", "variables", "widgets"}
+    assert re.fullmatch(r"-P(\d+D|T\d+[MH])", body["start"])
+    assert body["periodOverride"] in {"auto", "inherit"}
+    for variable in body["variables"]:
+        assert variable.keys() <= VARIABLES[variable["type"]]
+        assert re.fullmatch(r"[A-Za-z]\w{0,31}", variable["id"])
+        assert variable["inputType"] in {"input", "radio", "select"}
+        assert ("search" in variable) == ("populateFrom" in variable) == (variable["inputType"] == "select")
+    for widget in widgets:
+        assert widget.keys() == {"type", "x", "y", "width", "height", "properties"}
+        required, others = STRUCTURE[widget["type"]]
+        assert required <= widget["properties"].keys() <= required | others
+        assert len(widget["properties"].get("alarms", [])) <= MOST_ALARMS
+    for graph in list_graphs(widgets):
+        assert graph["view"] in {"timeSeries", "singleValue", "gauge", "bar", "pie", "table"}
+        assert graph["period"] in {60, 300}
+        assert all(side in {"left", "right"} for side in graph["yAxis"])
+        for metric, options in read_rows(graph):
+            assert options.keys() <= OPTIONS
+            assert ("stat" in options) == bool(metric)
+            assert options.get("yAxis", "left") in graph["yAxis"]
+
+
+def test_the_dashboard_has_three_rows_each_with_its_alarms_and_questions(widgets):
+    headings = [widget for widget in widgets if widget["type"] == "text"][1:]
+    assert [widget["properties"]["markdown"].split()[1] for widget in headings] == [*ROWS]
+    ends = [widget["y"] for widget in headings[1:]] + [max(widget["y"] for widget in widgets) + 1]
+    for heading, end in zip(headings, ends, strict=True):
+        row = [widget for widget in widgets if heading["y"] < widget["y"] < end]
+        assert [widget["type"] for widget in row] == ["alarm"] + ["metric"] * 4
+        assert len({widget["y"] for widget in row[1:]}) == 1
+        assert all(widget["properties"]["title"].endswith("?") for widget in row)
+
+
 def list_graphs(widgets):
     return [widget["properties"] for widget in widgets if widget["type"] == "metric"]
 
@@ -296,10 +352,10 @@ def test_the_dashboard_calculates_with_what_it_has(widgets):
 
 
 def test_the_dashboard_shows_every_alarm(widgets):
-    (shown,) = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
+    shown = [arn for widget in widgets if widget["type"] == "alarm" for arn in widget["properties"]["alarms"]]
     arn = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
-    of_platform = [alarm for alarm in ALARMS if alarm.template != REPLICATION]
-    assert shown == [f"{arn}${{Name}}-{alarm.kebab}" for alarm in of_platform]
+    named = [f"{'REPLICATION' if alarm.template == REPLICATION else '${Name}'}-{alarm.kebab}" for alarm in ALARMS]
+    assert sorted(shown) == sorted(f"{arn}{name}" for name in named)
 
 
 def test_the_dashboards_graphs_are_told_apart_and_do_not_overlap(widgets):
@@ -324,6 +380,8 @@ def test_the_dashboards_graphs_are_told_apart_and_do_not_overlap(widgets):
         ("backfill progress", "BatchesPlanned"),
         ("database load", "CPUUtilization"),
         ("what is kept", "FailuresParked"),
+        ("what would be lost", "StreamsNearLoss"),
+        ("rows that differ", "Differences"),
     ],
 )
 def test_the_dashboard_tells_of(widgets, about, metric):

@@ -95,7 +95,7 @@ def test_it_has_our_code_and_its_data(names):
         path.relative_to(PROJECT).as_posix()
         for source in ("dynaurora", "lambdas")
         for path in (PROJECT / source).rglob("*")
-        if path.suffix in {".py", ".json"}
+        if path.suffix in {".py", ".json", ".html", ".css"}
     }
     assert own <= set(names)
 
@@ -130,7 +130,8 @@ def test_a_function_starts_from_bytecode_and_without_what_takes_long(project, tm
     done = run_from(
         build_package(LOCAL, project=project),
         tmp_path,
-        "import sys, lambdas.transform_changes; print({'boto3', 'jsonschema', 'pymysql'} & sys.modules.keys())",
+        "import sys, lambdas.transform_changes;"
+        " print({'boto3', 'jinja2', 'jsonschema', 'pymysql'} & sys.modules.keys())",
     )
     assert (done.stdout.strip(), done.returncode) == ("set()", 0), done.stderr
 

@@ -55,11 +55,12 @@ OWNERS_OF_RUN_KEYS = {
     "batches/run=*/batch-": {"ConvertExportRole", "SettleFailuresRole"},
     "batches/run=*/attempts-": {"ConvertExportRole"},
     "batches/run=*/batch-*.unmapped.json": {"ReportRunRole"},
-    "batches/run=*/batch-*.refused.json": {"PlanSweepRole"},
+    "batches/run=*/batch-*.refused.json": {"PlanSweepRole", "ReportRunRole"},
     "batches/run=*/sweep": {"BackfillTableStateMachineRole", "PlanSweepRole"},
     "batches/run=*/plan.json": {"BackfillTableStateMachineRole", "ReconcileRunRole"},
-    "batches/run=*/planned.json": {"CloseRunRole", "PurgeReplicasRole"},
-    "batches/run=*/*.csv": {"FindUnimportedRole", "ImportBatchRole", "PurgeReplicasRole"},
+    "batches/run=*/judging.json": {"JudgeDifferencesRole"},
+    "batches/run=*/planned.json": {"CloseRunRole", "JudgeDifferencesRole", "PurgeReplicasRole"},
+    "batches/run=*/*.csv": {"FindUnimportedRole", "ImportBatchRole", "JudgeDifferencesRole", "PurgeReplicasRole"},
     "batches/reprocess/run=*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
     "batches/reprocess/run=*/*": {"ConvertFailuresRole", "FindUnimportedRole", "SettleFailuresRole"},
     "reports/run=*/map/": {
@@ -68,7 +69,8 @@ OWNERS_OF_RUN_KEYS = {
         "ReportRunRole",
     },
     "reports/run=*/sweep/": {"BackfillTableStateMachineRole"},
-    "reports/run=*/*": {"ReportRunRole"},
+    "reports/run=*/report.html": {"CloseRunRole", "ReportRunRole"},
+    "reports/run=*/report.json": {"CloseRunRole", "ReportRunRole"},
 }
 """Who may touch which keys of runs, by how the keys begin: no run is known before it starts, nor is its mapping."""
 
@@ -165,6 +167,7 @@ def is_of_a_run(key, role):
         ("batches/run=*/*.json", keys.planned(MAPPING, "r")),
         ("batches/run=*/plan.json", keys.plan(MAPPING, "r")),
         ("batches/run=*/planned.json", keys.planned(MAPPING, "r")),
+        ("batches/run=*/judging.json", keys.judging(MAPPING, "r")),
         ("batches/run=*/batch-", keys.backfill_batch(MAPPING, "r", 1)),
         ("batches/run=*/batch-", keys.backfill_descriptor(MAPPING, "r", 1)),
         ("batches/run=*/attempts-", keys.backfill_attempts(MAPPING, "r", 1)),
@@ -173,7 +176,8 @@ def is_of_a_run(key, role):
         ("batches/run=*/sweep", keys.sweep_batch(MAPPING, "r", 1)),
         ("batches/run=*/*.csv", keys.backfill_batch(MAPPING, "r", 1)),
         ("batches/run=*/*.csv", keys.sweep_batch(MAPPING, "r", 1)),
-        ("reports/run=*/*", keys.report(MAPPING, "r")),
+        ("reports/run=*/report.html", keys.report_page(MAPPING, "r")),
+        ("reports/run=*/report.json", keys.report(MAPPING, "r")),
         ("batches/reprocess/run=*/failures.json", keys.reprocess_plan(MAPPING, "r")),
         ("batches/reprocess/run=*/*", keys.remainder(MAPPING, "r", 1, 1)),
         ("batches/reprocess/run=*/*", keys.parked_remainder(MAPPING, "r", 1, 1)),
@@ -209,7 +213,7 @@ def test_event_source_mappings_are_looked_at_where_they_are_of_readers_of_stream
         if "lambda:GetEventSourceMapping" in as_list(statement["Action"])
     ]
     name = get_resource("ForwardChangesFunction").properties["FunctionName"]["Fn::Sub"].replace("${Name}", "*")
-    assert looking == [("CheckReadinessRole", name), ("MeasureHealthRole", name)]
+    assert looking == [("CheckReadinessRole", name), ("MeasureHealthRole", name), ("JudgeDifferencesRole", name)]
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)

@@ -32,6 +32,7 @@ ARNS = {
     "Key": f"arn:aws:kms:{PLACE}:key/12345678-1234-1234-1234-123456789012",
     "LogGroup": f"arn:aws:logs:{PLACE}:log-group:name:*",
     "Queue": f"arn:aws:sqs:{PLACE}:name",
+    "QueueArn": f"arn:aws:sqs:{PLACE}:name",
     "SecretArn": f"arn:aws:secretsmanager:{PLACE}:secret:name-abcdef",
     "Secret": f"arn:aws:secretsmanager:{PLACE}:secret:name-abcdef",
     "StateMachineArn": f"arn:aws:states:{PLACE}:stateMachine:name",

@@ -6,11 +6,11 @@ import re
 import pytest
 
 from dynaurora import keys, settings
-from dynaurora.batches.batch import IMPORTED, Batch
+from dynaurora.batches.batch import IMPORTED, VERIFY, Batch
 from dynaurora.failures.refused_changes import REFUSED_SETTLED
 from dynaurora.mappings.mapping import NAME
 from dynaurora.runs.close_run import STATES_OF_STATUSES
-from dynaurora.runs.requests import Limits, ReprocessOptions, ReprocessRequest
+from dynaurora.runs.requests import Limits, ReprocessOptions, ReprocessRequest, RunRequest
 from local.deployment import FROM_PLATFORM
 from tests.infrastructure.deployment import (
     FUNCTION,
@@ -55,6 +55,7 @@ OUTPUTS_FOR_OTHER_STACKS = {
     "OpenRunFunctionArn",
     "ReportRunFunctionArn",
     "CloseRunFunctionArn",
+    "JudgeDifferencesFunctionArn",
 }
 
 
@@ -238,7 +239,7 @@ def list_expiries():
     return {
         rule.get("Prefix"): {tag["Key"]: tag["Value"] for tag in rule.get("TagFilters", [])}
         for rule in rules
-        if any("Expiration" in name for name in rule)
+        if any(name.startswith("Expiration") for name in rule)
     }
 
 
@@ -279,6 +280,15 @@ def test_what_failed_never_expires():
     )
     untagged = tuple(prefix for prefix, tags in list_expiries().items() if not tags)
     assert not any(key.startswith(untagged) for key in kept)
+
+
+def test_earlier_versions_of_whatever_was_deleted_go():
+    rules = get_resource("LandingBucket").properties["LifecycleConfiguration"]["Rules"]
+    (rule,) = (rule for rule in rules if not rule.get("Prefix") and not rule.get("TagFilters"))
+    assert rule["Status"] == "Enabled"
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+    assert rule["ExpiredObjectDeleteMarker"] is True
+    assert "ExpirationInDays" not in rule
 
 
 def test_what_is_settled_is_known_for_longer_than_it_is_delivered_again():
@@ -370,11 +380,27 @@ def test_the_clock_starts_a_reprocess_of_everything():
     }
 
 
+def test_the_clock_starts_a_verification_that_is_judged_where_a_schedule_is_given():
+    schedule, machine = get_resource("VerifyTableSchedule"), get_resource("BackfillTableStateMachine")
+    target, parameter = schedule.properties["Target"], read_template(REPLICATION)["Parameters"]["VerificationSchedule"]
+    assert target["Arn"] == {"Ref": f"{machine.id}Arn"}
+    document = json.loads(substitute(target["Input"], Mapping=MAPPING))
+    request = RunRequest.from_input(document, Limits(2, 5), "2026-11-23T08:15:00.123Z")
+    assert (request.run, request.kind) == ("verify-20261123T081500Z", VERIFY)
+    assert (request.options.compare, request.options.judge, request.options.sweep) == (True, True, False)
+    assert (schedule.attributes["Condition"], parameter["Default"]) == ("HasVerificationSchedule", "")
+    others = get_resource("ReprocessFailuresSchedule").properties["FlexibleTimeWindow"]
+    assert schedule.properties["FlexibleTimeWindow"] == others
+    assert read_template(REPLICATION)["Conditions"]["HasVerificationSchedule"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "VerificationSchedule"}, ""]}]
+    }
+
+
 @pytest.mark.parametrize("schedule", list_resources("AWS::Scheduler::Schedule"), ids=str)
 def test_a_start_that_fails_is_kept(schedule):
     target = schedule.properties["Target"]
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
-    shared = read_template("reprocess")["Outputs"]
+    shared = read_template("reprocess")["Outputs"] | read_template("upkeep")["Outputs"]
     queue = shared[target["DeadLetterConfig"]["Arn"]["Ref"]]["Value"]["Fn::GetAtt"][0]
     assert get_resource(queue).type == "AWS::SQS::Queue"
     group = get_resource(shared[schedule.properties["GroupName"]["Ref"]]["Value"]["Ref"])

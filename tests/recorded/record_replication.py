@@ -9,7 +9,7 @@ read for as long as the release after it is used:
     firehose_event.json     the packs that forward_changes sent, as Firehose hands them to transform_changes
     firehose_answer.json    what that answers; the rows of it are what Firehose delivers
     refused.jsonl           the objects of changes that it refused, {"key": …, "body": …} each
-    requests.json           properties of its stack's custom resources, and the input that its schedule starts runs with
+    requests.json           properties of its custom resources, and the inputs that its schedules start runs with
     parameters.json         its parameters that are outputs of the platform
 """
 
@@ -73,8 +73,9 @@ def record_requests(mapping: Mapping) -> dict[str, Any]:
         kind: {name: values[name] for name in re.findall(r"^      (\w+): ", block, re.MULTILINE) if name in values}
         for kind, block in re.findall(r"^    Type: (Custom::\w+)\n(.*?)(?=^  \w|\Z)", text, re.MULTILINE | re.DOTALL)
     }
-    (run,) = re.findall(r"^ +(\{\"mapping\": \"\$\{Mapping\}\".*\})$", text, re.MULTILINE)
-    return {"resources": resources, "run": json.loads(run.replace("${Mapping}", mapping.name))}
+    inputs = re.findall(r"^ +(\{\"mapping\": \"\$\{Mapping\}\".*\})$", text, re.MULTILINE)
+    run, verification = (json.loads(given.replace("${Mapping}", mapping.name)) for given in inputs)
+    return {"resources": resources, "run": run, "verification": verification}
 
 
 def write(document: Any) -> bytes:

@@ -24,12 +24,21 @@ ADVISORIES = {
     # botocore's TLS. CVE-2026-21441, and CVE-2025-66418 and CVE-2025-66471, mended in 2.6.0: an answer that fills the
     # memory; CVE-2025-50181, mended in 2.5.0: redirects that are followed although they were not to be.
     "urllib3": "2.6.3",
+    # CVE-2025-27516, and CVE-2024-56326 and CVE-2024-56201, mended in 3.1.5: templates of others get out of a sandbox;
+    # CVE-2024-34064, mended in 3.1.4: the filter xmlattr takes names that inject attributes.
+    "jinja2": "3.1.6",
+    # CVE-2026-54282, mended in 1.3.1, and CVE-2026-48710, mended in 1.0.1: a path or host that misleads request.url;
+    # CVE-2026-48818, mended in 1.1.0: static files of another server, on Windows; CVE-2025-62727, mended in 0.49.1: a
+    # Range header that takes minutes.
+    "starlette": "1.3.1",
+    # CVE-2025-43859: a chunked body that ends elsewhere than who passed it on thinks.
+    "h11": "0.16",
 }
 """By library, the first version without what is known of the earlier ones."""
 NONE_KNOWN = {
     "aws-lambda-powertools", "boto3", "click", "fqdn", "google-re2", "isal", "isoduration", "jmespath", "jsonpointer",
-    "jsonschema", "msgspec", "pybase64", "referencing", "rfc3339-validator", "rfc3986-validator", "rich",
-    "uri-template", "webcolors",
+    "jsonschema", "markdown-it-py", "markupsafe", "msgspec", "pybase64", "referencing", "rfc3339-validator",
+    "rfc3986-validator", "rich", "uri-template", "uvicorn", "webcolors",
 }  # fmt: skip
 """Libraries of whose allowed versions no advisory is known that concerns what they are used for here."""
 HARMLESS = {

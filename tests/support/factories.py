@@ -134,6 +134,7 @@ def run_input(**changed: Any) -> Document:
         "tolerated_rejected_percentage": 10,
         "sweep": False,
         "compare": False,
+        "judge": False,
         "export_summary": None,
         "source_table_arn": None,
         "window_from": None,

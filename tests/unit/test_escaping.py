@@ -1,4 +1,5 @@
 import json
+import sys
 import unicodedata
 
 import click
@@ -11,25 +12,38 @@ from backfill.cli import main
 from backfill.runs.reports import describe_reprocess_report
 from backfill.terminal.console import print_line, print_pairs, say
 from dynaurora.errors import MAX_REASONS_TOLD, Reason, RejectedChange, tell_reasons
-from dynaurora.escaping import escape_lines, escape_text
+from dynaurora.escaping import UNSHOWN, escape_lines, escape_text
 from dynaurora.mappings.reasons import name_reason
 from dynaurora.stream.transform_changes import Rejection
 
 FORGED = "x\nNext: your token has expired\r\x1b]0;owned\x07\x1b[2J\x1b[31m\u202e\u2066\x85\u2028\ud800"
 DANGEROUS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+"""Letters and marks that show nothing."""
 
 
 def is_shown(text):
-    return not any(unicodedata.category(character) in DANGEROUS for character in text)
+    return not any(unicodedata.category(character) in DANGEROUS or character in BLANK for character in text)
 
 
 @given(st.text(st.characters(codec=None)))
 def test_of_any_text_one_line_is_left_that_shows_all_it_does(text):
     escaped = escape_text(text)
     assert not any(character in escaped for character in FORGED if not is_shown(character))
-    assert not {unicodedata.category(character) for character in escaped} & {"Cc", "Cs", "Zl", "Zp"}
-    if is_shown(text):
+    assert is_shown(escaped)
+    if is_shown(text) and not UNSHOWN.search(text):
         assert escaped == text
+
+
+def test_every_character_that_is_not_seen_is_escaped():
+    everything = map(chr, range(sys.maxunicode + 1))
+    assert [hex(ord(one)) for one in everything if not is_shown(one) and escape_text(one) == one] == []
+
+
+@pytest.mark.parametrize("text", ["\U000e0041\U000e0042", "\u3164admin", "a\u115fb", "\U0001d173x"])
+def test_what_hides_text_in_text_is_told(text):
+    assert escape_text(text).isprintable()
+    assert "\\" in escape_text(text)
 
 
 @given(st.text())
@@ -39,7 +53,7 @@ def test_lines_stay_lines(text):
     assert escape_text(escaped.replace("\n", "").replace("\t", "")) == escaped.replace("\n", "").replace("\t", "")
 
 
-@pytest.mark.parametrize("text", ["Zürich ✓ 日本 …", "a\\b", "👍🏽"])
+@pytest.mark.parametrize("text", ["Zürich ✓ 日本 …", "a\\b", "👍🏽", "❤\ufe0f", "葛\U000e0100城"])
 def test_what_people_write_stays(text):
     assert escape_text(text) == text
 

@@ -37,6 +37,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
         (keys.sweep_plan("clicks", "r1"), "batches/run=clicks-r1/sweep.json"),
         (keys.sweep_batch("clicks", "r1", 3), "batches/run=clicks-r1/sweep-000003.csv"),
         (keys.report("clicks", "r1"), "reports/run=clicks-r1/report.json"),
+        (keys.report_page("clicks", "r1"), "reports/run=clicks-r1/report.html"),
         (
             keys.backfill_rejects("clicks", "r1", 7),
             "transformation_failed_data_backup/mapping=clicks/backfill/run=r1/batch-000007.json",

@@ -46,6 +46,7 @@ def test_everything_is_named_after_the_platform_or_the_replication(deployed):
         "SettleFailuresFunctionName": "clicks-settle-failures",
         "CheckTargetFunctionName": "clicks-check-target",
         "CompareRowsFunctionName": "clicks-compare-rows",
+        "JudgeDifferencesFunctionName": "clicks-judge-differences",
         "PurgeReplicasFunctionName": "clicks-purge-replicas",
         "FindUnimportedFunctionName": "clicks-find-unimported",
         "MeasureHealthFunctionName": "clicks-measure-health",
@@ -141,6 +142,25 @@ def test_what_failed_is_taken_up_every_hour(account, deployed):
     assert json.loads(schedule["Target"]["Input"]) == {"mapping": MAPPING, "look": True}
     queue = schedule["Target"]["DeadLetterConfig"]["Arn"]
     assert queue.endswith(":" + deployed["UnstartedReprocessesQueueUrl"].rsplit("/", 1)[1])
+
+
+def test_a_table_is_verified_by_the_clock_where_a_schedule_is_given(account, platform, deployed):
+    scheduler = account.client("scheduler")
+    assert scheduler.list_schedules(GroupName="clicks-verify-table")["Schedules"] == []
+    account.replicate(
+        "verified",
+        platform,
+        Mapping="verified",
+        SourceStreamArn=deployed["SourceStreamArn"],
+        SourceTableName="",
+        VerificationSchedule="cron(0 3 ? * SUN *)",
+    )
+    schedule = scheduler.get_schedule(Name="verified-verify-table", GroupName="clicks-verify-table")
+    assert schedule["ScheduleExpression"] == "cron(0 3 ? * SUN *)"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
+    assert schedule["Target"]["Arn"] == deployed["BackfillTableStateMachineArn"]
+    assert json.loads(schedule["Target"]["Input"]) == {"mapping": "verified", "compare": True, "judge": True}
+    assert schedule["Target"]["RoleArn"] == platform["VerificationScheduleRoleArn"]
 
 
 def test_a_reprocess_is_given_its_bounds(account, deployed):

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from dynaurora.mappings.columns import INTEGER_BITS, TEXT_BYTES
-from dynaurora.mappings.compiled.documents import make_document
+from dynaurora.mappings.compiled.documents import Judged, make_document
 from dynaurora.mappings.compiled.fields import characters_of
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_part
 from dynaurora.mappings.compiled.shapes import ANNOTATIONS, STRING_LIMITS, Shape, make_shape, make_struct, say_limits
@@ -85,6 +85,17 @@ def plan_attribute(
     if attribute.how == "whole" and whole:
         attribute.why = whole
     return attribute
+
+
+def plan_left(root: Any, name: str, *, required: bool) -> Attribute:
+    """Return how an attribute is decoded that only the column for what is left takes. Raises NotCompilableError."""
+    properties = root.get("properties", {}) if isinstance(root, dict) else {}
+    schema = properties.get(name, True)
+    try:
+        document = make_document(root, schema)
+    except NotCompilableError:
+        document = Judged(compile_part(root, schema))
+    return Attribute(name, "document", required, document=document)
 
 
 def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | None, *, required: bool) -> Attribute:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
@@ -24,6 +26,7 @@ from dynaurora.mappings.compiled.fields import (
     time_field,
     written_field,
 )
+from dynaurora.mappings.compiled.json_writers import write_plain
 from dynaurora.mappings.compiled.plans import is_searched, taken_by
 from dynaurora.mappings.compiled.row_text import NULL_TEXT
 from dynaurora.mappings.compiled.schemas import FIRST
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.mappings.compiled.plans import FieldSource, RowPlan
+    from dynaurora.mappings.paths import Tree
     from dynaurora.mappings.target_columns import Column
 
 WRITERS: dict[str, Callable[[Column, str, int], Code]] = {
@@ -46,6 +50,16 @@ WRITERS: dict[str, Callable[[Column, str, int], Code]] = {
     "boolean": boolean_field,
     "integer": integer_field,
 }
+
+
+QUOTES = "''"
+"""What stands for an attribute that is not there, or of which nothing is left."""
+
+
+def write_left(name: str, taken: Tree | None, value: Any) -> str:
+    """Return what columns leave of an attribute, as a member of an object behind others; nothing where nothing is."""
+    rest = find_untaken({name: value}, {} if taken is None else {name: taken})
+    return f",{write_plain(rest)[1:-1]}" if rest else ""
 
 
 def indent(lines: list[str]) -> list[str]:
@@ -196,11 +210,25 @@ class ColumnWriter:
         return [*self._partial("part", whole), "if unknown(part): raise Unsure"]
 
     def _remaining(self, number: int, column: Column) -> tuple[list[str], str]:
-        """Return the code of the column that takes what no other column does."""
-        taken = taken_by(self.plan.mapping)
-        self.names["remaining"] = lambda part: find_untaken(part, taken) or UNSET
-        lines, field = self._plain(number, column, f"x{number}")
-        return [*self._partial("part", self._whole_names()), f"x{number} = remaining(part)", *lines], field
+        """Return the code of the column that takes what no other column does: its members, in the order of names."""
+        taken, lines, parts = taken_by(self.plan.mapping), list[str](), list[str]()
+        for name, attribute in sorted(self.plan.attributes.items()):
+            value, part = f"v{self.numbers[name]}", f"r{self.numbers[name]}"
+            if taken.get(name) == {}:
+                continue
+            if attribute.how == "document":
+                label = self.names.give(f",{encode_basestring(name)}:")
+                absent = "" if attribute.required else f"{QUOTES} if {value} is None else "
+                lines.append(f"{part} = {absent}{label} + {value}")
+            else:
+                write = self.names.give(partial(write_left, name, taken.get(name)))
+                lines.append(f"{part} = {QUOTES} if {value} is UNSET else {write}({value})")
+            parts.append(f"{{{part}}}")
+        field = f"c{number}"
+        lines.append(f'x{number} = f"{"".join(parts)}"')
+        lines += [f"if x{number}:", f"    x{number} = f'{{{{{{x{number}[1:]}}}}}}'"]
+        lines += [f"    {field} = {self._escape(f'x{number}')}", "else:", *indent(self._absent_lines(number, column))]
+        return lines, f"{{{field}}}"
 
     def _whole_names(self) -> tuple[str, ...]:
         return tuple(each.name for each in self.plan.attributes.values() if each.how == "whole")

@@ -72,7 +72,7 @@ def describe_source(plan: RowPlan, source: FieldSource) -> str:
     if column.source == CHANGED_AT_MS:
         return "in place"
     if column.source == UNMAPPED:
-        return ENCODER
+        return "in place"
     if is_searched(column):
         return "by its expression, then by its column's encoder"
     kind = source.shape.kind if source.shape is not None else plan.attributes[source.attributes[0]].how

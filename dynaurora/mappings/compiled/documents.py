@@ -9,31 +9,35 @@ and the code that writes it. What a schema leaves open is decoded as it is; name
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from dataclasses import dataclass, field
-from functools import partial
+from decimal import Decimal
 from json.encoder import encode_basestring as quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import NODEFAULT, UNSET, Meta, convert
 
-from dynaurora.dynamodb.attributes import plain_value
+from dynaurora.dynamodb.attributes import Binary, plain_value
 from dynaurora.mappings.compiled.fields import JSON_NUMBER, JSON_WHOLE_NUMBER, Unsure
+from dynaurora.mappings.compiled.json_writers import SET_WRITERS, refuse, write_any, write_members, write_number
 from dynaurora.mappings.compiled.schemas import FIRST, NotCompilableError, compile_part
-from dynaurora.mappings.compiled.shapes import ANNOTATIONS, ARRAY_LIMITS, is_nameable, make_struct, say_limits
-from dynaurora.mappings.json_fields import JSON_NAME_BYTES, encode_json
+from dynaurora.mappings.compiled.shapes import (
+    ANNOTATIONS,
+    ARRAY_LIMITS,
+    STRING_LIMITS,
+    is_nameable,
+    make_struct,
+    say_limits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.mappings.compiled.schemas import Check
 
-MAX_OPEN_DEPTH: Final = 40
-"""Levels of what a schema leaves open; together with those that it names, fewer than a JSON column takes."""
 MAX_LEARNT_NAMES: Final = 20
 """Names that one object leaves open and that are learnt; with more of them they are taken for data."""
-MIN_JSON, MAX_JSON = -(2**63), 2**64 - 1
-"""Between them MySQL's JSON keeps whole numbers."""
+MAX_GUESSED_DEPTH: Final = 8
+"""Levels of guesses in each other."""
 OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
 OF_ARRAYS = frozenset({"items", "minItems", "maxItems"})
 
@@ -66,21 +70,51 @@ class Node:
 
 @dataclass
 class _Text(Node):
-    check: Check | None
+    check: Check | None = None
+    limits: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str] | None = None
+    """What is written of the only texts that the schema takes."""
+    takes_binary: bool = False
+    """Whether any has been seen: base64 is text to a schema."""
 
     def kind(self) -> Any:
-        return make_struct([("S", "value", str, NODEFAULT)])
+        bare: Any = Annotated[str, Meta(**self.limits)] if self.limits else str
+        if self.takes_binary:
+            return make_struct([("S", "value", bare, UNSET), ("B", "binary", bare, UNSET)])
+        return make_struct([("S", "value", bare, NODEFAULT)])
 
     def code(self, value: str, names: Names) -> str:
-        check = self.check
+        write = self._make_writer()
+
+        def write_either(attribute: Any) -> str:
+            if (attribute.value is UNSET) == (attribute.binary is UNSET):
+                raise Unsure
+            return write(plain_value({"B": attribute.binary}, "") if attribute.value is UNSET else attribute.value)
+
+        if self.takes_binary:
+            return f"{names.give(write_either)}({value})"
+        if self.choices is not None:
+            return f"{names.give(self.choices)}[{value}.value]"
+        return f"{names.give(write)}({value}.value)"
+
+    def _make_writer(self) -> Callable[[str], str]:
+        check, choices = self.check, self.choices
+        if choices is not None:
+            return choices.__getitem__
         if check is None:
-            return f"{names.give(quote)}({value}.value)"
+            return quote
 
         def write(text: str) -> str:
             check(text, (), FIRST)
             return quote(text)
 
-        return f"{names.give(write)}({value}.value)"
+        return write
+
+    def learn(self, value: Any) -> int:
+        if self.takes_binary or not isinstance(value, Binary):
+            return 0
+        self.takes_binary = True
+        return 1
 
 
 @dataclass
@@ -99,12 +133,29 @@ class _Number(Node):
             if is_whole and not text.removeprefix("-").isdecimal():
                 raise Unsure
             if check is not None:
-                check(plain_value({"N": text}, ""), (), FIRST)
+                check(int(text) if is_whole else plain_value({"N": text}, ""), (), FIRST)
             return write_number(text)
 
         if check is not None:
             return f"{names.give(write)}({value}.value)"
         return f"({text} if {names.give(is_plain)}({text} := {value}.value) else {names.give(write)}({text}))"
+
+
+@dataclass
+class Judged(Node):
+    """A place whose schema says more than is judged on the way: it is judged as a plain value."""
+
+    check: Check
+
+    def code(self, value: str, names: Names) -> str:
+        """Call a function that makes it a plain value first."""
+        check = self.check
+
+        def write(attribute: Any) -> str:
+            check(plain_value(attribute, ""), (), FIRST)
+            return write_any(attribute)
+
+        return f"{names.give(write)}({value})"
 
 
 class _Boolean(Node):
@@ -126,6 +177,8 @@ class _Member:
 class _Object(Node):
     members: dict[str, _Member]
     open: bool
+    depth: int = 0
+    """Levels of guesses that it is in."""
     loose: bool = field(init=False)
     """Whether its names are data, as those of an object that is a dictionary: too many to be members of a type."""
 
@@ -180,13 +233,14 @@ class _Object(Node):
         if type(value) is not dict:
             return 0
         added = sum(self.members[name].node.learn(member) for name, member in value.items() if name in self.members)
-        unknown = [name for name in value if name not in self.members and is_nameable(name)]
+        unknown = [name for name in value if name not in self.members]
         if not unknown or self.loose or not self.open:
             return added
-        if len(self.members) + len(unknown) > self._most:
+        nameable = [name for name in unknown if is_nameable(name)]
+        if len(self.members) + len(nameable) > self._most or len(nameable) < len(unknown):
             self.loose = True
             return added + 1
-        self.members |= {name: _Member(Node(), required=False) for name in unknown}
+        self.members |= {name: _Member(Guess(value[name], self.depth + 1), required=False) for name in unknown}
         return added + len(unknown)
 
 
@@ -209,7 +263,7 @@ class _Array(Node):
         inner = Names(UNSET=UNSET, Unsure=Unsure)
         lines, descriptors = [], ("L", *self.sets)
         for descriptor in self.sets:
-            write = inner.give(_set_writers[descriptor])
+            write = inner.give(SET_WRITERS[descriptor])
             lines += [f"if array.{descriptor} is not UNSET:", *_only(descriptor, descriptors)]
             lines.append(f"    return {write}(array.{descriptor})")
         if self.sets:
@@ -219,6 +273,58 @@ class _Array(Node):
 
     def learn(self, value: Any) -> int:
         return sum(map(self.element.learn, value)) if type(value) is list else 0
+
+
+class Guess(Node):
+    """A place that a schema leaves open, taken to have what a value had that was seen there, until another has not."""
+
+    def __init__(self, value: Any, depth: int = 0) -> None:
+        self._kind = _kind_of(value) if depth < MAX_GUESSED_DEPTH else None
+        maker = _guesses.get(self._kind) if self._kind else None
+        self._node = Node() if maker is None else maker(value, depth)
+        self._node.learn(value)
+
+    def kind(self) -> Any:
+        """Return what msgspec decodes its attribute to, as it is guessed by now."""
+        return self._node.kind()
+
+    def code(self, value: str, names: Names) -> str:
+        """Return the expression of the JSON of what is guessed by now."""
+        return self._node.code(value, names)
+
+    def learn(self, value: Any) -> int:
+        """Guess no more where a value is of another type; else learn what is inside of it."""
+        if type(self._node) is Node:
+            return 0
+        if _kind_of(value) is self._kind:
+            return self._node.learn(value)
+        self._node = Node()
+        return 1
+
+
+def _kind_of(value: Any) -> type:
+    """Return the type that a value's places are told apart by."""
+    return {Binary: str, Decimal: int}.get(type(value), type(value))
+
+
+def _guess_object(_value: Any, depth: int) -> Node:
+    guessed = _Object({}, open=True, depth=depth)
+    guessed.loose = not MAX_LEARNT_NAMES
+    return guessed
+
+
+def _guess_array(value: Any, depth: int) -> Node:
+    return _Array(Guess(value[0], depth + 1) if value else Node(), {}, tuple(SET_WRITERS))
+
+
+_guesses: dict[type, Callable[[Any, int], Node]] = {
+    str: lambda _value, _depth: _Text(),
+    int: lambda _value, _depth: _Number(None, is_whole=False),
+    bool: lambda _value, _depth: _Boolean(),
+    dict: _guess_object,
+    list: _guess_array,
+}
+"""What is guessed of a value by its type; of null nothing."""
 
 
 def _only(descriptor: str, descriptors: tuple[str, ...]) -> list[str]:
@@ -268,7 +374,11 @@ def _rest(root: Any, schema: dict[str, Any], kept: frozenset[str] = frozenset())
 
 
 def _text(root: Any, schema: dict[str, Any]) -> Node:
-    return _Text(_rest(root, schema))
+    check, rest = _rest(root, schema), schema.keys() - ANNOTATIONS - {"type"}
+    limits, more = say_limits(schema, STRING_LIMITS, rest)
+    if rest == {"enum"}:
+        return _Text(choices={choice: quote(choice) for choice in schema["enum"] if type(choice) is str})
+    return _Text(check if more else None, limits)
 
 
 def _number(root: Any, schema: dict[str, Any]) -> Node:
@@ -324,119 +434,4 @@ _makers: dict[str, Callable[[Any, dict[str, Any]], Node]] = {
     "boolean": _boolean,
     "object": _object,
     "array": _array,
-}
-
-
-# What a schema leaves open
-
-
-def write_any(attribute: Any, depth: int = 0) -> str:
-    """Return the JSON of any attribute."""
-    ((kind, value),) = attribute.items()
-    return _open_writers[kind](value, depth + 1)
-
-
-def refuse(_attribute: Any) -> str:
-    """Refuse what a schema does not allow."""
-    raise Unsure
-
-
-def write_members(texts: dict[str, str]) -> str:
-    """Return the JSON of an object whose members are written, in the order of their names."""
-    text = ",".join([f"{quote(name)}:{texts[name]}" for name in sorted(texts)])
-    if len(text) * 4 > JSON_NAME_BYTES and any(len(name) * 4 > JSON_NAME_BYTES for name in texts):
-        raise Unsure
-    return f"{{{text}}}"
-
-
-def write_number(text: str) -> str:
-    """Return the JSON of a number as DynamoDB writes it."""
-    return text if JSON_NUMBER(text) else encode_json(plain_value({"N": text}, ""))
-
-
-def write_binary(text: str) -> str:
-    """Return the JSON of binary: base64, in which nothing has to be escaped."""
-    plain: str = plain_value({"B": text}, "")
-    return f'"{plain}"'
-
-
-def write_boolean(value: object) -> str:
-    """Return the JSON of a boolean."""
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    raise Unsure
-
-
-def _write_null(value: object) -> str:
-    if value is not True:
-        raise Unsure
-    return "null"
-
-
-def _write_map(members: Any, depth: int) -> str:
-    if depth > MAX_OPEN_DEPTH:
-        raise Unsure
-    return write_members({name: write_any(member, depth) for name, member in members.items()})
-
-
-def _write_list(members: Any, depth: int) -> str:
-    if depth > MAX_OPEN_DEPTH or type(members) is not list:
-        raise Unsure
-    return f"[{','.join([write_any(member, depth) for member in members])}]"
-
-
-def _write_string_set(members: Any) -> str:
-    if type(members) is not list:
-        raise Unsure
-    return f"[{','.join(map(quote, sorted(members)))}]"
-
-
-def _write_number_set(members: Any) -> str:
-    if type(members) is not list:
-        raise Unsure
-    try:
-        numbers = sorted(map(int, members))
-    except ValueError:
-        return encode_json(plain_value({"NS": members}, ""))
-    given, written = ",".join(members), str(numbers).replace(" ", "")
-    # Whatever else int() takes, as +1, 01 or 1_0, is longer than how it is written, or not ASCII.
-    if (
-        numbers
-        and len(given) + 2 == len(written)
-        and given.isascii()
-        and numbers[0] >= MIN_JSON
-        and numbers[-1] <= MAX_JSON
-    ):
-        return written
-    return encode_json(plain_value({"NS": members}, ""))
-
-
-def _write_binary_set(members: Any) -> str:
-    if type(members) is not list or not members:
-        raise Unsure
-    quoted = '","'.join(sorted(members, key=_bytes_of))
-    return f'["{quoted}"]'
-
-
-_bytes_of = partial(a2b_base64, strict_mode=True)
-"""The bytes of base64, by which its sets are sorted; what is not quite base64 is for the plain modules."""
-
-_set_writers: dict[str, Callable[[Any], str]] = {
-    "SS": _write_string_set,
-    "NS": _write_number_set,
-    "BS": _write_binary_set,
-}
-_open_writers: dict[str, Callable[[Any, int], str]] = {
-    "S": lambda value, _depth: quote(value),
-    "N": lambda value, _depth: write_number(value),
-    "B": lambda value, _depth: write_binary(value),
-    "BOOL": lambda value, _depth: write_boolean(value),
-    "NULL": lambda value, _depth: _write_null(value),
-    "M": _write_map,
-    "L": _write_list,
-    "SS": lambda value, _depth: _write_string_set(value),
-    "NS": lambda value, _depth: _write_number_set(value),
-    "BS": lambda value, _depth: _write_binary_set(value),
 }

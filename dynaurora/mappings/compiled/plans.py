@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.dynamodb.attributes import JSON, parse_json, plain_item
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.columns import INTEGER_BITS
-from dynaurora.mappings.compiled.attribute_plans import Attribute, limit_text, plan_attribute, tells_null
+from dynaurora.mappings.compiled.attribute_plans import (
+    Attribute,
+    limit_text,
+    plan_attribute,
+    plan_left,
+    tells_null,
+)
+from dynaurora.mappings.compiled.documents import Guess
 from dynaurora.mappings.compiled.fields import MAX_INT64, bounds_of
 from dynaurora.mappings.compiled.schemas import NotCompilableError
 from dynaurora.mappings.compiled.shapes import ANNOTATIONS, Shape, find_member, is_nameable, learn
@@ -72,7 +79,7 @@ class RowPlan:
             if self.is_open:
                 unknown = plain.keys() - self.attributes.keys() - self.dotted
                 for name in islice(filter(is_nameable, unknown), self._left()):
-                    self.attributes[name] = Attribute(name, "whole", required=False, why="nothing names it")
+                    self.attributes[name] = self._make_learnt(name, plain[name])
                     self.learnt += 1
             for attribute in self.attributes.values():
                 value = plain.get(attribute.name)
@@ -81,6 +88,11 @@ class RowPlan:
                 elif attribute.shape is not None and type(value) is str and self.mapping.unmapped == "ignore":
                     self.learnt += learn(attribute.shape, parse_json(value, ""), self._left(), self.dotted)
         return self.learnt > before  # also of an item that is broken further on: the plan is another one
+
+    def _make_learnt(self, name: str, value: Any) -> Attribute:
+        if self.mapping.unmapped == "column" and name not in self.mapping.json_attributes:
+            return Attribute(name, "document", required=False, document=Guess(value))
+        return Attribute(name, "whole", required=False, why="nothing names it")
 
     def _left(self) -> int:
         return max(0, MAX_LEARNT - self.learnt)
@@ -112,6 +124,9 @@ def make_plan(mapping: Mapping) -> RowPlan:
         takers = [column for column in mapping.columns if name in starts[column.name]]
         is_json, required = name in mapping.json_attributes, name in needed
         whole = _whole_for(mapping, name, takers, is_json=is_json)
+        if mapping.unmapped == "column" and name not in taken and not is_json:
+            attributes[name] = plan_left(root, name, required=required)
+            continue
         if mapping.unmapped == "column" and taken.get(name) != {}:
             whole = f"column {mapping.columns[-1].name} takes what is left of it"
         attributes[name] = plan_attribute(root, name, takers, required=required, is_json=is_json, whole=whole)

@@ -33,6 +33,8 @@ EMULATOR = {
     "SFN_WAIT_SCALE": "0.05",  # retries come soon
 }
 READER = "ForwardChangesEventSourceMappingId"
+SCHEDULE = {"VerificationSchedule": "rate(7 days)"}
+"""Which starts nothing while tests are running."""
 UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
@@ -65,10 +67,11 @@ def deploy(stack: Stack) -> Deployed:
     )
     api.s3.create_bucket(Bucket=EXPORTS_BUCKET)
     exports = {"ExportsBucketName": EXPORTS_BUCKET}
-    usual = deployment._parameters
+    usual, usual_of_replication = deployment._parameters, deployment._replication_parameters
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deployment, "BUFFER_SECONDS", "0")
         patch.setattr(deployment, "_parameters", lambda *given: usual(*given) | exports)
+        patch.setattr(deployment, "_replication_parameters", lambda *given: usual_of_replication(*given) | SCHEDULE)
         found = deployment.deploy(api, database, load_example(), report=lambda _: None)
     deployed = Deployed(stack, api, database, found, found.event_source_mapping)
     sqs, sns = deployed.client("sqs"), deployed.client("sns")

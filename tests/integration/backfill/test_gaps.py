@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from backfill.cli import main
 from backfill.commands import mending
+from dynaurora import keys
 from tests.integration.backfill.deployed import MAPPING, OLD_ENOUGH, Deployed, make_item, make_items, wait_until
 
 pytestmark = pytest.mark.integration
@@ -54,6 +55,21 @@ def repair(*arguments: str, status: int = 0) -> Any:
     return json.loads(answer.stdout.splitlines()[-1]) if "--json" in arguments else answer
 
 
+def ask(*arguments: str) -> Any:
+    """Return what a command answers, whatever its exit status says of it."""
+    answer = CliRunner().invoke(main, [*arguments, "--json"], catch_exceptions=False)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def name_records(deployed: Deployed, first: str, last: str) -> None:
+    """Keep records of the stream as failed as a destination has them that is told of none: when they came, no more."""
+    times = {"approximateArrivalOfFirstRecord": first, "approximateArrivalOfLastRecord": last}
+    batch = {"streamArn": f"{deployed.table_arn}/stream/1", "shardId": "shardId-1", "batchSize": 5, **times}
+    key = f"{keys.unforwarded_of(deployed.deployment.event_source_mapping)}shardId-1/lost"
+    body = json.dumps({"DDBStreamBatchInfo": batch}).encode()
+    deployed.client("s3").put_object(Bucket=deployed.bucket, Key=key, Body=body)
+
+
 def lose_changes(deployed: Deployed) -> dict[str, int]:
     """Change items while nothing reads the stream, and switch it off; return what is in the table then."""
     deployed.put(make_items(4))
@@ -71,6 +87,8 @@ def test_a_gap_is_filled_deletes_of_what_is_younger_included(lossy: Deployed) ->
     wanted = lose_changes(lossy)
     gap = ("--from", show(began - 1), "--to", show(time.time() - AGO + 1))
     before = lossy.hits()
+    name_records(lossy, gap[1], gap[3])
+    assert ask("status", MAPPING)["losses"] == [{"from": gap[1], "to": gap[3]}]
 
     planned = repair(*gap, "--dry-run", "--json", status=1)
     assert ([each["run"][:4] for each in planned["exports"]], planned["rows"]) == (["gap-"], 4)
@@ -84,6 +102,10 @@ def test_a_gap_is_filled_deletes_of_what_is_younger_included(lossy: Deployed) ->
     assert lossy.hits() == wanted
     assert (done["reread"]["gone"], done["reread"]["impossible"]) == (1, 0)
     assert lossy.compare().agrees
+    assert ask("status", MAPPING)["losses"] == []
+    (brought,) = done["brought_failures"]
+    assert ask("failures", "show", brought)["verdict"]["reasons"][0]["rule"] == "lost"
+    assert ask("failures", "discard", brought, "--yes")["discarded"] == 1
 
     again = repair(*gap, "--yes")
     assert "were imported before, by gap-" in again.stderr

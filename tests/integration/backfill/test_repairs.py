@@ -1,6 +1,7 @@
 """`dynaurora repair` on a deployment: what a verification found is made equal, and nothing else is touched."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +76,11 @@ def repair(*arguments: str, status: int = 0) -> str:
     return answer.stdout
 
 
+def verified() -> Any:
+    """Return what `dynaurora status` says of the last verification."""
+    return json.loads(CliRunner().invoke(main, ["status", MAPPING, "--json"]).stdout)["verification"]
+
+
 def versions(deployed: Deployed) -> dict[str, int]:
     return dict(deployed.query(f"SELECT page_id, _version FROM {deployed.name_table(deployed.mapping.replica)}"))
 
@@ -91,9 +97,16 @@ def test_rows_changed_deleted_and_added_by_hand_are_mended_and_no_others(
     assert planned["mend"] == {"differing": 1, "extra": 1, "missing": 2}
     assert (planned["verification"]["run"], planned["agrees"], planned["reread"]["keys"]) == (found["run"], False, 0)
     assert versions(deployed) == before
+    assert verified()["unexplained"] == 4  # nothing was mended by looking
     said = repair()
+    last = verified()
+    assert (last["run"], last["found"], last["unexplained"]) == (found["run"], 4, 0)
+    assert "4 differed, mended " in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     assert "4 items read again by their keys" in said
     assert "verified        equal" in said
+    page = deployed.read(re.search(r"s3://[^/]+/(reports/\S+)\.json", said)[1] + ".html").decode()  # type: ignore[index]
+    assert "Repair of web_analytics" in page
+    assert found["run"] in page
     assert deployed.compare().agrees
     after = versions(deployed)
     mended = {"page-00001", "page-00002", "page-00004", "by hand"}
@@ -288,7 +301,7 @@ def test_more_than_is_recorded_is_mended_by_a_backfill(
     deployed.backfill(run)
     change(deployed, "UPDATE {rows} SET hits = 9 WHERE page_id < 'page-00008'", BY_HAND[-1])
     with monkeypatch.context() as patch:
-        patch.setattr("backfill.verifying.MOST_SUSPECTS", 2)
+        patch.setattr("dynaurora.verification.verifier.MOST_SUSPECTS", 2)
         ask("verify", "--via", "scan", status=1)
     called = note_calls(monkeypatch)
     planned = ask("repair", "--dry-run", status=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dynaurora import keys
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items, wait_until
 
 pytestmark = pytest.mark.integration
@@ -96,6 +97,10 @@ def check_stopped(deployed: Deployed, run: str, execution: str) -> None:
     assert row["state"] == "STOPPED"
     assert row["ended_at"] is not None
     assert "Stopped with `dynaurora backfill stop`." in row["reason"]
+    wait_until(lambda: deployed.list_keys(keys.report_page(MAPPING, run)))
+    report = deployed.report(run)
+    assert (report["state"], report["execution"]) == ("STOPPED", execution)
+    assert f"dynaurora backfill start {MAPPING} --run {run}" in deployed.read(keys.report_page(MAPPING, run)).decode()
     assert deployed.watch(run, status=1)["state"] == "STOPPED"
     assert deployed.ask("status", run, status=1)["state"] == "STOPPED"
     (listed,) = (found for found in deployed.ask("list") if found["run"] == run)

@@ -1,22 +1,43 @@
 """`dynaurora verify` on a deployment: rows changed behind its back are named, and changes under way are not."""
 
 import json
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
+import dynaurora
 from backfill.cli import main
+from backfill.comparing_exports import compare_export
 from backfill.deployment import deployments
+from backfill.deployment.clients import connect, connect_functions
+from backfill.deployment.deployments import choose_deployment, find_deployments
 from dynaurora import keys
 from dynaurora.aurora.migrations import DIFFERENCES, SEEN_KEYS, VERIFICATIONS
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.dynamodb.items import TableItems
+from dynaurora.errors import ConnectionLostError
+from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.registry import Registry
+from dynaurora.mappings.row_mapper import RowMapper
+from dynaurora.verification.compared_exports import ComparedExport
+from dynaurora.verification.expectations import Expecter
+from dynaurora.verification.function_lookup import FunctionLookup
+from dynaurora.verification.judge_differences import DifferencesJudge
+from dynaurora.verification.verifier import Verifier
+from local.deployment import name_replication
 from tests.integration.backfill.deployed import (
     MAPPING,
     Deployed,
@@ -29,6 +50,7 @@ from tests.integration.backfill.deployed import (
 
 pytestmark = pytest.mark.integration
 
+SCHEMA = Path(dynaurora.__file__).with_name("verification_report.schema.json")
 FAILED = f"failed_batches/mapping={MAPPING}/"
 Ask = Callable[..., Any]
 QUICK = ("--settle", "1", "--workers", "2")
@@ -83,6 +105,7 @@ def named(found: Any) -> set[tuple[str, str, str]]:
 def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Deployed, ask: Ask, run: str) -> None:
     deployed.put([*make_items(30), make_bad_item("bad")])
     deployed.backfill(run)
+    assert "! rows and items: they were never compared" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     equal = ask()
     assert "\N{CHECK MARK} rows and items: verified at " in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
     assert equal.items() >= {"items": 31, "rows": 30, "identical": 30, "failed": 1, "agrees": True}.items()
@@ -112,7 +135,7 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_exactly(deployed: Depl
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run NOT LIKE 'repair-%'") == []
 
 
-def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run: str) -> None:
+def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run: str, tmp_path: Any) -> None:
     deployed.put([*make_items(30), make_bad_item("bad")])
     deployed.backfill(run)
     kept = deployed.list_keys(f"transformation_failed_data_backup/mapping={MAPPING}/")
@@ -128,11 +151,165 @@ def test_an_export_is_compared_in_the_database(deployed: Deployed, ask: Ask, run
     counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
     assert found.items() >= counts.items()
     assert deployed.row(found["run"])["state"] == "SUCCEEDED"
-    assert deployed.report(found["run"])["totals"]["unaccounted"] == 0
+    report = json.loads(deployed.read(keys.report(MAPPING, found["run"])))
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    assert report["totals"]["unaccounted"] == 0
+    assert (report["verification"]["unexplained"], report["differences"]) == (4, found["differences"])
+    page = deployed.read(keys.report_page(MAPPING, found["run"])).decode()
+    assert "4 keys differ" in page
+    assert f"dynaurora repair {MAPPING} --run {found['run']} --dry-run" in page
+    fetched = CliRunner().invoke(main, ["report", "--json", "-o", str(tmp_path / "page.html")])
+    assert json.loads(fetched.stdout)["run"] == found["run"]
+    assert (tmp_path / "page.html").read_text() == page
     assert [staged for _, _, staged, *_ in deployed.ledger(found["run"], source="verify")] == [30]
     assert deployed.hits()["page-00002"] == 9  # nothing was imported
     assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run NOT LIKE 'repair-%'") == []
     assert "has ended" in ask("--run", found["run"], status=1)["error"]  # what it has seen is forgotten
+
+
+def test_what_comparing_found_is_judged_step_by_step_by_whoever_goes_on(
+    deployed: Deployed, ask: Ask, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step is cut off, and the last one is taken again."""
+    deployed.put([*make_items(30), make_bad_item("bad")])
+    deployed.backfill(run)
+    change(deployed, *BY_HAND)
+    wait_for_next_second()
+    found = choose_deployment(find_deployments(connect().cloudformation, None), MAPPING)
+    lookup = FunctionLookup(connect_functions(130), found.compare_rows, deployed.mapping, f"judged-{run}")
+    lookup.ask("begin", via="export")
+    compare_export(connect().states, found, lookup.run, print, 0.2)
+    totals = deployed.report(lookup.run)["totals"]
+
+    def take_step() -> Any:
+        verifier = Verifier(Expecter(RowMapper(deployed.mapping)), lookup)
+        export = ComparedExport(deployed.bucket, deployed.mapping, S3Objects(), lookup.run)
+        place = Place(deployed.bucket, MAPPING, found.table, (found.event_source_mapping,))
+        judge = DifferencesJudge(verifier, export, TableItems(found.table), place, finds_extra=True, settle_seconds=1)
+        return judge.take_step(totals)
+
+    assert take_step() is None
+    assert take_step() is None
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(Verifier, "record", Mock(side_effect=ConnectionLostError("It broke.")))
+        with pytest.raises(ConnectionLostError):
+            take_step()
+    assert take_step() is None
+    result = take_step()
+    assert take_step() == result  # as where its answer was lost
+    counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
+    assert result["counts"].items() >= counts.items()
+    closed = f"SELECT unexplained, whole FROM {deployed.name_table(VERIFICATIONS)} WHERE run = %s"
+    assert deployed.query(closed, lookup.run) == [(4, 1)]
+    recorded = f"SELECT COUNT(*) FROM {deployed.name_table(DIFFERENCES)} WHERE run = %s"
+    assert deployed.query(recorded, lookup.run) == [(5,)]  # two columns of one
+    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
+    assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
+
+
+VERIFICATIONS_OF_CLOCK = "dynaurora-verify-table"
+"""The group of their schedules."""
+
+
+@contextmanager
+def scheduled(deployed: Deployed) -> Iterator[str]:
+    """Have the replication's own schedule start now, and yield the execution's ARN; it has to be new."""
+    scheduler, machine = deployed.client("scheduler"), deployed.backfill_table_arn
+    weekly = scheduler.get_schedule(Name=f"{name_replication(MAPPING)}-verify-table", GroupName=VERIFICATIONS_OF_CLOCK)
+    assert weekly["ScheduleExpression"] == "rate(7 days)"
+    before = list_executions(deployed, machine)
+    now, window = f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})", {"Mode": "OFF"}
+    place = {"Name": f"now-{time.time_ns()}", "GroupName": VERIFICATIONS_OF_CLOCK}
+    scheduler.create_schedule(**place, ScheduleExpression=now, FlexibleTimeWindow=window, Target=weekly["Target"])
+    try:
+        (started,) = wait_until(lambda: list_executions(deployed, machine) - before)
+        yield started
+    finally:
+        scheduler.delete_schedule(**place)
+
+
+def list_executions(deployed: Deployed, machine: str) -> set[str]:
+    pages = deployed.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=machine)
+    return {execution["executionArn"] for page in pages for execution in page["executions"]}
+
+
+def count_differences(deployed: Deployed) -> float:
+    """Return the sum of the metric that the platform's alarm looks at."""
+    dimensions = {"bucket": deployed.bucket, "service": "compare_rows"}
+    points = deployed.client("cloudwatch").get_metric_statistics(
+        Namespace="dynaurora",
+        MetricName="Differences",
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=time.time() - 86400,
+        EndTime=time.time() + 60,
+        Period=86400,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return sum(point["Sum"] for point in points)
+
+
+def test_the_clock_starts_a_verification_that_is_judged_though_its_judge_dies(
+    deployed: Deployed, ask: Ask, run: str
+) -> None:
+    deployed.put([*make_items(30), make_bad_item("bad")])
+    deployed.backfill(run)
+    change(deployed, *BY_HAND)
+    wait_for_next_second()
+    before = count_differences(deployed)
+    with deployed.variables("JudgeDifferencesFunctionName", SETTLE_SECONDS="2"), scheduled(deployed) as execution:
+        wait_until(lambda: deployed.entered(execution).count("Judge differences") == 2)  # it judges for two seconds
+        killed = wait_until(lambda: deployed.find_processes("JudgeDifferencesFunctionName"))
+        for process in killed:
+            os.kill(process, signal.SIGKILL)
+        ended = deployed.wait_for_end(execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    verified = json.loads(ended["output"])["key"].split("/")[1].removeprefix(f"run={MAPPING}-")
+    history = deployed.client("stepfunctions").get_execution_history(executionArn=execution)["events"]
+    assert "Runtime.ExitError" in json.dumps(history, default=str)
+    assert deployed.entered(execution).count("Judge differences") == 4  # a step each, whoever died
+    report = deployed.report(verified)
+    assert (report["state"], report["options"]["judge"], report["totals"]["unaccounted"]) == ("SUCCEEDED", True, 0)
+    counts = {"items": 31, "rows": 29, "identical": 27, "differing": 1, "missing": 2, "extra": 1, "failed": 1}
+    assert report["verification"]["counts"].items() >= counts.items()
+    assert (report["verification"]["unexplained"], report["verification"]["whole"]) == (4, True)
+    recorded = f"SELECT verdict, column_name FROM {deployed.name_table(DIFFERENCES)} WHERE run = %s ORDER BY number"
+    assert sorted(deployed.query(recorded, verified), key=str) == [
+        ("differing", "country_code"),
+        ("differing", "hits"),
+        ("extra", None),
+        ("missing", None),
+        ("missing", None),
+    ]
+    assert wait_until(lambda: count_differences(deployed) - before) == 4
+    alarm = deployed.client("cloudwatch").describe_alarms(AlarmNames=["dynaurora-differences"])["MetricAlarms"][0]
+    assert alarm["StateValue"] == "ALARM"
+    assert deployed.hits()["page-00002"] == 9  # nothing was imported
+    assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
+    status = json.loads(CliRunner().invoke(main, ["status", MAPPING, "--json"]).stdout.splitlines()[-1])
+    assert (status["verification"]["run"], status["verification"]["unexplained"]) == (verified, 4)
+    assert "4 differences without an explanation" in deployed.run_command("status", verified).stdout
+
+
+def test_a_scheduled_verification_that_failed_is_told_of_and_gone_on_with(
+    deployed: Deployed, ask: Ask, run: str
+) -> None:
+    deployed.put(make_items(3))
+    deployed.backfill(run)
+    change(deployed, "UPDATE {rows} SET hits = 9 WHERE page_id = 'page-00001'")
+    wait_for_next_second()
+    deployed.set_recovery(enabled=False)
+    try:
+        with scheduled(deployed) as execution:
+            ended = deployed.wait_for_end(execution)
+    finally:
+        deployed.set_recovery(enabled=True)
+    assert (ended["status"], ended["error"]) == ("FAILED", "NotReadyError")
+    ((subject, message),) = deployed.messages().items()
+    verified = subject.split()[2]
+    assert f"Start it again with: dynaurora verify {MAPPING} --run {verified}\n" in message
+    assert deployed.report(verified)["failure"]["error"] == "NotReadyError"
+    found = ask("--run", verified, status=1)
+    assert (found["run"], found["via"], named(found)) == (verified, "export", {("page-00001", "differing", "hits")})
 
 
 def test_values_stay_in_the_database_unless_told(deployed: Deployed, ask: Ask, run: str) -> None:

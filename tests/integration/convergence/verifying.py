@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Final
 
-from backfill.comparing_exports import ComparedExport
 from backfill.repairing import Candidate
 from backfill.verifying import Verification
 from dynaurora.aurora import sql
@@ -29,6 +27,7 @@ from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.verification.compare_items import compare_items, divide
 from dynaurora.verification.compare_rows import RowComparer
+from dynaurora.verification.compared_exports import ComparedExport
 from dynaurora.verification.expectations import Expecter
 from tests.integration.convergence.repairing import RECENT, REFUSED, Repairer
 from tests.integration.convergence.things import Key, Thing, typed_key
@@ -135,10 +134,9 @@ class Verifier:
         batch = Batch(self.mapping.name, VERIFY, run, len(lines), objects, digest=self.mapping.digest)
         keep = RefusedRows(store, self.bucket, "arn:import_batch")
         import_batch.import_batch(batch, self.mapping, aurora, store, self.bucket, keep)
-        deployment: Any = SimpleNamespace(bucket=self.bucket)
         verification = self._verification(aurora, run)
         verification.tally.items = len(self.items)
-        for compared in ComparedExport(deployment, self.mapping, store, run).read_batches(KEY_TYPES):
+        for compared in ComparedExport(self.bucket, self.mapping, store, run).read_batches(KEY_TYPES):
             verification.take(compared)
         verification.find_extra_rows(KEY_TYPES, version)
         verification.lookup.forget()

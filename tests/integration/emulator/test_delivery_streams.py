@@ -10,6 +10,9 @@ import uuid
 
 import pytest
 
+from dynaurora.aws import sdk
+from dynaurora.aws.delivery_stream import FirehoseStream
+
 pytestmark = pytest.mark.integration
 
 UPPERCASE = """
@@ -96,6 +99,14 @@ def test_records_are_concatenated_in_order_into_one_object(emulator):
     folder = time.strftime("%Y/%m/%d/%H", before)
     stamp = r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d"
     assert re.fullmatch(rf"good/{folder}/{stream.name}-1-{stamp}-[0-9a-f-]{{36}}", key), key
+
+
+def test_records_that_forwarding_sends_arrive_as_they_are(emulator, monkeypatch):
+    stream = Stream(emulator)
+    sent = [b"pack\n", bytes(range(256)), b"last"]
+    monkeypatch.setattr(sdk, "client", lambda _service: stream.firehose)
+    assert FirehoseStream(stream.name).put(sent) == [None] * 3
+    assert emulator.wait_until(stream.delivered) == [b"".join(sent)]
 
 
 def test_a_full_buffer_is_delivered_before_its_interval(emulator):

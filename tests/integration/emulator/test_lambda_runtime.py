@@ -2,7 +2,9 @@
 
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -306,3 +308,29 @@ def test_a_fork_server_that_is_killed_is_followed_by_another(emulator):
     assert document["errorMessage"].endswith("signal: killed")
     parents = [emulator.invoke(name)[0]["parent"] for name in names[1:]]
     assert parents[-1] != emulator.process.pid
+
+
+def test_how_long_an_invocation_took_is_a_metric_whoever_invoked(emulator):
+    name = emulator.create_function("import time\ndef handler(event, context): time.sleep(event)")
+    emulator.invoke(name, 0.2)
+    emulator.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"0.3")
+    asked = {
+        "Namespace": "AWS/Lambda",
+        "MetricName": "Duration",
+        "Dimensions": [{"Name": "FunctionName", "Value": name}],
+    }
+    deadline = time.monotonic() + 30
+    while True:
+        now = datetime.now(UTC)
+        found = emulator.client("cloudwatch").get_metric_statistics(
+            **asked,
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=1),
+            Period=600,
+            Statistics=["SampleCount", "Minimum"],
+        )["Datapoints"]
+        if sum(each["SampleCount"] for each in found) >= 2 or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    assert sum(each["SampleCount"] for each in found) == 2
+    assert min(each["Minimum"] for each in found) >= 200

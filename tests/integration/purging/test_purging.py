@@ -132,7 +132,7 @@ def test_merging_twice_changes_nothing_as_long_as_tombstones_are_there(target: T
     assert target.hits() == {}
 
 
-def test_verifications_go_but_for_the_newest(target: Target) -> None:
+def test_verifications_go_but_for_the_newest_and_its_repairs(target: Target) -> None:
     found = [RecordedDifference("WebAnalytics", {"page_id": {"S": str(number)}}, "missing") for number in range(5)]
     with target.connect() as aurora:
         verifications = Verifications(aurora, target.mapping)
@@ -140,11 +140,14 @@ def test_verifications_go_but_for_the_newest(target: Target) -> None:
             verifications.open(run, "scan")
             verifications.record(run, 1, found)
             verifications.close(run, {}, 5, whole=True)
+        for run, mends in (("repair-of-second", "second"), ("repair-of-third", "third")):
+            verifications.open(run, "keys")
+            verifications.close(run, {}, 0, whole=False, mends=mends)
     target.execute(f"UPDATE Demo.{VERIFICATIONS} SET started_at = '2019-01-01' WHERE run <> 'third'")
     target.execute(f"UPDATE Demo.{VERIFICATIONS} SET started_at = '2019-02-01' WHERE run = 'third'")
-    assert purge(target) == Purged(True, 0, 0, 12)
+    assert purge(target) == Purged(True, 0, 0, 13)
     assert target.query(f"SELECT run, COUNT(*) FROM Demo.{DIFFERENCES} GROUP BY run") == [("third", 5)]
-    assert target.query(f"SELECT run FROM Demo.{VERIFICATIONS}") == [("third",)]
+    assert target.query(f"SELECT run FROM Demo.{VERIFICATIONS} ORDER BY run") == [("repair-of-third",), ("third",)]
 
 
 class Died(Exception):

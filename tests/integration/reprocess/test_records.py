@@ -81,10 +81,18 @@ def test_failures_are_discarded_and_come_back(reprocesses: Reprocesses) -> None:
     assert reprocesses.list_failures() == [f"{RECORDS}newer"]
     assert ask("discard", other["id"], "--yes")["discarded"] == 1
     assert (reprocesses.list_failures(), ask("count")["failures"]) == ([], 0)
+    archived = ask("list", MAPPING, "--archived")
+    assert sorted(each["archived"] for each in archived) == ["discarded", "superseded", "superseded"]
+    assert other.keys() == archived[0].keys()
+    assert ask("show", other["id"])["archived"] == "discarded"
+    assert ask("count", "--archived")["failures"] == 3
     assert ask("restore", other["id"], "--yes")["restored"] == 1
     assert reprocesses.list_failures() == [f"{RECORDS}newer"]
     assert ask("restore", MAPPING, "--all", "--yes")["restored"] == 2
     assert len(reprocesses.list_failures()) == 2
+    assert ask("discard", other["id"], "--yes")["discarded"] == 2  # with the earlier failure of its item
+    assert {each["item"]["page_id"]["S"] for each in ask("list", "--superseded")} == {"page"}
+    assert ask("restore", MAPPING, "--all", "--yes")["restored"] == 2
     assert CliRunner().invoke(main, ["failures", "discard", "0f1e0f1e0f1e", "--yes"]).exit_code == 2
 
 

@@ -67,6 +67,29 @@ def test_rows_that_exist_are_counted_and_what_came_last_is_told(target: Target) 
     verification = found["verification"]
     assert (verification["run"], verification["unexplained"], verification["counts"]) == ("v1", 3, {"items": 3})
     assert verification["ended_at"].endswith("Z")
+    assert (verification["found"], verification["mended_by"], verification["mended_at"]) == (3, None, None)
+
+
+def test_what_a_repair_has_left_of_the_last_verification_is_what_is_unexplained(target: Target) -> None:
+    with target.connect() as aurora:
+        verifications = Verifications(aurora, target.mapping)
+
+        def close(run: str, unexplained: int, mends: str | None = None) -> None:
+            verifications.open(run, "keys")
+            verifications.close(run, {}, unexplained, whole=mends is None, mends=mends)
+
+        close("v1", 3)
+        close("r1", 1, "v1")
+        found = look(target)["verification"]
+        assert (found["run"], found["unexplained"], found["found"], found["mended_by"]) == ("v1", 1, 3, "r1")
+        close("r2", 0, "v1")
+        found = look(target)["verification"]
+        assert (found["run"], found["unexplained"], found["found"], found["mended_by"]) == ("v1", 0, 3, "r2")
+        assert found["mended_at"].endswith("Z")
+        close("v2", 4)
+        close("r3", 0, "v1")  # of an earlier verification: it says nothing of the last one
+        found = look(target)["verification"]
+        assert (found["run"], found["unexplained"], found["mended_by"]) == ("v2", 4, None)
 
 
 def test_a_large_table_is_estimated(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,24 @@ def test_rows_whose_items_are_gone_are_extra(clicks: Target) -> None:
     assert compare(clicks, left) == sorted((page, "extra") for page in gone)
 
 
+def test_rows_of_no_item_are_looked_for_from_where_somebody_left_it(
+    clicks: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unseen_rows, "STEP_SECONDS", 0)
+    found, rows, left, steps = [], 0, None, 0
+    with clicks.connect() as aurora:
+        lookup = RowComparer(aurora, clicks.mapping, "run")
+        compare_items(Expecter(RowMapper(clicks.mapping)), lookup, [*map(item_of, PAGES[3:])])
+        while steps == 0 or left is not None:
+            types = {"page_id": "S", "activity_dt": "S"}
+            stretch = next(find_extra_rows(clicks.mapping, lookup, types, position=left))
+            found += [suspect.key["page_id"]["S"] for suspect in stretch.suspects]
+            rows, left, steps = rows + stretch.tally.rows, stretch.left, steps + 1
+        lookup.forget()
+    assert (sorted(found), rows) == (PAGES[:3], len(PAGES))
+    assert steps > 3
+
+
 def test_rows_are_told_apart_by_the_passes_of_a_table_too_large_for_one(
     clicks: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,12 @@ def test_a_small_object_is_put_in_one_call(s3, upload):
     assert (upload.complete(), upload.size) == ("e1", 4)
 
 
+def test_a_page_is_put_as_one(s3):
+    page = {**PLACE, "Key": "reports/run=m-r/report.html", "Body": b"<p>", "ContentType": "text/html; charset=utf-8"}
+    s3.add_response("put_object", {"ETag": '"e2"'}, page)
+    assert S3Objects().write(page["Bucket"], page["Key"], page["Body"]) == "e2"
+
+
 def test_an_object_without_bytes_is_an_object(s3, upload):
     s3.add_response("put_object", {"ETag": '"e0"'}, {**PLACE, "Body": b""})
     assert (upload.complete(), upload.size) == ("e0", 0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.changes import Change, decode_change, encode_change, encode_keys, from_stream_record, is_expiry
 from dynaurora.dynamodb.versions import stream_version
 from dynaurora.errors import RejectedChange
 from tests.support.factories import CREATED_AT, EXPIRED, SEQUENCE_NUMBER, click_item, stream_record
@@ -151,3 +151,29 @@ def test_a_refusal_does_not_repeat_the_value():
     with pytest.raises(RejectedChange) as caught:
         decode_change(json.dumps(SENT | {"Version": "alice@example.com"}).encode())
     assert "alice" not in str(caught.value)
+
+
+VALUES = st.recursive(
+    st.text() | st.none() | st.booleans() | st.integers() | st.sampled_from(["\ud800", "\x7f", "é🦊", "\u2028", "</"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+DOCUMENTS = st.dictionaries(st.text(max_size=3), VALUES, max_size=4)
+
+
+@given(keys=DOCUMENTS, image=st.none() | DOCUMENTS, version=st.integers(1, 10**50 - 1))
+def test_a_change_is_written_as_json_writes_it(keys, image, version):
+    document = {"Version": str(version), "ChangedAtMs": 7, "Keys": keys} | (
+        {} if image is None else {"NewImage": image}
+    )
+    try:
+        expected = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        expected = json.dumps(document, separators=(",", ":")).encode()
+    assert encode_change(Change(version, 7, keys, image)) == expected
+
+
+@given(keys=DOCUMENTS)
+def test_keys_are_the_same_in_whatever_order_they_come(keys):
+    turned = dict(reversed(keys.items()))
+    assert encode_keys(keys) == encode_keys(turned)
+    assert json.loads(encode_keys(keys)) == keys

@@ -68,6 +68,16 @@ def test_a_refused_item_is_kept_with_its_version_and_reason():
     assert "payload" in record.error_message
 
 
+def test_the_key_of_a_refused_item_is_kept_with_the_reason_that_the_report_counts():
+    export = Export().add("a", [click_item("{", page_id="bad"), click_item(page_id="good")]).write()
+    batch = convert(export)
+    (refused,) = map(
+        json.loads, export.store.read(BUCKET, keys.backfill_refused("web_analytics", "r1", 1)).splitlines()
+    )
+    assert (refused["Keys"]["page_id"], refused["Target"]) == ({"S": "bad"}, "WebAnalytics")
+    assert batch.rejected == {refused["Reason"]: 1}
+
+
 def test_converting_again_makes_the_same_batch():
     export = Export().add("a", [click_item()]).write()
     assert convert(export).id == convert(export).id

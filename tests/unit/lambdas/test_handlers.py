@@ -69,6 +69,7 @@ FUNCTIONS = {
     ],
     "check_target": [*DATABASE, "LANDING_BUCKET"],
     "compare_rows": [*DATABASE, "LANDING_BUCKET"],
+    "judge_differences": ["LANDING_BUCKET", "COMPARE_ROWS_FUNCTION", "SETTLE_SECONDS"],
     "find_unimported": [*DATABASE, "LANDING_BUCKET", "BATCH_RETENTION_DAYS"],
     "purge_replicas": [*DATABASE, "LANDING_BUCKET", "PURGE_AFTER_DAYS"],
     "prepare_target": [*DATABASE, "DATABASE_ADMIN_SECRET_ARN", "LANDING_BUCKET", "IMPORT_CONCURRENCY"],

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ from dynaurora.mappings.registry import Pointer, Registries, point_at, publish_d
 from dynaurora.mappings.replications import Replication
 from dynaurora.mappings.row_mappers import SharedRowMappers
 from dynaurora.observability import logger
+from dynaurora.runs.report_page import render_report
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
 from tests.support.example import load_example
 from tests.support.export_factory import BUCKET, Export
@@ -179,6 +181,7 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         "tolerated_rejected_percentage": 10,
         "sweep": False,
         "compare": False,
+        "judge": False,
         "export_summary": None,
         "source_table_arn": None,
         "window_from": None,
@@ -206,6 +209,18 @@ def test_open_run_leaves_other_runs_and_the_stream_their_shares_of_the_importer(
     )
     assert answer["options"]["max_concurrency"] == 2
     assert runs.calls[-1][0].options.max_concurrency == 2
+
+
+def test_open_run_names_a_verification_by_its_start_and_opens_it_where_the_run_judges(function):
+    runs, verifications = RecordingRuns(), RecordingRuns()
+    scheduled = {"mapping": "web_analytics", "compare": True, "judge": True}
+    given = {"Runs": runs, "Verifications": verifications, "check_replica": lambda *_: None}
+    answer = function.run("open_run", scheduled, **given)
+    assert re.fullmatch(r"verify-\d{8}T\d{6}Z", answer["run"])
+    assert (answer["options"]["compare"], answer["options"]["judge"]) == (True, True)
+    assert verifications.calls == [("aurora", IsClicks()), (answer["run"], "export")]
+    function.run("open_run", run_input(compare=True), **given)  # which whoever started it judges
+    assert len(verifications.calls) == 2
 
 
 def test_open_run_refuses_what_is_no_run_before_it_connects(function):
@@ -495,6 +510,7 @@ def test_report_run_writes_the_report_and_returns_no_failure(function):
     }
     report = json.loads(function.store.read(LANDING, answer["key"]))
     assert (report["state"], report["run"], report["started_at"]) == ("SUCCEEDED", "r1", "2026-01-01T00:00:00Z")
+    assert function.store.read(LANDING, "reports/run=web_analytics-r1/report.html").decode() == render_report(report)
     assert function.counted() == {"RunsSucceeded": [1.0]}
 
 
@@ -505,6 +521,25 @@ def test_report_run_writes_the_report_of_a_failure_and_returns_its_notice(functi
     assert answer["notify"]
     assert json.loads(function.store.read(LANDING, answer["key"]))["failure"]["reason"] == "Its stream is off."
     assert function.counted() == {"RunsFailed": [1.0]}
+
+
+def test_report_run_takes_examples_of_refused_items(function):
+    refused = {"Target": "WebAnalytics", "Keys": {"page_id": {"S": "/a"}}, "Reason": "payload.Hits (type)"}
+    function.store.write(LANDING, keys.backfill_refused("web_analytics", "r1", 1), json.dumps(refused).encode())
+    examples = [{"reason": "payload.Hits (type)", "keys": [{"page_id": {"S": "/a"}}]}]
+    for rejected, found in ((1, examples), (0, [])):  # of a run that refused nothing, nothing is listed
+        state = OPENED | {"totals": asdict(make_totals(rejected=rejected))}
+        answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
+        assert json.loads(function.store.read(LANDING, answer["key"]))["refused_examples"] == found
+
+
+def test_report_run_names_a_verification_that_could_not_be_opened_by_its_start(function):
+    scheduled = {"mapping": "web_analytics", "compare": True, "judge": True}
+    state = scheduled | {"error": {"Error": "PrivilegeError", "Cause": "It may not."}}
+    answer = function.run("report_run", state, ExecutionHistory=KnownHistory)
+    run = json.loads(function.store.read(LANDING, answer["key"]))["run"]
+    assert re.fullmatch(r"verify-\d{8}T\d{6}Z", run)
+    assert f"Start it again with: dynaurora verify web_analytics --run {run}\n" in answer["failure"]["message"]
 
 
 def test_report_run_leaves_the_report_of_a_run_that_is_anothers(function):
@@ -540,11 +575,25 @@ def test_close_run_closes_a_run_that_eventbridge_tells_of(function):
         "stateMachineArn": "arn:stateMachine:dynaurora-backfill-table",
         "status": "ABORTED",
         "startDate": 1795421700000,
+        "stopDate": 1795421760000,
         "input": json.dumps(run_input()),
     }
-    answer = function.invoke("close_run", {"source": "aws.states", "detail": detail}, Runs=runs)
+    answer = function.invoke("close_run", {"source": "aws.states", "detail": detail}, Runs=runs, RunSoFar=NothingSoFar)
     assert answer == {"run": "r1", "state": "STOPPED", "closed": True}
     assert runs.calls[-1] == ("r1", "arn:execution:r1", "STOPPED", None, "It was stopped.")
+
+
+class NothingSoFar:
+    """What the database has of a run that was not opened."""
+
+    def __init__(self, *_):
+        pass
+
+    def find_options(self, *_):
+        return None
+
+    def count(self, *_, **__):
+        return asdict(make_totals())
 
 
 STOPPED = {
@@ -552,6 +601,7 @@ STOPPED = {
     "stateMachineArn": "arn:stateMachine:dynaurora-backfill-table",
     "status": "ABORTED",
     "startDate": 1795421700000,
+    "stopDate": 1795421760000,
 }
 """What EventBridge tells of an execution that was stopped, without its input."""
 
@@ -559,8 +609,29 @@ STOPPED = {
 def test_close_run_closes_a_run_that_was_stopped_with_its_plan(function):
     runs, plan = RecordingRuns(answer=True), asdict(make_plan())
     function.store.write(LANDING, keys.planned("web_analytics", "r1"), json.dumps(plan).encode())
-    function.invoke("close_run", {"detail": STOPPED | {"input": json.dumps(run_input())}}, Runs=runs)
+    event = {"detail": STOPPED | {"input": json.dumps(run_input())}}
+    function.invoke("close_run", event, Runs=runs, RunSoFar=NothingSoFar)
     assert runs.calls[-1] == ("r1", "arn:execution:r1", "STOPPED", plan, "It was stopped.")
+    report = json.loads(function.store.read(LANDING, keys.report("web_analytics", "r1")))
+    assert (report["state"], report["totals"]) == ("STOPPED", asdict(make_totals()))
+    assert function.store.read(LANDING, keys.report_page("web_analytics", "r1")).decode() == render_report(report)
+
+
+@pytest.mark.parametrize(
+    ("status", "execution", "is_written"),
+    [
+        ("ABORTED", "arn:execution:r1", False),  # it was stopped after it had reported
+        ("ABORTED", "arn:execution:r0", True),  # of an earlier execution of the run
+        ("TIMED_OUT", "arn:execution:r0", True),
+        ("FAILED", "arn:execution:r0", False),  # it reports by itself, or the run was another execution's
+    ],
+)
+def test_close_run_reports_where_no_state_of_this_execution_has(function, status, execution, is_written):
+    key = keys.report("web_analytics", "r1")
+    function.store.write(LANDING, key, json.dumps({"execution": execution, "kept": True}).encode())
+    event = {"detail": STOPPED | {"status": status, "input": json.dumps(run_input())}}
+    function.invoke("close_run", event, Runs=RecordingRuns(answer=True), RunSoFar=NothingSoFar)
+    assert ("kept" in json.loads(function.store.read(LANDING, key))) is not is_written
 
 
 @pytest.mark.parametrize("run", ["x" * 2000, "a/b", "\ud800"])

@@ -103,6 +103,14 @@ def test_a_reprocess_without_a_name_is_closed_by_when_it_was_started(started):
     assert (ending.run, ending.state) == ("reprocess-20261123T081500Z", "SUCCEEDED")
 
 
+@pytest.mark.parametrize(("asked_for", "run"), [({}, "verify-20231114T221320Z"), ({"run": "r7"}, "r7")])
+def test_a_judged_verification_is_closed_by_its_name_or_by_when_it_was_started(asked_for, run):
+    scheduled = {"mapping": "web_analytics", "compare": True, "judge": True} | asked_for
+    assert read_ending(from_eventbridge(input=json.dumps(scheduled))).run == run
+    execution = {"id": EXECUTION, "started": "2023-11-14T22:13:20.5Z"}
+    assert read_ending({"input": scheduled | {"error": CAUGHT}, "execution": execution}).run == run
+
+
 def test_every_end_but_success_is_told_by_eventbridge():
     assert STATES_OF_STATUSES.keys() == {"ABORTED", "TIMED_OUT", "FAILED"}
 

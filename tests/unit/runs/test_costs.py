@@ -1,6 +1,6 @@
 import pytest
 
-from dynaurora.runs.costs import PRICES, Usage, estimate_cost
+from dynaurora.runs.costs import PRICES, Usage, estimate_cost, estimate_verification
 from tests.support.factories import make_plan
 
 
@@ -49,6 +49,12 @@ def test_a_given_export_is_not_paid_again():
 def test_memory_is_taken_as_the_larger_of_the_two_functions():
     lines, _ = cost_of(convert_memory_mb=512, import_memory_mb=1024)
     assert lines["Lambda compute"][0] == 600 * 4 * 1
+
+
+def test_a_verification_costs_its_export_and_little_more():
+    export = 50 * PRICES["DynamoDB export"][0]
+    assert export < estimate_verification(100_000_000, 50_000_000_000) < 1.2 * export
+    assert 0 < estimate_verification(0, 0) < 0.001
 
 
 def test_a_run_that_came_to_nothing_costs_next_to_nothing():

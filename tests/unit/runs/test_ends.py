@@ -40,6 +40,12 @@ def test_a_failure_says_what_why_and_what_next():
     assert failure["message"].endswith("Runbook: docs/runbooks/backfill.md")
 
 
+def test_a_verification_is_gone_on_with_as_one():
+    for state in (OPENED | {"options": {"compare": True}}, {"mapping": "web_analytics", "run": "r1", "compare": True}):
+        failure = find_failure(state | {"error": caught("ChecksumMismatchError")}, EXECUTION)
+        assert "Start it again with: dynaurora verify web_analytics --run r1\n" in failure["message"]
+
+
 def refusing(rejected, **options):
     """Return the state of a run of whose ten items the mapping refused so many."""
     totals = asdict(make_totals(imported=10 - rejected, rejected=rejected, rejected_reasons={"type /Hits": rejected}))

@@ -61,9 +61,11 @@ def test_the_report_of_a_run_that_succeeded():
         },
         "totals": asdict(make_totals()),
         "sweep": None,
+        "verification": None,
         "ignored": None,
         "failures": [],
         "failure": None,
+        "refused_examples": [],
         "warnings": [],
     }
 
@@ -98,6 +100,12 @@ def test_the_report_of_a_run_that_swept():
     sweep = {"bucket": BUCKET, "key": keys.sweep_plan("web_analytics", "r1"), "rows": 7, "batches": 1, "rows_before": 3}
     report = report_of(RECONCILED | {"sweep": sweep})
     assert (report["state"], report["sweep"]) == ("SUCCEEDED", sweep)
+
+
+def test_the_report_of_a_run_that_was_judged_has_what_was_found():
+    found = {"counts": {"items": 3, "identical": 2, "missing": 1}, "unexplained": 1, "whole": True}
+    report = report_of(RECONCILED | {"judged": {"done": True, "verification": found}})
+    assert (report["state"], report["verification"]) == ("SUCCEEDED", found)
 
 
 def test_the_report_of_a_run_has_its_plans_warnings():

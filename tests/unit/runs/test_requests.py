@@ -45,6 +45,7 @@ def test_every_option_is_taken_as_it_is_given():
         "tolerated_rejected_percentage": 0,
         "sweep": False,
         "compare": True,
+        "judge": True,
         "export_summary": None,
         "source_table_arn": None,
         "window_from": None,
@@ -70,6 +71,7 @@ GOOD = {
     "tolerated_rejected_percentage": [0, 100, 0.5],
     "sweep": [True, False],
     "compare": [True, False],
+    "judge": [False],
     "export_summary": [SUMMARY, "s3://a.b/AWSDynamoDB/manifest-summary.json"],
     "source_table_arn": [],
     "window_from": [],
@@ -84,6 +86,7 @@ BAD = {
     "tolerated_rejected_percentage": [-1, 100.5, "5", True, float("nan"), float("inf")],
     "sweep": ["true", 1, 0, "", []],
     "compare": ["true", 1, 0, "", []],
+    "judge": ["true", 1, 0, "", []],
     "export_summary": [
         "",
         5,
@@ -166,6 +169,18 @@ def test_a_verification_is_a_run_of_its_own_kind_and_sweeps_nothing():
     assert (read(run_input(compare=True)).kind, read(run_input()).kind) == ("verify", "backfill")
     with pytest.raises(InvalidRunError, match="changes nothing"):
         read(run_input(compare=True, sweep=True))
+
+
+def test_what_is_judged_is_compared_and_needs_no_name():
+    started = "2026-11-23T09:15:00.5+01:00"
+    unnamed = RunRequest.from_input({"mapping": "web_analytics", "compare": True, "judge": True}, ANYTHING, started)
+    assert (unnamed.run, unnamed.options.judge) == ("verify-20261123T081500Z", True)
+    named = RunRequest.from_input(run_input(compare=True, judge=True), ANYTHING, started)
+    assert named.run == "r1"
+    with pytest.raises(InvalidRunError, match="asks for judging, and for no comparison"):
+        read(run_input(judge=True))
+    with pytest.raises(InvalidRunError, match="run is null"):
+        RunRequest.from_input({"mapping": "web_analytics", "compare": True}, ANYTHING, started)
 
 
 def test_what_is_imported_is_told_in_one_way():

@@ -54,3 +54,10 @@ def test_a_failure_is_named_or_chosen_but_not_both():
     answer = CliRunner().invoke(main, ["failures", "show", "3f2a9c0d41be", "--parked"])
     assert answer.exit_code == 2
     assert "not both" in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--parked", "--include-parked", "--superseded"])
+def test_what_is_archived_is_chosen_by_that_alone(option):
+    answer = CliRunner().invoke(main, ["failures", "list", "--archived", option])
+    assert answer.exit_code == 2
+    assert "leave out" in answer.stderr

@@ -8,8 +8,9 @@ import click
 import pytest
 from botocore.exceptions import ClientError
 
-from backfill.commands.resume import STARTING, find_lost, name_mending
+from backfill.commands.resume import STARTING, find_lost
 from backfill.deployment import stream_readers
+from backfill.deployment.losses import name_mending
 from backfill.deployment.stream_readers import (
     CHANGING,
     KEPT,
@@ -162,5 +163,7 @@ def test_what_may_be_gone_is_what_was_written_longer_ago_than_the_stream_keeps()
     assert find_lost(reader, LONG_AGO + KEPT - STARTING) is None
     assert find_lost(reader, LONG_AGO + KEPT + timedelta(hours=1)) == LONG_AGO + timedelta(hours=1) + STARTING
     ignoring = replace(DEPLOYMENT, ignores_expiries=True)
-    assert name_mending(ignoring, LONG_AGO, LONG_AGO) == "dynaurora backfill start web_analytics --watch"
+    assert name_mending(ignoring, (10, 20)) == "dynaurora backfill start web_analytics --watch"
+    mending = "dynaurora repair web_analytics --from 1970-01-01T00:00:10Z --to 1970-01-01T00:00:20Z"
+    assert name_mending(DEPLOYMENT, (10, 20)) == mending
     assert find_lost(replace(reader, resume_by=None), LONG_AGO + 9 * KEPT) is None

@@ -3,9 +3,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill.commands.failures import name_again
 from backfill.failures.describe import HEADER, make_printable, print_revealed, read_key, shorten, summarize_failure
 from backfill.failures.reader import Selection
+from backfill.looking import name_again
 from dynaurora.errors import TargetMismatchError
 from tests.support import failure_factories as made
 from tests.support.read_failures import explain, read, read_one

@@ -3,14 +3,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backfill.commands.failures import find_failure
 from backfill.failures.describe import describe_failure, summarize_failure
 from backfill.failures.preview import preview_reprocess
-from backfill.failures.reader import READ_AHEAD, SMALL_BYTES, Selection, name_prefix, read_iso, read_time
-from backfill.looking import Look
+from backfill.failures.reader import Selection, name_prefix, read_iso, read_time
+from backfill.looking import Look, find_failure
 from backfill.terminal.console import WrongUseError
 from dynaurora import keys
 from dynaurora.dynamodb.packs import encode_pack
+from dynaurora.failures.read_ahead import READ_BEFORE, SMALL_BYTES
 from dynaurora.failures.refused_changes import REFUSED_SETTLED
 from tests.support import failure_factories as made
 from tests.support.backfill_factories import DEPLOYMENT
@@ -87,14 +87,16 @@ def test_a_bounded_number_of_small_objects_is_read_ahead_and_no_large_one():
             return super().open(bucket, key)
 
     large, line = made.failed_lines(made.failed_record(b"x" * SMALL_BYTES)), made.failed_lines(made.failed_record())
-    for number in range(3 * READ_AHEAD):
+    for number in range(3 * READ_BEFORE):
         store.write(made.BUCKET, f"{made.FAILED}{number:03}", large if number == 5 else line)
     failures = made.make_reader(Watched(store.objects)).read(Selection())
     first = next(failures)
     assert first.key == f"{made.FAILED}000"
-    assert len(opened) <= READ_AHEAD + 1
+    assert len(opened) <= READ_BEFORE + 1
     assert f"{made.FAILED}005" not in opened
-    assert [failure.key for failure in failures] == [f"{made.FAILED}{number:03}" for number in range(1, 3 * READ_AHEAD)]
+    assert [failure.key for failure in failures] == [
+        f"{made.FAILED}{number:03}" for number in range(1, 3 * READ_BEFORE)
+    ]
 
 
 def test_a_records_id_stays_when_it_is_tried_again_moved_or_parked():
@@ -206,3 +208,20 @@ def test_a_prefix_that_can_hold_no_failures_is_wrong_use():
 def test_times_that_are_none():
     assert read_time(0) is None
     assert read_iso("yesterday") is None
+
+
+def test_what_is_archived_is_read_when_it_is_asked_for_and_says_why():
+    store, batch = made.make_store(), json.dumps({"batch_id": "4567"}).encode()
+    for why, key, body in (
+        ("discarded", made.OVERSIZE_KEY, made.failed_lines(made.failed_record())),
+        ("superseded", keys.parked(made.MAPPING, made.BACKFILL_KEY), made.failed_lines(made.failed_record())),
+        ("discarded", keys.failed_batch(made.MAPPING, "4567"), batch),
+    ):
+        store.write(made.BUCKET, keys.archived(made.MAPPING, why, key, "0123456789abcdef"), body)
+    found = [(failure.kind, failure.archived) for failure in read(store, Selection(archived=True))]
+    assert found == [("batch", "discarded"), ("record", "discarded"), ("record", "superseded")]
+    assert not any(failure.archived for failure in read(store, Selection(include_parked=True)))
+    (parked,) = read(store, Selection(archived=True, prefix="parked/"))
+    assert (parked.archived, parked.as_dict()["archived"], parked.is_parked) == ("superseded", "superseded", False)
+    look = Look(DEPLOYMENT, made.make_reader(store))
+    assert find_failure([look], "4567", None)[1].archived == "discarded"

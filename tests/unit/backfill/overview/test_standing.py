@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backfill.deployment.lags import Lag, list_queries, read_newest
+from backfill.deployment.lags import Lag, LagHistory, list_queries, read_lag_histories, read_lags
 from backfill.deployment.stream_readers import CHANGING, KEPT, MISSING, OFF, ON, PAUSED, StreamReader
 from backfill.overview.facts import group_by_function, read_facts
 from backfill.overview.findings import diagnose_lag
@@ -66,6 +66,12 @@ PAUSED_READER = StreamReader(PAUSED, "arn", None, LONG_AGO, LONG_AGO, LONG_AGO +
         ({"reader": StreamReader(MISSING)}, "nothing reads its stream", "deploy web_analytics"),
         ({"reader": None, "unseen": {"reader": "No."}}, "reader cannot be seen: No.", "doctor web_analytics"),
         ({"stream_problem": "its stream is off"}, "its stream is off", "doctor web_analytics"),
+        (
+            {"losses": ((1_795_413_600, 1_795_413_841),)},
+            "records from 2026-11-23T06:00:00Z to 2026-11-23T06:04:01Z may be lost",
+            "repair web_analytics --from 2026-11-23T06:00:00Z --to 2026-11-23T06:04:01Z",
+        ),
+        ({"losses": None, "unseen": {"losses": "No."}}, "stream lost cannot be seen: No.", "doctor web_analytics"),
         ({"lag": Lag(666.0, None)}, "rows are 11 min 6 s late", "late-rows.md"),
         ({"lag": Lag(3.0, 301.0)}, "its reader is 5 min 1 s behind", "late-rows.md"),
         ({"lag": None, "unseen": {"lag": "No."}}, "its lag cannot be seen: No.", "doctor web_analytics"),
@@ -139,22 +145,35 @@ def test_the_doctor_warns_of_late_rows(lag, state, detail):
     assert (finding.state, finding.detail) == (state, detail)
 
 
+class CloudWatch:
+    """What it measured of one replication, on three pages."""
+
+    def get_paginator(self, name):
+        assert name == "get_metric_data"
+        return self
+
+    def paginate(self, MetricDataQueries, StartTime, EndTime):  # noqa: N803 (the SDK's names)
+        assert [query["Id"] for query in MetricDataQueries] == ["rows_0", "reader_0"]
+        self.asked = EndTime - StartTime
+        times = [NOW - timedelta(minutes=2), NOW]
+        yield {"MetricDataResults": [{"Id": "rows_0", "Timestamps": times, "Values": [9.0, 4.0]}]}
+        yield {"MetricDataResults": [{"Id": "reader_0", "Timestamps": [*reversed(times)], "Values": [1500.0, 9.0]}]}
+        yield {"MetricDataResults": [{"Id": "rows_0", "Timestamps": [], "Values": []}]}
+
+
 def test_the_newest_value_of_a_metric_counts():
-    class CloudWatch:
-        def get_paginator(self, name):
-            assert name == "get_metric_data"
-            return self
-
-        def paginate(self, MetricDataQueries, **_):  # noqa: N803 (the SDK's name)
-            assert [query["Id"] for query in MetricDataQueries] == ["rows_7", "reader_7"]
-            times = [NOW - timedelta(minutes=2), NOW]
-            yield {"MetricDataResults": [{"Id": "rows_7", "Timestamps": times, "Values": [9.0, 4.0]}]}
-            yield {"MetricDataResults": [{"Id": "reader_7", "Timestamps": [*reversed(times)], "Values": [1500.0, 9.0]}]}
-            yield {"MetricDataResults": [{"Id": "rows_7", "Timestamps": [], "Values": []}]}
-
-    queries = [*list_queries(7, replace(DEPLOYMENT, forward_changes="clicks-forward-changes"))]
-    assert dict(read_newest(CloudWatch(), queries, NOW)) == {"rows_7": 4.0, "reader_7": 1.5}
+    one = replace(DEPLOYMENT, forward_changes="clicks-forward-changes")
+    assert read_lags(CloudWatch(), [one]) == {one.stack: Lag(4.0, 1.5)}
     assert [query["Id"] for query in list_queries(7, DEPLOYMENT)] == ["rows_7"]
+
+
+def test_the_history_of_a_lag_is_in_the_order_of_time():
+    cloudwatch, one = CloudWatch(), replace(DEPLOYMENT, forward_changes="clicks-forward-changes")
+    history = read_lag_histories(cloudwatch, [one], timedelta(hours=3))[one.stack]
+    before = NOW - timedelta(minutes=2)
+    assert history == LagHistory(((before, 9.0), (NOW, 4.0)), ((before, 0.009), (NOW, 1.5)))
+    assert cloudwatch.asked == timedelta(hours=3, minutes=1)
+    assert [point["seconds"] for point in history.as_dict()["rows"]] == [9.0, 4.0]
 
 
 def test_replications_are_asked_of_by_platform_some_at_a_time():
@@ -165,3 +184,14 @@ def test_replications_are_asked_of_by_platform_some_at_a_time():
 def test_a_function_that_fails_leaves_the_facts_unknown():
     known = read_facts(FakeFunctions(None), [DEPLOYMENT])
     assert known == {"clicks": {"error": "The function clicks-describe-runs failed: DatabaseUnavailableError: Away."}}
+
+
+def test_what_a_repair_has_left_is_told_beside_what_the_verification_found():
+    mended = {"found": 12, "mended_by": "repair-1", "mended_at": "2026-11-24T10:00:00Z"}
+    standing = replace(WELL, **facts(verification=VERIFIED | mended))
+    assert standing.todo == []
+    assert summarize_standing(standing)[-2] == "mended 2026-11-24"
+    told = "12 without an explanation at 2026-11-23 10:00:00Z, of which the repair repair-1 has left 0 at 2026-11-24"
+    assert dict(describe_standing(standing))["verified"].startswith(told)
+    left = replace(WELL, **facts(verification=VERIFIED | mended | {"unexplained": 2}))
+    assert summarize_standing(left)[-2:] == ("2 differ 2026-11-24", "dynaurora repair web_analytics")

@@ -1,16 +1,19 @@
 import json
+import time
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from backfill.runs.describe import describe_state, describe_view, summarize_view
-from backfill.runs.executions import Retrying
+from backfill.kinds import BACKFILL, REPROCESS
+from backfill.runs.describe import count_steps, describe_state, describe_view, summarize_view
+from backfill.runs.executions import Export, Retrying
 from backfill.runs.progress import Batches, Rows
 from backfill.runs.reports import describe_report
 from backfill.runs.run_view import Failure
 from backfill.runs.screens import JsonScreen, LineScreen, render_view
 from dynaurora.runs.costs import Usage, estimate_cost
+from dynaurora.runs.phases import LAST_PHASE, PHASES
 from tests.support.backfill_factories import PLAN, RUN, after, make_view
 
 IMPORTING = {
@@ -164,6 +167,15 @@ def test_a_report_shows_the_most_frequent_attributes_that_no_column_takes():
     assert "n2 " not in text
 
 
+def test_a_report_of_a_run_that_was_judged_says_what_was_found():
+    counts = {"items": 1000, "rows": 999, "identical": 997, "missing": 1, "older_mapping": 2, "extra": 0}
+    found = {"counts": counts, "unexplained": 1, "whole": True}
+    text = as_text(describe_report(REPORT | {"verification": found}))
+    assert "verified: 1 difference without an explanation" in text
+    assert "  1,000 items, 999 rows, 997 identical, 1 missing, 2 older mapping\n" in text
+    assert "verified" not in as_text(describe_report(REPORT))
+
+
 def test_a_report_of_a_run_that_came_to_nothing():
     nothing = {"export": None, "totals": None, "sweep": None, "failures": [], "phases": [], "warnings": []}
     pairs = list(describe_report(REPORT | nothing))
@@ -192,6 +204,64 @@ def test_a_terminals_view_has_a_bar_and_says_that_it_can_be_left():
     assert "3 of 12 imported" in text
     assert "━" in text
     assert "Ctrl-C leaves; the run goes on." in text
+
+
+EXPORTING = {
+    "phase": "exporting",
+    "phases": {"checking": 0.4, "exporting": 74.6},
+    "export": Export("IN_PROGRESS", after(55)),
+}
+
+
+def test_an_export_shows_how_long_it_takes_and_what_dynamodb_says():
+    text = as_text(describe_view(make_view(**EXPORTING)))
+    assert "phases: checking 0.4 s, exporting 1 min 15 s" in text
+    assert "export: IN_PROGRESS, as DynamoDB said 20 s ago" in text
+    assert summarize_view(make_view(**EXPORTING)) == "exporting for 1 min 15 s, IN_PROGRESS"
+
+
+@pytest.mark.parametrize(
+    ("changed", "steps"),
+    [
+        ({}, 0),
+        ({"phase": "waiting for margin", "phases": {"checking": 1.0}}, 0.5),
+        (EXPORTING, 1),
+        ({"phase": "importing", "batches": Batches(1)}, 3),
+        ({"phase": "importing", "batches": Batches(4, 2, 1)}, 3.75),
+        ({"phase": "reconciling", "batches": Batches(4, 4)}, 4),
+        ({"phase": "sweeping", "phases": {"reconciling": 1.0}, "batches": Batches(4, 4)}, 4.5),
+        ({"state": "SUCCEEDED", "phase": "done"}, 6),
+    ],
+    ids=lambda value: str(value.get("phase", "none")) if isinstance(value, dict) else "",
+)
+def test_a_run_goes_on_by_steps_and_those_of_many_batches_by_parts(changed, steps):
+    assert count_steps(make_view(**{"phase": "checking", "phases": {}} | changed)) == steps
+
+
+@pytest.mark.parametrize("kind", [BACKFILL, REPROCESS], ids=lambda kind: kind.name)
+def test_the_steps_of_a_kind_are_phases_in_the_order_of_its_machine(kind):
+    assert [*dict.fromkeys(name for name in (*PHASES.values(), LAST_PHASE) if name in kind.steps)] == [*kind.steps]
+
+
+def test_lines_of_a_long_export_become_rare(monkeypatch, capsys):
+    screen = LineScreen()
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    for seconds in range(0, 7200, 3):
+        clock[0] = float(seconds)
+        screen.show(make_view(phase="exporting", phases={"exporting": float(seconds)}))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["exporting for 0.0 s", "exporting for 6.0 s"]
+    assert 100 < len(lines) < 200
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("changed", [IMPORTING, EXPORTING, {"notes": ("word " * 60, "k" * 300)}], ids=["i", "e", "n"])
+def test_a_terminals_view_fits(width, changed):
+    console = Console(width=width, force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(render_view(make_view(**changed)))
+    assert max(map(len, capture.get().splitlines())) <= width
 
 
 def test_json_lines_are_printed_for_changes_only(capsys):

@@ -1,11 +1,14 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from backfill.runs.executions import (
+    EXPORT_STATES,
     REFUSED,
     STATES,
     Execution,
+    Export,
     History,
     MapCounts,
     Retrying,
@@ -129,3 +132,24 @@ def test_a_conversion_that_is_retried_is_counted_with_the_imports():
 def test_an_attempt_without_a_named_error_is_counted_by_its_event():
     history = [*import_history("mine"), {"type": "TaskTimedOut", "taskTimedOutEventDetails": {}}]
     assert count_retried([history], "mine") == [Retrying("TaskTimedOut", 1, 1)]
+
+
+def test_a_history_tells_what_dynamodb_last_said_of_the_export():
+    history = History("Plan backfill")
+    for number, (state, status) in enumerate([("Start export", "IN_PROGRESS"), ("Describe export", "COMPLETED")], 1):
+        output = json.dumps({"export": {"ExportDescription": {"ExportStatus": status}}})
+        history.add(
+            [{"id": number, "timestamp": after(number), "stateExitedEventDetails": {"name": state, "output": output}}]
+        )
+        assert history.export == Export(status, after(number))
+    history.add(
+        [{"id": 3, "timestamp": after(3), "stateExitedEventDetails": {"name": "Describe export", "output": "{}"}}]
+    )
+    assert history.export == Export("COMPLETED", after(2))
+
+
+def test_the_states_that_tell_of_an_export_are_those_of_the_machine():
+    path = Path(__file__).parents[4] / "statemachines" / "backfill_table.asl.json"
+    states = json.loads(path.read_text(encoding="utf-8"))["States"]
+    assert {name for name, state in states.items() if "dynamodb" in state.get("Resource", "")} >= EXPORT_STATES
+    assert all(states[name]["ResultPath"] == "$.export" for name in EXPORT_STATES)

@@ -11,11 +11,12 @@ from backfill.runs.run_ids import (
     find_run_id,
     is_of_run,
     make_run_id,
+    may_be_started_as,
     name_execution,
     read_run,
 )
 from backfill.terminal.console import WrongUseError
-from dynaurora.runs.requests import RUN_ID, name_reprocess
+from dynaurora.runs.requests import RUN_ID, name_reprocess, name_verification
 from tests.support.backfill_factories import PLAN, STARTED, make_execution
 
 
@@ -33,6 +34,16 @@ def test_a_reprocess_is_named_as_open_run_names_it():
 def test_the_run_of_an_execution_is_in_its_input_or_else_its_time():
     assert find_run_id(REPROCESS, make_execution("0f1e", input={"run": "mine"})) == "mine"
     assert find_run_id(REPROCESS, make_execution("0f1e", input={"run": None})) == "reprocess-20261123T081500Z"
+
+
+def test_a_scheduled_verification_has_the_name_that_its_run_is_opened_by():
+    scheduled = {"mapping": "web_analytics", "compare": True, "judge": True}
+    opened = name_verification(scheduled, "2026-11-23T08:15:00.123Z")
+    execution = make_execution("0f1e", input=scheduled)
+    assert find_run_id(BACKFILL, execution) == opened == "verify-20261123T081500Z"
+    assert may_be_started_as(BACKFILL, execution, opened)
+    assert not may_be_started_as(BACKFILL, execution, "verify-20261123T081501Z")
+    assert find_run_id(BACKFILL, make_execution("0f1e", input=scheduled | {"run": "mine"})) == "mine"
 
 
 def test_a_long_mappings_name_is_cut_from_the_executions():

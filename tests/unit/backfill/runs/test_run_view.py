@@ -156,12 +156,14 @@ def test_a_run_is_good_while_it_runs_and_where_it_succeeded(state, is_good):
 
 
 def test_a_view_is_json():
-    document = make_view(plan=PLAN, batches=Batches(12, 3), rows=Rows(1, 2, 3), report={"state": "x"}).as_dict()
+    done = {"plan": PLAN, "batches": Batches(12, 3), "rows": Rows(1, 2, 3), "report": {"state": "x"}}
+    document = make_view(**done, phases={"exporting": 4.26, "importing": 70.0}).as_dict()
     assert json.loads(json.dumps(document)) == document
     assert document["final"] is False
     assert document["seconds"] == 75
     assert document["started_at"] == "2026-11-23T08:15:00.000Z"
     assert document["items"] == 120_000
+    assert document["phases"] == [{"name": "exporting", "seconds": 4.3}, {"name": "importing", "seconds": 70.0}]
     assert document["batches"] == {"planned": 12, "imported": 3, "failed": 0, "running": 0, "stopped": 0}
 
 

@@ -8,7 +8,6 @@ from backfill.terminal.formatting import (
     format_iso,
     format_rate,
     format_seconds,
-    format_table,
     format_time,
     format_usd,
     parse_iso,
@@ -69,12 +68,3 @@ def test_times_are_in_utc():
     assert parse_iso("2026-11-23T08:15:00") == datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
     assert parse_iso(None) is None
     assert format_iso(None) is None
-
-
-def test_a_tables_columns_are_aligned():
-    assert format_table([("RUN", "ROWS"), ("a", "10"), ("longer", "5")], frozenset({1})) == [
-        "RUN     ROWS",
-        "a         10",
-        "longer     5",
-    ]
-    assert format_table([]) == []

@@ -12,8 +12,9 @@ from dynaurora.dynamodb.attributes import plain_value
 from dynaurora.dynamodb.changes import Change, decode_change, encode_change, from_stream_record
 from dynaurora.errors import RejectedChange
 from dynaurora.mappings.compiled import documents
-from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES, MAX_OPEN_DEPTH, write_any
+from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES
 from dynaurora.mappings.compiled.fields import REFUSALS
+from dynaurora.mappings.compiled.json_writers import MAX_OPEN_DEPTH, write_any
 from dynaurora.mappings.compiled.plans import MAX_LEARNT
 from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
 from dynaurora.mappings.csv_format import encode_row
@@ -22,9 +23,20 @@ from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.schema_judge import make_reference_judge
 from tests.cases import load_cases
-from tests.support.compiled_strategies import ATTRIBUTES, NESTED, dump, mapped_changes, mapped_lines
+from tests.support.compiled_strategies import (
+    ATTRIBUTES,
+    NESTED,
+    PAYLOAD,
+    Pairs,
+    as_line,
+    dump,
+    mapped_changes,
+    mapped_lines,
+    one,
+)
 from tests.support.example import load_example
 from tests.support.factories import click, click_change, column, make_mapping, mapping_document
+from tests.support.schema_strategies import NAMES, SCHEMAS
 
 EXAMPLES = settings(max_examples=150, deadline=None)
 VERSION, CHANGED_AT_MS = 17 * 10**48, 1_700_000_000_000
@@ -268,6 +280,39 @@ def test_what_no_column_takes_is_kept_by_compiled_code():
     asked_for(mapping, lines, writer)
     assert asked_for(mapping, lines, writer) == []
     assert asked_for(mapping, lines_of({"new": {"M": {"n" * 70_000: {"S": ""}}}}), writer) == [0]
+
+
+def first(pair):
+    return pair[0]
+
+
+LEFT = st.lists(st.tuples(st.sampled_from([*NAMES, "p"]), NESTED | ATTRIBUTES | PAYLOAD), max_size=4, unique_by=first)
+
+
+@EXAMPLES
+@given(items=st.lists(LEFT, min_size=1, max_size=6), properties=st.dictionaries(st.sampled_from(NAMES), SCHEMAS))
+def test_what_is_left_is_the_same_whatever_was_guessed_of_it(items, properties):
+    mapping = make_mapping(
+        column("inner", "JSON", "a.b"),
+        schema={"properties": properties},
+        json_attributes=["p"],
+        unmapped={"column": "rest"},
+    )
+    writer = RowWriter(mapping)
+    lines = [as_line(Pairs([("id", one("S", "k")), *item])) for item in items]
+    for line in [*lines, *lines]:  # one at a time, so that each is guessed from those before
+        asked_for(mapping, [line], writer)
+    asked_for(mapping, lines, writer)
+
+
+def test_binary_is_text_to_a_schema_once_it_was_seen():
+    mapping = make_mapping(
+        schema={"properties": {"a": {"type": "string", "maxLength": 8}}}, unmapped={"column": "rest"}
+    )
+    writer = RowWriter(mapping)
+    lines = lines_of({"a": {"S": "x"}}, {"a": {"B": "AAH/"}}, {"a": {"B": "AAAAAAAAAAAAAAAA"}}, {"a": {"S": "y"}})
+    assert asked_for(mapping, lines, writer) == [1, 2]
+    assert asked_for(mapping, lines, writer) == [2]
 
 
 def test_names_that_are_data_are_not_learnt_one_by_one():

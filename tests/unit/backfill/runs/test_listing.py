@@ -1,7 +1,8 @@
 import pytest
 
-from backfill.commands.list import HEADER, list_runs, merge_runs
+from backfill.commands.list import HEADER
 from backfill.kinds import BACKFILL, REPROCESS
+from backfill.runs.listing import list_runs, merge_runs
 from dynaurora.runs.runs import MAX_LISTED
 from tests.support.backfill_factories import (
     DEPLOYMENT,

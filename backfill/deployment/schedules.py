@@ -1,0 +1,61 @@
+"""Scheduled verifications, as a deployment plans them: what each costs, before the first one starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from backfill.deployment.sources import can_export
+from backfill.terminal.console import WrongUseError
+from dynaurora.runs.costs import estimate_verification
+from infra.monthly_costs import count_starts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEDULE: Final = "VerificationSchedule"
+"""The parameter of a replication."""
+
+
+@dataclass(frozen=True)
+class ScheduledVerification:
+    """A replication's schedule, and what it costs in US dollars, by the table as of the last hours."""
+
+    schedule: str
+    usd_each: float
+    usd_monthly: float | None
+    """None where the schedule does not say how often it starts."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {"schedule": self.schedule, "usd_each": self.usd_each, "usd_monthly": self.usd_monthly}
+
+
+def plan_schedule(
+    dynamodb: Any, table: str, given: Mapping[str, str], deployed: Mapping[str, str]
+) -> ScheduledVerification | None:
+    """Return the schedule of a table's replication, by its parameters that are given and those it has; None for none.
+
+    Raises WrongUseError where it is a new one, and the table cannot be exported.
+    """
+    before = deployed.get(SCHEDULE, "")
+    schedule = given.get(SCHEDULE, before)
+    if not schedule:
+        return None
+    items, size_bytes = 0, 0
+    try:
+        facts = dynamodb.describe_table(TableName=table)["Table"]
+        items, size_bytes = int(facts.get("ItemCount", 0)), int(facts.get("TableSizeBytes", 0))
+        if schedule != before and not can_export(dynamodb, table):
+            raise WrongUseError(
+                f"{SCHEDULE} has the table {table} exported, which it cannot be without point-in-time recovery. Switch"
+                f" that on: aws dynamodb update-continuous-backups --table-name {table}"
+                " --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
+            )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"ResourceNotFoundException", "TableNotFoundException"}:
+            raise  # a table that is not there is made, with what it needs
+    each, starts = estimate_verification(items, size_bytes), count_starts(schedule)
+    return ScheduledVerification(schedule, round(each, 4), None if starts is None else round(each * starts, 2))

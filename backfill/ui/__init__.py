@@ -1,0 +1,1 @@
+"""The status page: what the commands tell, for a browser on this machine, read-only."""

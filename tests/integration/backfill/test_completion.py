@@ -1,0 +1,37 @@
+"""What a shell completes the id of a run with, of a stack that is deployed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backfill.commands.completion import VARIABLE
+from tests.integration.backfill.deployed import Deployed
+
+pytestmark = pytest.mark.integration
+
+DYNAURORA = Path(sys.executable).with_name("dynaurora")
+
+
+def offer(*words: str) -> list[str]:
+    """Return the words that a shell would offer for the last of some."""
+    asked = {"COMP_WORDS": "\n".join(("dynaurora", *words)), "COMP_CWORD": str(len(words)), VARIABLE: "bash_complete"}
+    answer = subprocess.run(
+        [str(DYNAURORA)], env=os.environ | asked, capture_output=True, text=True, timeout=60, check=True
+    )
+    return [line.partition(",")[2] for line in answer.stdout.splitlines()]
+
+
+def test_ids_of_runs_are_offered_the_newest_first_and_to_stop_only_those_that_go_on(
+    deployed: Deployed, run: str
+) -> None:
+    deployed.set_faults(fail_exports=1)
+    deployed.start(run)
+    deployed.watch(run, status=1)
+    offered = offer("backfill", "watch", "")
+    assert offered[0] == run
+    assert offer("backfill", "watch", run[:-1]) == [found for found in offered if found.startswith(run[:-1])]
+    assert run not in offer("backfill", "stop", "")
+    assert run not in offer("reprocess", "watch", "")

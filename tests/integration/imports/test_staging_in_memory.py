@@ -1,0 +1,115 @@
+"""Batches staged in the server's memory: the same rows as from a table on disk, and that one where there is no room."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dynaurora.aurora import sql
+from dynaurora.aurora.connection import is_mariadb
+from dynaurora.aurora.staging import memory_rows, room_in_memory
+from dynaurora.batches import loading
+from dynaurora.mappings.mapping import Mapping
+from dynaurora.mappings.rows import Row
+from tests.integration.targets import Target, row
+from tests.support.factories import column, make_mapping
+
+pytestmark = pytest.mark.integration
+
+BATCHES = [
+    [row("a", 5, 50), row("a", 7, 70), row("a", 6, 60), row("b", 1, 1), row("A", 1, 2), row("a ", 1, 3)],
+    [row("a", 7, 70), row("a", 7, 70), row("b", 2, deleted=True), row("é🦊,\\\n", 3, None)],
+    [row("b", 1, 9), row("c", 10**49 + 1, 4), row("c", 10**49, 5)],
+]
+Created = list[str]
+
+
+@pytest.fixture
+def created(monkeypatch: pytest.MonkeyPatch) -> Created:
+    """The engines of the tables that batches are staged in, one after the other."""
+    engines: Created = []
+
+    def note(engine: str, create: Callable[..., str]) -> Callable[..., str]:
+        def noting(*arguments: Any, **options: Any) -> str:
+            engines.append(engine)
+            return create(*arguments, **options)
+
+        return noting
+
+    monkeypatch.setattr(sql, "create_in_memory", note("MEMORY", sql.create_in_memory))
+    monkeypatch.setattr(sql, "create_staged", note("InnoDB", sql.create_staged))
+    monkeypatch.setattr(loading, "_without_memory", set())
+    return engines
+
+
+def have_room(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let so many rows have room, on every server."""
+    monkeypatch.setattr(loading, "memory_rows", lambda *_: rows)
+
+
+def replica(target: Target) -> list[tuple[Any, ...]]:
+    return target.query(
+        f"SELECT * FROM {target.mapping.database}.{target.mapping.replica} ORDER BY page_id, activity_dt"
+    )
+
+
+def test_a_small_batch_is_staged_in_memory_where_that_gains_anything(target: Target, created: Created) -> None:
+    target.import_rows(BATCHES[0])
+    with target.connect() as aurora:
+        on_mariadb = is_mariadb(aurora.server_version)
+        assert memory_rows(aurora, target.mapping, 0) == 0
+        assert memory_rows(aurora, make_mapping(column("a", "JSON")), room_in_memory(1)) == 0
+        assert (memory_rows(aurora, target.mapping, room_in_memory(4)) > 5_000) is not on_mariadb
+    assert created == (["InnoDB"] if on_mariadb else ["MEMORY"])
+
+
+def test_both_end_in_the_same_rows(target: Target, created: Created, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for room, engine in ((0, "InnoDB"), (10**6, "MEMORY")):
+        have_room(monkeypatch, room)
+        created.clear()
+        target.execute(f"DELETE FROM {target.mapping.database}.{target.mapping.replica}")
+        target.execute(f"DELETE FROM {target.mapping.database}._dynaurora_imports")
+        results = [target.import_rows(rows) for rows in BATCHES]
+        found.append((replica(target), [(each.rows_staged, each.rows_changed) for each in results]))
+        assert set(created) == {engine}
+    assert found[0] == found[1]
+
+
+def test_a_batch_that_has_no_room_after_all_is_staged_on_disk(
+    target: Target, created: Created, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_room(monkeypatch, 10**6)
+    monkeypatch.setattr("dynaurora.batches.import_batch.room_in_memory", lambda _slots: 16_384)
+    rows = [row(f"page {number}", 1, number) for number in range(500)]
+    assert target.import_rows(rows).rows_changed == 500
+    assert created == ["MEMORY", "InnoDB"]
+    assert target.import_rows(BATCHES[0]).rows_staged == 6
+    assert created[2:] == ["MEMORY"]
+
+
+def test_a_server_that_refuses_it_is_asked_once(
+    target: Target, created: Created, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_room(monkeypatch, 10**6)
+
+    def create_unknown(mapping: Mapping, collation: str) -> str:
+        created.append("refused")
+        return sql.create_staged(mapping, collation).replace("InnoDB", "NO_SUCH_ENGINE")
+
+    monkeypatch.setattr(sql, "create_in_memory", create_unknown)
+    for rows in BATCHES:
+        target.import_rows(rows)
+    assert created.count("refused") == 1
+    assert created[-2:] == ["InnoDB", "InnoDB"]
+
+
+def test_a_row_that_is_refused_there_is_set_aside(
+    target: Target, created: Created, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_room(monkeypatch, 10**6)
+    bad = Row(False, 1, ("bad", "2026-11-23", "1700000000000", "many", None, None, None))
+    result = target.import_rows([row("a", 1, 1), bad, row("b", 1, 2)])
+    assert (result.rows_staged, result.rows_refused) == (2, 1)
+    assert created[0] == "MEMORY"
+    assert target.hits() == {"a": 1, "b": 2}

@@ -1,0 +1,56 @@
+from backfill.kinds import BACKFILL
+from backfill.runs.imports import ImportLister, read_import
+from tests.support.backfill_factories import DEPLOYMENT, RUN, FakeStates, after, make_execution
+
+LANDED = {
+    "batch": {
+        "source": "stream",
+        "run": None,
+        "rows": None,
+        "objects": [
+            {
+                "bucket": "landing",
+                "key": f"processed/mapping={DEPLOYMENT.mapping}/2026/11/23/08/a",
+                "etag": "e",
+                "size": 9,
+            }
+        ],
+    }
+}
+CONVERSION = {
+    "mapping": DEPLOYMENT.mapping,
+    "run": RUN,
+    "export_second": 1_795_421_700,
+    "bucket": "landing",
+    "export_bucket": "landing",
+    "batch": {"number": 1, "items": 18, "files": []},
+}
+
+
+def test_a_streamed_batch_is_told_with_what_its_import_answered():
+    output = {"status": "applied", "batch_id": "a", "rows_staged": 3, "rows_changed": 2}
+    ended = make_execution("x", "SUCCEEDED", ended_at=after(4), input=LANDED, output=output)
+    (found,) = read_import(ended, DEPLOYMENT.mapping)
+    assert (found.source, found.run, found.state, found.seconds) == ("stream", None, "imported", 4)
+    assert (found.rows, found.rows_changed, found.size, len(found.batch_id)) == (3, 2, 9, 40)
+    assert found.as_dict()["ended_at"] == "2026-11-23T08:15:04.000Z"
+
+
+def test_a_batch_that_is_still_to_be_converted_is_told_without_its_rows():
+    (found,) = read_import(make_execution("x", input={"batch": CONVERSION}), DEPLOYMENT.mapping)
+    assert (found.batch_id, found.source, found.run, found.state) == (None, BACKFILL.name, RUN, "importing")
+    assert (found.rows, found.seconds) == (None, None)
+
+
+def test_batches_of_others_and_what_is_none_are_left_out():
+    assert [*read_import(make_execution("x", input={"batch": CONVERSION}), "orders")] == []
+    assert [*read_import(make_execution("x", input={"batch": "?"}), DEPLOYMENT.mapping)] == []
+
+
+def test_an_execution_that_has_ended_is_described_once():
+    running = make_execution("a", input=LANDED)
+    ended = make_execution("b", "FAILED", ended_at=after(4), input=LANDED, error="ConnectionLostError")
+    lister = ImportLister(states := FakeStates([running, ended]))
+    assert [one.error for one in lister.list(DEPLOYMENT, 9)] == [None, "ConnectionLostError"]
+    assert len(lister.list(DEPLOYMENT, 1)) == 1
+    assert sorted(states.described) == sorted([running.arn, ended.arn, running.arn])
