@@ -83,9 +83,10 @@ def add_completions(command: click.Command, path: tuple[str, ...] = ()) -> None:
     for parameter in command.params:
         if not isinstance(parameter.type, click.types.StringParamType):
             continue
-        if isinstance(parameter, click.Argument) and parameter.name in OF_MAPPINGS:
+        is_mapping = isinstance(parameter, click.Argument) or parameter.opts == ["--mapping"]
+        if is_mapping and parameter.name in OF_MAPPINGS:
             parameter.type = Completed(find_mappings, or_file=TAKING_FILES in path)
-        elif parameter.name in OF_RUNS and (isinstance(parameter, click.Argument) or KINDS.keys() & set(path)):
+        elif parameter.name in OF_RUNS and (isinstance(parameter, click.Argument) or {*KINDS, "verify"} & set(path)):
             parameter.type = Completed(find_runs)
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():

@@ -49,7 +49,8 @@ class Guard:
     """Lets requests through that know its secrets, to the application that is made for its place."""
 
     def __init__(self, make_app: Callable[[str], ASGIApp], port: int) -> None:
-        self._hosts = {f"{host}:{port}".encode() for host in ("127.0.0.1", "localhost")}
+        ends = (f":{port}", "") if port == 80 else (f":{port}",)  # browsers leave out the port of http
+        self._hosts = {f"{host}{end}".encode() for host in ("127.0.0.1", "localhost") for end in ends}
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
         self.place = f"/{secrets.token_urlsafe(PLACE_BYTES)}"
         """What all paths begin with."""
@@ -94,7 +95,7 @@ class Guard:
         rest = urlencode([(name, value) for name, value in given if name != TOKEN])
         path = scope["raw_path"].decode("latin-1").partition("?")[0]
         answer = RedirectResponse(f"{path}?{rest}" if rest else path, HTTPStatus.SEE_OTHER)
-        answer.set_cookie(COOKIE, self._token, path=f"{self.place}/", httponly=True, samesite="strict")
+        answer.set_cookie(COOKIE, self._token, path=f"{self.place}/", httponly=True, samesite="lax")
         return answer
 
 

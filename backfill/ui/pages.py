@@ -6,12 +6,14 @@ script the browser loads the page anew.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+import click
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse
@@ -26,6 +28,7 @@ from backfill.ui.parts import PAGES, QUERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -50,6 +53,7 @@ class Pages:
         self._looks = looks
         self._shelf = shelf
         self._environment = make_page_environment()
+        self._context = click.get_current_context(silent=True)
 
     def make_app(self, place: str) -> Starlette:
         """Return the application, all of whose paths begin with a place."""
@@ -88,7 +92,8 @@ class Pages:
         place, reading = part.name_place(asked), self._make_reading(part, asked)
         seen = self._shelf.wait(place, reading, part.find_wait, PATIENCE_SECONDS)
         if seen and not seen.problem:
-            return JSONResponse(part.tell(seen.value, asked))
+            with self._naming_commands():
+                return JSONResponse(part.tell(seen.value, asked))
         problem = seen.problem if seen else f"It was not read in {PATIENCE_SECONDS:.0f} s. Ask again."
         return JSONResponse({"error": problem}, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -116,7 +121,12 @@ class Pages:
         return {other.name: self._look(other, asked).value for other in beside}
 
     def _fill(self, template: str, **given: Any) -> HTMLResponse:
-        return HTMLResponse(self._environment.get_template(template).render(**given))
+        with self._naming_commands():
+            return HTMLResponse(self._environment.get_template(template).render(**given))
+
+    def _naming_commands(self) -> AbstractContextManager[Any]:
+        """Have commands be named with what was given to this one: requests are answered in threads of their own."""
+        return self._context.scope(cleanup=False) if self._context else nullcontext()
 
 
 def read_asked(request: Request, parts: Iterable[Part]) -> Asked:

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from backfill.terminal.formatting import format_count, format_rate
+from backfill.ui.serving import OPENER
 from dynaurora import keys
 from tests.e2e.conftest import DYNAURORA
 from tests.integration.backfill.deployed import make_bad_item, make_items
@@ -312,3 +314,11 @@ def test_the_report_of_a_run_is_for_everybody(
     assert console.said == []
     assert {url for url in console.asked if not url.startswith("data:")} == {file.as_uri()}
     context.close()
+
+
+def test_the_file_that_is_opened_leads_to_the_page(served: Served, browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "open.html"
+    file.write_text(OPENER.format(escape(served.url)), "utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    expect(page.get_by_role("heading", level=1)).to_have_text("All tables", timeout=PATIENCE_MS)
