@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
 import click
@@ -28,7 +30,7 @@ from backfill.looking import Look
 from backfill.runs.executions import find_running
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, say
 from backfill.terminal.formatting import format_count
-from dynaurora.failures.archive_failures import DISCARDED, archive_failures, restore_failures
+from dynaurora.failures.archive_failures import DISCARDED, archive_failures, name_restored, restore_failures
 from dynaurora.failures.list_failures import SUPERSEDED, UNSTARTED
 from dynaurora.failures.read_ahead import READ_AT_ONCE
 from dynaurora.failures.superseded import find_overtaken, identify_record
@@ -146,10 +148,12 @@ Examples:
 @named_options
 def restore(names: tuple[str, ...], is_all: bool, dry_run: bool, yes: bool, stack: str | None, as_json: bool) -> None:
     """Bring back failures that were discarded, or superseded, by their ids: the next reprocess takes them up."""
+    one_by_one = defaultdict[tuple[str, str], Lock](Lock)
 
     def bring_back(look: Look, each: Meant) -> None:
-        place = look.reader.store, look.deployment.bucket, look.deployment.mapping
-        restore_failures(*place, each.kind, each.listed, each.covers)
+        store, bucket, mapping = look.reader.store, look.deployment.bucket, look.deployment.mapping
+        with one_by_one[bucket, name_restored(mapping, each.listed.key)]:  # of one key the second goes beside the first
+            restore_failures(store, bucket, mapping, each.kind, each.listed, each.covers)
 
     move(Move("restore", names, "--all", is_all, dry_run, yes, stack, as_json), find_archived, bring_back)
 

@@ -65,6 +65,16 @@ def test_what_a_newer_row_or_failure_has_overtaken_is_archived(reprocesses: Repr
     assert reprocesses.deployed.hits() == {"page": 2}
 
 
+def test_records_of_one_object_that_were_discarded_one_by_one_all_come_back(reprocesses: Reprocesses) -> None:
+    pages = {f"page-{number}" for number in range(4)}
+    reprocesses.write(f"{RECORDS}several", *(make_record(make_bad_item(page), version=5) for page in sorted(pages)))
+    for each in ask("list"):
+        assert ask("discard", each["id"], "--yes")["discarded"] == 1
+    assert reprocesses.list_failures() == []
+    assert ask("restore", MAPPING, "--all", "--yes")["restored"] >= len(pages)  # at once, into one object's place
+    assert {each["item"]["page_id"]["S"] for each in ask("list")} >= pages
+
+
 def test_failures_are_discarded_and_come_back(reprocesses: Reprocesses) -> None:
     reprocesses.write(f"{RECORDS}good", make_record(make_item("page", 2), version=9))
     reprocesses.do()
