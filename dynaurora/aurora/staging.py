@@ -100,8 +100,11 @@ def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
 
 
 def room_in_memory(slots: int) -> int:
-    """Return the bytes that an import's rows may take in the server's memory, where so many may import at once."""
-    room = int(SMALLEST_MEMORY_BYTES * MEMORY_SHARE) // (slots or UNBOUNDED_TABLES)
+    """Return the bytes that an import's rows may take in the server's memory, where so many may import at once.
+
+    None where any number may, as 0 has it: nothing would bound them together.
+    """
+    room = int(SMALLEST_MEMORY_BYTES * MEMORY_SHARE) // slots if slots else 0
     return room // MEMORY_STEP_BYTES * MEMORY_STEP_BYTES
 
 

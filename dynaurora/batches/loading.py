@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.aurora import sql
-from dynaurora.aurora.connection import ERRORS, DuplicateRow, describe_message, find_number
+from dynaurora.aurora.connection import ERRORS, DuplicateRow, describe_message, find_number, is_of_s3
 from dynaurora.aurora.staging import memory_rows
 from dynaurora.errors import DatabaseError, DatabaseUnavailableError, MalformedBatchError, RowCountError
+from dynaurora.observability import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,8 +106,11 @@ def load_into_memory(mapping: Mapping, aurora: Aurora, source: PartSource, memor
         with aurora.transaction():
             aurora.execute(sql.bound_memory(memory_bytes))
             return load(mapping, aurora, source, sql.STAGED, in_memory=True)
-    except DatabaseError:
+    except DatabaseError as error:
+        if is_of_s3(error):
+            raise
         _without_memory.add(aurora.server_version)
+        logger.warning("Batches are not staged in memory", extra={"why": str(error)})
         return None
     except DatabaseUnavailableError as error:
         if find_number(error) != TABLE_FULL:

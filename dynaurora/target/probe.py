@@ -124,7 +124,7 @@ def loads_into_memory(aurora: Aurora, mapping: Mapping, uri: str) -> bool:
 
     Raises a RetryableError, or what S3 answered.
     """
-    if not any(memory_rows(aurora, target, room_in_memory(0)) for target in mapping.targets):
+    if not any(memory_rows(aurora, target, room_in_memory(1)) for target in mapping.targets):
         return False
     aurora.execute(raw_rows.drop_temporary(mapping, sql.PROBE))
     try:

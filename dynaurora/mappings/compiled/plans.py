@@ -82,7 +82,9 @@ class RowPlan:
                     self.attributes[name] = self._make_learnt(name, plain[name])
                     self.learnt += 1
             for attribute in self.attributes.values():
-                value = plain.get(attribute.name)
+                if attribute.name not in plain:  # which says nothing of what it is where it is there
+                    continue
+                value = plain[attribute.name]
                 if attribute.document is not None and self._left():
                     self.learnt += attribute.document.learn(value)
                 elif attribute.shape is not None and type(value) is str and self.mapping.unmapped == "ignore":
