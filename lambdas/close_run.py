@@ -53,7 +53,8 @@ def report_stopped(ending: Ending, detail: dict[str, Any], so_far: RunSoFar) -> 
 
     store, bucket = S3Objects(), settings.landing_bucket
     before = read_report_before(store, bucket, ending.mapping, ending.run)
-    if before is None or before.get("execution") != ending.execution:
+    is_reported = before is not None and before.get("execution") == ending.execution
+    if not is_reported and not so_far.is_anothers(ending.run, ending.execution):
         report = build_stopped_report(ending, detail, so_far)
         unwritten = write_report(store, bucket, ending.mapping, ending.run, report)
         logger.info("Run reported", extra={"unwritten": unwritten})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 UNREPORTED: Final = frozenset({"ABORTED", "TIMED_OUT"})
 """Statuses of executions that end without coming to the state that reports."""
 STOPPED_ERROR, TIMEOUT_ERROR = "Stopped", "StepFunctions.Timeout"
-STOPPED_REMEDY: Final = "What was imported stays. Start it again for the rest: what is done is not repeated."
+STOPPED_REMEDY: Final = "What was done stays. Start it again for the rest: what is done is not repeated."
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class RunSoFar:
             if row["execution"] == execution:
                 return dict(row["options"])
         return None
+
+    def is_anothers(self, run: str, execution: str) -> bool:
+        """Tell whether another execution has gone on with a run: its report is that one's to write."""
+        return any(row["execution"] != execution for row in self.runs.describe(self.mapping.name, run))
 
     def count(self, run: str, plan: Plan, *, compares: bool) -> dict[str, Any]:
         """Return what a run has come to by the ledger, as its report has it: what is left has no account yet."""

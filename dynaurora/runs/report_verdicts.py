@@ -63,7 +63,7 @@ def judge_report(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         step = ("Mend what their errors name, then take them up again:", f"reprocess start {mapping}")
         return ReportVerdict(WARN, "Done, and batches failed", meaning, (step,), FAILED_BATCHES_RUNBOOK)
     if refused := totals.get("rejected", 0):
-        noun = "record" if kind == REPROCESS_KIND else "item"
+        noun = "record" if kind == REPROCESS_KIND else "row" if totals.get("targets") else "item"
         meaning = f"The mapping refuses {format_count(refused, noun)}. All else is in Aurora; they are kept."
         return ReportVerdict(
             *(WARN, f"Done, and {format_count(refused, noun)} refused", meaning),
@@ -109,7 +109,8 @@ def judge_failure(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
     }.get(kind, BACKFILL_RUNBOOK)
     if stopped and report.get("totals"):
         counts = report["totals"]
-        left = f"{format_count(counts['unaccounted'])} of {format_count(counts['exported'], 'item')} are not imported."
+        done = "compared" if kind == VERIFICATION_KIND else "imported"
+        left = f"{format_count(counts['unaccounted'])} of {format_count(counts['exported'], 'item')} are not {done}."
         return ReportVerdict(WARN, "Stopped", f"{failure['reason']} {left}", tuple(steps), runbook)
     word = "Stopped" if stopped else f"Failed: {error}"
     return ReportVerdict(
@@ -126,11 +127,16 @@ def judge_verification(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
     older, refused = counts.get("older_mapping", 0), counts.get("failed", 0)
     if unexplained := found["unexplained"]:
         meaning = f"{scope} Nothing says why these differ. Their keys are in _dynaurora_differences."
-        command = f"repair {mapping}" if kind == REPAIR_KIND else f"repair {mapping} --run {report['run']} --dry-run"
+        of = "" if kind == REPAIR_KIND else f" --run {report['run']}"
+        command = f"repair {mapping}{of} --dry-run"
         word = f"{format_count(unexplained, 'key')} {'differs' if unexplained == 1 else 'differ'}"
         step = ("See what a repair would do:", command)
         return ReportVerdict(BAD, word, meaning, (step,), DIFFERENCES_RUNBOOK)
     if (repair := report.get("repair")) and not repair["agrees"]:
+        if report.get("via") == "export" or not repair["left_out"]:  # all items were verified after it
+            meaning = f"{scope} They are equal; the verification of all items that followed found others that differ."
+            step = ("See what a repair of those would do:", f"repair {mapping} --dry-run")
+            return ReportVerdict(BAD, "Mended, and others differ", meaning, (step,), DIFFERENCES_RUNBOOK)
         meaning = f"{scope} They are equal; {format_count(repair['left_out'], 'other')} were only counted."
         step = ("Look at all of them:", f"verify {mapping}")
         return ReportVerdict(WARN, "Equal, as far as keys are known", meaning, (step,), DIFFERENCES_RUNBOOK)

@@ -592,8 +592,18 @@ class NothingSoFar:
     def find_options(self, *_):
         return None
 
+    def is_anothers(self, *_):
+        return False
+
     def count(self, *_, **__):
         return asdict(make_totals())
+
+
+class GoneOnWith(NothingSoFar):
+    """A run that another execution has gone on with."""
+
+    def is_anothers(self, *_):
+        return True
 
 
 STOPPED = {
@@ -632,6 +642,14 @@ def test_close_run_reports_where_no_state_of_this_execution_has(function, status
     event = {"detail": STOPPED | {"status": status, "input": json.dumps(run_input())}}
     function.invoke("close_run", event, Runs=RecordingRuns(answer=True), RunSoFar=NothingSoFar)
     assert ("kept" in json.loads(function.store.read(LANDING, key))) is not is_written
+
+
+def test_close_run_leaves_the_report_of_who_has_gone_on_with_the_run(function):
+    key = keys.report("web_analytics", "r1")
+    function.store.write(LANDING, key, json.dumps({"execution": "arn:execution:r1-again"}).encode())
+    event = {"detail": STOPPED | {"input": json.dumps(run_input())}}
+    function.invoke("close_run", event, Runs=RecordingRuns(answer=False), RunSoFar=GoneOnWith)
+    assert json.loads(function.store.read(LANDING, key)) == {"execution": "arn:execution:r1-again"}
 
 
 @pytest.mark.parametrize("run", ["x" * 2000, "a/b", "\ud800"])

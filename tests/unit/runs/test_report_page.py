@@ -157,6 +157,7 @@ CASES = {
     "repaired": (repair(), "good", "Equal"),
     "not repaired": (repair(1, agrees=False), "bad", "1 key differs"),
     "repaired in part": (repair(agrees=False, left_out=7), "warn", "Equal, as far as keys are known"),
+    "repaired, and others differ": (repair(agrees=False), "bad", "Mended, and others differ"),
     "gap filled": (repair(**GAP) | {"verification": None}, "good", "Filled"),
     "gap filled in part": (repair(refused=2, **GAP) | {"verification": None}, "warn", "Filled, and 2 rows refused"),
     "not judged": (verification() | {"verification": None}, "warn", "Compared, and not judged"),
