@@ -163,7 +163,7 @@ def comparison(mapping: str, run: str, ledger_id: str) -> str:
 
 def judging(mapping: str, run: str) -> str:
     """Return the key of how far the judging of a verification is."""
-    return f"{BATCHES}/{_run(mapping, run)}/judging.json"
+    return f"{BATCHES}/mapping={mapping}/judged-{run}.json"
 
 
 def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:

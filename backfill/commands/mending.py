@@ -317,7 +317,11 @@ class Repair:
         verification = Verification(self.surveyor.expecter, self.lookup)
         self.surveyor.verify(verification, {each.name: each for each in candidates}.values())
         settle, patience = self.options.settle_seconds, self.options.patience_seconds
-        verification.judge(make_suspect_judge(verification, self.items, self.place, self.store, settle, patience))
+        judge = make_suspect_judge(
+            *(verification, self.items, self.place, self.store, settle, patience),
+            keeps_expired=self.deployment.ignores_expiries,
+        )
+        verification.judge(judge)
         verification.record(self.items, reveal=False)
         return verification
 

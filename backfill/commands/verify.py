@@ -222,7 +222,10 @@ def verify_table(
             compare(verification, items, deployment, wanted)
         place = Place(deployment.bucket, mapping.name, deployment.table, (deployment.event_source_mapping,))
         settle, patience = wanted.settle_seconds, wanted.patience_seconds
-        verification.judge(make_suspect_judge(verification, items, place, store, settle, patience))
+        expired = deployment.ignores_expiries
+        verification.judge(
+            make_suspect_judge(verification, items, place, store, settle, patience, keeps_expired=expired)
+        )
         verification.record(items, reveal=wanted.reveal)
         result = verification.make_result(whole=wanted.is_whole)
     except BaseException:

@@ -106,7 +106,10 @@ class DifferencesJudge:
     def _judge(self) -> None:
         """Look at the suspects again."""
         store, settle, patience = self.export.store, self.settle_seconds, self.patience_seconds
-        self.verifier.judge(make_suspect_judge(self.verifier, self.items, self.place, store, settle, patience))
+        judge = make_suspect_judge(
+            *(self.verifier, self.items, self.place, store, settle, patience), keeps_expired=not self.finds_extra
+        )
+        self.verifier.judge(judge)
         self._save(is_collected=True, proved=[suspect.as_dict() for suspect in self.verifier.proved])
 
     def _record(self, *, whole: bool) -> None:

@@ -65,6 +65,8 @@ class SuspectJudge:
     """Tells whether a change of a suspect is kept as failed."""
     find_pending: Callable[[str, Expectation | None], Pending | None] = lambda _table, _expectation: None
     """Tells whether a batch with a change of a key waits for its import, or was given up."""
+    keeps_expired: bool = False
+    """Whether rows of expired items are kept: one without an item is there by right."""
     poll_seconds: float = POLL_SECONDS
     patience_seconds: float = PATIENCE_SECONDS
     clock: Callable[[], float] = time.time
@@ -115,6 +117,8 @@ class SuspectJudge:
         if item != case.item:
             case.item, case.since, case.expectation = item, now, self._expect(case.suspect, item)
             return None
+        if item is None and self.keeps_expired and finding.verdict is RowVerdict.EXTRA:
+            return Found(RowVerdict.SKIPPED)
         if watermark <= case.since:
             return None
         if self.is_kept(case.suspect):

@@ -12,6 +12,7 @@ from dynaurora.dynamodb.source import AwsSource
 from dynaurora.failures.failed_keys import write_key
 from dynaurora.verification.compare_items import Compared, Suspect, find_extra_rows
 from dynaurora.verification.expectations import WantedKind
+from dynaurora.verification.function_lookup import divide_rows
 from dynaurora.verification.judging import POLL_SECONDS, SuspectJudge
 from dynaurora.verification.kept_failures import KeptFailures
 from dynaurora.verification.pending_batches import PendingBatches
@@ -81,7 +82,8 @@ class Verifier:
         first = 1
         for start in range(0, len(self.proved), RECORDED):
             entries = [self._describe(each, items) for each in self.proved[start : start + RECORDED]]
-            first += self.lookup.ask("record", differences=entries, first=first, reveal=reveal)["rows"]
+            for some in divide_rows(entries):
+                first += self.lookup.ask("record", differences=some, first=first, reveal=reveal)["rows"]
 
     def take(self, compared: Compared) -> None:
         """Count what was compared; suspects are looked at later, as long as there are not too many."""
@@ -105,7 +107,14 @@ class Verifier:
 
 
 def make_suspect_judge(
-    verifier: Verifier, items: TableItems, place: Place, store: ObjectStore, settle_seconds: float, patience: float
+    verifier: Verifier,
+    items: TableItems,
+    place: Place,
+    store: ObjectStore,
+    settle_seconds: float,
+    patience: float,
+    *,
+    keeps_expired: bool = False,
 ) -> SuspectJudge:
     """Return what judges a verification's suspects: for so many seconds, `patience`, once changes settle in so many.
 
@@ -120,6 +129,7 @@ def make_suspect_judge(
         find_watermark=Watermark(pending, settle_seconds, source.is_read).find,
         find_pending=pending.find,
         is_kept=KeptFailures(place, store).has,
+        keeps_expired=keeps_expired,
         poll_seconds=min(POLL_SECONDS, settle_seconds / 2),
         patience_seconds=patience,
     )

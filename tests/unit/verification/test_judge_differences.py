@@ -121,7 +121,7 @@ def world(monkeypatch):
     found = World()
     found.store.write(BUCKET, keys.comparison(MAPPING.name, RUN, "b1"), json.dumps(COMPARED).encode())
     found.store.write(BUCKET, keys.planned(MAPPING.name, RUN), json.dumps(asdict(make_plan())).encode())
-    monkeypatch.setattr(judge_differences, "make_suspect_judge", lambda *_: found)
+    monkeypatch.setattr(judge_differences, "make_suspect_judge", lambda *_, **__: found)
     monkeypatch.setattr("dynaurora.verification.verifier.RECORDED", 2)
     return found
 
@@ -204,3 +204,20 @@ def test_a_function_that_fails_is_no_end_either(world, monkeypatch):
         with pytest.raises(ConnectionLostError):
             take_step(world)
     assert take_steps(world) == (3, EXPECTED)
+
+
+def test_what_is_recorded_fits_an_invocation():
+    sizes = []
+
+    class Lookup:
+        def ask(self, _action, *, differences, **_more):
+            sizes.append(len(json.dumps(differences)))
+            return {"rows": len(differences)}
+
+    verifier = Verifier(Expecter(RowMapper(MAPPING)), Lookup())
+    verifier.proved += [
+        Suspect(MAPPING.table, {"id": {"S": f"{number}{'x' * 40_000}"}}, Found(RowVerdict.MISSING))
+        for number in range(200)
+    ]
+    verifier.record(None, reveal=False)
+    assert max(sizes) < 6_000_000 < sum(sizes)  # what an invocation takes

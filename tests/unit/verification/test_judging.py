@@ -116,6 +116,12 @@ def test_what_is_there_in_the_end_counts(items, rows, verdict):
     assert World(items, rows, watermarks={0: -1, 20: 20}).judge(Found(RowVerdict.EXTRA)).verdict is verdict
 
 
+def test_a_row_of_an_item_that_expired_meanwhile_is_there_by_right_where_such_rows_stay():
+    world = World(items={0: None}, rows={0: 1}, watermarks={0: 5})
+    assert world.judge(keeps_expired=True).verdict is RowVerdict.SKIPPED
+    assert world.judge().verdict is RowVerdict.EXTRA
+
+
 def test_a_change_that_is_kept_as_failed_explains_the_difference():
     world = World(items={0: 2}, rows={0: 1}, watermarks={0: 5})
     assert world.judge(is_kept=lambda suspect: suspect.key == {"id": {"S": "a"}}) == Found(RowVerdict.FAILED)
