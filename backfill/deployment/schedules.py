@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SCHEDULE: Final = "VerificationSchedule"
 """The parameter of a replication."""
+BUFFERS: Final = {"BufferSeconds": 60, "TransformBufferSeconds": 5}
+"""Parameters that say for how long Firehose collects changes, and their defaults."""
+MOST_BUFFERED_SECONDS: Final = 120
+"""Of both together: what a judge takes for lost is three minutes old, with what else is on a change's way."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,19 @@ def plan_schedule(
 ) -> ScheduledVerification | None:
     """Return the schedule of a table's replication, by its parameters that are given and those it has; None for none.
 
-    Raises WrongUseError where it is a new one, and the table cannot be exported.
+    Raises WrongUseError where changes wait longer than a judge does, or it is new and the table cannot be exported.
     """
     before = deployed.get(SCHEDULE, "")
     schedule = given.get(SCHEDULE, before)
     if not schedule:
         return None
+    buffered = sum(int({**deployed, **given}.get(name, seconds)) for name, seconds in BUFFERS.items())
+    if buffered > MOST_BUFFERED_SECONDS:
+        raise WrongUseError(
+            f"{SCHEDULE} takes what differs for three minutes for a difference, and changes are collected for"
+            f" {buffered} s: have {' and '.join(BUFFERS)} be at most {MOST_BUFFERED_SECONDS} together, or verify by"
+            f" `dynaurora verify --settle {buffered + MOST_BUFFERED_SECONDS}`."
+        )
     items, size_bytes = 0, 0
     try:
         facts = dynamodb.describe_table(TableName=table)["Table"]
