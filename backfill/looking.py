@@ -9,7 +9,6 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.clients import connect_functions, connect_objects, connect_to
@@ -51,9 +50,9 @@ class FunctionRows:
         try:
             asked = [[[*fields], str(version)] for fields, version in keys]
             return set(self.lookup.ask("list_newer", table=table, keys=asked)["newer"])
-        except (BotoCoreError, ClientError, click.ClickException) as error:
+        except (BotoCoreError, ClientError, DynauroraError) as error:
             self.is_available = False
-            say(UNSEEN.format(error.message if isinstance(error, click.ClickException) else error))
+            say(UNSEEN.format(error.problem if isinstance(error, DynauroraError) else error))
             return set()
 
 

@@ -140,7 +140,7 @@ class ChangeLog:
         """Return the items as `items_at` does, each as of an instant of its own: up to ``spread`` to either side."""
         first = cut - spread
         with self.lock:
-            last = min(cut + spread, self._next_time)
+            last = min(cut + spread, max(self._next_time, now()))
             written = self._entries(bisect_left(self._times, first), bisect_left(self._times, last)).first_of_each()
         for item in self.items_at(first):
             if key_values(self.table, item) not in written:

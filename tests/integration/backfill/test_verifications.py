@@ -203,7 +203,7 @@ def test_what_comparing_found_is_judged_step_by_step_by_whoever_goes_on(
     assert deployed.query(closed, lookup.run) == [(4, 1)]
     recorded = f"SELECT COUNT(*) FROM {deployed.name_table(DIFFERENCES)} WHERE run = %s"
     assert deployed.query(recorded, lookup.run) == [(5,)]  # two columns of one
-    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)}") == []
+    assert deployed.query(f"SELECT * FROM {deployed.name_table(SEEN_KEYS)} WHERE run = %s", lookup.run) == []
     assert ", 4 differ without an explanation" in CliRunner().invoke(main, ["doctor", MAPPING]).stdout
 
 

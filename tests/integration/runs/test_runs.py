@@ -82,6 +82,7 @@ def test_an_open_run_is_running_and_has_nothing_yet(runs: RunsOfTarget) -> None:
             "tolerated_rejected_percentage": 10,
             "sweep": True,
             "compare": False,
+            "judge": False,
         },
         "reason": None,
         "ended_at": None,
