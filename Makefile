@@ -14,8 +14,8 @@ NEEDS := python
 ENGINE := $(DYNAURORA_ENGINE)
 export DYNAURORA_ENGINE = $(ENGINE)
 HISTORIES := 10000
-# One more than the two cores that CI has: tests wait for a third of their time.
-WORKERS := 3
+# Two more than the two cores that CI has: tests wait for a third of their time and more.
+WORKERS := 4
 ON_DATABASE := $(addprefix tests/,e2e drills security workflows/test_foundations.py) \
 	$(addprefix tests/integration/,aurora backfill convergence imports monitoring reprocess runs)
 # Of what is in these folders, files that speak to no database.
