@@ -26,6 +26,7 @@ def delete_while_the_stream_is_off(deployed: Deployed, run: str) -> None:
     deployed.delete(item for item in items if item["page_id"]["S"] in DELETED)
     deployed.read_stream(deployed.start_stream())
     assert set(deployed.hits()) > DELETED
+    wait_for_another_second()
 
 
 def wait_for_another_second() -> None:
@@ -64,6 +65,7 @@ def test_a_table_that_was_emptied_is_swept_empty(deployed: Deployed, run: str) -
     deployed.stop_stream()
     deployed.delete(items)
     deployed.read_stream(deployed.start_stream())
+    wait_for_another_second()
     deployed.backfill(f"{run}b", "--sweep")
     assert deployed.hits() == {}
     assert deployed.report(f"{run}b")["sweep"]["rows"] == 6

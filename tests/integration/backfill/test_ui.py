@@ -81,6 +81,7 @@ def only_looking(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_pages_tell_is_what_commands_tell(
     deployed: Deployed, find_reader: None, run: str, request: pytest.FixtureRequest
 ) -> None:
+    deployed.forget_failures()
     deployed.put([*make_items(30), make_bad_item("<script>alert(1)</script>"), make_bad_item("bad")])
     deployed.backfill(run)
     told = {
@@ -113,7 +114,8 @@ def test_what_pages_tell_is_what_commands_tell(
     assert found["failure"] == told["failure"] | {"superseded": None}
     assert found["imports"][0]["run"] == run
     assert found["mapping"]["digest"] == deployed.mapping.digest
-    assert all("compare-rows" in line for line in said)
+    known = ("compare-rows", "without counts")  # of who may not ask that function, and of runs of earlier tests
+    assert [line for line in said if not any(part in line for part in known)] == []
 
 
 def forget(document: dict[str, Any]) -> dict[str, Any]:

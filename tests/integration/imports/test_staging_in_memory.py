@@ -25,6 +25,13 @@ Created = list[str]
 
 
 @pytest.fixture
+def target(target: Target) -> Target:
+    """The target of imports of which only so many may be at once: memory is bounded by that."""
+    target.slots = 4
+    return target
+
+
+@pytest.fixture
 def created(monkeypatch: pytest.MonkeyPatch) -> Created:
     """The engines of the tables that batches are staged in, one after the other."""
     engines: Created = []
