@@ -256,8 +256,8 @@ def test_the_clock_starts_a_verification_that_is_judged_though_its_judge_dies(
     change(deployed, *BY_HAND)
     wait_for_next_second()
     before = count_differences(deployed)
-    with deployed.variables("JudgeDifferencesFunctionName", SETTLE_SECONDS="2"), scheduled(deployed) as execution:
-        wait_until(lambda: deployed.entered(execution).count("Judge differences") == 2)  # it judges for two seconds
+    with deployed.variables("JudgeDifferencesFunctionName", SETTLE_SECONDS="6"), scheduled(deployed) as execution:
+        wait_until(lambda: deployed.entered(execution).count("Judge differences") == 2)  # it judges for six seconds
         killed = wait_until(lambda: deployed.find_processes("JudgeDifferencesFunctionName"))
         for process in killed:
             os.kill(process, signal.SIGKILL)
