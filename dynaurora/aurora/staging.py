@@ -102,7 +102,7 @@ def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
 def room_in_memory(slots: int) -> int:
     """Return the bytes that an import's rows may take in the server's memory, where so many may import at once.
 
-    None where any number may, as 0 has it: nothing would bound them together.
+    0 where any number may, as 0 slots have it: nothing would bound what they take together.
     """
     room = int(SMALLEST_MEMORY_BYTES * MEMORY_SHARE) // slots if slots else 0
     return room // MEMORY_STEP_BYTES * MEMORY_STEP_BYTES

@@ -63,7 +63,6 @@ COMMANDS_LAYERS = (
     ("runs", "samples"),
     ("failures",),
     ("comparing_exports", "overview", "rereading", "trials", "verifying"),
-    ("comparing_exports", "overview", "rereading", "trials", "verifying"),
     ("gaps", "looking", "repairing", "reporting"),
     ("ui",),
     ("commands",),
