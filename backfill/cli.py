@@ -6,38 +6,44 @@ Exit status: 0 done, 1 it could not be done (the reason is on standard error), 2
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Final
 
 import click
 
 from backfill.commands.account_options import add_account_options
-from backfill.commands.backfill import backfill_group
-from backfill.commands.completion import add_completions, completion
-from backfill.commands.deploy import deploy
-from backfill.commands.destroy import destroy
-from backfill.commands.doctor import doctor
-from backfill.commands.failures import failures_group
-from backfill.commands.failures_discard import discard, restore
-from backfill.commands.init import init
-from backfill.commands.local import local_group
-from backfill.commands.mapping import mapping_group
-from backfill.commands.pause import pause
-from backfill.commands.prepare import prepare
-from backfill.commands.purge import purge
-from backfill.commands.repair import repair
-from backfill.commands.replay import replay
-from backfill.commands.report import report
-from backfill.commands.reprocess import reprocess_group
-from backfill.commands.resume import resume
-from backfill.commands.status import status
-from backfill.commands.ui import ui
-from backfill.commands.upgrade import upgrade
-from backfill.commands.verify import verify
+from backfill.commands.completion import add_completions
 from backfill.project import FILE, VARIABLE, use_project
 from backfill.terminal.console import print_json
 from dynaurora import __version__
 from dynaurora.escaping import escape_lines
 
+COMMANDS: Final = {
+    "backfill": "backfill_group",
+    "completion": "completion",
+    "deploy": "deploy",
+    "destroy": "destroy",
+    "doctor": "doctor",
+    "failures": "failures_group",
+    "init": "init",
+    "local": "local_group",
+    "mapping": "mapping_group",
+    "pause": "pause",
+    "prepare": "prepare",
+    "purge": "purge",
+    "repair": "repair",
+    "replay": "replay",
+    "report": "report",
+    "reprocess": "reprocess_group",
+    "resume": "resume",
+    "status": "status",
+    "ui": "ui",
+    "upgrade": "upgrade",
+    "verify": "verify",
+}
+"""By its name, what a command is called in its module, `backfill/commands/NAME.py`. Each is imported when it is
+asked for: all of them together take longer than most commands do."""
+NEEDS_NO_PROJECT: Final = "init"
 AS_JSON: Final = "--json"
 HELP: Final = "dynaurora.help"
 """Whether help is asked for, which is there in a project that does not hold, too."""
@@ -69,6 +75,19 @@ Examples:
 
 class Commands(click.Group):
     """Commands whose scripts read standard output: who asks for JSON is told in JSON what went wrong."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, imported or not."""
+        return sorted({*COMMANDS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported where nobody has asked for it yet."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            command = getattr(import_module(f"backfill.commands.{cmd_name}"), COMMANDS[cmd_name])
+            add_account_options(command, cmd_name, is_first=False)
+            add_completions(command, (cmd_name,))
+            self.add_command(command)
+        return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and note whether any command is asked for JSON."""
@@ -108,35 +127,11 @@ def main(context: click.Context, named: str | None) -> None:
     Commands work in a project: a folder with a dynaurora.toml and a mapping for each table, which `dynaurora init`
     makes.
     """
-    if not context.meta[HELP] and context.invoked_subcommand != init.name:
+    if not context.meta[HELP] and context.invoked_subcommand != NEEDS_NO_PROJECT:
         use_project(context, named)
 
 
-main.add_command(backfill_group)
-main.add_command(completion)
-main.add_command(deploy)
-main.add_command(destroy)
-main.add_command(doctor)
-failures_group.add_command(discard)
-failures_group.add_command(restore)
-main.add_command(failures_group)
-main.add_command(init)
-main.add_command(local_group)
-main.add_command(mapping_group)
-main.add_command(pause)
-main.add_command(prepare)
-main.add_command(purge)
-main.add_command(repair)
-main.add_command(replay)
-main.add_command(report)
-main.add_command(reprocess_group)
-main.add_command(resume)
-main.add_command(status)
-main.add_command(ui)
-main.add_command(upgrade)
-main.add_command(verify)
 add_account_options(main)
-add_completions(main)
 
 if __name__ == "__main__":
     main()

@@ -40,8 +40,8 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f"## {context.command_path}\n\n```text\n{help_text}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
-            inner = command.commands[name]
-            yield from _sections(inner, click.Context(inner, context, name, **inner.context_settings))
+            if inner := command.get_command(context, name):
+                yield from _sections(inner, click.Context(inner, context, name, **inner.context_settings))
 
 
 def run(arguments: Sequence[str]) -> None:

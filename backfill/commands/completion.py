@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from backfill.deployment.clients import connect_briefly
-from backfill.deployment.deployments import find_deployments
-from backfill.kinds import BACKFILL, REPROCESS
 from backfill.project import find_project, use_project
-from backfill.runs.executions import list_executions
-from backfill.runs.run_ids import read_run
 from backfill.terminal.console import NAME
 
 if TYPE_CHECKING:
@@ -32,7 +27,8 @@ VARIABLE: Final = f"_{NAME.upper()}_COMPLETE"
 SECONDS: Final = 3.0
 """How long a prompt waits for AWS."""
 RUNS_OFFERED: Final = 30
-KINDS: Final = {kind.name: kind for kind in (BACKFILL, REPROCESS)}
+GROUPS_OF_RUNS: Final = frozenset({"backfill", "reprocess", "verify"})
+"""What stands before `--run` where it is a run's id."""
 STOPPING: Final = "stop"
 """The command that only a run which goes on is given to."""
 OF_MAPPINGS: Final = frozenset({"mapping", "mappings", "name", "names"})
@@ -86,7 +82,7 @@ def add_completions(command: click.Command, path: tuple[str, ...] = ()) -> None:
         is_mapping = isinstance(parameter, click.Argument) or parameter.opts == ["--mapping"]
         if is_mapping and parameter.name in OF_MAPPINGS:
             parameter.type = Completed(find_mappings, or_file=TAKING_FILES in path)
-        elif parameter.name in OF_RUNS and (isinstance(parameter, click.Argument) or {*KINDS, "verify"} & set(path)):
+        elif parameter.name in OF_RUNS and (isinstance(parameter, click.Argument) or GROUPS_OF_RUNS & set(path)):
             parameter.type = Completed(find_runs)
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
@@ -115,6 +111,11 @@ def find_mappings(context: click.Context) -> Iterator[str]:
 
 def find_runs(context: click.Context) -> Iterator[str]:
     """Yield the ids of the newest runs of the kind that a command is of, or of both, the newest first."""
+    from backfill.deployment.clients import connect_briefly  # these take a while, and few commands ask for them
+    from backfill.deployment.deployments import find_deployments
+    from backfill.runs.executions import list_executions
+    from backfill.runs.run_ids import read_run
+
     kinds = _find_kinds(context)
     use_project(context.find_root(), _name_project(context))
     clients = connect_briefly()
@@ -131,8 +132,11 @@ def find_runs(context: click.Context) -> Iterator[str]:
 
 
 def _find_kinds(context: click.Context) -> list[Kind]:
+    from backfill.kinds import BACKFILL, REPROCESS
+
+    kinds = [BACKFILL, REPROCESS]
     names = context.command_path.split()
-    return [kind for name, kind in KINDS.items() if name in names] or [*KINDS.values()]
+    return [kind for kind in kinds if kind.name in names] or kinds
 
 
 def _name_project(context: click.Context) -> Any:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
+from backfill.commands.failures_discard import discard, restore
 from backfill.commands.options import apply_options, json_option, prefix_option, stack_option
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
-from backfill.deployment.deployments import choose_deployments, find_deployments
+from backfill.deployment.deployments import choose_deployments, find_deployments, split_names
 from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_progress
 from backfill.failures.describe import ARCHIVED_HEADER, DETAILS, HEADER, NUMERIC, describe_failure, print_revealed
 from backfill.failures.reader import RECORD, Selection
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from backfill.deployment.deployments import Deployment
     from backfill.failures.items import ItemEntry
     from backfill.failures.reader import Failure
 
@@ -92,6 +92,10 @@ def select(*, superseded: bool = False, **selected: Any) -> Selection:
             "--archived takes all that is archived: leave out --parked, --include-parked, --superseded."
         )
     return selection
+
+
+failures_group.add_command(discard)
+failures_group.add_command(restore)
 
 
 @failures_group.command(
@@ -302,13 +306,6 @@ def open_looks(mapping: str | None, stack: str | None) -> list[Look]:
     """Return what looks at the failures of a mapping, or of each that is deployed."""
     deployments = find_deployments(connect().cloudformation, stack)
     return [Look.open(found) for found in choose_deployments(deployments, mapping)]
-
-
-def split_names(names: Sequence[str], deployments: Sequence[Deployment]) -> tuple[str | None, list[str]]:
-    """Return the mapping that the first of some names is, if any, and the others, which are of failures."""
-    if names and any(names[0] == deployment.mapping for deployment in deployments):
-        return names[0], [*names[1:]]
-    return None, [*names]
 
 
 def check_choice(selection: Selection, *, is_named: bool) -> None:

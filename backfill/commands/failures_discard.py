@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
-from backfill.commands.failures import split_names
 from backfill.commands.options import (
     apply_options,
     check_needs_no_answer,
@@ -22,7 +21,7 @@ from backfill.commands.options import (
 )
 from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
-from backfill.deployment.deployments import choose_deployments, find_deployments
+from backfill.deployment.deployments import choose_deployments, find_deployments, split_names
 from backfill.failures.counts import REASON, noting_progress
 from backfill.failures.items import ItemEntries, name_items, name_of
 from backfill.failures.reader import Selection

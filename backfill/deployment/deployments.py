@@ -258,6 +258,13 @@ def choose_deployments(deployments: Sequence[Deployment], mapping: str | None) -
     return sorted(deployments, key=lambda one: (one.mapping, one.stack))
 
 
+def split_names(names: Sequence[str], deployments: Sequence[Deployment]) -> tuple[str | None, list[str]]:
+    """Return the mapping that the first of some names is, if any, and the others, which are of failures."""
+    if names and any(names[0] == deployment.mapping for deployment in deployments):
+        return names[0], [*names[1:]]
+    return None, [*names]
+
+
 def choose_only(deployments: Sequence[Deployment]) -> Deployment:
     """Return the one deployment there is. Raises WrongUseError where there is none, or more than one."""
     require_any(deployments)

@@ -13,8 +13,11 @@ from dynaurora import __version__
 
 
 def list_commands(command: click.Command = main, name: str = "dynaurora") -> list[tuple[str, click.Command]]:
-    children = command.commands if isinstance(command, click.Group) else {}
-    below = [found for child, inner in children.items() for found in list_commands(inner, f"{name} {child}")]
+    context = click.Context(command)
+    children = command.list_commands(context) if isinstance(command, click.Group) else ()
+    below = [
+        found for child in children for found in list_commands(command.get_command(context, child), f"{name} {child}")
+    ]
     return [(name, command), *below]
 
 

@@ -11,8 +11,9 @@ from tools import cli_reference
 def list_paths(command, path="dynaurora"):
     """Every command, by what is typed."""
     yield path
-    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
-        yield from list_paths(inner, f"{path} {name}")
+    context = click.Context(command)
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from list_paths(command.get_command(context, name), f"{path} {name}")
 
 
 def test_the_page_is_as_help_says():
