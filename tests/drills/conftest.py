@@ -15,8 +15,9 @@ import pytest
 from local.stack import Stack
 from tests.drills.drill import PATIENCE_SECONDS, Drill
 from tests.integration.backfill.conftest import EMULATOR, deploy, deployed, sessions
-from tests.integration.backfill.deployed import Deployed, wait_until
+from tests.integration.backfill.deployed import Deployed
 from tests.integration.reprocess.reprocesses import Reprocesses
+from tests.support.waiting import wait_until
 
 __all__ = ["deployed", "sessions"]
 

@@ -28,7 +28,7 @@ from tests.e2e.conftest import DYNAURORA
 from tests.reader import Reader
 from tests.support.earlier_release import deploy_release, unpack_release, update_release
 from tests.support.factories import click
-from tests.workflows.account import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("UPGRADE"), reason="make test-upgrade: takes more than a minute"),

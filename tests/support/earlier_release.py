@@ -11,7 +11,8 @@ from typing import Any
 from infra.build_package import TEMPLATES_PACKAGE, Target, build_package
 from infra.packaging import Packager
 from tests.recorded import RELEASE_0_1
-from tests.workflows.account import ARTIFACTS, wait_until
+from tests.support.waiting import wait_until
+from tests.workflows.account import ARTIFACTS
 
 REFUSED, MENDED = 'activate_all_roles_on_login: "ON"', 'activate_all_roles_on_login: "1"'
 """What RDS refuses of the cluster of release 0.1; who had it make one had mended that."""

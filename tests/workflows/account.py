@@ -1,12 +1,10 @@
 """An AWS account of the emulator's, to deploy the templates to."""
 
 import platform
-import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 
@@ -14,8 +12,8 @@ from infra.build_package import TEMPLATES_PACKAGE
 from infra.packaging import Packager
 from infra.places import ROOT as PROJECT
 from local.deployment import FROM_PLATFORM
+from tests.support.waiting import wait_until
 
-PATIENCE_SECONDS = 60.0
 ARTIFACTS = "artifacts"
 INFRA = PROJECT / "infra"
 PARAMETERS = {
@@ -33,17 +31,6 @@ REPLICATION_PARAMETERS = {
     "TransformBufferSeconds": "1",
     "Architecture": PARAMETERS["Architecture"],
 }
-
-T = TypeVar("T")
-
-
-def wait_until(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
-    """Call `check` until it returns something; that."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from infra.build_package import Target, build_package
 from local import venvs
 from local.processes import find_free_port, stop_child, wait_until_ready
 from local.stack import is_healthy, start_emulator
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.workflows import executions
-from tests.workflows.account import ARTIFACTS, PATIENCE_SECONDS, Account, wait_until
+from tests.workflows.account import ARTIFACTS, Account
 from tests.workflows.executions import Case
 
 ROLE = "arn:aws:iam::000000000000:role/anything"

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from dynaurora import keys
 from dynaurora.mappings.replications import Replication
-from tests.workflows.account import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -7,24 +7,14 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pymysql
 import pytest
 
 from local.aurora.gateway import Gateway
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
-
-PATIENCE_SECONDS = 20.0
-
-
-def wait_until(check):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (result := check()):
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
-    return result
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pymysql
@@ -15,19 +14,11 @@ import pytest
 
 from local.aurora.faults import FaultError, kill_database, restart_database
 from local.state import read_last_state, read_state
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
 PROJECT = Path(__file__).resolve().parents[3]
-PATIENCE_SECONDS = 60.0
-
-
-def wait_until(check):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (result := check()):
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
-    return result
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ from local import deployment
 from local.api import Api
 from local.deployment import Database
 from local.stack import REGION, Stack
-from tests.integration.backfill.deployed import EXPORTS_BUCKET, Deployed, make_environment, make_run_id, wait_until
+from tests.integration.backfill.deployed import EXPORTS_BUCKET, Deployed, make_environment, make_run_id
 from tests.support.example import load_example
+from tests.support.waiting import wait_until
 
 EMULATOR = {
     "AUTH": "true",  # functions may do what their roles allow, and nothing else

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 import jsonschema
@@ -45,27 +45,16 @@ from local.stack import Stack
 from tests.support.example import load_example
 from tests.support.export_factory import md5_of
 from tests.support.factories import click, click_item
+from tests.support.waiting import wait_until
 
 MAPPING = "web_analytics"
 EXPORTS_BUCKET = "exports-of-others"
 """The other bucket that the stack may read exports from."""
-PATIENCE_SECONDS = 30.0
-POLL_SECONDS = 0.02
 OLD_ENOUGH = 3600
 """Seconds by which the stream's mapping passes for older: no run waits for the margin."""
 REPORT_SCHEMA = json.loads((Path(a_core_file).parent / "report.schema.json").read_text("utf-8"))
 
 Document = dict[str, Any]
-T = TypeVar("T")
-
-
-def wait_until(check: Callable[[], T], seconds: float = PATIENCE_SECONDS, pause: float = POLL_SECONDS) -> T:
-    """Call `check` until it returns something; return that."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(pause)
-    return found
 
 
 def wait_for_next_second() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.backfill.deployed import Deployed, make_item, make_items, wait_until
+from tests.integration.backfill.deployed import Deployed, make_item, make_items
 from tests.integration.backfill.slow_lines import SlowLine, slow_line
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

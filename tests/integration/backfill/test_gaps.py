@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from backfill.cli import main
 from backfill.commands import mending
 from dynaurora import keys
-from tests.integration.backfill.deployed import MAPPING, OLD_ENOUGH, Deployed, make_item, make_items, wait_until
+from tests.integration.backfill.deployed import MAPPING, OLD_ENOUGH, Deployed, make_item, make_items
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

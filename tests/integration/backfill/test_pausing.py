@@ -13,7 +13,8 @@ from backfill.cli import main
 from backfill.commands.resume import STARTING
 from backfill.deployment.stream_readers import KEPT, PAUSED_AT, RESUME_BY, TAGS
 from backfill.terminal.formatting import format_iso, parse_iso
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_items, wait_until
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_items
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

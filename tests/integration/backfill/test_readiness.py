@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
-from tests.integration.backfill.deployed import Deployed, make_items, wait_until
+from tests.integration.backfill.deployed import Deployed, make_items
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

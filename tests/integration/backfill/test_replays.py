@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from backfill.cli import main
 from dynaurora.aurora.migrations import FLOORS, GENERATIONS, IMPORTS, PURGES, RUNS
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_items, wait_until
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_items
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

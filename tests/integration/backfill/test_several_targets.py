@@ -8,7 +8,8 @@ import pytest
 from dynaurora.aurora.fills import has_view, read_fills, settle_fills
 from dynaurora.aurora.migrations import prepare_target
 from dynaurora.mappings.mapping import Mapping, build_mapping
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, wait_until
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

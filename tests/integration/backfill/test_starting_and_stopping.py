@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dynaurora import keys
-from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items, wait_until
+from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_items
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

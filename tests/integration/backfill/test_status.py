@@ -11,7 +11,8 @@ from backfill.cli import main
 from backfill.overview import facts, kept
 from dynaurora.aurora.migrations import VERIFICATIONS
 from dynaurora.aurora.verifications import Verifications
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_items, wait_until
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_items
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

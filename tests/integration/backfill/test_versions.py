@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.backfill.deployed import Deployed, make_item, wait_for_next_second, wait_until
+from tests.integration.backfill.deployed import Deployed, make_item, wait_for_next_second
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

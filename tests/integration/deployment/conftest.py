@@ -23,7 +23,8 @@ from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from local.deployment import FROM_PLATFORM
 from local.stack import REGION, Stack
 from tests.support.example import load_example
-from tests.workflows.account import ARTIFACTS, read_outputs, wait_until
+from tests.support.waiting import wait_until
+from tests.workflows.account import ARTIFACTS, read_outputs
 
 LIMIT = 10
 

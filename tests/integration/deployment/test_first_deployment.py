@@ -5,7 +5,7 @@ import pytest
 from backfill.deployment.diagnosis import diagnose_cluster
 from tests.integration.deployment.conftest import LIMIT, NewAccount
 from tests.support.factories import click, click_item
-from tests.workflows.account import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

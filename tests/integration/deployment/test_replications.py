@@ -31,7 +31,7 @@ from local.stack import REGION, Stack
 from tests.support.earlier_release import unpack_release
 from tests.support.example import load_example
 from tests.support.factories import click, click_item
-from tests.workflows.account import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

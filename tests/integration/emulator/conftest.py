@@ -7,13 +7,12 @@ import os
 import socket
 import subprocess
 import textwrap
-import time
 import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 import pytest
@@ -21,25 +20,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.venvs import ensure
+from tests.support.waiting import wait_until
 
 collect_ignore = [] if os.environ.get("DYNALITE") else ["dynalite"]
 """Whether dynalite is there to be asked: `make test-dynalite` installs it."""
 
 PROJECT = Path(__file__).resolve().parents[3]
 ROLE = "arn:aws:iam::000000000000:role/anything"
-PATIENCE_SECONDS = 20.0
-
-T = TypeVar("T")
-
-
-def wait_until(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
-    """Call ``check`` until it returns something; that."""
-    deadline = time.monotonic() + seconds
-    while not (result := check()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s")
-        time.sleep(0.02)
-    return result
 
 
 class Emulator:

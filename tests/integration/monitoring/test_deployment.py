@@ -19,11 +19,12 @@ from infra.monthly_costs import (
     METRICS_OF_ALL_TABLES,
 )
 from tests.infrastructure.deployment import REPLICATION, list_resources
-from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items, wait_until
+from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items
 from tests.integration.monitoring.alarms import Alarms
 from tests.integration.monitoring.conftest import Traces
 from tests.integration.monitoring.idle_day import FREE, invoke, price
 from tests.support.functions import metrics_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

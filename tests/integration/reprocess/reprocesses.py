@@ -17,7 +17,8 @@ from dynaurora.dynamodb.changes import Change, decode_change, encode_change
 from dynaurora.failures.failed_records import FailedRecord, decode_failed_record, encode_failed_record, split_record
 from dynaurora.failures.refused_changes import is_refused_change
 from tests.integration.backfill import deployed as looking
-from tests.integration.backfill.deployed import MAPPING, PATIENCE_SECONDS, Deployed, Document, make_run_id
+from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_run_id
+from tests.support.waiting import PATIENCE_SECONDS
 
 REPORT_SCHEMA = json.loads((Path(a_core_file).parent / "reprocess_report.schema.json").read_text("utf-8"))
 RECORDS = keys.failed_records_prefix(MAPPING)

@@ -10,7 +10,8 @@ from dynaurora import keys
 from dynaurora.aurora.migrations import RUNS
 from local.deployment import name_replication
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_items
-from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, rotated_password, wait_until
+from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, rotated_password
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,8 @@ from dynaurora import keys
 from infra.places import ROOT
 from tests.infrastructure.called_actions import actions_of
 from tests.integration.backfill.deployed import MAPPING, Deployed, Document, make_item
-from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record, wait_until
+from tests.integration.reprocess.reprocesses import RECORDS, Reprocesses, make_record
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

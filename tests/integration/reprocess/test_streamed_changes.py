@@ -11,9 +11,10 @@ from backfill.cli import main
 from dynaurora import keys
 from dynaurora.failures.failed_records import FailedRecord
 from tests.integration.backfill.deployed import MAPPING, Deployed, make_bad_item, make_item, make_items
-from tests.integration.reprocess.reprocesses import PARKED, RECORDS, Reprocesses, wait_until
+from tests.integration.reprocess.reprocesses import PARKED, RECORDS, Reprocesses
 from tests.support.csv_reader import cut_label
 from tests.support.factories import stream_record
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
