@@ -9,6 +9,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
+# Where nothing may be written beside modules, each of a thousand processes compiles all of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 NEEDS := python
 ENGINE := $(DYNAURORA_ENGINE)
