@@ -73,25 +73,27 @@ VALUES: list[tuple[str, str, dict[str, Any], Any]] = [
 ]
 
 
-def test_every_type_comes_back_as_it_went_in(target_for: TargetFor) -> None:
-    mapping = build_mapping(
-        "all_types",
-        {
-            "source": {"table": "all_types", "partition_key": "id"},
-            "schema": {"type": "object"},
-            "target": {
-                "database": "Demo",
-                "table": "AllTypes",
-                "columns": [
-                    {"name": "id", "type": "VARBINARY(255)", "from": "id"},
-                    *({"name": name, "type": kind, "from": name} for name, kind, _, _ in VALUES),
-                    {"name": "absent", "type": "JSON", "from": "absent"},
-                ],
-                "unmapped": {"column": "extra"},
-            },
+ALL_TYPES = build_mapping(
+    "all_types",
+    {
+        "source": {"table": "all_types", "partition_key": "id"},
+        "schema": {"type": "object"},
+        "target": {
+            "database": "Demo",
+            "table": "AllTypes",
+            "columns": [
+                {"name": "id", "type": "VARBINARY(255)", "from": "id"},
+                *({"name": name, "type": kind, "from": name} for name, kind, _, _ in VALUES),
+                {"name": "absent", "type": "JSON", "from": "absent"},
+            ],
+            "unmapped": {"column": "extra"},
         },
-    )
-    target = target_for(mapping)
+    },
+)
+
+
+def test_every_type_comes_back_as_it_went_in(target_for: TargetFor) -> None:
+    target = target_for(ALL_TYPES)
     item = {"id": {"S": "k"}, "left": {"N": "7"}, **{name: attribute for name, _, attribute, _ in VALUES}}
     row = RowMapper(target.mapping).row(Change(2, 0, {"id": item["id"]}, item))
     assert target.import_rows([row]).rows_changed == 1

@@ -12,13 +12,12 @@ from dynaurora.aurora import comparing
 from dynaurora.aurora.staging import Staging
 from dynaurora.dynamodb.changes import Change
 from dynaurora.dynamodb.versions import make_version
-from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.mappings.rows import Row
 from dynaurora.verification.compare_items import compare_items
 from dynaurora.verification.compare_rows import RowComparer
 from dynaurora.verification.expectations import Expecter
-from tests.integration.imports.test_column_types import VALUES
+from tests.integration.imports.test_column_types import ALL_TYPES, VALUES
 from tests.integration.targets import Target, TargetFor, row
 from tests.support.factories import column, make_mapping
 
@@ -113,22 +112,7 @@ def test_json_is_compared_by_value(target_for: TargetFor) -> None:
 def test_the_database_and_the_driver_agree_on_every_type(target_for: TargetFor) -> None:
     """Of each item another column was changed by hand: to NULL, or from it."""
     names = [*(name for name, *_ in VALUES), "absent"]
-    columns = [{"name": name, "type": kind, "from": name} for name, kind, _, _ in VALUES]
-    document = {
-        "source": {"table": "all_types", "partition_key": "id"},
-        "schema": {"type": "object"},
-        "target": {
-            "database": "Demo",
-            "table": "AllTypes",
-            "columns": [
-                {"name": "id", "type": "VARBINARY(255)", "from": "id"},
-                *columns,
-                {"name": "absent", "type": "JSON", "from": "absent"},
-            ],
-            "unmapped": {"column": "extra"},
-        },
-    }
-    target = target_for(build_mapping("all_types", document))
+    target = target_for(ALL_TYPES)
     attributes = {"left": {"N": "7"}, **{name: attribute for name, _, attribute, _ in VALUES}}
     items = [{"id": {"S": name}, **attributes} for name in ("untouched", *names)]
     mapper = RowMapper(target.mapping)

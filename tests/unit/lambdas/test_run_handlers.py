@@ -174,19 +174,7 @@ def test_open_run_fills_in_what_a_run_leaves_open_and_checks_its_target(function
         Runs=runs,
         check_replica=lambda *arguments: checked.append(arguments),
     )
-    options = {
-        "export_arn": None,
-        "max_concurrency": 4,
-        "tolerated_failure_percentage": 0,
-        "tolerated_rejected_percentage": 10,
-        "sweep": False,
-        "compare": False,
-        "judge": False,
-        "export_summary": None,
-        "source_table_arn": None,
-        "window_from": None,
-        "window_to": None,
-    }
+    options = {name: value for name, value in run_input(max_concurrency=4).items() if name not in {"mapping", "run"}}
     ids = {"mapping": "web_analytics", "run": "r1", "digest": CLICKS.digest, "generation": 1}
     assert answer == {**ids, "options": options}
     assert runs.calls == [
