@@ -13,6 +13,7 @@ import click
 from backfill.commands.account_options import add_account_options
 from backfill.commands.backfill import backfill_group
 from backfill.commands.completion import add_completions, completion
+from backfill.commands.cost import cost
 from backfill.commands.deploy import deploy
 from backfill.commands.destroy import destroy
 from backfill.commands.doctor import doctor
@@ -46,6 +47,7 @@ Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora init shop                  make a project for tables of your own
   dynaurora deploy --dry-run           see what a deployment of the project would do
+  dynaurora cost --help                see what a table costs a month, before or after
   dynaurora upgrade --dry-run          see what becomes of a stack of release 0.1
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora
@@ -114,6 +116,7 @@ def main(context: click.Context, named: str | None) -> None:
 
 main.add_command(backfill_group)
 main.add_command(completion)
+main.add_command(cost)
 main.add_command(deploy)
 main.add_command(destroy)
 main.add_command(doctor)

@@ -256,8 +256,7 @@ class Deployer:
     def _plan_platform(self, stack: Stack | None, *, everything: bool) -> PlatformStep:
         given, name = self.project.parameters, self.project.stack
         known = (stack.parameters if stack else {}) | given
-        templates = list_templates(network=not known.get("SubnetIds"), database=not known.get("DatabaseHost"))
-        monthly = round(price_platform(templates), 2)
+        monthly = round(price_platform(choose_templates(known)), 2)
         if stack is None or not stack.outputs.get(BUCKET):
             return PlatformStep(name, CREATE, describe_absence(stack), monthly)
         reader = find_reader(self.stacks, stack)
@@ -369,6 +368,11 @@ class Deployer:
         _require_known(self.project.parameters, read_parameters(PLATFORM), "[platform.parameters]")
         for name, given in self.project.replications.items():
             _require_known(given, read_parameters(REPLICATION), f"[replications.{name}]")
+
+
+def choose_templates(parameters: dict[str, str]) -> list[str]:
+    """Return the templates of a platform that has these parameters: it makes the network and database, or not."""
+    return list_templates(network=not parameters.get("SubnetIds"), database=not parameters.get("DatabaseHost"))
 
 
 def describe_end(end: bool | str) -> str:
