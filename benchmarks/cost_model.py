@@ -35,6 +35,8 @@ RATES = (1, 10, 100, 1_000, 10_000)
 """Changes per second that the tables and the plot have."""
 COUNTS = (1, 10, 100)
 """Tables of a platform."""
+BUFFERS = ((0, 0), (0, 5), (60, 5), (300, 5))
+"""BufferSeconds and TransformBufferSeconds that are held beside each other."""
 
 
 def tables(assumed: Assumptions | None = None) -> dict[str, str]:
@@ -45,6 +47,7 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
         "changes": _by_column(
             "a million changes, at so many a second", {f"{rate:,}": cost_changes(rate, assumed) for rate in RATES}
         ),
+        "latency": _by_buffer(assumed),
         "backfill": _by_column(
             "a million items, of a table of so many",
             {f"{items:,}": cost_backfill(items, assumed) for items in (10_000, MILLION, 10**9)},
@@ -86,6 +89,17 @@ def _by_count(assumed: Assumptions) -> str:
         ]
     batches = ("batches of busy ones", *(f"{count_batches(count, assumed):,.0f}" for count in COUNTS))
     return to_table(("dollars a month, of so many tables", *(f"{count}" for count in COUNTS)), [*rows, batches])
+
+
+def _by_buffer(assumed: Assumptions) -> str:
+    rates = RATES[:4]
+    rows = []
+    for seconds, transform_seconds in BUFFERS:
+        buffered = replace(assumed, buffer_seconds=seconds, transform_seconds=transform_seconds)
+        costs = (price_all(cost_changes(rate, buffered)) for rate in rates)
+        rows.append((f"{seconds} and {transform_seconds}", *(f"{cost:,.3f}" for cost in costs)))
+    title = "dollars for a million changes, at so many a second, by `BufferSeconds` and `TransformBufferSeconds`"
+    return to_table((title, *(f"{rate:,}" for rate in rates)), rows)
 
 
 def _by_column(title: str, columns: dict[str, dict[str, float]]) -> str:
