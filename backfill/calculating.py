@@ -6,6 +6,7 @@ Nothing is asked of AWS where all numbers of the table are given.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,6 +103,8 @@ class Settings:
     """In a month; None where the schedule is a cron(…), which is not counted."""
     looks: Number | None
     """For what failed, in a month; None likewise."""
+    ignores_expiries: bool
+    """Whether what time to live deletes is no change."""
     platform: dict[str, str]
     """Parameters of the platform."""
 
@@ -150,8 +153,10 @@ def find_basis(given: Given) -> Basis:
     stretch = choose_stretch(settings.assumptions.collected_seconds, choose_period(days))
     written = read_written(connect_to("cloudwatch"), size, days, stretch)
     units = count_write_units(item_bytes.value)
-    writes = {begin: each / units for begin, each in written.units.items()}
-    traffic = make_traffic(writes, written.since, written.until, stretch)
+    changes = Counter({begin: each / units for begin, each in written.units.items()})
+    if not settings.ignores_expiries:
+        changes.update(written.expired)
+    traffic = make_traffic(changes, written.since, written.until, stretch)
     mean = Number(traffic.mean, f"CloudWatch, {units} of its write units for each", written.until)
     return Basis(table, items, item_bytes, mean, traffic, written.seconds, stretch, settings)
 
@@ -188,6 +193,7 @@ def read_settings(given: Given) -> Settings:
         transform_seconds,
         count_verifications(given.verify_every, own.get(VERIFYING)),
         count_scheduled(own.get(REPROCESSING, HOURLY), FILE if REPROCESSING in own else DEFAULT),
+        own.get("TtlDeletes") == "ignore",
         project.parameters if project else {},
     )
 

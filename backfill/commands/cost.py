@@ -119,8 +119,8 @@ def cost(
     Items are counted by DynamoDB, up to six hours ago. Writes are those of the last two weeks, or since the table was
     made, as CloudWatch has them: in write units, which are not writes. A write takes one for each KB of its item,
     rounded up, so units are divided by those of an item of mean size; transactions take twice as many, which makes
-    writes of them seem two. Changes cost more each where there are few, so each minute counts by its own rate, and
-    one without a write costs nothing.
+    writes of them seem two. What time to live has deleted is added. Changes cost more each where there are few, so each
+    minute counts by its own rate, and one without a write costs nothing.
 
     All three can be given instead, and then nothing is asked of AWS. Settings are those of the project's
     dynaurora.toml. Items are taken to cost as the example's do, by their bytes. Prices are list prices of us-east-1.

@@ -51,7 +51,7 @@ class Traffic:
 
 def steady(rate: float) -> Traffic:
     """Return the traffic of a table that is changed all the time at one rate; at 0, never."""
-    return Traffic({rate: 1.0}, 1.0) if rate else Traffic()
+    return Traffic({rate: 1.0}, min(1.0, rate * HOUR)) if rate else Traffic()
 
 
 def count_write_units(item_bytes: float) -> int:

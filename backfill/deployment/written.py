@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from backfill.terminal.console import WrongUseError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 MOST_DAYS: Final = 455
 PERIODS: Final = ((14, 60), (62, 300), (MOST_DAYS, 3600))
 """Seconds of the shortest period whose values CloudWatch still has after so many days, a day left for its clock."""
 NAMESPACE: Final = "AWS/DynamoDB"
-UNITS: Final = "ConsumedWriteCapacityUnits"
-"""Of a table, those of its local indexes included; a global one's have a dimension of their own."""
+METRICS: Final = {"units": "ConsumedWriteCapacityUnits", "expired": "TimeToLiveDeletedItemCount"}
+"""Of a table, by the names of queries: units of its writes, those of its local indexes included (a global one's have a
+dimension of their own), and items that time to live has deleted, which takes no units (DynamoDB Developer Guide,
+"DynamoDB metrics and dimensions")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,16 @@ class TableSize:
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenUnits:
-    """The write units of a table, stretch by stretch."""
+class Written:
+    """What was written to a table, stretch by stretch."""
 
     since: datetime
     until: datetime
     stretch_seconds: int
     units: dict[datetime, float]
-    """By the begin of each stretch that had any."""
+    """Write units, by the begin of each stretch that had any."""
+    expired: dict[datetime, float]
+    """Items that time to live has deleted, likewise."""
 
     @property
     def seconds(self) -> float:
@@ -73,23 +74,28 @@ def choose_period(days: float) -> int:
     return next(seconds for most, seconds in PERIODS if days <= most)
 
 
-def read_written(cloudwatch: Any, size: TableSize, days: float, stretch_seconds: int) -> WrittenUnits:
+def read_written(cloudwatch: Any, size: TableSize, days: float, stretch_seconds: int) -> Written:
     """Return what was written to a table in the last so many days, or since it was made. Raises the SDK's errors.
 
     A stretch is a multiple of what `choose_period` gives for the days.
     """
     now = datetime.now(UTC)
     since = max(now - timedelta(days=days), size.created_at)
-    metric = {"Namespace": NAMESPACE, "MetricName": UNITS, "Dimensions": [{"Name": "TableName", "Value": size.table}]}
-    query = {"Id": "units", "MetricStat": {"Metric": metric, "Period": stretch_seconds, "Stat": "Sum"}}
     begin = datetime.fromtimestamp(since.timestamp() // stretch_seconds * stretch_seconds, UTC)
     pages = cloudwatch.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=[query], StartTime=begin, EndTime=now
+        MetricDataQueries=[make_query(name, size.table, stretch_seconds) for name in METRICS],
+        StartTime=begin,
+        EndTime=now,
     )
-    return WrittenUnits(since, now, stretch_seconds, dict(_read_points(pages)))
-
-
-def _read_points(pages: Iterable[dict[str, Any]]) -> Iterable[tuple[datetime, float]]:
+    points: dict[str, dict[datetime, float]] = {name: {} for name in METRICS}
     for page in pages:
         for result in page["MetricDataResults"]:
-            yield from zip(result["Timestamps"], result["Values"], strict=True)
+            points[result["Id"]].update(zip(result["Timestamps"], result["Values"], strict=True))
+    return Written(since, now, stretch_seconds, **points)
+
+
+def make_query(name: str, table: str, seconds: int) -> dict[str, Any]:
+    """Return the query of one of METRICS of a table: its sum in each so many seconds."""
+    dimensions = [{"Name": "TableName", "Value": table}]
+    metric = {"Namespace": NAMESPACE, "MetricName": METRICS[name], "Dimensions": dimensions}
+    return {"Id": name, "MetricStat": {"Metric": metric, "Period": seconds, "Stat": "Sum"}}

@@ -4,8 +4,8 @@
   says 200 bytes for each, AWS what was there up to six hours ago.
 - ConsumedWriteCapacityUnits has the units of each minute, of a table (with its local indexes) and of each of its global
   indexes: one for each KB of the larger of an item before and after, two within a transaction, and one for a delete
-  of what is not there. SampleCount says how many writes there were. What time to live deletes takes none ("Using time
-  to live (TTL) in DynamoDB"). AWS tells a minute once it is over; here it grows.
+  of what is not there. SampleCount says how many writes there were. AWS tells a minute once it is over; here it grows.
+- TimeToLiveDeletedItemCount has the items that time to live has deleted, which takes no units.
 
 Not emulated: units of conditional writes that fail.
 
@@ -23,10 +23,12 @@ from typing import Any
 
 from ministack.services import cloudwatch, dynamodb
 
+from local.emulator import stream_records
 from local.emulator.replacements import Replacements
 
 NAMESPACE = "AWS/DynamoDB"
-METRIC = "ConsumedWriteCapacityUnits"
+UNITS = "ConsumedWriteCapacityUnits"
+EXPIRED = "TimeToLiveDeletedItemCount"
 MINUTE = 60
 SAMPLE = 1000
 """Items whose mean size counts for all of a table's."""
@@ -84,20 +86,20 @@ def record_units(table: Table, before: Item | None, after: Item | None, factor: 
             record(dimensions | {"GlobalSecondaryIndexName": index["IndexName"]}, units_of_index * factor)
 
 
-def record(dimensions: dict[str, str], units: float) -> None:
-    """Add the units of one write to those of this minute."""
+def record(dimensions: dict[str, str], value: float, metric: str = UNITS) -> None:
+    """Add a value to those of this minute."""
     minute = int(time.time()) // MINUTE * MINUTE
     with _lock:
-        bucket = cloudwatch._metric_bucket((NAMESPACE, METRIC, cloudwatch._dims_key(dimensions)))
+        bucket = cloudwatch._metric_bucket((NAMESPACE, metric, cloudwatch._dims_key(dimensions)))
         if not bucket or bucket[-1]["Timestamp"] != minute:
-            first = {"SampleCount": 0.0, "Sum": 0.0, "Minimum": units, "Maximum": units}
+            first = {"SampleCount": 0.0, "Sum": 0.0, "Minimum": value, "Maximum": value}
             bucket.append(
                 {"Timestamp": minute, "Value": 0.0, "Unit": "Count", "Dimensions": dimensions, "_stat": first}
             )
         found = bucket[-1]["_stat"]
         found["SampleCount"] += 1
-        found["Sum"] += units
-        found["Minimum"], found["Maximum"] = min(found["Minimum"], units), max(found["Maximum"], units)
+        found["Sum"] += value
+        found["Minimum"], found["Maximum"] = min(found["Minimum"], value), max(found["Maximum"], value)
         bucket[-1]["Value"] = found["Sum"] / found["SampleCount"]
 
 
@@ -135,6 +137,8 @@ def _count_told(original: Any) -> Any:
         table_name: str, event_name: str, old_item: Item | None, new_item: Item | None, replicate: bool = True
     ) -> None:
         original(table_name, event_name, old_item, new_item, replicate)
+        if stream_records.is_by_service():
+            record({"TableName": table_name}, 1.0, EXPIRED)
         factor = _factor.get()
         if factor and replicate and (table := dynamodb._tables.get(table_name)):
             record_units(table, old_item, new_item, factor)

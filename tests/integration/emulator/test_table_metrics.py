@@ -26,10 +26,10 @@ class Table:
     def put(self, name, size=0, **attributes):
         self.dynamodb.put_item(TableName=self.name, Item=item(name, size, **attributes))
 
-    def read(self, stat="Sum", **dimensions):
+    def read(self, stat="Sum", name="ConsumedWriteCapacityUnits", **dimensions):
         """What was recorded in the last minutes."""
         listed = [{"Name": key, "Value": value} for key, value in {"TableName": self.name, **dimensions}.items()]
-        metric = {"Namespace": "AWS/DynamoDB", "MetricName": "ConsumedWriteCapacityUnits", "Dimensions": listed}
+        metric = {"Namespace": "AWS/DynamoDB", "MetricName": name, "Dimensions": listed}
         query = {"Id": "units", "MetricStat": {"Metric": metric, "Period": 60, "Stat": stat}}
         now = datetime.now(UTC)
         answer = self.cloudwatch.get_metric_data(
@@ -101,12 +101,13 @@ def test_a_global_index_has_units_of_its_own(emulator):
     assert sum(table.read(GlobalSecondaryIndexName="by-of")) == 1
 
 
-def test_what_time_to_live_deletes_takes_nothing(emulator, table):
+def test_what_time_to_live_deletes_takes_nothing_and_is_counted(emulator, table):
     table.dynamodb.update_time_to_live(
         TableName=table.name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"}
     )
     table.put("a", until={"N": "1"})
-    emulator.wait_until(lambda: not table.dynamodb.scan(TableName=table.name)["Items"])
+    emulator.wait_until(lambda: table.read(name="TimeToLiveDeletedItemCount") == [1])
+    assert table.dynamodb.scan(TableName=table.name)["Items"] == []
     assert sum(table.read()) == 1
 
 

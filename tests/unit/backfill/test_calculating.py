@@ -7,7 +7,7 @@ import pytest
 
 from backfill import calculating
 from backfill.calculating import DEFAULT, DESCRIBED, GIVEN, Given, Number, count_verifications, find_basis
-from backfill.deployment.written import TableSize, WrittenUnits
+from backfill.deployment.written import TableSize, Written
 from backfill.project import FILE, Project
 from backfill.terminal.console import WrongUseError
 
@@ -38,13 +38,14 @@ def project(monkeypatch, tmp_path):
 
 @pytest.fixture
 def aws(monkeypatch):
-    """An AWS with the table: in two minutes of a day, 120 and 240 units were written to it."""
+    """An AWS with the table: in two minutes of a day 120 and 240 units were written to it, and 60 items expired."""
     asked = []
 
     def read(cloudwatch, size, days, stretch):
         asked.append((cloudwatch, days, stretch))
         units = {NOW - timedelta(hours=5): 120.0, NOW - timedelta(hours=1): 240.0}
-        return WrittenUnits(NOW - timedelta(days=1), NOW, stretch, units)
+        expired = {NOW - timedelta(hours=1): 60.0}
+        return Written(NOW - timedelta(days=1), NOW, stretch, units, expired)
 
     monkeypatch.setattr(calculating, "connect_to", lambda service: service)
     monkeypatch.setattr(calculating, "read_table_size", lambda *_: SIZE)
@@ -64,8 +65,8 @@ def test_what_is_not_given_is_asked_and_units_are_divided_by_those_of_a_write(aw
     basis = find_basis(Given(mapping="orders"))
     assert aws == [("cloudwatch", 14.0, 60)]
     assert (basis.items, basis.item_bytes) == (Number(1000, DESCRIBED), Number(1500.0, DESCRIBED))
-    assert basis.traffic.shares == {1.0: 60 / 86400, 2.0: 60 / 86400}  # 60 and 120 writes in a minute
-    assert basis.writes.value == pytest.approx(180 / 86400)
+    assert basis.traffic.shares == {1.0: 60 / 86400, 3.0: 60 / 86400}  # 60, and 120 + 60 in a minute
+    assert basis.writes.value == pytest.approx(240 / 86400)
     assert "2 of its write units for each" in basis.writes.source
     assert basis.writes.at == NOW
 
@@ -74,9 +75,14 @@ def test_any_number_may_be_given_beside_those_of_the_table(aws):
     basis = find_basis(Given(table="Orders", item_bytes=1000, days=2))
     assert aws == [("cloudwatch", 2, 60)]
     assert (basis.items, basis.item_bytes) == (Number(1000, DESCRIBED), Number(1000, GIVEN))
-    assert basis.traffic.shares == {2.0: 60 / 86400, 4.0: 60 / 86400}
+    assert basis.traffic.shares == {2.0: 60 / 86400, 5.0: 60 / 86400}
     assert find_basis(Given(table="Orders", writes_per_second=3)).traffic.shares == {3: 1.0}
     assert len(aws) == 1
+
+
+def test_what_expires_is_no_change_where_that_is_ignored(aws, project):
+    project.replications["orders"] = {"TtlDeletes": "ignore"}
+    assert find_basis(Given(mapping="orders")).traffic.shares == {1.0: 60 / 86400, 2.0: 60 / 86400}
 
 
 def test_stretches_are_as_long_as_changes_are_collected_for(aws):

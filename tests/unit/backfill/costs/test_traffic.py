@@ -47,6 +47,7 @@ def test_rates_that_hardly_differ_count_as_one():
 
 def test_a_steady_table_is_never_idle_and_one_without_changes_always():
     assert (steady(5).mean, steady(5).peak, steady(5).busy, steady(5).busy_hours) == (5, 5, 1, 1)
+    assert steady(1 / 36_000).busy_hours == 0.1  # a change each ten hours
     assert steady(0) == Traffic()
     assert (Traffic().mean, Traffic().peak, Traffic().busy) == (0, 0, 0)
 

@@ -13,17 +13,18 @@ OLD = TableSize("Orders", 10, 1000, NOW - timedelta(days=900))
 
 
 class CloudWatch:
-    """Write units of a table, on two pages."""
+    """What was written to a table, on two pages."""
 
     def get_paginator(self, name):
         assert name == "get_metric_data"
         return self
 
     def paginate(self, MetricDataQueries, StartTime, EndTime):  # noqa: N803 (the SDK's names)
-        ((query,), self.start, self.end) = (MetricDataQueries, StartTime, EndTime)
-        self.stat = query["MetricStat"]
-        yield {"MetricDataResults": [{"Id": "units", "Timestamps": [NOW, OLD.created_at], "Values": [7.0, 5.0]}]}
-        yield {"MetricDataResults": [{"Id": "units", "Timestamps": [], "Values": []}]}
+        self.start, self.end = StartTime, EndTime
+        self.asked = {query["Id"]: query["MetricStat"] for query in MetricDataQueries}
+        yield {"MetricDataResults": [{"Id": "units", "Timestamps": [NOW], "Values": [7.0]}]}
+        older = {"Timestamps": [OLD.created_at], "Values": [5.0]}
+        yield {"MetricDataResults": [{"Id": "units", **older}, {"Id": "expired", **older}]}
 
 
 class Tables:
@@ -41,15 +42,16 @@ def test_cloudwatch_is_asked_for_the_shortest_period_that_it_still_has(days, per
     assert choose_period(days) == period
 
 
-def test_units_are_summed_by_stretch_of_the_table_alone():
+def test_units_and_what_expired_are_summed_by_stretch_of_the_table_alone():
     cloudwatch = CloudWatch()
     found = read_written(cloudwatch, OLD, 14, 300)
     assert found.units == {NOW: 7.0, OLD.created_at: 5.0}
-    assert (cloudwatch.stat["Period"], cloudwatch.stat["Stat"]) == (300, "Sum")
-    assert cloudwatch.stat["Metric"] == {
-        "Namespace": "AWS/DynamoDB",
-        "MetricName": "ConsumedWriteCapacityUnits",
-        "Dimensions": [{"Name": "TableName", "Value": "Orders"}],
+    assert found.expired == {OLD.created_at: 5.0}
+    assert {(stat["Period"], stat["Stat"]) for stat in cloudwatch.asked.values()} == {(300, "Sum")}
+    metric = {"Namespace": "AWS/DynamoDB", "Dimensions": [{"Name": "TableName", "Value": "Orders"}]}
+    assert {name: stat["Metric"] for name, stat in cloudwatch.asked.items()} == {
+        "units": metric | {"MetricName": "ConsumedWriteCapacityUnits"},
+        "expired": metric | {"MetricName": "TimeToLiveDeletedItemCount"},
     }
     assert found.seconds == pytest.approx(14 * 24 * 3600)
     assert cloudwatch.start.timestamp() % 300 == 0
