@@ -30,6 +30,7 @@ from infra.monthly_costs import HOURS_OF_A_MONTH, count_platform
 PRICES: Final = "list prices of us-east-1, November 2025, without free tiers; other Regions' differ"
 MOST_ITEM_BYTES: Final = 400 * 1024
 """Of an item (DynamoDB Developer Guide, "Quotas in Amazon DynamoDB")."""
+DAY: Final = 24 * 3600
 CENT: Final = 0.005
 """Dollars that are shown as a cent, at least."""
 MOST_NAMED: Final = 2
@@ -256,9 +257,10 @@ def describe_writes(basis: Basis) -> str:
     if not traffic.shares:
         return f"none in {until}, {writes.source}"
     stretches = "minute" if basis.stretch_seconds == MINUTE else f"{format_seconds(basis.stretch_seconds)}"
+    short = "; less than a day tells little of a month" if basis.seconds < DAY else ""
     return (
         f"{traffic.mean:.3g} a second on the mean of {until}, {traffic.peak:.3g} in the busiest {stretches}, none in"
-        f" {1 - traffic.busy:.0%} of the time; {writes.source}"
+        f" {1 - traffic.busy:.0%} of the time; {writes.source}{short}"
     )
 
 

@@ -65,7 +65,9 @@ def test_a_mapping_names_its_table(deployed: Deployed) -> None:
     deployed.put(make_items(3))
     told = ask(MAPPING)
     assert (told["table"], told["items"]["value"]) == (deployed.table, 3)
-    assert deployed.table in run(MAPPING).stdout
+    shown = run(MAPPING).stdout
+    assert deployed.table in shown
+    assert "less than a day tells little of a month" in shown
 
 
 def test_a_table_that_is_not_there_is_named(deployed: Deployed) -> None:

@@ -100,5 +100,14 @@ def test_wrong_use_ends_with_status_2_and_says_what_is_wrong(arguments, says):
     assert says in json.loads(run(*arguments, "--json", status=2).stdout)["error"]
 
 
+def test_its_mapping_is_completed(tmp_path):
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "dynaurora.toml").touch()
+    for name in ("orders", "devices"):
+        (tmp_path / "mappings" / f"{name}.json").touch()
+    words = {"_MAIN_COMPLETE": "bash_complete", "COMP_WORDS": "main cost o", "COMP_CWORD": "2"}
+    assert CliRunner().invoke(main, [], env=words).stdout.split() == ["plain,orders"]
+
+
 def test_a_mapping_that_is_not_there_is_named(tmp_path):
     assert "'orders'" in run("orders", *NUMBERS, status=1).stderr
