@@ -52,6 +52,8 @@ STREAM_SECONDS: Final = 0.25
 """How often Lambda polls a shard (AWS Lambda Developer Guide, "Polling and batching streams")."""
 PATIENCE_SECONDS: Final = 30.0
 """After the last change, for those that are not seen yet."""
+POLL_VARIABLE: Final = "DYNAURORA_STREAM_POLL_SECONDS"
+"""By which the local Lambda does so, too."""
 COPY: Final = "by_hand"
 """The consumer's table."""
 
@@ -122,7 +124,8 @@ def deploy(engine: Engine) -> Iterator[Deployed]:
     """Deploy the example to a local AWS of its own, without buffers."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dynaurora-bench-"))
-        aws = stack.enter_context(Stack(Path(directory), engine=engine))
+        with patch.dict(os.environ, {POLL_VARIABLE: str(STREAM_SECONDS)}):
+            aws = stack.enter_context(Stack(Path(directory), engine=engine))
         user, api = aws.server.users.administrator, Api(aws.endpoint_url, REGION)
         endpoint = Endpoint(aws.gateway.host, aws.gateway.port, aws.certificates.ca_file.read_text("ascii"))
         database = Database(endpoint, administrator=Credentials(user.username, user.password))
