@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from backfill.costs.quantities import Assumptions
@@ -26,13 +26,33 @@ if TYPE_CHECKING:
     from backfill.costs.traffic import Traffic
     from backfill.deployment.written import TableSize
 
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A parameter that says for how long, or for how much, changes are collected."""
+
+    assumption: str
+    """The model's name of it."""
+    default: float
+    least: float
+    most: float
+    unit: int = 1
+    """Of the model's, in one of the parameter's."""
+
+
 DAYS: Final = 14.0
 """That CloudWatch is asked of, unless told."""
 GIVEN: Final = "as given"
 DEFAULT: Final = "by default"
 DESCRIBED: Final = "DescribeTable, up to six hours old"
-BUFFERS: Final = {"BufferSeconds": (60, 0, 900), "BufferMegabytes": (16, 1, 128), "TransformBufferSeconds": (5, 0, 900)}
-"""Parameters of a replication that have a price: their defaults, and the least and the most that the template takes."""
+BUFFERS: Final = {
+    "BufferSeconds": Buffer("buffer_seconds", 60, 0, 900),
+    "BufferMegabytes": Buffer("buffer_bytes", 16, 1, 128, 2**20),
+    "TransformBufferSeconds": Buffer("transform_seconds", 5, 0, 900),
+}
+"""Parameters of a replication that say for how long changes are collected, as its template has them."""
+BUFFER_SECONDS: Final = "BufferSeconds"
+"""The one of them that may be given."""
 VERIFYING: Final = "VerificationSchedule"
 REPROCESSING: Final = "ReprocessSchedule"
 HOURLY: Final = "rate(1 hour)"
@@ -96,9 +116,8 @@ class Given:
 class Settings:
     """What a project says of a replication, as far as it has a price."""
 
-    buffer_seconds: Number
-    buffer_megabytes: Number
-    transform_seconds: Number
+    buffers: dict[str, Number]
+    """By the names of BUFFERS."""
     verifications: Number | None
     """In a month; None where the schedule is a cron(…), which is not counted."""
     looks: Number | None
@@ -111,12 +130,8 @@ class Settings:
     @property
     def assumptions(self) -> Assumptions:
         """The model's assumptions, with these settings."""
-        return replace(
-            Assumptions(),
-            buffer_seconds=self.buffer_seconds.value,
-            buffer_bytes=self.buffer_megabytes.value * 2**20,
-            transform_seconds=self.transform_seconds.value,
-        )
+        given = {BUFFERS[name].assumption: number.value * BUFFERS[name].unit for name, number in self.buffers.items()}
+        return Assumptions(**given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +199,11 @@ def read_settings(given: Given) -> Settings:
     """
     project = find_current()
     own = project.replications.get(given.mapping or "", {}) if project else {}
-    seconds, megabytes, transform_seconds = (read_buffer(name, own, given.mapping) for name in BUFFERS)
+    buffers = {name: read_buffer(name, own, given.mapping) for name in BUFFERS}
     if given.buffer_seconds is not None:
-        seconds = Number(given.buffer_seconds, GIVEN)
+        buffers[BUFFER_SECONDS] = Number(given.buffer_seconds, GIVEN)
     return Settings(
-        seconds,
-        megabytes,
-        transform_seconds,
+        buffers,
         count_verifications(given.verify_every, own.get(VERIFYING)),
         count_scheduled(own.get(REPROCESSING, HOURLY), FILE if REPROCESSING in own else DEFAULT),
         own.get("TtlDeletes") == "ignore",
@@ -200,16 +213,17 @@ def read_settings(given: Given) -> Settings:
 
 def read_buffer(name: str, own: Mapping[str, str], mapping: str | None) -> Number:
     """Return one of BUFFERS of a replication's parameters. Raises WrongUseError where it does not hold."""
-    default, least, most = BUFFERS[name]
+    buffer = BUFFERS[name]
     if name not in own:
-        return Number(default, DEFAULT)
+        return Number(buffer.default, DEFAULT)
     try:
         value = float(own[name])
     except ValueError:
         value = -1.0
-    if not least <= value <= most:
+    if not buffer.least <= value <= buffer.most:
         raise WrongUseError(
-            f"{name} in [replications.{mapping}] of {FILE} is a number from {least} to {most}, not {own[name]!r}."
+            f"{name} in [replications.{mapping}] of {FILE} is a number from {buffer.least} to {buffer.most}, not"
+            f" {own[name]!r}."
         )
     return Number(value, FILE)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from backfill.calculating import NEVER, VERIFYING, Basis, Given, Number, find_basis
+from backfill.calculating import BUFFER_SECONDS, NEVER, VERIFYING, Basis, Given, Number, find_basis
 from backfill.commands.options import NumberRange, json_option
 from backfill.costs.calculator import (
     BACKFILLS,
@@ -173,14 +173,9 @@ def describe(basis: Basis, bill: Bill) -> dict[str, Any]:
         },
         "changes": round(usage.changes),
         "settings": {
-            name: number and number.as_dict()
-            for name, number in (
-                ("buffer_seconds", settings.buffer_seconds),
-                ("buffer_megabytes", settings.buffer_megabytes),
-                ("transform_buffer_seconds", settings.transform_seconds),
-                ("verifications", settings.verifications),
-                ("looks_for_failures", settings.looks),
-            )
+            "buffers": {name: number.as_dict() for name, number in settings.buffers.items()},
+            "verifications": settings.verifications and settings.verifications.as_dict(),
+            "looks_for_failures": settings.looks and settings.looks.as_dict(),
         },
         "backfills": usage.backfills,
         "not_included": list(NOT_INCLUDED),
@@ -230,7 +225,7 @@ def list_basis(basis: Basis, bill: Bill) -> list[tuple[str, str]]:
     """Return what a bill rests on, and what is not in it, as names and values."""
     settings, usage = basis.settings, bill.usage
     recovery = f"{format_usd(usage.gigabytes * RECOVERY_GB_USD)} a month, by its bytes"
-    seconds = settings.buffer_seconds
+    seconds = settings.buffers[BUFFER_SECONDS]
     return [
         *([("table", basis.table)] if basis.table else []),
         *([("tables", f"{bill.tables:,} like this one, on one platform")] if bill.tables > 1 else []),

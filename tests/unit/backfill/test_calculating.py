@@ -6,10 +6,22 @@ from types import SimpleNamespace
 import pytest
 
 from backfill import calculating
-from backfill.calculating import DEFAULT, DESCRIBED, GIVEN, Given, Number, count_verifications, find_basis
+from backfill.calculating import (
+    BUFFERS,
+    DEFAULT,
+    DESCRIBED,
+    GIVEN,
+    Given,
+    Number,
+    Settings,
+    count_verifications,
+    find_basis,
+)
+from backfill.costs.quantities import Assumptions
 from backfill.deployment.written import TableSize, Written
 from backfill.project import FILE, Project
 from backfill.terminal.console import WrongUseError
+from tests.infrastructure.deployment import read_template
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 NUMBERS = {"items": 1e6, "item_bytes": 500, "writes_per_second": 100}
@@ -124,15 +136,16 @@ def test_settings_are_the_projects_and_what_is_given_counts_before(project):
         "ReprocessSchedule": "",
     }
     settings = find_basis(Given(mapping="orders", **NUMBERS)).settings
-    assert (settings.buffer_seconds, settings.transform_seconds) == (Number(300.0, FILE), Number(5, DEFAULT))
+    assert settings.buffers["BufferSeconds"] == Number(300.0, FILE)
+    assert settings.buffers["TransformBufferSeconds"] == Number(5, DEFAULT)
     assert settings.verifications == Number(pytest.approx(730 / 24), FILE)
     assert settings.looks == Number(0, FILE)
     assumed = settings.assumptions
     assert (assumed.buffer_seconds, assumed.buffer_bytes, assumed.transform_seconds) == (300, 64 * 2**20, 5)
     given = find_basis(Given(mapping="orders", buffer_seconds=0, verify_every="never", **NUMBERS)).settings
-    assert (given.buffer_seconds, given.verifications) == (Number(0, GIVEN), Number(0, GIVEN))
+    assert (given.buffers["BufferSeconds"], given.verifications) == (Number(0, GIVEN), Number(0, GIVEN))
     others = find_basis(Given(table="Orders", **NUMBERS)).settings
-    assert (others.buffer_seconds, others.verifications) == (Number(60, DEFAULT), Number(0, DEFAULT))
+    assert (others.buffers["BufferSeconds"], others.verifications) == (Number(60, DEFAULT), Number(0, DEFAULT))
     assert others.looks == Number(730, DEFAULT)
 
 
@@ -154,3 +167,15 @@ def test_a_cron_is_not_counted(project):
 )
 def test_how_often_a_table_is_verified_is_given_as_a_time(every, a_month):
     assert count_verifications(every, None) == Number(pytest.approx(a_month), GIVEN)
+
+
+def test_buffers_are_those_of_the_template_and_start_as_the_model_does():
+    parameters = read_template("replication")["Parameters"]
+    template = {
+        name: (found["Default"], found["MinValue"], found["MaxValue"])
+        for name, found in parameters.items()
+        if "Buffer" in name
+    }
+    assert {name: (each.default, each.least, each.most) for name, each in BUFFERS.items()} == template
+    buffers = {name: Number(each.default, DEFAULT) for name, each in BUFFERS.items()}
+    assert Settings(buffers, None, None, ignores_expiries=False, platform={}).assumptions == Assumptions()
