@@ -2,12 +2,15 @@
 
 import json
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from backfill.cli import main
 from backfill.commands.cost import NOT_INCLUDED, PRICES
+from tests.reader import Reader
 
 NUMBERS = ("--items", "1e6", "--item-bytes", "500", "--writes-per-second", "100")
 
@@ -111,3 +114,10 @@ def test_its_mapping_is_completed(tmp_path):
 
 def test_a_mapping_that_is_not_there_is_named(tmp_path):
     assert "'orders'" in run("orders", *NUMBERS, status=1).stderr
+
+
+def test_the_page_is_followed_by_somebody_without_an_account(tmp_path):
+    reader = Reader(tmp_path, tmp_path / "state", programs=(Path(sys.executable).parent,))
+    with reader.follow("docs/cost.md") as walk:
+        printed = walk.through("A table of yours")
+    assert "262,800,000 changes" in printed
