@@ -12,6 +12,7 @@ from backfill.costs.calculator import (
     BACKFILLS,
     CHANGES,
     RECOVERY_GB_USD,
+    REST,
     VERIFICATIONS,
     Bill,
     Part,
@@ -198,12 +199,14 @@ def show(basis: Basis, bill: Bill) -> None:
 
 
 def name_part(part: Part, bill: Bill) -> str:
-    """Return a part's name, with how much there is of it in one table."""
+    """Return a part's name, with how much there is of it in all tables."""
     usage = bill.usage
     counts = {CHANGES: usage.changes, BACKFILLS: usage.backfills, VERIFICATIONS: usage.verifications}
+    if part.name == REST and bill.tables > 1:
+        return f"{bill.tables:,} tables at rest"
     if part.name not in counts:
         return part.name
-    count = counts[part.name]
+    count = counts[part.name] * bill.tables
     if count == 1:
         return f"1 {part.name.removesuffix('s')}"
     return f"{count:,.0f} {part.name}" if count >= 100 or count == int(count) else f"{count:.1f} {part.name}"

@@ -60,7 +60,14 @@ def test_people_are_told_the_same_on_eighty_columns():
     told = ask(*NUMBERS, "--tables", "3")
     (together,) = (line.split() for line in lines if line.startswith("together"))
     assert together[1] == f"{told['usd']:,.2f}"
-    for words in ("262,800,000 changes", "1 backfill ", "0 verifications", "us-east-1", "Aurora's capacity"):
+    for words in (
+        "788,400,000 changes",
+        "3 backfills",
+        "0 verifications",
+        "3 tables at rest",
+        "us-east-1",
+        "Aurora's capacity",
+    ):
         assert words in text
     assert "3 like this one, on one platform" in text
 
