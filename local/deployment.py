@@ -270,6 +270,7 @@ def _replication_parameters(mapping: Mapping, stream_arn: str) -> dict[str, str]
         "Architecture": _find_architecture(),
     }
 
+        "StreamBufferSeconds": BUFFER_SECONDS,
 
 def _find_architecture() -> str:
     return "arm64" if platform_module.machine() in {"arm64", "aarch64"} else "x86_64"

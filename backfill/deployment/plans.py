@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
+from backfill.deployment.deployments import BUFFERS
 from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
 from backfill.deployment.schedules import plan_schedule
 from backfill.deployment.sources import look_at_source, switch_on_stream
@@ -345,7 +346,7 @@ class Deployer:
         given |= {"Name": step.stack, "Mapping": mapping.name, "MappingDigest": mapping.digest}
         given |= {"Architecture": self.uploads.architecture}
         if self.uploads.is_local and step.action == CREATE:
-            given |= {"BufferSeconds": "1", "TransformBufferSeconds": "1"}  # a person watches
+            given |= dict.fromkeys(BUFFERS, "1")  # a person watches
         given |= self.project.replications.get(mapping.name, {})
         tags = {RELEASE_TAG: platform.tags.get(RELEASE_TAG, __version__)}
         return self.stacks.deploy(Change(step.stack, template, given, known, tags, brief))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from backfill.deployment.deployments import BUFFERS
 from backfill.deployment.sources import can_export
 from backfill.terminal.console import WrongUseError
 from dynaurora.runs.costs import estimate_verification
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
 SCHEDULE: Final = "VerificationSchedule"
 """The parameter of a replication."""
-BUFFERS: Final = {"BufferSeconds": 60, "TransformBufferSeconds": 5}
-"""Parameters that say for how long Firehose collects changes, and their defaults."""
 MOST_BUFFERED_SECONDS: Final = 120
-"""Of both together: what a judge takes for lost is three minutes old, with what else is on a change's way."""
+"""Of all together: what a judge takes for lost is three minutes old, with what else is on a change's way."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def plan_schedule(
     if buffered > MOST_BUFFERED_SECONDS:
         raise WrongUseError(
             f"{SCHEDULE} takes what differs for three minutes for a difference, and changes are collected for"
-            f" {buffered} s: have {' and '.join(BUFFERS)} be at most {MOST_BUFFERED_SECONDS} together, or verify by"
+            f" {buffered} s: have {', '.join(BUFFERS)} be at most {MOST_BUFFERED_SECONDS} together, or verify by"
             f" `dynaurora verify --settle {buffered + MOST_BUFFERED_SECONDS}`."
         )
     items, size_bytes = 0, 0

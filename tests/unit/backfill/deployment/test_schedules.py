@@ -60,7 +60,9 @@ def test_a_new_schedule_is_refused_for_a_table_that_cannot_be_exported(recovery)
     ("given", "deployed"), [({}, {"BufferSeconds": "300"}), ({"TransformBufferSeconds": "61"}, {})]
 )
 def test_changes_that_are_collected_for_longer_than_a_judge_waits_are_refused_by_name(given, deployed):
-    with pytest.raises(WrongUseError, match=r"have BufferSeconds and TransformBufferSeconds be at most 120 together"):
+    with pytest.raises(
+        WrongUseError, match=r"have BufferSeconds, TransformBufferSeconds, StreamBufferSeconds be at most 120 together"
+    ):
         plan_schedule(DynamoDB(), "things", WEEKLY | given, deployed)
     assert plan_schedule(DynamoDB(), "things", given | {"BufferSeconds": "300"}, deployed) is None
 
