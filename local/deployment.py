@@ -97,6 +97,8 @@ class Deployment:
     delivery_stream: str
     import_batch_arn: str
     """ARN of the state machine that imports a batch."""
+    import_streamed_batch_arn: str
+    """ARN of the one that streamed batches begin in."""
     backfill_table_arn: str
     """ARN of the state machine that copies a whole table."""
     event_source_mapping: str
@@ -202,6 +204,7 @@ def _read_replication(api: Api, stack: StackTypeDef, shared: dict[str, str]) -> 
         bucket=shared["LandingBucketName"],
         delivery_stream=outputs["DeliveryStreamName"],
         import_batch_arn=shared["ImportBatchStateMachineArn"],
+        import_streamed_batch_arn=shared["ImportStreamedBatchStateMachineArn"],
         backfill_table_arn=shared["BackfillTableStateMachineArn"],
         event_source_mapping=outputs["ForwardChangesEventSourceMappingId"],
     )
@@ -267,10 +270,10 @@ def _replication_parameters(mapping: Mapping, stream_arn: str) -> dict[str, str]
         "SortKeyType": types[mapping.sort_key] if mapping.sort_key else "S",
         "BufferSeconds": BUFFER_SECONDS,
         "TransformBufferSeconds": BUFFER_SECONDS,
+        "StreamBufferSeconds": BUFFER_SECONDS,
         "Architecture": _find_architecture(),
     }
 
-        "StreamBufferSeconds": BUFFER_SECONDS,
 
 def _find_architecture() -> str:
     return "arm64" if platform_module.machine() in {"arm64", "aarch64"} else "x86_64"

@@ -90,6 +90,8 @@ class Deployment:
     """The function's name; empty where the platform is of a release that has none."""
     find_unimported: str = ""
     """The function's name; empty where the platform is of a release that has none."""
+    import_streamed_batch_arn: str = ""
+    """The state machine; empty where the platform is of a release that has none."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
@@ -200,6 +202,7 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         purge_replicas=shared.get("PurgeReplicasFunctionName", ""),
         find_unimported=shared.get("FindUnimportedFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
+        import_streamed_batch_arn=shared.get("ImportStreamedBatchStateMachineArn", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},
         **{name: shared[output] for name, output in PLATFORM_OUTPUTS.items()},

@@ -43,10 +43,10 @@ PRICES: Final = {
 benchmarks/cost_model.py uses all of them, the plan of a deployment what is there at rest, and an estimate of a run what
 is the run's own."""
 
-TRANSITIONS_OF_AN_IMPORT: Final = 4
-"""Of a batch that is CSV already: start, choice, task and end."""
-TRANSITIONS_OF_A_BATCH: Final = 3 + 1 + TRANSITIONS_OF_AN_IMPORT
-"""Of a batch of an export: start, task and end in the map; then its import, which converts it first."""
+TRANSITIONS_OF_AN_IMPORT: Final = 2
+"""Of a streamed batch that goes well: start and task."""
+TRANSITIONS_OF_A_BATCH: Final = 3 + 5
+"""Of a batch of an export: start, task and end in the map; then its import: start, choice, two tasks and end."""
 TRANSITIONS_OF_A_RUN: Final = 30
 """The states of a run without its batches, and some rounds of waiting."""
 WRITES_OF_A_BATCH: Final = 6

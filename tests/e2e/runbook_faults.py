@@ -399,7 +399,8 @@ class Site:
     def _list_imports(self) -> set[str]:
         """Return the imports that run or wait for their next attempt."""
         imports = self.aws.client("stepfunctions").get_paginator("list_executions")
-        pages = imports.paginate(stateMachineArn=self.aws.deployment.import_batch_arn, statusFilter="RUNNING")
+        machines = (self.aws.deployment.import_streamed_batch_arn, self.aws.deployment.import_batch_arn)
+        pages = (page for arn in machines for page in imports.paginate(stateMachineArn=arn, statusFilter="RUNNING"))
         return {each["executionArn"] for page in pages for each in page["executions"]}
 
     @contextmanager

@@ -47,6 +47,7 @@ PARTS = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 ACTIONS_OF_TASKS = {
     "lambda:invoke": {"lambda:InvokeFunction"},
     "sns:publish": {"sns:Publish"} | ENCRYPTED_TOPIC,
+    "states:startExecution": {"states:StartExecution"},
     "states:startExecution.sync:2": {"states:StartExecution"} | CHILD_EXECUTIONS | EXECUTION_RULE,
     "aws-sdk:dynamodb:describeExport": {"dynamodb:DescribeExport"},
     # DynamoDB decrypts a table that has a key of its own, and writes, with the rights of who asks for the export.
