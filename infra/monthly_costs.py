@@ -33,10 +33,10 @@ STANDING: Final = {
     r"^    Type: AWS::SecretsManager::Secret$": ("Secrets", 1),
     r"^      ManageMasterUserPassword: true": ("Secrets", 1),
     r"^    Type: AWS::KMS::Key$": ("KMS keys", 1),
-    r"^    Type: AWS::EC2::VPCEndpoint\n    Properties:\n      VpcEndpointType: Interface$": ("Interface endpoints", 2),
+    r"^    Type: AWS::EC2::VPCEndpoint\n    Properties:\n      VpcEndpointType: Interface$": ("Interface endpoints", 1),
 }
 """What in a template is paid for all the time, and how often: an alarm by the metrics that it looks at, an endpoint in
-each of two zones. What a parameter has to ask for is left out: `SessionAccess`."""
+one zone. What a parameter has to ask for is left out: `EndpointZones`, `SessionAccess`."""
 
 RATE: Final = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
 """As EventBridge Scheduler takes it (its User Guide, "Schedule types")."""

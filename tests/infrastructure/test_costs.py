@@ -47,9 +47,10 @@ FROM_TEMPLATES = {
 
 
 def count_endpoints(*, conditional):
-    """Interface endpoints, each as often as it has subnets."""
+    """Interface endpoints, each as often as it has subnets by default."""
+    assert read_template("platform")["Parameters"]["EndpointZones"]["Default"] == 1
     return sum(
-        len(endpoint.properties["SubnetIds"])
+        sum("Fn::If" not in subnet for subnet in endpoint.properties["SubnetIds"])
         for endpoint in list_resources("AWS::EC2::VPCEndpoint")
         if endpoint.properties["VpcEndpointType"] == "Interface" and ("Condition" in endpoint.attributes) == conditional
     )
