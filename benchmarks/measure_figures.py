@@ -1,4 +1,4 @@
-"""Measure the figures of `benchmarks.figures`.
+"""Measure the figures of `backfill.costs.figures`.
 
 python -m benchmarks.measure_figures            prints them
 python -m benchmarks.measure_figures --write    and keeps them
@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
+from backfill.costs.figures import FILE, Figures
 from benchmarks.database import Database, local_database, make_rows, shuffled
-from benchmarks.figures import FILE, Figures
 from benchmarks.growth import convert, run, write_data_file
 from benchmarks.items import CLICKS
 from benchmarks.results import describe_machine

@@ -101,15 +101,15 @@ def count_platform(names: Iterable[str]) -> dict[str, float]:
     return used
 
 
-def count_replication() -> dict[str, float]:
-    """Return what a replication uses in a month at rest."""
+def count_replication(looks: float = LOOKS) -> dict[str, float]:
+    """Return what a replication uses in a month at rest, that looks so often for what failed."""
     used = count_standing([REPLICATION])
-    _add(used, CALLS_OF_A_LOOK, LOOKS)
+    _add(used, CALLS_OF_A_LOOK, looks)
     _add(used, CALLS_OF_A_CHECK, CHECKS)
-    _add_compute(used, LOOKS, LIST_MEMORY_MB, CALLS_OF_A_LOOK["S3 writes"] + CALLS_OF_A_LOOK["S3 reads"])
+    _add_compute(used, looks, LIST_MEMORY_MB, CALLS_OF_A_LOOK["S3 writes"] + CALLS_OF_A_LOOK["S3 reads"])
     _add_compute(used, CHECKS, HEALTH_MEMORY_MB, CALLS_OF_A_CHECK["S3 reads"] + FREE_CALLS_OF_A_CHECK)
-    _add_invocations(used, LOOKS)
-    used["Scheduler"] += LOOKS
+    _add_invocations(used, looks)
+    used["Scheduler"] += looks
     used[KEPT_READS] += used["S3 reads"]
     return used
 
@@ -142,15 +142,15 @@ def price_all(used: Mapping[str, float]) -> float:
     return sum(quantity * PRICES[what][0] for what, quantity in used.items())
 
 
-def _add(used: dict[str, float], calls: Mapping[str, int], times: int) -> None:
+def _add(used: dict[str, float], calls: Mapping[str, int], times: float) -> None:
     for what, count in calls.items():
         used[what] += count * times
 
 
-def _add_compute(used: dict[str, float], invocations: int, memory_mb: int, calls: int) -> None:
+def _add_compute(used: dict[str, float], invocations: float, memory_mb: int, calls: int) -> None:
     used["Lambda compute"] += invocations * memory_mb / 1024 * calls * CALL_SECONDS
 
 
-def _add_invocations(used: dict[str, float], count: int) -> None:
+def _add_invocations(used: dict[str, float], count: float) -> None:
     used["CloudWatch Logs"] += count * LOG_BYTES / 1e9
     used["X-Ray"] += count * TRACED_SHARE

@@ -39,9 +39,9 @@ PRICES: Final = {
     "Secrets": (0.40, "secret, a month"),
     "Interface endpoints": (7.30, "endpoint in a zone, a month"),
 }
-"""US dollars for one unit; Lambda's are those of arm64, and a month has 730 hours. The model of
-benchmarks/cost_model.py uses all of them, the plan of a deployment what is there at rest, and an estimate of a run what
-is the run's own."""
+"""US dollars for one unit; Lambda's are those of arm64, and a month has 730 hours. The model in
+backfill/costs uses all of them, the plan of a deployment what is there at rest, and an estimate of a run what is the
+run's own."""
 
 TRANSITIONS_OF_AN_IMPORT: Final = 2
 """Of a streamed batch that goes well: start and task."""

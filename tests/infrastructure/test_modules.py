@@ -24,10 +24,12 @@ ALLOWED_MODULES = {
     "backfill/commands/local_shared.py": {"local"},
     "backfill/commands/local_status.py": {"local"},
     "backfill/commands/deploy.py": {"infra"},
+    "backfill/costs/quantities.py": {"infra"},
     "backfill/deployment/plans.py": {"infra"},
     "backfill/deployment/schedules.py": {"infra"},
 }
-"""The command line starts the local AWS, and deploys what is in `infra`: these modules of it alone may import them."""
+"""The command line starts the local AWS, deploys what is in `infra`, and knows what it costs: these modules of it alone
+may import them."""
 
 PREFIXES = {keys.PROCESSED, keys.FAILED_RECORDS, keys.BATCHES, keys.FAILED_BATCHES, keys.UNFORWARDED}
 
@@ -57,7 +59,7 @@ LAYERS = (
 """The core's packages and modules, the lowest first: each imports from itself and from lower ones only."""
 
 COMMANDS_LAYERS = (
-    ("terminal", "kinds"),
+    ("terminal", "kinds", "costs"),
     ("project",),
     ("deployment",),
     ("runs", "samples"),

@@ -9,8 +9,9 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
-FILE = Path(__file__).with_name("figures.json")
+FILE: Final = Path(__file__).with_name("figures.json")
 
 
 @dataclass(frozen=True)
