@@ -430,6 +430,11 @@ def forwarded(mapping: str) -> str:
     return f"{mapping_documents(mapping)}forwarded.json"
 
 
+def imported_until(mapping: str) -> str:
+    """Return the key of the time up to which all streamed batches of a mapping were seen to be imported."""
+    return f"{mapping_documents(mapping)}imported.json"
+
+
 def filled(mapping: str) -> str:
     """Return the key of the gaps in a mapping's stream that were filled."""
     return f"{mapping_documents(mapping)}filled.json"

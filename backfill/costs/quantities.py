@@ -13,7 +13,7 @@ from typing import Final
 from backfill.costs.figures import Figures, read_figures
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
-from dynaurora.failures.list_failures import LOOKED_BACK, MOST_LOOKED_AT, OVERDUE
+from dynaurora.failures.list_failures import MOST_LOOKED_AT, SETTLED
 from dynaurora.runs.costs import (
     READS_OF_A_BATCH,
     TRANSITIONS_OF_A_BATCH,
@@ -127,9 +127,12 @@ def count_billed(changes: float, change_bytes: float) -> float:
 
 
 def count_looks(batches_of_an_hour: float, assumed: Assumptions) -> float:
-    """Return how often the tags of a streamed batch are read by looks for unstarted ones, as far as they go back."""
-    hours = (LOOKED_BACK - OVERDUE).total_seconds() / 3600
-    return assumed.looks_of_an_hour * min(hours, MOST_LOOKED_AT / batches_of_an_hour)
+    """Return how often the tags of a streamed batch are read by looks for unstarted ones.
+
+    By each look from when it is overdue until one notes that all of its time are imported, and that some time later.
+    """
+    hours = SETTLED.total_seconds() / 3600
+    return min(1 + assumed.looks_of_an_hour * hours, assumed.looks_of_an_hour * MOST_LOOKED_AT / batches_of_an_hour)
 
 
 def cost_tables(count: int, *, busy: bool, assumed: Assumptions) -> dict[str, float]:

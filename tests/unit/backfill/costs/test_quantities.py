@@ -45,11 +45,11 @@ def test_packs_are_billed_as_forwarding_makes_them():
     assert count_billed(500, 681) == billed
 
 
-def test_batches_are_looked_at_each_hour_for_three_days_or_while_they_are_among_the_newest():
+def test_batches_are_looked_at_twice_or_while_they_are_among_the_newest():
     assumed = Assumptions()
-    assert count_looks(60, assumed) == 71
-    assert count_looks(1000, assumed) == 5
-    assert count_looks(60, replace(assumed, looks_of_an_hour=0.5)) == 35.5
+    assert count_looks(60, assumed) == 2
+    assert count_looks(10_000, assumed) == 0.5
+    assert count_looks(60, replace(assumed, looks_of_an_hour=0.5)) == 1.5
 
 
 def test_a_table_at_rest_wakes_no_database():
