@@ -253,6 +253,7 @@ def _parameters(endpoint: Endpoint, secret_arn: str) -> dict[str, str]:
         "DatabaseAdminSecretArn": secret_arn,
         "DatabaseCa": endpoint.ca_pem,
         "ReserveImportConcurrency": "yes",  # the account of this machine has it
+        "StreamTracing": "Active",
         "Architecture": _find_architecture(),
     }
 
@@ -271,6 +272,7 @@ def _replication_parameters(mapping: Mapping, stream_arn: str) -> dict[str, str]
         "BufferSeconds": BUFFER_SECONDS,
         "TransformBufferSeconds": BUFFER_SECONDS,
         "StreamBufferSeconds": BUFFER_SECONDS,
+        "StreamTracing": "Active",
         "Architecture": _find_architecture(),
     }
 

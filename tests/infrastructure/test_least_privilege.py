@@ -102,7 +102,7 @@ def allowed_actions(role: Resource) -> set[str]:
 
 def implied_actions(function: Resource) -> set[str]:
     """What Lambda does for a function with the function's role, and what a call needs beside its own action."""
-    actions = LOGS | (TRACES if function.properties["Tracing"] == "Active" else set())
+    actions = LOGS | TRACES
     called = find_actions(function.snake)
     if function.properties.get("VpcConfig"):
         actions |= NETWORK_INTERFACES
