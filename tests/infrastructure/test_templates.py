@@ -53,6 +53,7 @@ CHOOSING = {
 """Parameters of the root that, where they are empty, have something created instead."""
 OUTPUTS_FOR_OTHER_STACKS = {
     "FailuresTopicKeyArn",
+    "LandingBucketKeyArn",
     "OpenRunFunctionArn",
     "ReportRunFunctionArn",
     "CloseRunFunctionArn",
@@ -430,7 +431,9 @@ def test_an_event_that_starts_nothing_is_kept(rule):
         assert get_resource(target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]).type == "AWS::SQS::Queue"
 
 
-@pytest.mark.parametrize("policy", ["FailuresTopicPolicy.PolicyDocument", "FailuresTopicKey.KeyPolicy"])
+@pytest.mark.parametrize(
+    "policy", ["FailuresTopicPolicy.PolicyDocument", "FailuresTopicKey.KeyPolicy", "LandingBucketKey.KeyPolicy"]
+)
 def test_alarms_may_publish_to_the_failures_topic_and_encrypt_with_its_key(policy):
     resource, _, document = policy.partition(".")
     statements = {statement["Sid"]: statement for statement in get_resource(resource).properties[document]["Statement"]}
@@ -438,7 +441,8 @@ def test_alarms_may_publish_to_the_failures_topic_and_encrypt_with_its_key(polic
     assert allowed["Effect"] == "Allow"
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert allowed["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    assert get_resource("FailuresTopic").properties["KmsMasterKeyId"] == {"Fn::GetAtt": ["FailuresTopicKey", "Arn"]}
+    own, buckets = {"Fn::GetAtt": ["FailuresTopicKey", "Arn"]}, {"Ref": "LandingBucketKeyArn"}
+    assert get_resource("FailuresTopic").properties["KmsMasterKeyId"] == {"Fn::If": ["MakesTopicKey", own, buckets]}
 
 
 # Encryption, logging and tracing of the rest
