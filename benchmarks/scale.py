@@ -51,7 +51,7 @@ class Assumptions:
     buffer_bytes: float = 16 * 2**20
     buffer_seconds: float = 60
     transform_bytes: float = 2**20
-    forward_memory_mb: int = 512
+    forward_memory_mb: int = 256
     transform_memory_mb: int = 1024
     figures: Figures = field(default_factory=read_figures)
 

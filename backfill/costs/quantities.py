@@ -14,6 +14,7 @@ from backfill.costs.figures import Figures, read_figures
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import MOST_LOOKED_AT, SETTLED
+from dynaurora.mappings.readers import TOLD_SECONDS
 from dynaurora.runs.costs import (
     READS_OF_A_BATCH,
     TRANSITIONS_OF_A_BATCH,
@@ -32,6 +33,8 @@ from infra.monthly_costs import (
 )
 
 MILLION: Final = 1_000_000
+SECRET_SECONDS: Final = 300
+"""For which a process keeps the loader's password: `dynaurora.aurora.loader`, which commands do not import."""
 HOURS_OF_A_WEEK: Final = 24 * 7
 FIREHOSE_GB: Final = 1024**3
 AURORA_WRITE: Final = 4096
@@ -40,6 +43,10 @@ FULL_PROCESSOR_MB: Final = 1769
 """Memory at which a function has one processor (AWS Lambda Developer Guide, "Configure Lambda function memory")."""
 CHANGES_OF_A_SHARD: Final = 1000
 """Writes per second that one partition of a table takes, of up to 1 KB (DynamoDB Developer Guide, partition limits)."""
+POLL_SECONDS: Final = 0.25
+"""From one reading of a shard to the next (AWS Lambda Developer Guide, "Using AWS Lambda with Amazon DynamoDB")."""
+WRITES_OF_A_STREAMED_BATCH: Final = 3
+"""Firehose's object, the manifest that Aurora loads it by, and the mark that it is imported."""
 CHANGES_OF_A_MONTH: Final = MILLION
 """Of a busy table: 23 a minute, all the time, so that it has a batch each minute."""
 STEPS_OF_JUDGING: Final = 4
@@ -55,8 +62,9 @@ class Assumptions:
     transform_seconds: float = 5
     transform_bytes: float = 2**20
     forward_records: float = 500
-    forward_seconds: float = 1
-    forward_memory_mb: int = 512
+    forward_seconds: float = 5
+    """For which changes are collected in the stream, where they are collected at all."""
+    forward_memory_mb: int = 256
     transform_memory_mb: int = 1024
     convert_memory_mb: int = FULL_PROCESSOR_MB
     import_memory_mb: int = 256
@@ -70,17 +78,24 @@ class Assumptions:
     import_calls: int = 9
     """Calls of an import besides loading and merging: the secret, the connection, and those of S3."""
     log_bytes: float = LOG_BYTES
-    """That an invocation logs, its report and metrics included."""
+    """That an invocation logs which was not measured, its report and metrics included."""
     traced_share: float = TRACED_SHARE
-    """Of invocations, by X-Ray's default rule."""
+    """Of invocations for a run: X-Ray takes the first of each second, and fewer of the others."""
+    traced_stream_share: float = 0.0
+    """The same of the stream's: `StreamTracing`. Where that is active, 1 for a slow table."""
     page_reads_of_a_row: float = 0.0
     """Pages that Aurora has to read for a row: 0 where the table's keys are in its memory, 1 where none is."""
     figures: Figures = field(default_factory=read_figures)
 
     @property
+    def forwarded_seconds(self) -> float:
+        """For how long changes are collected for a call of forward_changes; without a buffer, between two polls."""
+        return self.forward_seconds if self.buffer_seconds else POLL_SECONDS
+
+    @property
     def transformed_seconds(self) -> float:
         """For how long changes are collected for a call of the transformation: those forwarded together stay so."""
-        return max(self.transform_seconds, self.forward_seconds)
+        return max(self.transform_seconds, self.forwarded_seconds)
 
     @property
     def collected_seconds(self) -> float:
@@ -92,7 +107,7 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
     """Return the quantities of what a million changes use, at so many changes per second."""
     figures = assumed.figures
     shards = ceil(rate / CHANGES_OF_A_SHARD)
-    forwards = MILLION / max(1, min(assumed.forward_records, rate / shards * assumed.forward_seconds))
+    forwards = MILLION / max(1, min(assumed.forward_records, rate / shards * assumed.forwarded_seconds))
     in_transform = min(assumed.transform_bytes / figures.change_bytes, rate * assumed.transformed_seconds)
     transforms = MILLION / max(1, in_transform)
     batches = MILLION / max(1, min(assumed.buffer_bytes / figures.row_bytes, rate * assumed.collected_seconds))
@@ -102,6 +117,9 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
     transform_seconds = cpu(figures.transform_cpu_us, assumed.transform_memory_mb)
     import_seconds = batches * assumed.import_calls * assumed.call_seconds
     import_seconds += MILLION / figures.import_existing_rows_per_second
+    seconds = MILLION / rate
+    importers = max(1.0, import_seconds / seconds)
+    logged = forwards * figures.forward_log_bytes + transforms * figures.transform_log_bytes
     return {
         "Firehose": forwards * count_billed(MILLION / forwards, figures.change_bytes) / FIREHOSE_GB,
         "Lambda compute": gigabytes(assumed.forward_memory_mb) * forward_seconds
@@ -109,13 +127,13 @@ def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
         + gigabytes(assumed.import_memory_mb) * import_seconds,
         "Lambda requests": invocations,
         "Step Functions": batches * TRANSITIONS_OF_AN_IMPORT,
-        "S3 writes": batches * 3,
+        "S3 writes": batches * WRITES_OF_A_STREAMED_BATCH + shards * seconds / TOLD_SECONDS,
         "S3 reads": batches * (READS_OF_A_BATCH + looked_at),
         "EventBridge": batches,
-        "Secrets Manager": batches,
+        "Secrets Manager": min(batches, importers * seconds / SECRET_SECONDS),
         "Aurora I/O": MILLION * (figures.redo_bytes_existing / AURORA_WRITE + assumed.page_reads_of_a_row),
-        "CloudWatch Logs": invocations * assumed.log_bytes / 1e9,
-        "X-Ray": invocations * assumed.traced_share,
+        "CloudWatch Logs": (logged + batches * figures.import_log_bytes) / 1e9,
+        "X-Ray": invocations * assumed.traced_stream_share,
     }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 tracer.patch(("pymysql",))
 
-KEPT_SECONDS: Final = 300
+SECRET_SECONDS: Final = 300
 """For which a process keeps what it has read of a secret, unless the database refuses it."""
 
 _kept: dict[str, tuple[float, Credentials]] = {}
@@ -37,7 +37,7 @@ def connect_loader(settings: DatabaseSettings, *, load_from_s3: bool = False) ->
     read_at, kept = _kept.get(secret_arn, (0.0, None))
     with ExitStack() as stack:
         aurora: Aurora | None = None
-        if kept and time.monotonic() - read_at < KEPT_SECONDS:
+        if kept and time.monotonic() - read_at < SECRET_SECONDS:
             with suppress(SecretRotatedError):
                 aurora = stack.enter_context(connect(endpoint, kept, load_from_s3=load_from_s3))
         if aurora is None:

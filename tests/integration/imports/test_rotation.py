@@ -214,7 +214,7 @@ def test_a_process_reads_the_secret_once_until_the_database_refuses_what_it_kept
     for _ in range(3):
         assert deployment.log_in() == deployment.loader.username
     assert len(read) == 2
-    monkeypatch.setattr(loader, "KEPT_SECONDS", 0)
+    monkeypatch.setattr(loader, "SECRET_SECONDS", 0)
     assert deployment.log_in() == deployment.loader.username
     assert len(read) == 3, "it is not kept for ever"
 

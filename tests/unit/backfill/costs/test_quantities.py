@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from backfill.costs import quantities
 from backfill.costs.quantities import (
     Assumptions,
     cost_backfill,
@@ -13,8 +14,10 @@ from backfill.costs.quantities import (
     count_billed,
     count_looks,
 )
+from dynaurora.aurora import loader
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from infra.monthly_costs import count_replication, price_all
+from tests.infrastructure.deployment import get_resource, read_template
 
 
 def test_faster_tables_pay_less_for_each_change_and_larger_ones_for_each_item():
@@ -33,9 +36,9 @@ def test_firehose_bills_five_kilobytes_at_a_time():
         ]
 
     alone = BILLED_BYTES - HEADER_BYTES - 1
-    assert gigabytes(100) == gigabytes(alone) == pytest.approx(4.768, abs=0.001)
-    assert gigabytes(alone + 1) == pytest.approx(2 * gigabytes(alone))
-    assert gigabytes(681, rate=1000) < gigabytes(681) / 7
+    assert gigabytes(100, 0.2) == gigabytes(alone, 0.2) == pytest.approx(4.768, abs=0.001)
+    assert gigabytes(alone + 1, 0.2) == pytest.approx(2 * gigabytes(alone, 0.2))
+    assert gigabytes(681, rate=1000) < gigabytes(681, 0.2) / 7
 
 
 def test_packs_are_billed_as_forwarding_makes_them():
@@ -80,7 +83,8 @@ def test_without_a_buffer_what_is_forwarded_and_transformed_together_stays_so():
         return cost_changes(100, Assumptions(**seconds))["EventBridge"]
 
     assert batches(buffer_seconds=0) == batches(buffer_seconds=5) == pytest.approx(1e6 / 500)
-    assert batches(buffer_seconds=0, transform_seconds=0) == pytest.approx(1e6 / 100)
+    assert batches(buffer_seconds=0, transform_seconds=0) == pytest.approx(1e6 / 25), "what is read in one poll"
+    assert batches(buffer_seconds=1, transform_seconds=0) == pytest.approx(1e6 / 500)
 
 
 def test_a_replication_pays_for_each_look_for_what_failed():
@@ -88,3 +92,29 @@ def test_a_replication_pays_for_each_look_for_what_failed():
     assert price_all(count_replication()) == often
     assert often - seldom == pytest.approx(seldom - never)
     assert not count_replication(0)["Scheduler"]
+
+
+def test_the_loaders_secret_is_read_once_for_many_batches_of_a_process():
+    assert quantities.SECRET_SECONDS == loader.SECRET_SECONDS
+    reads, batches = (cost_changes(1, Assumptions())[what] for what in ("Secrets Manager", "EventBridge"))
+    assert reads == pytest.approx(batches / 5)
+    seldom = cost_changes(1, Assumptions(buffer_seconds=900))
+    assert seldom["Secrets Manager"] == seldom["EventBridge"]
+
+
+def test_settings_are_those_of_the_templates():
+    assumed = Assumptions()
+    defaults = {name: each.get("Default") for name, each in read_template("replication")["Parameters"].items()}
+    assert assumed.buffer_seconds == defaults["BufferSeconds"]
+    assert assumed.buffer_bytes == defaults["BufferMegabytes"] * 2**20
+    assert assumed.transform_seconds == defaults["TransformBufferSeconds"]
+    assert assumed.forward_seconds == defaults["StreamBufferSeconds"]
+    assert defaults["StreamTracing"] == "PassThrough"
+    assert assumed.forward_records == get_resource("ForwardChangesEventSourceMapping").properties["BatchSize"]
+    for name, memory_mb in (
+        ("ForwardChanges", assumed.forward_memory_mb),
+        ("TransformChanges", assumed.transform_memory_mb),
+        ("ImportBatch", assumed.import_memory_mb),
+        ("ConvertExport", assumed.convert_memory_mb),
+    ):
+        assert get_resource(f"{name}Function").properties["MemorySize"] == memory_mb
