@@ -122,10 +122,11 @@ class Earlier:
     def is_quiet(self) -> bool:
         """Whether nothing is on its way any more."""
         time.sleep(5)  # for which delivery streams collect
-        running = self.client("stepfunctions").list_executions(
-            stateMachineArn=self.outputs["ImportBatchStateMachineArn"], statusFilter="RUNNING"
-        )
-        return not running["executions"]
+        states = self.client("stepfunctions")
+        machines = [each["stateMachineArn"] for each in states.list_state_machines()["stateMachines"]]
+        imports = [arn for arn in machines if arn.endswith(("-import-streamed-batch", "-import-batch"))]
+        running = [states.list_executions(stateMachineArn=arn, statusFilter="RUNNING") for arn in imports]
+        return not any(answer["executions"] for answer in running)
 
     def go_back(self) -> None:
         """Deploy release 0.1 again, for the table that its stack has not any more."""

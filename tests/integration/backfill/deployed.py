@@ -485,6 +485,13 @@ class Deployed:
         pipeline = Pipeline(self.api, self.deployment)
         wait_until(lambda: mark in self.hits() and not pipeline.is_importing())
 
+    def list_running_imports(self) -> list[str]:
+        """Return the executions that import, or wait for their next attempt; first those that hand over to others."""
+        executions = self.client("stepfunctions").get_paginator("list_executions")
+        machines = [self.outputs[f"Import{kind}BatchStateMachineArn"] for kind in ("Streamed", "")]
+        pages = (page for arn in machines for page in executions.paginate(stateMachineArn=arn, statusFilter="RUNNING"))
+        return [execution["executionArn"] for page in pages for execution in page["executions"]]
+
     def describe_event_source_mapping(self) -> Document:
         return dict(self.client("lambda").get_event_source_mapping(UUID=self.event_source_mapping))
 
