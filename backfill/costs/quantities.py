@@ -89,8 +89,8 @@ class Assumptions:
 
     @property
     def forwarded_seconds(self) -> float:
-        """For how long changes are collected for a call of forward_changes; without a buffer, between two polls."""
-        return self.forward_seconds if self.buffer_seconds else POLL_SECONDS
+        """For how long changes are collected for a call of forward_changes: between two polls at least."""
+        return max(POLL_SECONDS, self.forward_seconds if self.buffer_seconds else min(1, self.forward_seconds))
 
     @property
     def transformed_seconds(self) -> float:

@@ -83,7 +83,9 @@ def test_without_a_buffer_what_is_forwarded_and_transformed_together_stays_so():
         return cost_changes(100, Assumptions(**seconds))["EventBridge"]
 
     assert batches(buffer_seconds=0) == batches(buffer_seconds=5) == pytest.approx(1e6 / 500)
-    assert batches(buffer_seconds=0, transform_seconds=0) == pytest.approx(1e6 / 25), "what is read in one poll"
+    assert batches(buffer_seconds=0, transform_seconds=0) == pytest.approx(1e6 / 100)
+    at_once = batches(buffer_seconds=0, transform_seconds=0, forward_seconds=0)
+    assert at_once == pytest.approx(1e6 / 25), "what is read in one poll"
     assert batches(buffer_seconds=1, transform_seconds=0) == pytest.approx(1e6 / 500)
 
 
