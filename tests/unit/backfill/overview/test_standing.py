@@ -72,7 +72,7 @@ PAUSED_READER = StreamReader(PAUSED, "arn", None, LONG_AGO, LONG_AGO, LONG_AGO +
             "repair web_analytics --from 2026-11-23T06:00:00Z --to 2026-11-23T06:04:01Z",
         ),
         ({"losses": None, "unseen": {"losses": "No."}}, "stream lost cannot be seen: No.", "doctor web_analytics"),
-        ({"lag": Lag(666.0, None)}, "rows are 11 min 6 s late", "late-rows.md"),
+        ({"lag": Lag(671.0, None)}, "rows are 11 min 11 s late", "late-rows.md"),
         ({"lag": Lag(3.0, 301.0)}, "its reader is 5 min 1 s behind", "late-rows.md"),
         ({"lag": None, "unseen": {"lag": "No."}}, "its lag cannot be seen: No.", "doctor web_analytics"),
         ({"kept": Kept(2)}, "2 failures kept", "failures count web_analytics"),
