@@ -15,8 +15,9 @@ from backfill.project import load_example
 from benchmarks.results import Result
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
 from dynaurora.aurora.generations import activate
-from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
+from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS
 from dynaurora.aws import sdk
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import Batch, BatchObject

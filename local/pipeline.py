@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aurora import sql
-from dynaurora.aurora.migrations import IMPORTS
+from dynaurora.aurora.system_tables import IMPORTS
 from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.errors import RejectedChange

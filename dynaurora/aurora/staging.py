@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from dynaurora.aurora import raw_rows, sql
 from dynaurora.aurora.connection import is_mariadb
 from dynaurora.aurora.locks import holding, holding_one, name_lock
-from dynaurora.aurora.migrations import TARGETS
+from dynaurora.aurora.system_tables import TARGETS
 from dynaurora.errors import SlotsTakenError
 from dynaurora.mappings.columns import BLOB_BYTES, TEXT_BYTES
 

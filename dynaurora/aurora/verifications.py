@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.aurora.migrations import DIFFERENCES, VERIFICATIONS
 from dynaurora.aurora.seen_keys import forget_seen
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import DIFFERENCES, VERIFICATIONS
 from dynaurora.errors import RunConflictError
 
 if TYPE_CHECKING:

@@ -38,10 +38,10 @@ from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_row_error, is_of_columns
 from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_failure
-from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.purging import check_floor
 from dynaurora.aurora.slots import Slots, claim_slot
 from dynaurora.aurora.staging import claim_table, room_in_memory
+from dynaurora.aurora.system_tables import IMPORTS
 from dynaurora.batches.batch import IMPORTED, VERIFY
 from dynaurora.batches.compare_staged import compare_staged
 from dynaurora.batches.isolating import Isolation

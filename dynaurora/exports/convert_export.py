@@ -28,8 +28,8 @@ from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
 from dynaurora.exports.export_lines import read_change_line, read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
-from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import md5_text
+from dynaurora.exports.rejects import Rejects
 from dynaurora.exports.sorted_rows import SortedRows
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.mappings.csv_format import row_label

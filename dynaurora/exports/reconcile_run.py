@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aurora.generations import Generations
-from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import IMPORTS
 from dynaurora.batches.batch import BACKFILL
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ReconciliationError

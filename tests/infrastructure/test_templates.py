@@ -136,7 +136,7 @@ def test_a_log_group_forgets_after_the_days_that_are_asked_for(log_group):
 @pytest.mark.parametrize("function", FUNCTIONS, ids=str)
 def test_a_function_is_given_the_settings_it_reads_and_no_others(function):
     name = function.id.removesuffix("Function")
-    fields = {field.upper() for field in getattr(settings, f"{name}Settings").__dataclass_fields__}
+    fields = {field.upper() for field in getattr(settings, f"{name}Settings").list_fields()}
     given = function.properties["Environment"]["Variables"]
     assert {variable for variable in given if not variable.startswith("POWERTOOLS_")} == fields
     assert given["POWERTOOLS_SERVICE_NAME"] == function.snake
