@@ -189,6 +189,7 @@ class Converter:
         converted = Converted(attempts, shares={table: RoutedShare() for table in tables})
         for target in self.mapper.targets:
             target.unmapped.take()  # what is left of a batch that failed
+        self.mapper.writer.widths.take(0)
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
@@ -207,7 +208,8 @@ class Converter:
             rows.flush()
             etag = csv.complete()
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
-        item = BatchObject(self.bucket, csv_key, etag, csv.size)
+        widths = self.mapper.writer.widths.take(converted.rows)
+        item = BatchObject(self.bucket, csv_key, etag, csv.size, widths)
         digest = self.mapper.mapping.digest
         shares = {table: share.close(converted.items) for table, share in converted.shares.items()}
         source = VERIFY if planned.compares else BACKFILL
