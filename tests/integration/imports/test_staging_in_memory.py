@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from dynaurora.errors import DeadlockError
 from dynaurora.mappings.field_widths import FieldWidths
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.rows import Row
-from tests.integration.targets import Target, row
+from tests.integration.targets import Target, TargetFor, row
 from tests.support.factories import column, make_mapping
 
 pytestmark = pytest.mark.integration
@@ -158,6 +160,22 @@ def test_a_field_that_is_wider_than_its_writer_told_is_staged_whole(target: Targ
     assert target.import_batch(batch).rows_changed == 2
     assert created == ["MEMORY", "InnoDB"]
     assert target.hits() == {"a": 1, key: 2}
+
+
+def test_columns_of_every_kind_have_what_was_written(target_for: TargetFor, created: Created) -> None:
+    kinds = ("CHAR(9)", "TEXT", "VARBINARY(9)", "BLOB", "ENUM('é','b')", "DATETIME(3)", "DECIMAL(9,2)", "VARCHAR(300)")
+    target = target_for(make_mapping(*(column(f"c{number}", kind) for number, kind in enumerate(kinds))))
+    target.slots = 4
+    given = ("é🦊", "ä" * 300, "AAEC/w==", "/w==", "é", "2026-01-01 00:00:00.125", "-1.50", " x\\,\n ")
+    rows = [Row(False, 1, ("a", *given)), Row(False, 1, ("b", *[None] * len(kinds)))]
+    for version in (1, 2):  # inserted, and then updated
+        told = write_told(target, [replace(row, version=version) for row in rows])
+        assert target.import_batch(told).rows_changed == 2
+    assert created == ["MEMORY"] * 2
+    expected = ("é🦊", "ä" * 300, b"\0\1\2\xff", b"\xff", "é", datetime(2026, 1, 1, microsecond=125_000))
+    names = ", ".join(f"c{number}" for number in range(len(kinds)))
+    found = target.query(f"SELECT {names} FROM {target.mapping.database}.{target.mapping.replica} ORDER BY id")
+    assert found == [(*expected, Decimal("-1.50"), " x\\,\n "), (None,) * len(kinds)]
 
 
 def test_a_row_that_is_refused_where_widths_are_told_is_set_aside(target: Target, created: Created) -> None:
