@@ -72,9 +72,11 @@ def _from_state_machine(event: dict[str, Any]) -> Ending:
     reason = f"{failure['error']}: {failure['reason']}" if failure else None
     end = FAILED if failure else SUCCEEDED
     ending = Ending(read_mapping_name(state), str(run), execution, end, reason, state.get("plan"))
-    totals = state.get("totals") or {}
-    swept = bool((state.get("options") or {}).get("sweep"))  # a target that is filled lacks none that was refused
-    if failure or not totals.get("complete") or not (swept or totals["rejected"] + totals["batches_failed"] == 0):
+    totals, options = state.get("totals") or {}, state.get("options") or {}
+    swept = bool(options.get("sweep"))  # a target that is filled lacks none that was refused
+    if failure or options.get("compare") or not totals.get("complete"):  # a verification brings nothing
+        return ending
+    if not (swept or totals["rejected"] + totals["batches_failed"] == 0):
         return ending
     return replace(ending, generation=state.get("generation"), swept=swept)
 

@@ -186,3 +186,11 @@ SWEPT = OPENED | {"generation": 3, "totals": COMPLETE, "options": OPENED["option
 def test_a_run_that_left_nothing_out_has_filled_the_targets_of_its_generation(changed, expected):
     ending = read_ending({"input": SWEPT | changed, "execution": {"id": EXECUTION, "started": "now"}})
     assert (ending.generation, ending.swept) == expected
+
+
+COMPARED = OPENED | {"generation": 3, "totals": COMPLETE, "options": OPENED["options"] | {"compare": True}}
+
+
+def test_a_verification_has_filled_nothing():
+    ending = read_ending({"input": COMPARED, "execution": {"id": EXECUTION, "started": "now"}})
+    assert (ending.state, ending.generation) == ("SUCCEEDED", None)
