@@ -52,6 +52,8 @@ MAX_INFLATED = 4 * 2**20
 NO_NAMES: dict[str, str] = {}
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+NUMBER_DIGITS = 38
+"""Of a number, without zeros around it."""
 LARGEST_EXPONENT = 400
 """Beyond any number that DynamoDB or a MySQL column holds; a larger one stays a Decimal, since as an int it would
 take that many digits of memory."""
@@ -110,6 +112,19 @@ def spell_number(number: int | Decimal) -> str:
     _, _, exponent = number.as_tuple()
     assert isinstance(exponent, int)  # noqa: S101 (a number, never NaN or infinite)
     return format(number, "f") if max(exponent, -number.adjusted()) <= LONGEST_ZEROS else str(number)
+
+
+def is_spelled_number(text: str) -> bool:
+    """Tell whether a text is the one that a number has."""
+    return bool(NUMBER.fullmatch(text)) and spell_number(exact_number(text)) == text
+
+
+def is_possible_number(text: str) -> bool:
+    """Tell whether DynamoDB has a number: of up to 38 digits, and of a magnitude from 1E-130 to 9.9…E+125."""
+    if not NUMBER.fullmatch(text):
+        return False
+    number = WHOLE_RANGE.normalize(Decimal(exact_number(text)))
+    return not number or (len(number.as_tuple().digits) <= NUMBER_DIGITS and -130 <= number.adjusted() <= 125)
 
 
 def respell_numbers(typed_key: Mapping[str, Any]) -> dict[str, Any]:

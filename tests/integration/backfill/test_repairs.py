@@ -120,6 +120,19 @@ def test_rows_changed_deleted_and_added_by_hand_are_mended_and_no_others(
     assert (again["mend"], again["not_mended"], again["agrees"]) == ({}, {"identical": 4}, True)
 
 
+def test_rows_of_keys_that_no_item_can_have_are_named_and_mended(deployed: Deployed, ask: Ask, run: str) -> None:
+    """DynamoDB refuses to be asked for them."""
+    deployed.put(make_items(2))
+    deployed.backfill(run)
+    insert = "INSERT INTO {rows} (page_id, activity_dt, _deleted, _version) VALUES "
+    change(deployed, f"{insert} ('', 'x', 0, 1), ('page-00000', '', 0, 1), ('by hand', 'x', 0, 1)")
+    found = ask("verify", "--via", "scan", status=1)
+    assert (found["identical"], found["extra"]) == (2, 3)
+    mended = ask("repair", "--yes")
+    assert (mended["mend"], mended["reread"]["gone"], mended["verified"]["extra"]) == ({"extra": 3}, 3, 0)
+    assert deployed.hits().keys() == {"page-00000", "page-00001"}
+
+
 def test_what_a_stream_has_lost_is_mended(deployed: Deployed, ask: Ask, run: str) -> None:
     """The stream is dammed: what is put, changed and deleted after the backfill is delivered to nobody."""
     deployed.put(make_items(20))
