@@ -575,7 +575,7 @@ class Deployed:
             assert answer.status == 200
 
     def reset(self) -> None:
-        """Begin anew: an empty table, an empty target, no faults, and nobody told of anything in this interval."""
+        """Begin anew: an empty table, an empty target, no faults, nothing filled, nobody told of anything."""
         with urllib.request.urlopen(f"{self.stack.endpoint_url}/_dynaurora/faults", timeout=10) as answer:
             faults = dict.fromkeys(json.load(answer), 0)
         # A run asks for the table as of the last whole second, and what was put since then is to be in the export too.
@@ -584,7 +584,7 @@ class Deployed:
         with self.connect() as aurora, aurora.transaction():
             for table in (self.mapping.replica, IMPORTS, RUNS):
                 aurora.execute(f"DELETE FROM {self.name_table(table)}")
-        for key in self.list_keys(f"{keys.NOTICES}/mapping={MAPPING}/"):
+        for key in (keys.filled(MAPPING), *self.list_keys(f"{keys.NOTICES}/mapping={MAPPING}/")):
             self.client("s3").delete_object(Bucket=self.bucket, Key=key)
         self.announcements()
 

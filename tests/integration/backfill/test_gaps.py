@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -110,6 +111,29 @@ def test_a_gap_is_filled_deletes_of_what_is_younger_included(lossy: Deployed) ->
     again = repair(*gap, "--yes")
     assert "were imported before, by gap-" in again.stderr
     assert lossy.hits() == wanted
+
+
+@pytest.mark.parametrize(("ttl_deletes", "options"), [("replicate", ["--sweep"]), ("ignore", [])])
+def test_a_gap_is_named_no_more_once_a_backfill_has_brought_all(
+    deployed: Deployed, run: str, ttl_deletes: Literal["replicate", "ignore"], options: list[str]
+) -> None:
+    gap = [show(time.time() - seconds) for seconds in (900, 600)]
+    name_records(deployed, *gap)
+    lost = [{"from": gap[0], "to": gap[1]}]
+    try:
+        if options:
+            deployed.backfill(f"{run}-unswept")  # may leave rows whose items were deleted in the gap
+        assert ask("status", MAPPING)["losses"] == lost
+        deployed.change_registered(lambda known: replace(known, ttl_deletes=ttl_deletes))
+        deployed.backfill(run, *options)
+        assert ask("status", MAPPING)["losses"] == []
+        later = [show(time.time() - seconds) for seconds in (900, 30)]
+        name_records(deployed, *later)  # not all of it is for sure in an export of now
+        assert ask("status", MAPPING)["losses"] == [{"from": later[0], "to": later[1]}]
+    finally:
+        deployed.change_registered(lambda known: replace(known, ttl_deletes="replicate"))
+        for key in deployed.list_keys(keys.unforwarded_prefix()):
+            deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
 
 
 def test_a_gap_that_recovery_does_not_reach_is_a_backfills(lossy: Deployed) -> None:
