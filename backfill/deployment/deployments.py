@@ -92,6 +92,8 @@ class Deployment:
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
     """Whether deletes by Time to Live are not replicated."""
+    verification_schedule: str = ""
+    """When AWS verifies the table by itself, rate(…) or cron(…); empty where it does not."""
 
     @property
     def place(self) -> Place:
@@ -199,6 +201,7 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         find_unimported=shared.get("FindUnimportedFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
+        verification_schedule=parameters.get("VerificationSchedule", ""),
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},
         **{name: shared[output] for name, output in PLATFORM_OUTPUTS.items()},
     )

@@ -29,7 +29,7 @@ CHECKS = [
     *("the stack", "the table", "the table's keys", "the stream's reader"),
     *("what the stream lost", "how late rows are"),
     *("the bucket's events", "the bucket's versions", "the bucket's privacy", "what failed is kept"),
-    *("failures", "who is told of failures"),
+    *("failures", "verification by the clock", "who is told of failures"),
     *(
         "the loader's secret",
         "the loader's connection",
