@@ -154,6 +154,7 @@ def _usage(done: dict[str, Any], plan: Plan | None, phases: dict[str, float], me
         concurrency=min(int(options.get("max_concurrency") or 1), most_batches),
         convert_memory_mb=memory.convert_mb,
         import_memory_mb=memory.import_mb,
+        judging_seconds=phases.get("judging", 0.0),
     )
 
 
