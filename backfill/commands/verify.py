@@ -71,6 +71,8 @@ dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table
 DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging, and for its report
 s3:PutObject below reports/.
 """
+EXAMPLES: Final = {"S": "…", "N": "1", "B": "AAE="}
+"""Of a key's value, by its type."""
 EXPLAINED: Final = {
     "identical": "equal",
     "differing": "the row has other values",
@@ -283,7 +285,7 @@ def read_keys(path: str, types: dict[str, str]) -> Iterator[TypedItem]:
 
 
 def _example(types: dict[str, str]) -> TypedItem:
-    return {name: {kind: "1" if kind == "N" else "…"} for name, kind in types.items()}
+    return {name: {kind: EXAMPLES[kind]} for name, kind in types.items()}
 
 
 def say_cost(deployment: Deployment, wanted: Wanted) -> None:
