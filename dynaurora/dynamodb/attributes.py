@@ -114,9 +114,14 @@ def spell_number(number: int | Decimal) -> str:
     return format(number, "f") if max(exponent, -number.adjusted()) <= LONGEST_ZEROS else str(number)
 
 
+def respell_number(text: str) -> str:
+    """Return the one text of the number that a text writes."""
+    return spell_number(exact_number(text))
+
+
 def is_spelled_number(text: str) -> bool:
     """Tell whether a text is the one that a number has."""
-    return bool(NUMBER.fullmatch(text)) and spell_number(exact_number(text)) == text
+    return bool(NUMBER.fullmatch(text)) and respell_number(text) == text
 
 
 def is_possible_number(text: str) -> bool:
@@ -136,7 +141,7 @@ def _respell(attribute: Any) -> Any:
     text = attribute.get("N") if isinstance(attribute, dict) else None
     if type(text) is not str or not NUMBER.fullmatch(text):
         return attribute
-    return {"N": spell_number(exact_number(text))}
+    return {"N": respell_number(text)}
 
 
 def plain_item(item: Mapping[str, Any], json_attributes: Mapping[str, str] = NO_NAMES) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.dynamodb.attributes import is_spelled_number
+from dynaurora.dynamodb.attributes import is_spelled_number, respell_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,4 +95,6 @@ def _type_value(kind: str, text: str, column: Column) -> dict[str, str]:
             return {kind: base64.b64decode(text).decode()}
         except UnicodeDecodeError:
             return {"B": text}
-    return {"S" if kind == "N" and column.type.is_text and not is_spelled_number(text) else kind: text}
+    if kind == "N" and column.type.is_text and not is_spelled_number(text):
+        return {"S": text}
+    return {kind: respell_number(text) if kind == "N" else text}  # a DECIMAL has zeros at its end

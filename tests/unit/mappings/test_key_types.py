@@ -17,7 +17,7 @@ def base64_of(data):
     [
         ("VARCHAR(20)", "S", "a ", {"S": "a "}),
         ("VARCHAR(20)", "N", "-1.5", {"N": "-1.5"}),
-        ("DECIMAL(20,3)", "N", "1.500", {"N": "1.500"}),
+        ("DECIMAL(20,3)", "N", "1.500", {"N": "1.5"}),
         ("VARBINARY(20)", "S", base64_of("é".encode()), {"S": "é"}),
         ("VARBINARY(20)", "B", base64_of(b"\xff"), {"B": base64_of(b"\xff")}),
         # of no item:
