@@ -234,7 +234,7 @@ def verify_table(
         result = verification.make_result(whole=wanted.is_whole)
     except BaseException:
         if wanted.via == "scan":  # nothing goes on with it; a run may be gone on with
-            lookup.forget()
+            lookup.forget(discard=True)
         raise
     lookup.forget(**result)
     return verification

@@ -115,6 +115,13 @@ class Verifications:
         with self._aurora.transaction():
             self._aurora.execute(statement, values)
 
+    def discard(self, run: str) -> bool:
+        """Forget a verification that has not ended, and is not gone on with; return that it is done."""
+        statement = f"DELETE FROM {self._table} WHERE mapping = %s AND run = %s AND ended_at IS NULL"
+        with self._aurora.transaction():
+            self._aurora.execute(statement, (self._mapping.name, run))
+        return True
+
     def record(self, run: str, first: int, differences: Sequence[RecordedDifference]) -> None:
         """Record differences from number `first` on; what was recorded from there on and then cut off goes."""
         places = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))"] * len(differences))

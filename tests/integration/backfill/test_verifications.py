@@ -338,6 +338,7 @@ def test_only_the_keys_of_a_file_are_compared(deployed: Deployed, ask: Ask, run:
     for none in ('{"page_id": "page-00001"}', '{"page_id": {"S": 5}, "activity_dt": {"S": "x"}}', "\udcff", "[]"):
         file.write_text(f"\n{none}", errors="surrogateescape")
         assert "Line 2" in ask("--keys", str(file), status=2)["error"]
+    assert not deployed.query(f"SELECT run FROM {deployed.name_table(VERIFICATIONS)} WHERE ended_at IS NULL")
 
 
 def test_a_sample_reads_its_share_and_judges_no_row_without_an_item(deployed: Deployed, ask: Ask, run: str) -> None:
