@@ -79,9 +79,9 @@ WITHOUT_A_CORE_FILE = {
 }
 """Functions whose step has no core file of their name, and why."""
 
-LONGEST = {"dynaurora/mappings/compiled/schemas.py": 700, "dynaurora/errors.py": 550}
+LONGEST = {"dynaurora/mappings/compiled/schemas.py": 700, "dynaurora/errors.py": 550, "dynaurora/keys.py": 500}
 LONG = 450
-"""Lines of a core module; the compiled keywords of JSON Schema stand together, and so do all errors."""
+"""Lines of a core module; the compiled keywords of JSON Schema stand together, and so do all errors and keys."""
 
 
 def list_modules(*packages):
