@@ -30,10 +30,9 @@ from backfill.deployment.diagnosis import (
 from backfill.deployment.lags import Lag, read_lags
 from backfill.deployment.losses import diagnose_losses
 from backfill.overview.findings import diagnose_failures, diagnose_lag, diagnose_reader
-from backfill.terminal.console import WrongUseError, print_json, print_line
+from backfill.terminal.console import WrongUseError, print_folded, print_json, print_line
 from dynaurora.aws import sdk
 from dynaurora.dynamodb.source import AwsSource
-from dynaurora.escaping import escape_text
 from dynaurora.target.check_target import NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
@@ -217,12 +216,12 @@ def diagnose(ways: Ways, deployment: Deployment) -> Iterator[Finding]:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print each finding on a line, and below it what to do, if anything; checks that fail for one cause together."""
+    """Print each finding, and below it what to do, if anything; checks that fail for one cause together."""
     for checks, finding in merge_findings(findings):
         told = f"{', '.join(checks)}: {finding.detail}" if finding.detail else ", ".join(checks)
-        print_line(f"{MARKS[finding.state]} {escape_text(told)}")
+        print_folded(f"{MARKS[finding.state]} ", told)
         if finding.remedy:
-            print_line(f"    {escape_text(finding.remedy)}")
+            print_folded("    ", finding.remedy)
 
 
 def merge_findings(findings: Iterable[Finding]) -> Iterator[tuple[list[str], Finding]]:
