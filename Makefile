@@ -104,6 +104,11 @@ test-ui: system .venv/.browser .venvs/axe/.installed server ## The status page a
 	@$(BIN)/python -m local.venvs emulator runtime
 	@UI=1 $(BIN)/pytest tests/ui --numprocesses 0 $(ARGS)
 
+.PHONY: test-shells
+test-shells: NEEDS := python shells
+test-shells: system .venv/.dev ## Completion in bash, zsh and fish, which are installed for it
+	$(BIN)/pytest tests/unit/backfill/commands/test_completion.py --numprocesses 0 $(ARGS)
+
 .PHONY: test-dynalite
 test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer
 	@$(BIN)/python -m local.venvs emulator runtime
