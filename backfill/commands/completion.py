@@ -32,6 +32,8 @@ VARIABLE: Final = f"_{NAME.upper()}_COMPLETE"
 SECONDS: Final = 3.0
 """How long a prompt waits for AWS."""
 RUNS_OFFERED: Final = 30
+IN_ORDER: Final = "complete --keep-order --no-files"
+"""How fish is told to offer words as they come, the newest run first, as bash and zsh do."""
 KINDS: Final = {kind.name: kind for kind in (BACKFILL, REPROCESS)}
 STOPPING: Final = "stop"
 """The command that only a run which goes on is given to."""
@@ -59,7 +61,8 @@ def completion(context: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.ClickException(f"The installed click completes nothing for {shell}: upgrade it.")
-    click.echo(kind(context.find_root().command, {}, NAME, VARIABLE).source())
+    script = kind(context.find_root().command, {}, NAME, VARIABLE).source()
+    click.echo(script.replace("complete --no-files", IN_ORDER))
 
 
 class Completed(click.types.StringParamType):

@@ -127,6 +127,10 @@ def test_a_fish_offers_commands_options_and_mappings(project, line, offered, unt
     assert {found.partition("\t")[0] for found in answer.stdout.splitlines()} == offered
 
 
+def test_fish_is_told_to_keep_the_order():
+    assert completion.IN_ORDER in CliRunner().invoke(main, ["completion", "fish"]).stdout
+
+
 def complete(project, *words, **environment):
     """Return the words that a shell would offer for the last of some."""
     asked = {"COMP_WORDS": "\n".join(("dynaurora", *words)), "COMP_CWORD": str(len(words)), VARIABLE: str(project)}
