@@ -1,4 +1,4 @@
-"""The pace of a run: how many rows were in Aurora after each step of its time, from the ledger."""
+"""The pace of a run: how many rows were in Aurora after each step of its time."""
 
 from __future__ import annotations
 
@@ -6,43 +6,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.aurora.migrations import IMPORTS
-from dynaurora.aurora.sql import quote
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from dynaurora.aurora.connection import Aurora
-    from dynaurora.mappings.mapping import Mapping
 
 MOST_PACE_STEPS: Final = 60
 """Of a run: it is part of a state, and a line on a page."""
 STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 """Seconds that a step may have; longer runs have steps of whole hours."""
-IMPORTS_OF_RUN: Final = "run = %s AND mapping = %s AND source = %s AND finished_at IS NOT NULL"
-
-
-def read_pace(aurora: Aurora, mapping: Mapping, run: str, kind: str) -> dict[str, Any] | None:
-    """Return the pace of a run's imports in all targets, as `make_pace` does; None where nothing was imported."""
-    ledgers = [f"{quote(name)}.{quote(IMPORTS)}" for name in sorted({each.database for each in mapping.targets})]
-    values = (run, mapping.name, kind)
-    times: list[datetime] = []
-    for ledger in ledgers:
-        of_run = f"FROM {ledger} WHERE {IMPORTS_OF_RUN}"
-        ((begun, ended),) = aurora.query(f"SELECT MIN(started_at), MAX(finished_at) {of_run}", values)
-        times += [time for time in (begun, ended) if time]
-    if not times:
-        return None
-    first, step = min(times).replace(microsecond=0), find_step(min(times), max(times))
-    rows = Counter[int]()
-    for ledger in ledgers:
-        counts = aurora.query(
-            f"SELECT TIMESTAMPDIFF(SECOND, %s, finished_at) DIV %s AS place, SUM(rows_staged) FROM {ledger}"
-            f" WHERE {IMPORTS_OF_RUN} GROUP BY place",
-            (first.isoformat(sep=" "), step, *values),
-        )
-        rows.update({int(place): int(count) for place, count in counts})
-    return describe_pace(first, step, rows)
 
 
 def make_pace(imported: Iterable[tuple[datetime, int]], since: datetime) -> dict[str, Any] | None:

@@ -27,8 +27,8 @@ from dynaurora.aurora.sql import quote
 from dynaurora.batches.batch import BACKFILL
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ReconciliationError
-from dynaurora.exports.pace import read_pace
 from dynaurora.exports.plan import PlannedBatch
+from dynaurora.exports.read_pace import read_pace
 from dynaurora.mappings.reasons import count_apart
 
 if TYPE_CHECKING:

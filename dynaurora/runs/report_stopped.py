@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.batches.batch import BACKFILL, VERIFY
-from dynaurora.exports.pace import read_pace
 from dynaurora.exports.plan import Plan
+from dynaurora.exports.read_pace import read_pace
 from dynaurora.exports.reconcile_run import RunInTarget, add_totals
 from dynaurora.runs.close_run import REPROCESS_FAILURES
 from dynaurora.runs.report_backfill import Memory, build_backfill_report
