@@ -83,6 +83,13 @@ bench: system .venv/.dev server ## Speed and memory against their baselines; ONL
 	@$(BIN)/python -m local.venvs emulator runtime
 	@$(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
+.PHONY: compare
+compare: ENGINE := $(or $(DYNAURORA_ENGINE),mysql)
+compare: system .venv/.dev ## Hold the product against other ways, on one set of items; writes docs/compared.md and build/compare.json
+	@$(BIN)/python -m local.aurora.engines
+	@$(BIN)/python -m local.venvs dlt emulator ingestr runtime
+	@$(BIN)/python -m benchmarks.compared $(ARGS)
+
 .PHONY: test-sfn-local
 test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Local (needs Docker)
 	@docker info >/dev/null 2>&1 || { echo "AWS Step Functions Local comes as a container: start Docker first."; exit 1; }
