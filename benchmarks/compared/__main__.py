@@ -142,7 +142,7 @@ def describe(database: str) -> list[tuple[str, str]]:
     machine = describe_machine()
     return [
         ("database", database),
-        ("machine", f"{machine['processor']}, {machine['system']}, Python {machine['python']}"),
+        ("machine", f"{machine['processor']}, {machine['system'].partition(',')[0]}, Python {machine['python']}"),
         ("date", datetime.now(UTC).strftime("%Y-%m-%d")),
     ]
 

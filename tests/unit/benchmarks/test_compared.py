@@ -12,7 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from benchmarks.compared.__main__ import CONTESTANTS, DOCUMENT
 from benchmarks.compared.items import CURSOR, KEY, MOST_BYTES, Change, Item, Kind, make_changes, make_kinds
 from benchmarks.compared.judging import Verdict, judge_change, judge_kind, judge_value, matches
-from benchmarks.compared.running import StoppedError, run
+from benchmarks.compared.running import StoppedError, find_error, run
 from benchmarks.compared.tables import shorten
 from benchmarks.documents import read_marked
 from infra.places import ROOT
@@ -185,6 +185,20 @@ def test_a_program_that_fails_is_told_by_what_it_said_last(tmp_path: Any) -> Non
     with pytest.raises(StoppedError, match="no such table"):
         run(["sh", "-c", "echo no such table >&2; exit 3"], {}, tmp_path)
     assert shorten("a\n|b`") == "`a \\|b'`"
+
+
+@pytest.mark.parametrize(
+    ("printed", "said", "error"),
+    [
+        ("Rows: 20\nError: no merge\n", "Failed SQL query:\nINSERT\n", "Error: no merge"),
+        ("", "Traceback\na.b.SomeError: x\na.b.LastError: y\nsome advice\n", "a.b.LastError: y"),
+        ("", "Traceback\ndecimal.Rounded: [...]\n", "decimal.Rounded: [...]"),
+        ("", "no such table\n", "no such table"),
+        ("", "", "no word"),
+    ],
+)
+def test_a_programs_error_is_found_among_what_else_it_says(printed: str, said: str, error: str) -> None:
+    assert find_error(printed, said) == error
 
 
 def test_the_page_has_a_row_for_each_kind_and_a_column_for_each_contestant() -> None:
