@@ -92,11 +92,14 @@ class Comparison:
         """Judge what becomes of changes, in a table of the contestant's own."""
         table = f"{CHANGING}_{contestant.database.removeprefix('compared_')}"
         self.world.create_table(table, [change.before for change in self.changes if change.before])
-        contestant.prepare(self.world, table)
-        contestant.load(self.world, table)
-        for change in self.changes:
-            self._make(table, change)
-        contestant.follow(self.world, table)
+        try:
+            contestant.prepare(self.world, table)
+            contestant.load(self.world, table)
+            for change in self.changes:
+                self._make(table, change)
+            contestant.follow(self.world, table)
+        except StoppedError as error:
+            return [Judgement(change.name, (Verdict.STOPPED,), str(error)) for change in self.changes]
         rows, refused = contestant.find_rows(self.world, table), contestant.find_refused(self.world, table)
         return [judge_change(change, rows, refused) for change in self.changes]
 

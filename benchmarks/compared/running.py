@@ -125,9 +125,9 @@ class World:
         """Delete an item."""
         self.dynamodb.delete_item(TableName=table, Key={"pk": {"S": key}})
 
-    def dynaurora(self, *arguments: str, check: bool = True) -> Usage:
-        """Run a command in the project."""
-        return run([DYNAURORA, *arguments], self.environment, self.project, check=check)
+    def dynaurora(self, *arguments: str) -> Usage:
+        """Run a command in the project. Raises StoppedError."""
+        return run([DYNAURORA, *arguments], self.environment, self.project)
 
     def empty_database(self, name: str) -> None:
         """Make a database anew."""

@@ -36,9 +36,9 @@ class Dynaurora(Contestant):
         return commands + since(measure_functions(world), before)
 
     def follow(self, world: World, table: str) -> Usage:
-        """Wait for the stream by verifying: that looks again until rows are equal, or proved different."""
+        """Wait for the stream by verifying: that looks again until rows are equal, and fails where one is not."""
         before = measure_functions(world)
-        commands = world.dynaurora("verify", table, check=False)
+        commands = world.dynaurora("verify", table)
         return commands + since(measure_functions(world), before)
 
     def find_refused(self, world: World, table: str) -> dict[str, str]:
