@@ -85,6 +85,13 @@ bench: system .venv/.dev server ## Speed and memory against their baselines; ONL
 	@$(BIN)/python -m local.venvs emulator runtime
 	@$(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
+.PHONY: compare
+compare: ENGINE := $(or $(DYNAURORA_ENGINE),mysql)
+compare: system .venv/.dev ## Hold the product against other ways, on one set of items; writes docs/compared.md and build/compare.json
+	@$(BIN)/python -m local.aurora.engines
+	@$(BIN)/python -m local.venvs dlt emulator ingestr runtime
+	@$(BIN)/python -m benchmarks.compared $(ARGS)
+
 .PHONY: test-sfn-local
 test-sfn-local: .venv/.dev ## The state machine's cases on AWS Step Functions Local (needs Docker)
 	@docker info >/dev/null 2>&1 || { echo "AWS Step Functions Local comes as a container: start Docker first."; exit 1; }
@@ -105,6 +112,11 @@ test-ui: NEEDS := python browser
 test-ui: system .venv/.browser .venvs/axe/.installed server ## The status page and reports in a real browser, wide and narrow, light and dark, judged by axe-core
 	@$(BIN)/python -m local.venvs emulator runtime
 	@UI=1 $(BIN)/pytest tests/ui --numprocesses 0 $(ARGS)
+
+.PHONY: test-shells
+test-shells: NEEDS := python shells
+test-shells: system .venv/.dev ## Completion in bash, zsh and fish, which are installed for it
+	$(BIN)/pytest tests/unit/backfill/commands/test_completion.py --numprocesses 0 $(ARGS)
 
 .PHONY: test-dynalite
 test-dynalite: .venv/.dev .venvs/dynalite/.installed ## The local DynamoDB beside dynalite: random requests, one answer

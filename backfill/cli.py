@@ -21,6 +21,7 @@ from dynaurora.escaping import escape_lines
 COMMANDS: Final = {
     "backfill": "backfill_group",
     "completion": "completion",
+    "cost": "cost",
     "deploy": "deploy",
     "destroy": "destroy",
     "doctor": "doctor",
@@ -52,6 +53,7 @@ Examples:
   dynaurora local demo                 watch a table being replicated on this machine
   dynaurora init shop                  make a project for tables of your own
   dynaurora deploy --dry-run           see what a deployment of the project would do
+  dynaurora cost --help                see what a table costs a month, before or after
   dynaurora upgrade --dry-run          see what becomes of a stack of release 0.1
   dynaurora local up                   start an AWS on this machine and deploy to it
   dynaurora prepare --help             create a mapping's tables in Aurora

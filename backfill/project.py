@@ -231,7 +231,7 @@ def _map_defaults(command: click.Command, defaults: dict[str, Any]) -> dict[str,
 
 def current_project() -> Project:
     """Return the project that this command works in. Raises WrongUseError where there is none."""
-    project = _find_current()
+    project = find_current()
     if project is None:
         raise WrongUseError(
             f"There is no project here: no {FILE} in {Path.cwd()} or above it. Make one with `dynaurora init`, or name"
@@ -242,7 +242,7 @@ def current_project() -> Project:
 
 def own_stack() -> str | None:
     """Return the platform's stack of the project that this command works in; None where nobody chose a project."""
-    project = _find_current()
+    project = find_current()
     return project.stack if project and not project.is_stand_in else None
 
 
@@ -251,7 +251,7 @@ def load_mapping(name: str) -> Mapping:
 
     Raises UnknownMappingError, also where there is no project, or InvalidMappingError where it does not hold.
     """
-    project = _find_current()
+    project = find_current()
     if project is None:
         raise UnknownMappingError(f"No mapping is named {name!r}: there is no project in {Path.cwd()} or above it.")
     return project.load_mapping(name)
@@ -262,7 +262,8 @@ def load_example() -> Mapping:
     return read_project(EXAMPLE).load_mapping(EXAMPLE.name)
 
 
-def _find_current() -> Project | None:
+def find_current() -> Project | None:
+    """Return the project that this command works in, or None. Raises WrongUseError where it does not hold."""
     context = click.get_current_context(silent=True)
     if context is None or _META not in context.meta:
         return find_project()

@@ -123,8 +123,9 @@ class Survey:
         wanted: dict[str, WantedKey] = {}
         for each in self.mend:
             name, beats = name_key(each.key), max(each.version, each.kept)
-            if name not in wanted or wanted[name].beats < beats:
-                wanted[name] = WantedKey(each.key, beats)
+            known = wanted.get(name, WantedKey(each.key))
+            extra = {each.table} if each.finding.verdict is RowVerdict.EXTRA else frozenset[str]()
+            wanted[name] = WantedKey(known.key, max(known.beats, beats), known.extra_in | extra)
         return [*wanted.values()]
 
 

@@ -38,7 +38,7 @@ from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.failures.refused_changes import RefusedChange, keep_refused, refused_id
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
-from dynaurora.mappings.routing import Router
+from dynaurora.mappings.routing import Router, encode_delete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,6 +77,8 @@ class WantedKey:
     """In DynamoDB's JSON."""
     beats: int = 0
     """The version that what is read has to be above: that of its row; 0 where there is none."""
+    extra_in: frozenset[str] = frozenset()
+    """Targets that have a row of it and should not: also those that no item of such a key would ever be in."""
 
     @property
     def readable_at(self) -> int:
@@ -269,11 +271,14 @@ class Rereader:
         reader = KeyedReader(self.items, self.pace, self.tell, self.clock, self.sleep)
         for second, read in reader.read([one.key for one in wanted]):
             version = snapshot_version(second)
-            self._write([Change(version, second * 1000, key, item) for key, item in read], router, batch)
+            changes = [Change(version, second * 1000, key, item) for key, item in read]
+            self._write(changes, {name_key(one.key): one.extra_in for one in wanted}, router, batch)
         self.done.units += reader.units
 
-    def _write(self, changes: list[Change], router: Router, batch: OpenBatch) -> None:
-        """Write what changes are in each target."""
+    def _write(
+        self, changes: list[Change], extra_in: dict[str, frozenset[str]], router: Router, batch: OpenBatch
+    ) -> None:
+        """Write what changes are in each target; tombstones in those that have extra rows of their keys, by name."""
         batch.keys += len(changes)
         self.done.keys += len(changes)
         gone = sum(change.is_delete for change in changes)
@@ -282,6 +287,10 @@ class Rereader:
         if self.deployment.ignores_expiries:  # rows of expired items are there by right
             changes = [change for change in changes if not change.is_delete]
         for routed in router.route_changes(changes).targets:
+            known = {*routed.indexes, *routed.refusals}
+            for index, change in enumerate(changes):  # of what its condition excludes, it gets nothing by itself
+                if index not in known and routed.mapper.mapping.table in extra_in[name_key(change.keys)]:
+                    routed.add(index, encode_delete(change))
             self._write_target(routed, changes, batch)
 
     def _write_target(self, routed: Routed, changes: list[Change], batch: OpenBatch) -> None:

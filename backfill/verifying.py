@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dynaurora.verification.compare_items import Compared, Suspect, compare_items, look_up, map_items
+from dynaurora.verification.compare_items import Compared, Suspect, compare_items, divide, look_up, map_items
 from dynaurora.verification.verdicts import RowVerdict
 from dynaurora.verification.verifier import Verifier
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dynaurora.dynamodb.changes import TypedItem
     from dynaurora.dynamodb.items import TableItems
     from dynaurora.dynamodb.scans import TableScan
+    from dynaurora.verification.expectations import Expectation
 
 SAMPLED_SEGMENTS: Final = 1_000
 """Of which a sample reads its share."""
@@ -50,16 +51,23 @@ class Verification(Verifier):
 
     def compare_keys(self, items: TableItems, keys: Iterable[TypedItem]) -> None:
         """Compare the items of some keys, read one by one, with their rows; a row without an item is extra."""
+        for some in divide(keys):
+            read = [(key, items.read_item(key)) for key in some]
+            self.take(compare_items(self.expecter, self.lookup, [item for _, item in read if item is not None]))
+            self._compare_gone([key for key, item in read if item is None])
+
+    def _compare_gone(self, keys: Sequence[TypedItem]) -> None:
+        """Look for rows of keys that have no item."""
+        gone: dict[str, list[tuple[TypedItem, Expectation]]] = {}
         for key in keys:
-            item = items.read_item(key)
-            if item is not None:
-                self.take(compare_items(self.expecter, self.lookup, [item]))
-                continue
             for expected in self.expecter.expect(key, None):
                 if expected.expectation is not None:
-                    (finding,) = self.lookup.compare(expected.table, [expected.expectation])
-                    if finding.verdict is not RowVerdict.IDENTICAL:
-                        self.take(Compared(suspects=[Suspect(expected.table, key, finding)]))
+                    gone.setdefault(expected.table, []).append((key, expected.expectation))
+        for table, its in gone.items():
+            findings = self.lookup.compare(table, [wanted for _, wanted in its])
+            found = zip(its, findings, strict=True)
+            rows = [Suspect(table, key, one) for (key, _), one in found if one.verdict is not RowVerdict.IDENTICAL]
+            self.take(Compared(suspects=rows))
 
     def _compare_segment(self, scan: TableScan, segment: int, of: int) -> None:
         for page in scan.read_segment(segment, of):

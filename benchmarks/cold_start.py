@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from statistics import median
 
@@ -38,7 +37,12 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     # What a function is told, it takes for text or a number.
-    **{field.name.upper(): "1" for kind in vars(settings).values() if is_dataclass(kind) for field in fields(kind)},
+    **{
+        name.upper(): "1"
+        for kind in vars(settings).values()
+        if isinstance(kind, type) and issubclass(kind, settings.Settings)
+        for name in kind.list_fields()
+    },
     "MAPPING": "web_analytics",
     "TTL_DELETES": "replicate",
 }

@@ -20,8 +20,8 @@ from benchmarks.results import Result, is_quick, print_results
 from benchmarks.timing import medians
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.exports.convert_export import Converted, Converter
-from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import DataFile
+from dynaurora.exports.rejects import Rejects
 from dynaurora.exports.sorted_rows import SortedRows
 from dynaurora.mappings.row_mapper import RowMapper
 

@@ -19,8 +19,8 @@ from benchmarks.items import CLICKS, write_export
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.sink import Sink
 from dynaurora.exports.convert_export import Converted, Converter
-from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import DataFile
+from dynaurora.exports.rejects import Rejects
 from dynaurora.exports.sorted_rows import SortedRows
 from dynaurora.mappings.row_mapper import RowMapper
 

@@ -1,215 +1,42 @@
-"""What a million changes and a million backfilled items cost: measured figures, stated assumptions, list prices.
+"""What a million changes and a million backfilled items cost: the tables and the plot of docs/cost.md.
 
     python -m benchmarks.cost_model            prints the tables of docs/cost.md
     python -m benchmarks.cost_model --write    and puts them, and the plot, into docs/
 
-Prices are those of `dynaurora.runs.costs`, measured figures those of `figures.json`. Everything else is a parameter
-here.
+Quantities are those of `backfill.costs.quantities` and `infra.monthly_costs`, prices those of `dynaurora.runs.costs`.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field, replace
-from math import ceil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backfill.costs.quantities import (
+    MILLION,
+    Assumptions,
+    cost_backfill,
+    cost_changes,
+    cost_tables,
+    cost_verifications,
+    count_batches,
+)
 from benchmarks.documents import to_table, write_marked
-from benchmarks.figures import Figures, read_figures
-from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
-from dynaurora.exports.plan import MAX_BATCH_ITEMS
-from dynaurora.failures.list_failures import LOOKED_BACK, MOST_LOOKED_AT, OVERDUE
 from dynaurora.pages.plots import draw_lines, make_file
-from dynaurora.runs.costs import (
-    PRICES,
-    READS_OF_A_BATCH,
-    TRANSITIONS_OF_A_BATCH,
-    TRANSITIONS_OF_A_RUN,
-    TRANSITIONS_OF_AN_IMPORT,
-    WRITES_OF_A_BATCH,
-)
-from dynaurora.runs.costs import price as price_of
-from infra.monthly_costs import (
-    CALL_SECONDS,
-    HOURS_OF_A_MONTH,
-    LOG_BYTES,
-    METRICS_OF_A_TABLE,
-    METRICS_OF_ALL_TABLES,
-    TRACED_SHARE,
-    count_platform,
-    count_replication,
-    list_templates,
-)
+from dynaurora.runs.costs import PRICES
+from infra.monthly_costs import count_platform, count_replication, list_templates, price_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-MILLION = 1_000_000
-HOURS_OF_A_WEEK = 24 * 7
 RATES = (1, 10, 100, 1_000, 10_000)
 """Changes per second that the tables and the plot have."""
-FIREHOSE_GB = 1024**3
-AURORA_WRITE = 4096
-"""Bytes of log that Aurora counts as one write (Amazon Aurora FAQs, "How are I/Os calculated?")."""
-FULL_PROCESSOR_MB = 1769
-"""Memory at which a function has one processor (AWS Lambda Developer Guide, "Configure Lambda function memory")."""
-CHANGES_OF_A_SHARD = 1000
-"""Writes per second that one partition of a table takes, of up to 1 KB (DynamoDB Developer Guide, partition limits)."""
-CHANGES_OF_A_MONTH = MILLION
-"""Of a busy table: 23 a minute, all the time, so that it has a batch each minute."""
 COUNTS = (1, 10, 100)
 """Tables of a platform."""
-STEPS_OF_JUDGING = 4
-"""Of a verification: collecting, judging, recording and closing; a large table takes some more."""
-
-
-@dataclass(frozen=True)
-class Assumptions:
-    """What was not measured, and the stack's settings, at their defaults."""
-
-    buffer_seconds: float = 60
-    buffer_bytes: float = 16 * 2**20
-    transform_seconds: float = 5
-    transform_bytes: float = 2**20
-    forward_records: float = 500
-    forward_seconds: float = 1
-    forward_memory_mb: int = 512
-    transform_memory_mb: int = 1024
-    convert_memory_mb: int = FULL_PROCESSOR_MB
-    import_memory_mb: int = 256
-    judge_memory_mb: int = 512
-    judge_seconds: float = 240
-    """For which suspects of a verification are looked at again: until changes have settled, and a little more."""
-    looks_of_an_hour: float = 1
-    """For failures, and for batches that no import was started for: `ReprocessSchedule`."""
-    call_seconds: float = CALL_SECONDS
-    """Of a call of an AWS service by a function."""
-    import_calls: int = 9
-    """Calls of an import besides loading and merging: the secret, the connection, and those of S3."""
-    log_bytes: float = LOG_BYTES
-    """That an invocation logs, its report and metrics included."""
-    traced_share: float = TRACED_SHARE
-    """Of invocations, by X-Ray's default rule."""
-    page_reads_of_a_row: float = 0.0
-    """Pages that Aurora has to read for a row: 0 where the table's keys are in its memory, 1 where none is."""
-    figures: Figures = field(default_factory=read_figures)
-
-
-def cost_changes(rate: float, assumed: Assumptions) -> dict[str, float]:
-    """Return the quantities of what a million changes use, at so many changes per second."""
-    figures = assumed.figures
-    shards = ceil(rate / CHANGES_OF_A_SHARD)
-    forwards = MILLION / max(1, min(assumed.forward_records, rate / shards * assumed.forward_seconds))
-    in_transform = min(assumed.transform_bytes / figures.change_bytes, rate * assumed.transform_seconds)
-    transforms = MILLION / max(1, in_transform)
-    batches = MILLION / max(1, min(assumed.buffer_bytes / figures.row_bytes, rate * assumed.buffer_seconds))
-    invocations = forwards + transforms + batches
-    looked_at = count_looks(batches / MILLION * rate * 3600, assumed)
-    forward_seconds = forwards * assumed.call_seconds + cpu(figures.forward_cpu_us, assumed.forward_memory_mb)
-    transform_seconds = cpu(figures.transform_cpu_us, assumed.transform_memory_mb)
-    import_seconds = batches * assumed.import_calls * assumed.call_seconds
-    import_seconds += MILLION / figures.import_existing_rows_per_second
-    return {
-        "Firehose": forwards * count_billed(MILLION / forwards, figures.change_bytes) / FIREHOSE_GB,
-        "Lambda compute": gigabytes(assumed.forward_memory_mb) * forward_seconds
-        + gigabytes(assumed.transform_memory_mb) * transform_seconds
-        + gigabytes(assumed.import_memory_mb) * import_seconds,
-        "Lambda requests": invocations,
-        "Step Functions": batches * TRANSITIONS_OF_AN_IMPORT,
-        "S3 writes": batches * 3,
-        "S3 reads": batches * (READS_OF_A_BATCH + looked_at),
-        "EventBridge": batches,
-        "Secrets Manager": batches,
-        "Aurora I/O": MILLION * (figures.redo_bytes_existing / AURORA_WRITE + assumed.page_reads_of_a_row),
-        "CloudWatch Logs": invocations * assumed.log_bytes / 1e9,
-        "X-Ray": invocations * assumed.traced_share,
-    }
-
-
-def count_billed(changes: float, change_bytes: float) -> float:
-    """Return the bytes that Firehose bills for changes that are forwarded together: of each pack, rounded up."""
-    whole = max(1, round(changes))
-    sizes = (HEADER_BYTES + count * (change_bytes + 1) for count in fill_packs([ceil(change_bytes)] * whole))
-    return changes / whole * sum(ceil(size / BILLED_BYTES) * BILLED_BYTES for size in sizes)
-
-
-def count_looks(batches_of_an_hour: float, assumed: Assumptions) -> float:
-    """Return how often the tags of a streamed batch are read by looks for unstarted ones, as far as they go back."""
-    hours = (LOOKED_BACK - OVERDUE).total_seconds() / 3600
-    return assumed.looks_of_an_hour * min(hours, MOST_LOOKED_AT / batches_of_an_hour)
-
-
-def cost_tables(count: int, *, busy: bool, assumed: Assumptions) -> dict[str, float]:
-    """Return the quantities of what so many tables use in a month, at rest or changed all the time; no platform's."""
-    used = count_replication()
-    if busy:
-        for what, quantity in cost_changes(CHANGES_OF_A_MONTH / HOURS_OF_A_MONTH / 3600, assumed).items():
-            used[what] = used.get(what, 0) + quantity * CHANGES_OF_A_MONTH / MILLION
-        used["CloudWatch metrics"] = len(METRICS_OF_A_TABLE)
-    of_all = {"CloudWatch metrics": len(METRICS_OF_ALL_TABLES)} if busy else {}
-    return {what: quantity * count + of_all.get(what, 0) for what, quantity in used.items()}
-
-
-def count_batches(count: int, assumed: Assumptions) -> float:
-    """Return how many streamed batches so many busy tables make in a month."""
-    rate = CHANGES_OF_A_MONTH / HOURS_OF_A_MONTH / 3600
-    return count * cost_changes(rate, assumed)["EventBridge"] * CHANGES_OF_A_MONTH / MILLION
-
-
-def cost_backfill(items: float, assumed: Assumptions) -> dict[str, float]:
-    """Return the quantities of what a million items use, in a backfill of so many."""
-    figures = assumed.figures
-    batches = ceil(items / MAX_BATCH_ITEMS)
-    shared = MILLION / items
-    convert_seconds = cpu(figures.convert_cpu_us, assumed.convert_memory_mb) / MILLION * items
-    convert_seconds += batches * 6 * assumed.call_seconds
-    import_seconds = items / figures.import_new_rows_per_second + batches * assumed.import_calls * assumed.call_seconds
-    invocations = 2 * batches + TRANSITIONS_OF_A_RUN
-    quantities = {
-        "DynamoDB export": items * figures.item_bytes / 1e9,
-        "Lambda compute": gigabytes(assumed.convert_memory_mb) * convert_seconds
-        + gigabytes(assumed.import_memory_mb) * import_seconds,
-        "Lambda requests": invocations,
-        "Step Functions": batches * TRANSITIONS_OF_A_BATCH + TRANSITIONS_OF_A_RUN,
-        "S3 writes": batches * (WRITES_OF_A_BATCH + 1),
-        "S3 reads": batches * (READS_OF_A_BATCH + 1),
-        "Secrets Manager": batches,
-        "Aurora I/O": items * (figures.redo_bytes_new / AURORA_WRITE + assumed.page_reads_of_a_row),
-        "CloudWatch Logs": invocations * assumed.log_bytes / 1e9,
-        "X-Ray": invocations * assumed.traced_share,
-    }
-    return {what: quantity * shared for what, quantity in quantities.items()}
-
-
-def cost_verifications(items: float, assumed: Assumptions) -> dict[str, float]:
-    """Return the quantities of what verifying a table of so many items each week uses in a month.
-
-    What comparing reads and stages in Aurora is left out, as its capacity is: nothing is written to the replica.
-    """
-    used = {what: each * items / MILLION for what, each in cost_backfill(items, assumed).items()}
-    del used["Aurora I/O"]
-    used["Lambda compute"] += gigabytes(assumed.judge_memory_mb) * assumed.judge_seconds
-    used["Lambda requests"] += 2 * STEPS_OF_JUDGING
-    used["Step Functions"] += 2 * STEPS_OF_JUDGING
-    used["Scheduler"] = 1
-    return {what: quantity * HOURS_OF_A_MONTH / HOURS_OF_A_WEEK for what, quantity in used.items()}
-
-
-def cpu(microseconds: float, memory_mb: int) -> float:
-    """Return how many seconds a function of that memory takes for a million times so much CPU time."""
-    return microseconds / min(1.0, memory_mb / FULL_PROCESSOR_MB)
-
-
-def gigabytes(memory_mb: int) -> float:
-    """Return memory as Lambda bills it."""
-    return memory_mb / 1024
-
-
-def total(quantities: dict[str, float]) -> float:
-    """Return what quantities cost, in US dollars."""
-    return sum(line.usd for line in price_of(quantities))
+BUFFERS = ((0, 0), (0, 5), (60, 5), (300, 5))
+"""BufferSeconds and TransformBufferSeconds that are held beside each other."""
 
 
 def tables(assumed: Assumptions | None = None) -> dict[str, str]:
@@ -220,6 +47,7 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
         "changes": _by_column(
             "a million changes, at so many a second", {f"{rate:,}": cost_changes(rate, assumed) for rate in RATES}
         ),
+        "latency": _by_buffer(assumed),
         "backfill": _by_column(
             "a million items, of a table of so many",
             {f"{items:,}": cost_backfill(items, assumed) for items in (10_000, MILLION, 10**9)},
@@ -239,8 +67,8 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
         "reads": to_table(
             ("where no key is in Aurora's memory", "a million, dollars"),
             [
-                ("changes, at 100 a second", f"{total(cost_changes(100, uncached)):.3f}"),
-                ("items of a backfill of a million", f"{total(cost_backfill(MILLION, uncached)):.3f}"),
+                ("changes, at 100 a second", f"{price_all(cost_changes(100, uncached)):.3f}"),
+                ("items of a backfill of a million", f"{price_all(cost_backfill(MILLION, uncached)):.3f}"),
             ],
         ),
         "prices": to_table(
@@ -251,16 +79,27 @@ def tables(assumed: Assumptions | None = None) -> dict[str, str]:
 
 
 def _by_count(assumed: Assumptions) -> str:
-    platform = total(count_platform(list_templates()))
+    platform = price_all(count_platform(list_templates()))
     rows = []
     for name, is_busy in (("at rest", False), ("busy", True)):
-        costs = [total(cost_tables(count, busy=is_busy, assumed=assumed)) for count in COUNTS]
+        costs = [price_all(cost_tables(count, busy=is_busy, assumed=assumed)) for count in COUNTS]
         rows += [
             (f"tables {name}", *(f"{cost:,.2f}" for cost in costs)),
             (f"**with the platform, {name}**", *(f"**{platform + cost:,.2f}**" for cost in costs)),
         ]
     batches = ("batches of busy ones", *(f"{count_batches(count, assumed):,.0f}" for count in COUNTS))
     return to_table(("dollars a month, of so many tables", *(f"{count}" for count in COUNTS)), [*rows, batches])
+
+
+def _by_buffer(assumed: Assumptions) -> str:
+    rates = RATES[:4]
+    rows = []
+    for seconds, transform_seconds in BUFFERS:
+        buffered = replace(assumed, buffer_seconds=seconds, transform_seconds=transform_seconds)
+        costs = (price_all(cost_changes(rate, buffered)) for rate in rates)
+        rows.append((f"{seconds} and {transform_seconds}", *(f"{cost:,.3f}" for cost in costs)))
+    title = "dollars for a million changes, at so many a second, by `BufferSeconds` and `TransformBufferSeconds`"
+    return to_table((title, *(f"{rate:,}" for rate in rates)), rows)
 
 
 def _by_column(title: str, columns: dict[str, dict[str, float]]) -> str:
@@ -272,7 +111,7 @@ def _by_column(title: str, columns: dict[str, dict[str, float]]) -> str:
         (what, *(f"{quantities.get(what, 0) * PRICES[what][0]:.3f}" for quantities in columns.values()))
         for what in whats
     ]
-    rows.append(("**together**", *(f"**{total(quantities):.3f}**" for quantities in columns.values())))
+    rows.append(("**together**", *(f"**{price_all(quantities):.3f}**" for quantities in columns.values())))
     return to_table((title, *columns), rows)
 
 
@@ -280,7 +119,7 @@ def plot(assumed: Assumptions | None = None) -> str:
     """Return the plot of docs/cost.md, as SVG: dollars for a million changes, by their rate."""
     assumed = assumed or Assumptions()
     costs = {rate: cost_changes(rate, assumed) for rate in RATES}
-    lines = {"together": [total(costs[rate]) for rate in RATES]}
+    lines = {"together": [price_all(costs[rate]) for rate in RATES]}
     for what in ("Firehose", "Step Functions", "Lambda compute"):
         lines[what] = [costs[rate][what] * PRICES[what][0] for rate in RATES]
     labels = [f"{rate:,}" for rate in RATES]

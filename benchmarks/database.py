@@ -15,15 +15,17 @@ from backfill.project import load_example
 from benchmarks.results import Result
 from dynaurora.aurora.connection import Aurora, Credentials, Endpoint, connect
 from dynaurora.aurora.generations import activate
-from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS, prepare_target
+from dynaurora.aurora.migrations import prepare_target
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import GENERATIONS, IMPORTS, MIGRATIONS_TABLE, RUNS
 from dynaurora.aws import sdk
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.batch import Batch, BatchObject
+from dynaurora.batches.batch import BACKFILL, Batch, BatchObject
 from dynaurora.batches.import_batch import ImportResult, import_batch
 from dynaurora.dynamodb.versions import make_version
 from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.csv_format import encode_row, row_label
+from dynaurora.mappings.field_widths import FieldWidths
 from dynaurora.mappings.rows import Row
 from local.aurora.engine import DatabaseServerError
 from local.aurora.engines import ENGINES, find_engine
@@ -41,6 +43,8 @@ BUFFER_POOL = 2 * 1024**3
 """Bytes: holds the tables of every benchmark, as the one of an Aurora instance holds what is written at the moment."""
 LOG_BYTES = 1024**3
 """Of InnoDB's redo log, which Aurora does not have: at its default size MariaDB waits for it every few batches."""
+SLOTS = 5
+"""Imports that there may be at once, as a platform has them by default."""
 LOG_SIZES = {"mariadb": "innodb_log_file_size", "mysql": "innodb_redo_log_capacity"}
 """What sets it, by engine."""
 
@@ -83,8 +87,17 @@ class Database:
         return int(written)
 
     def write(self, rows: Iterable[Row]) -> Batch:
-        """Write rows as a batch that says once which mapping wrote them all, as a converted one does."""
+        """Write rows as a batch that says once which mapping wrote them all."""
         return self._write(list(map(encode_row, rows)), self.mapping.digest)
+
+    def write_converted(self, rows: Iterable[Row]) -> Batch:
+        """Write rows as a converted export's batch has them: in the order of their bytes, their widths told."""
+        ordered = sorted(rows, key=encode_row)
+        widths = FieldWidths(self.mapping)
+        widths.see_rows(ordered)
+        batch = self.write(ordered)
+        objects = tuple(replace(item, widths=widths.take(len(ordered))) for item in batch.objects)
+        return replace(batch, source=BACKFILL, run="r1", objects=objects)
 
     def write_labelled(self, rows: Iterable[Row]) -> Batch:
         """Write rows as a batch of the stream, each of which says which mapping wrote it."""
@@ -101,7 +114,8 @@ class Database:
         """Import a batch as the function does: over a connection of its own."""
         with self.connect() as aurora:
             store = S3Objects()
-            return import_batch(batch, self.mapping, aurora, store, BUCKET, RefusedRows(store, BUCKET, "benchmark"))
+            keep = RefusedRows(store, BUCKET, "benchmark")
+            return import_batch(batch, self.mapping, aurora, store, BUCKET, keep, slots=SLOTS)
 
 
 def measure_on_engines(what: str, measure_on: Callable[[Engine], list[Result]]) -> list[Result]:

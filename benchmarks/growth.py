@@ -26,6 +26,7 @@ from backfill.project import load_example
 from benchmarks.database import Database, local_database, make_rows, shuffled
 from benchmarks.results import Result, is_quick, print_results
 from benchmarks.sink import Sink
+from dynaurora.errors import ObjectMissingError
 from dynaurora.exports.convert_export import Converter
 from dynaurora.exports.manifests import DataFile
 from dynaurora.exports.plan import MAX_BATCH_ITEMS, PlannedBatch
@@ -147,6 +148,14 @@ class Files:
     def open(self, bucket: str, key: str) -> BinaryIO:  # noqa: ARG002 (there is one bucket)
         """Open a file."""
         return (self.directory / key).open("rb")
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """Find no attempt before."""
+        raise ObjectMissingError(f"s3://{bucket}/{key} does not exist.")
+
+    def write(self, bucket: str, key: str, body: bytes) -> str:  # noqa: ARG002 (it is forgotten)
+        """Forget what is noted of an attempt."""
+        return "etag"
 
     def upload(self, bucket: str, key: str) -> Sink:  # noqa: ARG002 (there is one bucket)
         """Return an upload."""

@@ -206,7 +206,7 @@ def prepare_cold(database: Database, rows: int) -> dict[str, Prepare]:
 
     def prepare_sorted() -> Callable[[], object]:
         database.empty()
-        batch = database.write(sort_rows(make_rows(range(rows), 1)))
+        batch = database.write_converted(make_rows(range(rows), 1))
         return lambda: database.import_batch(batch)
 
     def prepare_bare(arrange: Callable[[list[Row]], list[Row]] = shuffle_rows) -> Callable[[], object]:
@@ -253,7 +253,7 @@ def prepare_existing(database: Database, rows: int) -> dict[str, Prepare]:
 
     def prepare_sorted() -> Callable[[], object]:
         version = next(versions)
-        batch = database.write(sort_rows(make_rows(range(rows), version)))
+        batch = database.write_converted(make_rows(range(rows), version))
         return lambda: database.import_batch(batch)
 
     ways = {"import": prepare_import, "before": prepare_before, "sorted": prepare_sorted}

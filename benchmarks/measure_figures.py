@@ -1,7 +1,10 @@
-"""Measure the figures of `benchmarks.figures`.
+"""Measure the figures of `backfill.costs.figures`.
 
 python -m benchmarks.measure_figures            prints them
-python -m benchmarks.measure_figures --write    and keeps them
+python -m benchmarks.measure_figures --write    and keeps them, with a digest of the code that they are of
+
+All are processor time, which others on the machine do not disturb: of what imports, of the importer and the server
+together, since one waits for the other.
 """
 
 from __future__ import annotations
@@ -13,26 +16,33 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any, Final
 
+from backfill.costs.figures import FILE, Figures
 from benchmarks.database import Database, local_database, make_rows, shuffled
-from benchmarks.figures import FILE, Figures
 from benchmarks.growth import convert, run, write_data_file
+from benchmarks.handlers import call, serve_firehose
 from benchmarks.items import CLICKS
+from benchmarks.measured_sources import digest_sources
 from benchmarks.results import describe_machine
-from benchmarks.sink import TakingStream
-from benchmarks.timing import seconds_of
-from benchmarks.transform_changes import make_records, make_transformer, pack_changes
+from benchmarks.timing import cpu_seconds
+from benchmarks.transform_changes import make_records, pack_changes
 from dynaurora.dynamodb.changes import encode_change, from_stream_record
 from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.mappings.csv_format import encode_row
-from dynaurora.stream.forward_changes import Forwarder
 from local.clicks import tell_seeded
 
 RECORDS = 500
 """Of one call of forward_changes and of transform_changes."""
 ROUNDS = 5
 ITEMS = 50_000
+LANDED: Final = {
+    "bucket": "dynaurora-landing",
+    "key": f"processed/mapping={CLICKS.name}/2026/11/23/08/dynaurora-clicks-changes-1-2026-11-23-08-15-00-0f1e2d3c",
+    "etag": "9e107d9d372bb6826bd81d3542a419d6",
+    "size": 84_000,
+}
+"""A streamed batch, as its event names it."""
 
 
 def measure_figures() -> Figures:
@@ -48,8 +58,7 @@ def measure_figures() -> Figures:
         importing = measure_imports(database)
     return Figures(
         convert_cpu_us=round(converting, 1),
-        forward_cpu_us=round(measure_forwarding(records), 1),
-        transform_cpu_us=round(measure_transforming(changes), 1),
+        **measure_handlers(records, changes),
         item_bytes=round(sum(len(json.dumps({"Item": click})) + 1 for click in clicks) / len(clicks)),
         change_bytes=round(sum(map(len, changes)) / len(changes)),
         row_bytes=round(sum(map(len, rows)) / len(rows)),
@@ -75,19 +84,21 @@ def to_stream_record(item: Any, number: int) -> dict[str, Any]:
     }
 
 
-def measure_forwarding(records: list[dict[str, Any]]) -> float:
-    """Return the microseconds for a change."""
-    forwarder = Forwarder(
-        CLICKS.name, CLICKS.digest, TakingStream(), cast("Any", None), "landing", ignore_expiries=False, function_arn=""
-    )
-    return median(seconds_of(lambda: forwarder.forward(records)) for _ in range(4 * ROUNDS)) / len(records) * 1e6
-
-
-def measure_transforming(changes: list[bytes]) -> float:
-    """Return the microseconds for a change."""
-    transformer, records = make_transformer(), make_records(pack_changes(changes))
-    taken = median(seconds_of(lambda: transformer.transform(records)) for _ in range(4 * ROUNDS))
-    return taken / len(changes) * 1e6
+def measure_handlers(records: list[dict[str, Any]], changes: list[bytes]) -> dict[str, float]:
+    """Return what calls of the stream's functions take, and what they log."""
+    batch = {"source": "stream", "run": None, "rows": None, "objects": [LANDED]}
+    with serve_firehose() as endpoint:
+        forward = [call("forward_changes", {"Records": records}, endpoint) for _ in range(ROUNDS)]
+    packs = make_records(pack_changes(changes))
+    transform = [call("transform_changes", {"records": packs, "invocationId": "i"}) for _ in range(ROUNDS)]
+    imported = call("import_batch", {"input": {"batch": batch}, "retries": 0})
+    return {
+        "forward_cpu_us": round(median(each.cpu_seconds for each in forward) / len(records) * 1e6, 1),
+        "transform_cpu_us": round(median(each.cpu_seconds for each in transform) / len(changes) * 1e6, 1),
+        "forward_log_bytes": round(median(each.log_bytes for each in forward)),
+        "transform_log_bytes": round(median(each.log_bytes for each in transform)),
+        "import_log_bytes": round(imported.log_bytes),
+    }
 
 
 def measure_imports(database: Database) -> dict[str, float]:
@@ -97,9 +108,9 @@ def measure_imports(database: Database) -> dict[str, float]:
         database.empty()
         for version, kind in enumerate(("new", "existing")):
             batch = database.write(make_rows(shuffled(range(MAX_BATCH_ITEMS), number), version))
-            redo, cpu, started = database.redo_bytes(), time.process_time(), time.perf_counter()
+            redo, cpu, started = database.redo_bytes(), time.process_time(), cpu_seconds(database.process)
             database.import_batch(batch)
-            taken[kind].append(MAX_BATCH_ITEMS / (time.perf_counter() - started))
+            taken[kind].append(MAX_BATCH_ITEMS / (cpu_seconds(database.process) - started))
             taken["cpu"].append((time.process_time() - cpu) * 1000)
             taken[f"redo_{kind}"].append((database.redo_bytes() - redo) / MAX_BATCH_ITEMS)
     return {
@@ -116,9 +127,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"keep them, in {FILE.name}")
     options = parser.parse_args()
-    text = json.dumps(
-        {"machine": describe_machine(), "figures": asdict(measure_figures())}, indent=2, ensure_ascii=False
-    )
+    digest = digest_sources()
+    measured = {"machine": describe_machine(), "sources": digest, "figures": asdict(measure_figures())}
+    text = json.dumps(measured, indent=2, ensure_ascii=False)
     print(text)
     if options.write:
         FILE.write_text(text + "\n", "utf-8")

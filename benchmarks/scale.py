@@ -18,8 +18,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from backfill.costs.figures import Figures, read_figures
 from benchmarks.documents import to_table, write_marked
-from benchmarks.figures import Figures, read_figures
 from benchmarks.plan_backfill import BUCKET, FOLDER, TABLE_ARN, make_export
 from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
 from dynaurora.runs.costs import READS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, TRANSITIONS_OF_AN_IMPORT, WRITES_OF_A_BATCH
@@ -51,7 +51,7 @@ class Assumptions:
     buffer_bytes: float = 16 * 2**20
     buffer_seconds: float = 60
     transform_bytes: float = 2**20
-    forward_memory_mb: int = 512
+    forward_memory_mb: int = 256
     transform_memory_mb: int = 1024
     figures: Figures = field(default_factory=read_figures)
 

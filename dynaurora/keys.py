@@ -12,8 +12,9 @@
     reports/run=<m>-<run>/                          what a run, a verification or a repair did: report.json for
                                                     machines, and report.html for people
     batches/mapping=<m>/                            load manifests, by import_batch, and check_target's; lines of
-                                                    objects of several kinds, one kind apart from the other; and what
-                                                    a verification's batches were found to be, by import_batch
+                                                    objects of several kinds, one kind apart from the other; what a
+                                                    verification's batches were found to be, and what imports of a
+                                                    run were tried again for, by import_batch
     failed_batches/mapping=<m>/                     one JSON per batch that Aurora did not take, by record_failed_batch;
                                                     of one that names no mapping, in mapping=-/
     parked/mapping=<m>/                             what failed too often: as its own prefix had it, taken up on request
@@ -28,8 +29,8 @@
     aws/lambda/<mapping's UUID>/                    stream records that could not be forwarded, by the event source
                                                     mapping, whose prefix AWS fixes
 
-A key never contains a retry count: the same work writes the same key. And each names its mapping, <m>, which has no
-hyphen: many stacks may share one bucket.
+A key never contains a retry count, but for the note of an attempt: the same work writes the same key. And each names
+its mapping, <m>, which has no hyphen: many stacks may share one bucket.
 """
 
 from __future__ import annotations
@@ -164,6 +165,22 @@ def comparison(mapping: str, run: str, ledger_id: str) -> str:
 def judging(mapping: str, run: str) -> str:
     """Return the key of how far the judging of a verification is."""
     return f"{BATCHES}/mapping={mapping}/judged-{run}.json"
+
+
+def retry_notes_prefix(mapping: str, run: str) -> str:
+    """Return the prefix of the notes of what imports of a run were tried again for."""
+    return f"{BATCHES}/mapping={mapping}/retried-{run}/"
+
+
+def retry_note(mapping: str, run: str, error: str, batch_id: str, retries: int) -> str:
+    """Return the key of the note of an attempt to import a batch that failed; `retries` is how many were before it."""
+    return f"{retry_notes_prefix(mapping, run)}{error}/{batch_id}-{retries}"
+
+
+def read_retry_note(mapping: str, run: str, key: str) -> tuple[str, str]:
+    """Return the error and the batch of such a note."""
+    error, _, attempt = key.removeprefix(retry_notes_prefix(mapping, run)).partition("/")
+    return error, attempt.rpartition("-")[0]
 
 
 def separated_lines(mapping: str, batch_id: str, number: int, kind: str) -> str:
@@ -370,6 +387,16 @@ def reprocessed_descriptor(mapping: str, run: str, number: int) -> str:
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/batch-{number:06}.json"
 
 
+def reprocess_refused_prefix(mapping: str, run: str) -> str:
+    """Return what the keys of the examples of what a run's entries refused again begin with."""
+    return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/again-"
+
+
+def reprocess_refused(mapping: str, run: str, number: int) -> str:
+    """Return the key of examples of what an entry refused again: keys and reasons; it is there where anything was."""
+    return f"{reprocess_refused_prefix(mapping, run)}{number:06}{REFUSED_ENDING}"
+
+
 def remainder(mapping: str, run: str, number: int, index: int) -> str:
     """Return the key of the records of an object that were refused again, before they take its place."""
     return f"{REPROCESSED_BATCHES}/{_run(mapping, run)}/remainder-{number:06}-{index:03}.json"
@@ -428,6 +455,11 @@ def reader(mapping: str) -> str:
 def forwarded(mapping: str) -> str:
     """Return the key of how far a mapping's stream was forwarded."""
     return f"{mapping_documents(mapping)}forwarded.json"
+
+
+def imported_until(mapping: str) -> str:
+    """Return the key of the time up to which all streamed batches of a mapping were seen to be imported."""
+    return f"{mapping_documents(mapping)}imported.json"
 
 
 def filled(mapping: str) -> str:

@@ -1,23 +1,35 @@
-"""Settings of the functions: one frozen dataclass each, read once from the environment and checked there.
+"""Settings of the functions: one immutable class each, read once from the environment and checked there.
 
 Nothing else reads the environment.
 
-They are neither compared nor shown: code for that would be made at every start of every function, in half of the time
-that this module takes.
+They are no dataclasses: code for each of them would be made at every start of every function, which needs one.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args, get_type_hints
 
 from dynaurora.errors import InvalidSettingsError
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Settings:
-    """What functions know. A field's environment variable is its name in capitals."""
+    """What functions know: a value for each annotation. Its environment variable is its name in capitals."""
+
+    def __init__(self, **values: Any) -> None:
+        """Take the values of all fields."""
+        if values.keys() != self.list_fields().keys():
+            raise TypeError(f"{type(self).__name__} takes {', '.join(self.list_fields())}")
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse to be changed."""
+        raise AttributeError(f"{type(self).__name__}.{name} is read once, and stays as it is")
+
+    @classmethod
+    def list_fields(cls) -> dict[str, Any]:
+        """Return the names of the fields, and the type of each."""
+        return get_type_hints(cls)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -25,17 +37,15 @@ class Settings:
 
         Raises InvalidSettingsError, naming each variable that is missing or wrong.
         """
-        kinds = get_type_hints(cls)
-        values: dict[str, Any] = {}
-        problems: list[str] = []
-        for entry in fields(cls):
-            variable = entry.name.upper()
+        values, problems = dict[str, Any](), list[str]()
+        for name, kind in cls.list_fields().items():
+            variable = name.upper()
             text = os.environ.get(variable, "")
-            if not text and entry.name not in OPTIONAL:
+            if not text and name not in OPTIONAL:
                 problems.append(f"{variable} is not set")
                 continue
             try:
-                values[entry.name] = _read(text, kinds[entry.name])
+                values[name] = _read(text, kind)
             except ValueError as error:
                 problems.append(f"{variable} is {text!r}: {error}")
         if problems:
@@ -46,7 +56,6 @@ class Settings:
 OPTIONAL = frozenset({"database_ca", "database_network"})
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ReplicationSettings(Settings):
     """Settings of every function that works for one mapping; the others are told with each event which one it is of."""
 
@@ -54,7 +63,6 @@ class ReplicationSettings(Settings):
     """The mapping of the replicated table, `web_analytics`."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ForwardChangesSettings(ReplicationSettings):
     """Settings of forward_changes."""
 
@@ -66,7 +74,6 @@ class ForwardChangesSettings(ReplicationSettings):
     """What becomes of deletes by Time to Live: replicated, or ignored so that Aurora keeps expired items' rows."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class TransformChangesSettings(ReplicationSettings):
     """Settings of transform_changes."""
 
@@ -74,7 +81,6 @@ class TransformChangesSettings(ReplicationSettings):
     """The bucket of the registry, and of what is refused."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class DatabaseSettings(Settings):
     """Settings of every function that connects to Aurora."""
 
@@ -87,7 +93,6 @@ class DatabaseSettings(Settings):
     """The certificate authority of the database, PEM; empty for Amazon RDS's own."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class PrepareTargetSettings(DatabaseSettings):
     """Settings of prepare_target."""
 
@@ -101,7 +106,6 @@ class PrepareTargetSettings(DatabaseSettings):
     """Most batches that are imported at the same time, 0 for unbounded: so many permanent tables there are, if any."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class RegisterReplicationSettings(Settings):
     """Settings of register_replication."""
 
@@ -109,7 +113,6 @@ class RegisterReplicationSettings(Settings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ChangeMappingSettings(Settings):
     """Settings of change_mapping."""
 
@@ -124,12 +127,10 @@ class ChangeMappingSettings(Settings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class RotateLoaderSecretSettings(DatabaseSettings):
     """Settings of rotate_loader_secret."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class CheckTargetSettings(DatabaseSettings):
     """Settings of check_target."""
 
@@ -137,7 +138,6 @@ class CheckTargetSettings(DatabaseSettings):
     """The bucket of the registry, which the database loads from."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ImportBatchSettings(DatabaseSettings):
     """Settings of import_batch."""
 
@@ -147,7 +147,6 @@ class ImportBatchSettings(DatabaseSettings):
     """Most batches that are imported at the same time, 0 for unbounded."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class RecordFailedBatchSettings(Settings):
     """Settings of record_failed_batch."""
 
@@ -157,7 +156,6 @@ class RecordFailedBatchSettings(Settings):
     """For how long people are not told again of the same cause."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class OpenRunSettings(DatabaseSettings):
     """Settings of open_run."""
 
@@ -169,7 +167,6 @@ class OpenRunSettings(DatabaseSettings):
     """Most batches that a run converts and imports at the same time, where it asks for no other number."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class CheckReadinessSettings(Settings):
     """Settings of check_readiness."""
 
@@ -177,7 +174,6 @@ class CheckReadinessSettings(Settings):
     """The bucket that the table is exported to."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class PlanBackfillSettings(Settings):
     """Settings of plan_backfill."""
 
@@ -185,7 +181,6 @@ class PlanBackfillSettings(Settings):
     """The bucket that the plan is written to."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ConvertExportSettings(Settings):
     """Settings of convert_export."""
 
@@ -193,7 +188,6 @@ class ConvertExportSettings(Settings):
     """The bucket that batches, and what is refused, are written to."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ReconcileRunSettings(DatabaseSettings):
     """Settings of reconcile_run."""
 
@@ -201,7 +195,6 @@ class ReconcileRunSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class PlanSweepSettings(DatabaseSettings):
     """Settings of plan_sweep."""
 
@@ -209,7 +202,6 @@ class PlanSweepSettings(DatabaseSettings):
     """The bucket that batches of tombstones are written to."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ReportRunSettings(Settings):
     """Settings of report_run."""
 
@@ -223,7 +215,6 @@ class ReportRunSettings(Settings):
     """For how long people are not told again of the same cause."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ListFailuresSettings(Settings):
     """Settings of list_failures."""
 
@@ -231,7 +222,6 @@ class ListFailuresSettings(Settings):
     """The bucket of the failures."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ConvertFailuresSettings(Settings):
     """Settings of convert_failures."""
 
@@ -241,7 +231,6 @@ class ConvertFailuresSettings(Settings):
     """How often a record is mapped again before it is parked."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class SettleFailuresSettings(DatabaseSettings):
     """Settings of settle_failures."""
 
@@ -253,7 +242,6 @@ class SettleFailuresSettings(DatabaseSettings):
     """For how long people are not told again of the same cause."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class MeasureHealthSettings(Settings):
     """Settings of measure_health."""
 
@@ -265,7 +253,6 @@ class MeasureHealthSettings(Settings):
     """The state machine that imports batches."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class CloseRunSettings(DatabaseSettings):
     """Settings of close_run."""
 
@@ -273,7 +260,6 @@ class CloseRunSettings(DatabaseSettings):
     """The bucket of the plan, which a run that was stopped cannot bring along."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class DescribeRunsSettings(DatabaseSettings):
     """Settings of describe_runs."""
 
@@ -281,7 +267,6 @@ class DescribeRunsSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class CompareRowsSettings(DatabaseSettings):
     """Settings of compare_rows."""
 
@@ -289,7 +274,6 @@ class CompareRowsSettings(DatabaseSettings):
     """The bucket of the registry."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class JudgeDifferencesSettings(Settings):
     """Settings of judge_differences."""
 
@@ -301,7 +285,6 @@ class JudgeDifferencesSettings(Settings):
     """What a change takes at most until it is in the bucket, unless the stream is late."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class PurgeReplicasSettings(DatabaseSettings):
     """Settings of purge_replicas."""
 
@@ -311,7 +294,6 @@ class PurgeReplicasSettings(DatabaseSettings):
     """For how many days at the least everything is kept."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class FindUnimportedSettings(DatabaseSettings):
     """Settings of find_unimported."""
 

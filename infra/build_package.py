@@ -5,11 +5,11 @@
     python -m infra.build_package --region il-central-1       for AWS, with the certificates of that Region
     python -m infra.build_package --architecture local        for this machine's Python, to run the functions locally
 
-The package holds `dynaurora/`, `lambdas/`, the packages of requirements/functions.txt (exact versions, hashes checked)
-and, for AWS, the certificate authorities of Aurora. boto3 is not in it: AWS's runtime brings its own. Mappings are
-checked here, and modules compiled where there is a Python of the target's version, so that functions need not do it
-each time they start. The package for AWS that was asked for last is also copied to build/functions.zip, the path that
-the templates name.
+The package holds `dynaurora/`, `lambdas/`, the runbooks, which reports have in them, the packages of
+requirements/functions.txt (exact versions, hashes checked) and, for AWS, the certificate authorities of Aurora. boto3
+is not in it: AWS's runtime brings its own. Mappings are checked here, and modules compiled where there is a Python of
+the target's version, so that functions need not do it each time they start. The package for AWS that was asked for last
+is also copied to build/functions.zip, the path that the templates name.
 
 The same inputs make the same bytes, file times and order included. Nothing is done again while the inputs are the same,
 and downloaded dependencies are kept, so that a change of our own code is built offline, in a second.
@@ -39,7 +39,7 @@ from infra.places import BUILD, ROOT
 Architecture = Literal["arm64", "x86_64", "local"]
 
 LOCK = Path("requirements/functions.txt")
-SOURCES = ("dynaurora", "lambdas")
+SOURCES = ("dynaurora", "lambdas", "docs/runbooks")
 BUNDLE_IN_PACKAGE = "dynaurora/certificates/rds-global-bundle.pem"
 TEMPLATES_PACKAGE = "functions.zip"
 """What CodeUri in infra/*.yaml names, under build/."""

@@ -32,18 +32,19 @@ STANDING: Final = {
     r"^    Type: AWS::CloudWatch::Dashboard$": ("CloudWatch dashboards", 1),
     r"^    Type: AWS::SecretsManager::Secret$": ("Secrets", 1),
     r"^      ManageMasterUserPassword: true": ("Secrets", 1),
-    r"^    Type: AWS::KMS::Key$": ("KMS keys", 1),
-    r"^    Type: AWS::EC2::VPCEndpoint\n    Properties:\n      VpcEndpointType: Interface$": ("Interface endpoints", 2),
+    r"^    Type: AWS::KMS::Key$(?!\n    Condition: MakesTopicKey$)": ("KMS keys", 1),
+    r"^    Type: AWS::EC2::VPCEndpoint\n    Properties:\n      VpcEndpointType: Interface$": ("Interface endpoints", 1),
 }
 """What in a template is paid for all the time, and how often: an alarm by the metrics that it looks at, an endpoint in
-each of two zones. What a parameter has to ask for is left out: `SessionAccess`."""
+one zone. What a parameter has to ask for is left out (`EndpointZones`, `SessionAccess`), and the topic's key, which is
+the bucket's where that is made."""
 
 RATE: Final = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
 """As EventBridge Scheduler takes it (its User Guide, "Schedule types")."""
 HOURS_OF_UNITS: Final = {"minute": 1 / 60, "hour": 1, "day": 24}
 
-HEALTH_METRICS: Final = 4
-"""That the look at all replications measures, as nothing too: their alarms have to know that it was made."""
+HEALTH_METRICS: Final = 1
+"""That the look at all replications measures, as nothing too: an alarm has to know that it was made."""
 
 METRICS_OF_A_TABLE: Final = frozenset(
     {
@@ -74,8 +75,8 @@ LIST_MEMORY_MB: Final = 512
 HEALTH_MEMORY_MB: Final = 256
 LOG_BYTES: Final = 1500
 """That an invocation logs, its report and metrics included."""
-TRACED_SHARE: Final = 0.05
-"""Of invocations, by X-Ray's default rule."""
+TRACED_SHARE: Final = 1.0
+"""Of invocations: X-Ray's default rule takes the first of each second, and one in twenty of the others."""
 
 KEPT_READS: Final = "KMS"
 """What S3 asks of the bucket's key for what it reads: at most once for each, since a bucket key answers for others."""
@@ -101,15 +102,15 @@ def count_platform(names: Iterable[str]) -> dict[str, float]:
     return used
 
 
-def count_replication() -> dict[str, float]:
-    """Return what a replication uses in a month at rest."""
+def count_replication(looks: float = LOOKS) -> dict[str, float]:
+    """Return what a replication uses in a month at rest, that looks so often for what failed."""
     used = count_standing([REPLICATION])
-    _add(used, CALLS_OF_A_LOOK, LOOKS)
+    _add(used, CALLS_OF_A_LOOK, looks)
     _add(used, CALLS_OF_A_CHECK, CHECKS)
-    _add_compute(used, LOOKS, LIST_MEMORY_MB, CALLS_OF_A_LOOK["S3 writes"] + CALLS_OF_A_LOOK["S3 reads"])
+    _add_compute(used, looks, LIST_MEMORY_MB, CALLS_OF_A_LOOK["S3 writes"] + CALLS_OF_A_LOOK["S3 reads"])
     _add_compute(used, CHECKS, HEALTH_MEMORY_MB, CALLS_OF_A_CHECK["S3 reads"] + FREE_CALLS_OF_A_CHECK)
-    _add_invocations(used, LOOKS)
-    used["Scheduler"] += LOOKS
+    _add_invocations(used, looks)
+    used["Scheduler"] += looks
     used[KEPT_READS] += used["S3 reads"]
     return used
 
@@ -142,15 +143,15 @@ def price_all(used: Mapping[str, float]) -> float:
     return sum(quantity * PRICES[what][0] for what, quantity in used.items())
 
 
-def _add(used: dict[str, float], calls: Mapping[str, int], times: int) -> None:
+def _add(used: dict[str, float], calls: Mapping[str, int], times: float) -> None:
     for what, count in calls.items():
         used[what] += count * times
 
 
-def _add_compute(used: dict[str, float], invocations: int, memory_mb: int, calls: int) -> None:
+def _add_compute(used: dict[str, float], invocations: float, memory_mb: int, calls: int) -> None:
     used["Lambda compute"] += invocations * memory_mb / 1024 * calls * CALL_SECONDS
 
 
-def _add_invocations(used: dict[str, float], count: int) -> None:
+def _add_invocations(used: dict[str, float], count: float) -> None:
     used["CloudWatch Logs"] += count * LOG_BYTES / 1e9
     used["X-Ray"] += count * TRACED_SHARE

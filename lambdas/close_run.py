@@ -9,6 +9,7 @@ from dynaurora.aurora.fills import settle_fills
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.exports.plan import read_plan
+from dynaurora.mappings.readers import write_filled
 from dynaurora.mappings.registry import Registries
 from dynaurora.mappings.replications import read_replication
 from dynaurora.observability import identify, logger, observe_mapping, observed
@@ -36,13 +37,16 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         plan = read_plan(S3Objects(), settings.landing_bucket, ending.mapping, ending.run)
         ending = replace(ending, plan=asdict(plan) if plan else None)
     mapping = registries.find(ending.mapping).find_current()
+    is_whole = bool(ending.generation or ending.shows_until) and (ending.swept or keeps_expired(ending))
     with connect_loader(settings) as aurora:
-        if ending.generation and (ending.swept or keeps_expired(ending)):
+        if ending.generation and is_whole:
             settle_fills(aurora, mapping, ending.run, ending.generation)
         runs = Runs(aurora, mapping.database)
         closed = close_run(runs, ending)
         if event.get("detail", {}).get("status") in UNREPORTED and is_run_id(ending.run):
             report_stopped(ending, event["detail"], RunSoFar(aurora, mapping, runs))
+    if ending.shows_until and is_whole:  # whatever the stream had lost by then
+        write_filled(S3Objects(), settings.landing_bucket, ending.mapping, (0, ending.shows_until))
     logger.info("Run closed" if closed else "Run was closed before", extra={"state": ending.state})
     return {"run": ending.run, "state": ending.state, "closed": closed}
 

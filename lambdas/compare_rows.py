@@ -58,23 +58,23 @@ def list_unseen(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -
 
 def record(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
     """Record what was proved different; return how many rows that are."""
-    proved = map(Proved.decode, event["differences"])
-    differences = [*list_differences(comparer, [*proved], reveal=bool(event.get("reveal")))]
+    proved = [*map(Proved.decode, event["differences"])]
+    differences = [*list_differences(comparer, proved, reveal=bool(event.get("reveal")))]
     Verifications(aurora, comparer.mapping).record(event["run"], event["first"], differences)
     return {"rows": len(differences)}
 
 
 def end(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[str, Any]:
-    """Forget some of what was seen; once nothing is left, close the verification."""
+    """Forget some of what was seen; once nothing is left, close the verification, or forget it too."""
     if not comparer.forget_some():
         return {"done": False}
+    verifications = Verifications(aurora, comparer.mapping)
     if "counts" in event:
         whole, unexplained, mends = bool(event["whole"]), int(event["unexplained"]), event.get("mends")
-        verifications = Verifications(aurora, comparer.mapping)
         verifications.close(event["run"], event["counts"], unexplained, whole=whole, mends=mends)
         measure("Differences", unexplained)
         count_of_all("Differences", unexplained, settings.landing_bucket)
-    return {"done": True}
+    return {"done": verifications.discard(event["run"]) if event.get("discard") else True}
 
 
 STEPS = {each.__name__: each for each in (begin, compare, list_unseen, record, end)} | NEWER_STEP | REPAIR_STEPS

@@ -10,6 +10,7 @@ from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import VERIFY, Batch
 from dynaurora.batches.import_batch import import_batch, mark_imported
+from dynaurora.batches.retry_notes import noting_retries
 from dynaurora.failures.refused_rows import RefusedRows
 from dynaurora.mappings.registry import Registries
 from dynaurora.observability import count, count_of_all, identify, logger, measure, metrics, observe_mapping, observed
@@ -43,7 +44,7 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     is_compared = batch.source == VERIFY  # what is only compared has failed nowhere
     refused = RefusedRows(store, bucket, context.invoked_function_arn)
     keep_refused: KeepRefused = (lambda *_: None) if is_compared else refused
-    with connect_loader(settings, load_from_s3=True) as aurora:
+    with noting_retries(store, bucket, batch, retries), connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, bucket, keep_refused, retries, slots)
         altered = lookout.look(aurora, mapping)
     metrics.add_dimension("source", batch.source)

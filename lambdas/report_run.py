@@ -9,11 +9,12 @@ from dynaurora import keys
 from dynaurora.aws.executions import ExecutionHistory
 from dynaurora.aws.objects import S3Objects
 from dynaurora.batches.batch import REPROCESS
+from dynaurora.batches.retry_notes import read_retry_causes
 from dynaurora.failures.notices import Notices
+from dynaurora.failures.refused_examples import read_refused_examples
 from dynaurora.observability import count, identify, logger, observe_mapping, observed
 from dynaurora.runs.ends import find_failure, is_own, name_mapping, name_run
 from dynaurora.runs.ignored_attributes import read_ignored
-from dynaurora.runs.refused_examples import read_refused_examples
 from dynaurora.runs.report_backfill import Memory, build_backfill_report, list_failed_batches
 from dynaurora.runs.report_page import write_report
 from dynaurora.runs.report_reprocess import report_reprocess
@@ -66,9 +67,9 @@ def report_backfill(
     ignored = read_ignored(store, settings.landing_bucket, state["mapping"], run)
     refused = (state.get("totals") or {}).get("rejected")
     examples = read_refused_examples(store, settings.landing_bucket, state["mapping"], run) if refused else []
-    return build_backfill_report(
-        state, arn, ExecutionHistory().steps(arn), failures, memory, ignored, examples
-    ), failure
+    causes = read_retry_causes(store, settings.landing_bucket, state["mapping"], run)
+    steps = ExecutionHistory().steps(arn)
+    return build_backfill_report(state, arn, steps, failures, memory, ignored, examples, causes), failure
 
 
 def claim_notice(mapping: str | None, error: str, execution: str, store: ObjectStore) -> bool:

@@ -97,6 +97,8 @@ class Deployment:
     delivery_stream: str
     import_batch_arn: str
     """ARN of the state machine that imports a batch."""
+    import_streamed_batch_arn: str
+    """ARN of the one that streamed batches begin in."""
     backfill_table_arn: str
     """ARN of the state machine that copies a whole table."""
     event_source_mapping: str
@@ -202,6 +204,7 @@ def _read_replication(api: Api, stack: StackTypeDef, shared: dict[str, str]) -> 
         bucket=shared["LandingBucketName"],
         delivery_stream=outputs["DeliveryStreamName"],
         import_batch_arn=shared["ImportBatchStateMachineArn"],
+        import_streamed_batch_arn=shared["ImportStreamedBatchStateMachineArn"],
         backfill_table_arn=shared["BackfillTableStateMachineArn"],
         event_source_mapping=outputs["ForwardChangesEventSourceMappingId"],
     )
@@ -250,6 +253,7 @@ def _parameters(endpoint: Endpoint, secret_arn: str) -> dict[str, str]:
         "DatabaseAdminSecretArn": secret_arn,
         "DatabaseCa": endpoint.ca_pem,
         "ReserveImportConcurrency": "yes",  # the account of this machine has it
+        "StreamTracing": "Active",
         "Architecture": _find_architecture(),
     }
 
@@ -267,6 +271,8 @@ def _replication_parameters(mapping: Mapping, stream_arn: str) -> dict[str, str]
         "SortKeyType": types[mapping.sort_key] if mapping.sort_key else "S",
         "BufferSeconds": BUFFER_SECONDS,
         "TransformBufferSeconds": BUFFER_SECONDS,
+        "StreamBufferSeconds": BUFFER_SECONDS,
+        "StreamTracing": "Active",
         "Architecture": _find_architecture(),
     }
 

@@ -4,6 +4,7 @@
 #
 #   local/install.sh python             installs it where it is missing; silent where it is not
 #   local/install.sh python browser     and Debian's chromium
+#   local/install.sh python shells      and shells beside bash, zsh and fish
 #   local/install.sh find-python        prints the Python to use: the first of at least 3.11, or $PYTHON
 set -euo pipefail
 
@@ -19,6 +20,7 @@ main() {
         case "$need" in
             python) has_python || missing+=("$(name_python_package)") ;;
             browser) command -v chromium >/dev/null || missing+=(chromium) ;;
+            shells) for need in zsh fish; do command -v "$need" >/dev/null || missing+=("$need"); done ;;
             *) stop "local/install.sh: unknown: $need" ;;
         esac
     done

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aurora import sql
-from dynaurora.aurora.migrations import IMPORTS
+from dynaurora.aurora.system_tables import IMPORTS
 from dynaurora.dynamodb.changes import decode_change
 from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.errors import RejectedChange
@@ -124,19 +124,19 @@ class Pipeline:
 
     def count_executions(self, *statuses: ExecutionStatusType) -> int:
         """Return how many imports have one of these statuses."""
-        pages, arn = self.api.stepfunctions.get_paginator("list_executions"), self.deployment.import_batch_arn
+        pages = self.api.stepfunctions.get_paginator("list_executions")
         return sum(
             len(page["executions"])
+            for machine in self._machines
             for status in statuses
-            for page in pages.paginate(stateMachineArn=arn, statusFilter=status)
+            for page in pages.paginate(stateMachineArn=machine, statusFilter=status)
         )
 
     def is_importing(self) -> bool:
         """Tell whether an import runs or waits for its next attempt."""
-        answer = self.api.stepfunctions.list_executions(
-            stateMachineArn=self.deployment.import_batch_arn, statusFilter="RUNNING", maxResults=1
-        )
-        return bool(answer["executions"])
+        running: Any = {"statusFilter": "RUNNING", "maxResults": 1}
+        listed = self.api.stepfunctions.list_executions
+        return any(listed(stateMachineArn=machine, **running)["executions"] for machine in self._machines)
 
     def count_items(self) -> int:
         """Return how many items the table has, by counting them."""
@@ -155,6 +155,11 @@ class Pipeline:
             while page := coming.result():
                 coming = reader.submit(next, pages, None)
                 yield from page["Items"]
+
+    @property
+    def _machines(self) -> tuple[str, str]:
+        """The state machines that import; what the first hands over is in the second before it has ended."""
+        return self.deployment.import_streamed_batch_arn, self.deployment.import_batch_arn
 
     @property
     def _failed_batches(self) -> str:

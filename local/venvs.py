@@ -1,7 +1,9 @@
 """Virtual environments of the local AWS, one for each thing that must not share packages with the others.
 
     .venvs/aws        the AWS command line, which pins its SDK (tests of runbooks only)
+    .venvs/dlt        what the product is compared with (`make compare` only)
     .venvs/emulator   the emulator and the versions it pins
+    .venvs/ingestr    the same
     .venvs/moto       a second, independent interpreter of state machines (tests only)
     .venvs/runtime    what AWS's Python runtime has, for the functions
     .venvs/sam        AWS's tool that builds and deploys the templates (`make sam` only)
@@ -30,7 +32,7 @@ from infra.places import ENVIRONMENTS, ROOT
 from local.installing import OPTIONS, InstallationError, Line, run_pip
 
 REQUIREMENTS = ROOT / "requirements"
-NAMES = ("aws", "emulator", "moto", "runtime", "sam", "security")
+NAMES = ("aws", "dlt", "emulator", "ingestr", "moto", "runtime", "sam", "security")
 
 STAMP = ".stamp"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backfill.commands.options import (
-    NumberRange,
+    PercentRange,
     concurrency_option,
     every_option,
     json_option,
@@ -75,13 +75,13 @@ Examples:
 @concurrency_option
 @click.option(
     "--tolerated-failure-percentage",
-    type=NumberRange(0, 100),
+    type=PercentRange(0, 100),
     metavar="P",
     help="Percentage of the batches that may fail before the run does; 0 by default.",
 )
 @click.option(
     "--tolerated-rejected-percentage",
-    type=NumberRange(0, 100),
+    type=PercentRange(0, 100),
     metavar="P",
     help="Percentage of the items that the mapping may refuse before the run fails; "
     f"{TOLERATED_REJECTED_PERCENTAGE} by default. What was imported stays, and what was refused is kept.",

@@ -29,6 +29,8 @@ SECONDS: Final = 3.0
 RUNS_OFFERED: Final = 30
 GROUPS_OF_RUNS: Final = frozenset({"backfill", "reprocess", "verify"})
 """What stands before `--run` where it is a run's id."""
+IN_ORDER: Final = "complete --keep-order --no-files"
+"""How fish is told to offer words as they come, the newest run first, as bash and zsh do."""
 STOPPING: Final = "stop"
 """The command that only a run which goes on is given to."""
 OF_MAPPINGS: Final = frozenset({"mapping", "mappings", "name", "names"})
@@ -55,7 +57,8 @@ def completion(context: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.ClickException(f"The installed click completes nothing for {shell}: upgrade it.")
-    click.echo(kind(context.find_root().command, {}, NAME, VARIABLE).source())
+    script = kind(context.find_root().command, {}, NAME, VARIABLE).source()
+    click.echo(script.replace("complete --no-files", IN_ORDER))
 
 
 class Completed(click.types.StringParamType):

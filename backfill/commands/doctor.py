@@ -29,11 +29,11 @@ from backfill.deployment.diagnosis import (
 )
 from backfill.deployment.lags import Lag, read_lags
 from backfill.deployment.losses import diagnose_losses
-from backfill.overview.findings import diagnose_failures, diagnose_lag, diagnose_reader
-from backfill.terminal.console import WrongUseError, print_json, print_line
+from backfill.overview.facts import Facts, group_by_function, read_facts
+from backfill.overview.findings import diagnose_failures, diagnose_lag, diagnose_reader, diagnose_verifying
+from backfill.terminal.console import WrongUseError, print_folded, print_json, print_line
 from dynaurora.aws import sdk
 from dynaurora.dynamodb.source import AwsSource
-from dynaurora.escaping import escape_text
 from dynaurora.target.check_target import NO, UNKNOWN, WARNING, YES, Finding
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ Examples:
 
 \b
 It needs cloudformation:DescribeStacks; dynamodb:DescribeTable and DescribeContinuousBackups;
-lambda:GetEventSourceMapping and ListTags, and lambda:InvokeFunction of check-target; cloudwatch:GetMetricData;
+lambda:GetEventSourceMapping and ListTags, and lambda:InvokeFunction of check-target and describe-runs;
+cloudwatch:GetMetricData;
 sns:ListSubscriptionsByTopic; of the landing bucket s3:GetBucketNotification, GetBucketVersioning,
 GetBucketPublicAccessBlock, GetLifecycleConfiguration, ListBucket and GetObject; and rds:DescribeDBClusters.
 With --account: sts:GetCallerIdentity; lambda:GetAccountSettings;
@@ -92,7 +93,7 @@ def doctor(
     Of everything that is missing it is said what to do. The table's recovery, its stream and what reads it; the landing
     bucket; who is told of failures; and from within the stack's network the loader's secret, its connection, tables,
     rights, and a load of one line from S3. Nothing is changed. With "!" replication works, and something is wrong all
-    the same: something failed, rows are late, or rows and items were never compared or differ.
+    the same: something failed, rows are late, or rows and items were never compared, not as they are to be, or differ.
 
     With --account, before anything is made: Lambda's limit, and how many invocations a deployment needs at once; the
     version of Aurora and the zones of the Region; the rights of who deploys; and that no table has the name of --table.
@@ -155,6 +156,8 @@ def examine_stacks(mapping: str | None, stack: str | None) -> Iterator[tuple[Sub
     cloudformation = connect_to("cloudformation")
     deployments = choose_deployments(find_deployments(cloudformation, stack), mapping)
     ways = Ways(read_statuses(cloudformation), read_lags_or_why(deployments))
+    for some in group_by_function(deployments):
+        ways.facts |= read_facts(ways.invoked, some)
     for deployment in {one.platform: one for one in deployments}.values():
         ways.shared[deployment.platform] = diagnose_platform(ways, deployment)
     for deployment, findings in do_to_each(deployments, lambda one: [*diagnose(ways, one)]):
@@ -184,6 +187,8 @@ class Ways:
         self.store = connect_objects()
         self.shared: dict[str, tuple[list[Finding], list[Finding]]] = {}
         """What is found of each platform: its bucket, and the rest."""
+        self.facts: dict[str, Facts] = {}
+        """What the database knows, by stack."""
         for service in ("dynamodb", "lambda", "s3"):
             sdk.client(service)  # made before threads do, each for itself
 
@@ -212,17 +217,18 @@ def diagnose(ways: Ways, deployment: Deployment) -> Iterator[Finding]:
     yield from of_bucket
     yield from diagnose_expiry(ways.s3, deployment.bucket, deployment.mapping)
     yield from diagnose_failures(deployment, ways.store)
+    yield from diagnose_verifying(deployment, ways.facts[deployment.stack])
     yield from rest
     yield from diagnose_target(ways.invoked, deployment)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print each finding on a line, and below it what to do, if anything; checks that fail for one cause together."""
+    """Print each finding, and below it what to do, if anything; checks that fail for one cause together."""
     for checks, finding in merge_findings(findings):
         told = f"{', '.join(checks)}: {finding.detail}" if finding.detail else ", ".join(checks)
-        print_line(f"{MARKS[finding.state]} {escape_text(told)}")
+        print_folded(f"{MARKS[finding.state]} ", told)
         if finding.remedy:
-            print_line(f"    {escape_text(finding.remedy)}")
+            print_folded("    ", finding.remedy)
 
 
 def merge_findings(findings: Iterable[Finding]) -> Iterator[tuple[list[str], Finding]]:

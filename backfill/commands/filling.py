@@ -76,10 +76,10 @@ def read_time(option: str, text: str) -> datetime:
     """Return a time of the command line, in UTC unless it says otherwise, cut to its second. Raises WrongUseError."""
     try:
         time_of_option = datetime.fromisoformat(text)
-    except ValueError:
+        known = time_of_option if time_of_option.tzinfo else time_of_option.replace(tzinfo=UTC)
+        return known.astimezone(UTC).replace(microsecond=0)
+    except (OverflowError, ValueError):
         raise WrongUseError(f"{option} {text!r} is no time. One is written so: 2026-11-23T08:15:00Z.") from None
-    known = time_of_option if time_of_option.tzinfo else time_of_option.replace(tzinfo=UTC)
-    return known.astimezone(UTC).replace(microsecond=0)
 
 
 def read_gap(first: str | None, last: str | None, now: datetime) -> tuple[datetime, datetime]:
@@ -205,7 +205,8 @@ def find_run_to_start(work: Repair, run: str, window: Window) -> tuple[starts.Wa
     Where that has failed for good, as of an export that DynamoDB gave up, it is another run. Raises ClickException
     where there were too many.
     """
-    options = dict(zip(("window_from", "window_to"), window.times, strict=True))
+    window_times = dict(zip(("window_from", "window_to"), window.times, strict=True))
+    options = window_times | {"tolerated_rejected_percentage": 100}  # of few changes one is many; they are kept
     for suffix in SUFFIXES:
         wanted = starts.Wanted(BACKFILL, work.deployment, run + suffix, options, backfill_start.DEFAULTS)
         earlier = starts.plan_named_start(work.clients.states, wanted, run + suffix).earlier

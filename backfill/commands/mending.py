@@ -240,7 +240,11 @@ class Repair:
     def give_up(self) -> None:
         """Forget what was seen, whatever went wrong; that is to be told, and not what this meets."""
         with suppress(click.ClickException):
-            self.lookup.forget()
+            self.discard()
+
+    def discard(self) -> None:
+        """Have nothing be left of what was looked at."""
+        self.lookup.forget(discard=True)
 
     def carry_out(self, plan: Plan) -> Verification:
         """Mend, and verify the keys."""

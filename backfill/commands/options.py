@@ -24,6 +24,16 @@ class NumberRange(click.FloatRange):
         return number
 
 
+class PercentRange(NumberRange):
+    """A range of percentages, which people write with a sign or without."""
+
+    name = "percentage"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Raises BadParameter where it is none, or out of the range."""
+        return super().convert(value.removesuffix("%") if isinstance(value, str) else value, param, ctx)
+
+
 stack_option: Final = click.option(
     "--stack", metavar="NAME", help="The CloudFormation stack to ask, where several are deployed."
 )

@@ -145,7 +145,10 @@ def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
     except BaseException:
         work.give_up()
         raise
-    work.end(plan, verification)
+    if dry_run:
+        work.discard()
+    else:
+        work.end(plan, verification)
     agrees = plan.is_equal if verification is None else is_equal(work, plan, verification)
     if verification is not None:
         kept = keep_report(work, plan, verification, agrees, started_at)

@@ -203,7 +203,7 @@ def parse_time(text: str) -> datetime:
     """Return a time that a person gave. Raises WrongUseError where it is none, or has not come yet."""
     try:
         time_given = parse_iso(text)
-    except ValueError:
+    except (OverflowError, ValueError):
         time_given = None
     if time_given is None:
         raise WrongUseError(f"--since is {text!r}, and a time is given as 2026-11-23T08:00:00Z.")

@@ -6,6 +6,7 @@ import json
 import secrets
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from backfill.commands.options import NumberRange, json_option, stack_option
+from backfill.commands.options import PercentRange, json_option, stack_option
 from backfill.commands.verification_options import patience_option, read_units_option, settle_option
 from backfill.comparing_exports import compare_export
 from backfill.deployment.aws_errors import explained_errors
@@ -21,12 +22,13 @@ from backfill.deployment.clients import connect, connect_functions, connect_obje
 from backfill.deployment.deployments import choose_deployment, find_deployments
 from backfill.deployment.sources import can_export
 from backfill.reporting import describe_found, leave_report
+from backfill.rereading import name_key
 from backfill.runs.run_ids import check_run
 from backfill.samples import READ_UNIT_USD, describe_table
 from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
 from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
 from backfill.verifying import Verification, choose_segments
-from dynaurora.dynamodb.items import TableItems
+from dynaurora.dynamodb.items import TableItems, is_possible_key
 from dynaurora.dynamodb.scans import Pace, TableScan
 from dynaurora.failures.list_failures import Place
 from dynaurora.mappings.registry import Registry
@@ -69,6 +71,8 @@ dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table
 DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging, and for its report
 s3:PutObject below reports/.
 """
+EXAMPLES: Final = {"S": "…", "N": "1", "B": "AAE="}
+"""Of a key's value, by its type."""
 EXPLAINED: Final = {
     "identical": "equal",
     "differing": "the row has other values",
@@ -112,7 +116,7 @@ class Wanted:
 )
 @click.option("--run", metavar="RUN", help="Go on with the verification by an export that has this id.")
 @click.option(
-    "--sample", type=NumberRange(0.1, 100), metavar="P", help="Compare about P percent of the items; no extra rows."
+    "--sample", type=PercentRange(0.1, 100), metavar="P", help="Compare about P percent of the items; no extra rows."
 )
 @click.option("--keys", metavar="FILE", help="Compare only these: a key on each line, in DynamoDB's JSON; - for stdin.")
 @read_units_option
@@ -230,7 +234,7 @@ def verify_table(
         result = verification.make_result(whole=wanted.is_whole)
     except BaseException:
         if wanted.via == "scan":  # nothing goes on with it; a run may be gone on with
-            lookup.forget()
+            lookup.forget(discard=True)
         raise
     lookup.forget(**result)
     return verification
@@ -259,25 +263,29 @@ def compare(verification: Verification, items: TableItems, deployment: Deploymen
 
 
 def read_keys(path: str, types: dict[str, str]) -> Iterator[TypedItem]:
-    """Yield the keys of a file. Raises WrongUseError, naming the line, where one is none."""
-    if path != "-" and not Path(path).is_file():
+    """Yield the keys of a file, each once. Raises WrongUseError, naming the line, where one is none."""
+    if path != "-" and (not Path(path).exists() or Path(path).is_dir()):
         raise WrongUseError(f"There is no file {path}. Each of its lines is a key: {json.dumps(_example(types))}")
-    lines = sys.stdin if path == "-" else Path(path).read_text().splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            key = json.loads(line)
-            is_key = key.keys() == types.keys() and all([*key[name]] == [kind] for name, kind in types.items())
-        except (AttributeError, TypeError, ValueError):
-            is_key = False
-        if not is_key:
-            raise WrongUseError(f"Line {number} of {path} is no key. One is written so: {json.dumps(_example(types))}")
-        yield key
+    names = set[str]()
+    with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                key = json.loads(line)
+                is_key = is_possible_key(key, types)
+            except (AttributeError, TypeError, ValueError):
+                is_key = False
+            if not is_key:
+                example = json.dumps(_example(types))
+                raise WrongUseError(f"Line {number} of {path} is no key. One is written so: {example}")
+            if (name := name_key(key)) not in names:
+                names.add(name)
+                yield key
 
 
 def _example(types: dict[str, str]) -> TypedItem:
-    return {name: {kind: "1" if kind == "N" else "…"} for name, kind in types.items()}
+    return {name: {kind: EXAMPLES[kind]} for name, kind in types.items()}
 
 
 def say_cost(deployment: Deployment, wanted: Wanted) -> None:

@@ -80,6 +80,14 @@ def explain_error(error: BotoCoreError | ClientError) -> str:
     return f"The AWS SDK cannot do this: {error}"
 
 
+def is_about_credentials(error: Exception) -> bool:
+    """Tell whether AWS does not know who asks, or not any more; the core's errors have what AWS said as their cause."""
+    cause = error.__cause__ if isinstance(error, DynauroraError) else error
+    if isinstance(cause, ClientError):
+        return _is_any(_code(cause), INVALID_CREDENTIALS)
+    return isinstance(cause, NoCredentialsError | PartialCredentialsError | SSOError | TokenRetrievalError)
+
+
 def is_passing(error: BotoCoreError | ClientError) -> bool:
     """Tell whether the same call may succeed in a moment: throttled, unreachable, or AWS's own fault."""
     if isinstance(error, ClientError):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from backfill.kinds import Kind
 
 BUCKET: Final = "LandingBucketName"
+BUFFERS: Final = {"BufferSeconds": 60, "TransformBufferSeconds": 5, "StreamBufferSeconds": 5}
+"""Parameters that say for how long changes are collected on their way, and their defaults."""
 REPLICATION_OUTPUTS: Final = {
     "table": "SourceTableName",
     "bucket": BUCKET,
@@ -82,16 +84,20 @@ class Deployment:
     """The function's name; empty where the platform is of a release that has none."""
     forward_changes: str = ""
     """Name of the function that the stream's reader calls."""
-    buffer_seconds: int = 65
-    """How long Firehose collects changes and rows, at most."""
+    buffer_seconds: int = 70
+    """How long changes and rows are collected on their way, at most."""
     purge_replicas: str = ""
     """The function's name; empty where the platform is of a release that has none."""
     find_unimported: str = ""
     """The function's name; empty where the platform is of a release that has none."""
+    import_streamed_batch_arn: str = ""
+    """The state machine; empty where the platform is of a release that has none."""
     cluster: str = ""
     """Identifier of the Aurora cluster that the stack made; empty where it uses another one."""
     ignores_expiries: bool = False
     """Whether deletes by Time to Live are not replicated."""
+    verification_schedule: str = ""
+    """When AWS verifies the table by itself, rate(…) or cron(…); empty where it does not."""
 
     @property
     def place(self) -> Place:
@@ -194,11 +200,13 @@ def _read_replication(description: Mapping[str, Any], platforms: Mapping[str, Ma
         change_mapping=shared.get("ChangeMappingFunctionName", ""),
         compare_rows=shared.get("CompareRowsFunctionName", ""),
         forward_changes=outputs.get("ForwardChangesFunctionName", ""),
-        buffer_seconds=int(parameters.get("BufferSeconds", 60)) + int(parameters.get("TransformBufferSeconds", 5)),
+        buffer_seconds=sum(int(parameters.get(name, seconds)) for name, seconds in BUFFERS.items()),
         purge_replicas=shared.get("PurgeReplicasFunctionName", ""),
         find_unimported=shared.get("FindUnimportedFunctionName", ""),
         cluster=shared.get("DatabaseClusterId", ""),
+        import_streamed_batch_arn=shared.get("ImportStreamedBatchStateMachineArn", ""),
         ignores_expiries=parameters.get("TtlDeletes") == "ignore",
+        verification_schedule=parameters.get("VerificationSchedule", ""),
         **{name: outputs[output] for name, output in REPLICATION_OUTPUTS.items()},
         **{name: shared[output] for name, output in PLATFORM_OUTPUTS.items()},
     )

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
+from backfill.deployment.deployments import BUFFERS
 from backfill.deployment.earlier import READER, announce, find_reader, is_earlier
 from backfill.deployment.schedules import plan_schedule
 from backfill.deployment.sources import look_at_source, switch_on_stream
@@ -256,8 +257,7 @@ class Deployer:
     def _plan_platform(self, stack: Stack | None, *, everything: bool) -> PlatformStep:
         given, name = self.project.parameters, self.project.stack
         known = (stack.parameters if stack else {}) | given
-        templates = list_templates(network=not known.get("SubnetIds"), database=not known.get("DatabaseHost"))
-        monthly = round(price_platform(templates), 2)
+        monthly = round(price_platform(choose_templates(known)), 2)
         if stack is None or not stack.outputs.get(BUCKET):
             return PlatformStep(name, CREATE, describe_absence(stack), monthly)
         reader = find_reader(self.stacks, stack)
@@ -345,7 +345,7 @@ class Deployer:
         given |= {"Name": step.stack, "Mapping": mapping.name, "MappingDigest": mapping.digest}
         given |= {"Architecture": self.uploads.architecture}
         if self.uploads.is_local and step.action == CREATE:
-            given |= {"BufferSeconds": "1", "TransformBufferSeconds": "1"}  # a person watches
+            given |= dict.fromkeys(BUFFERS, "1")  # a person watches
         given |= self.project.replications.get(mapping.name, {})
         tags = {RELEASE_TAG: platform.tags.get(RELEASE_TAG, __version__)}
         return self.stacks.deploy(Change(step.stack, template, given, known, tags, brief))
@@ -369,6 +369,11 @@ class Deployer:
         _require_known(self.project.parameters, read_parameters(PLATFORM), "[platform.parameters]")
         for name, given in self.project.replications.items():
             _require_known(given, read_parameters(REPLICATION), f"[replications.{name}]")
+
+
+def choose_templates(parameters: dict[str, str]) -> list[str]:
+    """Return the templates of a platform that has these parameters: it makes the network and database, or not."""
+    return list_templates(network=not parameters.get("SubnetIds"), database=not parameters.get("DatabaseHost"))
 
 
 def describe_end(end: bool | str) -> str:

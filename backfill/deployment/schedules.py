@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from backfill.deployment.deployments import BUFFERS
 from backfill.deployment.sources import can_export
 from backfill.terminal.console import WrongUseError
 from dynaurora.runs.costs import estimate_verification
-from infra.monthly_costs import count_starts
+from infra.monthly_costs import HOURS_OF_A_MONTH, count_starts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEDULE: Final = "VerificationSchedule"
 """The parameter of a replication."""
-BUFFERS: Final = {"BufferSeconds": 60, "TransformBufferSeconds": 5}
-"""Parameters that say for how long Firehose collects changes, and their defaults."""
 MOST_BUFFERED_SECONDS: Final = 120
-"""Of both together: what a judge takes for lost is three minutes old, with what else is on a change's way."""
+"""Of all together: what a judge takes for lost is three minutes old, with what else is on a change's way."""
+CRON: Final = re.compile(r"cron\(\S+ \S+ (?P<day>\S+) (?P<month>\S+) (?P<weekday>\S+) (?P<year>\S+)\)")
+"""Minutes, hours, day, month, weekday and year (EventBridge Scheduler User Guide, "Cron-based schedules")."""
+ANY: Final = frozenset("*?")
+DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def plan_schedule(
     if buffered > MOST_BUFFERED_SECONDS:
         raise WrongUseError(
             f"{SCHEDULE} takes what differs for three minutes for a difference, and changes are collected for"
-            f" {buffered} s: have {' and '.join(BUFFERS)} be at most {MOST_BUFFERED_SECONDS} together, or verify by"
+            f" {buffered} s: have {', '.join(BUFFERS)} be at most {MOST_BUFFERED_SECONDS} together, or verify by"
             f" `dynaurora verify --settle {buffered + MOST_BUFFERED_SECONDS}`."
         )
     items, size_bytes = 0, 0
@@ -70,3 +75,22 @@ def plan_schedule(
             raise  # a table that is not there is made, with what it needs
     each, starts = estimate_verification(items, size_bytes), count_starts(schedule)
     return ScheduledVerification(schedule, round(each, 4), None if starts is None else round(each * starts, 2))
+
+
+def bound_period(schedule: str) -> timedelta | None:
+    """Return what passes at most between two starts of a schedule; None where it does not go on for ever, or is none.
+
+    Of `cron(…)` it is told by what is chosen: a month, a day, a weekday, or none of them.
+    """
+    starts, cron = count_starts(schedule), CRON.fullmatch(schedule)
+    if starts is not None:
+        return timedelta(hours=HOURS_OF_A_MONTH / starts)
+    if cron is None or cron["year"] not in ANY:
+        return None
+    if cron["month"] not in ANY:
+        return 366 * DAY
+    if cron["day"] not in ANY:
+        return 62 * DAY  # not every month has a 31st
+    if cron["weekday"] in ANY:
+        return DAY
+    return 35 * DAY if {"#", "L"} & {*cron["weekday"]} else 7 * DAY

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from backfill.deployment.deployments import Deployment
     from backfill.deployment.lags import Lag
+    from backfill.overview.facts import Facts
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.dynamodb.source import AwsSource
 
 READER: Final = "the stream's reader"
 FAILURES: Final = "failures"
+VERIFYING: Final = "verification by the clock"
 LATENESS: Final = "how late rows are"
 
 
@@ -61,3 +63,14 @@ def diagnose_lag(deployment: Deployment, lag: Lag | str) -> Iterator[Finding]:
     if not late:
         none = lag.rows is None and lag.reader is None
         yield Finding(LATENESS, YES, "none came in the last quarter of an hour" if none else "")
+
+
+def diagnose_verifying(deployment: Deployment, facts: Facts) -> Iterator[Finding]:
+    """Yield whether the last run that was to verify failed, or its schedule is overdue; nothing where there is none."""
+    if "error" in facts:
+        yield from [Finding(VERIFYING, UNKNOWN, facts["error"])] if deployment.verification_schedule else []
+        return
+    found = [*Standing(deployment, now(), facts=facts).about_verification_runs()]
+    yield from (Finding(VERIFYING, WARNING, todo.problem, f"Verify it: `{todo.remedy}`.") for todo in found)
+    if not found and deployment.verification_schedule:
+        yield Finding(VERIFYING, YES, deployment.verification_schedule)

@@ -6,10 +6,11 @@ Whatever could not be seen is something to be done too: nobody knows that it is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from backfill.deployment.losses import describe_loss, name_mending, show
+from backfill.deployment.schedules import bound_period
 from backfill.deployment.stream_readers import CHANGING, MISSING, describe_stop
 from backfill.terminal.console import name_command
 from backfill.terminal.formatting import format_count, format_seconds, format_time, parse_iso, shorten
@@ -32,6 +33,8 @@ OLD_SECONDS: Final = 300
 LATE_ROWS: Final = "docs/runbooks/late-rows.md"
 AURORA_DOWN: Final = "docs/runbooks/aurora-down.md"
 REASON_LENGTH: Final = 200
+LATE_VERIFICATION: Final = timedelta(days=1)
+"""Beyond its period, or as much as that again: a large table takes hours to export and compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class Standing:
             "last_import_at": self.facts.get("last_import_at"),
             "backfill": self.facts.get("backfill"),
             "verification": self.facts.get("verification"),
+            "verification_run": self.facts.get("verification_run"),
+            "verification_schedule": one.verification_schedule or None,
             "losses": None if self.losses is None else [{"from": show(a), "to": show(b)} for a, b in self.losses],
             "todo": [{"problem": each.problem, "next": each.remedy} for each in todo],
         }
@@ -145,6 +150,7 @@ class Standing:
             return
         yield from self._about_backfill()
         yield from self._about_verification()
+        yield from self.about_verification_runs()
 
     def _about_backfill(self) -> Iterator[Todo]:
         backfill, name = self.facts.get("backfill"), self.deployment.mapping
@@ -175,6 +181,26 @@ class Standing:
             differing = format_count(verified["unexplained"], "row differs", "rows differ")
             when = format_time(parse_iso(verified["ended_at"]))
             yield Todo(f"{differing} without an explanation ({when})", name_command("repair", name), "verified")
+
+    def about_verification_runs(self) -> Iterator[Todo]:
+        """Yield whether the last run that was to verify has failed, and whether its schedule is overdue."""
+        run, verified = self.facts.get("verification_run"), self.facts.get("verification")
+        name, ended_at = self.deployment.mapping, parse_iso(verified["ended_at"]) if verified else None
+        began_at = parse_iso(run["started_at"]) if run else None
+        is_newer = began_at is not None and (ended_at is None or ended_at < began_at)
+        if run and is_newer and run["state"] in {runs.FAILED, runs.STOPPED}:
+            reason = f": {shorten(run['reason'], REASON_LENGTH)}" if run["reason"] else ""
+            problem = f"its last verification {run['state'].lower()}{reason}"
+            yield Todo(problem, name_command("verify", name, "--run", run["run"]), "verified")
+            return
+        period = bound_period(self.deployment.verification_schedule)
+        is_running = run is not None and run["state"] == runs.RUNNING
+        if period is None or ended_at is None or is_running:
+            return
+        if self.seen_at - ended_at > period + min(period, LATE_VERIFICATION):
+            schedule, when = self.deployment.verification_schedule, format_time(ended_at)
+            problem = f"it is to be verified by {schedule}, and was last at {when}"
+            yield Todo(problem, name_command("verify", name), "verified")
 
     def _doctor(self) -> str:
         return name_command("doctor", self.deployment.mapping)

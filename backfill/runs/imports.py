@@ -1,4 +1,4 @@
-"""Listing imports: the batches that came last, as the executions of import_batch tell them."""
+"""Listing imports: the batches that came last, as the executions that import them tell."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ LOOKED_AT: Final = 100
 MOST_KEPT: Final = 2_000
 """Descriptions of executions that are kept."""
 IMPORTED: Final = "imported"
+HANDED_OVER: Final = "handed_to"
+"""In what import_streamed_batch answers of a batch that import_batch goes on with."""
 STATES: Final = {runs.SUCCEEDED: IMPORTED, runs.RUNNING: "importing", runs.FAILED: "failed", runs.STOPPED: "stopped"}
 
 
@@ -68,7 +70,9 @@ class ImportLister:
     def list(self, deployment: Deployment, limit: int) -> list[ListedImport]:
         """Return the batches of a mapping that were begun last, newest first, among the LOOKED_AT of all mappings."""
         found: list[ListedImport] = []
-        for listed in list_executions(self._states, deployment.import_batch_arn, LOOKED_AT):
+        machines = filter(None, (deployment.import_batch_arn, deployment.import_streamed_batch_arn))
+        listed_last = [one for machine in machines for one in list_executions(self._states, machine, LOOKED_AT)]
+        for listed in sorted(listed_last, key=lambda one: one.started_at, reverse=True)[:LOOKED_AT]:
             execution = self._describe(listed)
             found += read_import(execution, deployment.mapping) if execution else ()
             if len(found) == limit:
@@ -89,6 +93,8 @@ class ImportLister:
 def read_import(execution: Execution, mapping: str) -> Iterator[ListedImport]:
     """Yield the batch of an execution, where it is one of a mapping."""
     given, result = execution.input.get("batch") or {}, execution.output
+    if HANDED_OVER in result:  # its other execution tells of it
+        return
     batch: Batch | None = None
     if is_conversion(given):
         of = {"batch_id": result.get("batch_id"), "mapping": given["mapping"], "source": BACKFILL, "run": given["run"]}

@@ -67,8 +67,18 @@ def describe_reprocess_report(report: Report) -> Iterator[Pair]:
         parked = format_count(totals["batches_parked"], "batch", "batches")
         yield "parked", f"{format_count(totals['records_parked'], 'record')}, {parked}"
         yield "entries", f"{format_count(totals['entries'])}, {totals['entries_failed']:,} not settled"
+    if report.get("retry_causes"):
+        yield "retries", "of imports, for:"
+        yield from _describe_causes(report)
     yield from _describe_failures(report)
     yield from _name_first("phases", format_table(_list_phases(report), numeric=frozenset({1})))
+
+
+def _describe_causes(report: Report) -> Iterator[Pair]:
+    """Yield what imports were tried again for; a report of the release before has none."""
+    for cause in report.get("retry_causes") or ():
+        times, batches = format_count(cause["times"], "time"), format_count(cause["batches"], "batch", "batches")
+        yield "", f"{cause['error']} {times}, in {batches}"
 
 
 def _describe_mapping(report: Report) -> Iterator[Pair]:
@@ -103,6 +113,7 @@ def _describe_totals(report: Report) -> Iterator[Pair]:
     yield "unaccounted", format_count(totals["unaccounted"], "item")
     yield from _describe_older_rows(totals)
     yield "retries", format_count(totals.get("retries"))
+    yield from _describe_causes(report)
     if sweep := report.get("sweep"):
         yield (
             "swept",

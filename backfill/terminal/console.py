@@ -68,6 +68,13 @@ def print_line(line: str = "") -> None:
     output.print(escape_lines(line), markup=False)
 
 
+def print_folded(beginning: str, text: str) -> None:
+    """Print a text behind its beginning; on a terminal it goes on below itself, and no word is broken that fits."""
+    width = find_width()
+    for line in tell_pair(beginning.rstrip(), escape_text(text), len(beginning) - 1, width):
+        print_line(line)
+
+
 def print_json(document: Any) -> None:
     """Print the command's result for machines, on one line."""
     click.echo(json.dumps(document))

@@ -1,4 +1,4 @@
-"""The documentation as pages, runbooks first of all: that of the repository, where this is a clone of it."""
+"""The documentation as pages, runbooks first of all: that of the repository, which installations have, too."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def find_runbook(todo: Todo) -> str | None:
 
 
 def list_documents() -> frozenset[str]:
-    """Return the paths of all pages below docs/; none where there is no clone."""
-    is_clone = (CLONE / "setup.cfg").is_file()
-    return frozenset(path.relative_to(DOCUMENTS).as_posix() for path in DOCUMENTS.rglob("*.md") if is_clone)
+    """Return the paths of all pages below docs/; none where that is another's folder."""
+    is_ours = all((CLONE / path).is_file() for path in ABOUT.values())
+    return frozenset(path.relative_to(DOCUMENTS).as_posix() for path in DOCUMENTS.rglob("*.md") if is_ours)
 
 
 def read_document(path: str) -> Document | None:

@@ -15,7 +15,7 @@ from backfill.runs.reports import describe_report, describe_reprocess_report
 from backfill.terminal.formatting import format_iso
 from backfill.ui import sparks
 from backfill.ui.documents import find_runbook, has_document
-from backfill.ui.parts import is_revealed
+from backfill.ui.parts import find_page, is_revealed
 from dynaurora.pages.environment import make_environment
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def make_page_environment() -> Environment:
         "draw_spark": sparks.draw_spark,
         "draw_lag": sparks.draw_lag,
         "is_revealed": is_revealed,
+        "find_page": find_page,
         "has_document": has_document,
         "find_runbook": find_runbook,
     }

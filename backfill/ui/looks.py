@@ -50,6 +50,9 @@ IMPORTS_LISTED: Final = 15
 FAILURES_READ: Final = 5_000
 """Failures that a page reads: the commands read all."""
 FAILURES_LISTED: Final = 50
+"""On one page of them."""
+FAILURES_KEPT: Final = 1_000
+"""That can be paged through, those that came last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +117,19 @@ class KeptFailures:
     """Those that came last and no newer row has overtaken, newest first."""
     is_all: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for machines."""
-        return {**self.counts, "read_all": self.is_all, "entries": [entry.as_dict() for entry in self.entries]}
+    @property
+    def pages(self) -> int:
+        """How many pages the entries have, one at least."""
+        return max(1, -(-len(self.entries) // FAILURES_LISTED))
+
+    def list_page(self, page: int) -> list[ItemEntry]:
+        """Return the entries of a page, from 1 on; none of one that is not there."""
+        return self.entries[(page - 1) * FAILURES_LISTED : page * FAILURES_LISTED]
+
+    def as_dict(self, page: int = 1) -> dict[str, Any]:
+        """Return it for machines, with the entries of a page."""
+        entries = [entry.as_dict() for entry in self.list_page(page)]
+        return {**self.counts, "read_all": self.is_all, "page": page, "pages": self.pages, "entries": entries}
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +244,7 @@ class Looks:
         for read, entry in enumerate(look.read_entries(Selection(include_parked=True), REASON, FAILURES_READ), 1):
             tally.add(entry)
             if not entry.superseded:
-                keep_newest(newest, entry, read, FAILURES_LISTED)
+                keep_newest(newest, entry, read, FAILURES_KEPT)
         counts = describe_tally(look.deployment, tally, REASON, look.count_items())
         seen = tally.counts.total() + tally.superseded + tally.older
         return KeptFailures(counts, [entry for *_, entry in sorted(newest, reverse=True)], seen < FAILURES_READ)

@@ -46,7 +46,7 @@ class Part:
 
     def name_place(self, asked: Asked) -> str:
         """Return what tells what was read of it from anything else."""
-        about = [f"{name}={value}" for name, value in sorted(asked.items()) if name != REVEAL]
+        about = [f"{name}={value}" for name, value in sorted(asked.items()) if name not in SHOWN]
         return "\n".join([self.name, *about])
 
     def find_wait(self, seen: Seen) -> float:
@@ -76,11 +76,26 @@ class Page:
 REVEAL: Final = "reveal"
 """Asks for what a record holds."""
 REVEALED: Final = "yes"
+PAGE: Final = "page"
+"""Asks for a page of a list, from 1 on."""
+SHOWN: Final = frozenset({REVEAL, PAGE})
+"""What says how something is shown, and nothing of what is read."""
 
 
 def is_revealed(asked: Asked) -> bool:
     """Tell whether somebody asks to see what a record holds."""
     return asked.get(REVEAL) == REVEALED
+
+
+def find_page(asked: Asked) -> int:
+    """Return which page of a list is asked for; the first where none is, or it is no number."""
+    number = asked.get(PAGE, "")
+    return max(1, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else 1
+
+
+def tell_page(found: Any, asked: Asked) -> Any:
+    """Return a page of what was read, which knows how it is told."""
+    return found.as_dict(find_page(asked))
 
 
 def always(seconds: float) -> Callable[[Any], float]:
@@ -154,7 +169,7 @@ TABLE: Final = Page(
             "failures",
             "Failures by reason",
             lambda looks, asked: looks.read_failures(asked["mapping"]),
-            tell_one,
+            tell_page,
             always(SLOW_SECONDS),
         ),
         make_runs_part(BACKFILL, "Backfills"),
@@ -197,7 +212,7 @@ FAILURES: Final = Page(
             "failures",
             "Failures",
             lambda looks, asked: looks.read_failures(asked["mapping"]),
-            tell_one,
+            tell_page,
             always(SLOW_SECONDS),
             is_headed=False,
         ),
@@ -219,5 +234,5 @@ FAILURE: Final = Page(
     ),
 )
 PAGES: Final = (OVERVIEW, TABLE, RUN, FAILURES, FAILURE)
-QUERY: Final = ("id", REVEAL)
+QUERY: Final = ("id", REVEAL, PAGE)
 """What a page's query may have."""

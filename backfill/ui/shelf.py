@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from backfill.deployment.aws_errors import explain_failure
+from backfill.deployment.aws_errors import explain_failure, is_about_credentials
 from backfill.terminal.console import hearing
 from dynaurora.errors import DynauroraError
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MOST_KEPT: Final = 500
 """Things of which something is kept; what nobody asked about for longest goes first."""
 UNEXPECTED: Final = "This was not foreseen: {}. The terminal that `dynaurora ui` runs in says where it happened."
+
+SIGNED_OUT: Final = " Where this stays, start `dynaurora ui` anew: it goes on with the credentials that it found."
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class Shelf:
             with self._context.scope(cleanup=False) if self._context else nullcontext(), hearing() as heard:
                 seen = Seen(read(), datetime.now(UTC), None, tuple(heard))
         except (click.ClickException, DynauroraError, BotoCoreError, ClientError) as error:
-            seen = Seen(before.value, before.seen_at, explain_failure(error))
+            problem = f"{explain_failure(error)}{SIGNED_OUT if is_about_credentials(error) else ''}"
+            seen = Seen(before.value, before.seen_at, problem)
         except Exception as error:
             seen = Seen(before.value, before.seen_at, UNEXPECTED.format(type(error).__name__))
             raise

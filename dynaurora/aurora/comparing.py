@@ -111,9 +111,10 @@ def tell_digests(mapping: Mapping, *, is_first: bool, is_last: bool, of_snapshot
     """Return the query for the rows that exist, after a key and up to another, in two values; NULL where none are.
 
     Of each row, in the same order: a byte, 1 where it is no older than a snapshot; and the digest of its key. Its
-    parameters are the snapshot's version, where there is one, and the two keys as far as there are any.
+    parameters are, where there is a snapshot, its version and the first one that is impossible, which no change has;
+    and the two keys as far as there are any.
     """
-    newer = "IF(`_version` < %s, X'00', X'01')" if of_snapshot else "X'00'"
+    newer = "IF(`_version` >= %s AND `_version` < %s, X'01', X'00')" if of_snapshot else "X'00'"
     where = f"NOT `_deleted`{_between(mapping, is_first, is_last)}"
     return f"SELECT {_all_of(newer)}, {_all_of(digest_key(mapping))} FROM {_replica(mapping)} WHERE {where}"
 

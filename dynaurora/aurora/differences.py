@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora.comparing import as_parameter
-from dynaurora.aurora.migrations import DIFFERENCES, VERIFICATIONS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import DIFFERENCES, VERIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora.fills import begin_fills
 from dynaurora.aurora.locks import holding, name_lock
-from dynaurora.aurora.migrations import GENERATIONS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import GENERATIONS
 from dynaurora.errors import UnregisteredMappingError
 from dynaurora.mappings.registry import load_document
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Final
 
-from dynaurora.aurora.connection import Endpoint, connect
+from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aurora.secrets import read_candidates, read_credentials
 from dynaurora.errors import SecretRotatedError
 from dynaurora.observability import tracer
@@ -13,21 +14,36 @@ from dynaurora.observability import tracer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dynaurora.aurora.connection import Aurora, Credentials
+    from dynaurora.aurora.connection import Aurora
     from dynaurora.settings import DatabaseSettings
 
 tracer.patch(("pymysql",))
 
+SECRET_SECONDS: Final = 300
+"""For which a process keeps what it has read of a secret, unless the database refuses it."""
+
+_kept: dict[str, tuple[float, Credentials]] = {}
+
 
 @contextmanager
 def connect_loader(settings: DatabaseSettings, *, load_from_s3: bool = False) -> Iterator[Aurora]:
-    """Open a connection as the loader, with the newest of its passwords, and close it in the end.
+    """Open a connection as the loader, with one of its passwords that the database takes, and close it in the end.
 
-    While a rotation is under way, that is the pending one. Raises MissingSecretError, SecretRotatedError where neither
+    It is the one that was read last, or where it was rotated since, the newest; while a rotation is under way, that is
+    the pending one. Raises MissingSecretError, SecretRotatedError where neither
     is the loader's, or what else `dynaurora.aurora.connection.connect` raises.
     """
     endpoint, secret_arn = find_endpoint(settings), settings.database_secret_arn
-    with connect_rotated(endpoint, read_credentials(secret_arn), secret_arn, load_from_s3=load_from_s3) as aurora:
+    read_at, kept = _kept.get(secret_arn, (0.0, None))
+    with ExitStack() as stack:
+        aurora: Aurora | None = None
+        if kept and time.monotonic() - read_at < SECRET_SECONDS:
+            with suppress(SecretRotatedError):
+                aurora = stack.enter_context(connect(endpoint, kept, load_from_s3=load_from_s3))
+        if aurora is None:
+            read = read_credentials(secret_arn)
+            _kept[secret_arn] = time.monotonic(), read
+            aurora = stack.enter_context(connect_rotated(endpoint, read, secret_arn, load_from_s3=load_from_s3))
         yield aurora
 
 

@@ -18,6 +18,18 @@ from dynaurora.aurora.fills import CREATE_FILLS, end_fill, find_hidden, read_fil
 from dynaurora.aurora.locks import holding, name_lock
 from dynaurora.aurora.owners import CREATE_OWNERS, own_tables
 from dynaurora.aurora.replica_columns import check_replica
+from dynaurora.aurora.system_tables import (
+    DIFFERENCES,
+    FLOORS,
+    GENERATIONS,
+    IMPORTS,
+    MIGRATIONS_TABLE,
+    PURGES,
+    RUNS,
+    SEEN_KEYS,
+    TARGETS,
+    VERIFICATIONS,
+)
 from dynaurora.aurora.triggers import leave_procedure
 from dynaurora.mappings.registry import load_document
 
@@ -27,25 +39,6 @@ if TYPE_CHECKING:
     from dynaurora.aurora.connection import Aurora
     from dynaurora.mappings.mapping import Mapping
 
-MIGRATIONS_TABLE: Final = "_dynaurora_migrations"
-IMPORTS: Final = "_dynaurora_imports"
-"""The ledger."""
-RUNS: Final = "_dynaurora_runs"
-"""One row for each backfill and reprocess."""
-TARGETS: Final = "_dynaurora_targets"
-"""One row for each target of which it is known how its batches are staged."""
-GENERATIONS: Final = "_dynaurora_mappings"
-"""One row for each activation of a mapping, with its document."""
-VERIFICATIONS: Final = "_dynaurora_verifications"
-"""One row for each verification."""
-DIFFERENCES: Final = "_dynaurora_differences"
-"""What verifications found: one row for each key, or for each of its columns that differ."""
-SEEN_KEYS: Final = "_dynaurora_seen"
-"""Of a verification that runs: digests of the keys that it has seen, and of those of the rows that there are."""
-FLOORS: Final = "_dynaurora_floors"
-"""One row for each mapping: below which second nothing of it is imported any more."""
-PURGES: Final = "_dynaurora_purges"
-"""One row for each mapping of which anything was purged: how far its last purge is."""
 CREATE_SEEN_KEYS: Final = f"""CREATE TABLE IF NOT EXISTS {{database}}.`{SEEN_KEYS}` (
   `run` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `target` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

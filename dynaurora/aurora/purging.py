@@ -21,8 +21,8 @@ from dynaurora.aurora.comparing import (
     select_tombstones,
 )
 from dynaurora.aurora.connection import find_number
-from dynaurora.aurora.migrations import DIFFERENCES, FLOORS, IMPORTS, PURGES, RUNS, SEEN_KEYS, VERIFICATIONS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import DIFFERENCES, FLOORS, IMPORTS, PURGES, RUNS, SEEN_KEYS, VERIFICATIONS
 from dynaurora.dynamodb.versions import make_version
 from dynaurora.errors import DynauroraError, PurgedError, TargetMismatchError
 

@@ -21,7 +21,7 @@ PENDING: Final = "AWSPENDING"
 def read_credentials(secret_arn: str, stage: Stage = CURRENT) -> Credentials:
     """Return the user and password of a secret, `{"username": …, "password": …}`; the newest that is in use.
 
-    It is read for each connection, so that a rotation needs no cache to expire. Raises MissingSecretError where
+    Raises MissingSecretError where
     the secret is not there, is marked for deletion, has no version in that stage, or lacks a field.
     """
     try:

@@ -20,8 +20,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora.comparing import DIGEST_BYTES
-from dynaurora.aurora.migrations import SEEN_KEYS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import SEEN_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -157,19 +157,16 @@ def create_staged(mapping: Mapping, collation: str, *, numbered: bool = False) -
     return _create_temporary(mapping, [*_definitions(mapping, collation), key])
 
 
-def create_in_memory(mapping: Mapping, collation: str) -> str:
-    """Return the statement that creates the temporary table in the server's memory, its rows numbered.
+def create_numbered(mapping: Mapping, collation: str, others: dict[str, str], engine: str) -> str:
+    """Return the statement that creates the temporary table with numbered rows, some of its columns defined otherwise.
 
-    Each VARCHAR takes its full width there, and there is no TEXT, BLOB or JSON (MySQL 8.0 Reference Manual, "The MEMORY
-    Storage Engine").
+    `others` has their definitions by name, `engine` is the storage engine.
     """
     definitions = _numbered_definitions(mapping, collation)
-    return _create(f"TEMPORARY TABLE {_table(mapping, STAGED)}", definitions, "MEMORY")
-
-
-def bound_memory(octets: int) -> str:
-    """Return the statement that has tables in memory that the session creates take so many bytes at most."""
-    return f"SET SESSION max_heap_table_size = {octets}"
+    first = len(definitions) - len(mapping.columns)
+    columns = zip(mapping.columns, definitions[first:], strict=True)
+    definitions[first:] = [others.get(column.name, definition) for column, definition in columns]
+    return _create(f"TEMPORARY TABLE {_table(mapping, STAGED)}", definitions, engine)
 
 
 def create_permanent(mapping: Mapping, table: str, collation: str) -> str:

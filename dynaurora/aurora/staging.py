@@ -1,7 +1,7 @@
 """Staging: the table that a batch is loaded into before it is merged.
 
-temporary  a table of the connection's own: nobody else sees it, and it goes with the connection. On MySQL it is in the
-           server's memory where its rows surely have room there, and takes a fifth less processor time of an import
+temporary  a table of the connection's own: nobody else sees it, and it goes with the connection. It is in the server's
+           memory where its rows surely have room there (`dynaurora.aurora.memory_tables`)
 permanent  a few tables for each target, made when it is prepared, for servers that do not load into temporary ones.
            Whoever holds the named lock of one has it, from emptying it to the commit. (Named by its batch, a repeat
            would empty it under an import that had counted it.)
@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora import raw_rows, sql
-from dynaurora.aurora.connection import is_mariadb
 from dynaurora.aurora.locks import holding, holding_one, name_lock
-from dynaurora.aurora.migrations import TARGETS
+from dynaurora.aurora.system_tables import TARGETS
 from dynaurora.errors import SlotsTakenError
-from dynaurora.mappings.columns import BLOB_BYTES, TEXT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,16 +31,6 @@ UNBOUNDED_TABLES: Final = 16
 """Permanent tables of a target whose imports are not bounded otherwise."""
 TABLE_WAIT_SECONDS: Final = 60
 """For an import to leave its table, so that it can be made again."""
-SMALLEST_MEMORY_BYTES: Final = 2**30
-"""Of Aurora Serverless at half an ACU, the least that it works with; an ACU has about 2 GiB (Amazon Aurora User Guide,
-"How Aurora Serverless v2 works")."""
-MEMORY_SHARE: Final = 0.05
-"""Of that, for rows that are staged by all imports at once."""
-MEMORY_STEP_BYTES: Final = 1024
-"""A bound of tables in memory is a multiple of it; another one is refused in strict mode (MySQL 8.0 Reference Manual,
-"Server System Variables", `max_heap_table_size`)."""
-ROW_OVERHEAD_BYTES: Final = 64
-"""Of a row there, besides its columns and version: its number and mark, its place in the index, what blocks waste."""
 
 
 @dataclass(frozen=True)
@@ -97,26 +85,6 @@ def make_tables(aurora: Aurora, mapping: Mapping, count: int) -> Staging:
             aurora.execute(sql.create_permanent(mapping, table, collation))
             aurora.execute(raw_rows.create_raw(mapping, raw))
     return Staging(count)
-
-
-def room_in_memory(slots: int) -> int:
-    """Return the bytes that an import's rows may take in the server's memory, where so many may import at once.
-
-    0 where any number may, as 0 slots have it: nothing would bound what they take together.
-    """
-    room = int(SMALLEST_MEMORY_BYTES * MEMORY_SHARE) // slots if slots else 0
-    return room // MEMORY_STEP_BYTES * MEMORY_STEP_BYTES
-
-
-def memory_rows(aurora: Aurora, mapping: Mapping, room: int) -> int:
-    """Return how many rows of a target have room in so many bytes of the server's memory; 0 where none may be there.
-
-    MariaDB gains nothing from it (`benchmarks/README.md`).
-    """
-    kinds = {column.type.kind for column in mapping.columns}
-    if is_mariadb(aurora.server_version) or kinds & (TEXT_BYTES.keys() | BLOB_BYTES.keys() | {"JSON"}):
-        return 0
-    return room // (sum(column.type.row_bytes for column in mapping.columns) + sql.VERSION_BYTES + ROW_OVERHEAD_BYTES)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.aurora.migrations import DIFFERENCES, VERIFICATIONS
 from dynaurora.aurora.seen_keys import forget_seen
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import DIFFERENCES, VERIFICATIONS
 from dynaurora.errors import RunConflictError
 
 if TYPE_CHECKING:
@@ -114,6 +114,13 @@ class Verifications:
         values = (json.dumps(counts), unexplained, whole, mends, self._mapping.name, run)
         with self._aurora.transaction():
             self._aurora.execute(statement, values)
+
+    def discard(self, run: str) -> bool:
+        """Forget a verification that has not ended, and is not gone on with; return that it is done."""
+        statement = f"DELETE FROM {self._table} WHERE mapping = %s AND run = %s AND ended_at IS NULL"
+        with self._aurora.transaction():
+            self._aurora.execute(statement, (self._mapping.name, run))
+        return True
 
     def record(self, run: str, first: int, differences: Sequence[RecordedDifference]) -> None:
         """Record differences from number `first` on; what was recorded from there on and then cut off goes."""

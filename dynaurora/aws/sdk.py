@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
@@ -21,9 +21,11 @@ from dynaurora.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from botocore.session import Session
+
+Reply = TypeVar("Reply")
 
 READ_SECONDS = 30
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5)
@@ -70,6 +72,16 @@ def forget_clients() -> None:
 def _session() -> Session:
     """Return what makes all clients: it reads the SDK's data once, which is most of the work."""
     return get_session()
+
+
+def unless_invalid(ask: Callable[[], Reply]) -> Reply | None:
+    """Return what a call answers; None where AWS says that a value of it is not valid. Raises what else it says."""
+    try:
+        return ask()
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "ValidationException":
+            raise
+    return None
 
 
 @contextmanager

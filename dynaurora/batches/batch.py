@@ -8,7 +8,8 @@ The import_batch state machine is started with a descriptor:
 
 `mapping` may be left out where all objects are under `processed/`: their keys say it. `digest`, which a batch of a
 stream and older descriptors do not have, is of the mapping that wrote the rows; `failures`, which may be left out, is
-how often rows of it were refused before. `rows` is how many rows the batch was written with, where its writer knows;
+how often rows of it were refused before. An object may have `widths`, the most bytes that any field of each column has
+in it, by which it is staged. `rows` is how many rows the batch was written with, where its writer knows;
 `size` is in bytes. `rejected`, which may be left out, counts by reason what the
 writer refused and kept elsewhere. The same objects with the same contents are the same batch, however often and in
 whatever order they are delivered.
@@ -51,6 +52,12 @@ class BatchObject:
     key: str
     etag: str
     size: int
+    widths: tuple[int, ...] = ()
+    """The most bytes that any field of each column has in it (`dynaurora.mappings.field_widths`); empty if unknown."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as descriptors have it."""
+        return {name: value for name, value in asdict(self).items() if value != ()}
 
     @property
     def uri(self) -> str:
@@ -105,7 +112,7 @@ class Batch:
     @property
     def objects_as_dicts(self) -> list[dict[str, Any]]:
         """The objects as the descriptor has them."""
-        return [asdict(item) for item in self.objects]
+        return [item.as_dict() for item in self.objects]
 
     @property
     def rows_rejected(self) -> int:
@@ -185,7 +192,14 @@ def _object(item: Any, path: str) -> BatchObject:
         key=key,
         etag=read_field(item, "etag", str, path).strip('"'),
         size=read_field(item, "size", int, path),
+        widths=_read_widths(item.get("widths") or [], path),
     )
+
+
+def _read_widths(document: Any, path: str) -> tuple[int, ...]:
+    if not isinstance(document, list) or any(type(width) is not int or width < 0 for width in document):
+        raise InvalidBatchError(f"{path}.widths is no list of lengths.")
+    return tuple(document)
 
 
 def _shares(document: Any, path: str) -> dict[str, Share]:

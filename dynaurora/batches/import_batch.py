@@ -37,11 +37,12 @@ from typing import TYPE_CHECKING
 from dynaurora import keys
 from dynaurora.aurora import sql
 from dynaurora.aurora.connection import find_row_error, is_of_columns
+from dynaurora.aurora.memory_tables import room_in_memory
 from dynaurora.aurora.merge_faults import check_engines, check_merging, explain_failure
-from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.purging import check_floor
 from dynaurora.aurora.slots import Slots, claim_slot
-from dynaurora.aurora.staging import claim_table, room_in_memory
+from dynaurora.aurora.staging import claim_table
+from dynaurora.aurora.system_tables import IMPORTS
 from dynaurora.batches.batch import IMPORTED, VERIFY
 from dynaurora.batches.compare_staged import compare_staged
 from dynaurora.batches.isolating import Isolation
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dynaurora.aurora.connection import Aurora
+    from dynaurora.aurora.memory_tables import Widths
     from dynaurora.aurora.origins import Origin
     from dynaurora.aws.objects import ObjectStore
     from dynaurora.batches.batch import Batch
@@ -109,7 +111,7 @@ class Importer:
             staged, source = Staged(table, 0), PartSource(ledger_id, "", part.label, part.rows)
             if part.rows != 0:  # of a batch whose every record was refused, the ledger says so
                 uri = write_manifest(batch.mapping, ledger_id, part.objects, self.store, self.landing_bucket)
-                source = PartSource(ledger_id, uri, part.label, part.rows)
+                source = PartSource(ledger_id, uri, part.label, part.rows, tell_widths(part, origin.mapping))
             work = PartImport(self, batch, origin, Isolation(origin, self.aurora, source))
             result = work.run(staged)
             clear(origin.mapping, self.aurora, table)
@@ -248,6 +250,13 @@ def mark_imported(batch: Batch, store: ObjectStore) -> None:
     for item in batch.objects:
         if store.tail(item.bucket, item.key).etag == item.etag:
             store.tag(item.bucket, item.key, IMPORTED)
+
+
+def tell_widths(part: Part, mapping: Mapping) -> Widths:
+    """Return the most bytes of a field of each column of a part; nothing where that is not known of all of it."""
+    told = [item.widths for item in part.objects]
+    is_known = not part.label and all(len(widths) == len(mapping.columns) for widths in told)
+    return tuple(map(max, zip(*told, strict=True))) if is_known else ()
 
 
 def check_objects(batch: Batch, store: ObjectStore) -> None:

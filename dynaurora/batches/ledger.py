@@ -11,8 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from dynaurora.aurora.connection import DuplicateRow
-from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import IMPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
-from dynaurora.aurora import sql
+from dynaurora.aurora import memory_tables, sql
 from dynaurora.aurora.connection import ERRORS, DuplicateRow, describe_message, find_number, is_of_s3
-from dynaurora.aurora.staging import memory_rows
+from dynaurora.aurora.memory_tables import Widths, memory_rows
 from dynaurora.errors import DatabaseError, DatabaseUnavailableError, MalformedBatchError, RowCountError
 from dynaurora.observability import logger
 
@@ -53,6 +53,8 @@ class PartSource:
     """Of its lines; empty where they have none."""
     rows: int | None
     """How many it should have; None where nobody knows."""
+    widths: Widths = ()
+    """The most bytes of a field of each column, where the writer has told."""
 
     def check_rows(self, rows: int) -> None:
         """Raise RowCountError where a load gave another number of rows."""
@@ -76,11 +78,11 @@ def stage(
 
     They are counted, and not taken from the server's answer. Where lines have the same key and version, fewer are left
     than the load has affected: the part is then loaded once more, each line a row. A temporary table is in the server's
-    memory where that has room in so many bytes. Raises RowCountError where it has another number of rows than it
-    should.
+    memory where that has room in so many bytes, by the widths of its fields where they are told. Raises RowCountError
+    where it has another number of rows than it should.
     """
     counts = None
-    if table == sql.STAGED and source.rows and source.rows <= memory_rows(aurora, mapping, memory_bytes):
+    if table == sql.STAGED and source.rows and source.rows <= memory_rows(aurora, mapping, memory_bytes, source.widths):
         counts = load_into_memory(mapping, aurora, source, memory_bytes)
     if counts is None:
         with aurora.transaction():
@@ -97,15 +99,19 @@ def stage(
 def load_into_memory(mapping: Mapping, aurora: Aurora, source: PartSource, memory_bytes: int) -> tuple[int, int] | None:
     """Load a part into a table in the server's memory; return as `load` does, or None where the server does not.
 
-    That is so where it is full after all, or where the server refuses it for a reason that nobody knows: then for as
-    long as this process lasts.
+    That is so where it is full after all, where a field is wider than its writer told, or where the server refuses it
+    for a reason that nobody knows: then for as long as this process lasts.
     """
     if aurora.server_version in _without_memory:
         return None
     try:
         with aurora.transaction():
-            aurora.execute(sql.bound_memory(memory_bytes))
+            aurora.execute(memory_tables.bound_memory(memory_bytes))
             return load(mapping, aurora, source, sql.STAGED, in_memory=True)
+    except MalformedBatchError:
+        if not source.widths:
+            raise
+        return None  # by its types, a table on disk says what is wrong, if anything is
     except DatabaseError as error:
         if is_of_s3(error):
             raise
@@ -131,7 +137,9 @@ def load(
     if table == sql.STAGED:
         collation = sql.key_collation(aurora.server_version)
         aurora.execute(sql.drop_staged(mapping))
-        create = sql.create_in_memory if in_memory else partial(sql.create_staged, numbered=numbered)
+        create = partial(memory_tables.create_in_memory, widths=source.widths)
+        if not in_memory:
+            create = partial(sql.create_staged, numbered=numbered)
         aurora.execute(create(mapping, collation))
     else:
         aurora.execute(sql.empty_staged(mapping, table))

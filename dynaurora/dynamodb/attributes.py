@@ -52,6 +52,8 @@ MAX_INFLATED = 4 * 2**20
 NO_NAMES: dict[str, str] = {}
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+NUMBER_DIGITS = 38
+"""Of a number, without zeros around it."""
 LARGEST_EXPONENT = 400
 """Beyond any number that DynamoDB or a MySQL column holds; a larger one stays a Decimal, since as an int it would
 take that many digits of memory."""
@@ -112,6 +114,24 @@ def spell_number(number: int | Decimal) -> str:
     return format(number, "f") if max(exponent, -number.adjusted()) <= LONGEST_ZEROS else str(number)
 
 
+def respell_number(text: str) -> str:
+    """Return the one text of the number that a text writes."""
+    return spell_number(exact_number(text))
+
+
+def is_spelled_number(text: str) -> bool:
+    """Tell whether a text is the one that a number has."""
+    return bool(NUMBER.fullmatch(text)) and respell_number(text) == text
+
+
+def is_possible_number(text: str) -> bool:
+    """Tell whether DynamoDB has a number: of up to 38 digits, and of a magnitude from 1E-130 to 9.9…E+125."""
+    if not NUMBER.fullmatch(text):
+        return False
+    number = WHOLE_RANGE.normalize(Decimal(exact_number(text)))
+    return not number or (len(number.as_tuple().digits) <= NUMBER_DIGITS and -130 <= number.adjusted() <= 125)
+
+
 def respell_numbers(typed_key: Mapping[str, Any]) -> dict[str, Any]:
     """Return a typed key that is the same however its numbers were spelled; what is no key stays as it is."""
     return {name: _respell(attribute) for name, attribute in typed_key.items()}
@@ -121,7 +141,7 @@ def _respell(attribute: Any) -> Any:
     text = attribute.get("N") if isinstance(attribute, dict) else None
     if type(text) is not str or not NUMBER.fullmatch(text):
         return attribute
-    return {"N": spell_number(exact_number(text))}
+    return {"N": respell_number(text)}
 
 
 def plain_item(item: Mapping[str, Any], json_attributes: Mapping[str, str] = NO_NAMES) -> dict[str, Any]:

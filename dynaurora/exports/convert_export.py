@@ -28,8 +28,8 @@ from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ChecksumMismatchError, InvalidExportError, ObjectMissingError, RejectedChange
 from dynaurora.exports.export_lines import read_change_line, read_item
 from dynaurora.exports.gzip_lines import MAX_LINE_BYTES, GzipError, TextTooLongError, read_lines
-from dynaurora.exports.left_out import Rejects
 from dynaurora.exports.manifests import md5_text
+from dynaurora.exports.rejects import Rejects
 from dynaurora.exports.sorted_rows import SortedRows
 from dynaurora.failures.failed_records import REJECTED, FailedRecord, now_ms
 from dynaurora.mappings.csv_format import row_label
@@ -189,6 +189,7 @@ class Converter:
         converted = Converted(attempts, shares={table: RoutedShare() for table in tables})
         for target in self.mapper.targets:
             target.unmapped.take()  # what is left of a batch that failed
+        self.mapper.writer.widths.take(0)
         name = self.mapper.mapping.name
         csv_key = keys.backfill_batch(name, self.run, planned.number)
         rejected_key = keys.backfill_rejects(name, self.run, planned.number)
@@ -207,7 +208,8 @@ class Converter:
             rows.flush()
             etag = csv.complete()
         self._keep_unmapped(keys.backfill_unmapped(name, self.run, planned.number))
-        item = BatchObject(self.bucket, csv_key, etag, csv.size)
+        widths = self.mapper.writer.widths.take(converted.rows)
+        item = BatchObject(self.bucket, csv_key, etag, csv.size, widths)
         digest = self.mapper.mapping.digest
         shares = {table: share.close(converted.items) for table, share in converted.shares.items()}
         source = VERIFY if planned.compares else BACKFILL

@@ -23,43 +23,21 @@ from dynaurora.aurora.comparing import as_parameter
 from dynaurora.aws.objects import read_or_none
 from dynaurora.errors import SweepRefusedError
 from dynaurora.exports.reconcile_run import list_rejecting
-from dynaurora.failures.failed_records import encode_failed_record, read_line
+from dynaurora.failures.failed_records import read_line
 from dynaurora.failures.refused_rows import decode_refused_row
 from dynaurora.failures.superseded import map_key
-from dynaurora.mappings.reasons import name_reason
 from dynaurora.mappings.row_mapper import RowMapper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dynaurora.aurora.connection import Aurora
-    from dynaurora.aws.objects import ObjectStore, Upload
-    from dynaurora.dynamodb.changes import Change
-    from dynaurora.failures.failed_records import FailedRecord
+    from dynaurora.aws.objects import ObjectStore
     from dynaurora.mappings.columns import Field
     from dynaurora.mappings.mapping import Mapping
 
 MOST_LEFT_OUT: Final = 100_000
 """Refused items of a run that a sweep leaves out by name: their digests are held in memory, some 10 MB."""
-
-
-@dataclass(frozen=True)
-class Rejects:
-    """What is refused of a planned batch: the records, which are taken up again, and the keys, which stay."""
-
-    records: Upload
-    keys: Upload
-
-    def write(self, change: Change, record: FailedRecord, target: str) -> None:
-        """Keep a change that a target refuses, by its table."""
-        self.records.write(encode_failed_record(record))
-        reason = name_reason(record.reasons[0])
-        self.keys.write(json.dumps({"Target": target, "Keys": change.keys, "Reason": reason}).encode() + b"\n")
-
-    def complete(self) -> None:
-        """Make the objects of what was written."""
-        self.records.complete()
-        self.keys.complete()
 
 
 @dataclass

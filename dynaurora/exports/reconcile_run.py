@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aurora.generations import Generations
-from dynaurora.aurora.migrations import IMPORTS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import IMPORTS
 from dynaurora.batches.batch import BACKFILL
 from dynaurora.dynamodb.versions import snapshot_version
 from dynaurora.errors import ReconciliationError
 from dynaurora.exports.plan import PlannedBatch
+from dynaurora.exports.read_pace import read_pace
 from dynaurora.mappings.reasons import count_apart
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Totals:
     """Items that a target does not take, and that leave no tombstone in it."""
     targets: dict[str, dict[str, Any]] | None = None
     """Of several targets, what each has of the exported items, by table: counts as here, which are all together."""
+    pace: dict[str, Any] | None = None
+    """How many rows were in Aurora after each step of time, as `make_pace` has it; None where nothing was imported."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def reconcile_run(
     """
     change = change or MappingChange()
     of_targets = [RunInTarget(aurora, target, run, plan, change.kind).account(store) for target in mapping.targets]
-    totals = add_totals(of_targets, mapping)
+    totals = replace(add_totals(of_targets, mapping), pace=read_pace(aurora, mapping, run, change.kind))
     if change.generation <= 1 or change.kind != BACKFILL or plan.window_from is not None:  # no run over all rows
         return totals
     complete = change.complete_from is None or plan.export_second >= change.complete_from

@@ -30,6 +30,7 @@ from dynaurora.failures.failed_records import (
     split_record,
 )
 from dynaurora.failures.refused_changes import RefusedChange, refused_id
+from dynaurora.failures.refused_examples import RefusedExamples
 from dynaurora.failures.refused_rows import TOO_OFTEN, RefusedRowReader, decode_refused_row
 from dynaurora.mappings.csv_format import row_label
 from dynaurora.mappings.reasons import count_apart, name_reason
@@ -112,6 +113,8 @@ class Counts:
     """How often those rows that Aurora refused were refused, at most."""
     shares: dict[str, Counted] = field(default_factory=dict)
     """What each target has, by table, where the mapping routes."""
+    examples: RefusedExamples = field(default_factory=RefusedExamples)
+    """Of what is refused again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,8 @@ class Remaker:
         batch = Batch(name, "reprocess", self.run, counts.rows, (item,), reasons, digest, counts.failures, shares)
         descriptor = keys.reprocessed_descriptor(name, self.run, number)  # a database that is restored asks for it
         self.store.write(self.bucket, descriptor, json.dumps(batch.as_dict()).encode())
+        if examples := counts.examples.encode():  # for the report of the run
+            self.store.write(self.bucket, keys.reprocess_refused(name, self.run, number), examples)
         return Remade(batch.as_dict(), settlements, counts.records, counts.parked, counts.ignored)
 
     def _is_there(self, source: FailedObject) -> bool:
@@ -247,6 +252,9 @@ class ObjectRemaker:
             else:
                 write(part, refused)
         for number, refusals in sorted(refused.items()):
+            for refusal in refusals:
+                if refusal.change is not None:
+                    self.counts.examples.add(name_reason(refusal.reasons[0]), refusal.change.keys)
             yield from self._put_back(records[number], refusals)
 
     def _put_back(self, record: FailedRecord, refusals: list[Refusal]) -> Iterator[tuple[str, bytes]]:

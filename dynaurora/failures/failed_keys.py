@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aws.objects import read_or_none
 from dynaurora.batches.batch import Batch
+from dynaurora.dynamodb.attributes import respell_numbers
 from dynaurora.errors import DynauroraError, InvalidBatchError, ObjectMissingError, RejectedChange
 from dynaurora.failures.failed_batches import read_record
 from dynaurora.failures.failed_records import read_change, read_records, split_record
@@ -221,6 +222,7 @@ def read_fields(line: str) -> list[str]:
 
 
 def write_key(key: TypedItem) -> str:
-    """Return a key as text that tells it from others of its table, whose types are known."""
-    texts: list[tuple[str, Any]] = [(name, text) for name, value in key.items() for text in value.values()]
+    """Return a key as text that tells it from others of its table, whose types are known, however it spells numbers."""
+    typed = respell_numbers(key).items()
+    texts: list[tuple[str, Any]] = [(name, text) for name, value in typed for text in value.values()]
     return json.dumps(sorted(texts))

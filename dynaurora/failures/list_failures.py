@@ -51,8 +51,11 @@ OVERDUE: Final = timedelta(hours=1)
 """Age from which a batch is taken for unstarted. One that merely waits for its turn is imported once all the same."""
 LOOKED_BACK: Final = timedelta(days=3)
 MOST_LOOKED_AT: Final = 5000
-"""How far back unstarted batches are looked for without being asked: S3 has to be asked about each batch there is. With
-a run each hour, each batch is looked at many times before it is too old."""
+"""How far back unstarted batches are looked for without being asked: S3 has to be asked about each batch there is."""
+SETTLED: Final = timedelta(hours=1)
+"""For which batches are looked at again although they are imported, once they are overdue. S3 lists an object under the
+time at which its upload began (S3 User Guide, "Uploading and copying objects using multipart upload"): no upload takes
+so long, so none ends behind the time up to which all were seen to be imported."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def list_failures(
         if narrowed := narrow(under, prefix):
             yield from ((kind, listed) for listed in list_kept(place, store, narrowed))
     if prefix and (narrowed := narrow(place.processed, prefix)):
-        yield from ((UNSTARTED, listed) for listed in list_unstarted(place, store, narrowed))
+        yield from ((UNSTARTED, listed) for listed in list_unstarted_under(place, store, narrowed))
 
 
 def list_kept(place: Place, store: ObjectStore, prefix: str) -> Iterable[Listed]:
@@ -155,23 +158,72 @@ def narrow(under: str, prefix: str | None) -> str | None:
     return prefix if prefix.startswith(under) else None
 
 
-def list_unstarted(place: Place, store: ObjectStore, prefix: str | None = None) -> Iterator[Listed]:
+def list_unstarted(place: Place, store: ObjectStore) -> Iterator[Listed]:
     """Yield the streamed batches that are neither marked as imported nor kept as failed.
 
-    All of those under a prefix; without one, those that are overdue, as far as is looked back.
+    Those that are overdue, as far as is looked back.
     """
-    failed = keys.failed_batches_prefix(place.mapping)
-    recorded = {
-        listed.key.rpartition("/")[2].removesuffix(".json")
-        for under in (failed, keys.parked(place.mapping, failed))
-        for listed in store.list(place.bucket, under)
-    }
-    for listed in store.list(place.bucket, prefix) if prefix else list_overdue(place, store, datetime.now(UTC)):
+    recorded = find_recorded(place, store)
+    for listed in list_overdue(place, store, datetime.now(UTC)):
         if unstarted_batch(place, listed).id not in recorded and not is_imported(store, place.bucket, listed.key):
             yield listed
 
 
-def list_overdue(place: Place, store: ObjectStore, now: datetime) -> Iterable[Listed]:
+def look_for_unstarted(place: Place, store: ObjectStore) -> Iterator[Listed]:
+    """Yield the same, but of those that may be unstarted by what earlier looks have noted.
+
+    Then note up to when all are imported, if that is later now. A look that goes no further notes nothing.
+    """
+    now, recorded = datetime.now(UTC), find_recorded(place, store)
+    left, until = list_left(place, store, now), now - OVERDUE - SETTLED
+    for listed in left:
+        if not is_imported(store, place.bucket, listed.key):
+            until = min(until, listed.modified_at)
+            if unstarted_batch(place, listed).id not in recorded:
+                yield listed
+    if any(listed.modified_at < until for listed in left):
+        note = json.dumps({"until": until.isoformat()})
+        store.write(place.bucket, keys.imported_until(place.mapping), note.encode())
+
+
+def list_unstarted_under(place: Place, store: ObjectStore, prefix: str) -> Iterator[Listed]:
+    """Yield all of those under a prefix, overdue or not, and note nothing."""
+    recorded = find_recorded(place, store)
+    for listed in store.list(place.bucket, prefix):
+        if unstarted_batch(place, listed).id not in recorded and not is_imported(store, place.bucket, listed.key):
+            yield listed
+
+
+def find_recorded(place: Place, store: ObjectStore) -> set[str]:
+    """Return the ids of the batches that are kept as failed, parked or not."""
+    failed = keys.failed_batches_prefix(place.mapping)
+    return {
+        listed.key.rpartition("/")[2].removesuffix(".json")
+        for under in (failed, keys.parked(place.mapping, failed))
+        for listed in store.list(place.bucket, under)
+    }
+
+
+def list_left(place: Place, store: ObjectStore, now: datetime) -> list[Listed]:
+    """Return the overdue batches that may not be imported, by what earlier looks have noted."""
+    overdue = list_overdue(place, store, now)
+    begun = read_imported_until(place, store) if overdue else None
+    return [listed for listed in overdue if begun is None or listed.modified_at >= begun]
+
+
+def read_imported_until(place: Place, store: ObjectStore) -> datetime | None:
+    """Return the time before which all streamed batches were seen to be imported; None where nobody can tell.
+
+    It is never later than the oldest one that is not: a batch that failed may be discarded, or its record be lost.
+    """
+    try:
+        document = json.loads(read_or_none(store, place.bucket, keys.imported_until(place.mapping)) or b"")
+        return datetime.fromisoformat(document["until"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def list_overdue(place: Place, store: ObjectStore, now: datetime) -> deque[Listed]:
     """Return the streamed batches that had time enough to be imported, as far as is looked back."""
     first_day = f"{place.processed}{now - LOOKED_BACK:%Y/%m/%d}"  # as the delivery stream names its folders
     landed = store.list(place.bucket, place.processed, after=first_day)
@@ -219,7 +271,7 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
     if group:
         number += 1
         yield {"number": number, "kind": RECORDS, "objects": [asdict(item) for item in group]}
-    for listed in list_unstarted(place, store) if prefix is None else ():
+    for listed in look_for_unstarted(place, store) if prefix is None else ():
         number += 1
         yield {"number": number, **unstarted_entry(place, listed)}
 
@@ -227,7 +279,7 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
 def is_anything_failed(place: Place, store: ObjectStore) -> bool:
     """Tell whether a run that is asked for nothing in particular would take anything up, and look no further."""
     kept = (kind for kind, _ in list_failures(place, store, prefix=None, parked=False))
-    return next(kept, None) is not None or next(iter(list_unstarted(place, store)), None) is not None
+    return next(kept, None) is not None or next(look_for_unstarted(place, store), None) is not None
 
 
 def batch_entry(record: dict[str, Any], source: FailedObject) -> dict[str, Any]:

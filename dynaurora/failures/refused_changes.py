@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
@@ -80,8 +81,21 @@ def keep_refused(store: ObjectStore, bucket: str, mapping: str, refused: Collect
     def keep(change: RefusedChange) -> bool:
         return store.create(bucket, keys.refused_change(mapping, change.id), encode_failed_record(change.record))
 
-    with ThreadPoolExecutor(min(MAX_WRITERS, len(refused))) as writers:
-        return sum(writers.map(keep, refused))
+    if len(refused) == 1:
+        return sum(map(keep, refused))
+    writing = [writers().submit(keep, change) for change in refused]
+    try:
+        return sum(each.result() for each in writing)
+    finally:  # nothing goes on behind an error
+        for each in writing:
+            each.cancel()
+        wait(writing)
+
+
+@cache
+def writers() -> ThreadPoolExecutor:
+    """Return the threads that write, which stay: starting one takes as long as mapping thirty changes."""
+    return ThreadPoolExecutor(MAX_WRITERS, "refused")
 
 
 def is_refused_change(mapping: str, key: str) -> bool:

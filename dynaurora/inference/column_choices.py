@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.dynamodb.items import MOST_KEY_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -274,8 +276,6 @@ def give_digits(numbers: NumberProfile) -> tuple[int, int]:
 INDEX_BYTES_OF_KEYS: Final = 3072
 KEY_WIDTHS: Final = (255, 384, 512, 768)
 """Characters of a key column of text."""
-MOST_KEY_BYTES: Final = (2048, 1024)
-"""Of a partition key and of a sort key (DynamoDB Developer Guide, "Quotas"): together an index's."""
 OTHER_KEY_BYTES: Final = 1020
 """The most that a number takes of an index, where it is written as text."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.dynamodb.attributes import is_spelled_number, respell_number
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping as ReadOnlyDict
@@ -79,10 +81,20 @@ def _guess_type(schema: Any, column: Column) -> str:
 
 
 def type_key(mapping: Mapping, types: ReadOnlyDict[str, str], fields: ReadOnlyDict[str, str]) -> TypedItem:
-    """Return a key as DynamoDB's JSON writes it: the fields of its columns, by attribute, in the table's types."""
+    """Return a key as DynamoDB's JSON writes it: the fields of its columns, by attribute, in the table's types.
+
+    A row that people wrote may have a key that no item has, as text that is no number. That is written as what it is.
+    """
     columns = zip(mapping.key_attributes, mapping.key_columns, strict=True)
-    return {name: {types[name]: _type_value(types[name], fields[name], column)} for name, column in columns}
+    return {name: _type_value(types[name], fields[name], column) for name, column in columns}
 
 
-def _type_value(kind: str, text: str, column: Column) -> str:
-    return base64.b64decode(text).decode() if column.type.is_binary and kind != "B" else text
+def _type_value(kind: str, text: str, column: Column) -> dict[str, str]:
+    if column.type.is_binary and kind != "B":
+        try:
+            return {kind: base64.b64decode(text).decode()}
+        except UnicodeDecodeError:
+            return {"B": text}
+    if kind == "N" and column.type.is_text and not is_spelled_number(text):
+        return {"S": text}
+    return {kind: respell_number(text) if kind == "N" else text}  # a DECIMAL has zeros at its end

@@ -30,11 +30,12 @@ BOUNDED_FORMATS: Final = frozenset({"regex", "uri-template"})
 URI_OF: Final = {"iri": "uri", "iri-reference": "uri-reference"}
 """Of the formats of IRIs, those of the URIs that they stand for (RFC 3987, section 3.1)."""
 PLANES: Final = [(first, first | 0xFFFD) for first in (*range(0x10000, 0xE0000, 0x10000), 0xE1000)]
-UCSCHAR: Final = re.compile(
+UCSCHAR: Final = (
     "[\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef" + "".join(f"{chr(first)}-{chr(last)}" for first, last in PLANES) + "]"
 )
-"""Characters of IRIs that URIs have percent-encoded (RFC 3987, section 2.2, `ucschar`)."""
-IPRIVATE: Final = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]")
+"""Characters of IRIs that URIs have percent-encoded (RFC 3987, section 2.2, `ucschar`). It is compiled where a format
+is judged, since that takes as long as importing several modules."""
+IPRIVATE: Final = "[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]"
 """Those that only their queries may have (`iprivate`)."""
 _quote: Callable[[str], str] = json.JSONEncoder().encode
 
@@ -103,8 +104,8 @@ def encode_iri(text: str) -> str:
     """Return a URI that holds if the IRI does: one escape for each character that only IRIs may have."""
     address, hash_sign, fragment = text.partition("#")
     path, mark, query = address.partition("?")
-    parts = path, mark, IPRIVATE.sub(PERCENT_ENCODED, query), hash_sign, fragment
-    return "".join(UCSCHAR.sub(PERCENT_ENCODED, part) for part in parts)
+    parts = path, mark, re.sub(IPRIVATE, PERCENT_ENCODED, query), hash_sign, fragment
+    return "".join(re.sub(UCSCHAR, PERCENT_ENCODED, part) for part in parts)
 
 
 def describe_format(expected: str) -> str:

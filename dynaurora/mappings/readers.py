@@ -2,7 +2,7 @@
 
     mappings/mapping=<m>/reader.json      {"stream_arn": "arn:…", "unread_since": 1700000000, "losses": [[…, …]]}
     mappings/mapping=<m>/forwarded.json   {"second": 1700000000}, the stamp of what was forwarded last, now and then
-    mappings/mapping=<m>/filled.json      [[…, …]], the gaps that were filled
+    mappings/mapping=<m>/filled.json      [[…, …]], the gaps that were filled; from 0 on, by a copy of all items
 
 A stream keeps records for 24 hours (DynamoDB Developer Guide, "Change data capture for DynamoDB Streams"). The age of
 the oldest one that waits does not tell of a loss: what is older is gone. So it is noted since when a reader does not
@@ -132,8 +132,8 @@ def read_filled(store: ObjectStore, bucket: str, mapping: str) -> list[Stretch]:
 
 
 def write_filled(store: ObjectStore, bucket: str, mapping: str, stretch: Stretch) -> None:
-    """Note that a gap was filled."""
-    filled = [*read_filled(store, bucket, mapping), stretch]
+    """Note that a gap was filled, in the place of those that lie within it."""
+    filled = [*(each for each in read_filled(store, bucket, mapping) if not is_covered(each, [stretch])), stretch]
     store.write(bucket, keys.filled(mapping), json.dumps(filled[-MOST_LOSSES:]).encode())
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.batches.batch import REPROCESS
+from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from dynaurora.errors import InvalidRunError
 from dynaurora.runs.ends import find_failure
 from dynaurora.runs.requests import is_mapping_name, name_reprocess, name_verification
@@ -39,6 +40,8 @@ class Ending:
     generation: int | None = None
     """Of the mapping whose rows are all there and no others, once it is swept; None where items were left out."""
     swept: bool = False
+    shows_until: int | None = None
+    """Second of Unix time until which all changes are in the rows, deletes if it is swept; None where some may not."""
 
 
 def read_ending(event: Any) -> Ending:
@@ -72,11 +75,21 @@ def _from_state_machine(event: dict[str, Any]) -> Ending:
     reason = f"{failure['error']}: {failure['reason']}" if failure else None
     end = FAILED if failure else SUCCEEDED
     ending = Ending(read_mapping_name(state), str(run), execution, end, reason, state.get("plan"))
-    totals = state.get("totals") or {}
-    swept = bool((state.get("options") or {}).get("sweep"))  # a target that is filled lacks none that was refused
-    if failure or not totals.get("complete") or not (swept or totals["rejected"] + totals["batches_failed"] == 0):
+    totals, options = state.get("totals") or {}, state.get("options") or {}
+    swept = bool(options.get("sweep"))  # a target that is filled lacks none that was refused
+    if failure or options.get("compare") or not totals.get("complete"):  # a verification brings nothing
+        return ending
+    ending = replace(ending, shows_until=find_shown(ending.plan or {}, totals))
+    if not (swept or totals["rejected"] + totals["batches_failed"] == 0):
         return ending
     return replace(ending, generation=state.get("generation"), swept=swept)
+
+
+def find_shown(plan: dict[str, Any], totals: dict[str, Any]) -> int | None:
+    """Return until which second an import shows all changes; None where it is of a window, or lacks a batch."""
+    is_whole = plan.get("window_from") is None and totals["batches_failed"] == 0
+    second = plan.get("export_second")
+    return second - SNAPSHOT_MARGIN_SECONDS if is_whole and second is not None else None
 
 
 def _from_eventbridge(detail: dict[str, Any]) -> Ending:

@@ -39,14 +39,14 @@ PRICES: Final = {
     "Secrets": (0.40, "secret, a month"),
     "Interface endpoints": (7.30, "endpoint in a zone, a month"),
 }
-"""US dollars for one unit; Lambda's are those of arm64, and a month has 730 hours. The model of
-benchmarks/cost_model.py uses all of them, the plan of a deployment what is there at rest, and an estimate of a run what
-is the run's own."""
+"""US dollars for one unit; Lambda's are those of arm64, and a month has 730 hours. The model in
+backfill/costs uses all of them, the plan of a deployment what is there at rest, and an estimate of a run what is the
+run's own."""
 
-TRANSITIONS_OF_AN_IMPORT: Final = 4
-"""Of a batch that is CSV already: start, choice, task and end."""
-TRANSITIONS_OF_A_BATCH: Final = 3 + 1 + TRANSITIONS_OF_AN_IMPORT
-"""Of a batch of an export: start, task and end in the map; then its import, which converts it first."""
+TRANSITIONS_OF_AN_IMPORT: Final = 2
+"""Of a streamed batch that goes well: start and task."""
+TRANSITIONS_OF_A_BATCH: Final = 3 + 5
+"""Of a batch of an export: start, task and end in the map; then its import: start, choice, two tasks and end."""
 TRANSITIONS_OF_A_RUN: Final = 30
 """The states of a run without its batches, and some rounds of waiting."""
 WRITES_OF_A_BATCH: Final = 6
@@ -57,6 +57,8 @@ COMPARED_SECONDS: Final = 1e-4
 """Of a function, for an item that is converted and compared: some ten thousand a second."""
 COMPARING_MEMORY_MB: Final = 2048
 """Of the function that converts."""
+JUDGING_MEMORY_MB: Final = 1024
+"""Of the one that judges, and the one that it asks for rows, which it waits for."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +85,22 @@ class Usage:
     concurrency: int
     convert_memory_mb: int
     import_memory_mb: int
+    judging_seconds: float = 0.0
+    """That what comparing found was judged for, waiting included."""
 
 
 def estimate_cost(plan: Plan | None, usage: Usage) -> dict[str, Any]:
     """Return `{"total_usd": …, "lines": [{"what", "quantity", "unit", "usd"}, …]}`.
 
     Lambda's part is an upper bound: each of the map's places is taken to convert or import, at the larger memory of the
-    two, from the first batch to the last.
+    two, from the first batch to the last; and to judge, each of two functions works all the time.
     """
     memory_gb = max(usage.convert_memory_mb, usage.import_memory_mb) / 1024
     files = plan.files if plan else 0
     quantities = {
         "DynamoDB export": usage.exported_bytes / 1e9,
-        "Lambda compute": usage.importing_seconds * usage.concurrency * memory_gb,
+        "Lambda compute": usage.importing_seconds * usage.concurrency * memory_gb
+        + usage.judging_seconds * JUDGING_MEMORY_MB / 1024,
         "Lambda requests": 2 * usage.batches + usage.retries + TRANSITIONS_OF_A_RUN,
         "Step Functions": TRANSITIONS_OF_A_BATCH * usage.batches + usage.retries + TRANSITIONS_OF_A_RUN,
         "S3 writes": WRITES_OF_A_BATCH * usage.batches + files,

@@ -22,7 +22,7 @@ from dynaurora.runs.ends import find_failure
 from dynaurora.runs.phases import measure_phases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from dynaurora.aws.executions import Step
     from dynaurora.aws.objects import ObjectStore
@@ -48,10 +48,11 @@ def build_backfill_report(
     memory: Memory,
     ignored: dict[str, Any] | None = None,
     examples: Iterable[dict[str, Any]] = (),
+    causes: Iterable[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the report of a run, as its schema describes it.
 
-    `ignored` and `examples` are what `read_ignored` and `read_refused_examples` found.
+    `ignored`, `examples` and `causes` are what `read_ignored`, `read_refused_examples` and `read_retry_causes` found.
     """
     taken = list(steps)
     now = datetime.now(UTC)
@@ -79,6 +80,7 @@ def build_backfill_report(
         "failures": failures,
         "failure": {name: failure[name] for name in ("error", "reason", "remedy")} if failure else None,
         "refused_examples": list(examples),
+        "retry_causes": list(causes),
         "phases": [{"name": name, "seconds": round(seconds, 1)} for name, seconds in phases.items()],
         "cost": estimate_cost(plan, _usage(done, plan, phases, memory)),
         "warnings": [*(plan.warnings if plan else []), *describe_incomplete(done)],
@@ -113,10 +115,13 @@ def describe_export(plan: Plan) -> dict[str, Any]:
     }
 
 
-def list_failed_batches(store: ObjectStore, bucket: str, mapping: str, run: str, started: str) -> list[dict[str, Any]]:
+def list_failed_batches(
+    store: ObjectStore, bucket: str, mapping: str, run: str, started: str, taken: Container[str] = ()
+) -> list[dict[str, Any]]:
     """Return the batches of a run that have failed since its execution was started, the first hundred of them.
 
-    What failed in an earlier execution of the run was tried again by this one, and may have succeeded.
+    What failed in an earlier execution of the run was tried again by this one, and may have succeeded. `taken` are keys
+    of records of other runs' batches that this one has taken up.
     """
     failures = list[dict[str, Any]]()
     since = datetime.fromisoformat(started).replace(microsecond=0)
@@ -127,7 +132,8 @@ def list_failed_batches(store: ObjectStore, bucket: str, mapping: str, run: str,
             AttributeError, KeyError, TypeError, ValueError
         ):  # what was dealt with meanwhile, or is no record at all
             record = json.loads(read_or_none(store, bucket, listed.key) or b"{}")
-            if run_of_record(record) == run and datetime.fromisoformat(record["last_failed_at"]) >= since:
+            is_own = listed.key in taken or run_of_record(record) == run
+            if is_own and datetime.fromisoformat(record["last_failed_at"]) >= since:
                 failures.append(
                     {name: record[field] for name, field in FIELDS_OF_A_FAILURE.items()} | {"key": listed.key}
                 )
@@ -154,6 +160,7 @@ def _usage(done: dict[str, Any], plan: Plan | None, phases: dict[str, float], me
         concurrency=min(int(options.get("max_concurrency") or 1), most_batches),
         convert_memory_mb=memory.convert_mb,
         import_memory_mb=memory.import_mb,
+        judging_seconds=phases.get("judging", 0.0),
     )
 
 

@@ -14,9 +14,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
+from dynaurora.failures.runbooks import read_runbook
 from dynaurora.pages.environment import make_environment
 from dynaurora.pages.formatting import format_count, format_rate, format_seconds, format_usd
 from dynaurora.runs.ends import format_percentage
+from dynaurora.runs.report_pace import SMALL, draw_pace, find_pace
 from dynaurora.runs.report_verdicts import (
     BAD,
     GOOD,
@@ -67,7 +69,7 @@ TOLD_VERDICTS: Final = {
 ABSENT: Final = dict.fromkeys(
     (
         *("run", "mapping", "execution", "totals", "sweep", "verification"),
-        *("ignored", "failures", "differences", "cost", "warnings"),
+        *("ignored", "failures", "differences", "cost", "warnings", "retry_causes"),
     )
 )
 """What reports of some kinds have, and others have not."""
@@ -139,9 +141,25 @@ class Page:
         return sum(span.seconds for span in self.spans)
 
     @property
-    def retries(self) -> str:
-        """What is known of imports that were tried again."""
+    def retries(self) -> str | None:
+        """What is known of imports that were tried again; None where nothing is counted."""
         return describe_retries(self.report)
+
+    @property
+    def unanswered(self) -> int:
+        """How many of those attempts, at least, the function did not answer."""
+        noted: int = sum(cause["times"] for cause in self.report.get("retry_causes") or ())
+        return max(0, int((self.report.get("totals") or {}).get("retries", 0)) - noted)
+
+    @property
+    def pace(self) -> dict[str, Any] | None:
+        """How many rows came in each step of time; None where that is no line."""
+        return find_pace(self.report)
+
+    @property
+    def runbook(self) -> str | None:
+        """The text of the runbook that the verdict names; None where it names none, or it is not here."""
+        return read_runbook(self.verdict.runbook) if self.verdict.runbook else None
 
     @property
     def ignored_further(self) -> int:
@@ -158,9 +176,8 @@ class Page:
 def render_report(report: dict[str, Any]) -> str:
     """Return the page of a report, of whatever kind and release."""
     whole = ABSENT | report
-    return find_template().render(
-        page=make_page(report), report=whole, most_batches=MOST_BATCHES, most_attributes=MOST_ATTRIBUTES
-    )
+    bounds = {"most_batches": MOST_BATCHES, "most_attributes": MOST_ATTRIBUTES, "small": SMALL}
+    return find_template().render(page=make_page(report), report=whole, draw_pace=draw_pace, **bounds)
 
 
 def write_report(store: ObjectStore, bucket: str, mapping: str, run: str, report: dict[str, Any]) -> str | None:
@@ -329,18 +346,19 @@ def list_facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name.replace("_", " ").capitalize(), str(value)
 
 
-def describe_retries(report: Mapping[str, Any]) -> str:
-    """Say how often imports were tried again, and what those failed for that were given up."""
+def describe_retries(report: Mapping[str, Any]) -> str | None:
+    """Say how often imports were tried again, and what those failed for that were given up.
+
+    None where nobody counted it: a reprocess, and what had no run, have causes alone.
+    """
     totals = report.get("totals") or {}
-    retries, batches = totals.get("retries", 0), totals.get("batches_imported", 0)
-    if not retries:
-        said = "No import had to be tried again."
-    else:
-        said = (
-            f"Imports were tried again {format_count(retries, 'time')} before"
-            f" {format_count(batches, 'batch', 'batches')} were in Aurora: for a slot, or because the database or a"
-            " service of AWS was not ready."
-        )
+    if "retries" not in totals:
+        noted = sum(cause["times"] for cause in report.get("retry_causes") or ())
+        return f"Imports failed {format_count(noted, 'time')}, and were tried again." if noted else None
+    said = "No import had to be tried again."
+    if retries := totals["retries"]:
+        batches = format_count(totals.get("batches_imported", 0), "batch", "batches")
+        said = f"Imports were tried again {format_count(retries, 'time')} before {batches} were in Aurora."
     causes = Counter(each["error"] for each in report.get("failures") or ())
     given_up = ", ".join(f"{error} ({count:,})" for error, count in causes.most_common())
     return f"{said} Given up for: {given_up}." if given_up else said

@@ -11,11 +11,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aws.executions import ExecutionHistory
+from dynaurora.aws.objects import read_or_none
+from dynaurora.batches.retry_notes import read_retry_causes
 from dynaurora.errors import FailuresNotSettledError, remedy_for
+from dynaurora.exports.pace import make_pace
 from dynaurora.failures.failed_batches import MAX_SUBJECT, read_error
+from dynaurora.failures.list_failures import BATCH, CONVERSION
+from dynaurora.failures.refused_examples import read_refused_again
 from dynaurora.failures.runbooks import FAILED_RECORDS_RUNBOOK
 from dynaurora.runs.ends import is_own
 from dynaurora.runs.phases import measure_phases
+from dynaurora.runs.report_backfill import list_failed_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from dynaurora.aws.executions import History, Step
     from dynaurora.aws.objects import ObjectStore
 
+Settled = tuple[str | None, dict[str, Any]]
+"""When an entry was settled, in ISO 8601, and what became of it."""
 COUNTS: Final = (
     *("records", "rows", "rows_changed", "records_parked", "records_superseded"),
     *("batches_imported", "batches_failed", "batches_parked"),
@@ -34,23 +42,41 @@ def report_reprocess(
     state: dict[str, Any], run: str, execution: dict[str, str], store: ObjectStore, history: History | None = None
 ) -> tuple[dict[str, Any] | None, dict[str, str] | None]:
     """Return the report of a run, unless it is another execution's, and what it failed for, if it did."""
-    totals, arn = sum_up(state, store), execution["id"]
+    settled, arn = read_settled(state, store), execution["id"]
+    totals = None if settled is None else sum_up(state["plan"], [outcome for _, outcome in settled])
     failure = find_reprocess_failure(state, run, arn, totals, store)
     if not is_own(failure):
         return None, failure
     steps = (history or ExecutionHistory()).steps(arn)
-    return build_reprocess_report(state, run, arn, steps, totals, failure), failure
+    report = build_reprocess_report(state, run, arn, steps, totals, failure)
+    if settled is None:
+        return report, failure
+    place = (store, state["plan"]["bucket"], state["mapping"], run)
+    return report | {
+        "pace": measure_pace(settled, report["started_at"]),
+        "refused_examples": read_refused_again(*place) if totals and totals["rejected"] else [],
+        "failures": list_failed_batches(*place, execution["started"], list_taken(store, state["plan"])),
+        "retry_causes": read_retry_causes(*place),
+    }, failure
 
 
-def sum_up(state: dict[str, Any], store: ObjectStore) -> dict[str, Any] | None:
-    """Return what became of all that a run took up; None where it did not come to that.
+def read_settled(state: dict[str, Any], store: ObjectStore) -> list[Settled] | None:
+    """Return the outputs of the children that succeeded, each of which settled an entry, and when that was.
 
-    An entry that was not settled is known by its missing among those that were.
+    None where the run did not come to that.
     """
     plan, details = state.get("plan"), (state.get("map") or {}).get("ResultWriterDetails")
     if plan is None or (details is None and plan["entries"]):
         return None
-    settled = list(read_settled(store, details)) if details else []
+    children = read_children(store, details, "SUCCEEDED") if details else ()
+    return [(child.get("StopDate"), json.loads(child["Output"])) for child in children]
+
+
+def sum_up(plan: dict[str, Any], settled: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what became of all that a run took up.
+
+    An entry that was not settled is known by its missing among those that were.
+    """
     reasons: Counter[str] = Counter()
     for entry in settled:
         reasons.update(entry["rejected"])
@@ -63,10 +89,18 @@ def sum_up(state: dict[str, Any], store: ObjectStore) -> dict[str, Any] | None:
     }
 
 
-def read_settled(store: ObjectStore, details: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield the outputs of the children that succeeded, each of which settled an entry."""
-    for child in read_children(store, details, "SUCCEEDED"):
-        yield json.loads(child["Output"])
+def measure_pace(settled: Iterable[Settled], started_at: str) -> dict[str, Any] | None:
+    """Return how many rows were in Aurora after each step of time, as `make_pace` does."""
+    done = [(time, int(outcome.get("rows") or 0)) for time, outcome in settled if time]
+    since = datetime.fromisoformat(started_at)
+    return make_pace([(datetime.fromisoformat(time), rows) for time, rows in done if rows], since)
+
+
+def list_taken(store: ObjectStore, plan: dict[str, Any]) -> frozenset[str]:
+    """Return the keys of the failed batches that a run has taken up."""
+    entries = json.loads(read_or_none(store, plan["bucket"], plan["key"]) or b"[]")
+    batches = (entry for entry in entries if entry["kind"] in {BATCH, CONVERSION})
+    return frozenset(item["key"] for entry in batches for item in entry["objects"])
 
 
 def read_children(store: ObjectStore, details: dict[str, str], status: str) -> Iterator[dict[str, Any]]:
@@ -139,6 +173,10 @@ def build_reprocess_report(
         "options": state.get("options"),
         "objects": (state.get("plan") or {}).get("objects"),
         "totals": totals,
+        "pace": None,
+        "refused_examples": [],
+        "retry_causes": [],
+        "failures": [],
         "failure": {name: failure[name] for name in ("error", "reason", "remedy")} if failure else None,
         "phases": [
             {"name": name, "seconds": round(seconds, 1)} for name, seconds in measure_phases(taken, now).items()

@@ -6,12 +6,13 @@ what it cost and which batches failed, nobody looks up.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.batches.batch import BACKFILL, VERIFY
 from dynaurora.exports.plan import Plan
+from dynaurora.exports.read_pace import read_pace
 from dynaurora.exports.reconcile_run import RunInTarget, add_totals
 from dynaurora.runs.close_run import REPROCESS_FAILURES
 from dynaurora.runs.report_backfill import Memory, build_backfill_report
@@ -53,7 +54,8 @@ class RunSoFar:
         """Return what a run has come to by the ledger, as its report has it: what is left has no account yet."""
         kind = VERIFY if compares else BACKFILL
         totals = [RunInTarget(self.aurora, each, run, plan, kind).read_totals() for each in self.mapping.targets]
-        return asdict(add_totals(totals, self.mapping))
+        pace = read_pace(self.aurora, self.mapping, run, kind)
+        return asdict(replace(add_totals(totals, self.mapping), pace=pace))
 
 
 def build_stopped_report(ending: Ending, detail: dict[str, Any], so_far: RunSoFar) -> dict[str, Any]:

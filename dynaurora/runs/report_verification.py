@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 NAMED_DIFFERENCES: Final = 100
 """That a report names; _dynaurora_differences has them all."""
-OF_THE_RUN: Final = ("execution", "generation", "options", "export", "totals", "ignored", "phases", "cost")
+OF_THE_RUN: Final = (
+    *("execution", "generation", "options", "export", "totals"),
+    *("ignored", "retry_causes", "phases", "cost"),
+)
 """What the report of a run that compared an export has besides; null of what had no such run."""
 
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from dynaurora.aurora.migrations import GENERATIONS, IMPORTS, RUNS
 from dynaurora.aurora.sql import quote
+from dynaurora.aurora.system_tables import GENERATIONS, IMPORTS, RUNS
 from dynaurora.batches.batch import REPROCESS
 from dynaurora.errors import AccessDeniedError, LockWaitError, RetryableError, RunConflictError
 from dynaurora.runs.requests import Request, is_run_id

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.row_counts import estimate_rows
 from dynaurora.aurora.verifications import Verifications
-from dynaurora.batches.batch import BACKFILL
+from dynaurora.batches.batch import BACKFILL, VERIFY
 from dynaurora.errors import DynauroraError
 from dynaurora.runs.runs import Runs
 
@@ -33,7 +33,8 @@ def summarize(aurora: Aurora, mapping: Mapping) -> dict[str, Any]:
     """Return how many rows there are, when the last batch came, and the last backfill and verification.
 
     The verification is the last one of all items that has ended; what is unexplained of it is what a repair has left of
-    what it `found`, if there was one. Raises what the database says.
+    what it `found`, if there was one. Its run is the last one that compared an export, whatever became of that. Raises
+    what the database says.
     """
     runs, rows = Runs(aurora, mapping.database), estimate_rows(aurora, mapping)
     last = Verifications(aurora, mapping).find_last()
@@ -41,6 +42,7 @@ def summarize(aurora: Aurora, mapping: Mapping) -> dict[str, Any]:
         "rows": {"count": rows.rows, "exact": rows.is_exact},
         "last_import_at": runs.find_last_import(mapping.name),
         "backfill": runs.summarize(mapping.name, BACKFILL),
+        "verification_run": runs.summarize(mapping.name, VERIFY),
         "verification": None
         if last is None
         else {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from dynaurora.aurora import sql
 from dynaurora.aurora.fills import is_hidden
 from dynaurora.aurora.merge_faults import find_foreign_keys, find_merge_faults
-from dynaurora.aurora.migrations import IMPORTS
+from dynaurora.aurora.system_tables import IMPORTS
 from dynaurora.aurora.triggers import find_triggers
 from dynaurora.errors import DynauroraError, TargetMismatchError, ViewInvalidError
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora import raw_rows, sql
 from dynaurora.aurora.column_plan import DROP_SECONDS, has_table, read_size
-from dynaurora.aurora.migrations import TARGETS, read_earlier
+from dynaurora.aurora.migrations import read_earlier
 from dynaurora.aurora.staging import read_staging
+from dynaurora.aurora.system_tables import TARGETS
 from dynaurora.mappings.rebuilds import is_under_way
 
 if TYPE_CHECKING:

@@ -14,13 +14,12 @@ from dynaurora import keys
 from dynaurora.aurora import raw_rows, sql
 from dynaurora.aurora.connection import is_of_s3
 from dynaurora.aurora.locks import holding, name_lock
+from dynaurora.aurora.memory_tables import memory_rows, room_in_memory
 from dynaurora.aurora.staging import (
     UNBOUNDED_TABLES,
     Staging,
     make_tables,
-    memory_rows,
     record_staging,
-    room_in_memory,
 )
 from dynaurora.errors import DynauroraError, RetryableError, RowCountError, StagingError
 
@@ -124,7 +123,8 @@ def loads_into_memory(aurora: Aurora, mapping: Mapping, uri: str) -> bool:
 
     Raises a RetryableError, or what S3 answered.
     """
-    if not any(memory_rows(aurora, target, room_in_memory(1)) for target in mapping.targets):
+    narrow = [(target, (0,) * len(target.columns)) for target in mapping.targets]
+    if not any(memory_rows(aurora, target, room_in_memory(1), widths) for target, widths in narrow):
         return False
     aurora.execute(raw_rows.drop_temporary(mapping, sql.PROBE))
     try:

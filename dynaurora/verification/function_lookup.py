@@ -63,7 +63,7 @@ class FunctionLookup:
         return Unseen(answer["rows"], answer["newer"], keys, tuple(upto) if upto else None)
 
     def forget(self, **result: Any) -> None:
-        """Forget which keys were seen, and close the verification with a result, if there is any."""
+        """Forget which keys were seen, and close the verification with a result; or `discard` it, or leave it open."""
         while not self.ask("end", **result)["done"]:
             pass
 

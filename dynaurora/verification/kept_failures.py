@@ -30,6 +30,8 @@ class KeptFailures:
 
     place: Place
     store: ObjectStore
+    decimals: frozenset[str] = frozenset()
+    """Key attributes whose columns are DECIMAL: rows have zeros at the end of their numbers."""
 
     def has(self, suspect: Suspect) -> bool:
         """Tell whether a change of a suspect is kept as failed."""
@@ -41,17 +43,17 @@ class KeptFailures:
         weakref.finalize(self, entries.__exit__)
         for _, records in read_kept_records(self.place, self.store):
             with suppress(ObjectMissingError):  # settled meanwhile
-                for name in filter(None, map(read_key, records)):
+                for name in filter(None, (read_key(record, self.decimals) for record in records)):
                     entries.put(name, 0, None)
         return entries
 
 
-def read_key(record: FailedRecord) -> str | None:
+def read_key(record: FailedRecord, decimals: frozenset[str]) -> str | None:
     """Return the key of a record's change; None where it has none."""
     with suppress(RejectedChange, ValueError):
         row = decode_refused_row(record.data)
         if row is not None:
-            return write_key({name: {"S": text} for name, text in row.keys.items()})
+            return write_key({name: {"N" if name in decimals else "S": text} for name, text in row.keys.items()})
         change = read_change(record.data)
         return None if change is None else write_key(change.keys)
     return None

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.aurora import comparing
 from dynaurora.aurora.seen_keys import BUCKETS, DigestKind, SeenKeys, decode, digest_of
-from dynaurora.batches.compare_staged import as_bytes, server_text
+from dynaurora.batches.compare_staged import FUTURE_SECONDS, as_bytes, server_text
+from dynaurora.dynamodb.versions import make_version
 from dynaurora.errors import RowCountError
 
 if TYPE_CHECKING:
@@ -129,8 +130,9 @@ class UnseenRows:
         """Return of each row whether it is no older than the snapshot, 1 or 0, and the digest of its key."""
         is_of_snapshot = self.below is not None
         statement = comparing.tell_digests(self.mapping, **self._ends(stretch), of_snapshot=is_of_snapshot)
-        version = () if self.below is None else (self.below,)
-        ((newer, told),) = self.aurora.query(statement, (*version, *self._bounds(stretch)))
+        future = make_version(int(self.clock()) + FUTURE_SECONDS, 0)
+        versions = () if self.below is None else (self.below, future)
+        ((newer, told),) = self.aurora.query(statement, (*versions, *self._bounds(stretch)))
         digests = decode(as_bytes(told))
         if len(newer or "") != len(digests):
             raise RowCountError(f"Of {len(newer or '')} rows of {self.mapping.replica}, {len(digests)} have a digest.")

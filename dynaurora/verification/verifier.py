@@ -120,7 +120,10 @@ def make_suspect_judge(
 
     The place has to name what reads the stream.
     """
-    pending = PendingBatches(place, store, verifier.mapping)
+    mapping = verifier.mapping
+    pending = PendingBatches(place, store, mapping)
+    columns = zip(mapping.key_attributes, mapping.key_columns, strict=True)
+    decimals = frozenset(name for name, column in columns if column.type.kind == "DECIMAL")
     source = AwsSource(place.table, place.readers[0])
     return SuspectJudge(
         expecter=verifier.expecter,
@@ -128,7 +131,7 @@ def make_suspect_judge(
         items=items,
         find_watermark=Watermark(pending, settle_seconds, source.is_read).find,
         find_pending=pending.find,
-        is_kept=KeptFailures(place, store).has,
+        is_kept=KeptFailures(place, store, decimals).has,
         keeps_expired=keeps_expired,
         poll_seconds=min(POLL_SECONDS, settle_seconds / 2),
         patience_seconds=patience,

@@ -81,6 +81,7 @@ def install_behaviours() -> None:
             stream_mappings,
             stream_records,
             table_exports,
+            table_metrics,
             wait_states,
         )
     except ImportError as error:
@@ -99,6 +100,7 @@ def install_behaviours() -> None:
         delivery_streams,
         change_log,
         partiql_writes,
+        table_metrics,
         scans,
         table_exports,
         stack_settings,

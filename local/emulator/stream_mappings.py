@@ -7,6 +7,8 @@ thread.
 Here every mapping has its own thread, which reads the stream in order:
 
 - **Batches** hold up to BatchSize records and 6 MB; MaximumBatchingWindowInSeconds waits for a batch to fill.
+- **Polling**: a stream is read again after DYNAURORA_STREAM_POLL_SECONDS, at the soonest. That is 0 unless set, so that
+  changes do not wait; AWS reads a shard four times a second.
 - **ReportBatchItemFailures**: the lowest reported sequence number is the checkpoint; the batch is retried from there.
   A null or empty answer is a success; an identifier that is null, empty, misspelt or not of this batch fails the
   whole batch.
@@ -33,6 +35,7 @@ destination does not ask the function's role.
 import contextvars
 import json
 import logging
+import os
 import threading
 import time
 import uuid
@@ -54,6 +57,8 @@ logger = logging.getLogger("dynaurora.mappings")
 
 DEFAULT_BATCH_SIZE = 100
 """BatchSize of a DynamoDB mapping that names none (developer guide, "Parameters")."""
+
+POLL_VARIABLE = "DYNAURORA_STREAM_POLL_SECONDS"
 
 SHARD_ID = "shardId-00000000000000000000-00000000"
 """The one shard that the emulator's streams have."""
@@ -120,6 +125,8 @@ class MappingReader:
         self.mapping_id = mapping_id
         self.wake = threading.Event()
         self._consecutive_failures = 0
+        self._poll_seconds = float(os.environ.get(POLL_VARIABLE, "0"))
+        self._polled_at = time.monotonic() - self._poll_seconds
         context = contextvars.copy_context()  # the emulator's stores are scoped by account and region
         self._thread = threading.Thread(
             target=context.run, args=(self._run,), name=f"mapping-{mapping_id}", daemon=True
@@ -166,7 +173,9 @@ class MappingReader:
     def _gather(self, mapping: dict[str, Any], table_name: str, position: int) -> list[StreamRecord]:
         """Read up to a batch, waiting for more as long as the batching window is open."""
         size = read_int(mapping.get("BatchSize"), DEFAULT_BATCH_SIZE)
-        closes = time.monotonic() + read_int(mapping.get("MaximumBatchingWindowInSeconds"), 0)
+        time.sleep(max(0.0, self._polled_at + self._poll_seconds - time.monotonic()))
+        self._polled_at = time.monotonic()
+        closes = self._polled_at + read_int(mapping.get("MaximumBatchingWindowInSeconds"), 0)
         while True:
             found = dynamodb.stream_records_since(table_name, position, size)
             if not found or len(found) >= size or time.monotonic() >= closes or self._mapping() is None:

@@ -62,6 +62,11 @@ def next_sequence_number() -> str:
         return str(_last_sequence)
 
 
+def is_by_service() -> bool:
+    """Tell whether what is being deleted is an item whose time to live is over."""
+    return _by_service.get()
+
+
 def expire_items(now: float) -> None:
     """Delete the items whose time to live is over, in every account and region."""
     for (account, region, name), setting in list(dynamodb._ttl_settings.all_items()):

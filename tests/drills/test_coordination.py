@@ -59,9 +59,7 @@ def count_waiting(drill: Drill) -> int:
 
 def count_running(drill: Drill) -> int:
     """How many imports are under way."""
-    states, arn = drill.deployed.client("stepfunctions"), drill.deployed.outputs["ImportBatchStateMachineArn"]
-    pages = states.get_paginator("list_executions").paginate(stateMachineArn=arn, statusFilter="RUNNING")
-    return sum(len(page["executions"]) for page in pages)
+    return len(drill.deployed.list_running_imports())
 
 
 def read_most_connections(drill: Drill) -> int:

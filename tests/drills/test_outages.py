@@ -133,9 +133,6 @@ def test_secrets_manager_rotates_the_secret_in_the_middle_of_a_load(drill: Drill
 def read_errors(drill: Drill) -> str:
     """The events of the imports that are under way."""
     states = drill.deployed.client("stepfunctions")
-    running = {"stateMachineArn": drill.deployed.outputs["ImportBatchStateMachineArn"], "statusFilter": "RUNNING"}
-    found = states.list_executions(**running)["executions"]
-    return json.dumps(
-        [states.get_execution_history(executionArn=execution["executionArn"])["events"] for execution in found],
-        default=str,
-    )
+    found = drill.deployed.list_running_imports()
+    events = [states.get_execution_history(executionArn=execution)["events"] for execution in found]
+    return json.dumps(events, default=str)

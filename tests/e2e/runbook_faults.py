@@ -26,9 +26,11 @@ from dynaurora.verification.compare_items import compare_table
 from infra.build_package import Target, build_package
 from infra.places import EXAMPLE
 from local.aurora.faults import kill_database, restart_database
+from local.aurora.server import DATA
 from local.deployment import ARTIFACTS_BUCKET, LOADERS, STACK_NAME, name_replication
 from local.pipeline import Pipeline
 from local.running import connect_administrator
+from local.stack import DATABASE
 from tests.e2e.conftest import LocalAws
 from tests.reader import Reader
 
@@ -195,21 +197,17 @@ class Site:
 
     @contextmanager
     def restored_database(self) -> Iterator[str]:
-        """Have the database as it is now again afterwards; the time is given that this is of."""
-        with connect_administrator(self.aws.state) as aurora:
-            rows = aurora.query("SHOW FULL TABLES IN Demo WHERE Table_type = 'BASE TABLE'")
-            tables = [name for name, _ in rows]
-            for table in tables:
-                aurora.execute(f"CREATE TABLE Demo.`copy_of_{table}` LIKE Demo.`{table}`")
-                with aurora.transaction():
-                    aurora.execute(f"INSERT INTO Demo.`copy_of_{table}` SELECT * FROM Demo.`{table}`")
+        """Have the server's files as they are now again afterwards; the time is given that they are of."""
+        files = self.aws.directory / DATABASE / DATA
+        snapshot = files.with_name("snapshot")
+        kill_database(self.aws.directory)
+        shutil.copytree(files, snapshot)
+        restart_database(self.aws.directory)
         yield time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with connect_administrator(self.aws.state) as aurora:
-            for table in tables:
-                with aurora.transaction():
-                    aurora.execute(f"DELETE FROM Demo.`{table}`")
-                    aurora.execute(f"INSERT INTO Demo.`{table}` SELECT * FROM Demo.`copy_of_{table}`")
-                aurora.execute(f"DROP TABLE Demo.`copy_of_{table}`")
+        kill_database(self.aws.directory)
+        shutil.rmtree(files)
+        snapshot.rename(files)
+        restart_database(self.aws.directory)
 
     @contextmanager
     def held_exports(self) -> Iterator[None]:
@@ -399,7 +397,8 @@ class Site:
     def _list_imports(self) -> set[str]:
         """Return the imports that run or wait for their next attempt."""
         imports = self.aws.client("stepfunctions").get_paginator("list_executions")
-        pages = imports.paginate(stateMachineArn=self.aws.deployment.import_batch_arn, statusFilter="RUNNING")
+        machines = (self.aws.deployment.import_streamed_batch_arn, self.aws.deployment.import_batch_arn)
+        pages = (page for arn in machines for page in imports.paginate(stateMachineArn=arn, statusFilter="RUNNING"))
         return {each["executionArn"] for page in pages for each in page["executions"]}
 
     @contextmanager

@@ -56,7 +56,10 @@ def test_an_endpoint_is_used_by_the_services_own_name(endpoint):
     else:
         assert endpoint.properties["PrivateDnsEnabled"] is True
         assert endpoint.properties["SecurityGroupIds"] == [{"Ref": "EndpointsSecurityGroup"}]
-        assert len(endpoint.properties["SubnetIds"]) == (1 if "Condition" in endpoint.attributes else 2)
+        first, *second = endpoint.properties["SubnetIds"]
+        in_both = {"Fn::If": ["HasEndpointsInBothZones", {"Ref": "SecondSubnet"}, {"Ref": "AWS::NoValue"}]}
+        assert first == {"Ref": "FirstSubnet"}
+        assert second == ([] if "Condition" in endpoint.attributes else [in_both])
     vpc = get_resource("PrivateVpc").properties
     assert vpc["EnableDnsSupport"] is vpc["EnableDnsHostnames"] is True
 
@@ -192,7 +195,14 @@ def test_retained_resources_do_not_stand_in_the_way_of_a_second_deployment():
 @pytest.mark.parametrize("given", ["", "eu-west-1b,eu-west-1c"])
 def test_the_subnets_are_in_the_zones_that_are_given_or_the_first_two(given):
     stack = Stack(
-        "network", {"Name": "clicks", "NetworkCidr": "10.60.0.0/24", "SessionAccess": "no", "NetworkZones": given}
+        "network",
+        {
+            "Name": "clicks",
+            "NetworkCidr": "10.60.0.0/24",
+            "SessionAccess": "no",
+            "EndpointZones": "1",
+            "NetworkZones": given,
+        },
     )
     zones = [stack.resolve(subnet.properties["AvailabilityZone"]) for subnet in list_resources("AWS::EC2::Subnet")]
     assert zones == (given.split(",") if given else ["eu-west-1a", "eu-west-1b"])

@@ -47,6 +47,7 @@ PARTS = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 ACTIONS_OF_TASKS = {
     "lambda:invoke": {"lambda:InvokeFunction"},
     "sns:publish": {"sns:Publish"} | ENCRYPTED_TOPIC,
+    "states:startExecution": {"states:StartExecution"},
     "states:startExecution.sync:2": {"states:StartExecution"} | CHILD_EXECUTIONS | EXECUTION_RULE,
     "aws-sdk:dynamodb:describeExport": {"dynamodb:DescribeExport"},
     # DynamoDB decrypts a table that has a key of its own, and writes, with the rights of who asks for the export.
@@ -101,7 +102,7 @@ def allowed_actions(role: Resource) -> set[str]:
 
 def implied_actions(function: Resource) -> set[str]:
     """What Lambda does for a function with the function's role, and what a call needs beside its own action."""
-    actions = LOGS | (TRACES if function.properties["Tracing"] == "Active" else set())
+    actions = LOGS | TRACES
     called = find_actions(function.snake)
     if function.properties.get("VpcConfig"):
         actions |= NETWORK_INTERFACES

@@ -61,7 +61,12 @@ OWNERS_OF_RUN_KEYS = {
     "batches/mapping=*/judged-*.json": {"JudgeDifferencesRole"},
     "batches/run=*/planned.json": {"CloseRunRole", "JudgeDifferencesRole", "PurgeReplicasRole"},
     "batches/run=*/*.csv": {"FindUnimportedRole", "ImportBatchRole", "JudgeDifferencesRole", "PurgeReplicasRole"},
-    "batches/reprocess/run=*/failures.json": {"ListFailuresRole", "ReprocessFailuresStateMachineRole"},
+    "batches/reprocess/run=*/failures.json": {
+        "ListFailuresRole",
+        "ReportRunRole",
+        "ReprocessFailuresStateMachineRole",
+    },
+    "batches/reprocess/run=*/again-*.refused.json": {"ReportRunRole"},
     "batches/reprocess/run=*/*": {"ConvertFailuresRole", "FindUnimportedRole", "SettleFailuresRole"},
     "reports/run=*/map/": {
         "BackfillTableStateMachineRole",
@@ -179,6 +184,7 @@ def is_of_a_run(key, role):
         ("reports/run=*/report.html", keys.report_page(MAPPING, "r")),
         ("reports/run=*/report.json", keys.report(MAPPING, "r")),
         ("batches/reprocess/run=*/failures.json", keys.reprocess_plan(MAPPING, "r")),
+        ("batches/reprocess/run=*/again-*.refused.json", keys.reprocess_refused(MAPPING, "r", 1)),
         ("batches/reprocess/run=*/*", keys.remainder(MAPPING, "r", 1, 1)),
         ("batches/reprocess/run=*/*", keys.parked_remainder(MAPPING, "r", 1, 1)),
     ],

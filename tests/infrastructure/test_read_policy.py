@@ -11,7 +11,7 @@ from tests.infrastructure.deployment import PROJECT
 
 POLICY = json.loads((PROJECT / "infra" / "read-policy.json").read_text())
 READING = re.compile(r"[a-z0-9]+:(Describe|Get|List)[A-Za-z]+|kms:Decrypt|lambda:InvokeFunction")
-LOOKING = [("doctor",), ("status",), ("ui",), ("failures",), ("backfill",), ("reprocess",), ("report",)]
+LOOKING = [("cost",), ("doctor",), ("status",), ("ui",), ("failures",), ("backfill",), ("reprocess",), ("report",)]
 CHANGING = {"states:StartExecution", "states:StopExecution"}
 """What `dynaurora backfill` and `reprocess` say of the commands that start and stop."""
 OF_ACCOUNT = "With --account:"

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,10 +19,15 @@ import pytest
 from tests.e2e.conftest import DYNAURORA, LocalAws
 from tests.integration.backfill.deployed import make_environment
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 MAPPING = "web_analytics"
 WIDTHS = (1280, 390)
 SCHEMES = ("light", "dark")
 FIXTURE_SECONDS = 60
+SHOTS = os.environ.get("UI_SHOTS")
+"""Folder that takes a picture of each page, where somebody wants to see them."""
 
 
 def pytest_ignore_collect() -> bool | None:
@@ -59,6 +64,30 @@ class Served:
         )
         assert answer.stdout, answer.stderr
         return json.loads(answer.stdout)
+
+
+class Console:
+    """What a page complained of, and what it asked for."""
+
+    def __init__(self, page: "Page") -> None:
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+
+def find_violations(page: "Page", axe: str) -> list[tuple[str, str]]:
+    """Return what axe-core finds, of every rule that it has."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [(one["id"], node["html"][:200]) for one in found for node in one["nodes"]]
+
+
+def take_picture(page: "Page", name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ keyboard. Among the items are such that would do harm if they were anything but 
 """
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from backfill.ui.serving import OPENER
 from dynaurora import keys
 from tests.e2e.conftest import DYNAURORA
 from tests.integration.backfill.deployed import make_bad_item, make_items
-from tests.ui.conftest import MAPPING, SCHEMES, WIDTHS, Served
+from tests.ui.conftest import MAPPING, SCHEMES, WIDTHS, Console, Served, find_violations, take_picture
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\u202egnp.exe\x1b[31m"
 BIG_BYTES = 380_000
@@ -31,8 +30,6 @@ ITEMS = 4_000
 PATIENCE_SECONDS = 120
 PATIENCE_MS = PATIENCE_SECONDS * 1000
 FOCUSABLE = "a[href], button, summary, [tabindex='0']"
-SHOTS = os.environ.get("UI_SHOTS")
-"""Folder that takes a picture of each page, where somebody wants to see them."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -67,18 +64,6 @@ def ended_run(served: Served, run: str) -> str:
         [DYNAURORA, "backfill", "watch", run], env=served.environment, capture_output=True, check=False, timeout=300
     )
     return run
-
-
-class Console:
-    """What a page complained of, and what it asked for."""
-
-    def __init__(self, page: Page) -> None:
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda request: self.asked.append(request.url))
 
 
 @contextmanager
@@ -251,18 +236,6 @@ def test_pages_are_for_everybody(
                 assert page.get_by_role(landmark).count() == 1, (path, landmark)
 
 
-def find_violations(page: Page, axe: str) -> list[tuple[str, str]]:
-    """Return what axe-core finds, of every rule that it has."""
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    return [(one["id"], node["html"][:200]) for one in found for node in one["nodes"]]
-
-
-def take_picture(page: Page, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_link_and_button_is_reached_by_the_keyboard(
     served: Served, browser: Any, ended_run: str, width: int
@@ -292,7 +265,6 @@ def test_a_page_says_that_it_is_not_answered_any_more(served: Served, browser: A
         expect(page.locator("body")).to_contain_text("Open that one, token and all", timeout=PATIENCE_MS)
 
 
-@pytest.mark.skipif(not hasattr(keys, "report_page"), reason="runs have no page of their own yet")
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_report_of_a_run_is_for_everybody(

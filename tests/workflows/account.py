@@ -29,6 +29,7 @@ REPLICATION_PARAMETERS = {
     "SortKey": "activity_dt",
     "BufferSeconds": "1",
     "TransformBufferSeconds": "1",
+    "StreamBufferSeconds": "1",
     "Architecture": PARAMETERS["Architecture"],
 }
 

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from dynaurora import errors
+from dynaurora.runs.costs import TRANSITIONS_OF_AN_IMPORT
 from tests.workflows.executions import (
     Case,
     list_cases,
@@ -85,8 +86,10 @@ def test_an_import_is_given_the_same_to_convert_by_a_backfill_and_by_a_reprocess
     assert [{"batch": entry["batch"]} for entry in entries if entry["kind"] == "conversion"] == [json.loads(asked)]
 
 
-def test_a_streamed_batch_takes_three_states_which_are_paid_for_each():
-    assert Case("import_batch", "Applied").expected["states"] == ["Convert first?", "Import batch", "Batch applied"]
+def test_a_streamed_batch_takes_one_state_each_of_which_is_paid_for():
+    case = Case("import_streamed_batch", "Applied")
+    assert case.expected["states"] == ["Import streamed batch"]
+    assert 1 + len(case.expected["states"]) == TRANSITIONS_OF_AN_IMPORT, "the start counts too"
 
 
 @pytest.mark.parametrize("machine", read_cases())

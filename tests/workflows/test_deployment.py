@@ -84,7 +84,7 @@ def test_an_object_starts_an_import_of_exactly_that_object(account, deployed):
     s3.put_object(Bucket=bucket, Key="processed/object", Body=b"nobody's")
     s3.put_object(Bucket=bucket, Key=keys.failed_batch(MAPPING, "0f1e"), Body=b"no batch")
     etag = s3.put_object(Bucket=bucket, Key=key, Body=b"0,1,a,b\n")["ETag"].strip('"')
-    machine = deployed["ImportBatchStateMachineArn"]
+    machine = deployed["ImportStreamedBatchStateMachineArn"]
     (started,) = wait_until(lambda: stepfunctions.list_executions(stateMachineArn=machine)["executions"])
     given = stepfunctions.describe_execution(executionArn=started["executionArn"])["input"]
     assert json.loads(given) == {

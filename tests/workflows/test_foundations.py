@@ -48,14 +48,14 @@ def list_endpoints(account: Account, vpc: str) -> list[dict[str, Any]]:
     return [endpoint for endpoint in endpoints if endpoint["VpcId"] == vpc]
 
 
-def create_network(account: Account, name: str, sessions: str) -> dict[str, str]:
-    given = {"Name": name, "NetworkCidr": CIDR, "NetworkZones": "", "SessionAccess": sessions}
+def create_network(account: Account, name: str, sessions: str, zones: str = "1") -> dict[str, str]:
+    given = {"Name": name, "NetworkCidr": CIDR, "NetworkZones": "", "SessionAccess": sessions, "EndpointZones": zones}
     return outputs_of(account.create_stack(name, (INFRA / "network.yaml").read_text(), given))
 
 
 @pytest.fixture(scope="module")
 def network(account: Account) -> dict[str, str]:
-    return create_network(account, "network", "yes")
+    return create_network(account, "network", "yes", zones="2")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,9 @@ def test_endpoints_are_reached_from_within_the_network_alone(account: Account, h
 def test_sessions_alone_need_endpoints_of_their_own_and_everything_goes_with_the_stack(account: Account) -> None:
     vpc = create_network(account, "plain", "no")["VpcId"]
     cloudformation = account.client("cloudformation")
-    assert len(list_endpoints(account, vpc)) == 3
+    interfaces = [found for found in list_endpoints(account, vpc) if found["VpcEndpointType"] == "Interface"]
+    assert len(list_endpoints(account, vpc)) == len(interfaces) + 1 == 3
+    assert {len(found["SubnetIds"]) for found in interfaces} == {1}, "in one zone, where two are not asked for"
     cloudformation.delete_stack(StackName="plain")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="plain", WaiterConfig={"Delay": 1})
     assert vpc not in {found["VpcId"] for found in account.client("ec2").describe_vpcs()["Vpcs"]}

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from dynaurora.mappings.compiled.shapes import Member, Shape
 
 
-def compile_items(plan: RowPlan, version: int, changed_at_ms: int, *, escaped: bool) -> Any:
+def compile_items(
+    plan: RowPlan, version: int, changed_at_ms: int, *, escaped: bool, measured: tuple[int, ...] = ()
+) -> Any:
     """Return what maps lines of an export: items of one version, changed at one time.
 
-    Its rows are marked for `finish_rows`, or `escaped`, which is slower.
+    Its rows are marked for `finish_rows`, or `escaped`, which is slower. The fields of `measured` columns, by their
+    positions, are measured.
     """
     writer = _Writer(plan, escaped=escaped, changed_at_ms=changed_at_ms)
+    writer.measured = measured
     item = writer.item_type()
     writer.names["decode"] = _decoder(make_struct([("Item", "Item", item, msgspec.NODEFAULT)]))
     body = ["item = decode(source).Item", *writer.item_lines("0", str(version))]
@@ -74,19 +78,23 @@ class _Writer(ColumnWriter):
     def __init__(self, plan: RowPlan, *, escaped: bool, changed_at_ms: int | None = None) -> None:
         super().__init__(plan, escaped=escaped, changed_at_ms=changed_at_ms)
         self.finds = Finds(plan.mapping, self.names)
+        self.measured: tuple[int, ...] = ()
+        """Positions of the columns whose fields are measured."""
 
     def compile(self, body: list[str]) -> Any:
         """Return the function that runs a body for each source.
 
         From a list of bytes, and what returns the text of a row that is mapped plainly, it makes a list of rows,
         counts the NULLs in those of its own, and what of their items no column takes: of each of its `paths`, and in a
-        list of further ones.
+        list of further ones. Last come the most characters of any field of its own, of each measured column.
         """
+        widths = [f"w{number}" for number in self.measured]
         parameters = ", ".join(f"{name}={name}" for name in sorted(self.names))
         lines = [
             f"def rows(sources, exactly, {parameters}):",
             "    made, nulls = [], 0",
             f"    {self.finds.start}",
+            *(f"    {width} = 0" for width in widths),
             "    add = made.append",
             "    for index, source in enumerate(sources):",
             "        try:",
@@ -94,7 +102,7 @@ class _Writer(ColumnWriter):
             *(f"            {line}" for line in body),
             "        except REFUSALS:",
             "            add(exactly(index))",
-            f"    return made, nulls, {self.finds.counts}, seen",
+            f"    return made, nulls, {self.finds.counts}, seen, [{', '.join(widths)}]",
         ]
         namespace = dict(self.names)
         exec(compile("\n".join(lines), f"<{self.plan.mapping.name}>", "exec"), namespace)  # noqa: S102 (from a checked mapping; names in it are quoted)
@@ -130,7 +138,17 @@ class _Writer(ColumnWriter):
             before, field = self._column_code(number, source)
             lines += before
             fields.append(field)
+        lines += self._measure_lines(fields)
         return [*lines, *self._row_lines([*prefix, *fields]), *self.finds.lines]
+
+    def _measure_lines(self, fields: list[str]) -> list[str]:
+        """Return the code that measures fields; each is a variable afterwards."""
+        lines = []
+        for number in self.measured:
+            field, fields[number] = fields[number][1:-1], f"{{c{number}}}"
+            lines += [f"c{number} = {field}"] * (field != f"c{number}")
+            lines += [f"n = len(c{number})", f"if n > w{number}: w{number} = n"]
+        return lines
 
     def delete_lines(self, *prefix: str) -> list[str]:
         """Return the code that makes the row of `change`, a delete."""

@@ -43,6 +43,8 @@ JSON_NUMBER = re.compile(rf"{WHOLE_DIGITS % 17}|{FEW_DIGITS}{FRACTION}").fullmat
 """Plain numbers that MySQL's JSON keeps as they are written: integers of 64 bits, and short fractions."""
 JSON_WHOLE_NUMBER = re.compile(WHOLE_DIGITS % 17).fullmatch
 """Those of them that are whole."""
+JSON_WHOLE_NUMBERS = re.compile(r"{0}(?:,{0})*".format(r"(?!-0(?:,|\Z))-?(?:0|[1-9][0-9]{0,17})")).fullmatch
+"""Several of them, with commas between them."""
 DAYS_OF_MONTHS = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
 """Those that every year has."""
 MAX_INT64 = 2**63 - 1
@@ -96,7 +98,7 @@ def text_field(column: Column, value: str, number: int) -> Code:
         return Code([], f"quote({value})", {"quote": encode_basestring})
     if kind in {"DATE", "DATETIME", "TIMESTAMP"} and column.type.epoch is None:
         names = {f"moment{number}": moment_pattern(column), f"encode{number}": column.type.encode}
-        plain = value if kind == "DATE" else f"f\"{{{value}[:10]}} {{{value}[11:].rstrip('Z')}}\""
+        plain = value if kind == "DATE" else f"{value}.replace('T', ' ').rstrip('Z')"
         return Code(
             [f"m{number} = {plain} if moment{number}({value}) else encode{number}({value})"], f"m{number}", names
         )

@@ -12,7 +12,7 @@ from json.encoder import encode_basestring as quote
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora.dynamodb.attributes import plain_value
-from dynaurora.mappings.compiled.fields import JSON_NUMBER, Unsure
+from dynaurora.mappings.compiled.fields import JSON_NUMBER, JSON_WHOLE_NUMBERS, Unsure
 from dynaurora.mappings.json_fields import JSON_NAME_BYTES, encode_json
 from dynaurora.mappings.misfits import check_unicode
 
@@ -118,20 +118,11 @@ def _write_number_set(members: Any) -> str:
     if type(members) is not list:
         raise Unsure
     try:
-        numbers = sorted(map(int, members))
+        text = ",".join(sorted(members, key=int))
     except ValueError:
-        return encode_json(plain_value({"NS": members}, ""))
-    given, written = ",".join(members), str(numbers).replace(" ", "")
-    # Whatever else int() takes, as +1, 01 or 1_0, is longer than how it is written, or not ASCII.
-    if (
-        numbers
-        and len(given) + 2 == len(written)
-        and given.isascii()
-        and numbers[0] >= MIN_JSON
-        and numbers[-1] <= MAX_JSON
-    ):
-        return written
-    return encode_json(plain_value({"NS": members}, ""))
+        text = ""
+    # Whatever else int() takes, as +1, 01 or 1_0, is for the plain modules.
+    return f"[{text}]" if JSON_WHOLE_NUMBERS(text) else encode_json(plain_value({"NS": members}, ""))
 
 
 def _write_binary_set(members: Any) -> str:

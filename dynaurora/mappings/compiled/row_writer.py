@@ -12,6 +12,7 @@ from dynaurora.mappings.compiled.row_text import finish_rows, mark_row
 from dynaurora.mappings.compiled.schemas import NotCompilableError
 from dynaurora.mappings.compiled.unmapped_lines import add_up
 from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.field_widths import FieldWidths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +36,8 @@ class RowWriter:
         self._columns = len(mapping.columns)
         self._unmapped = unmapped
         """Is told what no column takes of what is mapped here; what is mapped plainly is told it there."""
+        self.widths = FieldWidths(mapping)
+        """Of the rows of items that were written."""
         self._vain_lessons = 0
         self._made: dict[Any, Any] = {}
         """Compiled code, by what it is for."""
@@ -54,8 +57,9 @@ class RowWriter:
     def write_items(self, lines: list[bytes], version: int, changed_at_ms: int, exactly: Exactly) -> bytes:
         """Return the CSV of an export's lines, each an item of that version; those without a row are left out."""
         if self.plan is None:
-            rows = map(exactly, range(len(lines)))
-            return b"".join(encode_row(row) for row in rows if row is not None)
+            rows = [row for row in map(exactly, range(len(lines))) if row is not None]
+            self.widths.see_rows(rows)
+            return b"".join(map(encode_row, rows))
         csv, _ = self._write(lines, ("Item", version, changed_at_ms), exactly)
         return csv
 
@@ -80,17 +84,28 @@ class RowWriter:
             return "" if row is None else mark_row(row)
 
         function = self._function(purpose, escaped=False)
-        marked, nulls, counts, seen = function(records, map_plainly)
+        marked, nulls, counts, seen, widths = function(records, map_plainly)
         if self._unmapped is not None and (counts or seen):
             self._unmapped.add_counts(add_up(function.paths, counts, seen), records, purpose[0])
         rows = [row for row in plain.values() if row is not None]
         nulls += sum(row.fields.count(None) for row in rows)
-        csv = finish_rows("".join(marked), len(records) - len(plain) + len(rows), self._columns, nulls)
+        text = "".join(marked)
+        csv = finish_rows(text, len(records) - len(plain) + len(rows), self._columns, nulls)
+        if purpose[0] == "Item" and csv is not None:  # else where a field ends cannot be told from what is in it
+            self._measure(text, len(records) - len(plain), widths, rows)
         if csv is None:
             csv = self._write_escaped(records, purpose, plain, exactly)
         if plain:
             self._learn([records[index] for index in plain], purpose[0])
         return csv, plain
+
+    def _measure(self, text: str, compiled: int, widths: list[int], rows: list[Row]) -> None:
+        """Note how wide fields are: of so many rows `widths` has the most characters, and `rows` are the others."""
+        if text.isascii():
+            self.widths.see(compiled, widths)
+            self.widths.see_rows(rows)
+        elif widths:
+            self.widths.see_marked(compiled + len(rows), text.encode())
 
     def _write_escaped(
         self, records: list[bytes], purpose: Any, plain: dict[int, Row | None], exactly: Exactly
@@ -111,7 +126,9 @@ class RowWriter:
         key = (*purpose, escaped)
         if key not in self._made:
             if purpose[0] == "Item":
-                self._made[key] = compile_items(self.plan, purpose[1], purpose[2], escaped=escaped)
+                self._made[key] = compile_items(
+                    self.plan, *purpose[1:], escaped=escaped, measured=() if escaped else self.widths.measured
+                )
             else:
                 self._made[key] = compile_changes(self.plan, escaped=escaped)
         return self._made[key]

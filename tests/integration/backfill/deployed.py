@@ -474,6 +474,13 @@ class Deployed:
         pipeline = Pipeline(self.api, self.deployment)
         wait_until(lambda: mark in self.hits() and not pipeline.is_importing())
 
+    def list_running_imports(self) -> list[str]:
+        """Return the executions that import, or wait for their next attempt; first those that hand over to others."""
+        executions = self.client("stepfunctions").get_paginator("list_executions")
+        machines = [self.outputs[f"Import{kind}BatchStateMachineArn"] for kind in ("Streamed", "")]
+        pages = (page for arn in machines for page in executions.paginate(stateMachineArn=arn, statusFilter="RUNNING"))
+        return [execution["executionArn"] for page in pages for execution in page["executions"]]
+
     def describe_event_source_mapping(self) -> Document:
         return dict(self.client("lambda").get_event_source_mapping(UUID=self.event_source_mapping))
 
@@ -564,7 +571,7 @@ class Deployed:
             assert answer.status == 200
 
     def reset(self) -> None:
-        """Begin anew: an empty table, an empty target, no faults, and nobody told of anything in this interval."""
+        """Begin anew: an empty table, an empty target, no faults, nothing filled, nobody told of anything."""
         with urllib.request.urlopen(f"{self.stack.endpoint_url}/_dynaurora/faults", timeout=10) as answer:
             faults = dict.fromkeys(json.load(answer), 0)
         # A run asks for the table as of the last whole second, and what was put since then is to be in the export too.
@@ -573,7 +580,7 @@ class Deployed:
         with self.connect() as aurora, aurora.transaction():
             for table in (self.mapping.replica, IMPORTS, RUNS):
                 aurora.execute(f"DELETE FROM {self.name_table(table)}")
-        for key in self.list_keys(f"{keys.NOTICES}/mapping={MAPPING}/"):
+        for key in (keys.filled(MAPPING), *self.list_keys(f"{keys.NOTICES}/mapping={MAPPING}/")):
             self.client("s3").delete_object(Bucket=self.bucket, Key=key)
         self.announcements()
 

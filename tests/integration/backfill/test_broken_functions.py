@@ -84,6 +84,7 @@ def test_import_batch_is_killed_while_it_merges(deployed: Deployed, run: str) ->
     view = deployed.watch(run)
     check_whole(deployed, run, items=6)
     assert view["retries"] == deployed.retries(run) == 1
+    assert deployed.report(run)["retry_causes"] == []  # nobody was left to note one
     assert len(deployed.ledger(run)) == 3
     assert before[0] in deployed.ledger(run)
 
@@ -104,5 +105,8 @@ def test_the_database_fails_and_comes_back_while_batches_are_imported(deployed: 
     view = deployed.watch(run)
     check_whole(deployed, run, items=6)
     assert view["retries"] == deployed.retries(run) > 0
+    causes = deployed.report(run)["retry_causes"]
+    assert {cause["error"] for cause in causes} >= {entry["error"] for entry in retrying}
+    assert sum(cause["times"] for cause in causes) == view["retries"]
     assert before[0] in deployed.ledger(run)
     assert len(deployed.ledger(run)) == 3

@@ -1,6 +1,8 @@
 """What a shell completes the id of a run with, of a stack that is deployed."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +26,17 @@ def offer(*words: str) -> list[str]:
     return [line.partition(",")[2] for line in answer.stdout.splitlines()]
 
 
+def offer_in_fish(line: str) -> list[str]:
+    """Return the words that a real fish offers for the last of a line."""
+    path = f"{DYNAURORA.parent}:{os.environ['PATH']}"
+    told = f"dynaurora completion fish | source; complete --do-complete={shlex.quote(line)}"
+    command = ["fish", "--no-config", "--command", told]
+    answer = subprocess.run(
+        command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=60, check=True
+    )
+    return [found.partition("\t")[0] for found in answer.stdout.splitlines()]
+
+
 def test_ids_of_runs_are_offered_the_newest_first_and_to_stop_only_those_that_go_on(
     deployed: Deployed, run: str
 ) -> None:
@@ -35,3 +48,5 @@ def test_ids_of_runs_are_offered_the_newest_first_and_to_stop_only_those_that_go
     assert offer("backfill", "watch", run[:-1]) == [found for found in offered if found.startswith(run[:-1])]
     assert run not in offer("backfill", "stop", "")
     assert run not in offer("reprocess", "watch", "")
+    if shutil.which("fish"):  # make test-shells installs it
+        assert offer_in_fish("dynaurora backfill watch ") == offered

@@ -18,7 +18,6 @@ from backfill.deployment.deployments import find_deployments
 from dynaurora import keys
 from dynaurora.aurora.migrations import VERIFICATIONS
 from dynaurora.aurora.verifications import Verifications
-from local.aurora.engines import find_engine
 from tests.integration.backfill.deployed import MAPPING, Deployed
 
 pytestmark = pytest.mark.integration
@@ -29,7 +28,7 @@ CHECKS = [
     *("the stack", "the table", "the table's keys", "the stream's reader"),
     *("what the stream lost", "how late rows are"),
     *("the bucket's events", "the bucket's versions", "the bucket's privacy", "what failed is kept"),
-    *("failures", "who is told of failures"),
+    *("failures", "verification by the clock", "who is told of failures"),
     *(
         "the loader's secret",
         "the loader's connection",
@@ -94,9 +93,9 @@ def test_a_deployment_has_everything_it_needs(deployed: Deployed, ask: Callable[
     shown = CliRunner().invoke(main, ["doctor"])
     assert shown.exit_code == 0
     *checks, loading, _ = [check for check in CHECKS if check != "how late rows are"]
-    in_memory = " (small ones in memory)" if find_engine().name == "mysql" else ""
-    said = [*checks, f"{loading}: batches are staged in temporary tables{in_memory}"]
+    said = [*checks, f"{loading}: batches are staged in temporary tables (small ones in memory)"]
     *told, compared = [line for line in shown.stdout.splitlines() if "how late rows are" not in line]
+    told = [line.removesuffix(": rate(7 days)") for line in told]
     assert told[: len(said)] == [f"✓ {check}" for check in said], "the deployment has tried, and recorded it"
     assert compared.startswith("✓ rows and items: verified at ")
 
@@ -169,7 +168,7 @@ def broken(deployed: Deployed, act: Callable[..., None]) -> Iterator[None]:
         (privacy, {"the bucket's privacy"}, "does not have BlockPublicPolicy", "put-public-access-block"),
         (lifecycle, {"what failed is kept"}, "the lifecycle rule tidy", "dynaurora=imported"),
         (rights, {"the loader's rights"}, "DELETE command denied", "`dynaurora prepare web_analytics --host"),
-        (secret, set(CHECKS[-11:]), "MissingSecretError", "DatabaseSecretArn"),
+        (secret, {"verification by the clock", *CHECKS[-11:]}, "MissingSecretError", "DatabaseSecretArn"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -248,6 +247,12 @@ def test_what_failed_and_what_was_not_compared_is_warned_of(
     told = missing(ask(MAPPING)[1])["rows and items"]
     assert "3 differ without an explanation" in told["detail"]
     assert told["state"] == "warning"
+    verify(deployed, 0)
+    with deployed.connect() as aurora, aurora.transaction():
+        aurora.execute(f"UPDATE {deployed.name_table(VERIFICATIONS)} SET ended_at = ended_at - INTERVAL 9 DAY")
+    (late,) = missing(ask(MAPPING)[1]).values()
+    assert (late["check"], late["state"]) == ("verification by the clock", "warning")
+    assert late["detail"].startswith("it is to be verified by rate(7 days), and was last at ")
 
 
 def test_a_function_that_fails_leaves_the_target_unknown(

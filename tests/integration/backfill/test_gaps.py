@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +13,14 @@ from click.testing import CliRunner
 from backfill.cli import main
 from backfill.commands import mending
 from dynaurora import keys
-from tests.integration.backfill.deployed import MAPPING, OLD_ENOUGH, Deployed, make_item, make_items
+from tests.integration.backfill.deployed import (
+    MAPPING,
+    OLD_ENOUGH,
+    Deployed,
+    make_bad_item,
+    make_item,
+    make_items,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -76,7 +84,7 @@ def lose_changes(deployed: Deployed) -> dict[str, int]:
     deployed.put(make_items(4))
     wait_until(lambda: len(deployed.hits()) == 4)
     deployed.stop_stream()
-    deployed.put([make_item("page-00000", 7), make_item("new", 8)])
+    deployed.put([make_item("page-00000", 7), make_item("new", 8), make_bad_item("bad")])
     deployed.delete([make_item("page-00001"), make_item("page-00002")])  # inserted within the window: no record
     deployed.put([make_item("page-00002", 9)])
     deployed.read_stream(deployed.start_stream())
@@ -101,7 +109,7 @@ def test_a_gap_is_filled_deletes_of_what_is_younger_included(lossy: Deployed) ->
     assert "has failed: ExportFailedError" in answer.stderr
     done = repair(*gap, "--yes", "--json")  # goes on, with another export than the one that DynamoDB gave up
     assert lossy.hits() == wanted
-    assert (done["reread"]["gone"], done["reread"]["impossible"]) == (1, 0)
+    assert (done["reread"]["gone"], done["reread"]["impossible"], done["reread"]["refused"]) == (1, 0, 1)
     assert lossy.compare().agrees
     assert ask("status", MAPPING)["losses"] == []
     (brought,) = done["brought_failures"]
@@ -111,6 +119,29 @@ def test_a_gap_is_filled_deletes_of_what_is_younger_included(lossy: Deployed) ->
     again = repair(*gap, "--yes")
     assert "were imported before, by gap-" in again.stderr
     assert lossy.hits() == wanted
+
+
+@pytest.mark.parametrize(("ttl_deletes", "options"), [("replicate", ["--sweep"]), ("ignore", [])])
+def test_a_gap_is_named_no_more_once_a_backfill_has_brought_all(
+    deployed: Deployed, run: str, ttl_deletes: Literal["replicate", "ignore"], options: list[str]
+) -> None:
+    gap = [show(time.time() - seconds) for seconds in (900, 600)]
+    name_records(deployed, *gap)
+    lost = [{"from": gap[0], "to": gap[1]}]
+    try:
+        if options:
+            deployed.backfill(f"{run}-unswept")  # may leave rows whose items were deleted in the gap
+        assert ask("status", MAPPING)["losses"] == lost
+        deployed.change_registered(lambda known: replace(known, ttl_deletes=ttl_deletes))
+        deployed.backfill(run, *options)
+        assert ask("status", MAPPING)["losses"] == []
+        later = [show(time.time() - seconds) for seconds in (900, 30)]
+        name_records(deployed, *later)  # not all of it is for sure in an export of now
+        assert ask("status", MAPPING)["losses"] == [{"from": later[0], "to": later[1]}]
+    finally:
+        deployed.change_registered(lambda known: replace(known, ttl_deletes="replicate"))
+        for key in deployed.list_keys(keys.unforwarded_prefix()):
+            deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
 
 
 def test_a_gap_that_recovery_does_not_reach_is_a_backfills(lossy: Deployed) -> None:
@@ -124,6 +155,7 @@ def test_a_gap_that_recovery_does_not_reach_is_a_backfills(lossy: Deployed) -> N
     ("arguments", "says"),
     [
         (("--from", "2026-11-23T08:15:00Z"), "A gap has two ends"),
+        (("--from", "0001-01-01T00:00:00+14:00", "--to", "2026-11-23T08:15:00Z"), "is no time"),
         (("--from", "yesterday", "--to", "2026-11-23T08:15:00Z"), "'yesterday' is no time"),
         (("--from", "2026-11-23T09:15:00Z", "--to", "2026-11-23T08:15:00Z"), "is before --from"),
         (("--from", "2026-11-23T09:15:00Z", "--to", "2199-11-23T08:15:00Z"), "is yet to come"),

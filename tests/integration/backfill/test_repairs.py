@@ -85,6 +85,13 @@ def versions(deployed: Deployed) -> dict[str, int]:
     return dict(deployed.query(f"SELECT page_id, _version FROM {deployed.name_table(deployed.mapping.replica)}"))
 
 
+def read_tables(deployed: Deployed) -> dict[str, Any]:
+    """Return all that the database has, and which objects are in the bucket."""
+    listed = deployed.query(f"SHOW FULL TABLES IN {deployed.mapping.database} WHERE Table_type = 'BASE TABLE'")
+    rows = {name: deployed.query(f"SELECT * FROM {deployed.name_table(name)}") for name, _ in listed}
+    return {**rows, "objects": deployed.list_keys("")}
+
+
 def test_rows_changed_deleted_and_added_by_hand_are_mended_and_no_others(
     deployed: Deployed, ask: Ask, run: str
 ) -> None:
@@ -92,9 +99,10 @@ def test_rows_changed_deleted_and_added_by_hand_are_mended_and_no_others(
     deployed.backfill(run)
     change(deployed, *BY_HAND)
     found = ask("verify", "--via", "scan", status=1)
-    before = versions(deployed)
+    before, known = versions(deployed), read_tables(deployed)
     planned = ask("repair", "--dry-run", status=1)
     assert planned["mend"] == {"differing": 1, "extra": 1, "missing": 2}
+    assert read_tables(deployed) == known
     assert (planned["verification"]["run"], planned["agrees"], planned["reread"]["keys"]) == (found["run"], False, 0)
     assert versions(deployed) == before
     assert verified()["unexplained"] == 4  # nothing was mended by looking
@@ -118,6 +126,19 @@ def test_rows_changed_deleted_and_added_by_hand_are_mended_and_no_others(
     assert "No verification" in ask("repair", "--run", "verify-never", "--yes", status=2)["error"]
     again = ask("repair", "--yes")
     assert (again["mend"], again["not_mended"], again["agrees"]) == ({}, {"identical": 4}, True)
+
+
+def test_rows_of_keys_that_no_item_can_have_are_named_and_mended(deployed: Deployed, ask: Ask, run: str) -> None:
+    """DynamoDB refuses to be asked for them."""
+    deployed.put(make_items(2))
+    deployed.backfill(run)
+    insert = "INSERT INTO {rows} (page_id, activity_dt, _deleted, _version) VALUES "
+    change(deployed, f"{insert} ('', 'x', 0, 1), ('page-00000', '', 0, 1), ('by hand', 'x', 0, 1)")
+    found = ask("verify", "--via", "scan", status=1)
+    assert (found["identical"], found["extra"]) == (2, 3)
+    mended = ask("repair", "--yes")
+    assert (mended["mend"], mended["reread"]["gone"], mended["verified"]["extra"]) == ({"extra": 3}, 3, 0)
+    assert deployed.hits().keys() == {"page-00000", "page-00001"}
 
 
 def test_what_a_stream_has_lost_is_mended(deployed: Deployed, ask: Ask, run: str) -> None:

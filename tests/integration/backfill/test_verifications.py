@@ -331,19 +331,21 @@ def test_only_the_keys_of_a_file_are_compared(deployed: Deployed, ask: Ask, run:
     deployed.delete([make_item("page-00003")])
     given = [{"page_id": {"S": f"page-0000{number}"}, "activity_dt": {"S": "2026-01-01"}} for number in (1, 3, 9)]
     file = tmp_path / "keys.jsonl"
-    file.write_text("\n".join(map(json.dumps, given)))
+    file.write_text("\n".join(map(json.dumps, given + given)))  # each is compared once
     found = ask("--keys", str(file), status=1)
     assert named(found) == {("page-00001", "differing", "hits"), ("page-00003", "extra", "")}
-    assert (found["items"], found["whole"]) == (1, False)
-    file.write_text('{"page_id": "page-00001"}')
-    assert "Line 1" in ask("--keys", str(file), status=2)["error"]
+    assert (found["items"], found["differing"], found["extra"], found["whole"]) == (1, 1, 1, False)
+    for none in ('{"page_id": "page-00001"}', '{"page_id": {"S": 5}, "activity_dt": {"S": "x"}}', "\udcff", "[]"):
+        file.write_text(f"\n{none}", errors="surrogateescape")
+        assert "Line 2" in ask("--keys", str(file), status=2)["error"]
+    assert not deployed.query(f"SELECT run FROM {deployed.name_table(VERIFICATIONS)} WHERE ended_at IS NULL")
 
 
 def test_a_sample_reads_its_share_and_judges_no_row_without_an_item(deployed: Deployed, ask: Ask, run: str) -> None:
     deployed.put(make_items(20))
     deployed.backfill(run)
     change(deployed, "INSERT INTO {rows} (page_id, activity_dt, _deleted, _version) VALUES ('by hand', 'x', 0, 1)")
-    found = ask("--sample", "2")
+    found = ask("--sample", "2%")
     assert (found["identical"], found["extra"], found["whole"]) == (found["items"], 0, False)
     assert ask(status=1)["extra"] == 1
 

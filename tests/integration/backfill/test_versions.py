@@ -96,9 +96,7 @@ def wait_until_delivered(deployed: Deployed) -> None:
     """Return once everything that was written is imported: a last change is, and no import runs."""
     deployed.put([make_item("last")])
     wait_until(lambda: "last" in deployed.hits())
-    machine = deployed.outputs["ImportBatchStateMachineArn"]
-    running = {"stateMachineArn": machine, "statusFilter": "RUNNING"}
-    wait_until(lambda: not deployed.client("stepfunctions").list_executions(**running)["executions"])
+    wait_until(lambda: not deployed.list_running_imports())
 
 
 @pytest.mark.parametrize("delays_stream", [False, True], ids=["stream at once", "stream after the run"])

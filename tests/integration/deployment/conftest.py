@@ -54,7 +54,8 @@ class NewAccount:
         self.client("s3").put_object(Bucket=shared["LandingBucketName"], Key=key, Body=mapping.text.encode())
         given = shared | {"Name": name, "Mapping": mapping.name, "MappingDigest": mapping.digest}
         given |= {"SourceTableName": table, "PartitionKey": mapping.partition_key, "SortKey": mapping.sort_key or ""}
-        return self._create(name, "replication.yaml", given | {"BufferSeconds": "1", "TransformBufferSeconds": "1"})
+        buffers = dict.fromkeys(("BufferSeconds", "TransformBufferSeconds", "StreamBufferSeconds"), "1")
+        return self._create(name, "replication.yaml", given | buffers)
 
     def _create(self, name: str, template: str, parameters: dict[str, str]) -> dict[str, Any]:
         packager = Packager(self.client("s3"), ARTIFACTS, {PROJECT / "build" / TEMPLATES_PACKAGE: self.package})

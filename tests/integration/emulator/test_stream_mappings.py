@@ -383,3 +383,13 @@ def test_a_table_tells_of_its_stream(emulator):
     dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
     described = dynamodb.describe_table(TableName=table)["Table"]
     assert not (described.get("StreamSpecification") or {}).get("StreamEnabled")
+
+
+def test_a_stream_is_read_no_sooner_than_it_is_polled(start_emulator):
+    emulator, seconds = start_emulator(DYNAURORA_STREAM_POLL_SECONDS="2"), 2
+    pipeline = Pipeline(emulator, FAILS_BY_EXCEPTION).put("a")
+    began = time.time_ns()
+    pipeline.map().wait_for_calls([["a"]])
+    pipeline.put("b").wait_for_calls([["a"], ["b"]])
+    last = max(emulator.objects(pipeline.bucket, "calls/"))
+    assert int(last.removeprefix("calls/")) >= began + seconds * 1_000_000_000

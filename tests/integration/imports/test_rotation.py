@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from dynaurora.aurora import loader
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aurora.loader import connect_loader
-from dynaurora.aurora.secrets import read_candidates
+from dynaurora.aurora.secrets import read_candidates, read_credentials
 from dynaurora.errors import ConnectionLostError, MissingSecretError, RotationError, SecretRotatedError
 from dynaurora.observability import metrics
 from dynaurora.settings import DatabaseSettings
@@ -193,6 +194,38 @@ def test_a_deployment_in_the_middle_does_not_disturb_it(deployment: RotatedDeplo
     assert deployment.log_in() == deployment.loader.username
     deployment.take(*WHOLE[count:])
     deployment.check_rotated(deployment.loader)
+
+
+def test_a_process_reads_the_secret_once_until_the_database_refuses_what_it_kept(
+    deployment: RotatedDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[str]()
+
+    def counting(secret_arn: str) -> Credentials:
+        read.append(secret_arn)
+        return read_credentials(secret_arn)
+
+    monkeypatch.setattr(loader, "read_credentials", counting)
+    monkeypatch.setattr(loader, "_kept", {})
+    for _ in range(3):
+        assert deployment.log_in() == deployment.loader.username
+    assert len(read) == 1
+    deployment.take(*WHOLE)
+    for _ in range(3):
+        assert deployment.log_in() == deployment.loader.username
+    assert len(read) == 2
+    monkeypatch.setattr(loader, "SECRET_SECONDS", 0)
+    assert deployment.log_in() == deployment.loader.username
+    assert len(read) == 3, "it is not kept for ever"
+
+
+def test_what_a_caller_raises_is_no_refusal_of_what_was_kept(deployment: RotatedDeployment) -> None:
+    deployment.log_in()
+    with (
+        pytest.raises(SecretRotatedError, match="by the caller"),
+        connect_loader(DatabaseSettings.from_environment()),
+    ):
+        raise SecretRotatedError("Raised by the caller.")
 
 
 def test_a_password_that_nobody_knows_is_told_and_mended_by_a_deployment(deployment: RotatedDeployment) -> None:

@@ -53,7 +53,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"IteratorAge": [301_000, None, None, None, None]}, RINGS),
     ],
     "unread-stream": [
-        ({}, UNKNOWN),
+        ({}, QUIET),
         ({"StreamsUnread": [0, 1]}, QUIET),
         ({"StreamsUnread": [1, 1]}, RINGS),
     ],
@@ -84,7 +84,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"BatchesImported": [None, None, None, None, 1, None]}, QUIET),
     ],
     "waiting-imports": [
-        ({}, UNKNOWN),
+        ({}, QUIET),
         ({"BatchesWaiting": [0, 1]}, QUIET),
         ({"BatchesWaiting": [1, 1]}, RINGS),
     ],
@@ -109,7 +109,7 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
         ({"FailuresKept": [1, *[None] * 11]}, RINGS),
         ({"FailuresKept": [*[None] * 6, 0, *[None] * 5]}, QUIET),
     ],
-    "parked-failures": [({}, UNKNOWN), ({"FailuresParked": [0]}, QUIET), ({"FailuresParked": [1]}, RINGS)],
+    "parked-failures": [({}, QUIET), ({"FailuresParked": [0]}, QUIET), ({"FailuresParked": [1]}, RINGS)],
     "unmeasured-health": [({}, UNKNOWN), ({"FailuresKept": [None, 0, None]}, QUIET)],
     "rotate-loader-secret-errors": [({"Errors": [0]}, QUIET), ({"Errors": [1]}, RINGS)],
     "purge-replicas-errors": [({"Errors": [0]}, QUIET), ({"Errors": [1]}, RINGS)],

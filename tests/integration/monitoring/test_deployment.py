@@ -9,6 +9,7 @@ import pytest
 from dynaurora import keys
 from dynaurora.aws.objects import S3Objects
 from dynaurora.mappings.replications import read_replication
+from dynaurora.runs.costs import TRANSITIONS_OF_AN_IMPORT
 from infra.monthly_costs import (
     CALLS_OF_A_CHECK,
     CALLS_OF_A_CHECK_OF_ALL,
@@ -166,7 +167,8 @@ def test_a_batch_that_is_under_way_is_not_taken_for_one_that_waits(deployed: Dep
         deployed.put([make_item("held")])
         deployed.wait_until_locked_out()
         assert measure_health(deployed)["batches_waiting"] == 0
-    assert read_statistic_of(deployed, "BatchesWaiting", "Maximum", platform="dynaurora", service="measure_health") == 0
+    waiting = read_statistic_of(deployed, "BatchesWaiting", "Maximum", platform="dynaurora", service="measure_health")
+    assert waiting is None, "nothing is not told"
 
 
 # A day on which nothing happens: none of its looks differs from the one before
@@ -238,6 +240,16 @@ def test_a_change_sends_the_metrics_that_a_busy_tables_costs_are_counted_by(flow
         assert wait_until(lambda: read_statistic(flowing, name, "SampleCount", **dimensions)), (function, name)  # noqa: B023 (it waits here)
     for function, name in METRICS_OF_ALL_TABLES:
         assert read_statistic_of(flowing, name, "Sum", bucket=flowing.bucket, service=function), (function, name)
+
+
+def test_a_streamed_batch_makes_as_few_transitions_as_its_costs_are_counted_by(flowing: Deployed) -> None:
+    flowing.put([make_item("transitions")])
+    wait_until(lambda: "transitions" in flowing.hits())
+    machine = {"stateMachineArn": flowing.outputs["ImportStreamedBatchStateMachineArn"], "statusFilter": "SUCCEEDED"}
+    ended = wait_until(lambda: flowing.client("stepfunctions").list_executions(**machine)["executions"])
+    entered = flowing.entered(ended[0]["executionArn"])
+    assert entered == ["Import streamed batch"]
+    assert 1 + len(entered) == TRANSITIONS_OF_AN_IMPORT, "the start, and each state"
 
 
 def measure_health(deployed: Deployed) -> dict[str, Any]:

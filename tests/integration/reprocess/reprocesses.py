@@ -126,8 +126,7 @@ class Reprocesses:
 
     def wait_until_imported(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Return once no import is under way."""
-        running = {"stateMachineArn": self.deployed.outputs["ImportBatchStateMachineArn"], "statusFilter": "RUNNING"}
-        wait_until(lambda: not self.deployed.client("stepfunctions").list_executions(**running)["executions"], seconds)
+        wait_until(lambda: not self.deployed.list_running_imports(), seconds)
 
     def wait_for_failures(self, count: int = 1) -> list[str]:
         """Return the keys of what is kept as failed, once there are so many."""

@@ -107,6 +107,7 @@ def test_a_database_that_is_away_is_sat_out(reprocesses: Reprocesses) -> None:
     assert ended.status == "SUCCEEDED"
     assert ended.totals["batches_failed"] == 0
     assert deployed.retries(ended.run) > 0
+    assert ended.report["retry_causes"][0]["times"] > 0
     check_reprocessed(reprocesses)
 
 

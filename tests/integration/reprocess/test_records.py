@@ -180,6 +180,9 @@ def test_a_record_is_parked_announced_and_taken_up_on_request_only(reprocesses: 
     reprocesses.write(key, make_record(make_bad_item("bad"), reprocessed=3), make_record(make_item("good")))
     ended = reprocesses.do()
     assert (ended.totals["records_parked"], ended.totals["rows_changed"]) == (1, 1)
+    (example,) = ended.report["refused_examples"]
+    assert [found["page_id"] for found in example["keys"]] == [{"S": "bad"}]
+    assert sum(ended.report["pace"]["rows"]) == 1
     (parked,) = reprocesses.list_failures()
     assert parked.startswith(keys.parked(MAPPING, key))
     assert reprocesses.deployed.messages().keys() == {"dynaurora: 1 records parked"}

@@ -57,7 +57,9 @@ def test_every_item_is_imported_or_already_newer_or_rejected(target: Target) -> 
         aurora.execute("COMMIT")
     totals = reconcile(target, 5, 6)
     assert totals.import_seconds > 0
-    assert dataclasses.replace(totals, import_seconds=0) == Totals(
+    assert totals.pace is not None
+    assert sum(totals.pace["rows"]) == totals.imported + totals.already_newer
+    assert dataclasses.replace(totals, import_seconds=0, pace=None) == Totals(
         exported=11,
         imported=2,
         already_newer=2,
@@ -73,8 +75,23 @@ def test_every_item_is_imported_or_already_newer_or_rejected(target: Target) -> 
     assert list(totals.rejected_reasons) == ["hits (range)", "payload (json)"]
 
 
+def test_the_pace_has_the_rows_of_each_step_of_time(target: Target) -> None:
+    for number, page in enumerate("abc", 1):
+        import_rows(target, page, f"{page}2", number=number)
+    with connect(target.endpoint, target.administrator) as aurora:
+        ledger = f"{target.mapping.database}.{IMPORTS}"
+        ids = sorted(found for (found,) in aurora.query(f"SELECT batch_id FROM {ledger}"))
+        for batch_id, minute in zip(ids, (15, 16, 45), strict=True):
+            times = (f"2026-11-23 08:{minute}:00.5", f"2026-11-23 08:{minute}:30.5", batch_id)
+            aurora.execute(f"UPDATE {ledger} SET started_at = %s, finished_at = %s WHERE batch_id = %s", times)
+        aurora.execute("COMMIT")
+    pace = reconcile(target, 2, 2, 2).pace
+    assert pace == {"since": "2026-11-23T08:15:00Z", "step_seconds": 60, "rows": [2, 2, *[0] * 28, 2]}
+
+
 def test_an_empty_export_is_accounted_for(target: Target) -> None:
     totals = reconcile(target)
+    assert totals.pace is None
     assert (totals.exported, totals.imported, totals.unaccounted, totals.batches_failed) == (0, 0, 0, 0)
 
 

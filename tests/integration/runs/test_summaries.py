@@ -43,6 +43,7 @@ def test_of_a_replication_that_has_nothing_nothing_is_told(target: Target) -> No
         "rows": {"count": 0, "exact": True},
         "last_import_at": None,
         "backfill": None,
+        "verification_run": None,
         "verification": None,
     }
 

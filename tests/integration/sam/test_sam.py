@@ -186,6 +186,7 @@ def test_what_is_deployed_replicates(
         "SortKey": mapping.sort_key or "",
         "BufferSeconds": "1",
         "TransformBufferSeconds": "1",
+        "StreamBufferSeconds": "1",
     }
     checkout.build(REPLICATION)
     said = checkout.deploy(f"{name}-clicks", artifacts, replication, account)

@@ -127,6 +127,10 @@ def test_rows_no_older_than_a_snapshot_are_only_counted_and_a_step_may_be_repeat
     mapper, found, rows, newer = RowMapper(clicks.mapping), set(), 0, 0
     later = [mapper.row(Change(5, 0, item_of(page), item_of(page))) for page in ("new", "page-03", "page-04")]
     clicks.import_rows(later)
+    clicks.execute(
+        "INSERT INTO Demo.WebAnalytics__replica (page_id, activity_dt, _deleted, _version)"
+        f" VALUES ('of the future', 'x', 0, {2**33 * 10**40})"
+    )  # no change has made it
     with clicks.connect() as aurora:
         lookup, after = RowComparer(aurora, clicks.mapping, "run"), None
         compare_items(Expecter(mapper), lookup, [*map(item_of, PAGES[4:])])
@@ -139,8 +143,8 @@ def test_rows_no_older_than_a_snapshot_are_only_counted_and_a_step_may_be_repeat
             if after is None:
                 break
         lookup.forget()
-    assert {page for page, _ in found} == {"page-00", "page-01", "page-02"}
-    assert (rows, newer) == (len(PAGES) + 1, 2)
+    assert {page for page, _ in found} == {"page-00", "page-01", "page-02", "of the future"}
+    assert (rows, newer) == (len(PAGES) + 2, 2)
 
 
 def test_a_row_of_a_refused_item_is_not_extra(clicks: Target) -> None:

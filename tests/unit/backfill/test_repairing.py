@@ -18,6 +18,7 @@ from tests.support.factories import click, click_item
 
 CLICKS = load_example("web_analytics")
 TABLE = CLICKS.table
+EXTRA = frozenset({TABLE})
 
 
 @dataclass
@@ -79,7 +80,7 @@ def test_what_is_not_equal_is_to_be_mended_and_beats_the_version_of_its_row():
     rows = KnownRows({"a": RowVerdict.DIFFERING, "b": RowVerdict.MISSING}, {"a": 7, "extra": 9})
     done = survey(rows, ("a", "b", "c"), found("a"), found("b"), found("c"), found("extra"))
     assert done.counts == {"differing": 1, "extra": 1, "missing": 1}
-    assert done.list_wanted() == [WantedKey(key("a"), 7), WantedKey(key("b"), 0), WantedKey(key("extra"), 9)]
+    assert done.list_wanted() == [WantedKey(key("a"), 7), WantedKey(key("b"), 0), WantedKey(key("extra"), 9, EXTRA)]
     assert done.others == {RowVerdict.IDENTICAL: 1}
     assert (done.tally.differing, done.tally.identical, done.tally.agrees) == (1, 1, False)
 
@@ -96,12 +97,12 @@ def test_of_kept_failures_those_are_mended_whose_item_is_gone_and_whose_change_i
 
 def test_a_row_that_a_kept_failure_has_no_item_for_is_extra_whatever_its_version():
     done = survey(KnownRows({}, {"row": 30}), (), kept("row", 9))
-    assert done.list_wanted() == [WantedKey(key("row"), 30)]
+    assert done.list_wanted() == [WantedKey(key("row"), 30, EXTRA)]
 
 
 def test_a_key_that_was_found_and_is_kept_is_read_once_and_beats_both():
     done = survey(KnownRows({}, {"row": 5}), (), found("row"), kept("row", 9))
-    assert done.list_wanted() == [WantedKey(key("row"), 9)]
+    assert done.list_wanted() == [WantedKey(key("row"), 9, EXTRA)]
 
 
 @pytest.mark.parametrize("candidate", [found("row"), kept("row", 9)])

@@ -242,6 +242,21 @@ def test_each_target_gets_what_it_takes_and_tombstones_of_what_it_does_not():
     assert batch.rows == body.count(b"\n") == 5
 
 
+def test_a_target_that_takes_no_such_key_gets_a_tombstone_where_it_has_a_row_all_the_same():
+    order, user = typed_item("u1", "ORDER#1", status="open", total=3), typed_item("u1", "USER#1", email="e")
+    work = begin(order, user, mapping=several())
+    names = [{name: each[name] for name in ("PK", "SK")} for each in (order, user)]
+    work.rereader.reread([WantedKey(names[0], 5, frozenset({"Users"})), WantedKey(names[1], 5)])
+    (batch,) = work.imports.batches
+    of_users = [line for line in work.store.read("landing", batch.objects[0].key).splitlines() if b"Users." in line]
+    assert [b"ORDER#1" in line for line in of_users] == [False, True]
+    assert {table: share.rows for table, share in batch.targets.items()} == {
+        "Users": 2,
+        "OpenOrders": 1,
+        "ShutOrders": 1,
+    }
+
+
 def typed_item(pk, sk, **more):
     return {name: typed(value) for name, value in {"PK": pk, "SK": sk, **more}.items()}
 

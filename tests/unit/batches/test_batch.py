@@ -1,4 +1,5 @@
 import copy
+import json
 import re
 
 import pytest
@@ -80,6 +81,15 @@ def without(name):
     return found
 
 
+def test_an_object_has_the_widths_that_its_writer_told_and_none_otherwise():
+    told = event(objects=[an_object() | {"widths": [3, 0, 70_000]}, an_object(key="b.csv")])
+    batch = Batch.from_event(told)
+    assert [item.widths for item in batch.objects] == [(3, 0, 70_000), ()]
+    assert batch.id == Batch.from_event(event(objects=[an_object(), an_object(key="b.csv")])).id
+    assert Batch.from_event({"batch": json.loads(json.dumps(batch.as_dict()))}) == batch
+    assert "widths" not in batch.objects_as_dicts[1]
+
+
 @pytest.mark.parametrize(
     ("given_event", "field"),
     [
@@ -102,6 +112,9 @@ def without(name):
         pytest.param(event(objects=[an_object() | {"bucket": "a b"}]), "batch.objects[0].bucket", id="no bucket"),
         pytest.param(event(objects=[an_object(etag=None)]), "batch.objects[0].etag", id="no ETag"),
         pytest.param(event(objects=[an_object(size="10")]), "batch.objects[0].size", id="size is text"),
+        pytest.param(event(objects=[an_object() | {"widths": 5}]), "batch.objects[0].widths", id="widths is a number"),
+        pytest.param(event(objects=[an_object() | {"widths": [-1]}]), "batch.objects[0].widths", id="negative width"),
+        pytest.param(event(objects=[an_object() | {"widths": [True]}]), "batch.objects[0].widths", id="no width"),
     ],
 )
 def test_what_is_no_descriptor_is_refused_by_field(given_event, field):

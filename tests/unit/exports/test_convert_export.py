@@ -27,6 +27,10 @@ CSV_KEY = keys.backfill_batch("web_analytics", "r1", 1)
 REJECTS_KEY = keys.backfill_rejects("web_analytics", "r1", 1)
 
 
+TEXTS = (0, 1, 4, 5, 6)
+"""Positions of the example's columns of text."""
+
+
 def plan_and_converter(export):
     plan = plan_backfill(
         export.store, BUCKET, "web_analytics", "r1", ExportToPlan(BUCKET, export.summary_key, TABLE_ARN)
@@ -52,6 +56,9 @@ def test_items_become_rows_at_the_snapshots_version():
     (item,) = batch.objects
     tail = export.store.tail(BUCKET, CSV_KEY)
     assert (item.key, item.etag, item.size) == (CSV_KEY, tail.etag, tail.size)
+    assert item.widths == tuple(
+        len(row[number + 2]) if number in TEXTS else 0 for row in rows[:1] for number in range(7)
+    )
     assert batch.rejected == {}
     assert (BUCKET, REJECTS_KEY) not in export.store.objects
 
@@ -238,7 +245,8 @@ def test_what_a_batch_that_failed_had_is_not_the_next_ones():
         converter.convert(planned)
     good = Export().add("a", [click_item() | {"fax": {"S": "1"}}]).write()
     planned, other = plan_and_converter(good)
-    replace(other, mapper=converter.mapper, unmapped=other.unmapped).convert(planned)
+    batch = replace(other, mapper=converter.mapper, unmapped=other.unmapped).convert(planned)
+    assert batch.objects[0].widths == convert(good).objects[0].widths
     assert other.unmapped.attributes.keys() == {"fax"}
 
 

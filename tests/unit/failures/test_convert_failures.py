@@ -6,6 +6,7 @@ import pytest
 
 from dynaurora import keys
 from dynaurora.dynamodb.changes import Change, encode_change, from_stream_record
+from dynaurora.failures.refused_examples import read_refused_again
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.observability import logger
 from tests.support.factories import EXPIRED, click_change, click_item, column, make_mapping, stream_record
@@ -193,3 +194,18 @@ def test_a_record_whose_keys_name_another_item_is_refused_again_however_it_is_ke
         remade = remake(store, put(store, key, body))
         assert remade.batch["rejected"] == {"page_id (key)": 1}
         assert read_rows(store, remade) == []
+
+
+def test_keys_and_reasons_of_what_is_refused_again_are_kept_for_the_report_and_nothing_else_of_it():
+    store = InMemoryObjects()
+    remake(store, put(store, FIREHOSE_KEY, failed(BAD), failed(GOOD), failed(b"no change")))
+    key = keys.reprocess_refused(MAPPING, "r1", 1)
+    assert json.loads(store.read("landing", key)) == {"Keys": BAD.keys, "Reason": "payload (required)"}
+    (example,) = read_refused_again(store, "landing", MAPPING, "r1")
+    assert example == {"reason": "payload (required)", "keys": [BAD.keys]}
+
+
+def test_where_nothing_is_refused_again_no_examples_are_kept():
+    store = InMemoryObjects()
+    remake(store, put(store, FIREHOSE_KEY, failed(GOOD)))
+    assert read_refused_again(store, "landing", MAPPING, "r1") == []

@@ -1,7 +1,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -132,7 +132,8 @@ def at(monkeypatch):
     """Set the time."""
 
     def set_time(time):
-        monkeypatch.setattr(list_failures, "datetime", SimpleNamespace(now=lambda _: time))
+        clock = SimpleNamespace(now=lambda _: time, fromisoformat=datetime.fromisoformat)
+        monkeypatch.setattr(list_failures, "datetime", clock)
 
     set_time(NOW)
     return set_time
@@ -159,7 +160,12 @@ def test_a_look_sees_whatever_a_run_would_take_up(at, key, anything):
 
 
 def list_unstarted(store, prefix=None):
-    return [listed.key for listed in list_failures.list_unstarted(PLACE, store, prefix)]
+    if prefix is None:
+        unnoted = [listed.key for listed in list_failures.list_unstarted(PLACE, store)]
+        looks = [listed.key for listed in list_failures.look_for_unstarted(PLACE, store)]
+        assert looks == unnoted, "whether it notes how far it came, or not"
+        return looks
+    return [listed.key for listed in list_failures.list_unstarted_under(PLACE, store, prefix)]
 
 
 def test_a_batch_that_was_neither_imported_nor_failed_is_imported(at):
@@ -206,6 +212,84 @@ def test_it_is_looked_for_old_ones_on_request_only(at, monkeypatch):
     at(NOW)
     monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 1)
     assert list_unstarted(store) == [LANDED_KEY]
+
+
+class Counting(InMemoryObjects):
+    """Counts whose tags are read."""
+
+    def __init__(self):
+        super().__init__()
+        self.looked_at = []
+
+    def read_tags(self, bucket, key):
+        self.looked_at.append(key)
+        return super().read_tags(bucket, key)
+
+
+def look(store):
+    """What a look finds, and whose tags it reads."""
+    store.looked_at.clear()
+    found = [listed.key for listed in list_failures.look_for_unstarted(PLACE, store)]
+    return found, sorted(store.looked_at)
+
+
+def put_imported(store, key, at):
+    put(store, key, b"row\n")
+    store.tag("landing", key, {"dynaurora": "imported"})
+    store.times["landing", key] = at
+
+
+def test_batches_that_were_seen_to_be_imported_are_not_looked_at_again(at):
+    store, first, second = Counting(), LANDED_KEY, f"{LANDED_KEY}-later"
+    put_imported(store, first, WRITTEN_AT)
+    assert look(store) == ([], [first])
+    put_imported(store, second, WRITTEN_AT + timedelta(hours=1))
+    at(NOW + timedelta(hours=1))
+    assert look(store) == ([], [first, second]), "an upload that began as early may have ended since"
+    assert look(store) == ([], [second])
+    at(NOW + timedelta(hours=9))
+    assert look(store) == ([], [second])
+    assert look(store) == ([], [])
+    assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [], "asked for, all are looked at"
+    assert sorted(store.looked_at) == [first, second]
+
+
+@pytest.mark.parametrize("kept_as_failed", [True, False])
+def test_all_that_is_later_than_one_that_is_not_imported_is_looked_at_again(at, kept_as_failed):
+    store, early, late = Counting(), LANDED_KEY, f"{LANDED_KEY}-later"
+    source = put(store, early, b"row\n")
+    put_imported(store, late, WRITTEN_AT + timedelta(minutes=1))
+    if kept_as_failed:
+        batch = Batch(MAPPING, "stream", None, None, (BatchObject("landing", early, source.etag, source.size),))
+        put(store, keys.failed_batch(MAPPING, batch.id), b"{}")
+    at(NOW + timedelta(hours=9))
+    for _ in range(2):
+        assert look(store) == ([] if kept_as_failed else [early], [early, late])
+    if kept_as_failed:
+        store.delete("landing", keys.failed_batch(MAPPING, batch.id))
+    assert look(store) == ([early], [early, late]), "whatever has become of what was kept of it"
+
+
+def test_an_object_that_lands_behind_others_is_looked_at_by_its_time_and_not_by_its_name(at):
+    store, early, late = Counting(), LANDED_KEY, YESTERDAYS_KEY
+    put_imported(store, early, WRITTEN_AT)
+    at(NOW + timedelta(hours=9))
+    look(store)
+    put(store, late, b"row\n")
+    store.times["landing", late] = WRITTEN_AT + timedelta(hours=9)
+    assert look(store) == ([late], [late])
+
+
+def test_a_look_that_is_not_finished_notes_nothing_and_a_damaged_note_is_none(at):
+    store = Counting()
+    put(store, YESTERDAYS_KEY, b"row\n")
+    put_imported(store, LANDED_KEY, WRITTEN_AT)
+    at(NOW + timedelta(hours=9))
+    assert is_anything_failed(PLACE, store), "it looks no further"
+    assert keys.imported_until(MAPPING) not in keys_of(store)
+    for damaged in (b"", b"[]", b'{"until": "soon"}', b'{"until": 1}'):
+        put(store, keys.imported_until(MAPPING), damaged)
+        assert list_unstarted(store) == [YESTERDAYS_KEY]
 
 
 @pytest.mark.parametrize("prefix", [LANDED_KEY, "processed/mapping=web_analytics/2026", "processed/", "p"])

@@ -7,7 +7,7 @@ from dynaurora.failures import runbooks
 from dynaurora.failures.runbooks import AURORA_DOWN_RUNBOOK, FAILED_BATCHES_RUNBOOK, UNAVAILABLE, runbook_for
 
 PROJECT = Path(__file__).parents[3]
-PAGES = sorted(value for value in vars(runbooks).values() if isinstance(value, str) and value.startswith("docs/"))
+PAGES = sorted(value for value in vars(runbooks).values() if isinstance(value, str) and value.endswith(".md"))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -18,6 +18,7 @@ from dynaurora import keys
 from dynaurora.aws import sdk
 from dynaurora.batches.batch import IMPORTED
 from dynaurora.batches.import_batch import ImportResult
+from dynaurora.batches.retry_notes import read_retry_causes
 from dynaurora.dynamodb.changes import encode_change, from_stream_record
 from dynaurora.dynamodb.packs import encode_pack
 from dynaurora.errors import (
@@ -534,6 +535,34 @@ def test_import_batch_keeps_the_objects_of_a_batch_that_failed(importer):
     with pytest.raises(MalformedBatchError):
         importer.run()
     assert importer.store.tags == {}
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize(
+    ("run", "error", "noted"),
+    [
+        ("r1", DeadlockError("1213"), True),
+        ("r1", MalformedBatchError("It is empty."), False),
+        (None, DeadlockError("1213"), False),
+    ],
+)
+def test_import_batch_notes_what_an_import_of_a_run_is_tried_again_for(importer, run, error, noted):
+    importer.outcome, importer.of_run, importer.source = error, run, "backfill"
+    with pytest.raises(type(error)):
+        importer.run()
+    causes = read_retry_causes(importer.store, "dynaurora-landing", "web_analytics", "r1")
+    assert causes == ([{"error": "DeadlockError", "times": 1, "batches": 1}] if noted else [])
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_import_batch_raises_what_it_failed_with_where_that_cannot_be_noted(importer, monkeypatch):
+    def refuse(*_):
+        raise AccessDeniedError("PutObject answered AccessDenied.")
+
+    monkeypatch.setattr(importer.store, "write", refuse)
+    importer.outcome, importer.of_run = DeadlockError("1213"), "r1"
+    with pytest.raises(DeadlockError, match="1213"):
+        importer.run()
 
 
 @pytest.mark.parametrize("problem", [AccessDeniedError("PutObjectTagging answered AccessDenied."), RuntimeError("?")])

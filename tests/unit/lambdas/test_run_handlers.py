@@ -34,6 +34,7 @@ from dynaurora.exports.reconcile_run import MappingChange, Totals
 from dynaurora.failures.failed_records import decode_failed_record
 from dynaurora.failures.notices import Notices
 from dynaurora.mappings.mapping import build_mapping
+from dynaurora.mappings.readers import read_filled
 from dynaurora.mappings.registry import Pointer, Registries, point_at, publish_document
 from dynaurora.mappings.replications import Replication
 from dynaurora.mappings.row_mappers import SharedRowMappers
@@ -312,12 +313,12 @@ def test_check_readiness_refuses_a_run_whose_mapping_was_changed_before_it_expor
     assert (answer["planned"], answer["complete_from"]) == (True, LONG_AGO.timestamp() + SETTLED_SECONDS + 1)
 
 
-def test_measure_health_measures_nothing_as_nothing_of_all_and_tells_nothing_of_one(function):
+def test_measure_health_measures_once_that_nothing_failed_and_tells_nothing_else(function):
     answer = function.invoke("measure_health", {}, source=KnownSource(READY), executions=InMemoryExecutions())
     nothing = {"failures_kept": 0, "failures_parked": 0, "stream_problems": [], "near_loss": False}
     assert answer == {"batches_waiting": 0, "replications": {"web_analytics": nothing}}
     counted, embedded = metrics_of(function.capsys)
-    assert counted == {name: [0.0] for name in OF_HEALTH}
+    assert counted == {"FailuresKept": [0.0]}
     assert [line.get("mapping") for line in embedded] == [None]
     assert function.logged() == []
 
@@ -554,6 +555,26 @@ def test_close_run_closes_a_run_that_its_state_machine_ends(function, closed):
     answer = function.run("close_run", OPENED | {"report": {"failure": None}}, Runs=runs)
     assert answer == {"run": "r1", "state": "SUCCEEDED", "closed": closed}
     assert runs.calls == [("aurora", "Demo"), ("r1", EXECUTION["id"], "SUCCEEDED", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("ttl_deletes", "options", "is_filled"),
+    [
+        ("replicate", {"sweep": True}, True),
+        ("replicate", {}, False),  # rows of items whose deletes were lost are there still
+        ("ignore", {}, True),
+        ("ignore", {"compare": True}, False),
+    ],
+)
+def test_close_run_notes_that_a_run_has_brought_what_a_stream_had_lost(function, ttl_deletes, options, is_filled):
+    function.replicate("web_analytics", ttl_deletes)
+    plan = make_plan()
+    done = {"plan": asdict(plan), "totals": asdict(make_totals(rejected=1)), "options": OPENED["options"] | options}
+    settled = []
+    function.run("close_run", OPENED | done, Runs=RecordingRuns(answer=True), settle_fills=lambda *_: settled.append(1))
+    found = read_filled(function.store, LANDING, "web_analytics")
+    assert found == ([(0, plan.export_second - 120)] if is_filled else [])
+    assert len(settled) == bool(options.get("sweep"))  # a run that refused an item has filled no target otherwise
 
 
 def test_close_run_closes_a_run_that_eventbridge_tells_of(function):

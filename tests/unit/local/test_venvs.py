@@ -65,7 +65,7 @@ def test_a_package_that_cannot_be_had_is_named_with_what_to_do(project):
 
 
 def test_an_unknown_environment_is_refused():
-    with pytest.raises(venvs.EnvironmentCreationError, match="choose from: aws, emulator, moto, runtime"):
+    with pytest.raises(venvs.EnvironmentCreationError, match="choose from: aws, dlt, emulator, ingestr, moto, runtime"):
         venvs.ensure("nothing")
 
 

@@ -101,3 +101,7 @@ def test_all_of_it_is_kept_in_the_registry():
     write_filled(store, "b", "m", (5, 6))
     assert read_reading(store, "b", "m") == reading
     assert (read_forwarded(store, "b", "m"), read_filled(store, "b", "m")) == (T, [(1, 2), (5, 6)])
+    write_filled(store, "b", "m", (4, 9))
+    assert read_filled(store, "b", "m") == [(1, 2), (4, 9)]
+    write_filled(store, "b", "m", (0, T))
+    assert read_filled(store, "b", "m") == [(0, T)]

@@ -186,3 +186,33 @@ SWEPT = OPENED | {"generation": 3, "totals": COMPLETE, "options": OPENED["option
 def test_a_run_that_left_nothing_out_has_filled_the_targets_of_its_generation(changed, expected):
     ending = read_ending({"input": SWEPT | changed, "execution": {"id": EXECUTION, "started": "now"}})
     assert (ending.generation, ending.swept) == expected
+
+
+COMPARED = OPENED | {"generation": 3, "totals": COMPLETE, "options": OPENED["options"] | {"compare": True}}
+PLANNED = asdict(make_plan())
+OF_WINDOW = asdict(make_plan(window_from=PLANNED["export_second"] - 900))
+
+
+def test_a_verification_has_filled_nothing():
+    ending = read_ending({"input": COMPARED | {"plan": PLANNED}, "execution": {"id": EXECUTION, "started": "now"}})
+    assert (ending.state, ending.generation, ending.shows_until) == ("SUCCEEDED", None, None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "shows"),
+    [
+        ({}, True),
+        ({"totals": COMPLETE | {"rejected": 1}}, True),
+        ({"options": OPENED["options"], "totals": COMPLETE | {"rejected": 1}}, True),
+        ({"totals": COMPLETE | {"batches_failed": 1}}, False),
+        ({"totals": COMPLETE | {"complete": False}}, False),
+        ({"totals": None}, False),
+        ({"plan": None}, False),
+        ({"plan": OF_WINDOW}, False),
+        ({"error": CAUGHT}, False),
+    ],
+)
+def test_a_whole_export_shows_all_changes_up_to_its_margin(changed, shows):
+    state = SWEPT | {"plan": PLANNED} | changed
+    ending = read_ending({"input": state, "execution": {"id": EXECUTION, "started": "now"}})
+    assert ending.shows_until == (PLANNED["export_second"] - 120 if shows else None)

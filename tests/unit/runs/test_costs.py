@@ -51,6 +51,11 @@ def test_memory_is_taken_as_the_larger_of_the_two_functions():
     assert lines["Lambda compute"][0] == 600 * 4 * 1
 
 
+def test_a_judge_that_waits_is_paid_for_as_long_as_it_waits():
+    before, lines = cost_of()[0], cost_of(judging_seconds=420.0)[0]
+    assert lines["Lambda compute"][0] == before["Lambda compute"][0] + 420
+
+
 def test_a_verification_costs_its_export_and_little_more():
     export = 50 * PRICES["DynamoDB export"][0]
     assert export < estimate_verification(100_000_000, 50_000_000_000) < 1.2 * export

@@ -66,6 +66,7 @@ def test_the_report_of_a_run_that_succeeded():
         "failures": [],
         "failure": None,
         "refused_examples": [],
+        "retry_causes": [],
         "warnings": [],
     }
 

@@ -13,19 +13,28 @@ from dynaurora import keys
 from dynaurora.failures import runbooks
 from dynaurora.mappings.reasons import MAX_COUNTED_REASONS
 from dynaurora.runs import report_page, report_verdicts
-from dynaurora.runs.report_backfill import MAX_FAILURES, build_backfill_report
+from dynaurora.runs.report_backfill import MAX_FAILURES
 from dynaurora.runs.report_page import TOLD_VERDICTS, find_console, make_page, render_report, write_report
-from dynaurora.runs.report_reprocess import COUNTS, build_reprocess_report
 from dynaurora.verification.verdicts import UNEXPLAINED, RowVerdict
 from tests.support.factories import make_plan, make_totals
 from tests.support.fakes import InMemoryObjects
-from tests.support.run_states import BUCKET, EXECUTION, MEMORY, OPENED, PACKAGE, PLANNED, RECONCILED, caught, steps
+from tests.support.run_reports import (
+    CASES,
+    FAILED,
+    HOSTILE,
+    KEPT,
+    NONE_SETTLED,
+    PACE,
+    backfill,
+    make_hostile,
+    reprocess,
+    totals_of,
+)
+from tests.support.run_states import BUCKET, EXECUTION, PACKAGE, PLANNED
 
 VOID = {"meta", "link", "br", "rect", "path"}
-HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>\u202e\x1b]0;x\x07\x00\ud800'
 CONSOLE = "https://us-east-1.console.aws.amazon.com"
 MOST_BYTES = 300_000
-ALL_PHASES = ("Open run", "Start export", "Plan backfill", "Backfill batches", "Reconcile run", "Report run")
 
 
 class Read(HTMLParser):
@@ -75,97 +84,13 @@ def read(report):
     page.encode()
     found = Read(page)
     assert not {"script", "img", "iframe", "object", "embed", "form", "input"} & found.tags
+    assert [tag for tag, attributes in found.elements if attributes.get("id") == "runbook"] in ([], ["section"])
     for tag, attributes in found.elements:
         assert not [name for name in attributes if name.startswith("on") or name in {"src", "style", "srcset"}], tag
         refers = attributes.get("href", "#")
-        assert refers in {"#main", "#", "data:,"} or refers.startswith(f"{CONSOLE}/")
+        assert refers in {"#main", "#runbook", "#", "data:,"} or refers.startswith(f"{CONSOLE}/")
     assert not {"\u202e", "\x1b", "\x07", "\x00"} & {*page}
     return found
-
-
-def backfill(state=RECONCILED, failures=(), ignored=None, examples=()):
-    return build_backfill_report(state, EXECUTION, steps(*ALL_PHASES), [*failures], MEMORY, ignored, examples)
-
-
-def reprocess(totals=None, failure=None):
-    state = {"mapping": "web_analytics", "options": {"prefix": None, "include_parked": False, "max_concurrency": 2}}
-    taken = steps("Look for failures", "List failures", "Reprocess failures", "Report run")
-    return build_reprocess_report(state | {"plan": {"objects": 3}}, "reprocess-r", EXECUTION, taken, totals, failure)
-
-
-def verification(unexplained=0, **counts):
-    found = {"counts": {"items": 10, "rows": 10, "identical": 10} | counts, "unexplained": unexplained, "whole": True}
-    return backfill(RECONCILED | {"options": OPENED["options"] | {"compare": True}}) | {"verification": found}
-
-
-def totals_of(**changed):
-    return RECONCILED | {"totals": asdict(make_totals(**changed))}
-
-
-def repair(unexplained=0, **changed):
-    done = {"verification": "verify-1", "found": 3, "left_out": 0, "keys": 3, "changed": 3, "refused": 0, "gap": None}
-    found = verification(unexplained)["verification"] | {"whole": False}
-    return backfill(OPENED) | {"via": "keys", "verification": found, "repair": done | {"agrees": True} | changed}
-
-
-GAP = {"gap": {"from": "2026-11-23T08:15:00Z", "to": "2026-11-23T09:15:00Z"}}
-NONE_SETTLED = dict.fromkeys((*COUNTS, "rejected", "entries", "entries_failed"), 0) | {"rejected_reasons": {}}
-FAILED = {"error": "AccessDeniedError", "reason": "S3 refused it.", "remedy": "Let the role read it."}
-KEPT = {"batch": "r1-000002", "error": "RowCountError", "reason": "9 of 10.", "remedy": "Mend it.", "key": "failed/x"}
-TOLERANT = {"options": OPENED["options"] | {"tolerated_rejected_percentage": 100}}
-CASES = {
-    "succeeded": (backfill(), "good", "Succeeded"),
-    "nothing to import": (backfill(OPENED), "good", "Succeeded"),
-    "refused": (
-        backfill(totals_of(imported=6, rejected=4, rejected_reasons={"a (type)": 4}) | TOLERANT),
-        *("warn", "Done, and 4 items refused"),
-    ),
-    "batches failed": (
-        backfill(totals_of(imported=4, unaccounted=6, batches_imported=1, batches_failed=1), [KEPT]),
-        *("warn", "Done, and batches failed"),
-    ),
-    "older rows": (backfill(totals_of(complete=False)), "warn", "Done, and rows stay older"),
-    "refused too many": (
-        backfill(
-            totals_of(imported=0, rejected=10, rejected_reasons={"a (type)": 10})
-            | {"options": OPENED["options"] | {"tolerated_rejected_percentage": 1}}
-        ),
-        *("bad", "Failed: RejectedItemsError"),
-    ),
-    "failed early": (backfill(OPENED | {"error": caught("NotReadyError", "Off.")}), "bad", "Failed: NotReadyError"),
-    "failed batches": (
-        backfill(PLANNED | {"error": {"Error": "States.ExceedToleratedFailureThreshold", "Cause": "1 of 2"}}, [KEPT]),
-        *("bad", "Failed: BatchesFailedError"),
-    ),
-    "stopped": (backfill(PLANNED) | {"state": "STOPPED", "failure": FAILED | {"error": "Stopped"}}, "warn", "Stopped"),
-    "reprocess": (
-        reprocess(NONE_SETTLED | {"entries": 2, "records": 5, "rows": 5, "rows_changed": 4}),
-        "good",
-        "Succeeded",
-    ),
-    "idle reprocess": (reprocess(NONE_SETTLED), "good", "Succeeded"),
-    "reprocess refused": (
-        reprocess(NONE_SETTLED | {"entries": 1, "rejected": 2, "rejected_reasons": {"a (type)": 2}}),
-        *("warn", "Done, and 2 records refused"),
-    ),
-    "reprocess batches": (reprocess(NONE_SETTLED | {"batches_failed": 1}), "warn", "Done, and batches failed"),
-    "reprocess failed": (reprocess(None, FAILED), "bad", "Failed: AccessDeniedError"),
-    "equal": (verification(), "good", "Equal"),
-    "different": (verification(3, differing=2, missing=1), "bad", "3 keys differ"),
-    "older mapping": (verification(older_mapping=1), "warn", "Equal, but for an older mapping"),
-    "kept as failed": (verification(failed=1), "warn", "Equal, but for what is kept as failed"),
-    "repaired": (repair(), "good", "Equal"),
-    "not repaired": (repair(1, agrees=False), "bad", "1 key differs"),
-    "repaired in part": (repair(agrees=False, left_out=7), "warn", "Equal, as far as keys are known"),
-    "repaired, and others differ": (repair(agrees=False), "bad", "Mended, and others differ"),
-    "gap filled": (repair(**GAP) | {"verification": None}, "good", "Filled"),
-    "gap filled in part": (repair(refused=2, **GAP) | {"verification": None}, "warn", "Filled, and 2 rows refused"),
-    "not judged": (verification() | {"verification": None}, "warn", "Compared, and not judged"),
-    "verification failed": (
-        backfill(OPENED | {"options": OPENED["options"] | {"compare": True}, "error": caught("ThrottledError")}),
-        *("bad", "Failed: ThrottledError"),
-    ),
-}
 
 
 @pytest.mark.parametrize(("report", "tone", "word"), CASES.values(), ids=CASES)
@@ -219,6 +144,54 @@ def test_the_numbers_are_those_of_the_report():
     assert dict(make_page(report).figures)["rows per second"] == "0.7"
 
 
+def test_what_imports_were_tried_again_for_adds_up_to_how_often():
+    causes = [{"error": "SlotsTakenError", "times": 6, "batches": 2}, {"error": HOSTILE, "times": 1, "batches": 1}]
+    found = read(backfill(totals_of(retries=1_009), causes=causes))
+    assert ["SlotsTakenError", "6", "2"] in found.rows
+    assert found.counts["nothing that was noted: the function did not answer"] == "1,002"
+    assert "tried again 1,009 times" in found.text
+
+
+def test_a_reprocess_tells_what_its_imports_were_tried_again_for():
+    causes = {"retry_causes": [{"error": "DeadlockError", "times": 2, "batches": 1}]}
+    found = read(reprocess(NONE_SETTLED) | causes)
+    assert "Imports failed 2 times, and were tried again." in found.text
+    assert ["DeadlockError", "2", "1"] in found.rows
+    assert "tried again" not in read(reprocess(NONE_SETTLED)).text
+
+
+@pytest.mark.parametrize(
+    "report", [backfill(totals_of(pace=PACE)), reprocess(NONE_SETTLED) | {"pace": PACE}], ids=["backfill", "reprocess"]
+)
+def test_rows_a_second_are_a_line_over_the_time_of_the_run(report):
+    text = read(report).text
+    assert "rows: from 1,000 to 3,000, between 0 and 3,000." in text
+    assert "08:15:00" in text
+    assert "08:16:00" in text
+
+
+@pytest.mark.parametrize("pace", [None, PACE | {"rows": [1, 2]}])
+def test_a_run_that_is_too_short_for_a_line_has_none(pace):
+    assert "Rows a second" not in read(backfill(totals_of(pace=pace))).text
+
+
+@pytest.mark.parametrize(("report", "tone", "word"), CASES.values(), ids=CASES)
+def test_the_runbook_that_is_linked_to_is_in_the_page(report, tone, word):
+    found, runbook = read(report), make_page(report).verdict.runbook
+    links = [attributes["href"] for tag, attributes in found.elements if tag == "a"]
+    assert ("#runbook" in links) == (runbook is not None)
+    if runbook:
+        text = " ".join((PACKAGE.parent / runbook).read_text("utf-8").split())
+        assert text in " ".join(found.text.split())
+
+
+def test_a_runbook_that_is_not_beside_the_packages_is_named_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(runbooks, "BESIDE", tmp_path)
+    found = read(reprocess(None, FAILED))
+    assert "docs/runbooks/failed-records.md" in found.text
+    assert ("a", {"href": "#runbook"}) not in found.elements
+
+
 def test_items_without_an_account_are_told():
     found = read(backfill(totals_of(exported=10, imported=4)))
     assert "6 without an account" in found.text
@@ -242,15 +215,7 @@ def test_examples_of_keys_stand_by_their_reason():
 
 
 def test_what_is_hostile_is_shown_as_a_terminal_shows_it_and_changes_nothing():
-    key = {HOSTILE: {"S": HOSTILE}, "long": {"S": "x" * 400_000}, "odd": [HOSTILE]}
-    report = backfill(
-        totals_of(rejected=1, rejected_reasons={HOSTILE: 1}) | {"error": {"Error": HOSTILE, "Cause": HOSTILE}},
-        [dict.fromkeys(KEPT, HOSTILE * 1_000)],
-        {"attributes": [{"name": HOSTILE, "items": 1, "type": "TEXT", "values_seen": 1, "keys": []}], "others": 0},
-        [{"reason": HOSTILE, "keys": [key, HOSTILE]}],
-    )
-    report |= dict.fromkeys(("run", "mapping", "execution", "digest"), HOSTILE) | {"warnings": [HOSTILE]}
-    report |= {"differences": [{"target": HOSTILE, "key": key, "verdict": HOSTILE, "columns": [HOSTILE]}]}
+    report = make_hostile()
     harmless = read(backfill(totals_of(rejected=1, rejected_reasons={"a": 1})))
     found = read(report)
     assert found.tags <= harmless.tags | {"h3", "ul", "li"}

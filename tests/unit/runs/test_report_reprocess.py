@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 import dynaurora
+from dynaurora import keys
 from dynaurora.aws.executions import Step
 from dynaurora.errors import FailuresNotSettledError
 from dynaurora.runs.report_reprocess import COUNTS, report_reprocess
@@ -52,7 +53,11 @@ def results(*succeeded, failed=()):
     """Return a store with what a result writer wrote, each status in files of one child."""
     store = InMemoryObjects()
     files = {"SUCCEEDED": [], "FAILED": [], "PENDING": []}
-    children = [("SUCCEEDED", {"Output": json.dumps(output)}) for output in succeeded]
+    stops = (STARTED + timedelta(seconds=2 * number) for number in range(len(succeeded)))
+    children = [
+        ("SUCCEEDED", {"Output": json.dumps(output), "StopDate": stop.isoformat().replace("+00:00", "Z")})
+        for output, stop in zip(succeeded, stops, strict=True)
+    ]
     for number, (status, child) in enumerate([*children, *(("FAILED", child) for child in failed)]):
         key = MANIFEST.replace("manifest", f"{status}_{number}")
         store.write("landing", key, json.dumps([child]).encode())
@@ -64,7 +69,8 @@ def results(*succeeded, failed=()):
 
 def report(state, store=None, *states):
     history = History(*(states or ["Open run"]))
-    made, failure = report_reprocess(state, RUN, {"id": EXECUTION}, store or InMemoryObjects(), history)
+    execution = {"id": EXECUTION, "started": STARTED.isoformat()}
+    made, failure = report_reprocess(state, RUN, execution, store or InMemoryObjects(), history)
     if made is not None:
         jsonschema.validate(made, SCHEMA)
     return made, failure
@@ -137,3 +143,34 @@ def test_the_report_has_the_phases():
     assert [phase["name"] for phase in made["phases"]] == ["checking", "listing", "reporting"]
     assert [phase["seconds"] for phase in made["phases"]][:2] == [1.0, 2.0]
     assert made["started_at"] == "2026-11-23T08:15:00Z"
+
+
+def test_the_report_has_the_rows_of_each_step_of_time():
+    store = results(settled(records=5, rows=3), settled(records=2, rows=0), settled(kind="batch", rows=10))
+    made, _ = report(state_of(3), store)
+    assert made["pace"] == {"since": "2026-11-23T08:15:00Z", "step_seconds": 1, "rows": [3, 0, 0, 0, 10]}
+
+
+def test_the_report_names_keys_of_what_was_refused_again_and_what_imports_were_tried_again_for():
+    store = results(settled(records=2, rejected={"a (type)": 1}))
+    line = {"Reason": "a (type)", "Keys": {"page_id": {"S": "/a"}}}
+    store.write("landing", keys.reprocess_refused("web_analytics", RUN, 1), json.dumps(line).encode())
+    store.write("landing", keys.retry_note("web_analytics", RUN, "DeadlockError", "b1", 0), b"")
+    made, _ = report(state_of(1), store)
+    assert made["refused_examples"] == [{"reason": "a (type)", "keys": [{"page_id": {"S": "/a"}}]}]
+    assert made["retry_causes"] == [{"error": "DeadlockError", "times": 1, "batches": 1}]
+
+
+def test_the_report_names_the_batches_that_failed_again_and_no_others():
+    store = results(settled(kind="batch", batches_failed=1))
+    record = {"error": "RowCountError", "reason": "9 of 10.", "remedy": "Mend it."}
+    for batch, hours in (("taken", 1), ("of-another", 1), ("before", -1)):
+        failed_at = (STARTED + timedelta(hours=hours)).isoformat()
+        document = record | {"batch_id": batch, "last_failed_at": failed_at, "batch": {"run": "r1"}}
+        store.write("landing", keys.failed_batch("web_analytics", batch), json.dumps(document).encode())
+        store.times["landing", keys.failed_batch("web_analytics", batch)] = STARTED + timedelta(hours=hours)
+    taken = [{"key": keys.failed_batch("web_analytics", batch)} for batch in ("taken", "before")]
+    entries = [{"kind": "batch", "objects": taken}, {"kind": "records", "objects": [{"key": "x"}]}]
+    store.write("landing", "failures.json", json.dumps(entries).encode())
+    made, _ = report(state_of(1), store)
+    assert [(each["batch"], each["error"]) for each in made["failures"]] == [("taken", "RowCountError")]

@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dynaurora.exports.reconcile_run import RunInTarget
+from dynaurora.runs import report_stopped
 from dynaurora.runs.close_run import read_ending
 from dynaurora.runs.report_page import render_report
 from dynaurora.runs.report_stopped import RunSoFar, build_stopped_report
@@ -15,6 +16,7 @@ from tests.support.factories import make_plan, make_totals, run_input
 from tests.support.run_states import EXECUTION, OPENED, PACKAGE
 
 TOTALS = make_totals(exported=10, imported=4, unaccounted=6, batches_imported=1, batches_failed=1)
+PACE = {"since": "2026-11-23T08:15:00Z", "step_seconds": 1, "rows": [4]}
 BACKFILL = "arn:aws:states:us-east-1:123456789012:stateMachine:dynaurora-backfill-table"
 REPROCESS = BACKFILL.replace("backfill-table", "reprocess-failures")
 
@@ -36,6 +38,7 @@ def stop(monkeypatch):
 
     def build(plan=None, machine=BACKFILL, status="ABORTED", options=OPENED["options"], **runs):
         asked = []
+        monkeypatch.setattr(report_stopped, "read_pace", lambda *_: PACE)
         monkeypatch.setattr(RunInTarget, "read_totals", lambda counted: asked.append(counted.kind) or TOTALS)
         detail = {
             "executionArn": EXECUTION,
@@ -57,7 +60,7 @@ def stop(monkeypatch):
 def test_a_backfill_has_its_plan_and_what_it_has_come_to(stop):
     report, (kind,) = stop(make_plan())
     assert (report["state"], report["seconds"], report["started_at"]) == ("STOPPED", 60.5, "2026-11-23T08:15:00Z")
-    assert (report["totals"], kind) == (asdict(TOTALS), "backfill")
+    assert (report["totals"], kind) == (asdict(TOTALS) | {"pace": PACE}, "backfill")
     assert (report["export"]["items"], report["cost"], report["phases"]) == (10, None, [])
     assert report["failure"]["reason"] == "It was stopped."
     page = render_report(report)

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 from dynaurora import keys
 from dynaurora.batches.isolating import RefusedRow
@@ -41,6 +42,17 @@ def test_a_key_is_kept_whatever_its_failure_is_kept_in():
         assert kept.has(suspect(click_change(page_id=name).keys))
     assert kept.has(suspect({"page_id": {"N": "7"}, "activity_dt": {"S": "now"}}))
     assert not kept.has(suspect(click_change(page_id="another").keys))
+
+
+def test_a_key_is_kept_however_its_number_is_spelled():
+    store = InMemoryObjects()
+    change = replace(click_change(), keys={"page_id": {"N": "1E2"}, "activity_dt": {"S": "now"}}, new_image=None)
+    put(store, FIREHOSE_KEY, failed(change))
+    row = RefusedRow("WebAnalytics", {"page_id": "-7.500", "activity_dt": "now"}, 9, 1406, "hits", 70)
+    RefusedRows(store, "landing", "arn:f")(MAPPING, "0f1e", [row], 0)
+    kept = KeptFailures(PLACE, store, frozenset({"page_id"}))
+    for number in ("100", "100.0", "-7.5", "-7.500"):
+        assert kept.has(suspect({"page_id": {"N": number}, "activity_dt": {"S": "now"}}))
 
 
 def test_objects_are_read_once_and_keys_are_not_held():

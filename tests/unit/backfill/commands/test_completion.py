@@ -1,8 +1,11 @@
-"""Words are completed by a real bash, which a terminal of its own is typed into."""
+"""Words are completed by real shells: bash and zsh, each typed into on a terminal of its own, and fish."""
 
 import os
 import pty
+import re
 import select
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,42 +19,68 @@ from backfill.cli import main
 from backfill.commands import completion
 from backfill.project import VARIABLE
 
-BASH = "/bin/bash"
 MAPPINGS = ("orders", "devices", "orders_archive")
 
 
-class Shell:
-    """An interactive bash that has read the script of `dynaurora completion bash`."""
+TYPED = (
+    ("dynaurora back", {"backfill"}, "dynaurora backfill "),
+    ("dynaurora backfill sta", {"start", "status"}, "status"),
+    ("dynaurora pause dev", {"devices"}, "dynaurora pause devices "),
+    ("dynaurora pause devices ord", {"orders", "orders_archive"}, "orders_archive"),
+    ("dynaurora status --prof", {"--profile"}, "dynaurora status --profile "),
+)
+"""Lines, words that are offered for the last of each, and what a Tab brings to the screen."""
+COMMANDS = {
+    "bash": (
+        ["bash", "--norc", "--noprofile", "-i"],
+        "bind 'set enable-bracketed-paste off'; bind 'set bell-style none'; bind 'set show-all-if-ambiguous on'",
+    ),
+    "zsh": (
+        ["zsh", "--no-rcs", "-i"],
+        "unsetopt zle_bracketed_paste list_ambiguous; autoload -Uz compinit; compinit -D",
+    ),
+}
+"""How a shell is started that has read nothing of its owner's, and what makes it complete."""
+ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>])|\r|.\x08")
+needs_shell = {
+    name: pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not installed: make test-shells")
+    for name in completion.SHELLS
+}
 
-    def __init__(self, directory: Path) -> None:
+
+def make_environment(directory: Path) -> dict[str, str]:
+    """Return what a shell knows whose AWS cannot be reached."""
+    words = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "PS1": "> "}
+    elsewhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "eu-west-1", "TERM": "dumb"}
+    return words | elsewhere | {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "INPUTRC": "/dev/null"}
+
+
+class Shell:
+    """An interactive shell, bash or zsh, that has read the script of `dynaurora completion`."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        command, preparing = COMMANDS[name]
         self._primary, replica = pty.openpty()
-        words = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "PS1": "> "}
-        elsewhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "eu-west-1", "TERM": "dumb"}
-        keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "INPUTRC": "/dev/null"}
         self._process = subprocess.Popen(
-            [BASH, "--norc", "--noprofile", "-i"],
+            command,
             stdin=replica,
             stdout=replica,
             stderr=replica,
             cwd=directory,
-            env=words | elsewhere | keys,
+            env=make_environment(directory),
             start_new_session=True,
         )
         os.close(replica)
-        self.type(
-            "bind 'set enable-bracketed-paste off'; bind 'set bell-style none'; bind 'set show-all-if-ambiguous on'\n"
-        )
-        self.type('eval "$(dynaurora completion bash)"; echo re""ady\n', "ready")
+        self.type(f'{preparing}\neval "$(dynaurora completion {name})"; echo re""ady\n', "ready")
 
-    def type(self, keys: str, until: str = "> ") -> str:
-        """Type keys, and return what is on the screen once a text is."""
+    def type(self, keys: str, until: str) -> None:
+        """Type keys, and wait until a text is on the screen."""
         os.write(self._primary, keys.encode())
         seen, deadline = "", time.monotonic() + 60
-        while until not in seen:
+        while until not in ESCAPES.sub("", seen):
             assert time.monotonic() < deadline, seen
             if select.select([self._primary], [], [], 0.5)[0]:
                 seen += os.read(self._primary, 4096).decode()
-        return seen
 
     def close(self) -> None:
         os.close(self._primary)
@@ -70,16 +99,36 @@ def project(tmp_path_factory):
     return root
 
 
-def test_a_bash_completes_commands_options_and_mappings(project):
-    shell = Shell(project)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs_shell[name]) for name in COMMANDS])
+def test_a_shell_completes_commands_options_and_mappings(project, name):
+    shell = Shell(name, project)
     try:
-        assert "dynaurora backfill sta" in shell.type("dynaurora back\tsta\t", "status")
-        shell.type("\x15")
-        shell.type("dynaurora pause dev\t", "devices ")
-        shell.type("\x15dynaurora pause devices ord\t", "orders_archive")
-        shell.type("\x15dynaurora status --prof\t", "--profile ")
+        for line, _, until in TYPED:
+            shell.type(f"{line}\t", until)
+            shell.type("\x15", "")
     finally:
         shell.close()
+
+
+@needs_shell["fish"]
+@pytest.mark.parametrize(("line", "offered", "until"), TYPED)
+def test_a_fish_offers_commands_options_and_mappings(project, line, offered, until):
+    told = f"dynaurora completion fish | source; complete --do-complete={shlex.quote(line)}"
+    answer = subprocess.run(
+        ["fish", "--no-config", "--command", told],
+        cwd=project,
+        env=make_environment(project),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert answer.stderr == ""
+    assert {found.partition("\t")[0] for found in answer.stdout.splitlines()} == offered
+
+
+def test_fish_is_told_to_keep_the_order():
+    assert completion.IN_ORDER in CliRunner().invoke(main, ["completion", "fish"]).stdout
 
 
 def complete(project, *words, **environment):

@@ -1,9 +1,11 @@
 """A schedule of verifications is told with what it costs, and refused where the table cannot be exported."""
 
+from datetime import timedelta
+
 import pytest
 from botocore.exceptions import ClientError
 
-from backfill.deployment.schedules import plan_schedule
+from backfill.deployment.schedules import bound_period, plan_schedule
 from backfill.terminal.console import WrongUseError
 from dynaurora.runs.costs import estimate_verification
 from infra.monthly_costs import count_starts
@@ -60,7 +62,9 @@ def test_a_new_schedule_is_refused_for_a_table_that_cannot_be_exported(recovery)
     ("given", "deployed"), [({}, {"BufferSeconds": "300"}), ({"TransformBufferSeconds": "61"}, {})]
 )
 def test_changes_that_are_collected_for_longer_than_a_judge_waits_are_refused_by_name(given, deployed):
-    with pytest.raises(WrongUseError, match=r"have BufferSeconds and TransformBufferSeconds be at most 120 together"):
+    with pytest.raises(
+        WrongUseError, match=r"have BufferSeconds, TransformBufferSeconds, StreamBufferSeconds be at most 120 together"
+    ):
         plan_schedule(DynamoDB(), "things", WEEKLY | given, deployed)
     assert plan_schedule(DynamoDB(), "things", given | {"BufferSeconds": "300"}, deployed) is None
 
@@ -75,3 +79,25 @@ def test_a_table_that_is_to_be_made_is_made_with_what_an_export_needs():
 )
 def test_a_rate_tells_how_often_it_starts_in_a_month(schedule, starts):
     assert count_starts(schedule) == starts
+
+
+@pytest.mark.parametrize(
+    ("schedule", "days"),
+    [
+        ("rate(12 hours)", 0.5),
+        ("rate(7 days)", 7),
+        ("cron(0 3 * * ? *)", 1),
+        ("cron(0/30 * ? * * *)", 1),
+        ("cron(0 3 ? * SUN *)", 7),
+        ("cron(0 3 ? * MON-FRI *)", 7),
+        ("cron(0 3 ? * SUN#1 *)", 35),
+        ("cron(0 3 ? * 6L *)", 35),
+        ("cron(0 3 1 * ? *)", 62),
+        ("cron(0 3 1 1 ? *)", 366),
+        ("cron(0 3 1 1 ? 2027)", None),
+        ("cron(0 3)", None),
+        ("", None),
+    ],
+)
+def test_what_passes_at_most_between_two_starts_is_told_by_what_is_chosen(schedule, days):
+    assert bound_period(schedule) == (None if days is None else timedelta(days=days))

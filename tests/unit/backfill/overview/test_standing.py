@@ -8,7 +8,7 @@ import pytest
 from backfill.deployment.lags import Lag, LagHistory, list_queries, read_lag_histories, read_lags
 from backfill.deployment.stream_readers import CHANGING, KEPT, MISSING, OFF, ON, PAUSED, StreamReader
 from backfill.overview.facts import group_by_function, read_facts
-from backfill.overview.findings import diagnose_lag
+from backfill.overview.findings import diagnose_lag, diagnose_verifying
 from backfill.overview.kept import Kept
 from backfill.overview.standing import Standing
 from backfill.overview.telling import describe_standing, summarize_standing
@@ -72,7 +72,7 @@ PAUSED_READER = StreamReader(PAUSED, "arn", None, LONG_AGO, LONG_AGO, LONG_AGO +
             "repair web_analytics --from 2026-11-23T06:00:00Z --to 2026-11-23T06:04:01Z",
         ),
         ({"losses": None, "unseen": {"losses": "No."}}, "stream lost cannot be seen: No.", "doctor web_analytics"),
-        ({"lag": Lag(666.0, None)}, "rows are 11 min 6 s late", "late-rows.md"),
+        ({"lag": Lag(671.0, None)}, "rows are 11 min 11 s late", "late-rows.md"),
         ({"lag": Lag(3.0, 301.0)}, "its reader is 5 min 1 s behind", "late-rows.md"),
         ({"lag": None, "unseen": {"lag": "No."}}, "its lag cannot be seen: No.", "doctor web_analytics"),
         ({"kept": Kept(2)}, "2 failures kept", "failures count web_analytics"),
@@ -143,6 +143,64 @@ def test_what_is_not_known_is_not_told_as_well():
 def test_the_doctor_warns_of_late_rows(lag, state, detail):
     (finding,) = diagnose_lag(DEPLOYMENT, lag)
     assert (finding.state, finding.detail) == (state, detail)
+
+
+WEEKLY = replace(WELL, deployment=replace(DEPLOYMENT, verification_schedule="rate(7 days)"))
+RUN = {"run": "verify-1", "state": "FAILED", "reason": "X: y.", "started_at": "2026-11-23T11:00:00Z", "ended_at": None}
+OVERDUE = timedelta(days=8)
+
+
+@pytest.mark.parametrize(
+    ("standing", "problem", "remedy"),
+    [
+        (replace(WELL, **facts(verification_run=RUN)), "its last verification failed: X: y.", "--run verify-1"),
+        (
+            replace(WELL, **facts(verification_run=RUN | {"state": "STOPPED", "reason": None})),
+            "its last verification stopped",
+            "dynaurora verify web_analytics --run verify-1",
+        ),
+        (
+            replace(WEEKLY, seen_at=NOW + OVERDUE),
+            "it is to be verified by rate(7 days), and was last at 2026-11-23 10:00:00Z",
+            "dynaurora verify web_analytics",
+        ),
+    ],
+)
+def test_a_verification_that_failed_or_did_not_come_is_named(standing, problem, remedy):
+    (todo,) = standing.todo
+    assert (todo.problem, todo.remedy.endswith(remedy)) == (problem, True)
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        WEEKLY,
+        replace(WELL, seen_at=NOW + 9 * OVERDUE),
+        replace(WEEKLY, seen_at=NOW + OVERDUE - timedelta(hours=3)),
+        replace(WEEKLY, seen_at=NOW + OVERDUE, **facts(verification_run=RUN | {"state": "RUNNING"})),
+        replace(WELL, **facts(verification_run=RUN | {"state": "SUCCEEDED"})),
+        replace(WELL, **facts(verification_run=RUN | {"started_at": "2026-11-23T09:00:00Z"})),
+    ],
+)
+def test_a_verification_that_is_due_or_went_on_since_is_not_to_be_done(standing):
+    assert standing.todo == []
+    assert {"verification_run", "verification_schedule"} < standing.as_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "known", "expected"),
+    [
+        ("rate(7 days)", FACTS | {"verification": VERIFIED | {"ended_at": "2020-01-01T00:00:00Z"}}, WARNING),
+        ("rate(7 days)", FACTS | {"verification": None}, YES),
+        ("rate(7 days)", {"error": "Away."}, UNKNOWN),
+        ("", FACTS | {"verification_run": RUN}, WARNING),
+        ("", FACTS, None),
+        ("", {"error": "Away."}, None),
+    ],
+)
+def test_the_doctor_warns_of_a_verification_that_does_not_come(schedule, known, expected):
+    found = [*diagnose_verifying(replace(DEPLOYMENT, verification_schedule=schedule), known)]
+    assert [finding.state for finding in found] == ([] if expected is None else [expected])
 
 
 class CloudWatch:

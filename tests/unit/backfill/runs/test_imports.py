@@ -1,3 +1,6 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 from backfill.kinds import BACKFILL
 from backfill.runs.imports import ImportLister, read_import
 from tests.support.backfill_factories import DEPLOYMENT, RUN, FakeStates, after, make_execution
@@ -54,3 +57,22 @@ def test_an_execution_that_has_ended_is_described_once():
     assert [one.error for one in lister.list(DEPLOYMENT, 9)] == [None, "ConnectionLostError"]
     assert len(lister.list(DEPLOYMENT, 1)) == 1
     assert sorted(states.described) == sorted([running.arn, ended.arn, running.arn])
+
+
+def test_batches_of_both_state_machines_are_told_newest_first_and_one_that_was_handed_over_once():
+    streamed = replace(DEPLOYMENT, import_streamed_batch_arn="arn:streamed")
+    went_well = make_execution("a", "SUCCEEDED", started_at=after(1), ended_at=after(2), input=LANDED)
+    given_up = make_execution(
+        "b", "SUCCEEDED", started_at=after(3), ended_at=after(4), input=LANDED, output={"handed_to": "arn:c"}
+    )
+    goes_on = make_execution("c", started_at=after(4), input=LANDED)
+    states = FakeStates([went_well, given_up, goes_on])
+    of_machine = {"arn:streamed": [went_well, given_up], DEPLOYMENT.import_batch_arn: [goes_on]}
+
+    def paginate(stateMachineArn, **_):  # noqa: N803 (the SDK's name)
+        return [{"executions": [states._list_one(one)]} for one in of_machine[stateMachineArn]]
+
+    states.get_paginator = lambda _: SimpleNamespace(paginate=paginate)
+    listed = ImportLister(states).list(streamed, 9)
+    assert [(one.execution, one.state) for one in listed] == [(goes_on.arn, "importing"), (went_well.arn, "imported")]
+    assert [one.execution for one in ImportLister(states).list(DEPLOYMENT, 9)] == [goes_on.arn], "of an older platform"

@@ -13,11 +13,13 @@ from rich.console import Console
 
 from backfill.commands import list as listing
 from backfill.commands import local, mapping_infer, status
+from backfill.commands.doctor import print_findings
 from backfill.failures import describe
 from backfill.overview import telling
 from backfill.terminal import console
 from backfill.terminal.tables import fold, format_table
 from dynaurora.escaping import UNSHOWN
+from dynaurora.target.check_target import NO, Finding
 from dynaurora.verification.verdicts import Tally
 
 RUN = (
@@ -199,6 +201,31 @@ def test_pairs_go_on_below_their_value(screen):
     assert max(map(len, lines)) <= width
     assert all(line.startswith(" " * 16) for line in lines if not line.startswith(("failure", "key")))
     assert "".join(lines).count("k") == 201
+
+
+@pytest.mark.parametrize("width", ["80", "100"])
+def test_what_a_doctor_finds_goes_on_below_itself_and_no_word_is_broken(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:{'dynaurora-web-analytics-' * 4}forward-changes"
+    detail = f"the reader of the table's stream is not enabled, which {arn} would be told of"
+    remedy = "Enable it with `dynaurora resume web_analytics`; rows come then, as the stream has kept their changes."
+    print_findings([Finding("stream reader", NO, detail, remedy)])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= int(width)
+    assert lines[0].startswith("✗ stream reader: the reader")
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert " ".join(remedy.split()) in " ".join(" ".join(lines).split())
+    assert arn in "".join(line.strip() for line in lines)
+    assert {word for line in lines for word in line.split() if ":" not in word and "-" not in word} <= {
+        *f"✗ stream {detail} {remedy}".split()
+    }
+
+
+def test_what_a_doctor_finds_is_on_a_line_where_nobody_looks(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_findings([Finding("stream reader", NO, "word " * 60, "then " * 60)])
+    first, second = capsys.readouterr().out.splitlines()
+    assert (first[:2], second[:8]) == ("✗ ", "    then")
 
 
 def test_lines_are_whole_where_nobody_looks(capsys, monkeypatch):

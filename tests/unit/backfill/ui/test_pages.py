@@ -3,14 +3,16 @@
 import json
 import re
 from html import unescape
+from urllib.parse import quote
 
 import click
 import pytest
+from botocore.exceptions import ClientError, NoCredentialsError, UnauthorizedSSOTokenError
 
 from backfill.kinds import BACKFILL
 from backfill.ui import parts
 from backfill.ui.documents import ABOUT, list_documents, read_document
-from backfill.ui.parts import PAGES
+from backfill.ui.parts import PAGES, Part
 from tests.support.backfill_factories import RUN
 from tests.support.looked_at import BIG, HOSTILE
 
@@ -71,6 +73,50 @@ def test_what_a_record_holds_is_shown_on_request_alone(visitor, looks):
         assert held in visitor.see(f"{path}&reveal=yes")
         revealed = json.loads(visitor.ask(f"failure/{MAPPING}/failure.json?id={failure.id}&reveal=yes").body)
         assert held in json.dumps(revealed["record"])
+
+
+def test_failures_are_paged_through_and_told_as_they_are_shown(visitor, looks, monkeypatch):
+    monkeypatch.setattr("backfill.ui.looks.FAILURES_LISTED", 1)
+    first, second = (json.loads(visitor.ask(f"failures/{MAPPING}/failures.json?page={page}").body) for page in (1, 2))
+    assert [(told["page"], told["pages"], len(told["entries"])) for told in (first, second)] == [(1, 2, 1), (2, 2, 1)]
+    assert first["entries"] != second["entries"]
+    assert looks.asked.count(f"read_failures {MAPPING}") == 1  # a page is of what was read, and nothing is read for it
+    for told, other, link in ((first, second, "page=2"), (second, first, "page=1")):
+        body = visitor.see(f"failures/{MAPPING}?page={told['page']}")
+        assert f'href="{visitor.place}/failures/{MAPPING}?{link}"' in body
+        assert f"page {told['page']} of 2" in read_text(body)
+        assert told["entries"][0]["id"][:12] in body
+        assert other["entries"][0]["id"][:12] not in body
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 40, "\u0663", "3"])
+def test_a_page_that_is_not_there_shows_the_first_or_nothing(visitor, page):
+    answer = visitor.ask(f"failures/{MAPPING}/failures.json?page={quote(page)}")
+    told = json.loads(answer.body)
+    assert (answer.status, len(told["entries"])) == (200, 0 if page == "3" else 2)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ClientError({"Error": {"Code": "ExpiredToken", "Message": "The token is expired."}}, "DescribeStacks"),
+        UnauthorizedSSOTokenError(),
+        NoCredentialsError(),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+def test_where_a_sign_in_is_over_the_page_keeps_what_it_has_and_says_what_to_do(visitor, looks, monkeypatch, problem):
+    path = f"failures/{MAPPING}"
+    visitor.see(path)
+    looks.problem = problem
+    monkeypatch.setattr(Part, "find_wait", lambda *_: 0.0)
+    body = visitor.see(path, lambda body: "could not be read" in body)
+    assert "This could not be read again." in body
+    assert "start `dynaurora ui` anew" in unescape(body)
+    assert HOSTILE[:24] in read_text(body)
+    answer = visitor.ask(f"{path}/failures.json")
+    assert answer.status == 503
+    assert re.search("credentials|sign-in", json.loads(answer.body)["error"])
 
 
 def test_the_overview_leads_to_each_table_and_run(visitor):

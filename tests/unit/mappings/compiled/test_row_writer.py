@@ -16,8 +16,10 @@ from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES
 from dynaurora.mappings.compiled.fields import REFUSALS
 from dynaurora.mappings.compiled.json_writers import MAX_OPEN_DEPTH, write_any
 from dynaurora.mappings.compiled.plans import MAX_LEARNT
+from dynaurora.mappings.compiled.row_text import FIELD_END, NULL_MARK, NULL_TEXT, ROW_END
 from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
 from dynaurora.mappings.csv_format import encode_row
+from dynaurora.mappings.field_widths import measured_columns
 from dynaurora.mappings.json_fields import encode_json
 from dynaurora.mappings.mapping import build_mapping
 from dynaurora.mappings.row_mapper import RowMapper
@@ -39,6 +41,7 @@ from tests.support.factories import click, click_change, column, make_mapping, m
 from tests.support.schema_strategies import NAMES, SCHEMAS
 
 EXAMPLES = settings(max_examples=150, deadline=None)
+MARKS = (FIELD_END, ROW_END, NULL_MARK)
 VERSION, CHANGED_AT_MS = 17 * 10**48, 1_700_000_000_000
 
 
@@ -81,6 +84,19 @@ def test_items_become_the_same_rows(mapped, learnt):
         csv = writer.write_items(lines, VERSION, CHANGED_AT_MS, plainly)
         assert csv == b"".join(row for row in plainly.csv() if row is not None)
         assert len(set(plainly.asked)) == len(plainly.asked)
+        rows = [row for row in plainly.rows if row is not None]
+        check_widths(mapping, rows, writer.widths.take(len(rows)))
+
+
+def check_widths(mapping, rows, widths):
+    """Hold what a writer has measured against its rows: of text and binary, and not wider than NULL without need."""
+    texts = [field or "" for row in rows for field in row.fields]
+    if not widths:
+        assert not rows or not measured_columns(mapping) or any(mark in text for text in texts for mark in MARKS)
+        return
+    for number, width in enumerate(widths):
+        widest = max(len((row.fields[number] or "").encode()) for row in rows)
+        assert widest <= width <= max(widest, len(NULL_TEXT)) if number in measured_columns(mapping) else width == 0
 
 
 @EXAMPLES
@@ -160,6 +176,28 @@ def test_refused_records_without_anything_to_learn_are_looked_at_so_often_only()
         asked_for(mapping, [bad], writer)
     asked_for(mapping, [new], writer)
     assert asked_for(mapping, [new], writer) == [0]
+
+
+def test_widths_are_those_of_all_rows_of_a_batch_and_of_no_others():
+    mapping = make_mapping(
+        column("a", "VARCHAR(9)"), column("b", "INT"), column("c", "TEXT"), column("d", "VARBINARY(9)")
+    )
+    writer = RowWriter(mapping)
+    item = {"a": {"S": "abcd"}, "b": {"N": "123456"}, "d": {"B": "AAAA"}}
+    for lines in (
+        lines_of(item, {"c": {"S": "ä" * 5}}),
+        lines_of({"c": {"S": "x" * 9}}),
+        lines_of({"b": {"N": "1.5"}}),
+    ):
+        plainly = Plainly(mapping, lines, read_item)
+        writer.write_items(lines, VERSION, CHANGED_AT_MS, plainly)
+    assert writer.widths.take(3) == (1, 4, 0, 10, 4)
+    writer.write_items(lines_of(item), VERSION, CHANGED_AT_MS, None)
+    assert writer.widths.take(2) == ()
+    writer.write_items(lines_of(item), VERSION, CHANGED_AT_MS, None)
+    assert writer.widths.take(1) == (1, 4, 0, 2, 4)
+    assert writer.widths.take(1) == ()
+    assert RowWriter(make_mapping(column("a", "JSON"))).widths.measured == ()
 
 
 def test_a_text_with_the_separators_of_the_compiled_code_is_written_as_it_is():

@@ -9,8 +9,9 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
-FILE = Path(__file__).with_name("figures.json")
+FILE: Final = Path(__file__).with_name("figures.json")
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class Figures:
     convert_cpu_us: float
     """CPU time of convert_export for an item, in microseconds."""
     forward_cpu_us: float
-    """The same of forward_changes for a change, without the SDK's own."""
+    """The same of forward_changes for a change, of 500 at a time, with the SDK's call of Firehose."""
     transform_cpu_us: float
     """The same of transform_changes for a change."""
     import_cpu_ms: float
     """CPU time of import_batch for a batch of MAX_BATCH_ITEMS rows: it waits for the database."""
     import_new_rows_per_second: float
-    """Of one importer whose rows are new, by the clock on the wall."""
+    """Of one importer whose rows are new, by the processor time of it and of the server, which wait for each other."""
     import_existing_rows_per_second: float
     """The same where all keys are there."""
     redo_bytes_new: float
@@ -39,6 +40,12 @@ class Figures:
     """Of a change on its way through Firehose."""
     row_bytes: float
     """Of a row in a batch's CSV."""
+    forward_log_bytes: float
+    """That a call of forward_changes logs where all goes well, its metrics included, as CloudWatch Logs counts them."""
+    transform_log_bytes: float
+    """The same of transform_changes."""
+    import_log_bytes: float
+    """The same of import_batch."""
 
 
 @cache

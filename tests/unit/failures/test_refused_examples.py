@@ -3,7 +3,7 @@ import json
 import pytest
 
 from dynaurora import keys
-from dynaurora.runs.refused_examples import (
+from dynaurora.failures.refused_examples import (
     LONGEST_KEY,
     MOST_REFUSED_KEYS,
     MOST_REFUSED_LINES,

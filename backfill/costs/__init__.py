@@ -1,0 +1,1 @@
+"""What replication costs: quantities of what is billed, from measured figures and settings."""
