@@ -31,7 +31,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     readers = replication.event_source_mappings
     place = Place(settings.landing_bucket, state["mapping"], replication.table, readers)
     if "look" in event:
-        return {"anything": is_anything_failed(place, store)}
+        return {"anything": is_anything_failed(place, store, noting=True)}
     run, options = state["run"], state["options"]
     identify(run=run)
     entries = list(plan_reprocess(place, store, prefix=options["prefix"], parked=options["include_parked"]))

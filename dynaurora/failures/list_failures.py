@@ -19,6 +19,8 @@ import json
 from collections import deque
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import nsmallest
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
@@ -163,34 +165,43 @@ def list_unstarted(place: Place, store: ObjectStore) -> Iterator[Listed]:
 
     Those that are overdue, as far as is looked back.
     """
-    recorded = find_recorded(place, store)
-    for listed in list_overdue(place, store, datetime.now(UTC)):
-        if unstarted_batch(place, listed).id not in recorded and not is_imported(store, place.bucket, listed.key):
-            yield listed
+    return pick_unstarted(place, store, list_overdue(place, store, datetime.now(UTC)))
 
 
-def look_for_unstarted(place: Place, store: ObjectStore) -> Iterator[Listed]:
+def list_unstarted_under(place: Place, store: ObjectStore, prefix: str) -> Iterator[Listed]:
+    """Yield the same of a prefix, overdue or not."""
+    return pick_unstarted(place, store, store.list(place.bucket, prefix))
+
+
+def list_left_unstarted(place: Place, store: ObjectStore, *, noting: bool) -> Iterator[Listed]:
     """Yield the same, but of those that may be unstarted by what earlier looks have noted.
 
-    Then note up to when all are imported, if that is later now. A look that goes no further notes nothing.
+    `noting` has it then be noted up to when all are imported, if that is later now. Who goes no further notes nothing.
     """
-    now, recorded = datetime.now(UTC), find_recorded(place, store)
-    left, until = list_left(place, store, now), now - OVERDUE - SETTLED
-    for listed in left:
-        if not is_imported(store, place.bucket, listed.key):
-            until = min(until, listed.modified_at)
-            if unstarted_batch(place, listed).id not in recorded:
-                yield listed
-    if any(listed.modified_at < until for listed in left):
+    now, held = datetime.now(UTC), list[datetime]()
+    left = list_left(place, store, now)
+    yield from pick_unstarted(place, store, left, held)
+    seen_until = now if len(left) < MOST_LOOKED_AT else left[-1].modified_at
+    until = min(now - OVERDUE - SETTLED, seen_until, *held)
+    if noting and any(listed.modified_at < until for listed in left):
         note = json.dumps({"until": until.isoformat()})
         store.write(place.bucket, keys.imported_until(place.mapping), note.encode())
 
 
-def list_unstarted_under(place: Place, store: ObjectStore, prefix: str) -> Iterator[Listed]:
-    """Yield all of those under a prefix, overdue or not, and note nothing."""
+def pick_unstarted(
+    place: Place, store: ObjectStore, landed: Iterable[Listed], held: list[datetime] | None = None
+) -> Iterator[Listed]:
+    """Yield those of some streamed batches that are neither marked as imported nor kept as failed.
+
+    `held` gets when those landed that are not marked, kept as failed or not.
+    """
     recorded = find_recorded(place, store)
-    for listed in store.list(place.bucket, prefix):
-        if unstarted_batch(place, listed).id not in recorded and not is_imported(store, place.bucket, listed.key):
+    for listed in landed:
+        if is_imported(store, place.bucket, listed.key):
+            continue
+        if held is not None:
+            held.append(listed.modified_at)
+        if unstarted_batch(place, listed).id not in recorded:
             yield listed
 
 
@@ -205,10 +216,13 @@ def find_recorded(place: Place, store: ObjectStore) -> set[str]:
 
 
 def list_left(place: Place, store: ObjectStore, now: datetime) -> list[Listed]:
-    """Return the overdue batches that may not be imported, by what earlier looks have noted."""
-    overdue = list_overdue(place, store, now)
-    begun = read_imported_until(place, store) if overdue else None
-    return [listed for listed in overdue if begun is None or listed.modified_at >= begun]
+    """Return the oldest of the overdue batches that may not be imported, by what earlier looks have noted."""
+    overdue = find_overdue(place, store, now)
+    if (first := next(overdue, None)) is None:
+        return []
+    begun = read_imported_until(place, store)
+    left = (listed for listed in chain([first], overdue) if begun is None or listed.modified_at >= begun)
+    return nsmallest(MOST_LOOKED_AT, left, key=lambda listed: listed.modified_at)
 
 
 def read_imported_until(place: Place, store: ObjectStore) -> datetime | None:
@@ -224,10 +238,15 @@ def read_imported_until(place: Place, store: ObjectStore) -> datetime | None:
 
 
 def list_overdue(place: Place, store: ObjectStore, now: datetime) -> deque[Listed]:
-    """Return the streamed batches that had time enough to be imported, as far as is looked back."""
+    """Return the newest of the streamed batches that had time enough to be imported, as far as is looked back."""
+    return deque(find_overdue(place, store, now), MOST_LOOKED_AT)
+
+
+def find_overdue(place: Place, store: ObjectStore, now: datetime) -> Iterator[Listed]:
+    """Yield the streamed batches of LOOKED_BACK that had time enough to be imported."""
     first_day = f"{place.processed}{now - LOOKED_BACK:%Y/%m/%d}"  # as the delivery stream names its folders
     landed = store.list(place.bucket, place.processed, after=first_day)
-    return deque((listed for listed in landed if listed.modified_at < now - OVERDUE), MOST_LOOKED_AT)
+    return (listed for listed in landed if listed.modified_at < now - OVERDUE)
 
 
 def is_imported(store: ObjectStore, bucket: str, key: str) -> bool:
@@ -271,15 +290,19 @@ def plan_reprocess(place: Place, store: ObjectStore, *, prefix: str | None, park
     if group:
         number += 1
         yield {"number": number, "kind": RECORDS, "objects": [asdict(item) for item in group]}
-    for listed in look_for_unstarted(place, store) if prefix is None else ():
+    for listed in list_left_unstarted(place, store, noting=True) if prefix is None else ():
         number += 1
         yield {"number": number, **unstarted_entry(place, listed)}
 
 
-def is_anything_failed(place: Place, store: ObjectStore) -> bool:
-    """Tell whether a run that is asked for nothing in particular would take anything up, and look no further."""
+def is_anything_failed(place: Place, store: ObjectStore, *, noting: bool = False) -> bool:
+    """Tell whether a run that is asked for nothing in particular would take anything up, and look no further.
+
+    `noting` has later looks know of batches that are imported; nothing is written otherwise.
+    """
     kept = (kind for kind, _ in list_failures(place, store, prefix=None, parked=False))
-    return next(kept, None) is not None or next(look_for_unstarted(place, store), None) is not None
+    unstarted = list_left_unstarted(place, store, noting=noting)
+    return next(kept, None) is not None or next(unstarted, None) is not None
 
 
 def batch_entry(record: dict[str, Any], source: FailedObject) -> dict[str, Any]:

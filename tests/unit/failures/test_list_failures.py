@@ -162,7 +162,7 @@ def test_a_look_sees_whatever_a_run_would_take_up(at, key, anything):
 def list_unstarted(store, prefix=None):
     if prefix is None:
         unnoted = [listed.key for listed in list_failures.list_unstarted(PLACE, store)]
-        looks = [listed.key for listed in list_failures.look_for_unstarted(PLACE, store)]
+        looks = [listed.key for listed in list_failures.list_left_unstarted(PLACE, store, noting=True)]
         assert looks == unnoted, "whether it notes how far it came, or not"
         return looks
     return [listed.key for listed in list_failures.list_unstarted_under(PLACE, store, prefix)]
@@ -211,7 +211,7 @@ def test_it_is_looked_for_old_ones_on_request_only(at, monkeypatch):
     assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [YESTERDAYS_KEY, LANDED_KEY]
     at(NOW)
     monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 1)
-    assert list_unstarted(store) == [LANDED_KEY]
+    assert [listed.key for listed in list_failures.list_unstarted(PLACE, store)] == [LANDED_KEY]
 
 
 class Counting(InMemoryObjects):
@@ -229,7 +229,7 @@ class Counting(InMemoryObjects):
 def look(store):
     """What a look finds, and whose tags it reads."""
     store.looked_at.clear()
-    found = [listed.key for listed in list_failures.look_for_unstarted(PLACE, store)]
+    found = [listed.key for listed in list_failures.list_left_unstarted(PLACE, store, noting=True)]
     return found, sorted(store.looked_at)
 
 
@@ -252,6 +252,27 @@ def test_batches_that_were_seen_to_be_imported_are_not_looked_at_again(at):
     assert look(store) == ([], [])
     assert list_unstarted(store, keys.processed_prefix(MAPPING)) == [], "asked for, all are looked at"
     assert sorted(store.looked_at) == [first, second]
+
+
+def test_a_look_notes_no_more_than_it_has_looked_at(at, monkeypatch):
+    store, times = Counting(), [WRITTEN_AT + timedelta(minutes=minute) for minute in range(3)]
+    landed = [f"{LANDED_KEY}-{number}" for number in range(3)]
+    for key, time in zip(landed, times, strict=True):
+        put_imported(store, key, time)
+    at(NOW + timedelta(hours=9))
+    monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 2)
+    assert look(store) == ([], landed[:2]), "the oldest first"
+    assert look(store) == ([], landed[1:])
+
+
+def test_who_only_asks_whether_anything_failed_notes_nothing(at):
+    store = Counting()
+    put_imported(store, LANDED_KEY, WRITTEN_AT)
+    at(NOW + timedelta(hours=9))
+    assert not is_anything_failed(PLACE, store)
+    assert keys.imported_until(MAPPING) not in keys_of(store)
+    assert not is_anything_failed(PLACE, store, noting=True)
+    assert keys.imported_until(MAPPING) in keys_of(store)
 
 
 @pytest.mark.parametrize("kept_as_failed", [True, False])
