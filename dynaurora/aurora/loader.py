@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aurora.secrets import read_candidates, read_credentials
-from dynaurora.errors import SecretRotatedError
+from dynaurora.errors import AccountLockedError, PrivilegeError, SecretRotatedError
 from dynaurora.observability import tracer
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ tracer.patch(("pymysql",))
 SECRET_SECONDS: Final = 300
 """For which a process keeps what it has read of a secret, unless the database refuses it."""
 
+KEPT_REFUSALS: Final = (AccountLockedError, PrivilegeError, SecretRotatedError)
+"""Of what was kept: the secret may name another user by now, who is let in."""
+
 _kept: dict[str, tuple[float, Credentials]] = {}
 
 
@@ -30,15 +33,15 @@ def connect_loader(settings: DatabaseSettings, *, load_from_s3: bool = False) ->
     """Open a connection as the loader, with one of its passwords that the database takes, and close it in the end.
 
     It is the one that was read last, or where it was rotated since, the newest; while a rotation is under way, that is
-    the pending one. Raises MissingSecretError, SecretRotatedError where neither
-    is the loader's, or what else `dynaurora.aurora.connection.connect` raises.
+    the pending one. Raises MissingSecretError, SecretRotatedError where neither is the loader's, or what else
+    `dynaurora.aurora.connection.connect` raises.
     """
     endpoint, secret_arn = find_endpoint(settings), settings.database_secret_arn
     read_at, kept = _kept.get(secret_arn, (0.0, None))
     with ExitStack() as stack:
         aurora: Aurora | None = None
         if kept and time.monotonic() - read_at < SECRET_SECONDS:
-            with suppress(SecretRotatedError):
+            with suppress(*KEPT_REFUSALS):
                 aurora = stack.enter_context(connect(endpoint, kept, load_from_s3=load_from_s3))
         if aurora is None:
             read = read_credentials(secret_arn)

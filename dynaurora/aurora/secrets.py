@@ -21,8 +21,8 @@ PENDING: Final = "AWSPENDING"
 def read_credentials(secret_arn: str, stage: Stage = CURRENT) -> Credentials:
     """Return the user and password of a secret, `{"username": …, "password": …}`; the newest that is in use.
 
-    Raises MissingSecretError where
-    the secret is not there, is marked for deletion, has no version in that stage, or lacks a field.
+    Raises MissingSecretError where the secret is not there, is marked for deletion, has no version in that stage, or
+    lacks a field.
     """
     try:
         with sdk.translated_errors():

@@ -12,7 +12,13 @@ from dynaurora.aurora import loader
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aurora.secrets import read_candidates, read_credentials
-from dynaurora.errors import ConnectionLostError, MissingSecretError, RotationError, SecretRotatedError
+from dynaurora.errors import (
+    AccountLockedError,
+    ConnectionLostError,
+    MissingSecretError,
+    RotationError,
+    SecretRotatedError,
+)
 from dynaurora.observability import metrics
 from dynaurora.settings import DatabaseSettings
 from dynaurora.target.check_target import CHECKS, EQUALITY, YES
@@ -217,6 +223,21 @@ def test_a_process_reads_the_secret_once_until_the_database_refuses_what_it_kept
     monkeypatch.setattr(loader, "SECRET_SECONDS", 0)
     assert deployment.log_in() == deployment.loader.username
     assert len(read) == 3, "it is not kept for ever"
+
+
+def test_a_process_reads_the_secret_again_where_the_kept_user_is_let_in_no_more(
+    deployment: RotatedDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[str]()
+    deployment.log_in()
+    monkeypatch.setattr(loader, "read_credentials", lambda arn: read.append(arn) or read_credentials(arn))
+    deployment.execute(f"ALTER USER {deployment.loader.username}@'%' ACCOUNT LOCK")
+    try:
+        with pytest.raises(AccountLockedError):
+            deployment.log_in()
+    finally:
+        deployment.execute(f"ALTER USER {deployment.loader.username}@'%' ACCOUNT UNLOCK")
+    assert len(read) == 1
 
 
 def test_what_a_caller_raises_is_no_refusal_of_what_was_kept(deployment: RotatedDeployment) -> None:
