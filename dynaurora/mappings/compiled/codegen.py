@@ -145,6 +145,8 @@ class _Writer(ColumnWriter):
         """Return the code that measures fields; each is a variable afterwards."""
         lines = []
         for number in self.measured:
+            if not fields[number]:  # nothing gets so far
+                continue
             field, fields[number] = fields[number][1:-1], f"{{c{number}}}"
             lines += [f"c{number} = {field}"] * (field != f"c{number}")
             lines += [f"n = len(c{number})", f"if n > w{number}: w{number} = n"]

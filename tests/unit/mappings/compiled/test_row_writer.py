@@ -200,6 +200,12 @@ def test_widths_are_those_of_all_rows_of_a_batch_and_of_no_others():
     assert RowWriter(make_mapping(column("a", "JSON"))).widths.measured == ()
 
 
+@pytest.mark.parametrize("kind", ["VARCHAR(5)", "CHAR(5)", "VARBINARY(20)", "TINYBLOB"])
+def test_a_time_of_a_change_that_no_field_holds_is_refused_and_not_measured(kind):
+    mapping = make_mapping(column("a", kind, "@changed_at_ms"))
+    assert asked_for(mapping, lines_of({}, {})) == [0, 1]
+
+
 def test_a_text_with_the_separators_of_the_compiled_code_is_written_as_it_is():
     mapping = make_mapping(column("a", "VARCHAR(20)"), schema={"properties": {"a": {"type": ["string", "null"]}}})
     lines = lines_of(
