@@ -122,7 +122,7 @@ def test_an_alarm_looks_at_metrics_that_there_are(alarm):
 def test_an_alarm_on_an_expression_can_ring(alarm):
     queries = alarm.properties["Metrics"]
     (looked_at,) = (query for query in queries if query["ReturnData"])
-    text = substitute(looked_at["Expression"], BufferSeconds="60", TransformBufferSeconds="5")
+    text = substitute(looked_at["Expression"], BufferSeconds="60", TransformBufferSeconds="5", StreamBufferSeconds="5")
     assert Expression(text).names == {query["Id"] for query in queries if "MetricStat" in query}
 
 
