@@ -58,7 +58,7 @@ VERIFYING: Final = "VerificationSchedule"
 REPROCESSING: Final = "ReprocessSchedule"
 HOURLY: Final = "rate(1 hour)"
 """The default of REPROCESSING."""
-EVERY: Final = re.compile(r"([1-9]\d*) ?(?:(minute|hour|day)s?|([hd]))")
+EVERY: Final = re.compile(r"(?P<rate>rate\()?([1-9]\d{0,5}) ?(?:(minute|hour|day)s?|([hd]))(?(rate)\))")
 LETTERS: Final = {"h": "hour", "d": "day"}
 NEVER: Final = "never"
 
@@ -125,6 +125,8 @@ class Settings:
     """For what failed, in a month; None likewise."""
     ignores_expiries: bool
     """Whether what time to live deletes is no change."""
+    is_traced: bool
+    """Whether X-Ray is told of changes: of all of a slow table's, to which those of a fast one are taken too."""
     platform: dict[str, str]
     """Parameters of the platform."""
 
@@ -132,7 +134,7 @@ class Settings:
     def assumptions(self) -> Assumptions:
         """The model's assumptions, with these settings."""
         given = {BUFFERS[name].assumption: number.value * BUFFERS[name].unit for name, number in self.buffers.items()}
-        return Assumptions(**given)  # type: ignore[arg-type]
+        return Assumptions(**given, traced_stream_share=1.0 if self.is_traced else 0.0)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ def read_settings(given: Given) -> Settings:
         count_verifications(given.verify_every, own.get(VERIFYING)),
         count_scheduled(own.get(REPROCESSING, HOURLY), FILE if REPROCESSING in own else DEFAULT),
         own.get("TtlDeletes") == "ignore",
+        own.get("StreamTracing") == "Active",
         project.parameters if project else {},
     )
 
@@ -238,8 +241,8 @@ def count_verifications(every: str | None, schedule: str | None) -> Number | Non
         return count_scheduled(schedule or "", DEFAULT if schedule is None else FILE)
     if every == NEVER:
         return Number(0, GIVEN)
-    found = EVERY.fullmatch(every.removeprefix("rate(").removesuffix(")"))
-    starts = count_starts(f"rate({found[1]} {found[2] or LETTERS[found[3]]}s)") if found else None
+    found = EVERY.fullmatch(every)
+    starts = count_starts(f"rate({found[2]} {found[3] or LETTERS[found[4]]}s)") if found else None
     if starts is None:
         raise WrongUseError(f"--verify-every takes a time, as 7d, 12h or rate(1 day), or {NEVER}, not {every!r}.")
     return Number(starts, GIVEN)

@@ -27,13 +27,14 @@ LOOKS: Final = HOURS_OF_A_MONTH
 CHECKS: Final = HOURS_OF_A_MONTH * 12
 """Of a platform's health, by its rule."""
 
+ENDPOINTS: Final = "Interface endpoints"
 STANDING: Final = {
     r"^ +MetricName: ": ("CloudWatch alarms", 1),
     r"^    Type: AWS::CloudWatch::Dashboard$": ("CloudWatch dashboards", 1),
     r"^    Type: AWS::SecretsManager::Secret$": ("Secrets", 1),
     r"^      ManageMasterUserPassword: true": ("Secrets", 1),
     r"^    Type: AWS::KMS::Key$(?!\n    Condition: MakesTopicKey$)": ("KMS keys", 1),
-    r"^    Type: AWS::EC2::VPCEndpoint\n    Properties:\n      VpcEndpointType: Interface$": ("Interface endpoints", 1),
+    r"^    Type: AWS::EC2::VPCEndpoint\n    Properties:\n      VpcEndpointType: Interface$": (ENDPOINTS, 1),
 }
 """What in a template is paid for all the time, and how often: an alarm by the metrics that it looks at, an endpoint in
 one zone. What a parameter has to ask for is left out (`EndpointZones`, `SessionAccess`), and the topic's key, which is
@@ -92,9 +93,13 @@ def count_standing(names: Iterable[str]) -> dict[str, float]:
     return standing
 
 
-def count_platform(names: Iterable[str]) -> dict[str, float]:
-    """Return what a platform of these templates uses in a month at rest, without its replications."""
+def count_platform(names: Iterable[str], zones: int = 1) -> dict[str, float]:
+    """Return what a platform of these templates uses in a month at rest, without its replications.
+
+    `zones` is how many have the endpoints of a network that it makes: `EndpointZones`.
+    """
     used = count_standing(names)
+    used |= {what: zones * each for what, each in used.items() if what == ENDPOINTS}
     _add(used, CALLS_OF_A_CHECK_OF_ALL, CHECKS)
     _add_compute(used, CHECKS, HEALTH_MEMORY_MB, CALLS_OF_A_CHECK_OF_ALL["S3 writes"] + 1)
     _add_invocations(used, CHECKS)
@@ -122,14 +127,14 @@ def list_templates(*, network: bool = True, database: bool = True) -> list[str]:
     return sorted(path.name for path in TEMPLATES.glob("*.yaml") if path.name not in unneeded)
 
 
-def price_platform(names: Iterable[str]) -> float:
-    """Return what a platform of these templates costs a month at rest, without its replications, in US dollars."""
-    return price_all(count_platform(names))
+def price_platform(names: Iterable[str], zones: int = 1) -> float:
+    """Return what the same costs, in US dollars."""
+    return price_all(count_platform(names, zones))
 
 
-def price_replication() -> float:
-    """Return what a replication costs a month at rest, in US dollars."""
-    return price_all(count_replication())
+def price_replication(looks: float = LOOKS) -> float:
+    """Return what a replication costs a month at rest, that looks so often for what failed, in US dollars."""
+    return price_all(count_replication(looks))
 
 
 def count_starts(schedule: str) -> float | None:

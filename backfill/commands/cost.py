@@ -21,7 +21,7 @@ from backfill.costs.calculator import (
 )
 from backfill.costs.traffic import MINUTE
 from backfill.deployment.aws_errors import explained_errors
-from backfill.deployment.plans import choose_templates
+from backfill.deployment.plans import choose_templates, count_endpoint_zones
 from backfill.deployment.written import MOST_DAYS
 from backfill.project import FILE
 from backfill.terminal.console import print_json, print_line, print_pairs, print_table
@@ -42,6 +42,7 @@ NOT_INCLUDED: Final = (
     "point-in-time recovery of the table",
     "taking up what failed",
     "objects kept in S3",
+    "access to the database by sessions",
     "data transfer",
 )
 EPILOG: Final = """\b
@@ -61,7 +62,7 @@ It needs, and infra/read-policy.json allows, dynamodb:DescribeTable and cloudwat
 @click.command(epilog=EPILOG)
 @click.argument("mapping", required=False)
 @click.option("--table", metavar="T", help="A table that the project has no mapping of.")
-@click.option("--items", type=NumberRange(1, 1e13), metavar="N", help="Items; DescribeTable's count unless told.")
+@click.option("--items", type=NumberRange(1, 10**13), metavar="N", help="Items; DescribeTable's count unless told.")
 @click.option(
     "--item-bytes",
     type=NumberRange(1, MOST_ITEM_BYTES),
@@ -70,7 +71,7 @@ It needs, and infra/read-policy.json allows, dynamodb:DescribeTable and cloudwat
 )
 @click.option(
     "--writes-per-second",
-    type=NumberRange(0, 1e7),
+    type=NumberRange(0, 10**7),
     metavar="R",
     help="Writes a second, all the time; those that CloudWatch counted unless told, minute by minute.",
 )
@@ -86,7 +87,12 @@ It needs, and infra/read-policy.json allows, dynamodb:DescribeTable and cloudwat
     help=f"How often the table is verified: 7d, 12h or {NEVER}; {VERIFYING} in {FILE} unless told.",
 )
 @click.option(
-    "--backfills", type=NumberRange(0, 1e5), default=1, show_default=True, metavar="N", help="Backfills in the month."
+    "--backfills",
+    type=NumberRange(0, 100_000),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Backfills a month.",
 )
 @click.option(
     "--days",
@@ -139,7 +145,7 @@ def cost(
         settings.verifications.value if settings.verifications else 0.0,
         settings.looks.value if settings.looks else float(HOURS_OF_A_MONTH),
     )
-    platform = count_platform(choose_templates(settings.platform))
+    platform = count_platform(choose_templates(settings.platform), count_endpoint_zones(settings.platform))
     bill = calculate(usage, platform, settings.assumptions, tables)
     if as_json:
         print_json(describe(basis, bill))
@@ -151,7 +157,7 @@ def cost(
 
 
 def describe(basis: Basis, bill: Bill) -> dict[str, Any]:
-    """Return a bill and what it rests on, for machines."""
+    """Return a bill and what it rests on, for machines: of all tables, but for what says that it is of one."""
     settings, usage = basis.settings, bill.usage
     return {
         "table": basis.table,
@@ -160,7 +166,7 @@ def describe(basis: Basis, bill: Bill) -> dict[str, Any]:
         "usd": round(bill.together.usd, 4),
         "usd_of_a_backfill": round(bill.backfill.usd, 4),
         "usd_of_a_verification": round(bill.verification.usd, 4),
-        "usd_of_recovery": round(usage.gigabytes * RECOVERY_GB_USD, 4),
+        "usd_of_recovery": round(usage.gigabytes * RECOVERY_GB_USD * bill.tables, 4),
         "parts": [part.as_dict() for part in bill.parts],
         "services": bill.together.as_dict()["services"],
         "items": basis.items.as_dict(),
@@ -172,13 +178,13 @@ def describe(basis: Basis, bill: Bill) -> dict[str, Any]:
             "seconds": basis.seconds and round(basis.seconds),
             "stretch_seconds": basis.stretch_seconds,
         },
-        "changes": round(usage.changes),
+        "changes": round(usage.changes * bill.tables),
         "settings": {
             "buffers": {name: number.as_dict() for name, number in settings.buffers.items()},
             "verifications": settings.verifications and settings.verifications.as_dict(),
             "looks_for_failures": settings.looks and settings.looks.as_dict(),
         },
-        "backfills": usage.backfills,
+        "backfills": usage.backfills * bill.tables,
         "not_included": list(NOT_INCLUDED),
     }
 
@@ -215,6 +221,7 @@ def name_part(part: Part, bill: Bill) -> str:
 def sum_small(services: dict[str, float]) -> list[tuple[str, float]]:
     """Return dollars by what is paid for, with what is less than a cent together in the end."""
     small = {what: usd for what, usd in services.items() if usd < CENT}
+    small = small if len(small) > 1 else {}
     some = [pair for pair in services.items() if pair[0] not in small]
     return [*some, (f"{len(small)} others", sum(small.values()))] if small else some
 
@@ -227,7 +234,7 @@ def name_services(part: Part) -> str:
 def list_basis(basis: Basis, bill: Bill) -> list[tuple[str, str]]:
     """Return what a bill rests on, and what is not in it, as names and values."""
     settings, usage = basis.settings, bill.usage
-    recovery = f"{format_usd(usage.gigabytes * RECOVERY_GB_USD)} a month, by its bytes"
+    recovery = f"{format_usd(usage.gigabytes * RECOVERY_GB_USD * bill.tables)} a month, by its bytes"
     seconds = settings.buffers[BUFFER_SECONDS]
     return [
         *([("table", basis.table)] if basis.table else []),

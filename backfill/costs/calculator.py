@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backfill.costs.quantities import (
     HOURS_OF_A_WEEK,
+    MEASURED_BYTES,
     MILLION,
     Assumptions,
     cost_backfill,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from backfill.costs.figures import Figures
     from backfill.costs.traffic import Traffic
 
-MEASURED_BYTES: Final = 386
-"""Of an item that the figures were measured of, as DynamoDB counts it ("DynamoDB item sizes and formats")."""
 RECOVERY_GB_USD: Final = 0.20
 """Point-in-time recovery, a month (aws.amazon.com/dynamodb/pricing/on-demand, us-east-1)."""
 SECONDS_OF_A_MONTH: Final = HOURS_OF_A_MONTH * 3600
@@ -122,7 +121,8 @@ def calculate(
 ) -> Bill:
     """Return what is paid in a month: for a platform's own quantities at rest, and for so many tables like one."""
     assumed = replace(assumed or Assumptions(), looks_of_an_hour=usage.looks / HOURS_OF_A_MONTH)
-    assumed = replace(assumed, figures=fit_figures(assumed.figures, usage.item_bytes))
+    figures = fit_figures(assumed.figures, usage.item_bytes)
+    assumed = replace(assumed, figures=figures, table_item_bytes=usage.item_bytes)
     rest = count_replication(0)
     looks = {what: quantity - rest[what] for what, quantity in count_replication(usage.looks).items()}
     backfill = multiply(cost_backfill(usage.items, assumed), usage.items / MILLION)
@@ -167,7 +167,7 @@ def fit_figures(figures: Figures, item_bytes: float) -> Figures:
         import_existing_rows_per_second=figures.import_existing_rows_per_second / slower,
         redo_bytes_new=figures.redo_bytes_new + figures.row_bytes * (ratio - 1),
         redo_bytes_existing=figures.redo_bytes_existing + figures.row_bytes * (slower - 1),
-        item_bytes=item_bytes,
+        item_bytes=figures.item_bytes * ratio,
         change_bytes=envelope + figures.item_bytes * ratio,
         row_bytes=figures.row_bytes * ratio,
     )

@@ -16,6 +16,8 @@ from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import MOST_LOOKED_AT, SETTLED
 from dynaurora.mappings.readers import TOLD_SECONDS
 from dynaurora.runs.costs import (
+    JUDGED_SECONDS,
+    JUDGING_MEMORY_MB,
     READS_OF_A_BATCH,
     TRANSITIONS_OF_A_BATCH,
     TRANSITIONS_OF_A_RUN,
@@ -33,6 +35,8 @@ from infra.monthly_costs import (
 )
 
 MILLION: Final = 1_000_000
+MEASURED_BYTES: Final = 386
+"""Of an item that the figures were measured of, as DynamoDB counts it ("DynamoDB item sizes and formats")."""
 SECRET_SECONDS: Final = 300
 """For which a process keeps the loader's password: `dynaurora.aurora.loader`, which commands do not import."""
 HOURS_OF_A_WEEK: Final = 24 * 7
@@ -68,9 +72,6 @@ class Assumptions:
     transform_memory_mb: int = 1024
     convert_memory_mb: int = FULL_PROCESSOR_MB
     import_memory_mb: int = 256
-    judge_memory_mb: int = 512
-    judge_seconds: float = 240
-    """For which suspects of a verification are looked at again: until changes have settled, and a little more."""
     looks_of_an_hour: float = 1
     """For failures, and for batches that no import was started for: `ReprocessSchedule`."""
     call_seconds: float = CALL_SECONDS
@@ -83,6 +84,8 @@ class Assumptions:
     """Of invocations for a run: X-Ray takes the first of each second, and fewer of the others."""
     traced_stream_share: float = 0.0
     """The same of the stream's: `StreamTracing`. Where that is active, 1 for a slow table."""
+    table_item_bytes: float = MEASURED_BYTES
+    """Of an item, as DynamoDB counts it and bills its export: in an export's JSON it has more."""
     page_reads_of_a_row: float = 0.0
     """Pages that Aurora has to read for a row: 0 where the table's keys are in its memory, 1 where none is."""
     figures: Figures = field(default_factory=read_figures)
@@ -180,7 +183,7 @@ def cost_backfill(items: float, assumed: Assumptions) -> dict[str, float]:
     import_seconds = items / figures.import_new_rows_per_second + batches * assumed.import_calls * assumed.call_seconds
     invocations = 2 * batches + TRANSITIONS_OF_A_RUN
     quantities = {
-        "DynamoDB export": items * figures.item_bytes / 1e9,
+        "DynamoDB export": items * assumed.table_item_bytes / 1e9,
         "Lambda compute": gigabytes(assumed.convert_memory_mb) * convert_seconds
         + gigabytes(assumed.import_memory_mb) * import_seconds,
         "Lambda requests": invocations,
@@ -202,7 +205,7 @@ def cost_verifications(items: float, assumed: Assumptions) -> dict[str, float]:
     """
     used = {what: each * items / MILLION for what, each in cost_backfill(items, assumed).items()}
     del used["Aurora I/O"]
-    used["Lambda compute"] += gigabytes(assumed.judge_memory_mb) * assumed.judge_seconds
+    used["Lambda compute"] += gigabytes(JUDGING_MEMORY_MB) * JUDGED_SECONDS
     used["Lambda requests"] += 2 * STEPS_OF_JUDGING
     used["Step Functions"] += 2 * STEPS_OF_JUDGING
     used["Scheduler"] = 1

@@ -22,6 +22,8 @@ DIGITS: Final = 3
 """Of a rate that tell it from another."""
 MINUTE: Final = 60
 HOUR: Final = 3600
+LEAST_RATE: Final = 1 / (366 * 24 * HOUR)
+"""Changes a second: of fewer than one in a year nothing is counted."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Traffic:
 
 
 def steady(rate: float) -> Traffic:
-    """Return the traffic of a table that is changed all the time at one rate; at 0, never."""
-    return Traffic({rate: 1.0}, min(1.0, rate * HOUR)) if rate else Traffic()
+    """Return the traffic of a table that is changed all the time at one rate; at less than LEAST_RATE, never."""
+    return Traffic({rate: 1.0}, min(1.0, rate * HOUR)) if rate >= LEAST_RATE else Traffic()
 
 
 def count_write_units(item_bytes: float) -> int:

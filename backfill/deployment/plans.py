@@ -27,7 +27,7 @@ from dynaurora.errors import DynauroraError, TargetTakenError
 from dynaurora.mappings.registry import publish_document
 from dynaurora.mappings.replications import KnownReplications
 from infra.deployable import Uploads, read_parameters
-from infra.monthly_costs import list_templates, price_platform, price_replication
+from infra.monthly_costs import LOOKS, count_starts, list_templates, price_platform, price_replication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -257,7 +257,7 @@ class Deployer:
     def _plan_platform(self, stack: Stack | None, *, everything: bool) -> PlatformStep:
         given, name = self.project.parameters, self.project.stack
         known = (stack.parameters if stack else {}) | given
-        monthly = round(price_platform(choose_templates(known)), 2)
+        monthly = round(price_platform(choose_templates(known), count_endpoint_zones(known)), 2)
         if stack is None or not stack.outputs.get(BUCKET):
             return PlatformStep(name, CREATE, describe_absence(stack), monthly)
         reader = find_reader(self.stacks, stack)
@@ -289,8 +289,8 @@ class Deployer:
 
     def _plan_replication(self, platform: Stack | None, mapping: Mapping, *, everything: bool) -> ReplicationStep:
         name = name_replication(self.project.stack, mapping.name)
-        stack, monthly = self.stacks.find(name), round(price_replication(), 2)
-        given = self.project.replications.get(mapping.name, {})
+        stack, given = self.stacks.find(name), self.project.replications.get(mapping.name, {})
+        monthly = round(price_replication(count_looks_of(given)), 2)
         try:
             if stack is not None:
                 self.require_replication(stack, mapping.name, platform)
@@ -374,6 +374,18 @@ class Deployer:
 def choose_templates(parameters: dict[str, str]) -> list[str]:
     """Return the templates of a platform that has these parameters: it makes the network and database, or not."""
     return list_templates(network=not parameters.get("SubnetIds"), database=not parameters.get("DatabaseHost"))
+
+
+def count_endpoint_zones(parameters: dict[str, str]) -> int:
+    """Return in how many zones a platform that has these parameters has the endpoints of a network that it makes."""
+    return 2 if parameters.get("EndpointZones") == "2" else 1
+
+
+def count_looks_of(parameters: dict[str, str]) -> float:
+    """Return how often in a month a replication of these parameters looks for what failed: hourly, by a `cron(…)`."""
+    schedule = parameters.get("ReprocessSchedule", "rate(1 hour)")
+    starts = count_starts(schedule) if schedule else 0.0
+    return LOOKS if starts is None else starts
 
 
 def describe_end(end: bool | str) -> str:

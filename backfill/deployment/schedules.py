@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from backfill.deployment.deployments import BUFFERS
 from backfill.deployment.sources import can_export
 from backfill.terminal.console import WrongUseError
-from dynaurora.runs.costs import estimate_verification
+from dynaurora.runs.costs import JUDGED_SECONDS, estimate_verification
 from infra.monthly_costs import HOURS_OF_A_MONTH, count_starts
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def plan_schedule(
     except ClientError as error:
         if error.response["Error"]["Code"] not in {"ResourceNotFoundException", "TableNotFoundException"}:
             raise  # a table that is not there is made, with what it needs
-    each, starts = estimate_verification(items, size_bytes), count_starts(schedule)
+    each, starts = estimate_verification(items, size_bytes, JUDGED_SECONDS), count_starts(schedule)
     return ScheduledVerification(schedule, round(each, 4), None if starts is None else round(each * starts, 2))
 
 

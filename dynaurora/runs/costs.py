@@ -59,6 +59,8 @@ COMPARING_MEMORY_MB: Final = 2048
 """Of the function that converts."""
 JUDGING_MEMORY_MB: Final = 1024
 """Of the one that judges, and the one that it asks for rows, which it waits for."""
+JUDGED_SECONDS: Final = 240.0
+"""For which suspects of a scheduled verification are looked at again: until changes have settled, and a little more."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,15 @@ def estimate_cost(plan: Plan | None, usage: Usage) -> dict[str, Any]:
     return {"total_usd": round(sum(line.usd for line in lines), 6), "lines": [asdict(line) for line in lines]}
 
 
-def estimate_verification(items: int, size_bytes: int) -> float:
+def estimate_verification(items: int, size_bytes: int, judged_seconds: float = 0.0) -> float:
     """Return what verifying a table of so many items by an export costs, in US dollars.
 
-    That is the export, and a run that converts and compares its batches; what Aurora does is billed by capacity.
+    That is the export, and a run that converts and compares its batches; and judging them, where a function does that
+    and not a command. What Aurora does is billed by capacity.
     """
     batches = max(1, -(-items // MAX_BATCH_ITEMS))
     seconds = items * COMPARED_SECONDS
-    usage = Usage(size_bytes, batches, 0, seconds, 1, COMPARING_MEMORY_MB, COMPARING_MEMORY_MB)
+    usage = Usage(size_bytes, batches, 0, seconds, 1, COMPARING_MEMORY_MB, COMPARING_MEMORY_MB, judged_seconds)
     return float(estimate_cost(None, usage)["total_usd"])
 
 

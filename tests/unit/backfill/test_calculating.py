@@ -178,4 +178,6 @@ def test_buffers_are_those_of_the_template_and_start_as_the_model_does():
     }
     assert {name: (each.default, each.least, each.most) for name, each in BUFFERS.items()} == template
     buffers = {name: Number(each.default, DEFAULT) for name, each in BUFFERS.items()}
-    assert Settings(buffers, None, None, ignores_expiries=False, platform={}).assumptions == Assumptions()
+    assert (
+        Settings(buffers, None, None, ignores_expiries=False, is_traced=False, platform={}).assumptions == Assumptions()
+    )

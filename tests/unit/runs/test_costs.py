@@ -60,6 +60,8 @@ def test_a_verification_costs_its_export_and_little_more():
     export = 50 * PRICES["DynamoDB export"][0]
     assert export < estimate_verification(100_000_000, 50_000_000_000) < 1.2 * export
     assert 0 < estimate_verification(0, 0) < 0.001
+    judged = estimate_verification(0, 0, 240) - estimate_verification(0, 0)
+    assert judged == pytest.approx(240 * PRICES["Lambda compute"][0], rel=1e-3)
 
 
 def test_a_run_that_came_to_nothing_costs_next_to_nothing():

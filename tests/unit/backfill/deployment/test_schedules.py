@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from backfill.deployment.schedules import bound_period, plan_schedule
 from backfill.terminal.console import WrongUseError
-from dynaurora.runs.costs import estimate_verification
+from dynaurora.runs.costs import JUDGED_SECONDS, estimate_verification
 from infra.monthly_costs import count_starts
 
 WEEKLY = {"VerificationSchedule": "rate(7 days)"}
@@ -36,7 +36,7 @@ def test_without_a_schedule_nothing_is_verified_by_the_clock_nor_asked(given, de
 @pytest.mark.parametrize(("given", "deployed"), [(WEEKLY, {}), ({}, WEEKLY)])
 def test_a_schedule_costs_so_many_exports_of_the_table_as_it_is(given, deployed):
     found = plan_schedule(DynamoDB(), "things", given, deployed)
-    each = estimate_verification(1_000_000, 500_000_000)
+    each = estimate_verification(1_000_000, 500_000_000, JUDGED_SECONDS)
     assert found.as_dict() == {
         "schedule": "rate(7 days)",
         "usd_each": round(each, 4),
@@ -70,7 +70,7 @@ def test_changes_that_are_collected_for_longer_than_a_judge_waits_are_refused_by
 
 
 def test_a_table_that_is_to_be_made_is_made_with_what_an_export_needs():
-    assert plan_schedule(DynamoDB(exists=False), "things", WEEKLY, {}).usd_each < 0.002
+    assert plan_schedule(DynamoDB(exists=False), "things", WEEKLY, {}).usd_each < 0.005
 
 
 @pytest.mark.parametrize(
