@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
+from dynaurora.batches.retry_notes import MOST_NOTES
 from dynaurora.failures.runbooks import read_runbook
 from dynaurora.pages.environment import make_environment
 from dynaurora.pages.formatting import format_count, format_rate, format_seconds, format_usd
@@ -147,9 +148,15 @@ class Page:
 
     @property
     def unanswered(self) -> int:
-        """How many of those attempts, at least, the function did not answer."""
+        """How many of those attempts, at least, the function did not answer.
+
+        None is told where nobody can: each of several targets counts an attempt, and of very many not all are noted.
+        """
+        totals = self.report.get("totals") or {}
         noted: int = sum(cause["times"] for cause in self.report.get("retry_causes") or ())
-        return max(0, int((self.report.get("totals") or {}).get("retries", 0)) - noted)
+        if totals.get("targets") or noted >= MOST_NOTES:
+            return 0
+        return max(0, int(totals.get("retries", 0)) - noted)
 
     @property
     def pace(self) -> dict[str, Any] | None:
