@@ -27,7 +27,7 @@ from dynaurora.batches.batch import Batch
 from dynaurora.batches.ledger import Ledger
 from dynaurora.dynamodb import changes, versions
 from dynaurora.dynamodb.changes import Change, encode_change
-from dynaurora.exports import convert_export, export_lines, left_out, plan_sweep
+from dynaurora.exports import convert_export, export_lines, plan_sweep, rejects
 from dynaurora.exports.left_out import MOST_LEFT_OUT, LeftOut, LeftOutReader
 from dynaurora.exports.reconcile_run import Totals
 from dynaurora.failures import convert_failures, failed_records, settle_failures, superseded
@@ -222,7 +222,7 @@ def commit_what_failed(set_attribute: SetAttribute) -> None:
 
 
 def lose_what_an_export_refused(set_attribute: SetAttribute) -> None:
-    set_attribute(left_out, "encode_failed_record", lambda _record: b"")
+    set_attribute(rejects, "encode_failed_record", lambda _record: b"")
 
 
 def lose_what_is_parked(set_attribute: SetAttribute) -> None:

@@ -170,7 +170,7 @@ def test_markers_are_where_they_may_be(attacked: tuple[Reprocesses, str, str]) -
     assert not told_of_values, {
         name: text[max(0, text.index("IBAN") - 300) :][:400] for name, text in told_of_values.items()
     }
-    may_have_keys = {"logs", *(name for name in places if name.startswith(("failures", "mapping diff")))}
+    may_have_keys = {"logs", "reports", *(name for name in places if name.startswith(("failures", "mapping diff")))}
     assert not [name for name, text in places.items() if KEY in text and name not in may_have_keys]
     assert not [name for name, text in places.items() if "\x1b" in text or "\u202e" in text or "\nNext: run" in text]
     assert not [name for name, text in places.items() if not is_shown(text)]

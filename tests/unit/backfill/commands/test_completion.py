@@ -190,8 +190,9 @@ def test_every_shell_has_a_script(shell):
 def list_parameters(command=main, words=()):
     for parameter in command.params:
         yield words, parameter
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from list_parameters(inner, (*words, name))
+    context = click.Context(command)
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from list_parameters(command.get_command(context, name), (*words, name))
 
 
 def test_what_names_a_mapping_or_a_run_is_completed():
