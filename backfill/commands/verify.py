@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 import time
@@ -264,8 +265,9 @@ def compare(verification: Verification, items: TableItems, deployment: Deploymen
 
 def read_keys(path: str, types: dict[str, str]) -> Iterator[TypedItem]:
     """Yield the keys of a file, each once. Raises WrongUseError, naming the line, where one is none."""
-    if path != "-" and (not Path(path).exists() or Path(path).is_dir()):
-        raise WrongUseError(f"There is no file {path}. Each of its lines is a key: {json.dumps(_example(types))}")
+    if path != "-" and not (Path(path).exists() and os.access(path, os.R_OK) and not Path(path).is_dir()):
+        example = json.dumps(_example(types))
+        raise WrongUseError(f"There is no file {path} that can be read. Each of its lines is a key: {example}")
     names = set[str]()
     with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -274,7 +276,7 @@ def read_keys(path: str, types: dict[str, str]) -> Iterator[TypedItem]:
             try:
                 key = json.loads(line)
                 is_key = is_possible_key(key, types)
-            except (AttributeError, TypeError, ValueError):
+            except (AttributeError, RecursionError, TypeError, ValueError):
                 is_key = False
             if not is_key:
                 example = json.dumps(_example(types))

@@ -73,4 +73,5 @@ def diagnose_verifying(deployment: Deployment, facts: Facts) -> Iterator[Finding
     found = [*Standing(deployment, now(), facts=facts).about_verification_runs()]
     yield from (Finding(VERIFYING, WARNING, todo.problem, f"Verify it: `{todo.remedy}`.") for todo in found)
     if not found and deployment.verification_schedule:
-        yield Finding(VERIFYING, YES, deployment.verification_schedule)
+        none = "" if facts.get("verification") else ", of which none has ended yet"
+        yield Finding(VERIFYING, YES, f"{deployment.verification_schedule}{none}")

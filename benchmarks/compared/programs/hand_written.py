@@ -3,7 +3,7 @@
     python hand_written.py TABLE DATABASE
 
 It runs again to follow changes. Numbers become int or float, as the encoders do that people copy (Apache Airflow's
-`DynamoDBToS3Operator` has the same), sets become lists, binary becomes base64.
+`DynamoDBToS3Operator` makes floats of all), sets become lists, binary becomes base64.
 """
 
 from __future__ import annotations
