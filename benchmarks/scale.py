@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from backfill.costs.figures import Figures, read_figures
+from backfill.costs.quantities import FULL_PROCESSOR_MB
 from benchmarks.documents import to_table, write_marked
 from benchmarks.plan_backfill import BUCKET, FOLDER, TABLE_ARN, make_export
 from dynaurora.exports.plan_backfill import ExportToPlan, plan_backfill
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "scale.md"
-FULL_PROCESSOR_MB = 1769
 HOUR = 3600
 
 
