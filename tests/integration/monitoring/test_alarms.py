@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 TEMPLATE = PROJECT / "infra" / "monitoring.yaml"
 REPLICATION = PROJECT / "infra" / "replication.yaml"
-OF_REPLICATION = ("Mapping", "BufferSeconds", "TransformBufferSeconds", "SourceTableName")
+OF_REPLICATION = ("Mapping", "BufferSeconds", "TransformBufferSeconds", "StreamBufferSeconds", "SourceTableName")
 """Parameters that the alarms of a replication have beside the platform's."""
 PATIENCE_SECONDS = 30
 PARAMETERS = {
@@ -30,6 +30,7 @@ PARAMETERS = {
     "ConnectionsThreshold": "72",
     "BufferSeconds": "60",
     "TransformBufferSeconds": "5",
+    "StreamBufferSeconds": "5",
     "FailuresTopicArn": "arn:aws:sns:us-east-1:000000000000:failures",
     "Architecture": "arm64",
     "LogLevel": "INFO",
@@ -90,8 +91,8 @@ CASES: dict[str, list[tuple[dict[str, list[float | None]], str]]] = {
     ],
     "late-rows": [
         ({}, QUIET),
-        ({"ReplicationLag": [664, 664, 900]}, QUIET),
-        ({"ReplicationLag": [666, None, None]}, RINGS),
+        ({"ReplicationLag": [669, 669, 900]}, QUIET),
+        ({"ReplicationLag": [671, None, None]}, RINGS),
     ],
     "import-batch-errors": [({"Errors": [0, 50, 50]}, QUIET), ({"Errors": [1, 0, 0]}, RINGS)],
     "import-batch-duration": [({"Duration": [239_999]}, QUIET), ({"Duration": [240_001]}, RINGS)],
