@@ -254,7 +254,7 @@ def test_every_link_and_button_is_reached_by_the_keyboard(
         for _ in range(there + 5):
             reached.add(page.evaluate(f"[...document.querySelectorAll(`{FOCUSABLE}`)].indexOf(document.activeElement)"))
             page.keyboard.press("Tab")
-        assert len(reached - {-1}) == there
+        assert len(reached - {-1}) >= there  # an update on the way may bring more
 
 
 def test_a_page_says_that_it_is_not_answered_any_more(served: Served, browser: Any, ended_run: str) -> None:
