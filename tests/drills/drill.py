@@ -29,6 +29,8 @@ Counted = Callable[[bytes], bool]
 PATIENCE_SECONDS = {True: 900.0, False: 60.0}
 """How long anything may take, by whether the drill is long."""
 PAUSE_SECONDS = 0.1
+DELIVERY_SECONDS = 1
+"""For which Firehose collects changes, as the local AWS has it, where they flow for long."""
 WAIT_SCALE = 0.05
 """What the local AWS multiplies waits before retries by, outside of `short_waits`."""
 IMPORT_RULE = "dynaurora-import-batch"
@@ -167,6 +169,40 @@ class Drill:
             yield
         finally:
             self._configure(WAIT_SCALE)
+
+    @contextmanager
+    def delivering_each_second(self) -> Iterator[None]:
+        """Have Firehose collect changes for a second, twice, as it does for longer on AWS.
+
+        Without, nearly every request that writes has an object and an import: more than the local AWS can start.
+        """
+        self._set_buffers(DELIVERY_SECONDS)
+        try:
+            yield
+        finally:
+            self._set_buffers(0)
+
+    def _set_buffers(self, seconds: int) -> None:
+        firehose, name = self.deployed.client("firehose"), self.deployed.outputs["DeliveryStreamName"]
+        described = firehose.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
+        (destination,) = described["Destinations"]
+        settings = destination["ExtendedS3DestinationDescription"]
+        for parameter in settings["ProcessingConfiguration"]["Processors"][0]["Parameters"]:
+            if parameter["ParameterName"] == "BufferIntervalInSeconds":
+                parameter["ParameterValue"] = str(seconds)
+        hints = settings["BufferingHints"] | {
+            "IntervalInSeconds": seconds,
+            "SizeInMBs": int(settings["BufferingHints"]["SizeInMBs"]),
+        }
+        firehose.update_destination(
+            DeliveryStreamName=name,
+            CurrentDeliveryStreamVersionId=described["VersionId"],
+            DestinationId=destination["DestinationId"],
+            ExtendedS3DestinationUpdate={
+                "BufferingHints": hints,
+                "ProcessingConfiguration": settings["ProcessingConfiguration"],
+            },
+        )
 
     def _configure(self, scale: float) -> None:
         settings = json.dumps({"stepfunctions._SFN_WAIT_SCALE": scale}).encode()

@@ -8,7 +8,7 @@ merely on its way.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -55,7 +55,8 @@ def named(found: Document) -> Named:
 def flowing(drill: Drill, seconds: float) -> Iterator[list[Any]]:
     """Have changes flow; in the end, hold them against their pace."""
     load = Load(f"{drill.name}-load", click(), drill.size(RATE // 5, RATE), seconds, 50, drill.size(200, 5000))
-    with writing(drill.deployed.stack.endpoint_url, REGION, drill.deployed.table, load) as writers:
+    buffers = drill.delivering_each_second() if drill.is_long else nullcontext()
+    with buffers, writing(drill.deployed.stack.endpoint_url, REGION, drill.deployed.table, load) as writers:
         yield writers
         changes = sum(writer.result().changes for writer in writers)
     drill.tell(f"{changes:,} changes flowed meanwhile", about="flow")

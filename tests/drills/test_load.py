@@ -26,8 +26,6 @@ from tests.support.factories import click, click_item
 
 LATE_SECONDS = {True: 10.0, False: 30.0}
 """How long after the last write the two may differ, by whether the drill is long; a short one shares its processors."""
-BUFFER_SECONDS = 1
-"""As the local AWS has it; other drills have none, and an object for nearly every change."""
 FAILURES = 2
 """How often a record may fail before it is parked: in the stream, and once more."""
 DYING = ("ForwardChanges", "TransformChanges", "ImportBatch", "ConvertExport", "ConvertFailures")
@@ -57,7 +55,7 @@ def test_everything_at_once(drill: Drill) -> None:
     died = count_deaths(drill)
     with deployed_mapping(drill, lambda document: with_pattern(document, UNBOUNDED)):
         drill.deployed.set_faults(age_mappings_seconds=SETTLED_SECONDS)
-        with few_failures(drill), delivering_each_second(drill), reprocessing(drill):
+        with few_failures(drill), drill.delivering_each_second(), reprocessing(drill):
             slow, runs = bear(drill, load)
             late = wait_until_equal(drill, judge, time.time(), len(slow))
             for run in runs:
@@ -178,39 +176,6 @@ def few_failures(drill: Drill) -> Iterator[None]:
     """Have records be parked sooner than usual."""
     with drill.deployed.variables("ConvertFailuresFunctionName", MAX_ATTEMPTS=str(FAILURES)):
         yield
-
-
-@contextmanager
-def delivering_each_second(drill: Drill) -> Iterator[None]:
-    """Have Firehose collect changes for a second, twice, as it does for longer on AWS."""
-    set_buffers(drill, BUFFER_SECONDS)
-    try:
-        yield
-    finally:
-        set_buffers(drill, 0)
-
-
-def set_buffers(drill: Drill, seconds: int) -> None:
-    firehose, name = drill.deployed.client("firehose"), drill.deployed.outputs["DeliveryStreamName"]
-    described = firehose.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
-    (destination,) = described["Destinations"]
-    settings = destination["ExtendedS3DestinationDescription"]
-    for parameter in settings["ProcessingConfiguration"]["Processors"][0]["Parameters"]:
-        if parameter["ParameterName"] == "BufferIntervalInSeconds":
-            parameter["ParameterValue"] = str(seconds)
-    hints = settings["BufferingHints"] | {
-        "IntervalInSeconds": seconds,
-        "SizeInMBs": int(settings["BufferingHints"]["SizeInMBs"]),
-    }
-    firehose.update_destination(
-        DeliveryStreamName=name,
-        CurrentDeliveryStreamVersionId=described["VersionId"],
-        DestinationId=destination["DestinationId"],
-        ExtendedS3DestinationUpdate={
-            "BufferingHints": hints,
-            "ProcessingConfiguration": settings["ProcessingConfiguration"],
-        },
-    )
 
 
 def count_deaths(drill: Drill) -> int:
