@@ -47,7 +47,8 @@ def compare(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> di
     """Compare the rows of some keys."""
     findings = comparer.compare(event["table"], [Expectation.decode(row) for row in event["rows"]])
     count("RowsCompared", len(findings))
-    return {"findings": [[finding.verdict.value, *finding.columns] for finding in findings]}
+    found = [[finding.verdict.value, *finding.columns] for finding in findings]
+    return {"findings": found, "ages": [finding.age for finding in findings]}
 
 
 def list_unseen(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:

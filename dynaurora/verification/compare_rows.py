@@ -7,7 +7,7 @@ rows are found that nobody has seen an item of (`dynaurora.verification.unseen_r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from dynaurora.aurora import comparing
@@ -77,7 +77,7 @@ class RowComparer:
             rows = {reader.value_key(row[comparing.SYSTEM_FIELDS :]): row for row in listed}
             for each in some:
                 row = rows.get(reader.field_key(each.fields))
-                found.append(self._judge(target, each, row))
+                found.append(replace(self._judge(target, each, row), age=self._age(row)))
                 if row is not None and not row[0] and each.kind is not WantedKind.NOTHING:
                     seen.append(number_digest(row[3]))
         if seen:
@@ -122,7 +122,7 @@ class RowComparer:
         if expected.kind is WantedKind.ANYTHING:
             return Found(RowVerdict.FAILED)
         deleted, version, generation = row[:3] if row else (True, 0, 0)
-        if row and second_of(int(version)) > self.clock() + FUTURE_SECONDS:
+        if self._is_of_future(int(version)):
             return Found(RowVerdict.IMPOSSIBLE)
         if row is None or deleted:
             return Found(RowVerdict.IDENTICAL if expected.kind is WantedKind.NOTHING else RowVerdict.MISSING)
@@ -136,6 +136,15 @@ class RowComparer:
             column.name for column, one, other in zip(reader.columns, values, wanted, strict=True) if one != other
         )
         return Found(RowVerdict.OLDER_MAPPING if self._is_older(int(generation)) else RowVerdict.DIFFERING, columns)
+
+    def _is_of_future(self, version: int) -> bool:
+        return second_of(version) > self.clock() + FUTURE_SECONDS
+
+    def _age(self, row: tuple[Any, ...] | None) -> int | None:
+        """Return how many seconds ago a row was changed, by its version; None where nothing says."""
+        if row is None or self._is_of_future(int(row[1])):
+            return None
+        return int(self.clock()) - second_of(int(row[1]))
 
     def _is_older(self, generation: int) -> bool:
         """Tell whether an older mapping than the current one wrote a row."""

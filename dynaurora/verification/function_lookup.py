@@ -53,7 +53,9 @@ class FunctionLookup:
         found: list[Found] = []
         for rows in divide_rows([expectation.encode() for expectation in expectations]):
             answer = self.ask("compare", table=table, rows=rows)
-            found += [Found(RowVerdict(verdict), tuple(columns)) for verdict, *columns in answer["findings"]]
+            findings, ages = answer["findings"], answer["ages"]
+            for (verdict, *columns), age in zip(findings, ages, strict=True):
+                found.append(Found(RowVerdict(verdict), tuple(columns), age))
         return found
 
     def list_unseen(self, table: str, after: Key | None, below: int | None = None) -> Unseen:

@@ -4,6 +4,7 @@
     again and again
       the row is looked up               equal: it agrees, and is done with
       the item is read again             another one: that is what the row has to be, since now
+                                         the same, and the row is of a change since: it was another in between
       the stream is imported until then  and the item is still the same: the row should be equal, and is not,
                                          unless a batch is pending that has a change of it: it is behind
     in the end                           what still changes is behind
@@ -114,7 +115,7 @@ class SuspectJudge:
             return finding
         now = self.clock()
         item = self.items.read_item(case.suspect.key)
-        if item != case.item:
+        if item != case.item or _is_changed(finding, case.since, now):
             case.item, case.since, case.expectation = item, now, self._expect(case.suspect, item)
             return None
         if item is None and self.keeps_expired and finding.verdict is RowVerdict.EXTRA:
@@ -136,3 +137,11 @@ class SuspectJudge:
     def _expect(self, suspect: Suspect, item: TypedItem | None) -> Expectation | None:
         (expected,) = self.expecter.expect(suspect.key, item, suspect.table)
         return expected.expectation
+
+
+def _is_changed(finding: Found, since: float, now: float) -> bool:
+    """Tell whether a row is of a change that was made since: then its item was another in between, and is so again.
+
+    The row's age is told by the clock of where the rows are, in whole seconds, as versions have them.
+    """
+    return finding.age is not None and now - finding.age + 1 > since

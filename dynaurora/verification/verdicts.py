@@ -50,6 +50,8 @@ class Found:
     verdict: RowVerdict
     columns: tuple[str, ...] = ()
     """Those that differ."""
+    age: int | None = field(default=None, compare=False)
+    """Seconds since the change that the row, or its tombstone, is of; None where there is none, or nobody knows."""
 
     def __str__(self) -> str:
         """Say it to people, without values."""

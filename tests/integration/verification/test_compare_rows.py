@@ -6,6 +6,7 @@ import pytest
 
 from dynaurora.aurora.migrations import SEEN_KEYS
 from dynaurora.dynamodb.changes import Change
+from dynaurora.dynamodb.versions import SEQUENCE_RANGE
 from dynaurora.mappings.row_mapper import RowMapper
 from dynaurora.verification import unseen_rows
 from dynaurora.verification.compare_items import compare_items, compare_table, find_extra_rows
@@ -78,6 +79,24 @@ def test_rows_changed_deleted_and_added_by_hand_are_named_and_no_others(clicks: 
             *[("gone", "extra"), ("zz", "extra"), ("page-03", "impossible")],
         ]
     )
+
+
+def test_how_long_ago_a_row_was_changed_is_told_by_its_version(target: Target) -> None:
+    mapper = RowMapper(target.mapping)
+    expecter, second = Expecter(mapper), SEQUENCE_RANGE
+    item, gone, future, absent = map(item_of, ("item", "gone", "future", "absent"))
+    changes = [(900 * second + 7, item), (800 * second, None), (10**6 * second, future)]
+    target.import_rows(
+        mapper.row(Change(version, 0, expecter.take_key(item or gone), item)) for version, item in changes
+    )
+    with target.connect() as aurora:
+        lookup = RowComparer(aurora, target.mapping, "run", clock=lambda: 1000.9)
+        wanted = [each.expectation for one in (item, gone, future, absent) for each in expecter.expect(one, one)]
+        found = lookup.compare(target.mapping.table, [each for each in wanted if each])
+        lookup.forget()
+    assert [(one.verdict.value, one.age) for one in found] == [
+        *[("identical", 100), ("missing", 200), ("impossible", None), ("missing", None)]
+    ]
 
 
 def test_a_mutant_that_forgets_extra_rows_is_caught(clicks: Target, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Suspects are judged while both sides change: what is on its way is no difference, and what differs is named."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -28,6 +28,8 @@ class World:
     """By second, from when on it is what."""
     rows: dict[int, object]
     watermarks: dict[int, int]
+    written: dict[int, int] = field(default_factory=dict)
+    """The second of the change that the row is of, by when it was imported; rows of no change are as old as can be."""
     now: float = 0
     looked: list[str] = field(default_factory=list)
 
@@ -39,7 +41,11 @@ class World:
         n = self.at(self.items)
         return None if n is None else item(n)
 
-    def compare(self, _table, expectations):
+    def compare(self, table, expectations):
+        age = int(self.now) - self.at(self.written) if self.written else None
+        return [replace(found, age=age) for found in self.find(table, expectations)]
+
+    def find(self, _table, expectations):
         self.looked.append("row")
         found, (expected,) = self.at(self.rows), expectations
         if expected.kind is WantedKind.ANYTHING:
@@ -89,6 +95,26 @@ def test_an_item_that_changes_meanwhile_is_judged_by_what_it_is_then():
     """Its row is of neither state when the first one's change would be imported: the second one's is on its way."""
     world = World(items={0: 2, 15: 3}, rows={0: 1, 60: 3}, watermarks={0: -1, 20: 10, 70: 70})
     assert (world.judge(), world.now) == (Found(RowVerdict.IDENTICAL), 60)
+
+
+@pytest.mark.parametrize(
+    ("item", "other", "suspected"),
+    [
+        pytest.param(None, 1, RowVerdict.EXTRA, id="gone"),
+        pytest.param(2, 1, RowVerdict.DIFFERING, id="another"),
+        pytest.param(2, None, RowVerdict.MISSING, id="there"),
+    ],
+)
+def test_an_item_that_is_as_it_was_whenever_it_is_read_has_changed_where_its_row_says_so(item, other, suspected):
+    """It is read at 1 and 11; what it was at 5 is imported at 10, and that it is as it was again, not before 17."""
+    items, rows, written = {0: item, 5: other, 9: item}, {0: other, 17: item}, {0: -100, 10: 5, 17: 9}
+    world = World(items, rows, watermarks={0: -1, 11: 6, 21: 16}, written=written, now=1)
+    assert (world.judge(Found(suspected)), world.now) == (Found(RowVerdict.IDENTICAL), 21)
+
+
+def test_a_row_that_was_changed_shortly_before_is_judged_once_nothing_can_have_come_since():
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: -1, 10: 5, 20: 15}, written={0: 0})
+    assert (world.judge(), world.now) == (DIFFERS, 20)
 
 
 def test_what_never_comes_to_rest_is_behind():
