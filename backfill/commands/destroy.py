@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,6 +11,7 @@ from backfill.commands.deploy import explained_deployment, make_deployer
 from backfill.commands.options import check_needs_no_answer, json_option, yes_option
 from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
+from backfill.deployment.clients import connect_to
 from backfill.project import current_project
 from backfill.terminal.console import WrongUseError, print_json, print_line, say
 from backfill.terminal.formatting import format_count
@@ -152,7 +152,7 @@ def delete_everything(mapping: Mapping, bucket: str, dynamodb: Any) -> None:
 
 def delete_versions(bucket: str, prefix: str) -> None:
     """Delete all versions of the objects under a prefix."""
-    s3: Any = boto3.client("s3")
+    s3 = connect_to("s3")
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -102,8 +100,6 @@ def doctor(
     --json there is an object on a line for each replication.
     """
     with explained_errors():
-        if region := os.environ.get("AWS_REGION"):
-            boto3.setup_default_session(region_name=region)
         plan = read_plan(engine_version, zones, reserve, table)
         if of_account:
             examined = [examine_account(mapping, stack, plan)]
