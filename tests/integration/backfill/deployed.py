@@ -565,10 +565,7 @@ class Deployed:
 
     def set_faults(self, **faults: int) -> None:
         """Ask the emulator for faults (`local.emulator.faults`)."""
-        body = json.dumps(faults).encode()
-        request = urllib.request.Request(f"{self.stack.endpoint_url}/_dynaurora/faults", data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert answer.status == 200
+        set_faults(self.stack.endpoint_url, **faults)
 
     def reset(self) -> None:
         """Begin anew: an empty table, an empty target, no faults, nothing filled, nobody told of anything."""
@@ -588,6 +585,14 @@ class Deployed:
 def make_run_id() -> str:
     """Return a new run's id."""
     return f"r{uuid.uuid4().hex[:10]}"
+
+
+def set_faults(endpoint_url: str, **faults: int) -> None:
+    """Ask an emulator for faults."""
+    body = json.dumps(faults).encode()
+    request = urllib.request.Request(f"{endpoint_url}/_dynaurora/faults", data=body, method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
 
 
 def make_environment(endpoint_url: str, region: str) -> dict[str, str]:
