@@ -419,5 +419,5 @@ def _require_known(given: Iterable[str], known: frozenset[str], place: str) -> N
     for name in given:
         if name not in known:
             close = get_close_matches(name, known, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
+            meant = f" (did you mean {close[0]}?)" if close else ""
             raise WrongUseError(f"{name} in {place} of the project is no parameter of the template{meant}")
