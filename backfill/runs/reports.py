@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from backfill.terminal.console import name_command
-from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
+from backfill.terminal.formatting import format_bytes, format_count, format_quantity, format_seconds, format_usd
 from backfill.terminal.tables import format_table
 from dynaurora import keys
 from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
@@ -185,7 +185,8 @@ def _describe_cost(report: Report) -> Iterator[Pair]:
         return
     yield "cost", f"about {format_usd(cost['total_usd'])}"
     lines = [
-        (line["what"], f"{line['quantity']:,.6g}", line["unit"], format_usd(line["usd"])) for line in cost["lines"]
+        (line["what"], format_quantity(line["quantity"]), line["unit"], format_usd(line["usd"]))
+        for line in cost["lines"]
     ]
     yield from (("", line) for line in format_table(lines, numeric=frozenset({1, 3})))
 

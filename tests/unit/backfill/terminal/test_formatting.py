@@ -6,6 +6,7 @@ from backfill.terminal.formatting import (
     format_bytes,
     format_count,
     format_iso,
+    format_quantity,
     format_rate,
     format_seconds,
     format_time,
@@ -39,6 +40,22 @@ def test_counts_and_their_nouns():
     assert format_count(1000, "row") == "1,000 rows"
     assert format_count(2, "batch", "batches") == "2 batches"
     assert format_count(0) == "0"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (1e-06, "less than 0.001"),
+        (0.25, "0.25"),
+        (34.5508, "34.55"),
+        (100, "100"),
+        (999.5, "999.5"),
+        (12_345.6, "12,346"),
+    ],
+)
+def test_quantities(number, text):
+    assert format_quantity(number) == text
 
 
 @pytest.mark.parametrize(("rate", "text"), [(None, "unknown"), (35_000.4, "35,000 rows/s"), (0.44, "0.4 rows/s")])
