@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.infrastructure.deployment import get_resource
-from tools.dashboard_picture import Shown, choose_variables, draw, read_shown
+from tools.dashboard_picture import Shown, choose_variables, draw, place_legend, read_shown, round_up
 from tools.pictures import COLUMNS, IMAGES, SCENES, print_scenes
 
 START = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -96,6 +96,21 @@ def test_a_widget_without_data_says_so():
     chosen = choose_variables(json.dumps(BODY), {"table": "orders", "stack": "shop"})
     shown = Shown(START, END, 5, lines={"How far?": [("planned", {}), ("age", {})]})
     assert "no data" in draw(chosen, shown)
+
+
+@pytest.mark.parametrize(
+    ("highest", "end"), [(0, 1), (0.576, 1), (1.15, 2), (2, 2), (4.74, 5), (204, 250), (8_500, 10_000)]
+)
+def test_an_axis_ends_with_a_number_that_is_read_at_a_glance(highest, end):
+    assert round_up(highest) == pytest.approx(end)
+
+
+def test_a_legend_has_two_columns_or_as_many_labels_in_a_line_as_fit():
+    assert place_legend(["a", "b", "c"], 280) == [(0, 0), (140, 0), (0, 1)]
+    long = "not taken by Firehose, tried again"
+    first, second, third = place_legend([long, "b", "c" * 30], 280)
+    assert (first, second[1], third) == ((0.0, 0), 0, (0.0, 1))
+    assert second[0] > 24
 
 
 def test_a_terminals_picture_has_commands_and_colours_and_fetches_nothing():
