@@ -17,7 +17,15 @@ from backfill.deployment.clients import CONFIG, connect_objects, connect_to, ope
 from backfill.deployment.stacks import Stacks
 from backfill.deployment.stream_readers import PAUSED, StreamReader, look_at_reader
 from backfill.project import current_project
-from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
+from backfill.terminal.console import (
+    WrongUseError,
+    name_command,
+    print_json,
+    print_line,
+    print_pairs,
+    say,
+    telling_at_interrupt,
+)
 from backfill.terminal.formatting import format_time
 from dynaurora.errors import DynauroraError, UnknownMappingError
 
@@ -77,7 +85,9 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
         if plan.changes and not dry_run:
             if not yes:
                 click.confirm("Deploy the others?" if plan.refused else "Deploy it?", abort=True)
-            outcome = deployer.carry_out(plan, say)
+            again = name_command("deploy", *names)
+            with telling_at_interrupt(f"What CloudFormation has begun goes on. To go on with the rest: {again}"):
+                outcome = deployer.carry_out(plan, say)
             tell_resumed(plan, paused)
     if outcome and not as_json:
         tell_next(plan, outcome)

@@ -13,7 +13,7 @@ from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
 from backfill.deployment.clients import connect_to
 from backfill.project import current_project
-from backfill.terminal.console import WrongUseError, print_json, print_line, say
+from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, say, telling_at_interrupt
 from backfill.terminal.formatting import format_count
 from dynaurora import keys
 from dynaurora.aurora import sql
@@ -79,7 +79,9 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
         if not yes:
             click.confirm(f"Destroy the replication {stack_name}?", abort=True)
         if stack is not None:
-            stacks.delete(stack_name)
+            again = name_command("destroy", name, *(["--delete-data"] if delete_data else []))
+            with telling_at_interrupt(f"CloudFormation goes on deleting {stack_name}. To wait for it: {again}"):
+                stacks.delete(stack_name)
         if delete_data:
             delete_everything(mapping, bucket, deployer.dynamodb if created else None)
     finish(fate, as_json=as_json)

@@ -244,7 +244,7 @@ def verify_table(
 def take_export(verification: Verification, items: TableItems, deployment: Deployment, export: ComparedExport) -> None:
     """Have an export compared, and take what was found."""
     key_types = items.read_key_types()
-    compare_export(connect().states, deployment, export.run, say)
+    compare_export(connect(), deployment, export.run)
     verification.take(export.read_totals())
     for compared in export.read_batches(key_types):
         verification.take(compared)

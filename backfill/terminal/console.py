@@ -63,6 +63,16 @@ def say(line: str, *, is_progress: bool = False) -> None:
         heard.append(line)
 
 
+@contextmanager
+def telling_at_interrupt(line: str) -> Iterator[None]:
+    """Where Ctrl-C ends a command, say what goes on without it, and how one comes back."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(line)
+        raise
+
+
 def print_line(line: str = "") -> None:
     """Print one line of the command's result."""
     output.print(escape_lines(line), markup=False)

@@ -178,7 +178,7 @@ def test_what_comparing_found_is_judged_step_by_step_by_whoever_goes_on(
     found = choose_deployment(find_deployments(connect().cloudformation, None), MAPPING)
     lookup = FunctionLookup(connect_functions(130), found.compare_rows, deployed.mapping, f"judged-{run}")
     lookup.ask("begin", via="export")
-    compare_export(connect().states, found, lookup.run, print, 0.2)
+    compare_export(connect(), found, lookup.run, 0.2)
     totals = deployed.report(lookup.run)["totals"]
 
     def take_step() -> Any:
