@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.commands.options import every_option, json_option, stack_option
 from backfill.deployment.aws_errors import explained_errors
@@ -51,13 +52,16 @@ Examples:
 
 def watch_run(clients: Clients, found: FoundRun, *, every: float, stack: str | None, as_json: bool) -> None:
     """Show a run until it ends or the person has seen enough; end the command with status 1 where it ended badly."""
+    again = f"come back with: {name_command(found.kind.name, 'watch', found.run, stack=stack)}"
     try:
         with choose_screen(as_json=as_json) as screen:
             view = follow(clients, found, screen, every)
     except KeyboardInterrupt:
-        command = name_command(found.kind.name, "watch", found.run, stack=stack)
-        say(f"The run goes on; come back with: {command}")
+        say(f"The run goes on; {again}")
         return
+    except (BotoCoreError, ClientError):  # as where a sign-in is over, which ends no run
+        say(f"The run may go on without this; {again}")
+        raise
     if as_json:
         print_json(view.as_dict())
     else:
