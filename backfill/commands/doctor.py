@@ -50,7 +50,6 @@ Examples:
   dynaurora doctor web_analytics --table clicks       a table that no stack replicates yet
   dynaurora doctor --account                          an account that is to be deployed to
 
-\b
 It needs cloudformation:DescribeStacks; dynamodb:DescribeTable and DescribeContinuousBackups;
 lambda:GetEventSourceMapping and ListTags, and lambda:InvokeFunction of check-target and describe-runs;
 cloudwatch:GetMetricData;

@@ -32,7 +32,7 @@ ROWS_A_SECOND: Final = 10_000
 """Converted and imported by one place of a backfill, roughly, with this memory (docs/scale.md)."""
 MEMORY_MB: Final = 1024
 
-WAYS: Final = """\b
+WAYS: Final = """
 The stack's function change-mapping does it, from within its network: lambda:InvokeFunction of it, and
 cloudformation:DescribeStacks, are needed. A stack without DatabaseAdminSecretArn has none: give --host, --secret-arn
 and --ca-file then, from where the database can be reached.
