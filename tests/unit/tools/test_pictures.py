@@ -132,8 +132,11 @@ def test_a_picture_names_nothing_elsewhere(name):
 def test_the_picture_of_the_dashboard_is_of_the_one_that_is_deployed():
     text, _ = get_resource("PipelineDashboard").properties["DashboardBody"]["Fn::Sub"]
     picture = unescape((IMAGES / "dashboard.svg").read_text("utf-8"))
-    titles = [widget["properties"].get("title", "") for widget in json.loads(text)["widgets"]]
-    assert [title for title in titles if title not in picture] == [], "make pictures"
+    widgets = [widget["properties"] for widget in json.loads(text)["widgets"]]
+    titles = [widget.get("title", "") for widget in widgets]
+    options = [options for widget in widgets for *_, options in widget.get("metrics", [])]
+    labels = [given["label"] for given in options if given.get("visible", True)]
+    assert [name for name in [*titles, *labels] if name not in picture] == [], "make pictures"
 
 
 def test_the_picture_of_the_terminal_is_of_its_commands():
