@@ -25,7 +25,7 @@ from botocore.exceptions import (
 
 from backfill.deployment.sign_in import LOCAL, find_sign_in
 from dynaurora.aws.sdk import THROTTLING_CODES, UNREACHABLE
-from dynaurora.errors import DynauroraError
+from dynaurora.errors import DynauroraError, RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,7 @@ INVALID_CREDENTIALS: Final = (
     "SignatureDoesNotMatch",
     "UnrecognizedClient",
 )
+AGAIN: Final = "That may pass by itself: repeat the command in a few minutes."
 WRONG_CLOCK: Final = ("RequestTimeTooSkewed", "Signature expired", "Signature not yet current")
 """Codes, and what messages begin with, by which AWS says that a request was signed at another time than now."""
 PROBLEMS: Final = {
@@ -70,7 +71,13 @@ def explain_any(error: DynauroraError | BotoCoreError | ClientError) -> str:
     The core's errors speak of the functions; what AWS said to this machine is their cause.
     """
     cause = error.__cause__ if isinstance(error, DynauroraError) else error
-    return explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
+    return explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else tell_caller(str(error))
+
+
+def tell_caller(text: str) -> str:
+    """Return what a function failed with, told to who called it by hand: nobody tries that again but they."""
+    promise = f" {RetryableError.remedy}"
+    return f"{text.replace(promise, '')} {AGAIN}" if promise in text else text
 
 
 def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:

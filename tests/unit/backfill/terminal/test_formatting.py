@@ -46,7 +46,7 @@ def test_counts_and_their_nouns():
     ("number", "text"),
     [
         (0, "0"),
-        (1e-06, "less than 0.001"),
+        (1e-06, "under 0.001"),
         (0.25, "0.25"),
         (34.5508, "34.55"),
         (100, "100"),
@@ -71,7 +71,7 @@ def test_sizes(size, text):
 
 
 @pytest.mark.parametrize(
-    ("amount", "text"), [(0, "$0.00"), (1234.5, "$1,234.50"), (0.0123, "$0.0123"), (0.000001, "less than $0.0001")]
+    ("amount", "text"), [(0, "$0.00"), (1234.5, "$1,234.50"), (0.0123, "$0.0123"), (0.000001, "under $0.0001")]
 )
 def test_prices(amount, text):
     assert format_usd(amount) == text
