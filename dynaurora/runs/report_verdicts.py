@@ -64,7 +64,7 @@ def judge_report(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         )
         meaning = "What has failed too often is kept, and taken up again only where somebody asks for it."
         if others := totals.get("batches_failed", 0) - totals.get("batches_parked", 0):
-            meaning += f" {format_count(others, 'batch', 'batches')} failed, and the next reprocess takes them up."
+            meaning += f" {format_count(others, 'batch', 'batches')} failed; the next reprocess takes up what failed."
         runbook = FAILED_BATCHES_RUNBOOK if totals.get("batches_parked") else FAILED_RECORDS_RUNBOOK
         return ReportVerdict(WARN, f"Done, and {parked} parked", meaning, steps, runbook)
     failed = totals.get("batches_failed", 0)
