@@ -15,6 +15,7 @@ from dynaurora.dynamodb.attributes import JSON, exact_number
 from dynaurora.dynamodb.versions import MAX_VERSION
 from dynaurora.mappings.compiled import attribute_plans as planned
 from dynaurora.mappings.compiled.column_code import WRITERS, ColumnWriter, indent
+from dynaurora.mappings.compiled.row_text import FIELD_END, ROW_END
 from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH
 from dynaurora.mappings.compiled.shapes import has_any, make_struct, make_type
 from dynaurora.mappings.compiled.unmapped_lines import Finds
@@ -84,15 +85,16 @@ class _Writer(ColumnWriter):
     def compile(self, body: list[str]) -> Any:
         """Return the function that runs a body for each source.
 
-        From a list of bytes, and what returns the text of a row that is mapped plainly, it makes a list of rows,
-        counts the NULLs in those of its own, and what of their items no column takes: of each of its `paths`, and in a
-        list of further ones. Last come the most characters of any field of its own, of each measured column.
+        From a list of bytes, and what returns the text of a row that is mapped plainly, it makes a list of rows, and
+        one of the documents to be put into its own; it counts the NULLs in these, and what of their items no column
+        takes: of each of its `paths`, and in a list of further ones. Last come the most characters of any field of its
+        own, of each measured column.
         """
         widths = [f"w{number}" for number in self.measured]
         parameters = ", ".join(f"{name}={name}" for name in sorted(self.names))
         lines = [
             f"def rows(sources, exactly, {parameters}):",
-            "    made, nulls = [], 0",
+            "    made, documents, nulls = [], [], 0",
             f"    {self.finds.start}",
             *(f"    {width} = 0" for width in widths),
             "    add = made.append",
@@ -102,7 +104,7 @@ class _Writer(ColumnWriter):
             *(f"            {line}" for line in body),
             "        except REFUSALS:",
             "            add(exactly(index))",
-            f"    return made, nulls, {self.finds.counts}, seen, [{', '.join(widths)}]",
+            f"    return made, documents, nulls, {self.finds.counts}, seen, [{', '.join(widths)}]",
         ]
         namespace = dict(self.names)
         exec(compile("\n".join(lines), f"<{self.plan.mapping.name}>", "exec"), namespace)  # noqa: S102 (from a checked mapping; names in it are quoted)
@@ -110,7 +112,7 @@ class _Writer(ColumnWriter):
         return namespace["rows"]
 
     def _row_lines(self, fields: list[str]) -> list[str]:
-        field_end, row_end = (",", r"\n") if self.escaped else (r"\x1f", r"\x1e")
+        field_end, row_end = (",", r"\n") if self.escaped else (FIELD_END, ROW_END)
         return [f'add(f"{field_end.join(fields)}{row_end}")', "nulls += missing"]
 
     # Types
@@ -139,7 +141,10 @@ class _Writer(ColumnWriter):
             lines += before
             fields.append(field)
         lines += self._measure_lines(fields)
-        return [*lines, *self._row_lines([*prefix, *fields]), *self.finds.lines]
+        lines += self._row_lines([*prefix, *fields])
+        if self.documents:
+            lines.append(f"documents += ({', '.join(self.documents)},)")
+        return [*lines, *self.finds.lines]
 
     def _measure_lines(self, fields: list[str]) -> list[str]:
         """Return the code that measures fields; each is a variable afterwards."""
@@ -164,7 +169,7 @@ class _Writer(ColumnWriter):
             code = WRITERS[attribute.how](column, f"k{number}", position)
             self.names |= code.names
             lines += [f"k{number} = keys.a{number}.value", *code.lines]
-            fields[position] = f"{{{self._escape(code.field)}}}"
+            fields[position] = f"{{{self._escape(column, code.field)}}}"
         lines.append(f"missing = {fields.count('{NULL}')}")
         return [*lines, *self._row_lines([*prefix, *fields])]
 
@@ -250,10 +255,8 @@ class _Writer(ColumnWriter):
         return [f"{value} = item.a{number}", *lines]
 
     def _document_lines(self, document: Node, number: int, *, required: bool) -> list[str]:
-        write = f"v{number} = {document.code('t', self.names)}"
-        if required:
-            return [f"t = item.a{number}", write]
-        return [f"t = item.a{number}", f"if t is UNSET: v{number} = None", f"else: {write}"]
+        code = document.code("t", self.names)
+        return [f"t = item.a{number}", f"v{number} = {code if required else f't if t is UNSET else {code}'}"]
 
     # Embedded JSON
 

@@ -1,4 +1,4 @@
-"""Fields: for a column and a kind of value, the code that writes the column's field.
+"""Fields: for a column and a kind of value, the code that writes the column's field; of JSON, the value to be written.
 
     text      a string                                   a `str` that has no lone surrogate
     digits    a number as DynamoDB writes it             a `str`
@@ -16,7 +16,6 @@ import re
 from binascii import b2a_base64
 from dataclasses import dataclass
 from decimal import DecimalException
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -78,7 +77,7 @@ class Code:
     lines: list[str]
     """Statements that come before."""
     field: str
-    """The expression of the field: a `str`."""
+    """The expression of the field, a `str`; of a JSON column, of its JSON value."""
     names: dict[str, Any]
     """What it uses."""
     how: str = "in place"
@@ -95,7 +94,7 @@ def text_field(column: Column, value: str, number: int) -> Code:
         line = f"if len({value}) > {size // 4} and len({value}.encode()) > {size}: raise Unsure"
         return Code([line], value, {})
     if kind == "JSON":
-        return Code([], f"quote({value})", {"quote": encode_basestring})
+        return Code([], value, {})
     if kind in {"DATE", "DATETIME", "TIMESTAMP"} and column.type.epoch is None:
         names = {f"moment{number}": moment_pattern(column), f"encode{number}": column.type.encode}
         plain = value if kind == "DATE" else f"{value}.replace('T', ' ').rstrip('Z')"
@@ -117,8 +116,8 @@ def moment_pattern(column: Column) -> Callable[[str], Any]:
     return re.compile(rf"{day}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}Z?").fullmatch
 
 
-def written_field(_column: Column, value: str, _number: int) -> Code:
-    """Return the code for what is written already."""
+def document_field(_column: Column, value: str, _number: int) -> Code:
+    """Return the code for what is a JSON value already."""
     return Code([], value, {})
 
 
@@ -140,7 +139,7 @@ def digits_field(column: Column, value: str, number: int) -> Code:
         written = f"({value} if '.' in {value} else {value} + '.0')"
         return Code([f"if not {name}({value}): raise Unsure"], written, {name: SHORT_NUMBER})
     if kind == "JSON":
-        return Code([f"if not {name}({value}): raise Unsure"], value, {name: JSON_NUMBER})
+        return Code([f"if not {name}({value}): raise Unsure"], f"Raw({value})", {name: JSON_NUMBER})
     limit = characters_of(column) or TEXT_BYTES[kind]
     line = f"if len({value}) > {limit} or not {name}({value}): raise Unsure"
     return Code([line], value, {name: PLAIN_NUMBER})
@@ -174,7 +173,7 @@ def boolean_field(column: Column, value: str, number: int) -> Code:
     if column.type.kind == "BOOLEAN":
         return Code([], f"('1' if {value} else '0')", {})
     if column.type.kind == "JSON":
-        return Code([], f"('true' if {value} else 'false')", {})
+        return Code([], value, {})
     return encoded_field(column, value, number)
 
 
@@ -194,9 +193,10 @@ def time_field(column: Column, value: str, number: int) -> Code:
 
 
 def encoded_field(column: Column, value: str, number: int) -> Code:
-    """Return the code for any plain value: the column's own encoder."""
-    name = f"encode{number}"
-    return Code([], f"{name}({value})", {name: column.type.encode}, "by its column's encoder")
+    """Return the code for any plain value: the column's own encoder, or what writes JSON as that does."""
+    name = "write_plain" if column.type.kind == "JSON" else f"encode{number}"
+    names = {} if column.type.kind == "JSON" else {name: column.type.encode}
+    return Code([], f"{name}({value})", names, "by its column's encoder")
 
 
 def parse_encoded(value: Any, encoding: str, name: str) -> Any:

@@ -14,7 +14,7 @@ from dynaurora.errors import RejectedChange
 from dynaurora.mappings.compiled import documents
 from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES
 from dynaurora.mappings.compiled.fields import REFUSALS
-from dynaurora.mappings.compiled.json_writers import MAX_OPEN_DEPTH, write_any
+from dynaurora.mappings.compiled.json_values import MAX_OPEN_DEPTH, encode_document, open_value
 from dynaurora.mappings.compiled.plans import MAX_LEARNT
 from dynaurora.mappings.compiled.row_text import FIELD_END, NULL_MARK, NULL_TEXT, ROW_END
 from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
@@ -242,7 +242,7 @@ def test_a_mapping_without_a_plan_says_why_and_is_written_plainly(document, why)
 def test_a_document_is_written_as_its_columns_encoder_writes_it(attribute):
     try:
         typed = msgspec.json.decode(dump(attribute))  # which lets no lone surrogate through
-        written = write_any(typed)
+        written = encode_document(open_value(typed)).decode()
     except REFUSALS:
         return  # the plain modules decide
     assert written == encode_json(plain_value(typed, ""))
