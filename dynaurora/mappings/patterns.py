@@ -61,6 +61,10 @@ PROPERTIES: Final = {
 """What is in properties that RE2 has no name for."""
 
 
+LITERAL: Final = re.compile(r"[A-Za-z0-9 @#%&_=:;,<>/'\"!~-]+")
+"""Patterns without a character that means something else."""
+
+
 class NotLinearError(ValueError):
     """A pattern that RE2 cannot express."""
 
@@ -72,6 +76,8 @@ class InvalidPatternError(ValueError):
 @cache
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
     """Return what tells whether a text has a match of a pattern anywhere. Raises InvalidPatternError."""
+    if LITERAL.fullmatch(pattern):
+        return lambda text: pattern in text
     try:
         return _compile_linear(translate(pattern))
     except NotLinearError:

@@ -28,7 +28,7 @@ from dynaurora.mappings.compiled.fields import (
 )
 from dynaurora.mappings.compiled.json_values import encode_document, write_plain
 from dynaurora.mappings.compiled.plans import is_searched, taken_by
-from dynaurora.mappings.compiled.row_text import DOCUMENT_MARK, NULL_DOCUMENT, NULL_TEXT
+from dynaurora.mappings.compiled.row_text import DOCUMENT_MARK, FIELD_END, NULL_DOCUMENT, NULL_TEXT
 from dynaurora.mappings.compiled.schemas import FIRST
 from dynaurora.mappings.compiled.shapes import make_struct
 from dynaurora.mappings.misfits import Misfit
@@ -79,6 +79,7 @@ class ColumnWriter:
         """When everything was changed, where that is one time; else the code has a variable of that name."""
         self.numbers = {name: number for number, name in enumerate(plan.attributes)}
         self.names = Names(
+            DOCUMENT_MARK=DOCUMENT_MARK,
             FIRST=FIRST,
             MISSING=MISSING,
             NULL=csv_format.NULL if escaped else NULL_TEXT,
@@ -91,6 +92,7 @@ class ColumnWriter:
             UNSET=UNSET,
             Unsure=Unsure,
             exact_number=exact_number,
+            join=("," if escaped else FIELD_END).join,
             parse_embedded=parse_embedded,
             parse_encoded=parse_encoded,
             plain_value=plain_value,
@@ -109,17 +111,17 @@ class ColumnWriter:
         """Return the expression of a column's field as it stands in a row, or of what is put in there."""
         if not self.escaped:
             return field
-        return f"escape_document({field})" if column.type.kind == "JSON" else f"escape(str({field}))"
+        return f"escape_document({field})" if column.type.kind == "JSON" else f"escape({field})"
 
     def _place(self, column: Column, field: str) -> str:
-        """Return what stands in a row for a column, by the expression of its field."""
+        """Return the expression of what stands in a row for a column, by that of its field."""
         if not self._is_document(column):
-            return f"{{{field}}}"
+            return field
         self.documents.append(field)
-        return DOCUMENT_MARK
+        return "DOCUMENT_MARK"
 
     def _column_code(self, number: int, source: FieldSource) -> tuple[list[str], str]:
-        """Return the code of a column: statements, and what stands for it in the row."""
+        """Return the code of a column: statements, and the expression of what stands for it in the row."""
         column = source.column
         if column.source == CHANGED_AT_MS:
             return self._changed_at(number, column)
@@ -158,7 +160,7 @@ class ColumnWriter:
         try:
             encoded = column.type.encode(self.changed_at_ms)
         except Misfit:
-            return ["raise Unsure"], ""
+            return ["raise Unsure"], "NULL"
         self.names[f"encoded{number}"] = Raw(encoded) if column.type.kind == "JSON" else encoded
         return [], self._place(column, self._escape(column, f"encoded{number}"))
 

@@ -180,7 +180,7 @@ def boolean_field(column: Column, value: str, number: int) -> Code:
 def integer_field(column: Column, value: str, number: int) -> Code:
     """Return the code for a whole number of embedded JSON; its range is the type's to limit (`bounds_of`)."""
     if column.type.kind in INTEGER_BITS and bounds_of(column)[1] <= MAX_INT64:
-        return Code([], value, {})
+        return Code([], f"str({value})", {})
     return encoded_field(column, value, number)
 
 
@@ -189,7 +189,7 @@ def time_field(column: Column, value: str, number: int) -> Code:
     if column.type.kind not in INTEGER_BITS:
         return encoded_field(column, value, number)
     low, high = bounds_of(column)
-    return Code([f"if not {low} <= {value} <= {high}: raise Unsure"], value, {})
+    return Code([f"if not {low} <= {value} <= {high}: raise Unsure"], f"str({value})", {})
 
 
 def encoded_field(column: Column, value: str, number: int) -> Code:

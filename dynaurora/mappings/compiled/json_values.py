@@ -109,20 +109,17 @@ def _list(members: Any, depth: int) -> list[Any]:
     return [open_value(member, depth) for member in members]
 
 
-def _string_set(members: Any) -> list[str]:
+def _texts(members: Any) -> list[str]:
     if type(members) is not list:
         raise Unsure
-    return sorted(map(_text, members))
+    return [*map(_text, members)]
 
 
-def number_set(members: list[str]) -> Raw:
-    """Return the JSON of a set of numbers."""
-    try:
-        text = ",".join(sorted(members, key=int))
-    except ValueError:
-        text = ""
-    # Whatever else int() takes, as +1, 01 or 1_0, is for the plain modules.
-    return Raw(f"[{text}]" if JSON_WHOLE_NUMBERS(text) else encode_json(plain_value({"NS": members}, "")))
+def number_set(members: list[str]) -> list[int] | Raw:
+    """Return the JSON value of a set of numbers."""
+    if JSON_WHOLE_NUMBERS(",".join(members)):  # whatever else int() takes, as +1, 01 or 1_0, is for the plain modules
+        return sorted(map(int, members))
+    return Raw(encode_json(plain_value({"NS": members}, "")))
 
 
 def binary_set(members: Iterable[str]) -> list[str]:
@@ -143,7 +140,7 @@ _open_values: dict[str, Callable[[Any, int], Any]] = {
     "NULL": lambda value, _depth: _null(value),
     "M": _map,
     "L": _list,
-    "SS": lambda value, _depth: _string_set(value),
-    "NS": lambda value, _depth: number_set(_string_set(value)),
-    "BS": lambda value, _depth: binary_set(_string_set(value)),
+    "SS": lambda value, _depth: sorted(_texts(value)),
+    "NS": lambda value, _depth: number_set(_texts(value)),
+    "BS": lambda value, _depth: binary_set(_texts(value)),
 }
