@@ -91,7 +91,7 @@ def plan_attribute(
             return Attribute(name, "document", required, document=make_document(root, schema))
         except NotCompilableError as error:
             whole = str(error)
-    attribute = _plan_scalar(schema, name, columns, check, required=required)
+    attribute = _plan_scalar(root, schema, name, columns, check, required=required)
     if attribute.how == "whole" and whole:
         attribute.why = whole
     return attribute
@@ -108,7 +108,9 @@ def plan_left(root: Any, name: str, *, required: bool) -> Attribute:
     return Attribute(name, "document", required, document=document)
 
 
-def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | None, *, required: bool) -> Attribute:
+def _plan_scalar(
+    root: Any, schema: Any, name: str, columns: list[Column], check: Check | None, *, required: bool
+) -> Attribute:
     names = schema.get("type") if isinstance(schema, dict) else None
     types = {names} if isinstance(names, str) else set(names or ())
     rest = schema.keys() - ANNOTATIONS - {"type"} if isinstance(schema, dict) else set()
@@ -134,6 +136,8 @@ def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | N
         attribute.check = attribute.check if how == "whole" else None
     elif nullable and how != "whole":
         return Attribute(name, "whole", required, check=check, why="its schema says more of it than its type")
+    elif how != "whole":
+        attribute.check = compile_part(root, {keyword: schema[keyword] for keyword in rest})
     return attribute
 
 

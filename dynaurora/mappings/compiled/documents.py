@@ -52,6 +52,13 @@ OF_ARRAYS = frozenset({"items", "minItems", "maxItems"})
 class Names(dict[str, Any]):
     """What code uses, by the names that it has there."""
 
+    variables = 0
+
+    def new_variable(self) -> str:
+        """Return the name of a variable that nothing else has."""
+        self.variables += 1
+        return f"e{self.variables}"
+
     def give(self, thing: Any) -> str:
         """Return a new name for a thing."""
         name = f"d{len(self)}"
@@ -61,6 +68,11 @@ class Names(dict[str, Any]):
 
 class Node:
     """One place of a document; as it is, one that the schema leaves open."""
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether there are places in it, so that code of it may be in code of it, as deep as its schema goes."""
+        return False
 
     def kind(self) -> Any:
         """Return what msgspec decodes its attribute to."""
@@ -134,7 +146,7 @@ class _Number(Node):
 
     def code(self, value: str, names: Names) -> str:
         is_plain = JSON_WHOLE_NUMBER if self.is_whole else JSON_NUMBER
-        check, is_whole, text = self.check, self.is_whole, f"n{len(names)}"
+        check, is_whole, text = self.check, self.is_whole, names.new_variable()
 
         def take(text: str) -> Raw:
             if is_whole and not text.removeprefix("-").isdecimal():
@@ -203,18 +215,32 @@ class _Object(Node):
         )
         return make_struct([("M", "value", members, NODEFAULT)])
 
+    @property
+    def is_nested(self) -> bool:
+        return True
+
     def code(self, value: str, names: Names) -> str:
-        """Call a function that makes a struct of the members' values."""
+        """Make a struct of the members' values; by a function of its own, where there are places in theirs."""
         if self.loose:
             return f"{names.give(self._make_loose())}({value}.value)"
-        inner, lines, values = Names(UNSET=UNSET), [], []
-        written = inner.give(make_struct((name, f"m{n}", Any, NODEFAULT) for n, name in enumerate(self.members)))
+        if not any(member.node.is_nested for member in self.members.values()):
+            return self._struct_code(f"{value}.value", names)
+        inner = Names(UNSET=UNSET)
+        line = f"return {self._struct_code('members', inner)}"
+        return f"{names.give(_make_function('members', [line], inner))}({value}.value)"
+
+    def _struct_code(self, members: str, names: Names) -> str:
+        values = []
         for number, member in enumerate(self.members.values()):
-            lines.append(f"m{number} = members.m{number}")
-            code = member.node.code(f"m{number}", inner)
-            values.append(code if member.required else f"m{number} if m{number} is UNSET else {code}")
-        lines.append(f"return {written}({', '.join(values)})")
-        return f"{names.give(_make_function('members', lines, inner))}({value}.value)"
+            place = f"{members}.m{number}"
+            if member.required:
+                values.append(member.node.code(place, names))
+            else:
+                found = names.new_variable()
+                code = member.node.code(found, names)
+                values.append(f"UNSET if ({found} := {place}) is UNSET else {code}")
+        struct = make_struct((name, f"m{number}", Any, NODEFAULT) for number, name in enumerate(self.members))
+        return f"{names.give(struct)}({', '.join(values)})"
 
     def _make_loose(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         takers = {name: _make_taker(member.node) for name, member in self.members.items()}
@@ -250,6 +276,10 @@ class _Array(Node):
     sets: tuple[str, ...]
     """The descriptors of the sets whose members the schema surely takes."""
 
+    @property
+    def is_nested(self) -> bool:
+        return True
+
     def kind(self) -> Any:
         default = UNSET if self.sets else NODEFAULT
         kinds = {"L": list[self.element.kind()], **dict.fromkeys(self.sets, list[str])}  # type: ignore[misc]
@@ -282,6 +312,11 @@ class Guess(Node):
         maker = _guesses.get(self._kind) if self._kind else None
         self._node = Node() if maker is None else maker(value, depth)
         self._node.learn(value)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether there are places in what is guessed by now."""
+        return self._node.is_nested
 
     def kind(self) -> Any:
         """Return what msgspec decodes its attribute to, as it is guessed by now."""
@@ -334,7 +369,7 @@ def _only(descriptor: str, descriptors: tuple[str, ...]) -> list[str]:
 
 def _make_taker(node: Node) -> Callable[[Any], Any]:
     """Return what makes the JSON value of an attribute that is decoded as it is."""
-    names = Names()
+    names = Names(UNSET=UNSET)
     take, kind = _make_function("value", [f"return {node.code('value', names)}"], names), node.kind()
     return lambda attribute: take(convert(attribute, kind))
 

@@ -35,15 +35,15 @@ WHOLE_DIGITS = r"(?!-0\Z)-?(?:0|[1-9][0-9]{0,%d})"
 PLAIN_NUMBER = re.compile(rf"{WHOLE_DIGITS % 64}(?:\.[0-9]{{0,63}}[1-9])?").fullmatch
 """Numbers that are written as they would be here: no exponent, no zeros at either end, no plus, no minus zero."""
 FRACTION = r"-?(?:[1-9][0-9]*|0(?=\.0{0,3}[1-9]))\.[0-9]*[1-9]"
-FEW_DIGITS = r"(?=-?(?:[0-9]\.?){1,15}\Z)"
+FEW_DIGITS = r"(?=.{1,15}\Z|-?(?:[0-9]\.?){1,15}\Z)"
 SHORT_NUMBER = re.compile(rf"{FEW_DIGITS}(?:{WHOLE_DIGITS % 14}|{FRACTION})").fullmatch
 """Plain numbers of at most 15 digits and not below 0.0001: a double keeps them, and prints as they are written."""
 JSON_NUMBER = re.compile(rf"{WHOLE_DIGITS % 17}|{FEW_DIGITS}{FRACTION}").fullmatch
 """Plain numbers that MySQL's JSON keeps as they are written: integers of 64 bits, and short fractions."""
 JSON_WHOLE_NUMBER = re.compile(WHOLE_DIGITS % 17).fullmatch
 """Those of them that are whole."""
-JSON_WHOLE_NUMBERS = re.compile(r"{0}(?:,{0})*".format(r"(?!-0(?:,|\Z))-?(?:0|[1-9][0-9]{0,17})")).fullmatch
-"""Several of them, with commas between them."""
+JSON_NATURAL_NUMBERS = re.compile(r"{0}(?:,{0})*+".format(r"(?:0|[1-9][0-9]{0,17}+)")).fullmatch
+"""Several of them that are not negative, with commas between them."""
 DAYS_OF_MONTHS = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
 """Those that every year has."""
 MAX_INT64 = 2**63 - 1

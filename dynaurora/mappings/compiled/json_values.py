@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from dynaurora.dynamodb.attributes import plain_value
-from dynaurora.mappings.compiled.fields import JSON_NUMBER, JSON_WHOLE_NUMBERS, Unsure
+from dynaurora.mappings.compiled.fields import JSON_NATURAL_NUMBERS, JSON_NUMBER, Unsure
 from dynaurora.mappings.json_fields import JSON_NAME_BYTES, encode_json
 
 if TYPE_CHECKING:
@@ -115,11 +115,10 @@ def _texts(members: Any) -> list[str]:
     return [*map(_text, members)]
 
 
-def number_set(members: list[str]) -> list[int] | Raw:
-    """Return the JSON value of a set of numbers."""
-    if JSON_WHOLE_NUMBERS(",".join(members)):  # whatever else int() takes, as +1, 01 or 1_0, is for the plain modules
-        return sorted(map(int, members))
-    return Raw(encode_json(plain_value({"NS": members}, "")))
+def number_set(members: list[str]) -> Raw:
+    """Return the JSON of a set of numbers."""
+    text = ",".join(sorted(sorted(members), key=len))  # which is their order, where they are natural numbers
+    return Raw(f"[{text}]" if JSON_NATURAL_NUMBERS(text) else encode_json(plain_value({"NS": members}, "")))
 
 
 def binary_set(members: Iterable[str]) -> list[str]:
