@@ -85,16 +85,15 @@ class _Writer(ColumnWriter):
     def compile(self, body: list[str]) -> Any:
         """Return the function that runs a body for each source.
 
-        From a list of bytes, and what returns the text of each row that is mapped plainly, it makes a list of rows, and
-        one of the documents to be put into its own; it counts the NULLs in these, and what of their items no column
-        takes: of each of its `paths`, and in a list of further ones. Last come the most characters of any field of its
-        own, of each measured column.
+        From a list of bytes, and what returns the text of each row that is mapped plainly, it makes a list of rows,
+        counts the NULLs in those of its own, and what of their items no column takes: of each of its `paths`, and in a
+        list of further ones. Last come the most characters of any field of its own, of each measured column.
         """
         widths = [f"w{number}" for number in self.measured]
         parameters = ", ".join(f"{name}={name}" for name in sorted(self.names))
         lines = [
             f"def rows(sources, exactly, {parameters}):",
-            "    made, documents, nulls = [], [], 0",
+            "    made, nulls = [], 0",
             f"    {self.finds.start}",
             *(f"    {width} = 0" for width in widths),
             "    add = made.append",
@@ -104,7 +103,7 @@ class _Writer(ColumnWriter):
             *(f"            {line}" for line in body),
             "        except REFUSALS:",
             "            made += exactly(index)",
-            f"    return made, documents, nulls, {self.finds.counts}, seen, [{', '.join(widths)}]",
+            f"    return made, nulls, {self.finds.counts}, seen, [{', '.join(widths)}]",
         ]
         namespace = dict(self.names)
         exec(compile("\n".join(lines), f"<{self.plan.mapping.name}>", "exec"), namespace)  # noqa: S102 (from a checked mapping; names in it are quoted)
@@ -139,18 +138,18 @@ class _Writer(ColumnWriter):
             lines += before
             fields.append(field)
         lines += self._measure_lines(fields)
-        lines += self._row_lines([*prefix, *fields])
-        if self.documents:
-            lines.append(f"documents += ({', '.join(self.documents)},)")
-        return [*lines, *self.finds.lines]
+        return [*lines, *self._document_texts(), *self._row_lines([*prefix, *fields]), *self.finds.lines]
 
     def _measure_lines(self, fields: list[str]) -> list[str]:
         """Return the code that measures fields; each is a variable afterwards."""
         lines = []
         for number in self.measured:
-            field, fields[number] = fields[number], f"c{number}"
-            lines += [f"c{number} = {field}"] * (field != f"c{number}")
-            lines += [f"n = len(c{number})", f"if n > w{number}: w{number} = n"]
+            if fields[number] != f"c{number}":
+                lines.append(f"c{number} = {fields[number]}")
+                fields[number] = f"c{number}"
+        if self.measured:
+            lines.append(f"if {' or '.join(f'len(c{n}) > w{n}' for n in self.measured)}:")
+            lines += indent([f"w{number} = max(w{number}, len(c{number}))" for number in self.measured])
         return lines
 
     def delete_lines(self, *prefix: str) -> list[str]:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw
 
 from dynaurora.dynamodb.attributes import NUMBER, exact_number, plain_value
 from dynaurora.mappings import csv_format
-from dynaurora.mappings.compiled.documents import Names
+from dynaurora.mappings.compiled.code_names import Names
 from dynaurora.mappings.compiled.fields import (
     REFUSALS,
     Code,
@@ -26,9 +26,9 @@ from dynaurora.mappings.compiled.fields import (
     text_field,
     time_field,
 )
-from dynaurora.mappings.compiled.json_values import encode_document, write_plain
+from dynaurora.mappings.compiled.json_values import encode_documents, write_plain
 from dynaurora.mappings.compiled.plans import is_searched, taken_by
-from dynaurora.mappings.compiled.row_text import DOCUMENT_MARK, FIELD_END, NULL_DOCUMENT, NULL_TEXT
+from dynaurora.mappings.compiled.row_text import FIELD_END, NULL_TEXT
 from dynaurora.mappings.compiled.schemas import FIRST
 from dynaurora.mappings.compiled.shapes import make_struct
 from dynaurora.mappings.misfits import Misfit
@@ -59,9 +59,9 @@ def write_left(name: str, taken: Tree | None, value: Any) -> Any:
     return write_plain(rest[name]) if rest else UNSET
 
 
-def escape_document(document: Any) -> str:
-    """Return the field of a JSON value, escaped."""
-    return csv_format.escape(encode_document(document).decode())
+def escape_document(text: str) -> str:
+    """Return the JSON of a field, escaped; NULL where it is that."""
+    return csv_format.NULL if text == NULL_TEXT else csv_format.escape(text)
 
 
 def indent(lines: list[str]) -> list[str]:
@@ -79,11 +79,10 @@ class ColumnWriter:
         """When everything was changed, where that is one time; else the code has a variable of that name."""
         self.numbers = {name: number for number, name in enumerate(plan.attributes)}
         self.names = Names(
-            DOCUMENT_MARK=DOCUMENT_MARK,
             FIRST=FIRST,
             MISSING=MISSING,
             NULL=csv_format.NULL if escaped else NULL_TEXT,
-            NULL_DOCUMENT=NULL_DOCUMENT,
+            NULL_DOCUMENT=Raw(NULL_TEXT),
             escape=csv_format.escape,
             escape_document=escape_document,
             NUMBER=NUMBER.fullmatch,
@@ -91,6 +90,7 @@ class ColumnWriter:
             Raw=Raw,
             UNSET=UNSET,
             Unsure=Unsure,
+            encode_documents=encode_documents,
             exact_number=exact_number,
             join=("," if escaped else FIELD_END).join,
             parse_embedded=parse_embedded,
@@ -99,26 +99,28 @@ class ColumnWriter:
             write_plain=write_plain,
         )
         self.documents: list[str] = []
-        """The expressions of what is put in where a row has marks of documents."""
+        """The expressions of a row's JSON values."""
         self.variables: dict[int, tuple[str, bool]] = {}
         """Where the value of each shape is, and whether it is always there."""
 
-    def _is_document(self, column: Column) -> bool:
-        """Tell whether a column has marks in rows, and its JSON values beside them."""
-        return column.type.kind == "JSON" and not self.escaped
-
     def _escape(self, column: Column, field: str) -> str:
-        """Return the expression of a column's field as it stands in a row, or of what is put in there."""
-        if not self.escaped:
-            return field
-        return f"escape_document({field})" if column.type.kind == "JSON" else f"escape({field})"
+        """Return the expression of a column's field as it stands in a row; of a JSON column, of its JSON value."""
+        return f"escape({field})" if self.escaped and column.type.kind != "JSON" else field
 
     def _place(self, column: Column, field: str) -> str:
         """Return the expression of what stands in a row for a column, by that of its field."""
-        if not self._is_document(column):
+        if column.type.kind != "JSON":
             return field
         self.documents.append(field)
-        return "DOCUMENT_MARK"
+        text = f"j{len(self.documents)}"
+        return f"escape_document({text})" if self.escaped else text
+
+    def _document_texts(self) -> list[str]:
+        """Return the code that writes the JSON of all values of a row by one call: a line each."""
+        if not self.documents:
+            return []
+        texts = ", ".join(f"j{number}" for number in range(1, len(self.documents) + 1))
+        return [f"{texts}, _ = encode_documents(({', '.join(self.documents)},)).decode().split('\\n')"]
 
     def _column_code(self, number: int, source: FieldSource) -> tuple[list[str], str]:
         """Return the code of a column: statements, and the expression of what stands for it in the row."""
@@ -189,11 +191,11 @@ class ColumnWriter:
 
     def _absent_lines(self, number: int, column: Column) -> list[str]:
         """Return the code that writes what stands for a value that is not there."""
-        is_document = self._is_document(column)
+        is_json = column.type.kind == "JSON"
         if column.default is None:
-            return [f"c{number} = NULL_DOCUMENT"] if is_document else [f"c{number} = NULL", "missing += 1"]
-        default = csv_format.escape(column.default) if self.escaped else column.default
-        self.names[f"default{number}"] = Raw(default) if is_document else default
+            return [f"c{number} = {'NULL_DOCUMENT' if is_json else 'NULL'}", "missing += 1"]
+        default = csv_format.escape(column.default) if self.escaped and not is_json else column.default
+        self.names[f"default{number}"] = Raw(default) if is_json else default
         return [f"c{number} = default{number}"]
 
     def _plain(self, number: int, column: Column, variable: str, absent: str = "UNSET") -> tuple[list[str], str]:

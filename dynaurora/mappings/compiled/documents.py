@@ -2,7 +2,7 @@
 
 Its JSON is what `encode_json(plain_value(attribute))` writes, and it is judged by its schema on the way: where the
 schema would refuse it, or it is not an attribute, something is raised and the plain modules decide. No text is made:
-the documents of many rows are written together (`dynaurora.mappings.compiled.row_text`).
+all documents of a row are written by one call.
 
 A schema becomes nodes, one for each place that it names. A node knows the type that msgspec decodes its attribute to,
 and the code of its JSON value. What a schema leaves open is decoded as it is; names that it leaves open are learnt.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from msgspec import NODEFAULT, UNSET, Meta, Raw, convert
 
 from dynaurora.dynamodb.attributes import Binary, plain_value
+from dynaurora.mappings.compiled.code_names import Names, make_function
 from dynaurora.mappings.compiled.fields import JSON_NUMBER, JSON_WHOLE_NUMBER, Unsure
 from dynaurora.mappings.compiled.json_values import (
     SET_VALUES,
@@ -47,23 +48,6 @@ MAX_GUESSED_DEPTH: Final = 8
 """Levels of guesses in each other."""
 OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
 OF_ARRAYS = frozenset({"items", "minItems", "maxItems"})
-
-
-class Names(dict[str, Any]):
-    """What code uses, by the names that it has there."""
-
-    variables = 0
-
-    def new_variable(self) -> str:
-        """Return the name of a variable that nothing else has."""
-        self.variables += 1
-        return f"e{self.variables}"
-
-    def give(self, thing: Any) -> str:
-        """Return a new name for a thing."""
-        name = f"d{len(self)}"
-        self[name] = thing
-        return name
 
 
 class Node:
@@ -227,7 +211,7 @@ class _Object(Node):
             return self._struct_code(f"{value}.value", names)
         inner = Names(UNSET=UNSET)
         line = f"return {self._struct_code('members', inner)}"
-        return f"{names.give(_make_function('members', [line], inner))}({value}.value)"
+        return f"{names.give(make_function('members', [line], inner))}({value}.value)"
 
     def _struct_code(self, members: str, names: Names) -> str:
         values = []
@@ -298,7 +282,7 @@ class _Array(Node):
         if self.sets:
             lines.append("if array.L is UNSET: raise Unsure")
         lines.append(f"return [{self.element.code('m', inner)} for m in array.L]")
-        return f"{names.give(_make_function('array', lines, inner))}({value})"
+        return f"{names.give(make_function('array', lines, inner))}({value})"
 
     def learn(self, value: Any) -> int:
         return sum(map(self.element.learn, value)) if type(value) is list else 0
@@ -370,16 +354,8 @@ def _only(descriptor: str, descriptors: tuple[str, ...]) -> list[str]:
 def _make_taker(node: Node) -> Callable[[Any], Any]:
     """Return what makes the JSON value of an attribute that is decoded as it is."""
     names = Names(UNSET=UNSET)
-    take, kind = _make_function("value", [f"return {node.code('value', names)}"], names), node.kind()
+    take, kind = make_function("value", [f"return {node.code('value', names)}"], names), node.kind()
     return lambda attribute: take(convert(attribute, kind))
-
-
-def _make_function(parameter: str, lines: list[str], names: Names) -> Any:
-    parameters = ", ".join([parameter, *(f"{name}={name}" for name in names)])
-    source = "\n    ".join([f"def take({parameters}):", *lines])
-    namespace = dict(names)
-    exec(compile(source, "<document>", "exec"), namespace)  # noqa: S102 (no name of a mapping is in it)
-    return namespace["take"]
 
 
 # From a schema to its node

@@ -28,7 +28,7 @@ MIN_JSON, MAX_JSON = -(2**63), 2**64 - 1
 _encoder = msgspec.json.Encoder(order="sorted")
 encode_document: Callable[[Any], bytes] = _encoder.encode
 """Writes the members of objects in the order of their names, and no spaces."""
-encode_documents: Callable[[list[Any]], bytes] = _encoder.encode_lines
+encode_documents: Callable[[tuple[Any, ...]], bytes] = _encoder.encode_lines
 """Writes each as a line of its own: JSON has no newline in it."""
 
 

@@ -84,13 +84,13 @@ class RowWriter:
             return [] if row is None else [mark_row(row)]
 
         function = self._function(purpose, escaped=False)
-        marked, documents, nulls, counts, seen, widths = function(records, map_plainly)
+        marked, nulls, counts, seen, widths = function(records, map_plainly)
         if self._unmapped is not None and (counts or seen):
             self._unmapped.add_counts(add_up(function.paths, counts, seen), records, purpose[0])
         rows = [row for row in plain.values() if row is not None]
         nulls += sum(row.fields.count(None) for row in rows)
         text = ROW_END.join([*marked, ""])
-        csv = finish_rows(text, documents, len(records) - len(plain) + len(rows), self._columns, nulls)
+        csv = finish_rows(text, len(records) - len(plain) + len(rows), self._columns, nulls)
         if purpose[0] == "Item" and csv is not None:  # else where a field ends cannot be told from what is in it
             self._measure(text, len(records) - len(plain), widths, rows)
         if csv is None:
