@@ -58,6 +58,7 @@ from tests.support.factories import make_mapping
         pytest.param(r"^\p{White_Space}\p{LC}$", ["\x85a", "\u2003A"], ["\ufeffa", " 1"], id="other properties"),
         pytest.param(r"^(?<größe>\d+)$", ["12"], ["x"], id="a group named by any letters"),
         pytest.param("b", ["abc", "\nb"], ["a"], id="anywhere"),
+        pytest.param("b-@ ", ["\ud800b-@ "], ["b-@", "b@ "], id="nothing but text"),
     ],
 )
 def test_a_pattern_means_what_it_means_in_javascript(pattern, taken, refused):

@@ -214,6 +214,43 @@ def test_a_text_with_the_separators_of_the_compiled_code_is_written_as_it_is():
     assert asked_for(mapping, lines) == []
 
 
+def test_documents_beside_a_text_with_separators_are_written_as_they_are():
+    columns = column("a", "TEXT"), column("b", "JSON"), column("c", "JSON") | {"default": ["x,y"]}, column("d", "JSON")
+    schema = {"properties": {"a": {"type": "string"}, "d": {"type": "string"}}}
+    mapping = make_mapping(*columns, schema=schema, unmapped={"column": "rest"})
+    document = {"M": {"n": {"N": "1.5"}, "s": {"S": 'q"\\,\x1d\n'}, "e": {"L": [{"NULL": True}, {"BOOL": False}]}}}
+    lines = lines_of(
+        {"a": {"S": "\x1f\x1d"}},
+        {"a": {"S": "\x1e"}, "b": document, "c": document, "d": {"S": "\x1dN,"}, "e": document},
+        {"a": {"S": ""}, "b": {"NULL": True}, "c": {"NULL": True}},
+    )
+    writer = RowWriter(mapping)
+    asked_for(mapping, lines, writer)
+    assert asked_for(mapping, lines, writer) == []
+    assert asked_for(mapping, lines[2:], writer) == []
+
+
+BOUNDS = [
+    ({"minimum": 2}, ["2"], ["1", "-3"]),
+    ({"maximum": -2}, ["-2"], ["-1"]),
+    ({"minimum": 1, "maximum": 3, "description": "few"}, ["1", "3"], ["0", "4"]),
+    ({"minimum": 10**18}, ["1" + "0" * 18], ["9" * 18]),
+    ({"minimum": 1, "multipleOf": 2}, ["2"], ["0", "3"]),
+]
+
+
+@pytest.mark.parametrize("types", ["integer", ["integer", "null"]])
+@pytest.mark.parametrize("kind", ["BIGINT", "DECIMAL(38,0)", "VARCHAR(40)"])
+@pytest.mark.parametrize(("bounds", "good", "bad"), BOUNDS)
+def test_bounds_of_whole_numbers_are_judged_in_place(bounds, good, bad, kind, types):
+    mapping = make_mapping(column("a", kind), schema={"properties": {"a": {"type": types} | bounds}})
+    odd = [{"NULL": True}, {"NULL": False}, {"N": "2", "NULL": True}, {"N": "x"}, {"N": "1_0"}, {"N": "2.5"}, {}]
+    lines = lines_of({}, *({"a": {"N": text}} for text in good), *({"a": {"N": text}} for text in bad))
+    asked = asked_for(mapping, lines)
+    assert asked == [*range(1 + len(good), len(lines))]
+    asked_for(mapping, lines_of(*({"a": value} for value in odd)))
+
+
 @pytest.mark.parametrize(
     ("document", "why"),
     [
