@@ -18,7 +18,7 @@ from dynaurora.mappings.compiled.fields import JSON_NATURAL_NUMBERS, JSON_NUMBER
 from dynaurora.mappings.json_fields import JSON_NAME_BYTES, encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 MAX_OPEN_DEPTH: Final = 40
 """Levels of what a schema leaves open; together with those that it names, fewer than a JSON column takes."""
@@ -65,7 +65,7 @@ def _plain_json(value: Any, depth: int = 0) -> Any:
 
 def check_lengths(members: dict[str, Any]) -> dict[str, Any]:
     """Return the members of an object whose names surely are not too long for JSON."""
-    if any(len(name) * 4 > JSON_NAME_BYTES for name in members):
+    if max(map(len, members), default=0) * 4 > JSON_NAME_BYTES:
         raise Unsure
     return members
 
@@ -121,15 +121,11 @@ def number_set(members: list[str]) -> Raw:
     return Raw(f"[{text}]" if JSON_NATURAL_NUMBERS(text) else encode_json(plain_value({"NS": members}, "")))
 
 
-def binary_set(members: Iterable[str]) -> list[str]:
-    """Return the JSON value of a set of binary, in the order of its bytes."""
-    return sorted(members, key=_bytes_of)
-
-
 _bytes_of = partial(a2b_base64, strict_mode=True)
 """The bytes of base64, by which its sets are sorted; what is not quite base64 is for the plain modules."""
+_binary_set = partial(sorted, key=_bytes_of)
 
-SET_VALUES: dict[str, Callable[[Any], Any]] = {"SS": sorted, "NS": number_set, "BS": binary_set}
+SET_VALUES: dict[str, Callable[[Any], Any]] = {"SS": sorted, "NS": number_set, "BS": _binary_set}
 """The JSON values of sets, of lists of texts."""
 _open_values: dict[str, Callable[[Any, int], Any]] = {
     "S": lambda value, _depth: _text(value),
@@ -141,5 +137,5 @@ _open_values: dict[str, Callable[[Any, int], Any]] = {
     "L": _list,
     "SS": lambda value, _depth: sorted(_texts(value)),
     "NS": lambda value, _depth: number_set(_texts(value)),
-    "BS": lambda value, _depth: binary_set(_texts(value)),
+    "BS": lambda value, _depth: _binary_set(_texts(value)),
 }
