@@ -24,6 +24,7 @@ from dynaurora.runs.costs import (
     TRANSITIONS_OF_AN_IMPORT,
     WRITES_OF_A_BATCH,
 )
+from dynaurora.settings import SECRET_SECONDS
 from infra.monthly_costs import (
     CALL_SECONDS,
     HOURS_OF_A_MONTH,
@@ -37,8 +38,6 @@ from infra.monthly_costs import (
 MILLION: Final = 1_000_000
 MEASURED_BYTES: Final = 386
 """Of an item that the figures were measured of, as DynamoDB counts it ("DynamoDB item sizes and formats")."""
-SECRET_SECONDS: Final = 300
-"""For which a process keeps the loader's password: `dynaurora.aurora.loader`, which commands do not import."""
 HOURS_OF_A_WEEK: Final = 24 * 7
 FIREHOSE_GB: Final = 1024**3
 AURORA_WRITE: Final = 4096
