@@ -74,7 +74,7 @@ def pair_widths(mapping: Mapping, widths: Widths) -> list[tuple[Column, int | No
 def create_in_memory(mapping: Mapping, collation: str, widths: Widths = (), *, numbered: bool = False) -> str:
     """Return the statement that creates the temporary table in the server's memory, without a key unless numbered.
 
-    Nothing is looked up there, and numbering its rows takes a fifth of the load (`benchmarks/README.md`).
+    Nothing is looked up there, and numbering its rows takes MariaDB a fifth of the load (`benchmarks/README.md`).
     """
     keys = set(mapping.key_columns)
     narrow = {
