@@ -116,6 +116,16 @@ def test_a_case_has_the_same_rows(case):
     assert RowWriter(case.mapping).write_changes(records, plainly) == plainly.csv()
 
 
+@pytest.mark.parametrize("defaults", [({}, {"default": "a"}), ({"default": "a"}, {})])
+def test_columns_with_a_default_and_without_take_one_value(defaults):
+    """A value that may be null: to one of them null is another thing than nothing there, to the other it is not."""
+    embedded = {"type": "object", "properties": {"b": {"type": ["string", "null"]}}}
+    columns = [column(f"c{number}", "VARCHAR(2)", "p.b") | more for number, more in enumerate(defaults)]
+    mapping = make_mapping(*columns, schema={"properties": {"p": embedded}}, json_attributes=["p"])
+    lines = lines_of({"p": {"S": "{}"}}, {"p": {"S": '{"b": null}'}}, {"p": {"S": '{"b": "x"}'}})
+    assert asked_for(mapping, lines) == []
+
+
 CLICKS = load_example()
 
 
