@@ -16,6 +16,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.mappings.automata import has_few_states
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -91,6 +93,13 @@ def is_linear(pattern: str) -> bool:
 def find_unbounded(schema: Any) -> Iterator[tuple[str, str]]:
     """Yield the patterns in a schema that are not judged in linear time, each with its place."""
     return ((place, pattern) for place, pattern in list_patterns(schema) if not is_linear(pattern))
+
+
+def find_many_states(schema: Any) -> Iterator[tuple[str, str]]:
+    """Yield the linear patterns in a schema that may take a thousand steps for each character, with their places."""
+    for place, pattern in list_patterns(schema):
+        if is_linear(pattern) and not has_few_states(translate_for_python(pattern)):
+            yield place, pattern
 
 
 def list_patterns(schema: Any, place: str = "schema") -> Iterator[tuple[str, str]]:

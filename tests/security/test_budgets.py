@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from tests.support.fakes import InMemoryObjects
 
 OLD_PATTERN = {"properties": {"x": {"pattern": r"^(?=a)(\w+\s?)*$"}}}
 """Of a mapping that was deployed before: exponential in Python's engine, and refused by RE2."""
+COUNTING = {"properties": {"x": {"pattern": "a.{1,999}b.{1,999}c|^a$"}}}
+"""Linear, and a thousand steps for each character."""
 NODE = {"anyOf": [{"properties": {"a": {"$ref": "#/$defs/node"}}, "required": [name]} for name in "bcd"]}
 RECURSIVE = {"$defs": {"node": NODE}, "properties": {"x": {"$ref": "#/$defs/node"}}}
 UNEVALUATED = {
@@ -48,6 +51,7 @@ def nest(depth):
 
 SLOW = {
     "a pattern of before": (OLD_PATTERN, {"S": "a" * 60 + "!"}),
+    "a count that begins anew": (COUNTING, {"S": "".join(random.Random(1).choices("ab", k=390_000))}),
     "a schema that leads back": (RECURSIVE, nest(28)),
     "what is not evaluated": (UNEVALUATED, nest(28)),
 }
