@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.aurora import memory_tables, sql
-from dynaurora.aurora.connection import ERRORS, DuplicateRow, describe_message, find_number, is_of_s3
+from dynaurora.aurora.connection import DuplicateRow, find_number, is_of_s3
 from dynaurora.aurora.memory_tables import Widths, memory_rows
+from dynaurora.aurora.messages import ERRORS, describe_message
 from dynaurora.errors import DatabaseError, DatabaseUnavailableError, MalformedBatchError, RowCountError
 from dynaurora.observability import logger
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser
+from re import _parser  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -22,13 +22,10 @@ FEW_PLACES: Final = 200
 MAX_STEPS: Final = 500_000
 """Places that are gone through while the states are made: they take a third of a second, and RE2's fit its memory."""
 LAST_CHARACTER: Final = 0x10FFFF
-WORDS: Final = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
-CATEGORIES: Final = {codes.CATEGORY_DIGIT: [(0x30, 0x39)], codes.CATEGORY_WORD: WORDS}
-PROPERTY: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\([pP])\{\w+\}")
+ASCII_DIGITS: Final = [(0x30, 0x39)]
+ASCII_WORDS: Final = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
+UNICODE_PROPERTY: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\([pP])\{\w+\}")
 """Of Unicode, which Python has no name for; for the number of states it is as good as a word's characters."""
-NEGATED: Final = {codes.CATEGORY_NOT_DIGIT: codes.CATEGORY_DIGIT, codes.CATEGORY_NOT_WORD: codes.CATEGORY_WORD}
-"""ASCII's; what else ECMA-262 has a name for, a translation writes out as ranges."""
-
 Ranges = tuple[tuple[int, int], ...]
 """Of code points, the last ones included."""
 
@@ -40,7 +37,7 @@ class _TooManyError(Exception):
 @cache
 def has_few_states(pattern: str) -> bool:
     """Tell whether the states of a linear pattern, in Python's words, are few enough to be known after a while."""
-    words = PROPERTY.sub(lambda found: found[1] + (r"\w" if found[2] == "p" else r"\W"), pattern)
+    words = UNICODE_PROPERTY.sub(lambda found: found[1] + (r"\w" if found[2] == "p" else r"\W"), pattern)
     try:
         automaton = _Automaton(_parser.parse(words, re.ASCII))
         return len(automaton.places) <= FEW_PLACES or automaton.make_states()
@@ -73,7 +70,8 @@ class _Automaton:
 
     def _build_part(self, code: Any, argument: Any, following: int) -> int:
         if code in {codes.MAX_REPEAT, codes.MIN_REPEAT}:
-            return self._build_repeat(*argument, following)
+            least, most, part = argument
+            return self._build_repeat(least, most, part, following)
         if code is codes.SUBPATTERN:
             return self._build(argument[-1], following)
         if code is codes.BRANCH:
@@ -153,10 +151,9 @@ def _list_ranges(members: Any) -> Ranges:
             found += _negate([(argument, argument)])
         elif code is codes.RANGE:
             found.append(argument)
-        elif argument in NEGATED:
-            found += _negate(CATEGORIES[NEGATED[argument]])
-        else:
-            found += CATEGORIES[argument]
+        else:  # a category of ASCII's: others that ECMA-262 has names for, a translation writes out as ranges
+            named = ASCII_DIGITS if argument in {codes.CATEGORY_DIGIT, codes.CATEGORY_NOT_DIGIT} else ASCII_WORDS
+            found += _negate(named) if argument in {codes.CATEGORY_NOT_DIGIT, codes.CATEGORY_NOT_WORD} else named
     return tuple(_negate(found) if is_negated else found)
 
 

@@ -1,7 +1,8 @@
 """Bounds of a mapping's work: what of it takes more than linear time, so that one item could keep it busy for ever.
 
-All else is linear in the item: patterns that RE2 takes and whose states are few, keywords that are compiled, expressions that give back no more
-than a few times what they are given. A mapping that has any of this is mapped in a sandbox.
+All else is linear in the item: patterns that RE2 takes and whose states are few, keywords that are compiled,
+expressions that give back no more than a few times what they are given. A mapping that has any of this is mapped in a
+sandbox.
 """
 
 from __future__ import annotations
