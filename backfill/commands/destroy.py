@@ -13,7 +13,7 @@ from backfill.commands.options import check_needs_no_answer, json_option, yes_op
 from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
 from backfill.project import current_project
-from backfill.terminal.console import WrongUseError, print_json, print_line, say
+from backfill.terminal.console import WrongUseError, print_json, print_line, print_lines, say
 from backfill.terminal.formatting import format_count
 from dynaurora import keys
 from dynaurora.aurora import sql
@@ -127,7 +127,7 @@ def print_fate(fate: dict[str, Any]) -> None:
         for thing in fate[word]:
             print_line(f"{word:<6} {thing}")
     for statement in fate["statements"]:
-        print_line(f"       {statement}")
+        print_lines(f"       {statement}")
 
 
 def finish(fate: dict[str, Any], *, as_json: bool) -> None:
