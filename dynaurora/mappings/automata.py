@@ -41,7 +41,7 @@ def has_few_states(pattern: str) -> bool:
     try:
         automaton = _Automaton(_parser.parse(words, re.ASCII))
         return len(automaton.places) <= FEW_PLACES or automaton.make_states()
-    except _TooManyError:
+    except (_TooManyError, RecursionError, re.error):  # RE2 takes `^*`, which Python does not
         return False
 
 

@@ -123,11 +123,11 @@ def translate(pattern: str) -> str:
 
 
 def translate_for_python(pattern: str) -> str:
-    """Return a pattern of ECMA-262 in Python's words, for `re.ASCII`; as it is where there are none that are sure."""
-    try:
-        translated = "".join(_translate(pattern, has_memory=True))
-    except NotLinearError:
-        return pattern
+    """Return a pattern of ECMA-262 in Python's words, for `re.ASCII`.
+
+    Raises NotLinearError where there are none that are sure.
+    """
+    translated = "".join(_translate(pattern, has_memory=True))
     wide = re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\U{int(found[1], 16):08x}", translated)
     return wide.replace(r"\z", r"\Z")
 
@@ -155,9 +155,12 @@ def _compile_linear(translated: str) -> Callable[[str], bool]:
 
 
 def _compile_bounded(pattern: str) -> Callable[[str], bool]:
-    translated = translate_for_python(pattern)
     try:
-        search = re.compile(translated, re.ASCII if translated != pattern else 0).search
+        translated, flags = translate_for_python(pattern), re.ASCII
+    except NotLinearError:
+        translated, flags = pattern, re.NOFLAG
+    try:
+        search = re.compile(translated, flags).search
     except (re.error, RecursionError, OverflowError) as error:
         raise InvalidPatternError(f"{pattern!r} is no regular expression: {error}") from error
     return lambda text: len(text) <= MAX_UNBOUNDED_LENGTH and search(text) is not None

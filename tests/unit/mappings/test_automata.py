@@ -46,6 +46,11 @@ def test_a_pattern_of_few_states_is_left_alone(pattern):
     assert has_few_states(translate_for_python(pattern))
 
 
+def test_a_pattern_that_python_does_not_read_is_taken_for_one_of_many():
+    assert is_linear("^*a")
+    assert not has_few_states(translate_for_python("^*a"))
+
+
 def test_a_pattern_that_has_more_places_than_are_looked_at_has_many():
     assert not has_few_states("((a{1,90}){1,90}){1,90}")
 

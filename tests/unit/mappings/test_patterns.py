@@ -85,6 +85,7 @@ def test_what_has_no_linear_form_is_judged_as_python_reads_it_of_texts_of_bounde
     [
         (r"^(?!a).$", ["b", "\x85"], ["a", "\r", "\u2028", "b\n"]),
         (r"^(?=.*\d)\w+$", ["a1"], ["a\u0661", "é1"]),
+        (r"^(?!\d)\w", ["a"], ["é", "1"]),
         (r"(?<=\s)b$", ["\ufeffb", " b"], ["\x1cb", " b\n"]),
         (r"(?<!\u{1F600})b", ["ab"], ["😀b"]),
         (r"^(?<y>\d{4})-\k<y>$", ["2026-2026"], ["2026-2025"]),
