@@ -212,9 +212,9 @@ def print_tally(tally: Tally, items: int | None) -> None:
     print_line(f"{records} and {batches}" + (f", {tally.parked:,} of them parked" if tally.parked else ""))
     if tally.records and items:
         print_line(f"{format_percentage(min(tally.records, items), items)} of about {items:,} items of the table")
-    if tally.superseded or tally.older:
-        overtaken = format_count(tally.superseded + tally.older, "more")
-        print_line(f"{overtaken} superseded by newer rows or failures of their items: the next reprocess archives them")
+    if overtaken := tally.superseded + tally.older:
+        by = "newer rows or failures of their items"
+        print_line(f"{overtaken:,} more superseded by {by}: the next reprocess archives them")
     if tally.oldest:
         print_line(f"first seen {tally.oldest} to {tally.newest}")
 

@@ -284,6 +284,8 @@ def read_keys(path: str, types: dict[str, str]) -> Iterator[TypedItem]:
             if (name := name_key(key)) not in names:
                 names.add(name)
                 yield key
+    if not names:
+        raise WrongUseError(f"{path} has no key, so there is nothing to compare.")
 
 
 def _example(types: dict[str, str]) -> TypedItem:

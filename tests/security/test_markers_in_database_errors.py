@@ -98,6 +98,8 @@ def test_no_text_of_a_trigger_is_told_under_a_state_of_the_servers_own(marked: T
 
 
 def test_no_value_of_a_row_in_the_wrong_partition_is_told(marked: Target) -> None:
+    if is_mariadb(server_version(marked)):
+        pytest.skip("MariaDB exchanges no partition without looking at its rows")
     marked.query("DROP TABLE IF EXISTS Demo.Parted, Demo.Other")
     for table, values in (("Parted", "p VALUES IN ('a'), PARTITION q VALUES IN ('b')"), ("Other", "")):
         parts = f" PARTITION BY LIST COLUMNS (id) (PARTITION {values})" if values else ""

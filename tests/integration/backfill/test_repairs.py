@@ -345,7 +345,7 @@ def test_a_repair_by_a_backfill_mends_what_it_can_and_names_what_its_mapping_ref
     bad = [f"bad-{number:05}" for number in range(6)]
     deployed.put([*make_items(6), *map(make_item, bad)])
     deployed.backfill(run)
-    change(deployed, "UPDATE {rows} SET hits = 9 WHERE page_id < 'page-00003'", BY_HAND[-1])
+    change(deployed, "UPDATE {rows} SET hits = 9 WHERE page_id BETWEEN 'page' AND 'page-00002'", BY_HAND[-1])
     deployed.put(map(make_bad_item, bad))
     ask("verify", "--via", "scan", status=1)
     said = repair("--via", "export")
