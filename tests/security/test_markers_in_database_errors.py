@@ -97,23 +97,6 @@ def test_no_text_of_a_trigger_is_told_under_a_state_of_the_servers_own(marked: T
     check_told(caught.value, {number})
 
 
-def test_no_value_of_a_row_in_the_wrong_partition_is_told(marked: Target) -> None:
-    if is_mariadb(server_version(marked)):
-        pytest.skip("MariaDB exchanges no partition without looking at its rows")
-    marked.query("DROP TABLE IF EXISTS Demo.Parted, Demo.Other")
-    for table, values in (("Parted", "p VALUES IN ('a'), PARTITION q VALUES IN ('b')"), ("Other", "")):
-        parts = f" PARTITION BY LIST COLUMNS (id) (PARTITION {values})" if values else ""
-        marked.query(f"CREATE TABLE Demo.{table} (id VARCHAR(100) PRIMARY KEY, c VARCHAR(99)) CHARSET utf8mb4{parts}")
-    marked.query(f"INSERT INTO Demo.Other VALUES ('b', '{MARKER}')")
-    try:
-        marked.query("ALTER TABLE Demo.Parted EXCHANGE PARTITION p WITH TABLE Demo.Other WITHOUT VALIDATION")
-        with marked.connect() as aurora, pytest.raises((DynauroraError, DuplicateRow)) as caught:
-            aurora.execute("UPDATE Demo.Parted PARTITION (p) SET c = CONCAT(c, '.')")
-        check_told(caught.value, {1863, 1696})
-    finally:
-        marked.query("DROP TABLE IF EXISTS Demo.Parted, Demo.Other")
-
-
 @pytest.mark.parametrize("language", ["de_DE", "fr_FR", "ja_JP"])
 def test_messages_are_in_the_language_that_is_known_here(marked: Target, language: str) -> None:
     marked.query(f"SET GLOBAL lc_messages = '{language}'")

@@ -339,6 +339,8 @@ def test_only_the_keys_of_a_file_are_compared(deployed: Deployed, ask: Ask, run:
         file.write_text(f"\n{none}", errors="surrogateescape")
         assert "Line 2" in ask("--keys", str(file), status=2)["error"]
     assert not deployed.query(f"SELECT run FROM {deployed.name_table(VERIFICATIONS)} WHERE ended_at IS NULL")
+    file.write_text("\n \n")
+    assert "has no key" in ask("--keys", str(file), status=2)["error"]
 
 
 def test_a_sample_reads_its_share_and_judges_no_row_without_an_item(deployed: Deployed, ask: Ask, run: str) -> None:
