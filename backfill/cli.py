@@ -15,6 +15,7 @@ from backfill.commands.account_options import add_account_options
 from backfill.commands.completion import add_completions
 from backfill.project import FILE, VARIABLE, use_project
 from backfill.terminal.console import print_json
+from backfill.terminal.help import FoldedHelp
 from dynaurora import __version__
 from dynaurora.escaping import escape_lines
 
@@ -134,6 +135,7 @@ def main(context: click.Context, named: str | None) -> None:
 
 
 add_account_options(main)
+click.Context.formatter_class = FoldedHelp
 
 if __name__ == "__main__":
     main()

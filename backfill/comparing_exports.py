@@ -6,42 +6,42 @@ are what, and the keys of those that are not equal.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from backfill.kinds import BACKFILL
-from backfill.runs.executions import describe_execution
-from backfill.runs.start import Wanted, start_execution
-from backfill.terminal.console import name_command
+from backfill.runs.executions import Execution, describe_execution
+from backfill.runs.find import FoundRun
+from backfill.runs.following import follow
+from backfill.runs.screens import choose_screen
+from backfill.runs.start import Wanted, now, start_execution
+from backfill.terminal.console import name_command, say, telling_at_interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mypy_boto3_stepfunctions import SFNClient
-
+    from backfill.deployment.clients import Clients
     from backfill.deployment.deployments import Deployment
 
 COMPARE: Final = {"compare": True}
 POLL_SECONDS: Final = 2.0
 
 
-def compare_export(
-    states: SFNClient, deployment: Deployment, run: str, tell: Callable[[str], None], poll_seconds: float = POLL_SECONDS
-) -> None:
-    """Have a run export the table and compare it, and wait for its end. Raises ClickException where it fails."""
+def compare_export(clients: Clients, deployment: Deployment, run: str, every: float = POLL_SECONDS) -> None:
+    """Have a run export the table and compare it, and show it until it ends.
+
+    Raises ClickException where it fails. Ctrl-C leaves it running, and says how to come back.
+    """
+    states, again = clients.states, name_command("verify", deployment.mapping, "--run", run)
     wanted = Wanted(BACKFILL, deployment, run, COMPARE, {"sweep": False})
     started, arn = start_execution(states, wanted)
-    tell(f"Run {started.run} exports {deployment.table} and compares it: {arn}")
-    while True:
-        execution = describe_execution(states, arn)
-        if execution is not None and not execution.is_running:
-            break
-        time.sleep(poll_seconds)
-    if execution.status != "SUCCEEDED":
+    say(f"Run {started.run} exports {deployment.table} and compares it: {arn}")
+    found = FoundRun(BACKFILL, deployment, run, Execution(arn, started.name, "RUNNING", now()))
+    with telling_at_interrupt(f"The run goes on. To go on with it: {again}"), choose_screen(as_json=False) as screen:
+        follow(clients, found, screen, every)
+    execution = describe_execution(states, arn)
+    if execution is None or execution.status != "SUCCEEDED":
         status = name_command("backfill", "status", run)
+        problem = f"{execution.error or execution.status}: {execution.cause or ''}" if execution else "it is not there"
         raise click.ClickException(
-            f"Run {run} could not be compared: {execution.error or execution.status}: {execution.cause or ''}"
-            f" See: {status}. To go on with it: {name_command('verify', deployment.mapping, '--run', run)}"
+            f"Run {run} could not be compared: {problem} See: {status}. To go on with it: {again}"
         )

@@ -199,7 +199,7 @@ def _find_parameter_problems(place: str, value: Any) -> Iterator[str]:
 
 def _suggest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
+    return f" (did you mean {close[0]!r}?)" if close else f"; there are: {', '.join(known)}"
 
 
 def use_project(context: click.Context, named: str | None) -> None:

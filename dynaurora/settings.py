@@ -8,9 +8,12 @@ They are no dataclasses: code for each of them would be made at every start of e
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Final, Literal, Self, get_args, get_type_hints
 
 from dynaurora.errors import InvalidSettingsError
+
+SECRET_SECONDS: Final = 300
+"""For which a process keeps what it has read of the loader's secret, unless the database refuses it."""
 
 
 class Settings:

@@ -40,10 +40,6 @@ STANDING: Final = {
 one zone. What a parameter has to ask for is left out (`EndpointZones`, `SessionAccess`), and the topic's key, which is
 the bucket's where that is made."""
 
-RATE: Final = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
-"""As EventBridge Scheduler takes it (its User Guide, "Schedule types")."""
-HOURS_OF_UNITS: Final = {"minute": 1 / 60, "hour": 1, "day": 24}
-
 HEALTH_METRICS: Final = 1
 """That the look at all replications measures, as nothing too: an alarm has to know that it was made."""
 
@@ -135,12 +131,6 @@ def price_platform(names: Iterable[str], zones: int = 1) -> float:
 def price_replication(looks: float = LOOKS) -> float:
     """Return what a replication costs a month at rest, that looks so often for what failed, in US dollars."""
     return price_all(count_replication(looks))
-
-
-def count_starts(schedule: str) -> float | None:
-    """Return how often in a month `rate(…)` starts something; None for what is no rate, as `cron(…)`."""
-    found = RATE.fullmatch(schedule)
-    return None if found is None else HOURS_OF_A_MONTH / (int(found[1]) * HOURS_OF_UNITS[found[2]])
 
 
 def price_all(used: Mapping[str, float]) -> float:

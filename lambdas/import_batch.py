@@ -33,9 +33,11 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Apply one batch to Aurora, or say that it was applied before.
 
     The state machine sends `{"input": {"batch": …}, "retries": 0}`; whoever calls it directly sends `{"batch": …}`.
+    A reprocess names itself beside the batch, as `run`: the batch's own is the one that made it.
     """
     given = event if isinstance(event, dict) else {"input": event}  # who calls it directly may send anything
-    batch = Batch.from_event(given.get("input", given))
+    asked = given.get("input", given)
+    batch = Batch.from_event(asked)
     observe_mapping(batch.mapping)
     identify(batch=batch.id, run=batch.run)
     mapping = registries.find(batch.mapping).find_current()
@@ -44,7 +46,8 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     is_compared = batch.source == VERIFY  # what is only compared has failed nowhere
     refused = RefusedRows(store, bucket, context.invoked_function_arn)
     keep_refused: KeepRefused = (lambda *_: None) if is_compared else refused
-    with noting_retries(store, bucket, batch, retries), connect_loader(settings, load_from_s3=True) as aurora:
+    run = asked.get("run") or batch.run
+    with noting_retries(store, bucket, batch, run, retries), connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, bucket, keep_refused, retries, slots)
         altered = lookout.look(aurora, mapping)
     metrics.add_dimension("source", batch.source)

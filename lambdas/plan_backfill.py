@@ -60,4 +60,5 @@ def read_export(state: dict[str, Any], replication: Replication) -> ExportToPlan
         compares=bool(options.get("compare")),
         sweeps=bool(options.get("sweep")),
         keeps_expired=replication.ignores_expiries,
+        at_once=options["max_concurrency"],
     )

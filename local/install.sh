@@ -73,10 +73,31 @@ install_packages() {
 
 # Runs apt-get without its chatter; its whole output appears when it fails. Uses the caller's `become_root`.
 run_apt() {
-    local output
-    if ! output=$("${become_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@" </dev/null 2>&1); then
-        stop "$output" $'\n'"apt-get could not $1 packages; repair that, and run the same command again."
+    local output status=0
+    output=$(mktemp)
+    "${become_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@" </dev/null >"$output" 2>&1 &
+    show_line_of $! "apt-get $1" "$output"
+    wait $! || status=$?
+    local said
+    said=$(<"$output")
+    rm -f "$output"
+    if [[ $status -ne 0 ]]; then
+        stop "$said" $'\n'"apt-get could not $1 packages; repair that, and run the same command again."
     fi
+}
+
+# While a process runs, shows on a terminal the last line that it has written, and for how long it has been at work.
+show_line_of() {
+    local process=$1 name=$2 output=$3 began=$SECONDS last
+    [[ -t 2 && ${TERM:-dumb} != dumb ]] || return 0
+    local room=$(($(tput cols 2>/dev/null || echo 80) - 1))
+    while kill -0 "$process" 2>/dev/null; do
+        last=$(tail --lines 1 "$output" | tr -cd '[:print:]')
+        last="$name, $((SECONDS - began)) s${last:+: $last}"
+        printf '\r\033[K%s' "${last:0:room}" >&2
+        sleep 0.5
+    done
+    printf '\r\033[K' >&2
 }
 
 stop() {

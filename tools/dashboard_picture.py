@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import escape
 from itertools import accumulate
+from math import floor, log10
 from typing import TYPE_CHECKING, Any, Final
 
 from local.emulator.metric_math import Expression
@@ -25,9 +26,12 @@ GAP: Final = 8
 COLORS: Final = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
 STATES: Final = {"OK": "#1d8102", "ALARM": "#d13212", "INSUFFICIENT_DATA": "#687078"}
 RUNNING_SUM: Final = re.compile(r"RUNNING_SUM\((?P<inner>.*)\)")
-LABEL: Final = 34
-"""Characters of a legend's line, for which a widget of six columns has room."""
 LEGEND: Final = 13
+"""Pixels between lines of a legend."""
+CHARACTER: Final = 0.56
+"""Of a character's size, how wide it is on average."""
+TICKS: Final = (1.0, 2.0, 2.5, 4.0, 5.0, 10.0)
+"""What an axis ends with, but for its power of ten."""
 FRAME: Final = 'fill="#ffffff" stroke="#d5dbdb"'
 
 Series = dict[float, float]
@@ -164,7 +168,8 @@ def _draw_alarms(arns: Sequence[str], shown: Shown, x: int, y: int, wide: int) -
         fill = STATES[state]
         yield f'<rect x="{left:.1f}" y="{top}" width="{tile - 4:.1f}" height="20" rx="2" fill="{fill}"/>'
         name = arn.rpartition(":")[2]
-        yield _text(left + 6, top + 14, _shorten(name, int(tile / 6.4)), fill="#ffffff", size=10)
+        size = min(10.0, (tile - 14) / (CHARACTER * len(name)))
+        yield _text(left + 6, top + 14, name, fill="#ffffff", size=round(size, 1))
 
 
 def _draw_lines(
@@ -172,10 +177,13 @@ def _draw_lines(
 ) -> Iterator[str]:
     x, y, wide, high = place
     left, top, right = x + 48, y + 36, x + wide - (48 if "right" in properties["yAxis"] else 12)
-    bottom = y + high - 22 - LEGEND * -(-len(lines) // 2)
+    legend = place_legend([label for label, _ in lines], wide - 16)
+    bottom = y + high - 22 - LEGEND * (1 + max(line for _, line in legend))
     sides = _find_sides(properties["metrics"])
     highest = {
-        side: max((value for label, of in lines if sides[label] == side for value in of.values()), default=0.0) or 1.0
+        side: round_up(
+            max((value for label, of in lines if sides[label] == side for value in of.values()), default=0.0)
+        )
         for side in properties["yAxis"]
     }
     for share in (0.0, 0.5, 1.0):
@@ -202,9 +210,31 @@ def _draw_lines(
         if len(points) > 1:
             yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.5"/>'
         yield from (f'<circle cx="{across:.1f}" cy="{up:.1f}" r="1.8" fill="{color}"/>' for across, up in points)
-        legend_x, legend_y = x + 10 + number % 2 * (wide // 2), bottom + 26 + number // 2 * LEGEND
-        yield f'<rect x="{legend_x}" y="{legend_y - 7}" width="8" height="8" fill="{color}"/>'
-        yield _text(legend_x + 12, legend_y, _shorten(label, LABEL * wide // 2 // 190), size=9)
+        legend_x, legend_y = x + 10 + legend[number][0], bottom + 26 + legend[number][1] * LEGEND
+        yield f'<rect x="{legend_x:.1f}" y="{legend_y - 7}" width="8" height="8" fill="{color}"/>'
+        yield _text(legend_x + 12, legend_y, label, size=9)
+
+
+def place_legend(labels: Sequence[str], room: float) -> list[tuple[float, int]]:
+    """Return where each label begins, and on which line: in two columns where all fit, else one behind the other."""
+    widths = [24 + 9 * CHARACTER * len(label) for label in labels]
+    if max(widths) <= room / 2:
+        return [(number % 2 * room / 2, number // 2) for number in range(len(labels))]
+    places, across, line = [], 0.0, 0
+    for width in widths:
+        if across and across + width > room:
+            across, line = 0.0, line + 1
+        places.append((across, line))
+        across += width
+    return places
+
+
+def round_up(value: float) -> float:
+    """Return what an axis ends with: a number that is read at a glance, and not below the highest value."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(value))
+    return next(tick for tick in TICKS if tick * power >= value * (1 - 1e-9)) * power
 
 
 def _find_sides(metrics: Sequence[Sequence[Any]]) -> dict[str, str]:
@@ -216,10 +246,6 @@ def _tell(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _shorten(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def _text(
     x: float,
     y: float,
@@ -227,7 +253,7 @@ def _text(
     *,
     anchor: str = "start",
     fill: str = "#16191f",
-    size: int = 11,
+    size: float = 11,
     weight: str = "normal",
 ) -> str:
     look = f'text-anchor="{anchor}" fill="{fill}" font-size="{size}" font-weight="{weight}"'

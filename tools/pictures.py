@@ -42,6 +42,8 @@ RUNS: Final = (
 SCENES: Final = (("verify", MAPPING), ("status",), ("failures", "count", MAPPING))
 SECONDS: Final = 5
 """Of a point: a run here takes a minute or two, and a period of CloudWatch's as much."""
+CLUSTER: Final = ("→ 127.", "→ the database of this machine.")
+"""What a cluster's name is made of, its host, is an address here."""
 FONT_FACES: Final = re.compile(r"\s*@font-face \{\{.*?\}\}", re.DOTALL)
 """Of the pictures, which would fetch them from elsewhere."""
 PROMPT: Final = "$ "
@@ -122,7 +124,8 @@ def measure_health(machine: Machine) -> None:
 def draw_dashboard(machine: Machine, began: datetime) -> None:
     """Draw the deployed dashboard, of all that was put since the beginning."""
     cloudwatch = machine.client("cloudwatch")
-    body = cloudwatch.get_dashboard(DashboardName=f"{STACK}-pipeline")["DashboardBody"]
+    deployed = cloudwatch.get_dashboard(DashboardName=f"{STACK}-pipeline")["DashboardBody"]
+    body = deployed.replace(*CLUSTER)
     stack = f"{STACK}-{MAPPING.replace('_', '-')}"
     chosen = choose_variables(body, {"mapping": MAPPING, "replication": stack})
     end = datetime.now(UTC) + timedelta(seconds=SECONDS)

@@ -26,7 +26,7 @@ from backfill.deployment.written import MOST_DAYS
 from backfill.project import FILE
 from backfill.terminal.console import print_json, print_line, print_pairs, print_table
 from backfill.terminal.formatting import format_seconds, format_time, format_usd
-from infra.monthly_costs import HOURS_OF_A_MONTH, count_platform
+from infra.monthly_costs import count_platform
 
 PRICES: Final = "list prices of us-east-1, November 2025, without free tiers; other Regions' differ"
 MOST_ITEM_BYTES: Final = 400 * 1024
@@ -142,8 +142,8 @@ def cost(
         basis.item_bytes.value,
         basis.traffic,
         backfills,
-        settings.verifications.value if settings.verifications else 0.0,
-        settings.looks.value if settings.looks else float(HOURS_OF_A_MONTH),
+        settings.verifications.value,
+        settings.looks.value,
     )
     platform = count_platform(choose_templates(settings.platform), count_endpoint_zones(settings.platform))
     bill = calculate(usage, platform, settings.assumptions, tables)
@@ -181,8 +181,8 @@ def describe(basis: Basis, bill: Bill) -> dict[str, Any]:
         "changes": round(usage.changes * bill.tables),
         "settings": {
             "buffers": {name: number.as_dict() for name, number in settings.buffers.items()},
-            "verifications": settings.verifications and settings.verifications.as_dict(),
-            "looks_for_failures": settings.looks and settings.looks.as_dict(),
+            "verifications": settings.verifications.as_dict(),
+            "looks_for_failures": settings.looks.as_dict(),
         },
         "backfills": usage.backfills * bill.tables,
         "not_included": list(NOT_INCLUDED),
@@ -244,7 +244,6 @@ def list_basis(basis: Basis, bill: Bill) -> list[tuple[str, str]]:
         ("writes", describe_writes(basis)),
         ("collected for", f"{seconds.value:g} s, {seconds.source}"),
         ("verified", describe_verifications(settings.verifications)),
-        *([] if settings.looks else [("failures", f"looked for by a cron(…) in {FILE}, taken for once an hour")]),
         ("a backfill", f"{format_usd(bill.backfill.usd)} each time"),
         ("a verification", f"{format_usd(bill.verification.usd)} each time"),
         ("prices", PRICES),
@@ -269,8 +268,6 @@ def describe_writes(basis: Basis) -> str:
     )
 
 
-def describe_verifications(number: Number | None) -> str:
+def describe_verifications(number: Number) -> str:
     """Return how often a table is verified, and how that is known."""
-    if number is None:
-        return f"by a cron(…) in {FILE}, which is not counted: give --verify-every"
     return f"{number.value:.3g} times a month, {number.source}" if number.value else f"never, {number.source}"

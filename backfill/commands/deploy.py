@@ -7,18 +7,25 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.commands.mapping_change import describe_steps, estimate_backfill
 from backfill.commands.options import check_needs_no_answer, json_option, yes_option
 from backfill.deployment.aws_errors import explain_any
-from backfill.deployment.clients import CONFIG, connect_objects, connect_to
+from backfill.deployment.clients import CONFIG, connect_objects, connect_to, open_session
 from backfill.deployment.stacks import Stacks
 from backfill.deployment.stream_readers import PAUSED, StreamReader, look_at_reader
 from backfill.project import current_project
-from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
+from backfill.terminal.console import (
+    WrongUseError,
+    name_command,
+    print_json,
+    print_line,
+    print_pairs,
+    say,
+    telling_at_interrupt,
+)
 from backfill.terminal.formatting import format_time
 from dynaurora.errors import DynauroraError, UnknownMappingError
 
@@ -78,7 +85,9 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
         if plan.changes and not dry_run:
             if not yes:
                 click.confirm("Deploy the others?" if plan.refused else "Deploy it?", abort=True)
-            outcome = deployer.carry_out(plan, say)
+            again = name_command("deploy", *names)
+            with telling_at_interrupt(f"What CloudFormation has begun goes on. To go on with the rest: {again}"):
+                outcome = deployer.carry_out(plan, say)
             tell_resumed(plan, paused)
     if outcome and not as_json:
         tell_next(plan, outcome)
@@ -107,12 +116,12 @@ def make_deployer(project: Project) -> Deployer:
     from backfill.deployment.plans import Deployer  # builds packages, which nothing else here does
     from infra.deployable import Uploads
 
-    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    session = open_session()
     is_local = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in LOCAL_HOSTS
-    account = session.client("sts", config=CONFIG).get_caller_identity()["Account"]
     stacks = Stacks(
         session.client("cloudformation", config=CONFIG), say, LOCAL_LOOK_SECONDS if is_local else LOOK_SECONDS
     )
+    account = session.client("sts", config=CONFIG).get_caller_identity()["Account"]  # without a region, too
     uploads = Uploads(session.client("s3", config=CONFIG), account, session.region_name, is_local)
     return Deployer(project, stacks, uploads, session.client("dynamodb", config=CONFIG), connect_objects())
 

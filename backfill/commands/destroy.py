@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,8 +11,17 @@ from backfill.commands.deploy import explained_deployment, make_deployer
 from backfill.commands.options import check_needs_no_answer, json_option, yes_option
 from backfill.deployment.aws_errors import explain_failure
 from backfill.deployment.changing import ByFunction
+from backfill.deployment.clients import connect_to
 from backfill.project import current_project
-from backfill.terminal.console import WrongUseError, print_json, print_line, say
+from backfill.terminal.console import (
+    WrongUseError,
+    name_command,
+    print_json,
+    print_line,
+    print_lines,
+    say,
+    telling_at_interrupt,
+)
 from backfill.terminal.formatting import format_count
 from dynaurora import keys
 from dynaurora.aurora import sql
@@ -79,7 +87,9 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
         if not yes:
             click.confirm(f"Destroy the replication {stack_name}?", abort=True)
         if stack is not None:
-            stacks.delete(stack_name)
+            again = name_command("destroy", name, *(["--delete-data"] if delete_data else []))
+            with telling_at_interrupt(f"CloudFormation goes on deleting {stack_name}. To wait for it: {again}"):
+                stacks.delete(stack_name)
         if delete_data:
             delete_everything(mapping, bucket, deployer.dynamodb if created else None)
     finish(fate, as_json=as_json)
@@ -127,7 +137,7 @@ def print_fate(fate: dict[str, Any]) -> None:
         for thing in fate[word]:
             print_line(f"{word:<6} {thing}")
     for statement in fate["statements"]:
-        print_line(f"       {statement}")
+        print_lines(f"       {statement}")
 
 
 def finish(fate: dict[str, Any], *, as_json: bool) -> None:
@@ -152,7 +162,7 @@ def delete_everything(mapping: Mapping, bucket: str, dynamodb: Any) -> None:
 
 def delete_versions(bucket: str, prefix: str) -> None:
     """Delete all versions of the objects under a prefix."""
-    s3: Any = boto3.client("s3")
+    s3 = connect_to("s3")
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]

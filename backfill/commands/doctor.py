@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -52,7 +50,6 @@ Examples:
   dynaurora doctor web_analytics --table clicks       a table that no stack replicates yet
   dynaurora doctor --account                          an account that is to be deployed to
 
-\b
 It needs cloudformation:DescribeStacks; dynamodb:DescribeTable and DescribeContinuousBackups;
 lambda:GetEventSourceMapping and ListTags, and lambda:InvokeFunction of check-target and describe-runs;
 cloudwatch:GetMetricData;
@@ -102,8 +99,6 @@ def doctor(
     --json there is an object on a line for each replication.
     """
     with explained_errors():
-        if region := os.environ.get("AWS_REGION"):
-            boto3.setup_default_session(region_name=region)
         plan = read_plan(engine_version, zones, reserve, table)
         if of_account:
             examined = [examine_account(mapping, stack, plan)]

@@ -22,7 +22,7 @@ from backfill.failures.counts import AGE, HOUR, PREFIX, REASON, Tally, noting_pr
 from backfill.failures.describe import ARCHIVED_HEADER, DETAILS, HEADER, NUMERIC, describe_failure, print_revealed
 from backfill.failures.reader import RECORD, Selection
 from backfill.looking import Look, describe_tally, find_failure, keep_newest, name_again
-from backfill.terminal.console import WrongUseError, print_json, print_line, print_pairs, print_table, say
+from backfill.terminal.console import WrongUseError, print_json, print_line, print_lines, print_pairs, print_table, say
 from backfill.terminal.formatting import format_count
 from dynaurora.mappings.mapping import NAME
 from dynaurora.runs.ends import format_percentage
@@ -212,9 +212,9 @@ def print_tally(tally: Tally, items: int | None) -> None:
     print_line(f"{records} and {batches}" + (f", {tally.parked:,} of them parked" if tally.parked else ""))
     if tally.records and items:
         print_line(f"{format_percentage(min(tally.records, items), items)} of about {items:,} items of the table")
-    if tally.superseded or tally.older:
-        overtaken = format_count(tally.superseded + tally.older, "more")
-        print_line(f"{overtaken} superseded by newer rows or failures of their items: the next reprocess archives them")
+    if overtaken := tally.superseded + tally.older:
+        by = "newer rows or failures of their items"
+        print_line(f"{overtaken:,} more superseded by {by}: the next reprocess archives them")
     if tally.oldest:
         print_line(f"first seen {tally.oldest} to {tally.newest}")
 
@@ -257,7 +257,7 @@ def show(names: tuple[str, ...], reveal: bool, stack: str | None, as_json: bool,
     print_pairs(describe_failure(found, again, look.deployment.mapping, reveal=reveal, superseded=superseded))
     if reveal and found.kind == RECORD:
         say(REVEALED)
-        print_line(print_revealed(found.data))
+        print_lines(print_revealed(found.data))
 
 
 @failures_group.command(

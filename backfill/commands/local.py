@@ -27,7 +27,7 @@ from backfill.commands.local_status import env, print_places, status
 from backfill.commands.options import json_option
 from backfill.project import EXAMPLE, current_project, load_example, read_project
 from backfill.runs.screens import show_text
-from backfill.terminal.console import WrongUseError, output, print_json, print_line, print_table
+from backfill.terminal.console import WrongUseError, output, print_json, print_line, print_lines, print_table
 from dynaurora.escaping import escape_text
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def up(database: str | None, files: tuple[str, ...], seed: bool, engine: str | N
         click.echo(json.dumps(where))
     else:
         print_places(where)
-        print_line(f'\nNext: eval "$({name_command()} local env)" and then aws or mysql')
+        print_lines(f'\nNext: eval "$({name_command()} local env)" and then aws or mysql')
 
 
 def choose_files(files: Sequence[str], mappings: Sequence[Mapping]) -> list[ItemFile]:
@@ -289,7 +289,7 @@ def demo(changes: int, seeded: int, seed: int, timeout: float, engine: str | Non
         print_result(result)
         print_next_commands(was_running=was_running)
         if report:
-            print_line(f"\nReport of the backfill: {report}")
+            print_lines(f"\nReport of the backfill: {report}")
     if result.problems:
         raise SystemExit(1)
 

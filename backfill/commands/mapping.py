@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from dynaurora.linting.findings import LintFinding
     from dynaurora.mappings.compiled.describing import Description
     from dynaurora.mappings.mapping import Mapping
+
+MOST_SHOWN: Final = 1_000
+"""Characters of a place, and of a message, that are printed for people."""
 
 
 @click.group(
@@ -143,7 +146,8 @@ def print_findings(findings: list[LintFinding]) -> None:
     """Print findings for people."""
     for each in findings:
         place = each.place or "the file"
-        print_line(f"{each.severity:<8} {place}: {each.message.rstrip('.')}. {each.remedy}".rstrip())
+        message = each.message.rstrip(".")[:MOST_SHOWN]
+        print_line(f"{each.severity:<8} {place[:MOST_SHOWN]}: {message}. {each.remedy}".rstrip())
     if findings:
         print_line()
 

@@ -15,7 +15,7 @@ from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.changing import ByConnection, ByFunction, apply_patiently
 from backfill.deployment.clients import connect
 from backfill.deployment.deployments import find_platform
-from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_pairs, say
+from backfill.terminal.console import WrongUseError, name_command, print_json, print_line, print_lines, print_pairs, say
 from backfill.terminal.formatting import format_bytes
 from dynaurora.aurora.connection import Endpoint
 from dynaurora.aurora.secrets import read_credentials
@@ -32,7 +32,7 @@ ROWS_A_SECOND: Final = 10_000
 """Converted and imported by one place of a backfill, roughly, with this memory (docs/scale.md)."""
 MEMORY_MB: Final = 1024
 
-WAYS: Final = """\b
+WAYS: Final = """
 The stack's function change-mapping does it, from within its network: lambda:InvokeFunction of it, and
 cloudformation:DescribeStacks, are needed. A stack without DatabaseAdminSecretArn has none: give --host, --secret-arn
 and --ca-file then, from where the database can be reached.
@@ -231,7 +231,7 @@ def print_plan(plan: dict[str, Any], stack: str | None) -> None:
     print_pairs(list(describe_steps(plan, stack)))
     print_line()
     for statement in plan["statements"]:
-        print_line(f"{statement};")
+        print_lines(f"{statement};")
 
 
 def describe_steps(plan: dict[str, Any], stack: str | None) -> list[tuple[str, str]]:

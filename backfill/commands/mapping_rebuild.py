@@ -18,7 +18,6 @@ from backfill.commands.backfill_start import DEFAULTS
 from backfill.commands.mapping_change import BATCH_ROWS, WAYS, estimate_backfill, wait_option, way_options
 from backfill.commands.mapping_files import find_file, load
 from backfill.commands.options import check_needs_no_answer, every_option, json_option, yes_option
-from backfill.commands.watch import follow
 from backfill.deployment.changing import apply_patiently
 from backfill.deployment.clients import connect, connect_objects
 from backfill.deployment.deployments import choose_deployment, find_deployments
@@ -26,6 +25,7 @@ from backfill.kinds import BACKFILL
 from backfill.runs.describe import describe_state
 from backfill.runs.executions import Execution, find_running
 from backfill.runs.find import FoundRun
+from backfill.runs.following import follow
 from backfill.runs.run_ids import find_run_id
 from backfill.runs.screens import choose_screen
 from backfill.runs.start import Wanted, now, start_execution

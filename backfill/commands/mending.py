@@ -276,9 +276,12 @@ class Repair:
         self.start(REPROCESS, {}, reprocess_start.DEFAULTS)
 
     def backfill(self) -> None:
-        """Have all items exported and imported, and rows without an item deleted. Raises ClickException."""
-        sweep = not self.deployment.ignores_expiries
-        self.start(BACKFILL, {"sweep": sweep}, backfill_start.DEFAULTS)
+        """Have all items exported and imported, and rows without an item deleted. Raises ClickException.
+
+        What the mapping refuses is kept as failed, however much that is: the others are mended all the same.
+        """
+        options = {"sweep": not self.deployment.ignores_expiries, "tolerated_rejected_percentage": 100}
+        self.start(BACKFILL, options, backfill_start.DEFAULTS)
 
     def start(self, kind: Kind, options: starts.Options, defaults: starts.Options) -> None:
         """Start a run, and follow it to its end."""

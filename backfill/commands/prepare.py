@@ -33,7 +33,7 @@ CA is Amazon RDS's bundle: `make package` puts it at build/certificates/rds-glob
 The secret's user needs these grants, and CREATE on *.* where the database is not there yet:
   GRANT CREATE, ALTER, CREATE VIEW, CREATE TEMPORARY TABLES, DROP, SELECT, INSERT, UPDATE, DELETE ON Demo.* TO preparer;
   GRANT CREATE ROUTINE, ALTER ROUTINE, EXECUTE, TRIGGER ON Demo.* TO preparer;
-The loader, whose secret the stack gets, needs only these, granted directly and not through a role:
+The loader, whose secret the stack gets, needs only these, granted directly, through no role:
   GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON Demo.* TO loader;
   GRANT AWS_LOAD_S3_ACCESS TO loader;
   GRANT EXECUTE ON PROCEDURE Demo._dynaurora_triggers TO loader;

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from backfill.deployment.deployments import Deployment
     from backfill.verifying import Verification
+    from dynaurora.aurora.differences import EndedVerification
 
 NAMED: Final = 20
 """Keys that are printed."""
@@ -149,10 +151,12 @@ def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
         work.discard()
     else:
         work.end(plan, verification)
-    agrees = plan.is_equal if verification is None else is_equal(work, plan, verification)
+    whole = verify_afterwards(work, plan) if verification else None
+    agrees = is_equal(plan, verification, whole) if verification else plan.is_equal
     if verification is not None:
         kept = keep_report(work, plan, verification, agrees, started_at)
-    report(work, plan, verification, agrees, time.monotonic() - began, dry_run=dry_run, as_json=as_json, kept=kept)
+    result = Result(verification, whole, agrees, time.monotonic() - began, kept)
+    report(work, plan, result, dry_run=dry_run, as_json=as_json)
     if not agrees:
         raise SystemExit(1)
 
@@ -173,12 +177,18 @@ def keep_report(work: Repair, plan: Plan, verification: Verification, agrees: bo
     return leave_report(work.store, work.deployment, work.mapping, work.run, plan.via, started_at, found)
 
 
-def is_equal(work: Repair, plan: Plan, verification: Verification) -> bool:
-    """Tell whether all is equal after a repair, as far as is known; where all items are to be verified, do that."""
+def verify_afterwards(work: Repair, plan: Plan) -> EndedVerification | None:
+    """Verify all items after a repair that mended all of them, or where that is wanted; return what was found."""
     if plan.via == EXPORT or work.options.whole:
-        found = find_verification(work.lookup, work.verify_whole())
-        return found is not None and not found.unexplained
-    return verification.tally.agrees and not plan.found.left_out
+        return find_verification(work.lookup, work.verify_whole())
+    return None
+
+
+def is_equal(plan: Plan, verification: Verification, whole: EndedVerification | None) -> bool:
+    """Tell whether all is equal after a repair, as far as is known."""
+    if whole is None:
+        return verification.tally.agrees and not plan.found.left_out
+    return not whole.unexplained
 
 
 def tell_plan(work: Repair, plan: Plan) -> Iterator[tuple[str, str]]:
@@ -219,47 +229,61 @@ def describe_way(plan: Plan) -> str:
     return f"{keys} read again by their keys, {cost}{wait}; then the keys are verified"
 
 
-def report(
-    work: Repair,
-    plan: Plan,
-    verification: Verification | None,
-    agrees: bool,
-    seconds: float,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    kept: str | None,
-) -> None:
+@dataclass(frozen=True)
+class Result:
+    """What became of a repair."""
+
+    verification: Verification | None
+    """Of the keys; None where nothing was mended."""
+    whole: EndedVerification | None
+    """Of all items, where they were verified afterwards."""
+    agrees: bool
+    seconds: float
+    kept: str | None
+    """Where its report is."""
+
+    @property
+    def refused(self) -> int:
+        """How many of all items the mapping refuses, as far as they were verified."""
+        return self.whole.counts.get(RowVerdict.FAILED.value, 0) if self.whole else 0
+
+
+def report(work: Repair, plan: Plan, result: Result, *, dry_run: bool, as_json: bool) -> None:
     """Print what became of it, and where its report is kept."""
+    verification = result.verification
     if as_json:
-        verified: dict[str, Any] | None = verification.tally.as_dict() if verification else None
         done = {"run": work.run, "mapping": work.deployment.mapping, "dry_run": dry_run, **plan.as_dict()}
-        more = {"reread": work.reread.as_dict(), "verified": verified, "agrees": agrees, "seconds": round(seconds, 1)}
-        print_json(done | more | {"report": kept})
+        more = {
+            "reread": work.reread.as_dict(),
+            "verified": verification.tally.as_dict() if verification else None,
+            "whole": asdict(result.whole) if result.whole else None,
+            "agrees": result.agrees,
+            "seconds": round(result.seconds, 1),
+            "report": result.kept,
+        }
+        print_json(done | more)
         return
     if verification is None:
         return
-    print_pairs(tell_result(work, plan, verification, agrees, seconds))
-    if kept:
-        print_pairs([("report", kept), ("", name_command("report", work.run, "--open"))])
+    print_pairs(tell_result(work, plan, verification, result))
+    if result.kept:
+        print_pairs([("report", result.kept), ("", name_command("report", work.run, "--open"))])
     for suspect in verification.proved[:NAMED]:
         print_line(f"{suspect.table} {json.dumps(suspect.key)}: {suspect.finding}")
 
 
-def describe_end(work: Repair, plan: Plan, verification: Verification, agrees: bool) -> str:
+def describe_end(work: Repair, plan: Plan, verification: Verification, result: Result) -> str:
     """Return whether all is equal now, and what to do where it is not."""
     name = work.deployment.mapping
     verify, again = name_command("verify", name), name_command("repair", name)
-    if agrees:
+    if result.agrees:
         return "equal"
     if verification.tally.agrees and plan.via == KEYS and not work.options.whole:
         return f"these keys are equal; {plan.found.left_out:,} others were only counted: {verify}, then {again}"
     return f"not all is equal; mend the cause, then: {again}"
 
 
-def tell_result(
-    work: Repair, plan: Plan, verification: Verification, agrees: bool, seconds: float
-) -> Iterator[tuple[str, str]]:
+def tell_result(work: Repair, plan: Plan, verification: Verification, result: Result) -> Iterator[tuple[str, str]]:
     """Yield what became of it, for people."""
     reread = work.reread
     if plan.via == KEYS:
@@ -272,5 +296,8 @@ def tell_result(
     for verdict in RowVerdict:
         if count := getattr(verification.tally, verdict):
             yield f"  {verdict.value}", f"{count:,}  {EXPLAINED[verdict.value]}"
-    yield "verified", describe_end(work, plan, verification, agrees)
-    yield "time", format_seconds(seconds)
+    yield "verified", describe_end(work, plan, verification, result)
+    if result.refused:
+        failures = name_command("failures", "list", work.deployment.mapping)
+        yield "", f"of all items, {result.refused:,} are kept as failed, and not equal for that: {failures}"
+    yield "time", format_seconds(result.seconds)

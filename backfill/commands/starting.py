@@ -9,7 +9,7 @@ from backfill.commands.watch import watch_run
 from backfill.runs.executions import Execution
 from backfill.runs.find import FoundRun
 from backfill.runs.start import Options, Start, Wanted, now
-from backfill.terminal.console import name_command, print_json, print_line, print_pairs, say
+from backfill.terminal.console import name_command, print_json, print_lines, print_pairs, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ def print_plan(wanted: Wanted, planned: Start, facts: Iterable[Pair], details: O
         print_json({"started": False, "run": planned.run, "execution": arn, "input": planned.input, **details})
         return
     print_pairs([("would start", planned.name), ("execution", arn), *facts])
-    print_line(json.dumps(planned.input, indent=2))
+    print_lines(json.dumps(planned.input, indent=2))
 
 
 def watch_started(clients: Clients, wanted: Wanted, started: Start, arn: str, **how: Any) -> None:

@@ -244,7 +244,7 @@ def verify_table(
 def take_export(verification: Verification, items: TableItems, deployment: Deployment, export: ComparedExport) -> None:
     """Have an export compared, and take what was found."""
     key_types = items.read_key_types()
-    compare_export(connect().states, deployment, export.run, say)
+    compare_export(connect(), deployment, export.run)
     verification.take(export.read_totals())
     for compared in export.read_batches(key_types):
         verification.take(compared)
@@ -284,6 +284,8 @@ def read_keys(path: str, types: dict[str, str]) -> Iterator[TypedItem]:
             if (name := name_key(key)) not in names:
                 names.add(name)
                 yield key
+    if not names:
+        raise WrongUseError(f"{path} has no key, so there is nothing to compare.")
 
 
 def _example(types: dict[str, str]) -> TypedItem:

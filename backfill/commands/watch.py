@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backfill.commands.options import every_option, json_option, stack_option
-from backfill.deployment.aws_errors import explain_error, explained_errors, is_passing
+from backfill.deployment.aws_errors import explained_errors
 from backfill.deployment.clients import connect
 from backfill.runs.describe import describe_view
 from backfill.runs.find import find_run
-from backfill.runs.screens import Screen, choose_screen
+from backfill.runs.following import follow
+from backfill.runs.screens import choose_screen
 from backfill.terminal.console import name_command, print_json, print_pairs, say
 from dynaurora.runs import runs
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from backfill.deployment.clients import Clients
     from backfill.kinds import Kind
     from backfill.runs.find import FoundRun
-    from backfill.runs.run_view import RunReader, RunView
-
-PATIENCE: Final = 20
-"""Looks in a row that may fail before a watch gives up."""
 
 
 def make_watch_command(kind: Kind) -> click.Command:
@@ -56,45 +52,19 @@ Examples:
 
 def watch_run(clients: Clients, found: FoundRun, *, every: float, stack: str | None, as_json: bool) -> None:
     """Show a run until it ends or the person has seen enough; end the command with status 1 where it ended badly."""
+    again = f"come back with: {name_command(found.kind.name, 'watch', found.run, stack=stack)}"
     try:
         with choose_screen(as_json=as_json) as screen:
             view = follow(clients, found, screen, every)
     except KeyboardInterrupt:
-        command = name_command(found.kind.name, "watch", found.run, stack=stack)
-        say(f"The run goes on; come back with: {command}")
+        say(f"The run goes on; {again}")
         return
+    except (BotoCoreError, ClientError):  # as where a sign-in is over, which ends no run
+        say(f"The run may go on without this; {again}")
+        raise
     if as_json:
         print_json(view.as_dict())
     else:
         print_pairs(describe_view(view))
     if view.state != runs.SUCCEEDED:
         raise SystemExit(1)
-
-
-def follow(clients: Clients, found: FoundRun, screen: Screen, every: float) -> RunView:
-    """Look at a run until it has ended, show each look but the last, and return that."""
-    if found.execution is None:
-        return found.look(clients)
-    reader = found.make_reader(clients, found.execution)
-    while (view := look_patiently(reader, screen, every)).is_running:
-        screen.show(view)
-        time.sleep(every)
-    return view
-
-
-def look_patiently(reader: RunReader, screen: Screen, every: float) -> RunView:
-    """Return the run as it is now. AWS may throttle, or be out of reach for a while.
-
-    Raises the SDK's errors once they have gone on for long, and such as do not pass.
-    """
-    for _ in range(PATIENCE):
-        try:
-            if view := reader.look():
-                return view
-            screen.tell("Step Functions does not show the execution yet")
-        except (BotoCoreError, ClientError) as error:
-            if not is_passing(error):
-                raise
-            screen.tell(f"{explain_error(error)} Trying again")
-        time.sleep(every)
-    raise click.ClickException(f"The run could not be seen {PATIENCE} times in a row; it may go on all the same.")

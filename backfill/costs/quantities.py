@@ -12,7 +12,6 @@ from typing import Final
 
 from backfill.costs.figures import Figures, read_figures
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
-from dynaurora.exports.plan import MAX_BATCH_ITEMS
 from dynaurora.failures.list_failures import MOST_LOOKED_AT, SETTLED
 from dynaurora.mappings.readers import TOLD_SECONDS
 from dynaurora.runs.costs import (
@@ -23,7 +22,9 @@ from dynaurora.runs.costs import (
     TRANSITIONS_OF_A_RUN,
     TRANSITIONS_OF_AN_IMPORT,
     WRITES_OF_A_BATCH,
+    estimate_batches,
 )
+from dynaurora.settings import SECRET_SECONDS
 from infra.monthly_costs import (
     CALL_SECONDS,
     HOURS_OF_A_MONTH,
@@ -37,8 +38,6 @@ from infra.monthly_costs import (
 MILLION: Final = 1_000_000
 MEASURED_BYTES: Final = 386
 """Of an item that the figures were measured of, as DynamoDB counts it ("DynamoDB item sizes and formats")."""
-SECRET_SECONDS: Final = 300
-"""For which a process keeps the loader's password: `dynaurora.aurora.loader`, which commands do not import."""
 HOURS_OF_A_WEEK: Final = 24 * 7
 FIREHOSE_GB: Final = 1024**3
 AURORA_WRITE: Final = 4096
@@ -176,7 +175,7 @@ def count_batches(count: int, assumed: Assumptions) -> float:
 def cost_backfill(items: float, assumed: Assumptions) -> dict[str, float]:
     """Return the quantities of what a million items use, in a backfill of so many."""
     figures = assumed.figures
-    batches = ceil(items / MAX_BATCH_ITEMS)
+    batches = estimate_batches(items)
     shared = MILLION / items
     convert_seconds = cpu(figures.convert_cpu_us, assumed.convert_memory_mb) / MILLION * items
     convert_seconds += batches * 6 * assumed.call_seconds

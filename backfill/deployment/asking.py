@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from backfill.deployment.aws_errors import is_passing
+from backfill.deployment.aws_errors import is_passing, tell_caller
 from dynaurora import errors
 from dynaurora.errors import RetryableError
 
@@ -45,4 +45,4 @@ def ask_function(
             if said.get("errorType") not in PASSING:
                 break
         sleep(2**attempt)
-    raise click.ClickException(f"The function {name} failed: {problem}")
+    raise click.ClickException(tell_caller(f"The function {name} failed: {problem}"))

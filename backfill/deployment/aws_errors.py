@@ -10,6 +10,11 @@ import click
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    LoginError,
+    MissingDependencyException,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -18,8 +23,9 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from backfill.deployment.sign_in import LOCAL, find_sign_in
 from dynaurora.aws.sdk import THROTTLING_CODES, UNREACHABLE
-from dynaurora.errors import DynauroraError
+from dynaurora.errors import DynauroraError, RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +41,19 @@ INVALID_CREDENTIALS: Final = (
     "SignatureDoesNotMatch",
     "UnrecognizedClient",
 )
-LOCAL: Final = 'for the AWS of this machine, eval "$(dynaurora local env)"'
+AGAIN: Final = "That may pass by itself: repeat the command in a few minutes."
+WRONG_CLOCK: Final = ("RequestTimeTooSkewed", "Signature expired", "Signature not yet current")
+"""Codes, and what messages begin with, by which AWS says that a request was signed at another time than now."""
+PROBLEMS: Final = {
+    NoCredentialsError: "No AWS credentials of {}",
+    PartialCredentialsError: "Only a part of the AWS credentials of {}",
+    SSOError: "The sign-in of {} is over",
+    TokenRetrievalError: "The sign-in of {} is over",
+    LoginError: "The sign-in of {} is over",
+    CredentialRetrievalError: "No AWS credentials come from {}",
+    MissingDependencyException: "The AWS SDK lacks what the sign-in of {} takes",
+}
+"""What is wrong with the credentials of somebody, by the SDK's error."""
 
 
 @contextmanager
@@ -53,7 +71,13 @@ def explain_any(error: DynauroraError | BotoCoreError | ClientError) -> str:
     The core's errors speak of the functions; what AWS said to this machine is their cause.
     """
     cause = error.__cause__ if isinstance(error, DynauroraError) else error
-    return explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
+    return explain_error(cause) if isinstance(cause, BotoCoreError | ClientError) else tell_caller(str(error))
+
+
+def tell_caller(text: str) -> str:
+    """Return what a function failed with, told to who called it by hand: nobody tries that again but they."""
+    promise = f" {RetryableError.remedy}"
+    return f"{text.replace(promise, '')} {AGAIN}" if promise in text else text
 
 
 def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:
@@ -65,19 +89,21 @@ def explain_error(error: BotoCoreError | ClientError) -> str:
     """Return what went wrong and what to do about it."""
     if isinstance(error, ClientError):
         return _explain_answer(error)
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return f"No AWS credentials: {error}. Set AWS_PROFILE, or run `aws configure`; {LOCAL}."
-    if isinstance(error, SSOError | TokenRetrievalError):
-        return f"The sign-in is over: {error}. Run `aws sso login`."
+    told = str(error).strip().rstrip(".")
+    if problem := _name_problem(error):
+        found = find_sign_in()
+        return f"{problem.format(found.whose)}: {told}. {found.next_step}"
+    if isinstance(error, ConfigParseError | InvalidConfigError):
+        return f"The AWS SDK cannot be configured so: {told}. Correct that: `aws configure list` reads the same."
     if isinstance(error, ProfileNotFound):
         known = "one that `aws configure list-profiles` names"
-        return f"{error}. Give --profile, or set AWS_PROFILE or profile in dynaurora.toml: {known}."
+        return f"{told}. Give --profile, or set AWS_PROFILE or profile in dynaurora.toml: {known}."
     if isinstance(error, NoRegionError):
         places = "Set AWS_REGION, region in dynaurora.toml, or the profile's"
         return f"No AWS region is configured. {places}, or give --region; {LOCAL}."
     if isinstance(error, UNREACHABLE):
-        return f"AWS cannot be reached: {str(error).rstrip('.')}. {_name_where_to_look()}"
-    return f"The AWS SDK cannot do this: {error}"
+        return f"AWS cannot be reached: {told}. {_name_where_to_look()}"
+    return f"The AWS SDK cannot do this: {told}."
 
 
 def is_about_credentials(error: Exception) -> bool:
@@ -85,7 +111,7 @@ def is_about_credentials(error: Exception) -> bool:
     cause = error.__cause__ if isinstance(error, DynauroraError) else error
     if isinstance(cause, ClientError):
         return _is_any(_code(cause), INVALID_CREDENTIALS)
-    return isinstance(cause, NoCredentialsError | PartialCredentialsError | SSOError | TokenRetrievalError)
+    return _name_problem(cause) is not None
 
 
 def is_passing(error: BotoCoreError | ClientError) -> bool:
@@ -95,11 +121,19 @@ def is_passing(error: BotoCoreError | ClientError) -> bool:
     return isinstance(error, UNREACHABLE)
 
 
+def _name_problem(error: BaseException | None) -> str | None:
+    """Return what is wrong with credentials; None where the error is about anything else."""
+    return next((problem for kind, problem in PROBLEMS.items() if isinstance(error, kind)), None)
+
+
 def _explain_answer(error: ClientError) -> str:
     code, call = _code(error), error.operation_name
     message = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
+    if _is_any(f"{code} {message}", WRONG_CLOCK):
+        return f"AWS takes this machine's clock for wrong: {message} ({code}). Look at `date --utc`, and set it."
     if _is_any(code, INVALID_CREDENTIALS):
-        return f"AWS does not accept the credentials: {message} ({code}). Sign in again, or set AWS_PROFILE; {LOCAL}."
+        found = find_sign_in()
+        return f"AWS does not accept the credentials of {found.whose}: {message} ({code}). {found.next_step}"
     if _is_any(code, DENIED) or code == "403":
         caller = "the user or role that `aws sts get-caller-identity` names"
         return f"AWS refused {call}: {message} ({code}). Grant it to {caller}."

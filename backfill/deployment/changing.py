@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
+from backfill.deployment.aws_errors import tell_caller
 from backfill.deployment.clients import connect_functions, connect_objects
 from dynaurora.aurora.column_changes import Patience
 from dynaurora.aurora.connection import Credentials, Endpoint, connect
@@ -85,7 +86,7 @@ class ByFunction:
         answer = functions.invoke(FunctionName=self.name, Payload=payload)
         document: dict[str, Any] = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
-            raise click.ClickException(f"{document.get('errorType')}: {document.get('errorMessage')}")
+            raise click.ClickException(tell_caller(f"{document.get('errorType')}: {document.get('errorMessage')}"))
         return document
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 import click
 from botocore.config import Config
+from botocore.exceptions import CredentialRetrievalError
 
 from dynaurora import __version__
 from dynaurora.aws.objects import S3Objects
@@ -42,27 +43,39 @@ class Clients:
     functions: LambdaClient
 
 
+def open_session() -> boto3.Session:
+    """Return a session of the AWS SDK: AWS_REGION counts before AWS_DEFAULT_REGION, which is all that it reads itself.
+
+    Raises the SDK's errors where the profile does not exist, or yields no credentials.
+    """
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    try:
+        session.get_credentials()
+    except (OSError, ValueError, KeyError) as error:  # of a program of the profile's that is not there, or says no JSON
+        raise CredentialRetrievalError(provider="credential_process", error_msg=str(error)) from error
+    return session
+
+
 def connect_objects() -> S3Objects:
     """Return the core's own way to S3, with the region as `connect` has it."""
-    if region := os.environ.get("AWS_REGION"):
-        boto3.setup_default_session(region_name=region)
+    boto3.setup_default_session(region_name=open_session().region_name)
     return S3Objects()
 
 
 def connect_functions(seconds: float = CHECK_SECONDS) -> LambdaClient:
     """Return a client that waits so long for a function's answer, and asks once."""
     once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=seconds)
-    return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("lambda", config=CONFIG.merge(once))
+    return open_session().client("lambda", config=CONFIG.merge(once))
 
 
 def connect_topics() -> SNSClient:
     """Return a client of the topics that people are told on."""
-    return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("sns", config=CONFIG)
+    return open_session().client("sns", config=CONFIG)
 
 
 def connect_to(service: str) -> Any:
     """Return a client of a service that is asked a question or two."""
-    session: Any = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    session: Any = open_session()
     return session.client(service, config=CONFIG)
 
 
@@ -72,11 +85,11 @@ def connect_briefly() -> Clients:
 
 
 def connect(config: Config = CONFIG) -> Clients:
-    """Return the clients. AWS_REGION counts before AWS_DEFAULT_REGION, which is all that this SDK reads by itself.
+    """Return the clients.
 
-    Raises the SDK's errors where no region is configured, or the profile does not exist.
+    Raises the SDK's errors where no region is configured, or nobody's credentials are.
     """
-    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    session = open_session()
     once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=FUNCTION_SECONDS)
     try:
         return Clients(

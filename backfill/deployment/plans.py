@@ -27,7 +27,8 @@ from dynaurora.errors import DynauroraError, TargetTakenError
 from dynaurora.mappings.registry import publish_document
 from dynaurora.mappings.replications import KnownReplications
 from infra.deployable import Uploads, read_parameters
-from infra.monthly_costs import LOOKS, count_starts, list_templates, price_platform, price_replication
+from infra.monthly_costs import LOOKS, list_templates, price_platform, price_replication
+from infra.schedules import count_reprocesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -382,10 +383,12 @@ def count_endpoint_zones(parameters: dict[str, str]) -> int:
 
 
 def count_looks_of(parameters: dict[str, str]) -> float:
-    """Return how often in a month a replication of these parameters looks for what failed: hourly, by a `cron(…)`."""
-    schedule = parameters.get("ReprocessSchedule", "rate(1 hour)")
-    starts = count_starts(schedule) if schedule else 0.0
-    return LOOKS if starts is None else starts
+    """Return how often in a month a replication of these parameters looks for what failed.
+
+    By what is no schedule, which AWS will refuse, it is priced as by the default one.
+    """
+    looks = count_reprocesses(parameters)
+    return LOOKS if looks is None else looks
 
 
 def describe_end(end: bool | str) -> str:
@@ -419,5 +422,5 @@ def _require_known(given: Iterable[str], known: frozenset[str], place: str) -> N
     for name in given:
         if name not in known:
             close = get_close_matches(name, known, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
+            meant = f" (did you mean {close[0]}?)" if close else ""
             raise WrongUseError(f"{name} in {place} of the project is no parameter of the template{meant}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +12,8 @@ from backfill.deployment.deployments import BUFFERS
 from backfill.deployment.sources import can_export
 from backfill.terminal.console import WrongUseError
 from dynaurora.runs.costs import JUDGED_SECONDS, estimate_verification
-from infra.monthly_costs import HOURS_OF_A_MONTH, count_starts
+from infra.monthly_costs import HOURS_OF_A_MONTH
+from infra.schedules import ANY, CRON, RATE, count_starts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +22,6 @@ SCHEDULE: Final = "VerificationSchedule"
 """The parameter of a replication."""
 MOST_BUFFERED_SECONDS: Final = 120
 """Of all together: what a judge takes for lost is three minutes old, with what else is on a change's way."""
-CRON: Final = re.compile(r"cron\(\S+ \S+ (?P<day>\S+) (?P<month>\S+) (?P<weekday>\S+) (?P<year>\S+)\)")
-"""Minutes, hours, day, month, weekday and year (EventBridge Scheduler User Guide, "Cron-based schedules")."""
-ANY: Final = frozenset("*?")
 DAY: Final = timedelta(days=1)
 
 
@@ -35,7 +32,7 @@ class ScheduledVerification:
     schedule: str
     usd_each: float
     usd_monthly: float | None
-    """None where the schedule does not say how often it starts."""
+    """None where the schedule is none, which AWS will refuse."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -83,7 +80,7 @@ def bound_period(schedule: str) -> timedelta | None:
     Of `cron(…)` it is told by what is chosen: a month, a day, a weekday, or none of them.
     """
     starts, cron = count_starts(schedule), CRON.fullmatch(schedule)
-    if starts is not None:
+    if starts and RATE.fullmatch(schedule):
         return timedelta(hours=HOURS_OF_A_MONTH / starts)
     if cron is None or cron["year"] not in ANY:
         return None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from backfill.terminal.formatting import format_bytes, format_count, format_seconds, format_usd
+from backfill.terminal.console import name_command
+from backfill.terminal.formatting import format_bytes, format_count, format_quantity, format_seconds, format_usd
 from backfill.terminal.tables import format_table
 from dynaurora import keys
 from dynaurora.mappings.csv_format import SHORT_DIGEST_LENGTH
@@ -166,9 +167,12 @@ def _describe_failures(report: Report) -> Iterator[Pair]:
         yield "failure", f"{failure['error']}: {failure['reason']}"
         yield "", failure["remedy"]
     for failed in report.get("failures", []):
-        yield "failed batch", f"{failed['batch']}: {failed['error']}: {failed['reason']}"
+        what = "parked batch" if failed.get("parked") else "failed batch"
+        yield what, f"{failed['batch']}: {failed['error']}: {failed['reason']}"
         yield "", failed["remedy"]
         yield "", failed["key"]
+        if failed.get("parked"):
+            yield "", f"then: {name_command('reprocess', 'start', report['mapping'], '--prefix', failed['key'])}"
 
 
 def _list_phases(report: Report) -> list[tuple[str, str]]:
@@ -181,7 +185,8 @@ def _describe_cost(report: Report) -> Iterator[Pair]:
         return
     yield "cost", f"about {format_usd(cost['total_usd'])}"
     lines = [
-        (line["what"], f"{line['quantity']:,.6g}", line["unit"], format_usd(line["usd"])) for line in cost["lines"]
+        (line["what"], format_quantity(line["quantity"]), line["unit"], format_usd(line["usd"]))
+        for line in cost["lines"]
     ]
     yield from (("", line) for line in format_table(lines, numeric=frozenset({1, 3})))
 

@@ -63,9 +63,24 @@ def say(line: str, *, is_progress: bool = False) -> None:
         heard.append(line)
 
 
+@contextmanager
+def telling_at_interrupt(line: str) -> Iterator[None]:
+    """Where Ctrl-C ends a command, say what goes on without it, and how one comes back."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(line)
+        raise
+
+
 def print_line(line: str = "") -> None:
-    """Print one line of the command's result."""
-    output.print(escape_lines(line), markup=False)
+    """Print one line of the command's result, whatever is in it."""
+    output.print(escape_text(line), markup=False)
+
+
+def print_lines(text: str) -> None:
+    """Print a text of some lines, which all are the command's own."""
+    output.print(escape_lines(text), markup=False)
 
 
 def print_folded(beginning: str, text: str) -> None:

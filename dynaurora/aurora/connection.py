@@ -19,28 +19,28 @@ import pymysql
 import pymysql.cursors
 
 from dynaurora.aurora.authorities import find_regions, region_of_host
+from dynaurora.aurora.messages import (
+    ERRORS,
+    ITS_OWN,
+    OF_ROWS,
+    ROW_ERRORS,
+    S3_ERRORS,
+    SIGNALLED_STATE,
+    describe_message,
+    find_name,
+    is_of_data,
+)
 from dynaurora.errors import (
-    AccountLockedError,
     CertificateError,
-    ConnectionLostError,
     DatabaseError,
-    DatabaseUnavailableError,
-    DeadlockError,
     DynauroraError,
     InvalidSettingsError,
     KeyUnavailableError,
-    LockWaitError,
-    MalformedBatchError,
     ObjectMissingError,
-    PasswordPolicyError,
     PrivilegeError,
     ReadOnlyError,
     SecretRotatedError,
-    ServerSettingsError,
-    TargetMismatchError,
     ThrottledError,
-    TooManyConnectionsError,
-    ViewInvalidError,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ SESSION = {
     "unique_checks": "1",
     "foreign_key_checks": "1",
     "sql_auto_is_null": "0",
+    # Messages are in the language whose forms are known here.
+    "lc_messages": "'en_US'",
     # As long as MySQL waits for rows; for a table that is altered, and for this side, longer than this side waits.
     "innodb_lock_wait_timeout": "50",
     "lock_wait_timeout": f"{READ_TIMEOUT_SECONDS + 20}",
@@ -98,31 +100,11 @@ Aurora User Guide, "Loading data into an Amazon Aurora MySQL DB cluster from tex
 It switches the user's other roles off, so the loader's grants on its tables must be its own and not a role's. MySQL's
 `SET ROLE ALL` would keep them, but MariaDB, where one role at most is active, does not know it."""
 
-ERRORS: dict[type[DynauroraError], frozenset[int]] = {
-    ConnectionLostError: frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 2002, 2003, 2005, 2006})
-    | {2013, 2014, 2055, 3169, 4031},
-    TooManyConnectionsError: frozenset({1040, 1203, 1226}),
-    DatabaseUnavailableError: frozenset({3, 1015, 1021, 1026, 1030, 1037, 1038, 1041, 1114, 1135, 3032, 3100, 3168}),
-    ReadOnlyError: frozenset({1792, 1836, 1874}),
-    DeadlockError: frozenset({1213}),
-    LockWaitError: frozenset({1205, 1206, 3572}),
-    AccountLockedError: frozenset({1820, 1862, 3118, 3955, 4150, 4151}),
-    PasswordPolicyError: frozenset({1819, 3638, 3892}),
-    MalformedBatchError: frozenset({1048, 1261, 1262, 1263, 1264, 1265, 1292, 1300, 1366, 1406, 1411, 1690})
-    | {3140, 3141, 3150, 3151, 3156, 3819, 4025},
-    TargetMismatchError: frozenset({1049, 1054, 1136, 1146, 1364}),
-    ViewInvalidError: frozenset({1045, 1356, 1449}),
-    PrivilegeError: frozenset({1044, 1142, 1143, 1227, 1370, 1959, 3523, 3530}),
-    ServerSettingsError: frozenset({1153, 1301, 1661, 1662, 1663, 1664, 1665, 1666, 1667, 1787, 3748}),
-}
-"""Numbers of the MySQL 8.0 Error Message Reference and MariaDB's error codes; 2000 and up are the client's own."""
 LOGIN_REFUSED = frozenset({1045, 1698})
 """What a server says of a wrong password. To somebody who is logged in, 1045 is of a view without definer."""
 FORBIDDEN_BY_OPTION = 1290
 """What a server is started with keeps a statement from running; the message has the option's name."""
 READ_ONLY_OPTION = re.compile(r"--(super|innodb)?[-_]?read[-_]only")
-S3_ERRORS = frozenset({1871, 63985})
-"""What Aurora MySQL 2 and 3 answer when a load from S3 fails on the S3 side; the message has S3's own reason."""
 S3_URI = re.compile(r"s3[-\w]*://\S+", re.IGNORECASE)
 S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
     ThrottledError: re.compile(
@@ -133,43 +115,12 @@ S3_WORDS: dict[type[DynauroraError], re.Pattern[str]] = {
     PrivilegeError: re.compile(r"(?i)access ?denied|forbidden|credential|\b403\b"),
 }
 """S3's error codes and words, as Aurora repeats them; sorted in this order."""
-ROW_ERRORS = frozenset(
-    {1048, 1118, 1216, 1264, 1265, 1292, 1366, 1406, 1411, 1416, 1452, 1526, 1644, 1690, 1713, 1748}
-) | {3140, 3141, 3149, 3150, 3151, 3156, 3819, 4025}
-"""What a server says of one row, as it is, and not of the table or the statement: a value that its column does not
-take, a row too large for a page (1118) or for the undo log (1713), one that a CHECK (3819, 4025), a foreign key
-(1216, 1452), a partition (1526, 1748) or a trigger's SIGNAL (1644) refuses."""
 COLUMN_ERRORS = frozenset({1054, 1136})
 DUPLICATE_KEY = 1062
 WITHOUT_TLS = 2026
 """What the driver says of a server that offers no TLS, before it sends anything of a user (PyMySQL 1.2.0 and later)."""
 COUNTED = re.compile(rb": (\d+)")
 """A number in what the server says beside an answer: `Records: 3  Duplicates: 1  Warnings: 0`, in whatever language."""
-SIGNALLED = 1644
-"""What a trigger or a procedure says with SIGNAL, unless it chooses another number."""
-SIGNALLED_STATE = "45000"
-"""What it has for an SQLSTATE then: the server itself never has (MySQL 8.0 Reference Manual, "SIGNAL Statement")."""
-LAST_NUMBER = 9999
-"""Of a server's own to its clients; but for Aurora's of S3, others are somebody's choice."""
-ITS_OWN = "a trigger or a procedure refused a row; its own message is left out, for it may quote values"
-UNKNOWN_ERROR = 1105
-"""Whose message is whatever somebody wrote."""
-OF_STATEMENTS = frozenset({1193, 1231, 1235, 1238, 1290, 1396})
-"""Numbers of what a server says of a statement, its version, its variables and its users."""
-SPEAKING: frozenset[int] = frozenset().union(
-    *(numbers for cls, numbers in ERRORS.items() if cls is not MalformedBatchError), S3_ERRORS, OF_STATEMENTS
-)
-"""Numbers of messages that have no value of a row in them: names, addresses and settings at most."""
-NAMING = re.compile(r"Column '[\w$]{1,64}' cannot be null|Check constraint '[\w$]{1,64}' is violated")
-"""Messages about a row that quote nothing but a name."""
-NOT_NULL = re.compile(r"Column '(?P<name>[\w$]{1,64})' cannot be null")
-QUOTED = re.compile(r"(?<!\w)['\"].*?(?= at line \d+\Z|\Z)|(?<=\bvalue )[^\s…]+\Z", re.DOTALL)
-"""All from a message's first quote on, but for a line's number: a value may have quotes of its own, and where the
-server has cut the message off, at 512 bytes, the last quote is one of them."""
-PLACE = re.compile(r"(?:for (?:column|key) ['`](?P<name>[\w.`$]{1,200})['`])?(?: at row (?P<row>\d+))?\Z")
-"""What a message about a value ends with, where it names the column or the key and the row."""
-MAX_MESSAGE = 500
-"""Characters of a message that is passed on."""
 
 
 class DuplicateRow(Exception):
@@ -336,8 +287,9 @@ def is_of_s3(error: DynauroraError) -> bool:
 
 def find_row_error(error: BaseException) -> int | None:
     """Return the number of what a server says of a row of a statement; None where it says it of something else."""
-    number = find_number(error)
-    return number if number in ROW_ERRORS or is_signalled(error.__cause__) else None
+    number, cause = find_number(error), error.__cause__
+    is_unknown = is_of_data(_state(cause)) and number not in OF_ROWS
+    return number if number in ROW_ERRORS or is_unknown or is_signalled(cause) else None
 
 
 def find_named_column(error: BaseException) -> str | None:
@@ -345,10 +297,7 @@ def find_named_column(error: BaseException) -> str | None:
     cause = error.__cause__
     if not isinstance(cause, pymysql.MySQLError) or is_signalled(cause):
         return None
-    text = _number_and_message(cause)[1].rstrip(".")
-    found = PLACE.search(text) or NOT_NULL.fullmatch(text)
-    name = (found["name"] or "") if found else ""
-    return re.split("[`.]+", name)[-1] or None
+    return find_name(_number_and_message(cause)[1])
 
 
 def is_of_columns(error: BaseException) -> bool:
@@ -376,7 +325,7 @@ def translate_driver_error(error: Exception, *, logging_in: bool = False) -> Dyn
     if _is_certificate_error(error):
         return CertificateError(f"The database's certificate was not accepted: {error}.")
     number, message = _number_and_message(error)
-    told = ITS_OWN if is_signalled(error) else describe_message(number, message)
+    told = ITS_OWN if is_signalled(error) else describe_message(number, message, _state(error))
     problem = f"Aurora said {number}: {told}."
     if is_signalled(error):
         return DatabaseError(problem)
@@ -396,28 +345,14 @@ def translate_driver_error(error: Exception, *, logging_in: bool = False) -> Dyn
     return DatabaseError(problem)
 
 
-def describe_message(number: int, message: str) -> str:
-    """Return what a server's message may say to others: nothing of a row but the column and the line it is in.
-
-    Servers quote values, which may be personal, and triggers say whatever they like. So of a message about a row only
-    what stands outside of its quotes is kept, with the name that it ends with.
-    """
-    text = message.rstrip(".")
-    if number in {SIGNALLED, UNKNOWN_ERROR} or (number > LAST_NUMBER and number not in S3_ERRORS):
-        return ITS_OWN
-    if number in SPEAKING or NAMING.fullmatch(text):
-        return text[:MAX_MESSAGE]
-    place = PLACE.search(text)
-    told = QUOTED.sub("…", text[: place.start()] if place else text).strip()
-    name, row = (place["name"], place["row"]) if place else (None, None)
-    named = f"column or key {re.split('[`.]+', name)[-1]}" if name else ""
-    parts = [told[:MAX_MESSAGE], named, f"row {row}" if row else ""]
-    return ", ".join(filter(None, parts))
-
-
 def is_signalled(error: BaseException | None) -> bool:
     """Tell whether a driver's error is what a trigger or a procedure said, under whatever number."""
-    return getattr(error, "sqlstate", None) == SIGNALLED_STATE
+    return _state(error) == SIGNALLED_STATE
+
+
+def _state(error: BaseException | None) -> str | None:
+    """Return the SQLSTATE of a driver's error, where it has one."""
+    return getattr(error, "sqlstate", None)
 
 
 def _number_and_message(error: Exception) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from dynaurora.aurora.connection import Credentials, Endpoint, connect
 from dynaurora.aurora.secrets import read_candidates, read_credentials
 from dynaurora.errors import AccountLockedError, PrivilegeError, SecretRotatedError
 from dynaurora.observability import tracer
+from dynaurora.settings import SECRET_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from dynaurora.settings import DatabaseSettings
 
 tracer.patch(("pymysql",))
-
-SECRET_SECONDS: Final = 300
-"""For which a process keeps what it has read of a secret, unless the database refuses it."""
 
 KEPT_REFUSALS: Final = (AccountLockedError, PrivilegeError, SecretRotatedError)
 """Of what was kept: the secret may name another user by now, who is let in."""

@@ -31,7 +31,7 @@ MEMORY_STEP_BYTES: Final = 1024
 """A bound of tables in memory is a multiple of it; another one is refused in strict mode (MySQL 8.0 Reference Manual,
 "Server System Variables", `max_heap_table_size`)."""
 ROW_OVERHEAD_BYTES: Final = 64
-"""Of a row there, besides its columns and version: its number and mark, its place in the index, what blocks waste."""
+"""Of a row there, besides its columns and version: its mark, what blocks waste, and a number and its index, if any."""
 WIDTH_BYTES: Final = 3
 """Of a column whose width was told, most, beside the bytes of its value: its length, and whether it is NULL."""
 MAX_ROW_BYTES: Final = 65_535
@@ -71,15 +71,18 @@ def pair_widths(mapping: Mapping, widths: Widths) -> list[tuple[Column, int | No
     return [(column, max(1, width) if column.type.kind in MEASURED_KINDS else None) for column, width in pairs]
 
 
-def create_in_memory(mapping: Mapping, collation: str, widths: Widths = ()) -> str:
-    """Return the statement that creates the temporary table in the server's memory, its rows numbered."""
+def create_in_memory(mapping: Mapping, collation: str, widths: Widths = (), *, numbered: bool = False) -> str:
+    """Return the statement that creates the temporary table in the server's memory, without a key unless numbered.
+
+    Nothing is looked up there, and numbering its rows takes MariaDB a fifth of the load (`benchmarks/README.md`).
+    """
     keys = set(mapping.key_columns)
     narrow = {
         column.name: f"{sql.quote(column.name)} VARBINARY({width}) {'NOT NULL' if column in keys else 'NULL'}"
         for column, width in pair_widths(mapping, widths)
         if width is not None
     }
-    return sql.create_numbered(mapping, collation, narrow, "MEMORY")
+    return sql.create_in_engine(mapping, collation, "MEMORY", narrow, numbered=numbered)
 
 
 def bound_memory(octets: int) -> str:

@@ -157,12 +157,14 @@ def create_staged(mapping: Mapping, collation: str, *, numbered: bool = False) -
     return _create_temporary(mapping, [*_definitions(mapping, collation), key])
 
 
-def create_numbered(mapping: Mapping, collation: str, others: dict[str, str], engine: str) -> str:
-    """Return the statement that creates the temporary table with numbered rows, some of its columns defined otherwise.
+def create_in_engine(
+    mapping: Mapping, collation: str, engine: str, others: dict[str, str], *, numbered: bool = False
+) -> str:
+    """Return the statement that creates the temporary table in a storage engine, without a key unless it is numbered.
 
-    `others` has their definitions by name, `engine` is the storage engine.
+    `others` has the definitions of columns that have another one than by their types, by name.
     """
-    definitions = _numbered_definitions(mapping, collation)
+    definitions = (_numbered_definitions if numbered else _definitions)(mapping, collation)
     first = len(definitions) - len(mapping.columns)
     columns = zip(mapping.columns, definitions[first:], strict=True)
     definitions[first:] = [others.get(column.name, definition) for column, definition in columns]

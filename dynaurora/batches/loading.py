@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from dynaurora import keys
 from dynaurora.aurora import memory_tables, sql
-from dynaurora.aurora.connection import ERRORS, DuplicateRow, describe_message, find_number, is_of_s3
+from dynaurora.aurora.connection import DuplicateRow, find_number, is_of_s3
 from dynaurora.aurora.memory_tables import Widths, memory_rows
+from dynaurora.aurora.messages import ERRORS, describe_message
 from dynaurora.errors import DatabaseError, DatabaseUnavailableError, MalformedBatchError, RowCountError
 from dynaurora.observability import logger
 
@@ -26,6 +27,8 @@ CHANGED_VALUES: Final = ERRORS[MalformedBatchError]
 """Numbers of what a server may merely note of a value that it changes: MySQL notes digits cut off a DECIMAL (1265)."""
 TABLE_FULL: Final = 1114
 """What a server says of a table in memory that has no room for a row."""
+KEY_REQUIRED: Final = 3750
+"""What MySQL says of a table without a primary key where `sql_require_primary_key` is on."""
 _without_memory: set[str] = set()
 """Servers, by their versions, that have refused to load into their memory."""
 
@@ -135,12 +138,12 @@ def load(
 ) -> tuple[int, int]:
     """Load a part into a table made or emptied for it; return the rows affected, and those that are there."""
     if table == sql.STAGED:
-        collation = sql.key_collation(aurora.server_version)
         aurora.execute(sql.drop_staged(mapping))
-        create = partial(memory_tables.create_in_memory, widths=source.widths)
-        if not in_memory:
-            create = partial(sql.create_staged, numbered=numbered)
-        aurora.execute(create(mapping, collation))
+        if in_memory:
+            make_in_memory(mapping, aurora, source.widths)
+        else:
+            collation = sql.key_collation(aurora.server_version)
+            aurora.execute(sql.create_staged(mapping, collation, numbered=numbered))
     else:
         aurora.execute(sql.empty_staged(mapping, table))
     try:
@@ -149,6 +152,17 @@ def load(
         raise MalformedBatchError(str(error)) from error
     check_warnings(source.ledger_id, aurora)
     return affected, count_staged(mapping, aurora, table)
+
+
+def make_in_memory(mapping: Mapping, aurora: Aurora, widths: Widths) -> None:
+    """Create the table in the server's memory, numbered where the server has none without a primary key."""
+    create = partial(memory_tables.create_in_memory, mapping, sql.key_collation(aurora.server_version), widths=widths)
+    try:
+        aurora.execute(create())
+    except DatabaseError as error:
+        if find_number(error) != KEY_REQUIRED:
+            raise
+        aurora.execute(create(numbered=True))
 
 
 def check_warnings(ledger_id: str, aurora: Aurora) -> None:

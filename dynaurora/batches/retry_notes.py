@@ -30,14 +30,17 @@ MOST_NOTES: Final = 20_000
 
 
 @contextmanager
-def noting_retries(store: ObjectStore, bucket: str, batch: Batch, retries: int) -> Iterator[None]:
-    """Note what an import of a run's batch fails with, where it is tried again, and raise it."""
+def noting_retries(store: ObjectStore, bucket: str, batch: Batch, run: str | None, retries: int) -> Iterator[None]:
+    """Note what an import by a run fails with, where it is tried again, and raise it.
+
+    The run is the one that has the batch imported: a reprocess takes up batches of others, whose reports are written.
+    """
     try:
         yield
     except RetryableError as error:
-        if batch.run is not None:
+        if run is not None:
             name = type(error).__name__
-            note_retry(store, bucket, keys.retry_note(batch.mapping, batch.run, name, batch.id, retries))
+            note_retry(store, bucket, keys.retry_note(batch.mapping, run, name, batch.id, retries))
         raise
 
 
@@ -51,7 +54,7 @@ def note_retry(store: ObjectStore, bucket: str, key: str) -> None:
 
 
 def read_retry_causes(store: ObjectStore, bucket: str, mapping: str, run: str) -> list[dict[str, Any]]:
-    """Return `{"error", "times", "batches"}` of what imports of a run failed with, the most frequent first.
+    """Return `{"error", "times", "batches"}` of what imports by a run failed with, the most frequent first.
 
     Those of batches that were given up are among them.
     """

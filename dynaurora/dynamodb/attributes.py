@@ -256,6 +256,8 @@ def load_json(data: bytes) -> Any:
 
 
 def _number(text: str, _path: str) -> int | Decimal:
+    if len(text) < 19 and text.isdecimal() and text.isascii():
+        return int(text)
     if not NUMBER.fullmatch(text):
         raise ValueError
     return exact_number(text)

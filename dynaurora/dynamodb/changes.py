@@ -73,7 +73,8 @@ def from_stream_record(record: Mapping[str, Any]) -> Change:
             new_image=None if record["eventName"] == "REMOVE" else _typed_item(data["NewImage"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        problem = f"is not a stream record with keys and new image: {type(error).__name__} {error}"
+        missing = f" {error}" if isinstance(error, KeyError) else ""  # others quote what there is
+        problem = f"is not a stream record with keys and new image: {type(error).__name__}{missing}"
         raise RejectedChange(Reason("record", "", problem)) from error
     return change
 

@@ -107,7 +107,9 @@ def is_possible_key(key: TypedItem, types: dict[str, str]) -> bool:
 def _is_possible_value(kind: str, text: str, most: int) -> bool:
     if kind == "N":
         return is_possible_number(text)
-    return 0 < len(base64.b64decode(text, validate=True) if kind == "B" else text.encode()) <= most
+    data = base64.b64decode(text, validate=True) if kind == "B" else text.encode()
+    is_canonical = kind != "B" or base64.b64encode(data) == text.encode()  # else it is another name of the same key
+    return is_canonical and 0 < len(data) <= most
 
 
 def _to_sdk(value: dict[str, str]) -> dict[str, Any]:

@@ -67,11 +67,11 @@ def decode_pack(data: bytes) -> Pack:
     """
     if not is_pack(data):
         return Pack(None, (data,))
-    header, _, lines = data.partition(b"\n")
+    header, *changes = data.split(b"\n")
     match = PACK_HEADER.fullmatch(header)
-    if not match or not lines.endswith(b"\n"):
+    if not match or len(changes) < 2 or changes.pop():  # behind the last newline is nothing
         raise RejectedChange(Reason("record", "", "begins as a pack of changes and is none of a known version"))
-    return Pack(match[1].decode(), tuple(lines[:-1].split(b"\n")))
+    return Pack(match[1].decode(), tuple(changes))
 
 
 def fill_packs(sizes: Sequence[int]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
 from dynaurora.aws.objects import read_or_none
@@ -14,8 +14,11 @@ from dynaurora.exports.manifests import DataFile
 if TYPE_CHECKING:
     from dynaurora.aws.objects import ObjectStore
 
-MAX_BATCH_ITEMS = 50_000
+MAX_BATCH_ITEMS: Final = 50_000
 """Of one batch. A file with more is a batch of its own."""
+MOST_SHARES: Final = 5
+"""Of what one batch may have: it is parted no further, since smaller ones take less of the functions and the database
+than of states, invocations and connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Plan:
     """What may be wrong with the export, for a person to judge."""
     window_from: int | None = None
     """Second that an incremental export's window begins at; None for a full export."""
+    batch_items: int | None = None
+    """How many items a batch was to have; None for as many as it may, as plans of before have it."""
 
     @classmethod
     def from_dict(cls, document: Any) -> Plan:
@@ -74,6 +79,12 @@ class Plan:
             return cls(**document)
         except TypeError as error:
             raise InvalidExportError(f"What the plan comes to lacks a field, or has a wrong one: {error}.") from error
+
+
+def share_items(items: int, max_items: int, at_once: int) -> int:
+    """Return how many of a table's items a batch is to have, so that so many at a time end together."""
+    rounds = max(1, -(-items // (max_items * at_once)))
+    return max(1, max_items // MOST_SHARES, -(-items // (rounds * at_once)))
 
 
 def read_plan(store: ObjectStore, bucket: str, mapping: str, run: str) -> Plan | None:

@@ -4,8 +4,9 @@ The plan is one JSON array in S3, an object for each batch, which the Distribute
 
     {"number": 1, "items": 18000, "files": [{"key": "…", "items": 9000, "md5": "…"}, …]}
 
-Files are never split, and taken in the order of the manifest. A run is planned once: what the plan comes to is
-written beside it when it is whole, and whoever plans that run again is given it.
+Files are never split, and taken in the order of the manifest. Batches have so many items that as many as may be worked
+on at a time have all of a small table, and a larger one in whole rounds. A run is planned once: what the plan comes to
+is written beside it when it is whole, and whoever plans that run again is given it, or makes batches of the same size.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dynaurora import keys
 from dynaurora.dynamodb.versions import SNAPSHOT_MARGIN_SECONDS
 from dynaurora.errors import InvalidExportError, NotReadyError
 from dynaurora.exports.manifests import DataFile, read_data_files, read_summary
-from dynaurora.exports.plan import MAX_BATCH_ITEMS, Plan, PlannedBatch
+from dynaurora.exports.plan import MAX_BATCH_ITEMS, Plan, PlannedBatch, read_plan, share_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,6 +66,8 @@ class ExportToPlan:
     """Whether rows that it does not have are deleted in the end."""
     keeps_expired: bool = False
     """Whether the rows of expired items are kept, whose deletes an incremental export has like others."""
+    at_once: int = 1
+    """How many of its batches may be worked on at the same time."""
 
 
 def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, export: ExportToPlan) -> Plan:
@@ -89,8 +92,9 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
         raise InvalidExportError(f"The export's files have {items} items, and its summary says {summary.items}.")
     if len({file.key for file in files}) < len(files):
         raise InvalidExportError(f"{summary.files_key} lists a data file twice.")
-    max_items = bound_items(items, summary.billed_bytes)
-    groups = group_files((file for file in files if file.items), max_items)
+    max_items, earlier = bound_items(items, summary.billed_bytes), read_plan(store, bucket, mapping, run)
+    batch_items = earlier.batch_items if earlier else share_items(items, max_items, export.at_once)
+    groups = group_files((file for file in files if file.items), max_items, batch_items)
     batches = [replace(one, compares=export.compares, incremental=summary.is_incremental) for one in groups]
     key = keys.plan(mapping, run)
     store.write(bucket, key, json.dumps([batch.as_dict() for batch in batches], separators=(",", ":")).encode())
@@ -107,6 +111,7 @@ def plan_backfill(store: ObjectStore, bucket: str, mapping: str, run: str, expor
         batches=len(batches),
         warnings=warnings,
         window_from=summary.window_from,
+        batch_items=batch_items,
     )
     store.write(bucket, keys.planned(mapping, run), json.dumps(asdict(plan)).encode())
     return plan
@@ -176,11 +181,18 @@ def bound_items(items: int, billed_bytes: int) -> int:
     return max(1, min(MAX_BATCH_ITEMS, MAX_BATCH_BYTES * items // billed_bytes))
 
 
-def group_files(files: Iterable[DataFile], max_items: int = MAX_BATCH_ITEMS) -> Iterator[PlannedBatch]:
-    """Yield the files in batches of at most `max_items` items and MAX_BATCH_FILES files, numbered from 1."""
+def group_files(
+    files: Iterable[DataFile], max_items: int = MAX_BATCH_ITEMS, batch_items: int | None = None
+) -> Iterator[PlannedBatch]:
+    """Yield the files in batches of at most `max_items` items and MAX_BATCH_FILES files, numbered from 1.
+
+    Each is as near to `batch_items` as its files allow, where that is told.
+    """
+    wanted = batch_items or max_items
     number, items, group = 1, 0, list[DataFile]()
     for file in files:
-        if group and (items + file.items > max_items or len(group) == MAX_BATCH_FILES):
+        is_full = items + file.items > max_items or items + file.items // 2 > wanted or len(group) == MAX_BATCH_FILES
+        if group and is_full:
             yield PlannedBatch(number, items, tuple(group))
             number, items, group = number + 1, 0, []
         group.append(file)

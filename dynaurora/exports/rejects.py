@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dynaurora.dynamodb.changes import dump_json
 from dynaurora.failures.failed_records import encode_failed_record
 from dynaurora.mappings.reasons import name_reason
 
@@ -26,7 +26,7 @@ class Rejects:
         """Keep a change that a target refuses, by its table."""
         self.records.write(encode_failed_record(record))
         reason = name_reason(record.reasons[0])
-        self.keys.write(json.dumps({"Target": target, "Keys": change.keys, "Reason": reason}).encode() + b"\n")
+        self.keys.write(dump_json({"Target": target, "Keys": change.keys, "Reason": reason}) + b"\n")
 
     def complete(self) -> None:
         """Make the objects of what was written."""

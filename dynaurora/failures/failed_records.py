@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
-from dynaurora.dynamodb.changes import Change, decode_change, from_stream_record, is_expiry
+from dynaurora.dynamodb.changes import Change, decode_change, dump_json, from_stream_record, is_expiry
 from dynaurora.dynamodb.packs import decode_pack
 from dynaurora.errors import Reason, RejectedChange
 
@@ -107,7 +107,7 @@ def encode_failed_record(record: FailedRecord) -> bytes:
         **({"target": record.target} if record.target else {}),
         **({"reasons": record.reasons[:MOST_REASONS]} if record.reasons else {}),
     }
-    return json.dumps(envelope).encode() + b"\n"
+    return dump_json(envelope) + b"\n"
 
 
 def decode_failed_record(line: bytes) -> FailedRecord:

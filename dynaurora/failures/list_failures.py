@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import nsmallest
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
@@ -163,14 +163,15 @@ def narrow(under: str, prefix: str | None) -> str | None:
 def list_unstarted(place: Place, store: ObjectStore) -> Iterator[Listed]:
     """Yield the streamed batches that are neither marked as imported nor kept as failed.
 
-    Those that are overdue, as far as is looked back.
+    Those that are overdue, the newest, as far as is looked back.
     """
-    return pick_unstarted(place, store, list_overdue(place, store, datetime.now(UTC)))
+    overdue = leave_out_kept(place, store, find_overdue(place, store, datetime.now(UTC)))
+    return pick_unstarted(place, store, deque(overdue, MOST_LOOKED_AT))
 
 
 def list_unstarted_under(place: Place, store: ObjectStore, prefix: str) -> Iterator[Listed]:
     """Yield the same of a prefix, overdue or not."""
-    return pick_unstarted(place, store, store.list(place.bucket, prefix))
+    return pick_unstarted(place, store, leave_out_kept(place, store, store.list(place.bucket, prefix)))
 
 
 def list_left_unstarted(place: Place, store: ObjectStore, *, noting: bool) -> Iterator[Listed]:
@@ -179,7 +180,7 @@ def list_left_unstarted(place: Place, store: ObjectStore, *, noting: bool) -> It
     `noting` has it then be noted up to when all are imported, if that is later now. Who goes no further notes nothing.
     """
     now, held = datetime.now(UTC), list[datetime]()
-    left = list_left(place, store, now)
+    left = list_left(place, store, now, held)
     yield from pick_unstarted(place, store, left, held)
     seen_until = now if len(left) < MOST_LOOKED_AT else left[-1].modified_at
     until = min(now - OVERDUE - SETTLED, seen_until, *held)
@@ -191,18 +192,27 @@ def list_left_unstarted(place: Place, store: ObjectStore, *, noting: bool) -> It
 def pick_unstarted(
     place: Place, store: ObjectStore, landed: Iterable[Listed], held: list[datetime] | None = None
 ) -> Iterator[Listed]:
-    """Yield those of some streamed batches that are neither marked as imported nor kept as failed.
+    """Yield those of some streamed batches that are not marked as imported; `held` gets when they landed."""
+    for listed in landed:
+        if not is_imported(store, place.bucket, listed.key):
+            if held is not None:
+                held.append(listed.modified_at)
+            yield listed
 
-    `held` gets when those landed that are not marked, kept as failed or not.
+
+def leave_out_kept(
+    place: Place, store: ObjectStore, landed: Iterable[Listed], held: list[datetime] | None = None
+) -> Iterator[Listed]:
+    """Yield those of some streamed batches that are not kept as failed; `held` gets when the others landed.
+
+    However many are kept, S3 is asked about none of them, and they take no place of those that it is asked about.
     """
     recorded = find_recorded(place, store)
     for listed in landed:
-        if is_imported(store, place.bucket, listed.key):
-            continue
-        if held is not None:
-            held.append(listed.modified_at)
-        if unstarted_batch(place, listed).id not in recorded:
+        if not recorded or unstarted_batch(place, listed).id not in recorded:
             yield listed
+        elif held is not None:
+            held.append(listed.modified_at)
 
 
 def find_recorded(place: Place, store: ObjectStore) -> set[str]:
@@ -215,14 +225,17 @@ def find_recorded(place: Place, store: ObjectStore) -> set[str]:
     }
 
 
-def list_left(place: Place, store: ObjectStore, now: datetime) -> list[Listed]:
-    """Return the oldest of the overdue batches that may not be imported, by what earlier looks have noted."""
+def list_left(place: Place, store: ObjectStore, now: datetime, held: list[datetime]) -> list[Listed]:
+    """Return the oldest of the overdue batches that may be unstarted, by what earlier looks have noted.
+
+    `held` gets when those landed that are kept as failed: what is noted is no later.
+    """
     overdue = find_overdue(place, store, now)
-    if (first := next(overdue, None)) is None:
-        return []
-    begun = read_imported_until(place, store)
-    left = (listed for listed in chain([first], overdue) if begun is None or listed.modified_at >= begun)
-    return nsmallest(MOST_LOOKED_AT, left, key=lambda listed: listed.modified_at)
+    first = [*islice(overdue, 1)]
+    begun = read_imported_until(place, store) if first else None
+    left = (listed for listed in chain(first, overdue) if begun is None or listed.modified_at >= begun)
+    unkept = leave_out_kept(place, store, left, held)
+    return nsmallest(MOST_LOOKED_AT, unkept, key=lambda listed: listed.modified_at)
 
 
 def read_imported_until(place: Place, store: ObjectStore) -> datetime | None:
@@ -235,11 +248,6 @@ def read_imported_until(place: Place, store: ObjectStore) -> datetime | None:
         return datetime.fromisoformat(document["until"]).astimezone(UTC)
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def list_overdue(place: Place, store: ObjectStore, now: datetime) -> deque[Listed]:
-    """Return the newest of the streamed batches that had time enough to be imported, as far as is looked back."""
-    return deque(find_overdue(place, store, now), MOST_LOOKED_AT)
 
 
 def find_overdue(place: Place, store: ObjectStore, now: datetime) -> Iterator[Listed]:

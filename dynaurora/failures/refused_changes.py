@@ -67,7 +67,11 @@ def refused_id(target: str, change: Change | None, data: bytes) -> str:
 
 def digest_named(named: list[Any]) -> str:
     """Return half of an id: a digest of what it names."""
-    return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:HALF]
+    return hashlib.sha256(_write_named(named).encode()).hexdigest()[:HALF]
+
+
+_write_named = json.JSONEncoder(sort_keys=True, default=str).encode
+"""Made once: `json.dumps` makes one for each text."""
 
 
 def keep_refused(store: ObjectStore, bucket: str, mapping: str, refused: Collection[RefusedChange]) -> int:

@@ -38,6 +38,11 @@ FIXED_SHARE: Final = 0.1
 NUMBER_AS_TEXT: Final = "VARCHAR(255)"
 """Takes any number of DynamoDB's, written out."""
 WRITTEN: Final = "more digits than any number of MySQL's: written as text"
+UNWRAPPED: Final = (
+    "JSON is unwrapped and written anew, without its spaces, its order of members, needless zeros and all but the last"
+    " of a repeated name (left out of json_attributes, in a column of {}, it stays as it is)"
+)
+"""Of an attribute that holds JSON, what it is changed in."""
 
 EPOCH_UNITS: Final = (("s", 1, "DATETIME"), ("ms", 10**3, "DATETIME(3)"), ("us", 10**6, "DATETIME(6)"))
 """Units of time since 1970, how many make a second, and the column that takes them exactly."""
@@ -121,7 +126,8 @@ def choose_column(name: str, profile: AttributeProfile, *, is_ttl: bool = False)
     if kind == "B" and profile.packed.total() == held[kind] and len({how for how, _ in profile.packed}) == 1:
         types, encoding = sorted(of for _, of in profile.packed), next(how for how, _ in profile.packed)
         seen = f"binary holding JSON {' or '.join(f'{of}s' for of in types)}"
-        return Choice("JSON", {"type": [*types, "null"]}, seen=seen, encoding=encoding)
+        doubt = UNWRAPPED.format("binary")
+        return Choice("JSON", {"type": [*types, "null"]}, seen=seen, doubt=doubt, encoding=encoding)
     if kind == "B":
         need = give_room(profile.most_bytes, held[kind])
         type_ = next((sql for most, sql in BINARY_WIDTHS if need <= most), "MEDIUMBLOB")
@@ -160,7 +166,8 @@ def choose_text(texts: TextProfile, schema: dict[str, Any]) -> Choice:
         types = [name for name, count in (("object", texts.objects), ("array", texts.arrays)) if count]
         seen = f"text holding JSON {' or '.join(f'{name}s' for name in types)}, {say_up_to(texts.longest, 'character')}"
         encoding = "json_twice" if texts.twice else "json"
-        return Choice("JSON", {"type": [*types, "null"]}, seen=seen, encoding=encoding)
+        doubt = UNWRAPPED.format("text")
+        return Choice("JSON", {"type": [*types, "null"]}, seen=seen, doubt=doubt, encoding=encoding)
     need = give_room(texts.longest, texts.values)
     type_ = next((sql for most, sql in TEXT_WIDTHS if need <= most), "MEDIUMTEXT")
     doubt, keys = find_text_doubt(texts)

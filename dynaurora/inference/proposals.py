@@ -217,7 +217,7 @@ def leave_packed(choice: Choice, profile: AttributeProfile) -> Choice:
     if not choice.encoding:
         return choice
     type_ = "MEDIUMBLOB" if "B" in profile.held else "MEDIUMTEXT"
-    return replace(choice, type=type_, schema={"type": ["string", "null"]}, encoding="")
+    return replace(choice, type=type_, schema={"type": ["string", "null"]}, doubt="", encoding="")
 
 
 def flatten(bounds: Bounds, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], AttributeProfile]]:

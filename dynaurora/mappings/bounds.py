@@ -1,7 +1,8 @@
 """Bounds of a mapping's work: what of it takes more than linear time, so that one item could keep it busy for ever.
 
-All else is linear in the item: patterns that RE2 takes, keywords that are compiled, expressions that give back no more
-than a few times what they are given. A mapping that has any of this is mapped in a sandbox.
+All else is linear in the item: patterns that RE2 takes and whose states are few, keywords that are compiled,
+expressions that give back no more than a few times what they are given. A mapping that has any of this is mapped in a
+sandbox.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import jmespath
 
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_schema
 from dynaurora.mappings.expressions import MAX_GROWTH, measure_growth
-from dynaurora.mappings.patterns import find_unbounded
+from dynaurora.mappings.patterns import find_many_states, find_unbounded
 from dynaurora.mappings.target_columns import CHANGED_AT_MS, UNMAPPED
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def find_costly(mapping: Mapping) -> Iterator[Costly]:
     schema_place = "$.schema" if mapping.place == "$.target" else f"{mapping.place}.schema"
     for place, pattern in find_unbounded(mapping.schema):
         why = f"has {pattern!r}, which RE2 does not take: look-around, a reference back, or a count above 1,000"
+        yield Costly(f"{schema_place}{place.removeprefix('schema')}", place.rpartition(".")[2], why)
+    for place, pattern in find_many_states(mapping.schema):
+        why = f"has {pattern!r}, which may begin anew with each character that it counts"
         yield Costly(f"{schema_place}{place.removeprefix('schema')}", place.rpartition(".")[2], why)
     try:
         compile_schema(mapping.schema)

@@ -16,6 +16,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from dynaurora.mappings.automata import has_few_states
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -61,6 +63,10 @@ PROPERTIES: Final = {
 """What is in properties that RE2 has no name for."""
 
 
+LITERAL: Final = re.compile(r"[A-Za-z0-9 @#%&_=:;,<>/'\"!~-]+")
+"""Patterns without a character that means something else."""
+
+
 class NotLinearError(ValueError):
     """A pattern that RE2 cannot express."""
 
@@ -72,6 +78,8 @@ class InvalidPatternError(ValueError):
 @cache
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
     """Return what tells whether a text has a match of a pattern anywhere. Raises InvalidPatternError."""
+    if LITERAL.fullmatch(pattern):
+        return lambda text: pattern in text
     try:
         return _compile_linear(translate(pattern))
     except NotLinearError:
@@ -91,6 +99,13 @@ def is_linear(pattern: str) -> bool:
 def find_unbounded(schema: Any) -> Iterator[tuple[str, str]]:
     """Yield the patterns in a schema that are not judged in linear time, each with its place."""
     return ((place, pattern) for place, pattern in list_patterns(schema) if not is_linear(pattern))
+
+
+def find_many_states(schema: Any) -> Iterator[tuple[str, str]]:
+    """Yield the linear patterns in a schema that may take a thousand steps for each character, with their places."""
+    for place, pattern in list_patterns(schema):
+        if is_linear(pattern) and not has_few_states(translate_for_python(pattern)):
+            yield place, pattern
 
 
 def list_patterns(schema: Any, place: str = "schema") -> Iterator[tuple[str, str]]:
@@ -114,11 +129,11 @@ def translate(pattern: str) -> str:
 
 
 def translate_for_python(pattern: str) -> str:
-    """Return a pattern of ECMA-262 in Python's words, for `re.ASCII`; as it is where there are none that are sure."""
-    try:
-        translated = "".join(_translate(pattern, has_memory=True))
-    except NotLinearError:
-        return pattern
+    """Return a pattern of ECMA-262 in Python's words, for `re.ASCII`.
+
+    Raises NotLinearError where there are none that are sure.
+    """
+    translated = "".join(_translate(pattern, has_memory=True))
     wide = re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\U{int(found[1], 16):08x}", translated)
     return wide.replace(r"\z", r"\Z")
 
@@ -146,9 +161,12 @@ def _compile_linear(translated: str) -> Callable[[str], bool]:
 
 
 def _compile_bounded(pattern: str) -> Callable[[str], bool]:
-    translated = translate_for_python(pattern)
     try:
-        search = re.compile(translated, re.ASCII if translated != pattern else 0).search
+        translated, flags = translate_for_python(pattern), re.ASCII
+    except NotLinearError:
+        translated, flags = pattern, re.NOFLAG
+    try:
+        search = re.compile(translated, flags).search
     except (re.error, RecursionError, OverflowError) as error:
         raise InvalidPatternError(f"{pattern!r} is no regular expression: {error}") from error
     return lambda text: len(text) <= MAX_UNBOUNDED_LENGTH and search(text) is not None

@@ -75,7 +75,7 @@ class RowMapper:
     def _item_fields(self, change: Change) -> tuple[Field, ...]:
         item = plain_item(change.new_image or {}, self.mapping.json_attributes)
         self._check_keys(item)
-        self._check_same_key(item, change.keys)
+        self._check_same_key(item, change)
         self._check_schema(item)
         fields = self._fields(item, change.changed_at_ms)
         self.unmapped.look(item, change.keys)
@@ -94,10 +94,12 @@ class RowMapper:
         if missing:
             raise RejectedChange(*(Reason("key", name, "is a key of the table and is missing") for name in missing))
 
-    def _check_same_key(self, item: dict[str, Any], typed_keys: TypedItem) -> None:
+    def _check_same_key(self, item: dict[str, Any], change: Change) -> None:
         """Refuse an item under the key of another one: of the two rows, one would be wrong."""
-        names = self.mapping.key_attributes
-        keys = plain_item({name: typed_keys[name] for name in names if name in typed_keys})
+        names, image = self.mapping.key_attributes, change.new_image or {}
+        if all(change.keys.get(name) == image[name] for name in names):
+            return
+        keys = plain_item({name: change.keys[name] for name in names if name in change.keys})
         differing = [name for name in names if not is_same_key(keys.get(name), item[name])]
         if differing:
             raise RejectedChange(*(Reason("key", name, "is another in Keys than in NewImage") for name in differing))

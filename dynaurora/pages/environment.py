@@ -56,6 +56,7 @@ def make_environment(folders: Iterable[Path] = ()) -> Environment:
         "seconds": formatting.format_seconds,
         "rate": formatting.format_rate,
         "bytes": formatting.format_bytes,
+        "quantity": formatting.format_quantity,
         "usd": formatting.format_usd,
         "time": show_time,
     }

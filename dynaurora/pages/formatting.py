@@ -48,11 +48,19 @@ def format_bytes(size: float) -> str:
     return f"{size:,.0f} B" if units[0] == "B" else f"{size:,.1f} {units[0]}"
 
 
+def format_quantity(number: float) -> str:
+    """Return how much of something was used: `12,345`, `34.55`, `under 0.001`."""
+    if 0 < number < 0.001:
+        return "under 0.001"
+    text = f"{number:,.0f}" if number >= 1000 else f"{number:,.2f}" if number >= 1 else f"{number:,.3f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def format_usd(amount: float) -> str:
     """Return a price; small ones with as many digits as they need to be told apart from nothing."""
     if amount == 0 or amount >= 1:
         return f"${amount:,.2f}"
-    return f"${amount:.4f}" if amount >= 0.0001 else "less than $0.0001"
+    return f"${amount:.4f}" if amount >= 0.0001 else "under $0.0001"
 
 
 def format_time(time: datetime | None) -> str:

@@ -10,9 +10,10 @@ capacity, not by run.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
-from dynaurora.exports.plan import MAX_BATCH_ITEMS
+from dynaurora.exports.plan import MAX_BATCH_ITEMS, share_items
 
 if TYPE_CHECKING:
     from dynaurora.exports.plan import Plan
@@ -43,6 +44,8 @@ PRICES: Final = {
 backfill/costs uses all of them, the plan of a deployment what is there at rest, and an estimate of a run what is the
 run's own."""
 
+BATCHES_AT_ONCE: Final = 2
+"""Of a run that is not started with another number: `BackfillConcurrency`."""
 TRANSITIONS_OF_AN_IMPORT: Final = 2
 """Of a streamed batch that goes well: start and task."""
 TRANSITIONS_OF_A_BATCH: Final = 3 + 5
@@ -118,10 +121,14 @@ def estimate_verification(items: int, size_bytes: int, judged_seconds: float = 0
     That is the export, and a run that converts and compares its batches; and judging them, where a function does that
     and not a command. What Aurora does is billed by capacity.
     """
-    batches = max(1, -(-items // MAX_BATCH_ITEMS))
-    seconds = items * COMPARED_SECONDS
+    batches, seconds = estimate_batches(items), items * COMPARED_SECONDS
     usage = Usage(size_bytes, batches, 0, seconds, 1, COMPARING_MEMORY_MB, COMPARING_MEMORY_MB, judged_seconds)
     return float(estimate_cost(None, usage)["total_usd"])
+
+
+def estimate_batches(items: float) -> int:
+    """Return how many batches a run of so many items has, where these are not large and their files are small."""
+    return max(1, ceil(items / share_items(ceil(items), MAX_BATCH_ITEMS, BATCHES_AT_ONCE)))
 
 
 def price(quantities: dict[str, float]) -> list[CostLine]:

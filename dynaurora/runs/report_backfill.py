@@ -12,6 +12,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from dynaurora import keys
@@ -121,22 +122,23 @@ def list_failed_batches(
     """Return the batches of a run that have failed since its execution was started, the first hundred of them.
 
     What failed in an earlier execution of the run was tried again by this one, and may have succeeded. `taken` are keys
-    of records of other runs' batches that this one has taken up.
+    of records of other runs' batches that this one has taken up. Those that are parked are among them, marked so.
     """
     failures = list[dict[str, Any]]()
     since = datetime.fromisoformat(started).replace(microsecond=0)
-    for listed in store.list(bucket, keys.failed_batches_prefix(mapping)):
+    failed = keys.failed_batches_prefix(mapping)
+    for listed in chain(store.list(bucket, failed), store.list(bucket, keys.parked(mapping, failed))):
         if listed.modified_at < since or len(failures) == MAX_FAILURES:
             continue
         with suppress(
             AttributeError, KeyError, TypeError, ValueError
         ):  # what was dealt with meanwhile, or is no record at all
             record = json.loads(read_or_none(store, bucket, listed.key) or b"{}")
-            is_own = listed.key in taken or run_of_record(record) == run
+            failed_key = listed.key.removeprefix(keys.parked_prefix(mapping))
+            is_own = listed.key in taken or failed_key in taken or run_of_record(record) == run
             if is_own and datetime.fromisoformat(record["last_failed_at"]) >= since:
-                failures.append(
-                    {name: record[field] for name, field in FIELDS_OF_A_FAILURE.items()} | {"key": listed.key}
-                )
+                told = {name: record[field] for name, field in FIELDS_OF_A_FAILURE.items()} | {"key": listed.key}
+                failures.append(told | ({"parked": True} if failed_key != listed.key else {}))
     return failures
 
 

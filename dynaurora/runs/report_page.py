@@ -350,7 +350,7 @@ def list_facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Exported as of", f"{export['time']}, {files}"
     for name, value in (report.get("options") or {}).items():
         if value not in (None, False):
-            yield name.replace("_", " ").capitalize(), str(value)
+            yield name.replace("_", " ").capitalize(), "yes" if value is True else str(value)
 
 
 def describe_retries(report: Mapping[str, Any]) -> str | None:

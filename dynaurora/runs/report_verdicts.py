@@ -57,6 +57,16 @@ def judge_report(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         meaning = "The export was compared with the rows; what does not agree is not judged yet."
         step = ("Go on with it, which looks at what does not agree again:", f"verify {mapping} --run {report['run']}")
         return ReportVerdict(WARN, "Compared, and not judged", meaning, (step,), DIFFERENCES_RUNBOOK)
+    if parked := count_parked(totals):
+        steps = (
+            ("See what, and why:", f"failures list {mapping} --parked"),
+            ("Once that is mended, take it up again:", f"reprocess start {mapping} --include-parked"),
+        )
+        meaning = "What has failed too often is kept, and taken up again only where somebody asks for it."
+        if others := totals.get("batches_failed", 0) - totals.get("batches_parked", 0):
+            meaning += f" {format_count(others, 'batch', 'batches')} failed; the next reprocess takes up what failed."
+        runbook = FAILED_BATCHES_RUNBOOK if totals.get("batches_parked") else FAILED_RECORDS_RUNBOOK
+        return ReportVerdict(WARN, f"Done, and {parked} parked", meaning, steps, runbook)
     failed = totals.get("batches_failed", 0)
     if failed or totals.get("unaccounted"):
         meaning = f"{format_count(failed, 'batch', 'batches')} failed. What Aurora did not take is kept."
@@ -71,6 +81,13 @@ def judge_report(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
             FAILED_RECORDS_RUNBOOK,
         )
     return judge_success(kind, report)
+
+
+def count_parked(totals: Mapping[str, Any]) -> str:
+    """Return in words what a reprocess has parked; nothing where it has not."""
+    batches, records = totals.get("batches_parked", 0), totals.get("records_parked", 0)
+    told = [format_count(batches, "batch", "batches")] if batches else []
+    return " and ".join([*told, format_count(records, "record")] if records else told)
 
 
 def judge_success(kind: str, report: Mapping[str, Any]) -> ReportVerdict:

@@ -9,6 +9,7 @@ then the server stops, then the functions' processes end.
 """
 
 import asyncio
+import gc
 import importlib
 import importlib.metadata
 import logging
@@ -159,6 +160,7 @@ def _run() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     server = importlib.import_module("hypercorn.asyncio")
     server.serve = _stop_in_order(server.serve)  # type: ignore[attr-defined]
+    gc.freeze()  # what was imported is there until the end: no garbage is looked for in it, again and again
     try:
         app.main()
     finally:

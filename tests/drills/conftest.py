@@ -25,12 +25,6 @@ IS_LONG = os.environ.get("DRILLS", "short") == "long"
 TOLD = pytest.StashKey[list[str]]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.integration)
-
-
 @pytest.fixture(scope="session")
 def deaths(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where it is written which functions are to die (`local.emulator.deaths`)."""

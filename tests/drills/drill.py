@@ -208,11 +208,15 @@ class Drill:
         settings = json.dumps({"stepfunctions._SFN_WAIT_SCALE": scale}).encode()
         headers = {"Content-Type": "application/json"}
         url = f"{self.deployed.stack.endpoint_url}/_ministack/config"
-        urllib.request.urlopen(urllib.request.Request(url, settings, headers), timeout=10).close()
+        urllib.request.urlopen(
+            urllib.request.Request(url, settings, headers), timeout=PATIENCE_SECONDS[self.is_long]
+        ).close()
 
     def read_faults(self) -> dict[str, int]:
         """What is left of the faults that were asked for."""
-        with urllib.request.urlopen(f"{self.deployed.stack.endpoint_url}/_dynaurora/faults", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"{self.deployed.stack.endpoint_url}/_dynaurora/faults", timeout=PATIENCE_SECONDS[self.is_long]
+        ) as answer:
             return dict(json.load(answer))
 
     @contextmanager

@@ -59,7 +59,7 @@ def deployed_replications(drill: Drill, names: list[str]) -> Iterator[Platform]:
             list(deployers.map(lambda name: deploy(drill, platform, make_mapping(name)), names))
         took = time.monotonic() - started
         drill.tell(f"{len(names)} replications were deployed in {took:.0f} s", "deployed")
-        assert took < DEPLOYED_WITHIN_SECONDS
+        assert took < DEPLOYED_WITHIN_SECONDS or not drill.is_long
         yield platform
     finally:
         for name in names:
@@ -151,7 +151,7 @@ def check_status(drill: Drill, names: list[str]) -> None:
             f"dynaurora verify {name}",
         ]
     drill.tell(f"how {len(told)} replications stand was told in {took:.1f} s", "status")
-    assert took < TOLD_WITHIN_SECONDS
+    assert took < TOLD_WITHIN_SECONDS or not drill.is_long
 
 
 def is_there(drill: Drill, name: str) -> bool:

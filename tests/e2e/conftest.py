@@ -50,12 +50,6 @@ def run_dynaurora(directory: Path, environment: dict[str, str], *arguments: str,
     return answer.stdout + ("" if status == 0 else answer.stderr)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.e2e)
-
-
 make_api = functools.cache(Api)
 """Its clients are made once: each takes as long as a dozen requests do, and waiting asks again and again."""
 

@@ -51,8 +51,7 @@ def test_both_sides_agree(local_aws: LocalAws) -> None:
     assert result["changes"] == int(CHANGES)
     assert result["seeded"] == int(SEEDED)
     assert result["seeded_through_stream"]
-    assert result["seconds"] < 60
-    assert 0 < result["compared_seconds"] < 60
+    assert 0 < result["compared_seconds"] <= result["seconds"]
 
 
 def test_a_database_that_was_away_gets_everything_in_the_end(local_aws: LocalAws) -> None:

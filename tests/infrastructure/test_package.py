@@ -173,12 +173,18 @@ def test_the_templates_name_the_package_for_aws_that_was_asked_for_last(project,
 # That it runs
 
 
+@pytest.fixture(scope="module")
+def unpacked(project, tmp_path_factory):
+    """The package of this machine, as functions find it: they write nothing beside it."""
+    directory = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(build_package(LOCAL, project=project).archive) as archive:
+        archive.extractall(directory)
+    return directory
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("function", list_resources(FUNCTION), ids=lambda function: function.snake)
-def test_a_handler_is_imported_from_the_package_and_the_runtime_alone(function, project, tmp_path):
-    package = build_package(LOCAL, project=project)
-    with zipfile.ZipFile(package.archive) as archive:
-        archive.extractall(tmp_path)
+def test_a_handler_is_imported_from_the_package_and_the_runtime_alone(function, unpacked):
     settings = {
         name: value if isinstance(value, str) else "1"
         for name, value in function.properties["Environment"]["Variables"].items()
@@ -186,7 +192,7 @@ def test_a_handler_is_imported_from_the_package_and_the_runtime_alone(function, 
     settings |= {"MAPPING": "web_analytics", "TTL_DELETES": "replicate", "POWERTOOLS_LOG_LEVEL": "INFO"}
     done = subprocess.run(
         [str(venvs.ensure("runtime")), "-c", f"from lambdas.{function.snake} import lambda_handler"],
-        cwd=tmp_path,
+        cwd=unpacked,
         env={**settings, "AWS_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_NAME": function.kebab},
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ import cfnlint
 import pytest
 
 from backfill.deployment.account import AT_ONCE, CREATING, ENDPOINTS, ENGINE_VERSION
+from dynaurora.runs.costs import BATCHES_AT_ONCE
 from tests.infrastructure.deployment import ROOTS, list_resources, read_template
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas" / "resources"
@@ -45,7 +46,7 @@ def test_the_defaults_are_those_of_the_template():
     assert DEFAULTS["DatabaseEngineVersion"] == ENGINE_VERSION
     assert AT_ONCE["forward_changes, of each of the stream's shards"] == DEFAULTS["StreamParallelization"]
     assert AT_ONCE["import_batch"] == DEFAULTS["ImportConcurrency"]
-    assert AT_ONCE["convert_export of a backfill"] == DEFAULTS["BackfillConcurrency"]
+    assert AT_ONCE["convert_export of a backfill"] == DEFAULTS["BackfillConcurrency"] == BATCHES_AT_ONCE
 
 
 def test_the_endpoints_are_those_of_the_network():

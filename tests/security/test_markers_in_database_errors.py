@@ -2,16 +2,8 @@
 
 import pytest
 
-from dynaurora.aurora.connection import (
-    ITS_OWN,
-    SIGNALLED,
-    UNKNOWN_ERROR,
-    DuplicateRow,
-    describe_message,
-    find_named_column,
-    find_row_error,
-    is_mariadb,
-)
+from dynaurora.aurora.connection import DuplicateRow, find_named_column, find_row_error, is_mariadb
+from dynaurora.aurora.messages import ITS_OWN, SIGNALLED, UNKNOWN_ERROR, describe_message
 from dynaurora.errors import DatabaseError, DynauroraError
 from tests.integration.servers import server_version
 from tests.integration.targets import Target
@@ -90,6 +82,30 @@ def test_no_text_of_a_trigger_is_told_under_whatever_number(marked: Target, numb
     assert type(caught.value) is DatabaseError
     assert find_row_error(caught.value) == (number or 1644)
     assert find_named_column(caught.value) is None
+
+
+@pytest.mark.parametrize("state", ["22003", "23000"])
+@pytest.mark.parametrize("number", [1264, 1366, 1406, 1062, 1452, 3819, 5005])
+def test_no_text_of_a_trigger_is_told_under_a_state_of_the_servers_own(marked: Target, number: int, state: str) -> None:
+    marked.query(
+        f"CREATE TRIGGER Demo.tells BEFORE INSERT ON {TABLE} FOR EACH ROW"
+        " BEGIN DECLARE told VARCHAR(120); SET told = CONCAT('Refused ', LEFT(NEW.c, 90));"
+        f" SIGNAL SQLSTATE '{state}' SET MESSAGE_TEXT = told, MYSQL_ERRNO = {number}; END"
+    )
+    with marked.connect() as aurora, pytest.raises((DynauroraError, DuplicateRow)) as caught:
+        aurora.execute(f"INSERT INTO {TABLE} (id, c) VALUES ('a', %s)", (MARKER,))
+    check_told(caught.value, {number})
+
+
+@pytest.mark.parametrize("language", ["de_DE", "fr_FR", "ja_JP"])
+def test_messages_are_in_the_language_that_is_known_here(marked: Target, language: str) -> None:
+    marked.query(f"SET GLOBAL lc_messages = '{language}'")
+    try:
+        with marked.connect() as aurora, pytest.raises(DynauroraError, match="Incorrect integer value: …") as caught:
+            aurora.execute(f"INSERT INTO {TABLE} (id, n) VALUES ('a', %s)", (MARKER,))
+        assert find_named_column(caught.value) == "n"
+    finally:
+        marked.query("SET GLOBAL lc_messages = 'en_US'")
 
 
 @pytest.mark.parametrize("message", [MARKER, "Column 'alice' cannot be null", "it is for column 'alice'"])

@@ -79,6 +79,11 @@ CASES = {
         *("warn", "Done, and 2 records refused"),
     ),
     "reprocess batches": (reprocess(NONE_SETTLED | {"batches_failed": 1}), "warn", "Done, and batches failed"),
+    "reprocess parked": (
+        reprocess(NONE_SETTLED | {"entries": 3, "batches_failed": 2, "batches_parked": 1, "records_parked": 2}),
+        "warn",
+        "Done, and 1 batch and 2 records parked",
+    ),
     "reprocess failed": (reprocess(None, FAILED), "bad", "Failed: AccessDeniedError"),
     "equal": (verification(), "good", "Equal"),
     "different": (verification(3, differing=2, missing=1), "bad", "3 keys differ"),

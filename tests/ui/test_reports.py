@@ -14,13 +14,12 @@ from dynaurora.runs.report_page import make_page, render_report
 from tests.e2e.conftest import DYNAURORA
 from tests.integration.backfill.deployed import make_bad_item
 from tests.support.run_reports import CASES, PACE, make_hostile
-from tests.ui.conftest import MAPPING, SCHEMES, WIDTHS, Console, Served, find_violations, take_picture
+from tests.ui.conftest import MAPPING, PATIENCE_SECONDS, SCHEMES, WIDTHS, Console, Served, find_violations, take_picture
 
 LINKS = "a[href], summary"
-STEP_SECONDS = 300
 OF_MACHINE = ("https://us-east-1.console.aws.amazon.com/", "#", "data:")
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @contextmanager
@@ -113,7 +112,7 @@ def fetched(served: Served, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         if kind == "verification":
             served.aws.query("DELETE FROM Demo.WebAnalytics__replica LIMIT 2")
         subprocess.run(
-            [DYNAURORA, *command], env=served.environment, capture_output=True, check=False, timeout=STEP_SECONDS
+            [DYNAURORA, *command], env=served.environment, capture_output=True, check=False, timeout=PATIENCE_SECONDS
         )
         file = tmp_path_factory.mktemp(kind) / "report.html"
         found[kind] = (file, served.ask("report", "--mapping", MAPPING, "-o", str(file)))

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill.cli import main
+from backfill.commands.mapping import print_findings
 from backfill.runs.reports import describe_reprocess_report
 from backfill.terminal.console import print_line, print_pairs, say
 from dynaurora.errors import MAX_REASONS_TOLD, Reason, RejectedChange, tell_reasons
 from dynaurora.escaping import UNSHOWN, escape_lines, escape_text
+from dynaurora.linting.findings import ERROR, LintFinding
 from dynaurora.mappings.reasons import name_reason
 from dynaurora.stream.transform_changes import Rejection
 
@@ -83,6 +85,15 @@ def test_a_terminal_is_commanded_by_nobody(capsys):
     text = (printed.out + printed.err).replace("\n", "")
     assert is_shown(text)
     assert r"\x1b]0;owned" in text
+
+
+def test_a_line_is_one_line_whatever_is_in_it(capsys):
+    print_line(f"refused: {FORGED}")
+    print_findings([LintFinding(ERROR, "schema", f"/{FORGED}", f"{FORGED} {'n' * 390_000}", FORGED)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3  # with an empty one behind the findings
+    assert all(map(is_shown, lines))
+    assert len(lines[1]) < 3000
 
 
 def test_a_pair_is_one_line_whatever_is_in_it(capsys):

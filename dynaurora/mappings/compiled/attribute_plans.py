@@ -18,7 +18,15 @@ from dynaurora.mappings.columns import INTEGER_BITS, TEXT_BYTES
 from dynaurora.mappings.compiled.documents import Judged, make_document
 from dynaurora.mappings.compiled.fields import characters_of
 from dynaurora.mappings.compiled.schemas import NotCompilableError, compile_part
-from dynaurora.mappings.compiled.shapes import ANNOTATIONS, STRING_LIMITS, Shape, make_shape, make_struct, say_limits
+from dynaurora.mappings.compiled.shapes import (
+    ANNOTATIONS,
+    STRING_LIMITS,
+    Shape,
+    make_shape,
+    make_struct,
+    say_bounds,
+    say_limits,
+)
 
 if TYPE_CHECKING:
     from dynaurora.mappings.compiled.documents import Node
@@ -51,6 +59,8 @@ class Attribute:
     """Of a text: the only ones that its schema takes."""
     whole_numbers: bool = False
     """Of digits: whether the schema takes whole numbers only."""
+    bounds: tuple[int | None, int | None] = None, None
+    """Of whole numbers: the least and the greatest that the schema takes, where it says so."""
     shape: Shape | None = None
     """Of embedded JSON."""
     document: Node | None = None
@@ -81,7 +91,7 @@ def plan_attribute(
             return Attribute(name, "document", required, document=make_document(root, schema))
         except NotCompilableError as error:
             whole = str(error)
-    attribute = _plan_scalar(schema, name, columns, check, required=required)
+    attribute = _plan_scalar(root, schema, name, columns, check, required=required)
     if attribute.how == "whole" and whole:
         attribute.why = whole
     return attribute
@@ -98,7 +108,9 @@ def plan_left(root: Any, name: str, *, required: bool) -> Attribute:
     return Attribute(name, "document", required, document=document)
 
 
-def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | None, *, required: bool) -> Attribute:
+def _plan_scalar(
+    root: Any, schema: Any, name: str, columns: list[Column], check: Check | None, *, required: bool
+) -> Attribute:
     names = schema.get("type") if isinstance(schema, dict) else None
     types = {names} if isinstance(names, str) else set(names or ())
     rest = schema.keys() - ANNOTATIONS - {"type"} if isinstance(schema, dict) else set()
@@ -118,10 +130,14 @@ def _plan_scalar(schema: Any, name: str, columns: list[Column], check: Check | N
     elif how == "bytes" and rest:
         return Attribute(name, "whole", required, check=check, why="its schema says more of it than its type")
     attribute.whole_numbers = how == "digits" and types - {"null"} == {"integer"}
+    if attribute.whole_numbers:
+        attribute.bounds, rest = say_bounds(schema, rest)
     if not rest:
         attribute.check = attribute.check if how == "whole" else None
     elif nullable and how != "whole":
         return Attribute(name, "whole", required, check=check, why="its schema says more of it than its type")
+    elif how != "whole":
+        attribute.check = compile_part(root, {keyword: schema[keyword] for keyword in rest})
     return attribute
 
 
@@ -156,23 +172,19 @@ def limit_text(limits: dict[str, Any], columns: list[Column]) -> None:
         limits["max_length"] = min([*sizes, limits.get("max_length", sizes[0])])
 
 
-def attribute_type(attribute: Attribute) -> Any:
-    """Return the type that msgspec decodes an attribute to."""
-    if attribute.document is not None:
-        return attribute.document.kind()
-    if attribute.how == "whole":
-        return Any
+def type_and_default(attribute: Attribute) -> tuple[Any, Any]:
+    """Return the type that msgspec decodes an attribute to, and what stands for an absent one."""
+    if attribute.document is not None or attribute.how == "whole":
+        kind = Any if attribute.document is None else attribute.document.kind()
+        return kind, msgspec.NODEFAULT if attribute.required else UNSET
     bare: Any = {"digits": str, "bytes": bytes, "boolean": bool}.get(attribute.how, str)
     if attribute.how == "text" and attribute.limits:
         bare = Annotated[bare, Meta(**attribute.limits)]
     descriptor = DESCRIPTORS[attribute.how]
     if attribute.nullable:
-        return make_struct([(descriptor, "value", bare, None), ("NULL", "null", bool, None)])
-    return make_struct([(descriptor, "value", bare, msgspec.NODEFAULT)])
-
-
-def default_of_attribute(attribute: Attribute) -> Any:
-    """Return what stands for an absent attribute."""
-    if attribute.required:
-        return msgspec.NODEFAULT
-    return UNSET if attribute.how in {"whole", "document"} else None
+        kind = make_struct([(descriptor, "value", bare, None), ("NULL", "null", bool, None)])
+        absent = kind(None, True)
+    else:
+        kind = make_struct([(descriptor, "value", bare, msgspec.NODEFAULT)])
+        absent = kind(None)
+    return kind, msgspec.NODEFAULT if attribute.required else absent

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from dynaurora.dynamodb.attributes import JSON, exact_number
 from dynaurora.dynamodb.versions import MAX_VERSION
+from dynaurora.mappings.columns import INTEGER_BITS
 from dynaurora.mappings.compiled import attribute_plans as planned
 from dynaurora.mappings.compiled.column_code import WRITERS, ColumnWriter, indent
 from dynaurora.mappings.compiled.schemas import MAX_COMPILED_DEPTH
@@ -38,7 +39,7 @@ def compile_items(
     writer.measured = measured
     item = writer.item_type()
     writer.names["decode"] = _decoder(make_struct([("Item", "Item", item, msgspec.NODEFAULT)]))
-    body = ["item = decode(source).Item", *writer.item_lines("0", str(version))]
+    body = ["item = decode(source).Item", *writer.item_lines("'0'", f"'{version}'")]
     return writer.compile(body)
 
 
@@ -59,11 +60,11 @@ def compile_changes(plan: RowPlan, *, escaped: bool) -> Any:
         "if not version.isdecimal() or not version.isascii() or version[0] == '0': raise Unsure",
         "item = change.NewImage",
         "if item is None:",
-        *indent(writer.delete_lines("1", "{version}")),
+        *indent(writer.delete_lines("'1'", "version")),
         "    continue",
         *writer.same_key_lines(),
         "changed_at_ms = change.ChangedAtMs",
-        *writer.item_lines("0", "{version}"),
+        *writer.item_lines("'0'", "version"),
     ]
     return writer.compile(body)
 
@@ -84,7 +85,7 @@ class _Writer(ColumnWriter):
     def compile(self, body: list[str]) -> Any:
         """Return the function that runs a body for each source.
 
-        From a list of bytes, and what returns the text of a row that is mapped plainly, it makes a list of rows,
+        From a list of bytes, and what returns the text of each row that is mapped plainly, it makes a list of rows,
         counts the NULLs in those of its own, and what of their items no column takes: of each of its `paths`, and in a
         list of further ones. Last come the most characters of any field of its own, of each measured column.
         """
@@ -101,7 +102,7 @@ class _Writer(ColumnWriter):
             "            missing = 0",
             *(f"            {line}" for line in body),
             "        except REFUSALS:",
-            "            add(exactly(index))",
+            "            made += exactly(index)",
             f"    return made, nulls, {self.finds.counts}, seen, [{', '.join(widths)}]",
         ]
         namespace = dict(self.names)
@@ -110,8 +111,7 @@ class _Writer(ColumnWriter):
         return namespace["rows"]
 
     def _row_lines(self, fields: list[str]) -> list[str]:
-        field_end, row_end = (",", r"\n") if self.escaped else (r"\x1f", r"\x1e")
-        return [f'add(f"{field_end.join(fields)}{row_end}")', "nulls += missing"]
+        return [f"add(join(({', '.join(fields)})))", "nulls += missing"]
 
     # Types
 
@@ -123,8 +123,7 @@ class _Writer(ColumnWriter):
 
     def _struct(self, attributes: list[Attribute]) -> Any:
         return make_struct(
-            (each.name, f"a{self.numbers[each.name]}", planned.attribute_type(each), planned.default_of_attribute(each))
-            for each in attributes
+            (each.name, f"a{self.numbers[each.name]}", *planned.type_and_default(each)) for each in attributes
         )
 
     # Items
@@ -139,23 +138,24 @@ class _Writer(ColumnWriter):
             lines += before
             fields.append(field)
         lines += self._measure_lines(fields)
-        return [*lines, *self._row_lines([*prefix, *fields]), *self.finds.lines]
+        return [*lines, *self._document_texts(), *self._row_lines([*prefix, *fields]), *self.finds.lines]
 
     def _measure_lines(self, fields: list[str]) -> list[str]:
         """Return the code that measures fields; each is a variable afterwards."""
         lines = []
         for number in self.measured:
-            if not fields[number]:  # nothing gets so far
-                continue
-            field, fields[number] = fields[number][1:-1], f"{{c{number}}}"
-            lines += [f"c{number} = {field}"] * (field != f"c{number}")
-            lines += [f"n = len(c{number})", f"if n > w{number}: w{number} = n"]
+            if fields[number] != f"c{number}":
+                lines.append(f"c{number} = {fields[number]}")
+                fields[number] = f"c{number}"
+        if self.measured:
+            lines.append(f"if {' or '.join(f'len(c{n}) > w{n}' for n in self.measured)}:")
+            lines += indent([f"w{number} = max(w{number}, len(c{number}))" for number in self.measured])
         return lines
 
     def delete_lines(self, *prefix: str) -> list[str]:
         """Return the code that makes the row of `change`, a delete."""
         mapping = self.plan.mapping
-        lines, fields = ["keys = change.Keys"], ["{NULL}"] * len(mapping.columns)
+        lines, fields = ["keys = change.Keys"], ["NULL"] * len(mapping.columns)
         for name, column in zip(mapping.key_attributes, mapping.key_columns, strict=True):
             attribute, number = self.plan.attributes[name], self.numbers[name]
             if attribute.how == "whole":
@@ -164,8 +164,8 @@ class _Writer(ColumnWriter):
             code = WRITERS[attribute.how](column, f"k{number}", position)
             self.names |= code.names
             lines += [f"k{number} = keys.a{number}.value", *code.lines]
-            fields[position] = f"{{{self._escape(code.field)}}}"
-        lines.append(f"missing = {fields.count('{NULL}')}")
+            fields[position] = self._escape(column, code.field)
+        lines.append(f"missing = {fields.count('NULL')}")
         return [*lines, *self._row_lines([*prefix, *fields])]
 
     def same_key_lines(self) -> list[str]:
@@ -193,32 +193,26 @@ class _Writer(ColumnWriter):
         return lines + checks
 
     def _value_lines(self, attribute: Attribute, number: int, value: str) -> list[str]:
-        if attribute.nullable:
-            lines = [
-                f"t = item.a{number}",
-                "if t.null is None:",
-                f"    {value} = t.value",
-                f"    if {value} is None: raise Unsure",
-                f"elif t.null is True and t.value is None: {value} = None",
-                "else: raise Unsure",
-            ]
-            return (
-                lines
-                if attribute.required
-                else [lines[0], f"if t is None: {value} = None", "el" + lines[1], *lines[2:]]
-            )
-        if attribute.required:
+        if not attribute.nullable:
             return [f"{value} = item.a{number}.value"]
-        return [f"t = item.a{number}", f"{value} = None if t is None else t.value"]
+        return [
+            f"t = item.a{number}",
+            f"{value} = t.value",
+            f"if ({value} is None) == (t.null is None) or t.null is False: raise Unsure",
+        ]
 
     def _scalar_checks(self, attribute: Attribute, number: int) -> list[str]:
         lines, value = [], f"v{number}"
         if attribute.how == "digits":
-            takers = [source for source in self.plan.sources if attribute.name in source.attributes]
+            takers = {source.column.type.kind for source in self.plan.sources if attribute.name in source.attributes}
             if not takers:
                 lines.append(f"if not NUMBER({value}): raise Unsure")
-            if attribute.whole_numbers:  # as a column or the next line writes it: nothing but digits
+            if attribute.whole_numbers and takers.isdisjoint(INTEGER_BITS):  # which take nothing but digits
                 lines.append(f"if '.' in {value} or 'e' in {value} or 'E' in {value}: raise Unsure")
+            low, high = attribute.bounds
+            bounds = [str(bound) for bound in (low, f"int({value})", high) if bound is not None]
+            if len(bounds) > 1:
+                lines.append(f"if not {' <= '.join(bounds)}: raise Unsure")
         if attribute.choices is not None:
             self.names[f"choices{number}"] = attribute.choices
             lines.append(f"if {value} not in choices{number}: raise Unsure")
@@ -250,10 +244,8 @@ class _Writer(ColumnWriter):
         return [f"{value} = item.a{number}", *lines]
 
     def _document_lines(self, document: Node, number: int, *, required: bool) -> list[str]:
-        write = f"v{number} = {document.code('t', self.names)}"
-        if required:
-            return [f"t = item.a{number}", write]
-        return [f"t = item.a{number}", f"if t is UNSET: v{number} = None", f"else: {write}"]
+        code = document.code("t", self.names)
+        return [f"t = item.a{number}", f"v{number} = {code if required else f't if t is UNSET else {code}'}"]
 
     # Embedded JSON
 

@@ -1,24 +1,32 @@
-"""Documents: a typed attribute that a JSON column takes, decoded by its schema and written as JSON text in one go.
+"""Documents: a typed attribute that a JSON column takes, decoded by its schema to what msgspec writes its JSON of.
 
-What is written is what `encode_json(plain_value(attribute))` writes, and it is judged by its schema on the way: where
-the schema would refuse it, or it is not an attribute, something is raised and the plain modules decide.
+Its JSON is what `encode_json(plain_value(attribute))` writes, and it is judged by its schema on the way: where the
+schema would refuse it, or it is not an attribute, something is raised and the plain modules decide. No text is made:
+all documents of a row are written by one call.
 
 A schema becomes nodes, one for each place that it names. A node knows the type that msgspec decodes its attribute to,
-and the code that writes it. What a schema leaves open is decoded as it is; names that it leaves open are learnt.
+and the code of its JSON value. What a schema leaves open is decoded as it is; names that it leaves open are learnt.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from json.encoder import encode_basestring as quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from msgspec import NODEFAULT, UNSET, Meta, convert
+from msgspec import NODEFAULT, UNSET, Meta, Raw, convert
 
 from dynaurora.dynamodb.attributes import Binary, plain_value
+from dynaurora.mappings.compiled.code_names import Names, make_function
 from dynaurora.mappings.compiled.fields import JSON_NUMBER, JSON_WHOLE_NUMBER, Unsure
-from dynaurora.mappings.compiled.json_writers import SET_WRITERS, refuse, write_any, write_members, write_number
+from dynaurora.mappings.compiled.json_values import (
+    SET_VALUES,
+    binary_value,
+    check_lengths,
+    number_value,
+    open_value,
+    refuse,
+)
 from dynaurora.mappings.compiled.schemas import FIRST, NotCompilableError, compile_part
 from dynaurora.mappings.compiled.shapes import (
     ANNOTATIONS,
@@ -42,26 +50,21 @@ OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
 OF_ARRAYS = frozenset({"items", "minItems", "maxItems"})
 
 
-class Names(dict[str, Any]):
-    """What code uses, by the names that it has there."""
-
-    def give(self, thing: Any) -> str:
-        """Return a new name for a thing."""
-        name = f"d{len(self)}"
-        self[name] = thing
-        return name
-
-
 class Node:
     """One place of a document; as it is, one that the schema leaves open."""
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether there are places in it, so that code of it may be in code of it, as deep as its schema goes."""
+        return False
 
     def kind(self) -> Any:
         """Return what msgspec decodes its attribute to."""
         return Any
 
     def code(self, value: str, names: Names) -> str:
-        """Return the expression of the JSON of a decoded attribute; `names` gets what it uses."""
-        return f"{names.give(write_any)}({value})"
+        """Return the expression of the JSON value of a decoded attribute; `names` gets what it uses."""
+        return f"{names.give(open_value)}({value})"
 
     def learn(self, _value: Any) -> int:
         """Add the names that a plain value has and the schema leaves open; return how many."""
@@ -72,8 +75,8 @@ class Node:
 class _Text(Node):
     check: Check | None = None
     limits: dict[str, Any] = field(default_factory=dict)
-    choices: dict[str, str] | None = None
-    """What is written of the only texts that the schema takes."""
+    choices: frozenset[str] | None = None
+    """The only texts that the schema takes."""
     takes_binary: bool = False
     """Whether any has been seen: base64 is text to a schema."""
 
@@ -84,31 +87,31 @@ class _Text(Node):
         return make_struct([("S", "value", bare, NODEFAULT)])
 
     def code(self, value: str, names: Names) -> str:
-        write = self._make_writer()
+        judge = self._make_judge()
 
-        def write_either(attribute: Any) -> str:
+        def take_either(attribute: Any) -> str:
             if (attribute.value is UNSET) == (attribute.binary is UNSET):
                 raise Unsure
-            return write(plain_value({"B": attribute.binary}, "") if attribute.value is UNSET else attribute.value)
+            return judge(binary_value(attribute.binary) if attribute.value is UNSET else attribute.value)
 
         if self.takes_binary:
-            return f"{names.give(write_either)}({value})"
-        if self.choices is not None:
-            return f"{names.give(self.choices)}[{value}.value]"
-        return f"{names.give(write)}({value}.value)"
+            return f"{names.give(take_either)}({value})"
+        if self.choices is None and self.check is None:
+            return f"{value}.value"
+        return f"{names.give(judge)}({value}.value)"
 
-    def _make_writer(self) -> Callable[[str], str]:
+    def _make_judge(self) -> Callable[[str], str]:
+        """Return what returns a text that the schema takes."""
         check, choices = self.check, self.choices
         if choices is not None:
-            return choices.__getitem__
-        if check is None:
-            return quote
+            return {choice: choice for choice in choices}.__getitem__
 
-        def write(text: str) -> str:
-            check(text, (), FIRST)
-            return quote(text)
+        def judge(text: str) -> str:
+            if check is not None:
+                check(text, (), FIRST)
+            return text
 
-        return write
+        return judge
 
     def learn(self, value: Any) -> int:
         if self.takes_binary or not isinstance(value, Binary):
@@ -127,18 +130,19 @@ class _Number(Node):
 
     def code(self, value: str, names: Names) -> str:
         is_plain = JSON_WHOLE_NUMBER if self.is_whole else JSON_NUMBER
-        check, is_whole, text = self.check, self.is_whole, f"n{len(names)}"
+        check, is_whole, text = self.check, self.is_whole, names.new_variable()
 
-        def write(text: str) -> str:
+        def take(text: str) -> Raw:
             if is_whole and not text.removeprefix("-").isdecimal():
                 raise Unsure
             if check is not None:
                 check(int(text) if is_whole else plain_value({"N": text}, ""), (), FIRST)
-            return write_number(text)
+            return number_value(text)
 
         if check is not None:
-            return f"{names.give(write)}({value}.value)"
-        return f"({text} if {names.give(is_plain)}({text} := {value}.value) else {names.give(write)}({text}))"
+            return f"{names.give(take)}({value}.value)"
+        plain, raw = names.give(is_plain), names.give(Raw)
+        return f"({raw}({text}) if {plain}({text} := {value}.value) else {names.give(take)}({text}))"
 
 
 @dataclass
@@ -151,11 +155,11 @@ class Judged(Node):
         """Call a function that makes it a plain value first."""
         check = self.check
 
-        def write(attribute: Any) -> str:
+        def take(attribute: Any) -> Any:
             check(plain_value(attribute, ""), (), FIRST)
-            return write_any(attribute)
+            return open_value(attribute)
 
-        return f"{names.give(write)}({value})"
+        return f"{names.give(take)}({value})"
 
 
 class _Boolean(Node):
@@ -164,7 +168,7 @@ class _Boolean(Node):
 
     def code(self, value: str, names: Names) -> str:
         del names
-        return f"('true' if {value}.value else 'false')"
+        return f"{value}.value"
 
 
 @dataclass
@@ -195,39 +199,44 @@ class _Object(Node):
         )
         return make_struct([("M", "value", members, NODEFAULT)])
 
+    @property
+    def is_nested(self) -> bool:
+        return True
+
     def code(self, value: str, names: Names) -> str:
-        """Call a function that writes the members, in the order of their names."""
+        """Make a struct of the members' values; by a function of its own, where there are places in theirs."""
         if self.loose:
-            return f"{names.give(self._make_loose_writer())}({value}.value)"
-        inner, lines, parts = Names(UNSET=UNSET), [], []
-        numbers = {name: number for number, name in enumerate(self.members)}
-        for name, member in sorted(self.members.items()):
-            number = numbers[name]
-            label, text = inner.give(f",{quote(name)}:"), f"t{number}"
-            write = f"{text} = {member.node.code(f'm{number}', inner)}"
-            lines.append(f"m{number} = members.m{number}")
+            return f"{names.give(self._make_loose())}({value}.value)"
+        if not any(member.node.is_nested for member in self.members.values()):
+            return self._struct_code(f"{value}.value", names)
+        inner = Names(UNSET=UNSET)
+        line = f"return {self._struct_code('members', inner)}"
+        return f"{names.give(make_function('members', [line], inner))}({value}.value)"
+
+    def _struct_code(self, members: str, names: Names) -> str:
+        values = []
+        for number, member in enumerate(self.members.values()):
+            place = f"{members}.m{number}"
             if member.required:
-                lines.append(write)
-                parts.append(f"{{{label}}}{{{text}}}")
+                values.append(member.node.code(place, names))
             else:
-                lines += [f"if m{number} is UNSET: {text} = ''", "else:", f"    {write}"]
-                lines.append(f"    {text} = f'{{{label}}}{{{text}}}'")
-                parts.append(f"{{{text}}}")
-        lines.append(f"return f'{{{{{{f\"{''.join(parts)}\"[1:]}}}}}}'")
-        return f"{names.give(_make_function('members', lines, inner))}({value}.value)"
+                found = names.new_variable()
+                code = member.node.code(found, names)
+                values.append(f"UNSET if ({found} := {place}) is UNSET else {code}")
+        struct = make_struct((name, f"m{number}", Any, NODEFAULT) for number, name in enumerate(self.members))
+        return f"{names.give(struct)}({', '.join(values)})"
 
-    def _make_loose_writer(self) -> Callable[[dict[str, Any]], str]:
-        writers = {name: _make_writer(member.node) for name, member in self.members.items()}
+    def _make_loose(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        takers = {name: _make_taker(member.node) for name, member in self.members.items()}
         required = [name for name, member in self.members.items() if member.required]
-        others = write_any if self.open else refuse
+        others = open_value if self.open else refuse
 
-        def write(members: dict[str, Any]) -> str:
+        def take(members: dict[str, Any]) -> dict[str, Any]:
             if not all(name in members for name in required):
                 raise Unsure
-            texts = {name: writers.get(name, others)(member) for name, member in members.items()}
-            return write_members(texts)
+            return check_lengths({name: takers.get(name, others)(member) for name, member in members.items()})
 
-        return write
+        return take
 
     def learn(self, value: Any) -> int:
         if type(value) is not dict:
@@ -251,6 +260,10 @@ class _Array(Node):
     sets: tuple[str, ...]
     """The descriptors of the sets whose members the schema surely takes."""
 
+    @property
+    def is_nested(self) -> bool:
+        return True
+
     def kind(self) -> Any:
         default = UNSET if self.sets else NODEFAULT
         kinds = {"L": list[self.element.kind()], **dict.fromkeys(self.sets, list[str])}  # type: ignore[misc]
@@ -263,13 +276,13 @@ class _Array(Node):
         inner = Names(UNSET=UNSET, Unsure=Unsure)
         lines, descriptors = [], ("L", *self.sets)
         for descriptor in self.sets:
-            write = inner.give(SET_WRITERS[descriptor])
+            take = inner.give(SET_VALUES[descriptor])
             lines += [f"if array.{descriptor} is not UNSET:", *_only(descriptor, descriptors)]
-            lines.append(f"    return {write}(array.{descriptor})")
+            lines.append(f"    return {take}(array.{descriptor})")
         if self.sets:
             lines.append("if array.L is UNSET: raise Unsure")
-        lines.append(f"return f\"[{{','.join([{self.element.code('m', inner)} for m in array.L])}}]\"")
-        return f"{names.give(_make_function('array', lines, inner))}({value})"
+        lines.append(f"return [{self.element.code('m', inner)} for m in array.L]")
+        return f"{names.give(make_function('array', lines, inner))}({value})"
 
     def learn(self, value: Any) -> int:
         return sum(map(self.element.learn, value)) if type(value) is list else 0
@@ -283,6 +296,11 @@ class Guess(Node):
         maker = _guesses.get(self._kind) if self._kind else None
         self._node = Node() if maker is None else maker(value, depth)
         self._node.learn(value)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether there are places in what is guessed by now."""
+        return self._node.is_nested
 
     def kind(self) -> Any:
         """Return what msgspec decodes its attribute to, as it is guessed by now."""
@@ -314,7 +332,7 @@ def _guess_object(_value: Any, depth: int) -> Node:
 
 
 def _guess_array(value: Any, depth: int) -> Node:
-    return _Array(Guess(value[0], depth + 1) if value else Node(), {}, tuple(SET_WRITERS))
+    return _Array(Guess(value[0], depth + 1) if value else Node(), {}, tuple(SET_VALUES))
 
 
 _guesses: dict[type, Callable[[Any, int], Node]] = {
@@ -333,19 +351,11 @@ def _only(descriptor: str, descriptors: tuple[str, ...]) -> list[str]:
     return [f"    if {' or '.join(others)}: raise Unsure"]
 
 
-def _make_writer(node: Node) -> Callable[[Any], str]:
-    """Return what writes an attribute that is decoded as it is."""
-    names = Names()
-    write, kind = _make_function("value", [f"return {node.code('value', names)}"], names), node.kind()
-    return lambda attribute: write(convert(attribute, kind))
-
-
-def _make_function(parameter: str, lines: list[str], names: Names) -> Any:
-    parameters = ", ".join([parameter, *(f"{name}={name}" for name in names)])
-    source = "\n    ".join([f"def write({parameters}):", *lines])
-    namespace = dict(names)
-    exec(compile(source, "<document>", "exec"), namespace)  # noqa: S102 (no name of a mapping is in it)
-    return namespace["write"]
+def _make_taker(node: Node) -> Callable[[Any], Any]:
+    """Return what makes the JSON value of an attribute that is decoded as it is."""
+    names = Names(UNSET=UNSET)
+    take, kind = make_function("value", [f"return {node.code('value', names)}"], names), node.kind()
+    return lambda attribute: take(convert(attribute, kind))
 
 
 # From a schema to its node
@@ -377,7 +387,7 @@ def _text(root: Any, schema: dict[str, Any]) -> Node:
     check, rest = _rest(root, schema), schema.keys() - ANNOTATIONS - {"type"}
     limits, more = say_limits(schema, STRING_LIMITS, rest)
     if rest == {"enum"}:
-        return _Text(choices={choice: quote(choice) for choice in schema["enum"] if type(choice) is str})
+        return _Text(choices=frozenset(choice for choice in schema["enum"] if type(choice) is str))
     return _Text(check if more else None, limits)
 
 

@@ -1,4 +1,4 @@
-"""Fields: for a column and a kind of value, the code that writes the column's field.
+"""Fields: for a column and a kind of value, the code that writes the column's field; of JSON, the value to be written.
 
     text      a string                                   a `str` that has no lone surrogate
     digits    a number as DynamoDB writes it             a `str`
@@ -16,7 +16,6 @@ import re
 from binascii import b2a_base64
 from dataclasses import dataclass
 from decimal import DecimalException
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,15 +35,15 @@ WHOLE_DIGITS = r"(?!-0\Z)-?(?:0|[1-9][0-9]{0,%d})"
 PLAIN_NUMBER = re.compile(rf"{WHOLE_DIGITS % 64}(?:\.[0-9]{{0,63}}[1-9])?").fullmatch
 """Numbers that are written as they would be here: no exponent, no zeros at either end, no plus, no minus zero."""
 FRACTION = r"-?(?:[1-9][0-9]*|0(?=\.0{0,3}[1-9]))\.[0-9]*[1-9]"
-FEW_DIGITS = r"(?=-?(?:[0-9]\.?){1,15}\Z)"
+FEW_DIGITS = r"(?=.{1,15}\Z|-?(?:[0-9]\.?){1,15}\Z)"
 SHORT_NUMBER = re.compile(rf"{FEW_DIGITS}(?:{WHOLE_DIGITS % 14}|{FRACTION})").fullmatch
 """Plain numbers of at most 15 digits and not below 0.0001: a double keeps them, and prints as they are written."""
 JSON_NUMBER = re.compile(rf"{WHOLE_DIGITS % 17}|{FEW_DIGITS}{FRACTION}").fullmatch
 """Plain numbers that MySQL's JSON keeps as they are written: integers of 64 bits, and short fractions."""
 JSON_WHOLE_NUMBER = re.compile(WHOLE_DIGITS % 17).fullmatch
 """Those of them that are whole."""
-JSON_WHOLE_NUMBERS = re.compile(r"{0}(?:,{0})*".format(r"(?!-0(?:,|\Z))-?(?:0|[1-9][0-9]{0,17})")).fullmatch
-"""Several of them, with commas between them."""
+JSON_NATURAL_NUMBERS = re.compile(r"{0}(?:,{0})*+".format(r"(?:0|[1-9][0-9]{0,17}+)")).fullmatch
+"""Several of them that are not negative, with commas between them."""
 DAYS_OF_MONTHS = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
 """Those that every year has."""
 MAX_INT64 = 2**63 - 1
@@ -78,7 +77,7 @@ class Code:
     lines: list[str]
     """Statements that come before."""
     field: str
-    """The expression of the field: a `str`."""
+    """The expression of the field, a `str`; of a JSON column, of its JSON value."""
     names: dict[str, Any]
     """What it uses."""
     how: str = "in place"
@@ -95,7 +94,7 @@ def text_field(column: Column, value: str, number: int) -> Code:
         line = f"if len({value}) > {size // 4} and len({value}.encode()) > {size}: raise Unsure"
         return Code([line], value, {})
     if kind == "JSON":
-        return Code([], f"quote({value})", {"quote": encode_basestring})
+        return Code([], value, {})
     if kind in {"DATE", "DATETIME", "TIMESTAMP"} and column.type.epoch is None:
         names = {f"moment{number}": moment_pattern(column), f"encode{number}": column.type.encode}
         plain = value if kind == "DATE" else f"{value}.replace('T', ' ').rstrip('Z')"
@@ -117,8 +116,8 @@ def moment_pattern(column: Column) -> Callable[[str], Any]:
     return re.compile(rf"{day}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}Z?").fullmatch
 
 
-def written_field(_column: Column, value: str, _number: int) -> Code:
-    """Return the code for what is written already."""
+def document_field(_column: Column, value: str, _number: int) -> Code:
+    """Return the code for what is a JSON value already."""
     return Code([], value, {})
 
 
@@ -140,7 +139,7 @@ def digits_field(column: Column, value: str, number: int) -> Code:
         written = f"({value} if '.' in {value} else {value} + '.0')"
         return Code([f"if not {name}({value}): raise Unsure"], written, {name: SHORT_NUMBER})
     if kind == "JSON":
-        return Code([f"if not {name}({value}): raise Unsure"], value, {name: JSON_NUMBER})
+        return Code([f"if not {name}({value}): raise Unsure"], f"Raw({value})", {name: JSON_NUMBER})
     limit = characters_of(column) or TEXT_BYTES[kind]
     line = f"if len({value}) > {limit} or not {name}({value}): raise Unsure"
     return Code([line], value, {name: PLAIN_NUMBER})
@@ -174,14 +173,14 @@ def boolean_field(column: Column, value: str, number: int) -> Code:
     if column.type.kind == "BOOLEAN":
         return Code([], f"('1' if {value} else '0')", {})
     if column.type.kind == "JSON":
-        return Code([], f"('true' if {value} else 'false')", {})
+        return Code([], value, {})
     return encoded_field(column, value, number)
 
 
 def integer_field(column: Column, value: str, number: int) -> Code:
     """Return the code for a whole number of embedded JSON; its range is the type's to limit (`bounds_of`)."""
     if column.type.kind in INTEGER_BITS and bounds_of(column)[1] <= MAX_INT64:
-        return Code([], value, {})
+        return Code([], f"str({value})", {})
     return encoded_field(column, value, number)
 
 
@@ -190,13 +189,14 @@ def time_field(column: Column, value: str, number: int) -> Code:
     if column.type.kind not in INTEGER_BITS:
         return encoded_field(column, value, number)
     low, high = bounds_of(column)
-    return Code([f"if not {low} <= {value} <= {high}: raise Unsure"], value, {})
+    return Code([f"if not {low} <= {value} <= {high}: raise Unsure"], f"str({value})", {})
 
 
 def encoded_field(column: Column, value: str, number: int) -> Code:
-    """Return the code for any plain value: the column's own encoder."""
-    name = f"encode{number}"
-    return Code([], f"{name}({value})", {name: column.type.encode}, "by its column's encoder")
+    """Return the code for any plain value: the column's own encoder, or what writes JSON as that does."""
+    name = "write_plain" if column.type.kind == "JSON" else f"encode{number}"
+    names = {} if column.type.kind == "JSON" else {name: column.type.encode}
+    return Code([], f"{name}({value})", names, "by its column's encoder")
 
 
 def parse_encoded(value: Any, encoding: str, name: str) -> Any:

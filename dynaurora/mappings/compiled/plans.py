@@ -133,8 +133,8 @@ def make_plan(mapping: Mapping) -> RowPlan:
             whole = f"column {mapping.columns[-1].name} takes what is left of it"
         attributes[name] = plan_attribute(root, name, takers, required=required, is_json=is_json, whole=whole)
     plan = RowPlan(mapping, attributes, [], _is_open(mapping), dotted)
-    # What a column takes as a whole is known before others look into it.
-    shortest = sorted(mapping.columns, key=lambda column: (len(column.path or ()), column.type.kind != "JSON"))
+    # What a column takes as a whole, or tells null in, is known before others look at it.
+    shortest = sorted(mapping.columns, key=lambda column: (len(column.path or ()), not tells_null(column)))
     sources = {column.name: _source(root, plan, column, starts[column.name]) for column in shortest}
     plan.sources = [sources[column.name] for column in mapping.columns]
     for name in mapping.key_attributes:

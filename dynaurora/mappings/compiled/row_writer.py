@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dynaurora.dynamodb.attributes import load_json
 from dynaurora.mappings.compiled.codegen import compile_changes, compile_items
 from dynaurora.mappings.compiled.plans import make_plan
-from dynaurora.mappings.compiled.row_text import finish_rows, mark_row
+from dynaurora.mappings.compiled.row_text import ROW_END, finish_rows, mark_row
 from dynaurora.mappings.compiled.schemas import NotCompilableError
 from dynaurora.mappings.compiled.unmapped_lines import add_up
 from dynaurora.mappings.csv_format import encode_row
@@ -79,9 +79,9 @@ class RowWriter:
         """Return the CSV of records, and the rows of those that were mapped plainly."""
         plain: dict[int, Row | None] = {}
 
-        def map_plainly(index: int) -> str:
+        def map_plainly(index: int) -> list[str]:
             row = plain[index] = exactly(index)
-            return "" if row is None else mark_row(row)
+            return [] if row is None else [mark_row(row)]
 
         function = self._function(purpose, escaped=False)
         marked, nulls, counts, seen, widths = function(records, map_plainly)
@@ -89,7 +89,7 @@ class RowWriter:
             self._unmapped.add_counts(add_up(function.paths, counts, seen), records, purpose[0])
         rows = [row for row in plain.values() if row is not None]
         nulls += sum(row.fields.count(None) for row in rows)
-        text = "".join(marked)
+        text = ROW_END.join([*marked, ""])
         csv = finish_rows(text, len(records) - len(plain) + len(rows), self._columns, nulls)
         if purpose[0] == "Item" and csv is not None:  # else where a field ends cannot be told from what is in it
             self._measure(text, len(records) - len(plain), widths, rows)
@@ -112,14 +112,14 @@ class RowWriter:
     ) -> bytes:
         """Return the CSV of records in whose texts are the characters that rows are joined with."""
 
-        def remember(index: int) -> str:
+        def remember(index: int) -> list[str]:
             if index not in plain:
                 plain[index] = exactly(index)
             row = plain[index]
-            return "" if row is None else encode_row(row).decode()
+            return [] if row is None else [encode_row(row).decode().removesuffix("\n")]
 
         written, *_ = self._function(purpose, escaped=True)(records, remember)
-        return "".join(written).encode()
+        return "\n".join([*written, ""]).encode()
 
     def _function(self, purpose: Any, *, escaped: bool) -> Any:
         assert self.plan is not None  # noqa: S101 (both callers have one)

@@ -135,6 +135,17 @@ def _is_length(limit: object) -> bool:
     return type(limit) is int and limit < MAX_LENGTH  # JSON Schema allows 2.0, too
 
 
+def say_bounds(schema: Any, keywords: set[str]) -> tuple[tuple[int | None, int | None], set[str]]:
+    """Return what of some keywords bounds whole numbers, least and greatest, and the keywords that do not."""
+    said = {name for name in keywords & {"minimum", "maximum"} if _is_bound(schema[name])}
+    low, high = (schema[name] if name in said else None for name in ("minimum", "maximum"))
+    return (low, high), keywords - said
+
+
+def _is_bound(bound: object) -> bool:
+    return type(bound) is int and bound.bit_length() <= 128  # JSON Schema allows 1.5, too
+
+
 def _object(root: Any, schema: dict[str, Any]) -> Shape | None:
     others, properties = schema.get("additionalProperties", True), schema.get("properties", {})
     required = set(schema.get("required", ()))
@@ -250,4 +261,4 @@ def make_struct(fields: Iterable[tuple[str, str, Any, Any]]) -> Any:
     names = {python: name for name, python, _, _ in fields}
     # Fields without a default come first, as Python has it; the order of the rest is that of the schema.
     members.sort(key=len)
-    return msgspec.defstruct("Object", members, rename=names, forbid_unknown_fields=True, gc=False)
+    return msgspec.defstruct("Object", members, rename=names, forbid_unknown_fields=True, frozen=True, gc=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dynaurora.mappings.unmapped import Untaken
 
 if TYPE_CHECKING:
-    from dynaurora.mappings.compiled.documents import Names
+    from dynaurora.mappings.compiled.code_names import Names
     from dynaurora.mappings.compiled.shapes import Shape
     from dynaurora.mappings.mapping import Mapping
     from dynaurora.mappings.unmapped import NamePath

@@ -22,6 +22,7 @@ from local.processes import (
     stop_child,
     wait_until_ready,
 )
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +94,7 @@ def test_children_are_started_by_the_main_thread_only(start):
 def test_a_child_that_ends_instead_of_getting_ready_is_quoted(start):
     child = start("sh", "-c", "echo the reason >&2; exit 3")
     with pytest.raises(ProcessError, match=r"the child ended with status 3(.|\n)*the reason"):
-        wait_until_ready(child, lambda: False, timeout=20)
+        wait_until_ready(child, lambda: False, timeout=PATIENCE_SECONDS)
 
 
 def test_a_child_that_does_not_get_ready_is_given_up(start):
@@ -105,12 +106,12 @@ def test_a_child_that_does_not_get_ready_is_given_up(start):
 def test_a_program_that_does_not_exist_is_an_end(start):
     child = start("no-such-program")
     with pytest.raises(ProcessError, match=r"(.|\n)*No such file or directory"):
-        wait_until_ready(child, lambda: False, timeout=20)
+        wait_until_ready(child, lambda: False, timeout=PATIENCE_SECONDS)
 
 
 def test_a_child_that_ignores_sigterm_is_killed(start):
     child = start("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done")
-    wait_until_ready(child, lambda: "ready" in child.log.read_text(), timeout=20)
+    wait_until_ready(child, lambda: "ready" in child.log.read_text(), timeout=PATIENCE_SECONDS)
     stop_child(child, grace=0.1)
     assert child.process.returncode == -signal.SIGKILL
     stop_child(child, grace=0.1)  # and stopping it again is no error
@@ -136,7 +137,9 @@ def test_a_command_with_odd_names_in_it_is_identified(start, tmp_path):
     odd = tmp_path / "a) S (b"
     odd.symlink_to("/bin/sleep")
     child = start(str(odd), "600")
-    wait_until_ready(child, lambda: "a) S (b" in Path(f"/proc/{child.process.pid}/stat").read_text(), timeout=20)
+    wait_until_ready(
+        child, lambda: "a) S (b" in Path(f"/proc/{child.process.pid}/stat").read_text(), timeout=PATIENCE_SECONDS
+    )
     assert child.identity.is_alive()
 
 

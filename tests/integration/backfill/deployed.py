@@ -45,7 +45,7 @@ from local.stack import Stack
 from tests.support.example import load_example
 from tests.support.export_factory import md5_of
 from tests.support.factories import click, click_item
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 MAPPING = "web_analytics"
 EXPORTS_BUCKET = "exports-of-others"
@@ -559,20 +559,19 @@ class Deployed:
 
     def find_processes(self, output: str) -> list[int]:
         """Return the ids of the processes that run a function."""
-        with urllib.request.urlopen(f"{self.stack.endpoint_url}/_dynaurora/functions", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"{self.stack.endpoint_url}/_dynaurora/functions", timeout=PATIENCE_SECONDS
+        ) as answer:
             found: dict[str, list[int]] = json.load(answer)
         return found.get(self.outputs[output], [])
 
     def set_faults(self, **faults: int) -> None:
         """Ask the emulator for faults (`local.emulator.faults`)."""
-        body = json.dumps(faults).encode()
-        request = urllib.request.Request(f"{self.stack.endpoint_url}/_dynaurora/faults", data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert answer.status == 200
+        set_faults(self.stack.endpoint_url, **faults)
 
     def reset(self) -> None:
         """Begin anew: an empty table, an empty target, no faults, nothing filled, nobody told of anything."""
-        with urllib.request.urlopen(f"{self.stack.endpoint_url}/_dynaurora/faults", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.stack.endpoint_url}/_dynaurora/faults", timeout=PATIENCE_SECONDS) as answer:
             faults = dict.fromkeys(json.load(answer), 0)
         # A run asks for the table as of the last whole second, and what was put since then is to be in the export too.
         self.set_faults(**(faults | {"age_stream_mappings_seconds": OLD_ENOUGH, "shift_export_cut_seconds": 1}))
@@ -588,6 +587,14 @@ class Deployed:
 def make_run_id() -> str:
     """Return a new run's id."""
     return f"r{uuid.uuid4().hex[:10]}"
+
+
+def set_faults(endpoint_url: str, **faults: int) -> None:
+    """Ask an emulator for faults."""
+    body = json.dumps(faults).encode()
+    request = urllib.request.Request(f"{endpoint_url}/_dynaurora/faults", data=body, method="POST")
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+        assert answer.status == 200
 
 
 def make_environment(endpoint_url: str, region: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pytest
 
 from backfill.commands.completion import VARIABLE
 from tests.integration.backfill.deployed import Deployed
+from tests.support.shells import COMMANDS, Shell
 
 pytestmark = pytest.mark.integration
 
@@ -37,8 +38,18 @@ def offer_in_fish(line: str) -> list[str]:
     return [found.partition("\t")[0] for found in answer.stdout.splitlines()]
 
 
+def type_into(name: str, directory: Path, line: str, until: str) -> None:
+    """Type a line and a Tab into a real shell, and wait until a text is on its screen."""
+    path = f"{DYNAURORA.parent}:{os.environ['PATH']}"
+    shell = Shell(name, directory, {**os.environ, "PATH": path})
+    try:
+        shell.type(f"{line}\t", until)
+    finally:
+        shell.close()
+
+
 def test_ids_of_runs_are_offered_the_newest_first_and_to_stop_only_those_that_go_on(
-    deployed: Deployed, run: str
+    deployed: Deployed, run: str, tmp_path: Path
 ) -> None:
     deployed.set_faults(fail_exports=1)
     deployed.start(run)
@@ -48,5 +59,7 @@ def test_ids_of_runs_are_offered_the_newest_first_and_to_stop_only_those_that_go
     assert offer("backfill", "watch", run[:-1]) == [found for found in offered if found.startswith(run[:-1])]
     assert run not in offer("backfill", "stop", "")
     assert run not in offer("reprocess", "watch", "")
-    if shutil.which("fish"):  # make test-shells installs it
+    if shutil.which("fish"):  # make test-shells installs it, and zsh
         assert offer_in_fish("dynaurora backfill watch ") == offered
+    for name in filter(shutil.which, COMMANDS):
+        type_into(name, tmp_path, f"dynaurora backfill watch {run[:-1]}", until=f"dynaurora backfill watch {run}")

@@ -338,6 +338,25 @@ def test_more_than_is_recorded_is_mended_by_a_backfill(
     assert allowed - called <= OF_JUDGING
 
 
+def test_a_repair_by_a_backfill_mends_what_it_can_and_names_what_its_mapping_refuses(
+    deployed: Deployed, ask: Ask, run: str
+) -> None:
+    """Half of the items, where a backfill of its own tolerates a tenth."""
+    bad = [f"bad-{number:05}" for number in range(6)]
+    deployed.put([*make_items(6), *map(make_item, bad)])
+    deployed.backfill(run)
+    change(deployed, "UPDATE {rows} SET hits = 9 WHERE page_id BETWEEN 'page' AND 'page-00002'", BY_HAND[-1])
+    deployed.put(map(make_bad_item, bad))
+    ask("verify", "--via", "scan", status=1)
+    said = repair("--via", "export")
+    assert "verified        equal" in said
+    assert "of all items, 6 are kept as failed, and not equal for that: dynaurora failures list web_analytics" in said
+    assert deployed.hits() == {**dict.fromkeys((f"page-{number:05}" for number in range(6)), 1)} | dict.fromkeys(bad, 1)
+    mended = ask("repair", "--yes", "--via", "export", "--whole")
+    assert mended["agrees"]
+    assert verified()["unexplained"] == 0
+
+
 def note_calls(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Return a set that takes the action of each call of AWS from now on."""
     called, call = set[str](), BaseClient._make_api_call  # type: ignore[attr-defined]

@@ -95,8 +95,8 @@ def test_a_reader_that_does_not_read_is_told_with_how_long_changes_are_kept(flow
     finally:
         CliRunner().invoke(main, ["resume", MAPPING])
     assert (paused["reader"], next_of(paused)[0]) == ("paused", f"dynaurora resume {MAPPING}")
-    assert 86_000 < paused["seconds_left"] <= 86_400
-    assert re.search(r"paused, (1 d 0 h|23 h 5\d min) left", shown), "a day, less by what the reader was behind"
+    assert 84_000 < paused["seconds_left"] <= 86_400, "a day, less by what the reader was behind, by earlier tests too"
+    assert re.search(r"paused, (1 d 0 h|23 h \d+ min) left", shown)
     flowing.enable_event_source_mapping(enabled=False)
     try:
         off = look()

@@ -178,7 +178,7 @@ def test_what_comparing_found_is_judged_step_by_step_by_whoever_goes_on(
     found = choose_deployment(find_deployments(connect().cloudformation, None), MAPPING)
     lookup = FunctionLookup(connect_functions(130), found.compare_rows, deployed.mapping, f"judged-{run}")
     lookup.ask("begin", via="export")
-    compare_export(connect().states, found, lookup.run, print, 0.2)
+    compare_export(connect(), found, lookup.run, 0.2)
     totals = deployed.report(lookup.run)["totals"]
 
     def take_step() -> Any:
@@ -339,6 +339,8 @@ def test_only_the_keys_of_a_file_are_compared(deployed: Deployed, ask: Ask, run:
         file.write_text(f"\n{none}", errors="surrogateescape")
         assert "Line 2" in ask("--keys", str(file), status=2)["error"]
     assert not deployed.query(f"SELECT run FROM {deployed.name_table(VERIFICATIONS)} WHERE ended_at IS NULL")
+    file.write_text("\n \n")
+    assert "has no key" in ask("--keys", str(file), status=2)["error"]
 
 
 def test_a_sample_reads_its_share_and_judges_no_row_without_an_item(deployed: Deployed, ask: Ask, run: str) -> None:
@@ -378,9 +380,9 @@ def test_a_batch_that_is_kept_as_failed_concerns_its_own_keys(deployed: Deployed
     deployed.client("s3").put_object(Bucket=deployed.bucket, Key=key, Body=body)
     deployed.client("s3").put_object(Bucket=deployed.bucket, Key=failed, Body=json.dumps(record).encode())
     try:
-        found = ask("--patience", "60", status=1)
+        found = ask("--patience", "3600", status=1)  # which is not waited for
         assert named(found) == {("page-00002", "differing", "hits")}
-        assert (found["behind"], found["differing"], found["seconds"] < 50) == (1, 1, True)
+        assert (found["behind"], found["differing"]) == (1, 1)
     finally:
         for kept in (key, failed):
             deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=kept)

@@ -59,7 +59,7 @@ class Mutant:
     name: str
     break_code: Callable[[SetAttribute], None]
     found_by: tuple[int, int] | None = None
-    """Seed and deal of a history that finds it by itself, where those of the first cohort do not."""
+    """Seed and deal of a history that finds it by itself, where it takes the first cohort long, or that does not."""
 
     def __str__(self) -> str:
         return self.name
@@ -550,10 +550,10 @@ OF_STATEMENTS = [
     Mutant("the version is assigned first", break_merge(assign_version_first)),
     Mutant("versions are compared as doubles", break_merge(compare_as_doubles)),
     Mutant("tombstones are dropped", drop_tombstones),
-    Mutant("a batch that is in the ledger is applied again", forget_repetitions),
+    Mutant("a batch that is in the ledger is applied again", forget_repetitions, (2, 0)),
     Mutant("what a failed import did is committed", commit_what_failed),
     Mutant("the ledger's row is committed first", commit_ledger_first),
-    Mutant("the ledger's counts are committed last", merge_before_ledger),
+    Mutant("the ledger's counts are committed last", merge_before_ledger, (2, 0)),
     Mutant("keys are padded with spaces", pad_keys),
     Mutant("keys are compared without case", fold_case),
 ]
@@ -561,8 +561,8 @@ OF_STATEMENTS = [
 
 MUTANTS = [
     *OF_STATEMENTS,
-    Mutant("sequence numbers are compared as text", compare_sequences_as_text),
-    Mutant("the second is not floored", forget_floor),
+    Mutant("sequence numbers are compared as text", compare_sequences_as_text, (17, 0)),
+    Mutant("the second is not floored", forget_floor, (37, 0)),
     Mutant("snapshots are not dated back", forget_margin),
     Mutant("snapshots are dated back by one minute", halve_margin),
     Mutant("the last record of a second does not beat the stream's", lower_incremental_sequence, (182, 0)),
@@ -573,18 +573,18 @@ MUTANTS = [
     Mutant("reprocessed records are new again", reprocess_as_of_now),
     Mutant("what an export has and the mapping refuses is lost", lose_what_an_export_refused, (192, 0)),
     Mutant("what is refused too often is lost", lose_what_is_parked, (95, 0)),
-    Mutant("the time of a change is lost", forget_the_change_of_time),
-    Mutant("a sweep is dated at its export's time", sweep_as_of_now),
+    Mutant("the time of a change is lost", forget_the_change_of_time, (239, 0)),
+    Mutant("a sweep is dated at its export's time", sweep_as_of_now, (9, 0)),
     Mutant("what an export refused is swept", sweep_whatever_was_refused, (47, 0)),
     Mutant("what an export refused and was parked since is swept", sweep_what_was_settled, (95, 0)),
-    Mutant("what an export lacks is not swept", sweep_nothing),
+    Mutant("what an export lacks is not swept", sweep_nothing, (39, 0)),
     Mutant("a failure is superseded by an older row", archive_what_is_newest, (210, 0)),
     Mutant("of an item's failures the oldest is left", archive_the_newer_failure, (210, 0)),
-    Mutant("superseded failures are revived", revive_what_is_archived),
+    Mutant("superseded failures are revived", revive_what_is_archived, (29, 0)),
     Mutant("a gap's keys are not read", read_no_keys, (94, 0)),
-    Mutant("a gap is filled too soon", fill_gaps_too_soon),
+    Mutant("a gap is filled too soon", fill_gaps_too_soon, (36, 0)),
     Mutant("a gap is filled from its begin on", fill_gaps_from_their_begin, (357, 0)),
     Mutant("the windows that fill a gap only touch", let_windows_touch, (231, 0)),
-    Mutant("deletes of an incremental export are taken for puts", take_changes_for_items),
+    Mutant("deletes of an incremental export are taken for puts", take_changes_for_items, (36, 0)),
     Mutant("records from before a gap come after its filling", fill_gaps_before_the_rest, (64, 0)),
 ]

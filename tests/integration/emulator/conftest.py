@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.venvs import ensure
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 collect_ignore = [] if os.environ.get("DYNALITE") else ["dynalite"]
 """Whether dynalite is there to be asked: `make test-dynalite` installs it."""
@@ -126,7 +126,7 @@ class Emulator:
 
     def _post(self, path: str, content: dict[str, Any]) -> None:
         request = urllib.request.Request(f"{self.endpoint}{path}", data=json.dumps(content).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
 
 
@@ -161,7 +161,7 @@ def _run_emulator(directory: Path, **environment: str) -> Iterator[Emulator]:
         yield emulator
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
 
 
 def _is_ready(emulator: Emulator) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from dynaurora.aws import sdk
 from dynaurora.aws.delivery_stream import FirehoseStream
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +89,7 @@ class Stream:
 
 
 def test_records_are_concatenated_in_order_into_one_object(emulator):
-    stream = Stream(emulator, seconds=1)
+    stream = Stream(emulator, seconds=3)
     before = time.gmtime()
     answer = stream.put("a,", "b,")
     stream.firehose.put_record(DeliveryStreamName=stream.name, Record={"Data": b"c"})
@@ -117,7 +118,7 @@ def test_a_full_buffer_is_delivered_before_its_interval(emulator):
 
 def test_records_are_transformed_in_batches(emulator):
     source = UPPERCASE.replace("def handler(event, context):", "def handler(event, context):\n    print(event)")
-    stream = Stream(emulator, source, processing_seconds=1)
+    stream = Stream(emulator, source, processing_seconds=3)
     stream.put("a", "b")
     stream.put("c")
     assert emulator.wait_until(stream.delivered) == [b"A\nB\nC\n"]
@@ -331,6 +332,6 @@ def test_what_was_accepted_is_delivered_before_the_emulator_stops(start_emulator
     stream = Stream(emulator, UPPERCASE, processing_seconds=900, seconds=900)
     stream.put("a", "b")
     emulator.process.send_signal(signal.SIGTERM)
-    assert emulator.process.wait(20) == 0
+    assert emulator.process.wait(PATIENCE_SECONDS) == 0
     contents = [path.read_bytes() for path in (emulator.directory / "s3").rglob("*") if path.is_file()]
     assert b"A\nB\n" in contents

@@ -7,6 +7,8 @@ import uuid
 
 import pytest
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 pytestmark = pytest.mark.integration
 
 LARGEST = "9" * 38
@@ -41,7 +43,7 @@ def send(emulator):
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             problem = json.loads(error.read())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.venvs import ensure
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.integration
 
@@ -85,7 +86,7 @@ def test_no_function_outlives_the_emulator(start_emulator, number):
     process_ids += running
     assert all(map(is_running, process_ids))
     emulator.process.send_signal(number)
-    emulator.process.wait(20)
+    emulator.process.wait(PATIENCE_SECONDS)
     emulator.wait_until(lambda: not any(map(is_running, process_ids)))
 
 
@@ -106,7 +107,7 @@ def test_stopping_does_not_wait_for_a_caller_of_a_function(start_emulator):
         answer = pool.submit(emulator.invoke, function, 300)
         emulator.wait_until(lambda: find_processes(emulator))
         emulator.process.terminate()
-        assert emulator.process.wait(15) == 0
+        assert emulator.process.wait(PATIENCE_SECONDS) == 0
         assert answer.exception() or answer.result()[0]["errorType"] == "Runtime.ExitError"
 
 

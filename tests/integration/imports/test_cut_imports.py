@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.integration.convergence.dying import CONNECTION_LOST, Death, dying
 from tests.integration.imports.conftest import VariantOf
 from tests.integration.targets import Target, row
 from tests.support.labelled_rows import encode_labelled
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -74,15 +75,12 @@ def test_an_import_that_dies_at_a_statement_loses_nothing(target: Target, varian
 
 def import_until_done(target: Target, batch: Batch) -> Any:
     """Import as the state machine has it done: again where that may help. The slot of who died is soon free."""
-    for _ in range(200):
-        try:
-            with target.connect() as aurora:
-                return import_batch(
-                    batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused, slots=1
-                )
-        except RetryableError:
-            time.sleep(0.02)
-    raise AssertionError("the batch was not imported")
+
+    def attempt() -> Any:
+        with suppress(RetryableError), target.connect() as aurora:
+            return import_batch(batch, target.mapping, aurora, S3Objects(), target.bucket, target.keep_refused, slots=1)
+
+    return wait_until(attempt)
 
 
 @dataclass
@@ -126,7 +124,7 @@ class Importer:
     errors: list[Exception] = field(default_factory=list)
 
     def run(self) -> None:
-        for _ in range(200):
+        while True:
             try:
                 with self.target.connect() as aurora, self.pause.of(aurora) if self.pause else no_pause():
                     found = import_batch(

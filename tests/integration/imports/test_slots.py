@@ -1,7 +1,6 @@
 """Slots: as many imports at once as there are, whoever starts them; and tables to stage in, one for each import."""
 
 import threading
-import time
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -13,12 +12,9 @@ from dynaurora.aws.objects import S3Objects
 from dynaurora.batches import import_batch as importing
 from dynaurora.errors import ConnectionLostError, LockWaitError, SlotsTakenError
 from tests.integration.targets import Target, row
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
-
-TRIES = 200
-PAUSE_SECONDS = 0.02
-"""For the server to notice that a connection has ended."""
 
 
 def record(target: Target, staging: Staging) -> None:
@@ -75,12 +71,13 @@ def test_a_slot_is_left_when_the_import_fails_or_its_connection_ends(target: Tar
         with claim(aurora, target, 1):
             aurora._connection._force_close()
     target.slots, batch = 1, target.write([row("a", 1)])
-    for _ in range(TRIES):
+
+    def has_turn() -> bool:
         with suppress(SlotsTakenError):
-            assert target.import_batch(batch).status == "applied"
-            return
-        time.sleep(PAUSE_SECONDS)
-    pytest.fail("the slot was never left")
+            return target.import_batch(batch).status == "applied"
+        return False
+
+    wait_until(has_turn)  # the server has to notice that a connection has ended
 
 
 def test_a_transaction_is_undone_before_its_slot_is_free(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

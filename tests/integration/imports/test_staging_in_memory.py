@@ -19,6 +19,8 @@ from dynaurora.errors import DeadlockError
 from dynaurora.mappings.field_widths import FieldWidths
 from dynaurora.mappings.mapping import Mapping
 from dynaurora.mappings.rows import Row
+from local.aurora.server import DatabaseServer
+from tests.integration.servers import needs_mysql, set_globally
 from tests.integration.targets import Target, TargetFor, row
 from tests.support.factories import column, make_mapping
 
@@ -116,6 +118,18 @@ def test_a_batch_that_has_no_room_after_all_is_staged_on_disk(
     assert created == ["MEMORY", "InnoDB"]
     assert target.import_rows(BATCHES[0]).rows_staged == 6
     assert created[2:] == ["MEMORY"]
+
+
+def test_a_server_that_wants_a_key_of_every_table_is_given_one(
+    target: Target, server: DatabaseServer, created: Created
+) -> None:
+    needs_mysql(target)
+    rows = [row(f"page {number}", 1, number) for number in range(100)]
+    with set_globally(server, sql_require_primary_key=1):
+        result = target.import_batch(write_told(target, rows))
+    assert (result.rows_staged, result.rows_changed) == (100, 100)
+    assert created == ["MEMORY", "MEMORY"], "without a key, and then with one"
+    assert target.hits() == {f"page {number}": number for number in range(100)}
 
 
 def test_a_server_that_refuses_it_is_asked_once(

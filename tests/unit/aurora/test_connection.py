@@ -8,18 +8,16 @@ from pymysql import err
 
 from dynaurora.aurora.authorities import region_of_host
 from dynaurora.aurora.connection import (
-    ERRORS,
-    S3_ERRORS,
     Aurora,
     Credentials,
     DuplicateRow,
     Endpoint,
     connect,
-    describe_message,
     is_of_s3,
     translate_driver_error,
     translated_driver_errors,
 )
+from dynaurora.aurora.messages import ERRORS, S3_ERRORS
 from dynaurora.errors import (
     AccountLockedError,
     CertificateError,
@@ -292,50 +290,3 @@ def test_what_fails_in_a_transaction_is_undone_and_keeps_its_name():
 def test_a_commit_that_gets_no_answer_is_a_lost_connection():
     with pytest.raises(ConnectionLostError), Aurora(BrokenConnection()).transaction():
         pass
-
-
-SECRET = "alice@example.com, IBAN 'DE00' for column 'fake' at row 9"
-
-
-@pytest.mark.parametrize(
-    ("number", "message", "told"),
-    [
-        (1366, f"Incorrect integer value: '{SECRET}' for column `Demo`.`t`.`hits` at row 3", "hits, row 3"),
-        (1366, f"Incorrect integer value: '{SECRET}' for column 'hits' at row 3", "hits, row 3"),
-        (1292, f"Truncated incorrect DOUBLE value: '{SECRET}'", "Truncated incorrect DOUBLE value: …"),
-        (1300, f"Invalid utf8mb4 character string: '{SECRET}'", "Invalid utf8mb4 character string: …"),
-        (1062, f"Duplicate entry '{SECRET}' for key 't.PRIMARY'", "Duplicate entry …, column or key PRIMARY"),
-        (1064, f"You have an error in your SQL syntax near '{SECRET}' at line 1", "at line 1"),
-        (1644, SECRET, "a trigger or a procedure refused a row"),
-        (1526, f"Table has no partition for value {SECRET[:5]}", "has no partition for value …"),
-        (9999, f'An unknown thing: "{SECRET}"', "An unknown thing: …"),
-        (1366, f"Incorrect integer value: '{SECRET[:30]}", "Incorrect integer value: …"),
-        (1690, f"BIGINT value is out of range in '(1 + length('{SECRET[:30]}", "BIGINT value is out of range in …"),
-    ],
-)
-def test_no_value_of_a_row_is_told(number, message, told):
-    said = translate_driver_error(err.DataError(number, message))
-    text = said.problem if isinstance(said, DynauroraError) else str(said)
-    assert told in text
-    assert str(number) in text
-    assert not {part for part in ("alice", "IBAN", "DE00", "fake", "row 9") if part in text}
-
-
-@pytest.mark.parametrize(
-    ("number", "message"),
-    [
-        (1406, "Data too long for column 'city' at row 7"),
-        (1048, "Column 'city' cannot be null"),
-        (3819, "Check constraint 'city' is violated."),
-        (4025, "CONSTRAINT `city` failed for `Demo`.`t`"),
-        (1146, "Table 'Demo.city' doesn't exist"),
-        (1265, "Data truncated for column 'city' at row 1"),
-    ],
-)
-def test_names_of_the_target_are_told(number, message):
-    assert "city" in describe_message(number, message)
-
-
-def test_a_long_message_is_cut():
-    assert len(describe_message(1146, "x" * 10_000)) == 500
-    assert len(describe_message(9999, "x" * 10_000)) == 500

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import time
 from urllib.error import HTTPError
 
@@ -11,6 +12,7 @@ from dynaurora.aws import custom_resources
 from dynaurora.aws.custom_resources import MAX_ANSWER_BYTES, fulfil, put
 from dynaurora.errors import TargetMismatchError
 from tests.support.cloudformation import Waiting, serve
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -80,8 +82,9 @@ def test_what_takes_too_long_is_answered_in_time_and_once(waiting):
 
 
 def test_what_is_done_in_time_is_not_answered_again(waiting):
-    fulfil(waiting.request(), "name", dict, seconds=0.1)
-    time.sleep(0.2)
+    timers = set(threading.enumerate())
+    fulfil(waiting.request(), "name", dict, seconds=60)
+    wait_until(lambda: not any(isinstance(each, threading.Timer) for each in {*threading.enumerate()} - timers))
     assert [answer["Status"] for answer in waiting.answers] == ["SUCCESS"]
 
 

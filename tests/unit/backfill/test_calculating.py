@@ -156,9 +156,20 @@ def test_a_setting_that_does_not_hold_is_named(project, value):
         find_basis(Given(mapping="orders", **NUMBERS))
 
 
-def test_a_cron_is_not_counted(project):
+def test_a_cron_is_counted_by_its_fields(project):
     project.replications["orders"] = {"VerificationSchedule": "cron(0 4 * * ? *)"}
-    assert find_basis(Given(mapping="orders", **NUMBERS)).settings.verifications is None
+    assert find_basis(Given(mapping="orders", **NUMBERS)).settings.verifications == Number(
+        pytest.approx(730 / 24), FILE
+    )
+
+
+@pytest.mark.parametrize("name", ["VerificationSchedule", "ReprocessSchedule"])
+def test_what_is_no_schedule_is_named(project, name):
+    project.replications["orders"] = {name: "cron(daily)"}
+    with pytest.raises(
+        WrongUseError, match=rf"{name} of dynaurora.toml is rate\(…\) or cron\(…\) .*not 'cron\(daily\)'"
+    ):
+        find_basis(Given(mapping="orders", **NUMBERS))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +177,7 @@ def test_a_cron_is_not_counted(project):
     [("7d", 730 / 168), ("7 days", 730 / 168), ("rate(1 day)", 730 / 24), ("12h", 730 / 12), ("30 minutes", 1460)],
 )
 def test_how_often_a_table_is_verified_is_given_as_a_time(every, a_month):
-    assert count_verifications(every, None) == Number(pytest.approx(a_month), GIVEN)
+    assert count_verifications(every, {}) == Number(pytest.approx(a_month), GIVEN)
 
 
 def test_buffers_are_those_of_the_template_and_start_as_the_model_does():
@@ -178,6 +189,8 @@ def test_buffers_are_those_of_the_template_and_start_as_the_model_does():
     }
     assert {name: (each.default, each.least, each.most) for name, each in BUFFERS.items()} == template
     buffers = {name: Number(each.default, DEFAULT) for name, each in BUFFERS.items()}
+    never = Number(0, DEFAULT)
     assert (
-        Settings(buffers, None, None, ignores_expiries=False, is_traced=False, platform={}).assumptions == Assumptions()
+        Settings(buffers, never, never, ignores_expiries=False, is_traced=False, platform={}).assumptions
+        == Assumptions()
     )

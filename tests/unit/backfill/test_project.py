@@ -107,8 +107,8 @@ def test_what_the_environment_says_of_aws_counts_before_the_file(tmp_path, monke
     ("text", "says"),
     [
         ("[platform\n", "cannot be read as TOML"),
-        ("[platfrom]\n", "'platfrom' is not known; did you mean 'platform'?"),
-        ('[platform]\nstak = "a"\n', r"'stak' in \[platform\] is not known; did you mean 'stack'?"),
+        ("[platfrom]\n", r"'platfrom' is not known \(did you mean 'platform'\?\)"),
+        ('[platform]\nstak = "a"\n', r"'stak' in \[platform\] is not known \(did you mean 'stack'\?\)"),
         ("[defaults]\nzzz = 1\n", r"'zzz' in \[defaults\] is not known; there are: engine, every, max_concurrency"),
         ("platform = 1\n", r"'platform' is a table, written \[platform\]"),
         ("[platform]\nstack = 1\n", r"'stack' in \[platform\] is a text, not 1"),

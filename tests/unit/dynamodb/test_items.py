@@ -92,3 +92,9 @@ def test_a_sort_key_is_shorter():
     types = {"id": "S", "sk": "S"}
     assert is_possible_key({"id": {"S": "a" * 2048}, "sk": {"S": "a" * 1024}}, types)
     assert not is_possible_key({"id": {"S": "a"}, "sk": {"S": "a" * 1025}}, types)
+
+
+def test_a_key_of_binary_has_one_spelling():
+    """In base64 the last bits that no byte has may be anything; two spellings would be taken for two keys."""
+    assert is_possible_key({"id": {"B": "AAE="}}, {"id": "B"})
+    assert not is_possible_key({"id": {"B": "AAF="}}, {"id": "B"})

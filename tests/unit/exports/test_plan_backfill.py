@@ -7,7 +7,7 @@ import pytest
 from dynaurora import keys
 from dynaurora.errors import InvalidExportError, NotReadyError, ThrottledError
 from dynaurora.exports.manifests import DataFile
-from dynaurora.exports.plan import MAX_BATCH_ITEMS, PlannedBatch, read_plan
+from dynaurora.exports.plan import MAX_BATCH_ITEMS, PlannedBatch, read_plan, share_items
 from dynaurora.exports.plan_backfill import (
     MAX_BATCH_BYTES,
     MAX_BATCH_FILES,
@@ -41,6 +41,43 @@ def test_batches_are_bounded_by_files():
 def test_batches_are_bounded_by_the_items_that_are_asked_for():
     batches = list(group_files(files_of(3, 2, 1, 9, 5), 5))
     assert [[file.items for file in batch.files] for batch in batches] == [[3, 2], [1], [9], [5]]
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted", "batches"),
+    [
+        pytest.param([25_100, 24_900, 25_050, 24_950], 25_000, [25_100, 24_900, 25_050, 24_950], id="a file each"),
+        pytest.param([12_520, 12_490, 12_480, 12_510] * 2, 25_000, [25_010, 24_990] * 2, id="several files each"),
+        pytest.param([5_000] * 20, 25_000, [25_000] * 4, id="alike"),
+        pytest.param([40_000, 4_000, 4_000, 4_000, 4_000], 14_000, [40_000, 16_000], id="one that is large"),
+        pytest.param([30_000, 30_000], 40_000, [30_000, 30_000], id="never more than may be"),
+    ],
+)
+def test_batches_are_as_near_to_their_share_as_their_files_allow(counts, wanted, batches):
+    assert [batch.items for batch in group_files(files_of(*counts), batch_items=wanted)] == batches
+
+
+@pytest.mark.parametrize(
+    ("items", "at_once", "share"),
+    [
+        pytest.param(0, 2, 10_000, id="nothing"),
+        pytest.param(15_000, 4, 10_000, id="too few to share"),
+        pytest.param(50_000, 2, 25_000, id="one batch becomes two"),
+        pytest.param(100_000, 4, 25_000, id="two become four"),
+        pytest.param(100_000, 1, MAX_BATCH_ITEMS, id="one at a time"),
+        pytest.param(120_000, 2, 30_000, id="two whole rounds"),
+        pytest.param(1_000_000, 2, MAX_BATCH_ITEMS, id="large"),
+        pytest.param(10**9, 4, MAX_BATCH_ITEMS, id="very large"),
+    ],
+)
+def test_a_batch_is_to_have_its_share_of_a_table(items, at_once, share):
+    assert share_items(items, MAX_BATCH_ITEMS, at_once) == share
+
+
+def test_large_items_are_shared_in_smaller_batches():
+    assert share_items(8_000, 1_310, 2) == 1_000, "in four rounds of two"
+    assert share_items(1_000, 1_310, 2) == 500
+    assert share_items(100, 1_310, 2) == 262
 
 
 @pytest.mark.parametrize(
@@ -93,6 +130,28 @@ def test_planning_again_writes_the_same_plan():
         == first
     )
     assert export.store.read(BUCKET, first.key) == body
+
+
+def test_a_run_whose_plan_is_gone_is_planned_again_with_batches_of_the_same_size(monkeypatch):
+    monkeypatch.setattr("dynaurora.exports.plan.MOST_SHARES", MAX_BATCH_ITEMS)
+    export = Export()
+    for name in "abcd":
+        export.add(name, [click_item(page_id=name)])
+    export.write()
+
+    def plan_again(at_once):
+        wanted = ExportToPlan(BUCKET, export.summary_key, TABLE_ARN, at_once=at_once)
+        return plan_backfill(export.store, BUCKET, "web_analytics", "r1", wanted)
+
+    first = plan_again(2)
+    body = export.store.read(BUCKET, first.key)
+    assert (first.batches, first.batch_items) == (2, 2)
+    export.store.delete(BUCKET, first.key)
+    assert plan_again(4) == first
+    assert export.store.read(BUCKET, first.key) == body
+    of_before = {name: value for name, value in asdict(first).items() if name != "batch_items"}
+    export.store.write(BUCKET, keys.planned("web_analytics", "r1"), json.dumps(of_before).encode())
+    assert (plan_again(4).batches, plan_again(4).batch_items) == (1, None)
 
 
 def test_an_export_of_another_table_is_refused():
@@ -283,7 +342,7 @@ def test_a_hundred_thousand_files_are_planned_in_a_few_reads_and_seconds():
     started = time.process_time()
     planned = plan(export)
     assert time.process_time() - started < 10
-    assert len(export.store.calls) == 4
+    assert len(export.store.calls) == 5
     assert (planned.files, planned.items) == (100_000, 100_000)
     assert planned.batches == -(-100_000 // MAX_BATCH_FILES)
     assert len(json.dumps(asdict(planned))) < 1000

@@ -285,10 +285,23 @@ def test_all_that_is_later_than_one_that_is_not_imported_is_looked_at_again(at, 
         put(store, keys.failed_batch(MAPPING, batch.id), b"{}")
     at(NOW + timedelta(hours=9))
     for _ in range(2):
-        assert look(store) == ([] if kept_as_failed else [early], [early, late])
+        assert look(store) == (([], [late]) if kept_as_failed else ([early], [early, late]))
     if kept_as_failed:
         store.delete("landing", keys.failed_batch(MAPPING, batch.id))
     assert look(store) == ([early], [early, late]), "whatever has become of what was kept of it"
+
+
+def test_batches_that_are_kept_as_failed_keep_no_others_from_being_looked_at(at, monkeypatch):
+    store, landed = Counting(), [f"{LANDED_KEY}-{number}" for number in range(4)]
+    for minute, key in enumerate(landed):
+        source = put(store, key, b"row\n")
+        store.times["landing", key] = WRITTEN_AT + timedelta(minutes=minute)
+        if minute in {0, 1, 3}:
+            batch = Batch(MAPPING, "stream", None, None, (BatchObject("landing", key, source.etag, source.size),))
+            put(store, keys.failed_batch(MAPPING, batch.id), b"{}")
+    monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 1)
+    assert list_unstarted(store) == [landed[2]]
+    assert look(store) == ([landed[2]], [landed[2]])
 
 
 def test_an_object_that_lands_behind_others_is_looked_at_by_its_time_and_not_by_its_name(at):

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from dynaurora.inference.column_choices import choose_column, choose_keys
+from dynaurora.inference.column_choices import UNWRAPPED, choose_column, choose_keys
+from dynaurora.inference.proposals import leave_packed
 from dynaurora.inference.value_profiles import AttributeProfile
 
 
@@ -94,6 +95,14 @@ def test_embedded_json_is_unwrapped_and_typed_by_what_it_is():
     found = choose(("S", '{"a": 1}'), ("S", "[1]"))
     assert found.encoding == "json"
     assert found.schema == {"type": ["object", "array", "null"]}
+
+
+@pytest.mark.parametrize(("kind", "value", "what"), [("S", '{"a": 1}', "text"), ("B", "eyJhIjogMX0=", "binary")])
+def test_it_is_doubtful_since_it_is_written_anew_and_no_more_where_it_stays_packed(kind, value, what):
+    found = profile((kind, value))
+    told = choose_column("a", found)
+    assert (told.type, told.doubt) == ("JSON", UNWRAPPED.format(what))
+    assert leave_packed(told, found).doubt == ""
 
 
 def test_what_contradicts_itself_is_told_with_counts():

@@ -440,14 +440,14 @@ class Importer:
             raise self.outcome
         return ImportResult(self.outcome, batch.id, 1, 1, self.oldest_second)
 
-    def run(self):
+    def run(self, **beside):
         item = {"bucket": "dynaurora-landing", "key": "batch.csv", "etag": etag_of(b"0,1,a\n"), "size": 6}
         batch = load_event("import_batch_input")["batch"] | {
             "objects": [item],
             "source": self.source,
             "run": self.of_run,
         }
-        return self.function.lambda_handler({"batch": batch}, Context())
+        return self.function.lambda_handler({"batch": batch} | beside, Context())
 
 
 @pytest.fixture
@@ -552,6 +552,16 @@ def test_import_batch_notes_what_an_import_of_a_run_is_tried_again_for(importer,
         importer.run()
     causes = read_retry_causes(importer.store, "dynaurora-landing", "web_analytics", "r1")
     assert causes == ([{"error": "DeadlockError", "times": 1, "batches": 1}] if noted else [])
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_import_batch_notes_retries_of_another_runs_batch_for_the_reprocess_that_takes_it_up(importer):
+    importer.outcome, importer.of_run, importer.source = DeadlockError("1213"), "r1", "backfill"
+    with pytest.raises(DeadlockError):
+        importer.run(run="reprocess-1")
+    (cause,) = read_retry_causes(importer.store, "dynaurora-landing", "web_analytics", "reprocess-1")
+    assert cause["error"] == "DeadlockError"
+    assert read_retry_causes(importer.store, "dynaurora-landing", "web_analytics", "r1") == []
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")

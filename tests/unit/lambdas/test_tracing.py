@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.functions import ENVIRONMENT
+from tests.support.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).resolve().parents[3]
 TRACE = "1-5759e988-bd862e3fe1be46a994272793"
-RECEIVED_SECONDS = 10
 INVOKE = """
 from unittest.mock import patch
 from dynaurora.runs.requests import ReprocessOptions, ReprocessRequest
@@ -37,7 +37,7 @@ with patch.object(list_failures, "S3Objects", lambda: store):
 def daemon():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.settimeout(RECEIVED_SECONDS)
+        listener.settimeout(PATIENCE_SECONDS)
         yield listener
 
 

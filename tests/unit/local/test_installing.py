@@ -7,8 +7,11 @@ import zipfile
 
 import pytest
 
+from infra.places import ROOT
 from local import venvs
-from local.installing import InstallationError, Line, run_pip, tell_once
+from local.installing import STEP, InstallationError, Line, run_pip, run_shown, tell_once
+from tests.support.terminals import run_on_terminal
+from tests.support.waiting import wait_until
 
 RETRY = "WARNING: Retrying (Retry(total={}, connect=None)) after connection broken by '<HTTPConnection object at {}>'"
 REQUIRED = "ERROR: Could not find a version that satisfies the requirement a==1"
@@ -57,6 +60,7 @@ def test_an_installation_by_name_tells_how_it_ends(tmp_path):
         python = os.environ | {"PIP_PYTHON": str(environment / "bin/python")}
         answer = subprocess.run([*command, str(package)], env=python, capture_output=True, text=True, check=False)
         assert answer.stderr.startswith("what it needs: installing\n")
+        assert "\r" not in answer.stderr
         assert ending in answer.stderr
         assert answer.returncode == ("ready" not in ending)
 
@@ -73,7 +77,7 @@ def test_a_line_is_no_longer_than_the_terminal(monkeypatch):
     terminal = Terminal()
     Line("emulator", terminal).show("x" * 100)
     assert len(terminal.getvalue().removeprefix("\r\x1b[K")) == 39
-    assert terminal.getvalue().endswith("…")
+    assert terminal.getvalue().endswith("…, 0 s")
 
 
 def test_what_pip_says_again_and_again_is_told_once():
@@ -90,3 +94,59 @@ def test_a_pip_that_fails_says_why():
     with pytest.raises(InstallationError) as raised:
         run_pip([sys.executable, "-c", program], {}, Line("a", io.StringIO()))
     assert str(raised.value) == f"{REQUIRED} (2 times)"
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_an_installation_is_seen_to_go_on_and_leaves_two_lines(tmp_path, columns):
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    wheels = [str(make_wheel(tmp_path, name)) for name in ("first", f"of_a_{'long_' * 20}name")]
+    command = [sys.executable, "-m", "local.installing", "what it needs", *wheels]
+    seen = run_on_terminal(command, columns, PIP_PYTHON=str(environment / "bin/python"), NO_COLOR="1")
+    assert seen.status == 0
+    assert re.fullmatch(r"what it needs: installing\nwhat it needs: ready, 2 packages in \d+ s", "\n".join(seen.left))
+    assert any("processing first-1.0-py3-none-any.whl, " in line for line in seen.lines)
+    assert all(len(line) < columns and line.startswith("what it needs: ") for line in seen.lines)
+    assert not seen.is_colored
+
+
+def test_a_line_moves_while_nothing_is_said():
+    terminal = Terminal()
+    with Line("a", terminal) as line:
+        line.show("at it")
+        wait_until(lambda: terminal.getvalue().count("a: at it, ") > 2)
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_terminal_that_changes_nothing_in_place_is_written_nothing():
+    program = "from local.installing import Line\nwith Line('a') as line: line.show('at it')"
+    assert run_on_terminal([sys.executable, "-c", program], TERM="dumb").text == ""
+
+
+def test_what_npm_fetches_is_told_by_its_package():
+    fetched = "npm http fetch GET 200 https://registry.npmjs.org/@jsep-plugin/regex/-/regex-1.0.4.tgz 41ms (cache miss)"
+    cached = "npm http cache https://registry.npmjs.org/ajv/-/ajv-8.17.1.tgz 3ms (cache hit)"
+    program = f"print({fetched!r}); print({cached!r}); print('npm error code E1'); raise SystemExit(1)"
+    terminal = Terminal()
+    with pytest.raises(InstallationError, match=r"^npm error code E1$"):
+        run_shown([sys.executable, "-c", program], {}, Line("axe", terminal))
+    assert "axe: 1 packages, fetch regex, 0 s" in terminal.getvalue()
+    assert "axe: 2 packages, cache ajv, 0 s" in terminal.getvalue()
+    assert not STEP.match("npm http fetch GET 200 https://registry.npmjs.org/ajv 41ms (cache updated)")
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["goes well", "fails"])
+def test_an_installer_of_the_machine_is_seen_and_told_whole_where_it_fails(tmp_path, fails):
+    said = "Get:1 http://deb.debian.org/debian bookworm/main amd64 chromium-common amd64 142.0.7444.59-1 [20 MB]"
+    (tmp_path / "apt-get").write_text(f"#!/bin/sh\necho '{said}'\nsleep 1\nexit {int(fails)}\n")
+    (tmp_path / "sudo").write_text('#!/bin/sh\nshift; exec "$@"\n')
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    functions = f"source <(grep -v '^main ' {ROOT / 'local/install.sh'}); install_packages chromium"
+    seen = run_on_terminal(["bash", "-c", functions], PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert seen.status == int(fails)
+    shown = [line for line in seen.lines if line.startswith("apt-get update, ")]
+    assert any("Get:1 http://deb.debian.org/debian" in line for line in shown)
+    assert max(map(len, shown)) < 80
+    assert seen.left[0] == "Installing chromium"
+    assert (said in "\n".join(seen.left)) is fails

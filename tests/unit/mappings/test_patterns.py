@@ -58,6 +58,7 @@ from tests.support.factories import make_mapping
         pytest.param(r"^\p{White_Space}\p{LC}$", ["\x85a", "\u2003A"], ["\ufeffa", " 1"], id="other properties"),
         pytest.param(r"^(?<größe>\d+)$", ["12"], ["x"], id="a group named by any letters"),
         pytest.param("b", ["abc", "\nb"], ["a"], id="anywhere"),
+        pytest.param("b-@ ", ["\ud800b-@ "], ["b-@", "b@ "], id="nothing but text"),
     ],
 )
 def test_a_pattern_means_what_it_means_in_javascript(pattern, taken, refused):
@@ -85,6 +86,7 @@ def test_what_has_no_linear_form_is_judged_as_python_reads_it_of_texts_of_bounde
     [
         (r"^(?!a).$", ["b", "\x85"], ["a", "\r", "\u2028", "b\n"]),
         (r"^(?=.*\d)\w+$", ["a1"], ["a\u0661", "é1"]),
+        (r"^(?!\d)\w", ["a"], ["é", "1"]),
         (r"(?<=\s)b$", ["\ufeffb", " b"], ["\x1cb", " b\n"]),
         (r"(?<!\u{1F600})b", ["ab"], ["😀b"]),
         (r"^(?<y>\d{4})-\k<y>$", ["2026-2026"], ["2026-2025"]),

@@ -12,6 +12,7 @@ from backfill.cli import main
 from dynaurora import keys
 from dynaurora.failures import runbooks
 from dynaurora.mappings.reasons import MAX_COUNTED_REASONS
+from dynaurora.pages.formatting import format_quantity
 from dynaurora.runs import report_page, report_verdicts
 from dynaurora.runs.report_backfill import MAX_FAILURES
 from dynaurora.runs.report_page import TOLD_VERDICTS, find_console, make_page, render_report, write_report
@@ -140,7 +141,7 @@ def test_the_numbers_are_those_of_the_report():
     for phase in report["phases"]:
         assert found.counts[phase["name"]] == f"{phase['seconds']:.0f} s" or phase["seconds"] > 60
     for line in report["cost"]["lines"]:
-        assert found.counts[line["what"]] == f"{line['quantity']:,.6g}"
+        assert found.counts[line["what"]] == format_quantity(line["quantity"])
     assert dict(make_page(report).figures)["rows per second"] == "0.7"
 
 
@@ -172,7 +173,7 @@ def test_rows_a_second_are_a_line_over_the_time_of_the_run(report):
 
 @pytest.mark.parametrize("pace", [None, PACE | {"rows": [1, 2]}])
 def test_a_run_that_is_too_short_for_a_line_has_none(pace):
-    assert "Rows a second" not in read(backfill(totals_of(pace=pace))).text
+    assert "How fast it was" not in read(backfill(totals_of(pace=pace))).text
 
 
 @pytest.mark.parametrize(("report", "tone", "word"), CASES.values(), ids=CASES)

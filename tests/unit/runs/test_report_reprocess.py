@@ -6,9 +6,11 @@ import jsonschema
 import pytest
 
 import dynaurora
+from backfill.runs.reports import describe_reprocess_report
 from dynaurora import keys
 from dynaurora.aws.executions import Step
 from dynaurora.errors import FailuresNotSettledError
+from dynaurora.runs.report_page import render_report
 from dynaurora.runs.report_reprocess import COUNTS, report_reprocess
 from tests.support.fakes import InMemoryObjects
 
@@ -174,3 +176,23 @@ def test_the_report_names_the_batches_that_failed_again_and_no_others():
     store.write("landing", "failures.json", json.dumps(entries).encode())
     made, _ = report(state_of(1), store)
     assert [(each["batch"], each["error"]) for each in made["failures"]] == [("taken", "RowCountError")]
+
+
+def test_a_batch_that_was_parked_is_named_with_the_command_that_takes_it_up():
+    store = results(settled(kind="batch", batches_parked=1))
+    failed = keys.failed_batch("web_analytics", "taken")
+    parked = keys.parked("web_analytics", failed)
+    record = {"error": "RowCountError", "reason": "9 of 10.", "remedy": "Mend it.", "batch_id": "taken"}
+    document = record | {"last_failed_at": (STARTED + timedelta(hours=1)).isoformat(), "batch": {"run": "r1"}}
+    store.write("landing", parked, json.dumps(document).encode())
+    store.times["landing", parked] = STARTED + timedelta(hours=1)
+    entries = [{"kind": "batch", "objects": [{"key": failed}]}]
+    store.write("landing", "failures.json", json.dumps(entries).encode())
+    made, _ = report(state_of(1), store)
+    (told,) = made["failures"]
+    assert (told["key"], told["parked"]) == (parked, True)
+    command = f"dynaurora reprocess start web_analytics --prefix {parked}"
+    page = render_report(made)
+    assert command in page
+    assert "dynaurora reprocess start web_analytics</pre>" not in page
+    assert f"then: {command}" in {value for _, value in describe_reprocess_report(made)}

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.infrastructure.deployment import get_resource
-from tools.dashboard_picture import Shown, choose_variables, draw, read_shown
+from tools.dashboard_picture import Shown, choose_variables, draw, place_legend, read_shown, round_up
 from tools.pictures import COLUMNS, IMAGES, SCENES, print_scenes
 
 START = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -98,6 +98,21 @@ def test_a_widget_without_data_says_so():
     assert "no data" in draw(chosen, shown)
 
 
+@pytest.mark.parametrize(
+    ("highest", "end"), [(0, 1), (0.576, 1), (1.15, 2), (2, 2), (4.74, 5), (204, 250), (8_500, 10_000)]
+)
+def test_an_axis_ends_with_a_number_that_is_read_at_a_glance(highest, end):
+    assert round_up(highest) == pytest.approx(end)
+
+
+def test_a_legend_has_two_columns_or_as_many_labels_in_a_line_as_fit():
+    assert place_legend(["a", "b", "c"], 280) == [(0, 0), (140, 0), (0, 1)]
+    long = "not taken by Firehose, tried again"
+    first, second, third = place_legend([long, "b", "c" * 30], 280)
+    assert (first, second[1], third) == ((0.0, 0), 0, (0.0, 1))
+    assert second[0] > 24
+
+
 def test_a_terminals_picture_has_commands_and_colours_and_fetches_nothing():
     picture = print_scenes([("status", "MAPPING\n\x1b[31mor<ders\x1b[0m"), ("failures count", "0 records")])
     text = unescape(re.sub(r"<[^>]+>", "", picture)).replace("\xa0", " ")
@@ -117,8 +132,11 @@ def test_a_picture_names_nothing_elsewhere(name):
 def test_the_picture_of_the_dashboard_is_of_the_one_that_is_deployed():
     text, _ = get_resource("PipelineDashboard").properties["DashboardBody"]["Fn::Sub"]
     picture = unescape((IMAGES / "dashboard.svg").read_text("utf-8"))
-    titles = [widget["properties"].get("title", "") for widget in json.loads(text)["widgets"]]
-    assert [title for title in titles if title not in picture] == [], "make pictures"
+    widgets = [widget["properties"] for widget in json.loads(text)["widgets"]]
+    titles = [widget.get("title", "") for widget in widgets]
+    options = [options for widget in widgets for *_, options in widget.get("metrics", [])]
+    labels = [given["label"] for given in options if given.get("visible", True)]
+    assert [name for name in [*titles, *labels] if name not in picture] == [], "make pictures"
 
 
 def test_the_picture_of_the_terminal_is_of_its_commands():

@@ -1,9 +1,6 @@
 """Words are completed by real shells: bash and zsh, each typed into on a terminal of its own, and fish."""
 
 import os
-import pty
-import re
-import select
 import shlex
 import shutil
 import subprocess
@@ -18,6 +15,7 @@ from click.testing import CliRunner
 from backfill.cli import main
 from backfill.commands import completion
 from backfill.project import VARIABLE
+from tests.support.shells import COMMANDS, Shell
 
 MAPPINGS = ("orders", "devices", "orders_archive")
 
@@ -30,18 +28,6 @@ TYPED = (
     ("dynaurora status --prof", {"--profile"}, "dynaurora status --profile "),
 )
 """Lines, words that are offered for the last of each, and what a Tab brings to the screen."""
-COMMANDS = {
-    "bash": (
-        ["bash", "--norc", "--noprofile", "-i"],
-        "bind 'set enable-bracketed-paste off'; bind 'set bell-style none'; bind 'set show-all-if-ambiguous on'",
-    ),
-    "zsh": (
-        ["zsh", "--no-rcs", "-i"],
-        "unsetopt zle_bracketed_paste list_ambiguous; autoload -Uz compinit; compinit -D",
-    ),
-}
-"""How a shell is started that has read nothing of its owner's, and what makes it complete."""
-ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>])|\r|.\x08")
 needs_shell = {
     name: pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not installed: make test-shells")
     for name in completion.SHELLS
@@ -50,42 +36,9 @@ needs_shell = {
 
 def make_environment(directory: Path) -> dict[str, str]:
     """Return what a shell knows whose AWS cannot be reached."""
-    words = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "PS1": "> "}
+    words = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory)}
     elsewhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "eu-west-1", "TERM": "dumb"}
-    return words | elsewhere | {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "INPUTRC": "/dev/null"}
-
-
-class Shell:
-    """An interactive shell, bash or zsh, that has read the script of `dynaurora completion`."""
-
-    def __init__(self, name: str, directory: Path) -> None:
-        command, preparing = COMMANDS[name]
-        self._primary, replica = pty.openpty()
-        self._process = subprocess.Popen(
-            command,
-            stdin=replica,
-            stdout=replica,
-            stderr=replica,
-            cwd=directory,
-            env=make_environment(directory),
-            start_new_session=True,
-        )
-        os.close(replica)
-        self.type(f'{preparing}\neval "$(dynaurora completion {name})"; echo re""ady\n', "ready")
-
-    def type(self, keys: str, until: str) -> None:
-        """Type keys, and wait until a text is on the screen."""
-        os.write(self._primary, keys.encode())
-        seen, deadline = "", time.monotonic() + 60
-        while until not in ESCAPES.sub("", seen):
-            assert time.monotonic() < deadline, seen
-            if select.select([self._primary], [], [], 0.5)[0]:
-                seen += os.read(self._primary, 4096).decode()
-
-    def close(self) -> None:
-        os.close(self._primary)
-        self._process.kill()
-        self._process.wait()
+    return words | elsewhere | {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +54,7 @@ def project(tmp_path_factory):
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs_shell[name]) for name in COMMANDS])
 def test_a_shell_completes_commands_options_and_mappings(project, name):
-    shell = Shell(name, project)
+    shell = Shell(name, project, make_environment(project))
     try:
         for line, _, until in TYPED:
             shell.type(f"{line}\t", until)

@@ -38,7 +38,7 @@ COLUMNS = [
 ]
 SCHEMA = {
     "properties": {
-        "n": {"type": "integer", "minimum": 1},
+        "n": {"type": "integer", "exclusiveMinimum": 0},
         "s": {"type": "string"},
         "p": {"type": "object"},
         "o": {"type": "object", "patternProperties": {"^x": True}},

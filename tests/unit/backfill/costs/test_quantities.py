@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from backfill.costs import quantities
 from backfill.costs.quantities import (
     Assumptions,
     cost_backfill,
@@ -14,7 +13,6 @@ from backfill.costs.quantities import (
     count_billed,
     count_looks,
 )
-from dynaurora.aurora import loader
 from dynaurora.dynamodb.packs import BILLED_BYTES, HEADER_BYTES, fill_packs
 from infra.monthly_costs import count_replication, price_all
 from tests.infrastructure.deployment import get_resource, read_template
@@ -97,7 +95,6 @@ def test_a_replication_pays_for_each_look_for_what_failed():
 
 
 def test_the_loaders_secret_is_read_once_for_many_batches_of_a_process():
-    assert quantities.SECRET_SECONDS == loader.SECRET_SECONDS
     reads, batches = (cost_changes(1, Assumptions())[what] for what in ("Secrets Manager", "EventBridge"))
     assert reads == pytest.approx(batches / 5)
     seldom = cost_changes(1, Assumptions(buffer_seconds=900))

@@ -9,7 +9,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from backfill.deployment.aws_errors import explain_error, is_passing
+from backfill.deployment.aws_errors import AGAIN, explain_any, explain_error, is_passing
+from dynaurora.errors import ConnectionLostError, MalformedBatchError, ThrottledError
 
 
 def refused(code, status=400):
@@ -26,11 +27,11 @@ UNREACHABLE = EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
         (NoCredentialsError(), "AWS_PROFILE"),
         (NoRegionError(), "Set AWS_REGION"),
         (ProfileNotFound(profile="nope"), "aws configure list-profiles"),
-        (TokenRetrievalError(provider="sso", error_msg="expired"), "aws sso login"),
+        (TokenRetrievalError(provider="sso", error_msg="expired"), "set AWS_PROFILE"),
         (UNREACHABLE, "Look at the network"),
         (refused("AccessDeniedException"), "Grant it to the user or role"),
-        (refused("ExpiredTokenException"), "Sign in again"),
-        (refused("UnrecognizedClientException"), "Sign in again"),
+        (refused("ExpiredTokenException"), "set AWS_PROFILE"),
+        (refused("UnrecognizedClientException"), "set AWS_PROFILE"),
         (refused("ThrottlingException"), "Wait a moment"),
         (refused("StateMachineDoesNotExist"), "StartExecution answered StateMachineDoesNotExist: It says so."),
         (ParamValidationError(report="a"), "The AWS SDK cannot do this"),
@@ -45,6 +46,13 @@ def test_an_error_says_what_to_do(error, next_step, monkeypatch):
 def test_an_endpoint_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert "AWS_ENDPOINT_URL is http://127.0.0.1:1" in explain_error(UNREACHABLE)
+
+
+def test_what_a_function_retries_is_told_once_as_what_its_caller_may_repeat():
+    said = str(ConnectionLostError("Aurora said 2013."))
+    problem = "The function clicks-compare-rows failed: Aurora said 2013."
+    assert explain_any(ThrottledError(f"The function clicks-compare-rows failed: {said}")) == f"{problem} {AGAIN}"
+    assert explain_any(MalformedBatchError("It is empty.")) == str(MalformedBatchError("It is empty."))
 
 
 @pytest.mark.parametrize(

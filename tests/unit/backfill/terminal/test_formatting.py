@@ -6,6 +6,7 @@ from backfill.terminal.formatting import (
     format_bytes,
     format_count,
     format_iso,
+    format_quantity,
     format_rate,
     format_seconds,
     format_time,
@@ -41,6 +42,22 @@ def test_counts_and_their_nouns():
     assert format_count(0) == "0"
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (1e-06, "under 0.001"),
+        (0.25, "0.25"),
+        (34.5508, "34.55"),
+        (100, "100"),
+        (999.5, "999.5"),
+        (12_345.6, "12,346"),
+    ],
+)
+def test_quantities(number, text):
+    assert format_quantity(number) == text
+
+
 @pytest.mark.parametrize(("rate", "text"), [(None, "unknown"), (35_000.4, "35,000 rows/s"), (0.44, "0.4 rows/s")])
 def test_rates(rate, text):
     assert format_rate(rate) == text
@@ -54,7 +71,7 @@ def test_sizes(size, text):
 
 
 @pytest.mark.parametrize(
-    ("amount", "text"), [(0, "$0.00"), (1234.5, "$1,234.50"), (0.0123, "$0.0123"), (0.000001, "less than $0.0001")]
+    ("amount", "text"), [(0, "$0.00"), (1234.5, "$1,234.50"), (0.0123, "$0.0123"), (0.000001, "under $0.0001")]
 )
 def test_prices(amount, text):
     assert format_usd(amount) == text

@@ -199,3 +199,10 @@ def test_every_page_of_the_documentation_is_shown_with_its_headings(path):
     assert found.title
     assert re.search(r'<h1 id="[\w-]+">', found.html)
     assert "<img" not in found.html
+
+
+def test_a_command_is_folded_between_its_words_alone(visitor, looks):
+    page = visitor.see(f"failure/{MAPPING}?id={looks.failures[0].id}")
+    words = f"dynaurora reprocess start {MAPPING} --watch".split()
+    told = " ".join(f'<span class="word">{word}</span>' for word in words)
+    assert f"<code>{told}</code>" in page

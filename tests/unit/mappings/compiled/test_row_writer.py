@@ -14,7 +14,7 @@ from dynaurora.errors import RejectedChange
 from dynaurora.mappings.compiled import documents
 from dynaurora.mappings.compiled.documents import MAX_LEARNT_NAMES
 from dynaurora.mappings.compiled.fields import REFUSALS
-from dynaurora.mappings.compiled.json_writers import MAX_OPEN_DEPTH, write_any
+from dynaurora.mappings.compiled.json_values import MAX_OPEN_DEPTH, encode_document, open_value
 from dynaurora.mappings.compiled.plans import MAX_LEARNT
 from dynaurora.mappings.compiled.row_text import FIELD_END, NULL_MARK, NULL_TEXT, ROW_END
 from dynaurora.mappings.compiled.row_writer import MAX_VAIN_LESSONS, RowWriter
@@ -116,6 +116,16 @@ def test_a_case_has_the_same_rows(case):
     assert RowWriter(case.mapping).write_changes(records, plainly) == plainly.csv()
 
 
+@pytest.mark.parametrize("defaults", [({}, {"default": "a"}), ({"default": "a"}, {})])
+def test_columns_with_a_default_and_without_take_one_value(defaults):
+    """A value that may be null: to one of them null is another thing than nothing there, to the other it is not."""
+    embedded = {"type": "object", "properties": {"b": {"type": ["string", "null"]}}}
+    columns = [column(f"c{number}", "VARCHAR(2)", "p.b") | more for number, more in enumerate(defaults)]
+    mapping = make_mapping(*columns, schema={"properties": {"p": embedded}}, json_attributes=["p"])
+    lines = lines_of({"p": {"S": "{}"}}, {"p": {"S": '{"b": null}'}}, {"p": {"S": '{"b": "x"}'}})
+    assert asked_for(mapping, lines) == []
+
+
 CLICKS = load_example()
 
 
@@ -214,6 +224,43 @@ def test_a_text_with_the_separators_of_the_compiled_code_is_written_as_it_is():
     assert asked_for(mapping, lines) == []
 
 
+def test_documents_beside_a_text_with_separators_are_written_as_they_are():
+    columns = column("a", "TEXT"), column("b", "JSON"), column("c", "JSON") | {"default": ["x,y"]}, column("d", "JSON")
+    schema = {"properties": {"a": {"type": "string"}, "d": {"type": "string"}}}
+    mapping = make_mapping(*columns, schema=schema, unmapped={"column": "rest"})
+    document = {"M": {"n": {"N": "1.5"}, "s": {"S": 'q"\\,\x1d\n'}, "e": {"L": [{"NULL": True}, {"BOOL": False}]}}}
+    lines = lines_of(
+        {"a": {"S": "\x1f\x1d"}},
+        {"a": {"S": "\x1e"}, "b": document, "c": document, "d": {"S": "\x1dN,"}, "e": document},
+        {"a": {"S": ""}, "b": {"NULL": True}, "c": {"NULL": True}},
+    )
+    writer = RowWriter(mapping)
+    asked_for(mapping, lines, writer)
+    assert asked_for(mapping, lines, writer) == []
+    assert asked_for(mapping, lines[2:], writer) == []
+
+
+BOUNDS = [
+    ({"minimum": 2}, ["2"], ["1", "-3"]),
+    ({"maximum": -2}, ["-2"], ["-1"]),
+    ({"minimum": 1, "maximum": 3, "description": "few"}, ["1", "3"], ["0", "4"]),
+    ({"minimum": 10**18}, ["1" + "0" * 18], ["9" * 18]),
+    ({"minimum": 1, "multipleOf": 2}, ["2"], ["0", "3"]),
+]
+
+
+@pytest.mark.parametrize("types", ["integer", ["integer", "null"]])
+@pytest.mark.parametrize("kind", ["BIGINT", "DECIMAL(38,0)", "VARCHAR(40)"])
+@pytest.mark.parametrize(("bounds", "good", "bad"), BOUNDS)
+def test_bounds_of_whole_numbers_are_judged_in_place(bounds, good, bad, kind, types):
+    mapping = make_mapping(column("a", kind), schema={"properties": {"a": {"type": types} | bounds}})
+    odd = [{"NULL": True}, {"NULL": False}, {"N": "2", "NULL": True}, {"N": "x"}, {"N": "1_0"}, {"N": "2.5"}, {}]
+    lines = lines_of({}, *({"a": {"N": text}} for text in good), *({"a": {"N": text}} for text in bad))
+    asked = asked_for(mapping, lines)
+    assert asked == [*range(1 + len(good), len(lines))]
+    asked_for(mapping, lines_of(*({"a": value} for value in odd)))
+
+
 @pytest.mark.parametrize(
     ("document", "why"),
     [
@@ -242,7 +289,7 @@ def test_a_mapping_without_a_plan_says_why_and_is_written_plainly(document, why)
 def test_a_document_is_written_as_its_columns_encoder_writes_it(attribute):
     try:
         typed = msgspec.json.decode(dump(attribute))  # which lets no lone surrogate through
-        written = write_any(typed)
+        written = encode_document(open_value(typed)).decode()
     except REFUSALS:
         return  # the plain modules decide
     assert written == encode_json(plain_value(typed, ""))
@@ -422,6 +469,14 @@ def test_dates_and_times_are_written_as_by_the_plain_modules(kind):
 def test_a_quoted_name_has_one_answer_for_null_and_for_nothing_there():
     mapping = make_mapping(column("doc", "JSON", '"a"'), column("text", "VARCHAR(5)", '"a"'))
     asked_for(mapping, lines_of({"a": {"NULL": True}}, {}, {"a": {"S": "x"}}))
+
+
+def test_columns_with_and_without_a_default_take_the_same_value_of_embedded_json():
+    inner = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
+    columns = column("c", "VARCHAR(9)", "p.a"), column("d", "VARCHAR(9)", "p.a") | {"default": "x"}
+    mapping = make_mapping(*columns, schema={"properties": {"p": inner}}, json_attributes=["p"])
+    lines = lines_of({}, *({"p": {"S": text}} for text in ("{}", '{"a": null}', '{"a": "y"}')))
+    assert asked_for(mapping, lines) == []
 
 
 @pytest.mark.parametrize("descriptor", ["SS", "NS", "BS"])
