@@ -471,14 +471,6 @@ def test_a_quoted_name_has_one_answer_for_null_and_for_nothing_there():
     asked_for(mapping, lines_of({"a": {"NULL": True}}, {}, {"a": {"S": "x"}}))
 
 
-def test_columns_with_and_without_a_default_take_the_same_value_of_embedded_json():
-    inner = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
-    columns = column("c", "VARCHAR(9)", "p.a"), column("d", "VARCHAR(9)", "p.a") | {"default": "x"}
-    mapping = make_mapping(*columns, schema={"properties": {"p": inner}}, json_attributes=["p"])
-    lines = lines_of({}, *({"p": {"S": text}} for text in ("{}", '{"a": null}', '{"a": "y"}')))
-    assert asked_for(mapping, lines) == []
-
-
 @pytest.mark.parametrize("descriptor", ["SS", "NS", "BS"])
 @pytest.mark.parametrize("schema", [True, {"type": "array"}])
 def test_an_empty_set_breaks_no_batch(schema, descriptor):
