@@ -45,10 +45,9 @@ def begin(event: dict[str, Any], comparer: RowComparer, aurora: Aurora) -> dict[
 
 def compare(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:
     """Compare the rows of some keys."""
-    findings = comparer.compare(event["table"], [Expectation.decode(row) for row in event["rows"]])
-    count("RowsCompared", len(findings))
-    found = [[finding.verdict.value, *finding.columns] for finding in findings]
-    return {"findings": found, "ages": [finding.age for finding in findings]}
+    found = comparer.compare(event["table"], [Expectation.decode(row) for row in event["rows"]])
+    count("RowsCompared", len(found))
+    return {"findings": [[one.verdict.value, *one.columns] for one in found], "ages": [one.age for one in found]}
 
 
 def list_unseen(event: dict[str, Any], comparer: RowComparer, _aurora: Aurora) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def mend(work: Repair, dry_run: bool, yes: bool, as_json: bool) -> None:
     else:
         work.end(plan, verification)
     whole = verify_afterwards(work, plan) if verification else None
-    agrees = is_equal(plan, verification, whole) if verification else plan.is_equal
+    agrees = is_equal(work, plan, verification, whole) if verification else plan.is_equal
     if verification is not None:
         kept = keep_report(work, plan, verification, agrees, started_at)
     result = Result(verification, whole, agrees, time.monotonic() - began, kept)
@@ -177,18 +177,21 @@ def keep_report(work: Repair, plan: Plan, verification: Verification, agrees: bo
     return leave_report(work.store, work.deployment, work.mapping, work.run, plan.via, started_at, found)
 
 
+def is_of_all(work: Repair, plan: Plan) -> bool:
+    """Tell whether all items are verified in the end: they are mended, or that is wanted."""
+    return plan.via == EXPORT or work.options.whole
+
+
 def verify_afterwards(work: Repair, plan: Plan) -> EndedVerification | None:
-    """Verify all items after a repair that mended all of them, or where that is wanted; return what was found."""
-    if plan.via == EXPORT or work.options.whole:
-        return find_verification(work.lookup, work.verify_whole())
-    return None
+    """Verify all items where they are to be; return what was found, or None where that is not known."""
+    return find_verification(work.lookup, work.verify_whole()) if is_of_all(work, plan) else None
 
 
-def is_equal(plan: Plan, verification: Verification, whole: EndedVerification | None) -> bool:
+def is_equal(work: Repair, plan: Plan, verification: Verification, whole: EndedVerification | None) -> bool:
     """Tell whether all is equal after a repair, as far as is known."""
-    if whole is None:
-        return verification.tally.agrees and not plan.found.left_out
-    return not whole.unexplained
+    if is_of_all(work, plan):
+        return whole is not None and not whole.unexplained
+    return verification.tally.agrees and not plan.found.left_out
 
 
 def tell_plan(work: Repair, plan: Plan) -> Iterator[tuple[str, str]]:
@@ -276,6 +279,9 @@ def describe_end(work: Repair, plan: Plan, verification: Verification, result: R
     """Return whether all is equal now, and what to do where it is not."""
     name = work.deployment.mapping
     verify, again = name_command("verify", name), name_command("repair", name)
+    if result.agrees and result.refused:
+        listed = name_command("failures", "list", name)
+        return f"equal, but for {format_count(result.refused, 'item')} kept as failed: {listed}"
     if result.agrees:
         return "equal"
     if verification.tally.agrees and plan.via == KEYS and not work.options.whole:
@@ -297,7 +303,4 @@ def tell_result(work: Repair, plan: Plan, verification: Verification, result: Re
         if count := getattr(verification.tally, verdict):
             yield f"  {verdict.value}", f"{count:,}  {EXPLAINED[verdict.value]}"
     yield "verified", describe_end(work, plan, verification, result)
-    if result.refused:
-        failures = name_command("failures", "list", work.deployment.mapping)
-        yield "", f"of all items, {result.refused:,} are kept as failed, and not equal for that: {failures}"
     yield "time", format_seconds(result.seconds)

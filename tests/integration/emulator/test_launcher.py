@@ -79,9 +79,9 @@ def is_running(process_id):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_function_outlives_the_emulator(start_emulator, number):
     emulator = start_emulator()
-    idle, busy = (emulator.create_function(SLEEPER) for _ in range(2))
+    idle, busy = (emulator.create_function(SLEEPER, Timeout=900) for _ in range(2))
     process_ids = [emulator.invoke(idle)[0]]
-    emulator.client("lambda").invoke(FunctionName=busy, InvocationType="Event", Payload=b"60")
+    emulator.client("lambda").invoke(FunctionName=busy, InvocationType="Event", Payload=b"600")
     running = emulator.wait_until(lambda: find_processes(emulator) - set(process_ids))
     process_ids += running
     assert all(map(is_running, process_ids))
