@@ -67,10 +67,10 @@ Examples:
   dynaurora verify web_analytics --keys keys.jsonl --reveal
   dynaurora verify web_analytics --watch --json | tail -1 | jq .differing
 
-It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows and GetEventSourceMapping;
-dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table; states:StartExecution and
-DescribeExecution; and of the landing bucket s3:ListBucket, GetObject and GetObjectTagging, and for its report
-s3:PutObject below reports/.
+It needs cloudformation:DescribeStacks; lambda:InvokeFunction of compare-rows and describe-runs, and
+GetEventSourceMapping; dynamodb:DescribeTable, DescribeContinuousBackups, Scan and GetItem of the table;
+states:StartExecution, DescribeExecution, GetExecutionHistory, ListMapRuns and DescribeMapRun; and of the landing
+bucket s3:ListBucket, GetObject and GetObjectTagging, and for its report s3:PutObject below reports/.
 """
 EXAMPLES: Final = {"S": "…", "N": "1", "B": "AAE="}
 """Of a key's value, by its type."""
