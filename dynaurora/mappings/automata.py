@@ -20,18 +20,23 @@ if TYPE_CHECKING:
 FEW_PLACES: Final = 200
 """Of a pattern, two for what may be left out: all of them are followed at once in two microseconds for a character."""
 MAX_STEPS: Final = 500_000
-"""Places that are gone through while the states are made: they take a third of a second, and RE2's fit its memory."""
+"""Places that are gone through while the states are made, and all else by its time: they take a third of a second, and
+RE2's states fit its memory."""
+MAKING: Final = 4
+"""Steps in whose time a place is made, or a class of characters."""
+NO_CHARACTER: Final = -1
+"""The number of what a place takes that is passed without a character."""
 LAST_CHARACTER: Final = 0x10FFFF
 ASCII_DIGITS: Final = [(0x30, 0x39)]
 ASCII_WORDS: Final = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
 UNICODE_PROPERTY: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\([pP])\{\w+\}")
 """Of Unicode, which Python has no name for; for the number of states it is as good as a word's characters."""
 Ranges = tuple[tuple[int, int], ...]
-"""Of code points, the last ones included."""
+"""Of code points, the last ones included; in order, with others between them."""
 
 
 class _TooManyError(Exception):
-    """More places or steps than are looked at."""
+    """More steps than are taken."""
 
 
 @cache
@@ -40,30 +45,43 @@ def has_few_states(pattern: str) -> bool:
     words = UNICODE_PROPERTY.sub(lambda found: found[1] + (r"\w" if found[2] == "p" else r"\W"), pattern)
     try:
         automaton = _Automaton(_parser.parse(words, re.ASCII))
-        return len(automaton.places) <= FEW_PLACES or automaton.make_states()
+        if len(automaton.places) > FEW_PLACES:
+            automaton.make_states()
     except (_TooManyError, RecursionError, re.error):  # RE2 takes `^*`, which Python does not
         return False
+    return True
 
 
 class _Automaton:
     """The places of a pattern, each with what it takes and where that leads to, and how they are entered."""
 
     def __init__(self, tree: Any) -> None:
-        self.places: list[tuple[Ranges | None, list[int]]] = []
-        """What a place takes, None for nothing, and the places behind it."""
+        self.places: list[tuple[int, list[int]]] = []
+        """The number of what a place takes, and the places behind it."""
         self.begins = set[int]()
         """Places that are passed at the beginning of a text only."""
-        end = self._add(None, [])
+        self.numbers: dict[Ranges, int] = {}
+        """Of what places take."""
+        self.read: dict[tuple[Any, Any], int] = {}
+        """The same of a tree's leaves, which are in as many places as they are repeated."""
+        self.steps = 0
+        end = self._add(NO_CHARACTER, [])
         self.start = self._build(tree, end)
+        self.taken = [*self.numbers]
+        """What places take, by its number."""
 
-    def _add(self, taken: Ranges | None, following: list[int]) -> int:
-        if len(self.places) > MAX_STEPS:
+    def _count(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
             raise _TooManyError
+
+    def _add(self, taken: int, following: list[int]) -> int:
         self.places.append((taken, following))
         return len(self.places) - 1
 
     def _build(self, tree: Any, following: int) -> int:
         """Return the place where a part of a pattern begins that leads to a place."""
+        self._count(MAKING * (len(tree) + 1))
         for code, argument in reversed(tree):
             following = self._build_part(code, argument, following)
         return following
@@ -75,47 +93,55 @@ class _Automaton:
         if code is codes.SUBPATTERN:
             return self._build(argument[-1], following)
         if code is codes.BRANCH:
-            return self._add(None, [self._build(branch, following) for branch in argument[1]])
+            ways = {self._build(branch, following) for branch in argument[1]}
+            return self._add(NO_CHARACTER, [*ways])
         if code is codes.AT:
-            place = self._add(None, [] if argument in {codes.AT_END, codes.AT_END_STRING} else [following])
+            place = self._add(NO_CHARACTER, [] if argument in {codes.AT_END, codes.AT_END_STRING} else [following])
             if argument in {codes.AT_BEGINNING, codes.AT_BEGINNING_STRING}:
                 self.begins.add(place)
             return place
-        members = argument if code is codes.IN else [(code, argument)]
-        return self._add(_list_ranges(members), [following])
+        return self._add(self._number(code, argument), [following])
+
+    def _number(self, code: Any, argument: Any) -> int:
+        """Return the number of what a leaf takes."""
+        leaf = (code, id(argument) if code is codes.IN else argument)
+        if leaf not in self.read:
+            ranges = _list_ranges(argument if code is codes.IN else [(code, argument)])
+            self.read[leaf] = self.numbers.setdefault(ranges, len(self.numbers))
+        return self.read[leaf]
 
     def _build_repeat(self, least: int, most: Any, part: Any, following: int) -> int:
         if most is codes.MAXREPEAT:
             behind: list[int] = []
-            loop = self._add(None, behind)
+            loop = self._add(NO_CHARACTER, behind)
             behind += [self._build(part, loop), following]
             following = loop
         else:
             behind_all = following
             for _ in range(most - least):
-                following = self._add(None, [self._build(part, following), behind_all])
+                following = self._add(NO_CHARACTER, [self._build(part, following), behind_all])
         for _ in range(least):
             following = self._build(part, following)
         return following
 
-    def make_states(self) -> bool:
-        """Make all states of a search; tell whether that took no more steps than are taken."""
-        classes = self._tell_apart()
+    def make_states(self) -> None:
+        """Make all states of a search. Raises _TooManyError."""
+        apart = cache(self._tell_apart)
         anywhere = self._reach([self.start], at_beginning=False)
         known = {self._reach([self.start], at_beginning=True)}
-        waiting, steps = [*known], 0
+        waiting = [*known]
         while waiting:
-            state = waiting.pop()
-            for taking in classes:
-                steps += len(state) + 1
-                if steps > MAX_STEPS:
-                    return False
-                ways = [following for place in state if place in taking for following in self.places[place][1]]
-                reached = self._reach(ways, at_beginning=False) | anywhere
+            ways = dict[int, list[int]]()
+            for place in waiting.pop():
+                taken, following = self.places[place]
+                ways.setdefault(taken, []).extend(following)
+            for taking in apart(frozenset(ways)):
+                taken_ways = [way for taken in taking for way in ways[taken]]
+                reached = self._reach(taken_ways, at_beginning=False) | anywhere
+                self._count(len(reached) + 1)
                 if reached not in known:
                     known.add(reached)
                     waiting.append(reached)
-        return True
 
     def _reach(self, ways: Iterable[int], *, at_beginning: bool) -> frozenset[int]:
         """Return the places that take something and are reached from others before anything is taken."""
@@ -125,18 +151,23 @@ class _Automaton:
             if place not in seen and (at_beginning or place not in self.begins):
                 seen.add(place)
                 taken, following = self.places[place]
-                waiting += following if taken is None else ()
-        return frozenset(place for place in seen if self.places[place][0] is not None)
+                waiting += following if taken == NO_CHARACTER else ()
+        self._count(len(seen))
+        return frozenset(place for place in seen if self.places[place][0] != NO_CHARACTER)
 
-    def _tell_apart(self) -> set[frozenset[int]]:
-        """Return the sets of places that take one character, each once."""
-        taken = {ranges for ranges, _ in self.places if ranges is not None}
-        edges = {0} | {edge for ranges in taken for first, last in ranges for edge in (first, last + 1)}
-        alike = {
-            frozenset(ranges for ranges in taken if any(first <= edge <= last for first, last in ranges))
-            for edge in edges
-        }
-        return {frozenset(place for place, (ranges, _) in enumerate(self.places) if ranges in each) for each in alike}
+    def _tell_apart(self, numbers: frozenset[int]) -> set[frozenset[int]]:
+        """Return which of what is taken, by its numbers, takes one character, each once: a walk from edge to edge."""
+        changes: dict[int, set[int]] = {0: set()}
+        for number in numbers:
+            for first, last in self.taken[number]:
+                for edge in (first, last + 1):
+                    changes.setdefault(edge, set()).add(number)
+        found, taking = set[frozenset[int]](), set[int]()
+        for edge in sorted(changes):
+            taking ^= changes[edge]
+            self._count(len(taking) + MAKING)
+            found.add(frozenset(taking))
+        return found
 
 
 def _list_ranges(members: Any) -> Ranges:
@@ -154,7 +185,8 @@ def _list_ranges(members: Any) -> Ranges:
         else:  # a category of ASCII's: others that ECMA-262 has names for, a translation writes out as ranges
             named = ASCII_DIGITS if argument in {codes.CATEGORY_DIGIT, codes.CATEGORY_NOT_DIGIT} else ASCII_WORDS
             found += _negate(named) if argument in {codes.CATEGORY_NOT_DIGIT, codes.CATEGORY_NOT_WORD} else named
-    return tuple(_negate(found) if is_negated else found)
+    others = _negate(found)
+    return tuple(others if is_negated else _negate(others))
 
 
 def _negate(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -1,5 +1,8 @@
 r"""Automata of patterns: what RE2 knows after a while is told from what makes a new state with each character."""
 
+from itertools import islice, product
+from string import ascii_lowercase
+
 import pytest
 
 from dynaurora.mappings.automata import has_few_states
@@ -29,6 +32,11 @@ FEW = [
     r"^\\p\{L\}{1,300}$",
     r"^(?:a|bc)*?x{1,200}|^$",
 ]
+IDEOGRAPHS = [chr(0x4E00 + number) for number in range(3000)]
+LISTS = {
+    "1,000 words of characters that are in no other": map("".join, zip(*[iter(IDEOGRAPHS)] * 3, strict=True)),
+    "5,000 words of letters": map("".join, islice(product(ascii_lowercase[::2], repeat=4), 0, 25_000, 5)),
+}
 
 
 @pytest.mark.parametrize("pattern", MANY)
@@ -44,6 +52,24 @@ def test_a_pattern_of_many_states_is_found(pattern):
 def test_a_pattern_of_few_states_is_left_alone(pattern):
     assert is_linear(pattern)
     assert has_few_states(translate_for_python(pattern))
+
+
+@pytest.mark.parametrize("end", ["$", " .{1,500}$"])
+@pytest.mark.parametrize("words", [pytest.param([*words], id=name) for name, words in LISTS.items()])
+def test_a_list_of_words_has_few_states(words, end):
+    assert has_few_states(translate_for_python(f"^({'|'.join(words)}){end}"))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        f"^({'|'.join(f'[{first}-{chr(ord(first) + 3000)}]x' for first in IDEOGRAPHS)})$",
+        f"(?:{'()' * 4000}){{900}}a",
+    ],
+    ids=["edges", "empty parts"],
+)
+def test_classes_and_parts_are_counted_as_states_are(pattern):
+    assert not has_few_states(translate_for_python(pattern))
 
 
 def test_a_pattern_that_python_does_not_read_is_taken_for_one_of_many():
