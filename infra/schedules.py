@@ -30,11 +30,15 @@ CRON: Final = re.compile(
 """The fields of a cron (EventBridge Scheduler User Guide, "Cron-based schedules")."""
 ANY: Final = frozenset("*?")
 """What a field says that names nothing."""
-ONCE: Final = re.compile(r"L|LW|L-\d+|\d+W|\w+L|\w+#[1-5]")
-"""Days that a month has one of: its last, the weekday nearest to one, its last or second Friday."""
+PART: Final = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
+"""Of a field, between commas."""
 
 MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+ONCE_OF_DAYS: Final = re.compile(r"LW?|L-([1-9]|[12]\d|30)|([1-9]|[12]\d|3[01])W")
+"""Days that a month has one of: its last, one before that, the weekday nearest to one."""
+ONCE_OF_WEEKDAYS: Final = re.compile(rf"([1-7]|(?i:{'|'.join(WEEKDAYS)}))(L|#[1-5])")
+"""The same, by weekdays: its last or second Friday."""
 DAYS_OF_A_MONTH: Final = HOURS_OF_A_MONTH / 24
 
 
@@ -42,6 +46,8 @@ def count_starts(schedule: str) -> float | None:
     """Return how often in a month a schedule starts something; never where it is empty, None for what is none."""
     if not schedule:
         return 0.0
+    if not schedule.isascii():  # which has other digits, and letters that are these in capitals
+        return None
     if rate := RATE.fullmatch(schedule):
         return HOURS_OF_A_MONTH / (int(rate[1]) * HOURS_OF_UNITS[rate[2]])
     cron = CRON.fullmatch(schedule)
@@ -61,20 +67,27 @@ def _count_cron(cron: re.Match[str]) -> float:
     minutes = len(list_chosen(cron["minute"], 0, 59))
     hours = len(list_chosen(cron["hour"], 0, 23))
     months = len(list_chosen(cron["month"], 1, 12, MONTHS))
+    list_chosen(cron["year"], 1970, 2199)
     return minutes * hours * _count_days(cron["day"], cron["weekday"]) * months / len(MONTHS)
 
 
 def _count_days(day: str, weekday: str) -> float:
-    """Return how many days of a month two fields name, of which one names days and the other any."""
-    if day in ANY and weekday in ANY:
-        return DAYS_OF_A_MONTH
+    """Return how many days of a month two fields name, of which one is `?`. Raises ValueError as above."""
+    if (day == "?") == (weekday == "?"):
+        raise ValueError("either the days or the weekdays are `?`")
     if weekday == "L":
         weekday = WEEKDAYS[-1]  # the last of each week
-    field, least, most, names = (weekday, 1, 7, WEEKDAYS) if day in ANY else (day, 1, 31, ())
-    once = [part for part in field.split(",") if ONCE.fullmatch(part)]
-    others = ",".join(part for part in field.split(",") if not ONCE.fullmatch(part))
-    each = DAYS_OF_A_MONTH / len(WEEKDAYS) if names else 1
-    return len(once) + len(list_chosen(others, least, most, names)) * each if others else len(once)
+    field, once = (day, ONCE_OF_DAYS) if weekday == "?" else (weekday, ONCE_OF_WEEKDAYS)
+    if field == "*":
+        return DAYS_OF_A_MONTH
+    parts = field.split(",")
+    others = ",".join(part for part in parts if not once.fullmatch(part))
+    singles = sum(1 for part in parts if once.fullmatch(part))
+    if not others:
+        return singles
+    if weekday == "?":
+        return singles + len(list_chosen(others, 1, 31))
+    return singles + len(list_chosen(others, 1, 7, WEEKDAYS)) * DAYS_OF_A_MONTH / len(WEEKDAYS)
 
 
 def list_chosen(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> set[int]:
@@ -84,17 +97,18 @@ def list_chosen(field: str, least: int, most: int, names: tuple[str, ...] = ()) 
     """
 
     def find(text: str) -> int:
-        number = least + names.index(text.upper()) if text.upper() in names else int(text)
+        number = least + names.index(text.upper()) if text.upper() in names else int(text) if text.isdecimal() else -1
         if not least <= number <= most:
             raise ValueError(f"{text} is not from {least} to {most}")
         return number
 
     chosen, count = set[int](), most - least + 1
     for part in field.split(","):
-        span, _, step = part.partition("/")
-        first, _, last = span.partition("-")
-        begin = least if span in ANY else find(first)
-        end = find(last) if last else most if span in ANY or step else begin
-        places = range(0, (end - begin) % count + 1, int(step or 1))  # FRI-MON goes over the end
+        if not (found := PART.fullmatch(part)):
+            raise ValueError(f"{part} chooses nothing")
+        begin = find(found["first"]) if found["first"] else least
+        goes_on = found["step"] or not found["first"]
+        end = find(found["last"]) if found["last"] else most if goes_on else begin
+        places = range(0, (end - begin) % count + 1, int(found["step"] or 1))  # FRI-MON goes over the end
         chosen |= {least + (begin - least + place) % count for place in places}
     return chosen
