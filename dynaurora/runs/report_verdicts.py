@@ -58,15 +58,7 @@ def judge_report(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
         step = ("Go on with it, which looks at what does not agree again:", f"verify {mapping} --run {report['run']}")
         return ReportVerdict(WARN, "Compared, and not judged", meaning, (step,), DIFFERENCES_RUNBOOK)
     if parked := count_parked(totals):
-        steps = (
-            ("See what, and why:", f"failures list {mapping} --parked"),
-            ("Once that is mended, take it up again:", f"reprocess start {mapping} --include-parked"),
-        )
-        meaning = "What has failed too often is kept, and taken up again only where somebody asks for it."
-        if others := totals.get("batches_failed", 0) - totals.get("batches_parked", 0):
-            meaning += f" {format_count(others, 'batch', 'batches')} failed; the next reprocess takes up what failed."
-        runbook = FAILED_BATCHES_RUNBOOK if totals.get("batches_parked") else FAILED_RECORDS_RUNBOOK
-        return ReportVerdict(WARN, f"Done, and {parked} parked", meaning, steps, runbook)
+        return judge_parked(mapping, totals, parked)
     failed = totals.get("batches_failed", 0)
     if failed or totals.get("unaccounted"):
         meaning = f"{format_count(failed, 'batch', 'batches')} failed. What Aurora did not take is kept."
@@ -81,6 +73,24 @@ def judge_report(kind: str, report: Mapping[str, Any]) -> ReportVerdict:
             FAILED_RECORDS_RUNBOOK,
         )
     return judge_success(kind, report)
+
+
+def judge_parked(mapping: Any, totals: Mapping[str, Any], parked: str) -> ReportVerdict:
+    """Return the verdict of a reprocess that has parked something, with all else that is kept."""
+    steps = [
+        ("See what, and why:", f"failures list {mapping} --parked"),
+        ("Once that is mended, take it up again:", f"reprocess start {mapping} --include-parked"),
+    ]
+    meaning = "What has failed too often is kept, and taken up again only where somebody asks for it."
+    others = totals.get("batches_failed", 0) - totals.get("batches_parked", 0)
+    if others:
+        meaning += f" {format_count(others, 'batch', 'batches')} failed; the next reprocess takes up what failed."
+    if refused := totals.get("rejected", 0):
+        meaning += f" The mapping refuses {format_count(refused, 'record')}, those included that are parked for it."
+        steps.append(("See what else is kept, and why:", f"failures list {mapping}"))
+    runbook = FAILED_BATCHES_RUNBOOK if totals.get("batches_parked") else FAILED_RECORDS_RUNBOOK
+    word = f"Done, and {parked} parked" + (", others refused" if refused > totals.get("records_parked", 0) else "")
+    return ReportVerdict(WARN, word, meaning, tuple(steps), runbook)
 
 
 def count_parked(totals: Mapping[str, Any]) -> str:

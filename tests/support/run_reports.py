@@ -84,6 +84,14 @@ CASES = {
         "warn",
         "Done, and 1 batch and 2 records parked",
     ),
+    "reprocess parked and refused": (
+        reprocess(
+            NONE_SETTLED
+            | {"entries": 2, "batches_failed": 1, "batches_parked": 1}
+            | {"rejected": 500, "rejected_reasons": {"a (type)": 500}}
+        ),
+        *("warn", "Done, and 1 batch parked, others refused"),
+    ),
     "reprocess failed": (reprocess(None, FAILED), "bad", "Failed: AccessDeniedError"),
     "equal": (verification(), "good", "Equal"),
     "different": (verification(3, differing=2, missing=1), "bad", "3 keys differ"),

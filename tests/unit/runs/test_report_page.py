@@ -105,6 +105,18 @@ def test_the_verdict_comes_first_and_names_what_to_do(report, tone, word):
     assert found.text.index(verdict.meaning) < found.text.index("To look it up")
 
 
+def test_what_was_refused_is_told_beside_what_was_parked():
+    verdict = make_page(CASES["reprocess parked and refused"][0]).verdict
+    assert "The mapping refuses 500 records" in verdict.meaning
+    assert [command for _, command in verdict.steps] == [
+        "failures list web_analytics --parked",
+        "reprocess start web_analytics --include-parked",
+        "failures list web_analytics",
+    ]
+    one = NONE_SETTLED | {"entries": 1, "rejected": 1, "rejected_reasons": {"a (type)": 1}, "records_parked": 1}
+    assert make_page(reprocess(one)).verdict.word == "Done, and 1 record parked"
+
+
 @pytest.mark.parametrize(("report", "tone", "word"), CASES.values(), ids=CASES)
 def test_the_commands_of_a_page_are_understood_and_its_runbook_is_there(report, tone, word):
     verdict = make_page(report).verdict
