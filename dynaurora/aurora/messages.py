@@ -1,7 +1,8 @@
 """What a server says: its numbers as our errors, and of its messages what others may read.
 
 A server quotes values, which may be personal, and a trigger says whatever somebody wrote. What leaves this project of a
-message is its number, the server's own words, the column and the line.
+message is its number, the server's own words, the column and the line; and what a trigger says under a number and an
+SQLSTATE that are not of rows, nor SIGNAL's own: nothing tells it from the server.
 """
 
 from __future__ import annotations
@@ -75,7 +76,16 @@ SPEAKING: frozenset[int] = frozenset().union(
 )
 """Numbers of messages that have no value of a row in them: names, addresses and settings at most."""
 NAMING = re.compile(r"Column '[\w$]{1,64}' cannot be null|Check constraint '[\w$]{1,64}' is violated")
+"""Messages about a row that quote nothing but a name."""
 BROKEN_KEY = r"a foreign key constraint fails( \(`[^'\"…]+\))?"
+OF_A_PAGE = (
+    r" \(> \d{4,5}\)\. Changing some columns to TEXT or BLOB (or using ROW_FORMAT=DYNAMIC or ROW_FORMAT=COMPRESSED )?"
+    r"may help\. In current row format, BLOB prefix of \d{1,3} bytes is stored inline"
+)
+OF_A_TABLE = (
+    r"\. The maximum row size for the used table type, not counting BLOBs, is \d{4,5}\. This includes storage overhead,"
+    r" check the manual\. You have to change some columns to TEXT or BLOBs"
+)
 WORDS_OF_ROWS = re.compile(
     "|".join(
         (
@@ -86,7 +96,7 @@ WORDS_OF_ROWS = re.compile(
             r"Row \d+ was truncated; it contained more data than there were input columns",
             r"Column set to default value; NULL supplied to NOT NULL column …",
             r"[A-Z]+( [A-Z]+)? value is out of range in …",
-            r"Row size too large( \(> \d+\))?\. [A-Z][\w ,.]+|Undo log record is too big",
+            rf"Row size too large({OF_A_PAGE}|{OF_A_TABLE})|Undo log record is too big",
             rf"Cannot (add or update a child|delete or update a parent) row: {BROKEN_KEY}",
             r"CONSTRAINT `[\w$.]{1,64}` failed for [`\w$.]+",
             r"Table has no partition for value (…|from column_list)",
@@ -101,8 +111,8 @@ WORDS_OF_ROWS = re.compile(
     )
 )
 """What a server itself says of a row, with its quotes left out: all else under these numbers is somebody's own text."""
-SET_TO = re.compile(r"(?P<variable>Variable '[\w$.@]{1,64}') can't be set to the value of ")
-"""Messages about a row that quote nothing but a name."""
+SET_TO = re.compile(r"Variable '[\w$.@]{1,64}' can't be set to the value of ")
+"""What comes before a value that a variable does not take."""
 NOT_NULL = re.compile(r"Column '(?P<name>[\w$]{1,64})' cannot be null")
 QUOTED = re.compile(r"(?<!\w)['\"].*?(?= at line \d+\Z|\Z)|(?<=\bvalue )[^\s…]+\Z", re.DOTALL)
 """All from a message's first quote on, but for a line's number: a value may have quotes of its own, and where the
@@ -121,9 +131,12 @@ def is_of_data(state: str | None) -> bool:
 def describe_message(number: int, message: str, state: str | None = None) -> str:
     """Return what a server's message may say to others: nothing of a row but the column and the line it is in.
 
-    Servers quote values, which may be personal, and triggers say whatever they like, under any number and SQLSTATE. So
-    of a message about a row only the server's own words are kept, with the name that it ends with; of another one what
-    stands before its quotes.
+    Servers quote values, which may be personal, and triggers say whatever they like, under any number and SQLSTATE.
+    Nothing is kept under a number that is SIGNAL's own, or no server's; of a message about a row, by its number or its
+    SQLSTATE, only the server's own words, with the name and the line that it ends with; of one that speaks of
+    statements, names and connections all; of another one what stands before its quotes. So a trigger that takes a
+    number of these two is told as the server is, and what it puts in a column's place as a column. With the SQLSTATE
+    that SIGNAL is made for, 45000, no message comes here.
     """
     text = message.rstrip(".")
     if number in {SIGNALLED, UNKNOWN_ERROR} or (number > LAST_NUMBER and number not in S3_ERRORS):
