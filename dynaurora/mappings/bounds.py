@@ -1,8 +1,8 @@
-"""Bounds of a mapping's work: what of it takes more than linear time, so that one item could keep it busy for ever.
+"""Bounds of a mapping's work: what of it takes so long that one item could keep it busy for half a minute, or for ever.
 
-All else is linear in the item: patterns that RE2 takes and whose states are few, keywords that are compiled,
-expressions that give back no more than a few times what they are given. A mapping that has any of this is mapped in a
-sandbox.
+It takes more than linear time, or a thousand steps for each character. All else is linear in the item: patterns that
+RE2 takes and whose states are few, keywords that are compiled, expressions that give back no more than a few times what
+they are given. A mapping that has any of this is mapped in a sandbox.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Costly(NamedTuple):
-    """A part of a mapping whose work nothing bounds."""
+    """A part of a mapping whose work nothing bounds, or a large factor only."""
 
     place: str
     """In the mapping's file."""
@@ -35,7 +35,7 @@ class Costly(NamedTuple):
 
 
 def find_costly(mapping: Mapping) -> Iterator[Costly]:
-    """Yield what of a mapping takes more than linear time, with its place in the file."""
+    """Yield what of a mapping takes so long, with its place in the file."""
     schema_place = "$.schema" if mapping.place == "$.target" else f"{mapping.place}.schema"
     for place, pattern in find_unbounded(mapping.schema):
         why = f"has {pattern!r}, which RE2 does not take: look-around, a reference back, or a count above 1,000"
