@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,8 @@ INVALID_CREDENTIALS: Final = (
     "UnrecognizedClient",
 )
 AGAIN: Final = "That may pass by itself: repeat the command in a few minutes."
+PROMISE: Final = re.compile(r"It (?:waits for a turn and )?is retried by itself(?P<once> once)?")
+"""With what the remedies of errors begin that functions retry; what follows holds for who calls one by hand, too."""
 WRONG_CLOCK: Final = ("RequestTimeTooSkewed", "Signature expired", "Signature not yet current")
 """Codes, and what messages begin with, by which AWS says that a request was signed at another time than now."""
 PROBLEMS: Final = {
@@ -76,8 +79,9 @@ def explain_any(error: DynauroraError | BotoCoreError | ClientError) -> str:
 
 def tell_caller(text: str) -> str:
     """Return what a function failed with, told to who called it by hand: nobody tries that again but they."""
-    promise = f" {RetryableError.remedy}"
-    return f"{text.replace(promise, '')} {AGAIN}" if promise in text else text
+    problem = text.replace(f" {RetryableError.remedy}", "")  # also where one is told as the reason of another
+    told = PROMISE.sub(lambda found: "Repeat the command once" if found["once"] else AGAIN.rstrip("."), problem)
+    return told if told != problem or problem == text else f"{told} {AGAIN}"
 
 
 def explain_failure(error: click.ClickException | DynauroraError | BotoCoreError | ClientError) -> str:

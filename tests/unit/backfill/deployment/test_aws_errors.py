@@ -10,7 +10,14 @@ from botocore.exceptions import (
 )
 
 from backfill.deployment.aws_errors import AGAIN, explain_any, explain_error, is_passing
-from dynaurora.errors import ConnectionLostError, MalformedBatchError, ThrottledError
+from dynaurora.errors import (
+    ConnectionLostError,
+    KeyUnavailableError,
+    MalformedBatchError,
+    ReadOnlyError,
+    RetryableError,
+    ThrottledError,
+)
 
 
 def refused(code, status=400):
@@ -38,8 +45,7 @@ UNREACHABLE = EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error_says_what_to_do(error, next_step, monkeypatch):
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def test_an_error_says_what_to_do(error, next_step):
     assert next_step in explain_error(error)
 
 
@@ -53,6 +59,22 @@ def test_what_a_function_retries_is_told_once_as_what_its_caller_may_repeat():
     problem = "The function clicks-compare-rows failed: Aurora said 2013."
     assert explain_any(ThrottledError(f"The function clicks-compare-rows failed: {said}")) == f"{problem} {AGAIN}"
     assert explain_any(MalformedBatchError("It is empty.")) == str(MalformedBatchError("It is empty."))
+
+
+@pytest.mark.parametrize("kind", RetryableError.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_nothing_is_promised_to_who_called_that_functions_retry(kind):
+    problem = "The function clicks-compare-rows failed: Aurora said so."
+    for error in (kind(problem), ThrottledError(str(kind(problem)))):
+        said = explain_any(error)
+        assert said.startswith(f"{problem} ")
+        assert "retried by itself" not in said
+        assert said.count("epeat the command") == 1
+
+
+def test_what_helps_where_it_does_not_pass_is_told_to_who_called_too():
+    again = AGAIN.rstrip(".")
+    assert explain_any(ReadOnlyError("It is read.")).startswith(f"It is read. {again}; if it goes on, give the stack")
+    assert "disabled. Repeat the command once the key can be" in explain_any(KeyUnavailableError("It is disabled."))
 
 
 @pytest.mark.parametrize(
