@@ -29,10 +29,12 @@ from dynaurora.aurora import sql
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from backfill.deployment.stacks import Stack
+    from backfill.deployment.stacks import Stack, Stacks
     from dynaurora.mappings.mapping import Mapping
 
 DELETED_AT_ONCE = 1000
+BEING_DELETED = "DELETE_IN_PROGRESS"
+"""The status of a stack whose deletion was begun, by this command before it was interrupted, or by somebody."""
 
 
 @click.command(
@@ -69,7 +71,7 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
         deployer = make_deployer(project)
         stacks = deployer.stacks
         stack_name = name_replication(project.stack, name)
-        stack, platform = stacks.wait(stack_name), stacks.find(project.stack)
+        stack, platform = find_stack(stacks, stack_name), stacks.find(project.stack)
         if stack is None and not delete_data:
             raise WrongUseError(f"There is no stack {stack_name}: the mapping {name} is not replicated.")
         if stack is not None:
@@ -87,12 +89,27 @@ def destroy(name: str, delete_data: bool, yes: bool, dry_run: bool, as_json: boo
         if not yes:
             click.confirm(f"Destroy the replication {stack_name}?", abort=True)
         if stack is not None:
-            again = name_command("destroy", name, *(["--delete-data"] if delete_data else []))
-            with telling_at_interrupt(f"CloudFormation goes on deleting {stack_name}. To wait for it: {again}"):
+            with telling_at_interrupt(tell_way_back(mapping, stack_name, created=created, delete_data=delete_data)):
                 stacks.delete(stack_name)
         if delete_data:
             delete_everything(mapping, bucket, deployer.dynamodb if created else None)
     finish(fate, as_json=as_json)
+
+
+def find_stack(stacks: Stacks, name: str) -> Stack | None:
+    """Return a stack once nothing changes it any more, but one that is being deleted while it still tells its table."""
+    stack = stacks.find(name)
+    return stack if stack and stack.status == BEING_DELETED else stacks.wait(name)
+
+
+def tell_way_back(mapping: Mapping, stack: str, *, created: bool, delete_data: bool) -> str:
+    """Return how one comes back to a deletion that goes on by itself; of data nothing is deleted by itself."""
+    goes_on = f"CloudFormation goes on deleting {stack}."
+    if not delete_data:
+        return f"{goes_on} To wait for it: aws cloudformation wait stack-delete-complete --stack-name {stack}"
+    again = f"{goes_on} No data is deleted yet. To go on: {name_command('destroy', mapping.name, '--delete-data')}"
+    by_hand = f"aws dynamodb delete-table --table-name {mapping.source_table}"
+    return f"{again}; for the table, once the stack is gone: {by_hand}" if created else again
 
 
 def list_left(platform: Stack | None, mapping: Mapping) -> list[dict[str, Any]]:
