@@ -85,7 +85,7 @@ def deploy(names: tuple[str, ...], everything: bool, yes: bool, dry_run: bool, a
         if plan.changes and not dry_run:
             if not yes:
                 click.confirm("Deploy the others?" if plan.refused else "Deploy it?", abort=True)
-            again = name_command("deploy", *names)
+            again = name_command("deploy", *(["--all"] if everything else names))
             with telling_at_interrupt(f"What CloudFormation has begun goes on. To go on with the rest: {again}"):
                 outcome = deployer.carry_out(plan, say)
             tell_resumed(plan, paused)
