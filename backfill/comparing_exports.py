@@ -41,7 +41,14 @@ def compare_export(clients: Clients, deployment: Deployment, run: str, every: fl
     execution = describe_execution(states, arn)
     if execution is None or execution.status != "SUCCEEDED":
         status = name_command("backfill", "status", run)
-        problem = f"{execution.error or execution.status}: {execution.cause or ''}" if execution else "it is not there"
         raise click.ClickException(
-            f"Run {run} could not be compared: {problem} See: {status}. To go on with it: {again}"
+            f"Run {run} could not be compared: {describe_failure(execution)} See: {status}. To go on with it: {again}"
         )
+
+
+def describe_failure(execution: Execution | None) -> str:
+    """Return, as a sentence, how a run ended that did not succeed."""
+    if execution is None:
+        return "it is not there."
+    told = ": ".join(part for part in (execution.error or execution.status, execution.cause) if part)
+    return f"{told.rstrip('.')}."
