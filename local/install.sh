@@ -75,15 +75,41 @@ install_packages() {
 run_apt() {
     local output status=0
     output=$(mktemp)
+    # shellcheck disable=SC2064 # where the script is ended, nothing of this function is known any more
+    trap "abandon_apt $(printf %q "$output") ${become_root[*]}" EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     "${become_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@" </dev/null >"$output" 2>&1 &
     show_line_of $! "apt-get $1" "$output"
     wait $! || status=$?
+    trap - EXIT INT TERM
     local said
     said=$(<"$output")
     rm -f "$output"
     if [[ $status -ne 0 ]]; then
         stop "$said" $'\n'"apt-get could not $1 packages; repair that, and run the same command again."
     fi
+}
+
+# Ends apt-get, which hears no Ctrl-C in the background, with all that it has started, and removes its output.
+abandon_apt() {
+    local output=$1
+    shift
+    if [[ -n ${!-} ]]; then
+        # shellcheck disable=SC2046 # each process is a word
+        "$@" sh -c 'kill "$@"' sh $(list_processes $!) 2>/dev/null || true
+        wait $! || true
+    fi
+    rm -f "$output"
+}
+
+# Prints a process, and all below it.
+list_processes() {
+    local child
+    echo "$1"
+    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+        list_processes "$child"
+    done
 }
 
 # While a process runs, shows on a terminal the last line that it has written, and for how long it has been at work.

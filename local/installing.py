@@ -120,10 +120,15 @@ def run_shown(command: Sequence[str], environment: Mapping[str, str], line: Line
             if found := STEP.match(text):
                 does, what = (found["pip"] or found["npm"]).lower(), found["of"] or found["package"]
                 packages += does in BEGINS
-                line.show(f"{packages} packages, {does} {what.rstrip(':').rpartition('/')[2]}")
+                line.show(f"{count_packages(packages)}, {does} {what.rstrip(':').rpartition('/')[2]}")
     if process.returncode != 0:
         raise InstallationError("\n".join(tell_once(said)[-LINES_OF_FAILURE:]))
     return said
+
+
+def count_packages(number: int) -> str:
+    """Return how many packages there are, in words."""
+    return f"{number} package{'s' * (number != 1)}"
 
 
 def tell_once(lines: Sequence[str]) -> list[str]:
@@ -148,7 +153,7 @@ def main() -> int:
     except InstallationError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    print(f"{name}: ready, {packages} packages in {line.seconds:.0f} s", file=sys.stderr)  # noqa: T201
+    print(f"{name}: ready, {count_packages(packages)} in {line.seconds:.0f} s", file=sys.stderr)  # noqa: T201
     return 0
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.places import ENVIRONMENTS
-from local.installing import Line
+from local.installing import Line, count_packages
 from local.venvs import STAMP, hold_lock
 
 _FORMAT: Final = 1
@@ -94,7 +94,8 @@ class Packages:
         unfinished = self.home / f"{STAMP}.new"
         unfinished.write_text(stamp)
         unfinished.rename(self.home / STAMP)
-        print(f"{self.name}: ready, {len(archives)} packages in {line.seconds:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
+        ready = f"ready, {count_packages(len(archives))} in {line.seconds:.0f} s"
+        print(f"{self.name}: {ready}", file=sys.stderr, flush=True)  # noqa: T201
 
     def _fetch(self, apt: "Apt") -> list[Path]:
         """Return the archives of the packages and of what they depend on, of this release or of unstable."""

@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.places import ENVIRONMENTS, ROOT
-from local.installing import OPTIONS, InstallationError, Line, run_pip
+from local.installing import OPTIONS, InstallationError, Line, count_packages, run_pip
 
 REQUIREMENTS = ROOT / "requirements"
 NAMES = ("aws", "dlt", "emulator", "ingestr", "moto", "runtime", "sam", "security")
@@ -103,7 +103,7 @@ def _create(home: Path, requirements: Path, stamp: str) -> None:
     unfinished = home / f"{STAMP}.new"
     unfinished.write_text(stamp)
     unfinished.rename(home / STAMP)
-    _say(f"{home.name}: ready, {packages} packages in {line.seconds:.0f} s")
+    _say(f"{home.name}: ready, {count_packages(packages)} in {line.seconds:.0f} s")
 
 
 def _describe(requirements: Path) -> str:

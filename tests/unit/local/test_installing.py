@@ -1,9 +1,12 @@
 import io
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +57,7 @@ def test_an_installation_by_name_tells_how_it_ends(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     command = [sys.executable, "-m", "local.installing", "what it needs"]
     for package, ending in (
-        (make_wheel(tmp_path, "first"), "ready, 1 packages in"),
+        (make_wheel(tmp_path, "first"), "ready, 1 package in"),
         ("./nothing-there", "nothing-there"),
     ):
         python = os.environ | {"PIP_PYTHON": str(environment / "bin/python")}
@@ -68,7 +71,7 @@ def test_an_installation_by_name_tells_how_it_ends(tmp_path):
 def test_where_nobody_looks_no_line_changes():
     stream = io.StringIO()
     with Line("emulator", stream) as line:
-        line.show("1 packages, collecting moto")
+        line.show("1 package, collecting moto")
     assert stream.getvalue() == ""
 
 
@@ -130,23 +133,54 @@ def test_what_npm_fetches_is_told_by_its_package():
     terminal = Terminal()
     with pytest.raises(InstallationError, match=r"^npm error code E1$"):
         run_shown([sys.executable, "-c", program], {}, Line("axe", terminal))
-    assert "axe: 1 packages, fetch regex, 0 s" in terminal.getvalue()
+    assert "axe: 1 package, fetch regex, 0 s" in terminal.getvalue()
     assert "axe: 2 packages, cache ajv, 0 s" in terminal.getvalue()
     assert not STEP.match("npm http fetch GET 200 https://registry.npmjs.org/ajv 41ms (cache updated)")
+
+
+def install_with(directory, apt_get):
+    """Return what installs a package with an apt-get of a test's, and the PATH that has it."""
+    programs = {"apt-get": apt_get, "sudo": 'shift; exec "$@"'}
+    for name, program in programs.items():
+        (directory / name).write_text(f"#!/bin/sh\n{program}\n")
+        (directory / name).chmod(0o755)
+    functions = f"source <(grep -v '^main ' {ROOT / 'local/install.sh'}); install_packages chromium"
+    return ["env", "--default-signal=INT", "bash", "-c", functions], f"{directory}:{os.environ['PATH']}"
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["goes well", "fails"])
 def test_an_installer_of_the_machine_is_seen_and_told_whole_where_it_fails(tmp_path, fails):
     said = "Get:1 http://deb.debian.org/debian bookworm/main amd64 chromium-common amd64 142.0.7444.59-1 [20 MB]"
-    (tmp_path / "apt-get").write_text(f"#!/bin/sh\necho '{said}'\nsleep 1\nexit {int(fails)}\n")
-    (tmp_path / "sudo").write_text('#!/bin/sh\nshift; exec "$@"\n')
-    for program in tmp_path.iterdir():
-        program.chmod(0o755)
-    functions = f"source <(grep -v '^main ' {ROOT / 'local/install.sh'}); install_packages chromium"
-    seen = run_on_terminal(["bash", "-c", functions], PATH=f"{tmp_path}:{os.environ['PATH']}")
+    looked, looks = tmp_path / "looked", f'[ -s "$3" ] && touch {tmp_path}/looked\nexec {shutil.which("tail")} "$@"'
+    (tmp_path / "tail").write_text(f"#!/bin/sh\n{looks}\n")
+    (tmp_path / "tail").chmod(0o755)
+    until_seen = f"for _ in $(seq 600); do [ -e {looked} ] && break; sleep 0.1; done"
+    command, path = install_with(tmp_path, f"echo '{said}'\n{until_seen}\nexit {int(fails)}")
+    seen = run_on_terminal(command, PATH=path)
     assert seen.status == int(fails)
     shown = [line for line in seen.lines if line.startswith("apt-get update, ")]
     assert any("Get:1 http://deb.debian.org/debian" in line for line in shown)
     assert max(map(len, shown)) < 80
     assert seen.left[0] == "Installing chromium"
     assert (said in "\n".join(seen.left)) is fails
+
+
+def runs(process):
+    """Tell whether a process is there that has not ended."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(("ending", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "kill"])
+def test_an_installer_of_the_machine_ends_with_who_waits_for_it(tmp_path, ending, status):
+    left = tmp_path / "temporary"
+    left.mkdir()
+    begun = tmp_path / "begun"
+    command, path = install_with(tmp_path, f"sleep 600 &\necho $$ $! >{begun}.new; mv {begun}.new {begun}; wait")
+    environment = os.environ | {"PATH": path, "TMPDIR": str(left)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    wait_until(begun.exists)
+    os.killpg(process.pid, ending)
+    assert process.wait() == status
+    wait_until(lambda: not any(map(runs, begun.read_text().split())))
+    assert [*left.iterdir()] == []
