@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -11,6 +12,7 @@ import click
 from botocore.config import Config
 from botocore.exceptions import CredentialRetrievalError
 
+from backfill.deployment.sign_in import IDENTITY_FILE, find_identity_file
 from dynaurora import __version__
 from dynaurora.aws.objects import S3Objects
 
@@ -53,6 +55,11 @@ def open_session() -> boto3.Session:
         session.get_credentials()
     except (OSError, ValueError, KeyError) as error:  # of a program of the profile's that is not there, or says no JSON
         raise CredentialRetrievalError(provider="credential_process", error_msg=str(error)) from error
+    if file := find_identity_file():
+        try:
+            Path(file).read_bytes()
+        except OSError as error:  # which the SDK would have its first call fail with
+            raise CredentialRetrievalError(provider=IDENTITY_FILE, error_msg=str(error)) from error
     return session
 
 

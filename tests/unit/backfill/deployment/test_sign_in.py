@@ -43,6 +43,21 @@ credential_process = /bin/sh -c "echo the vault is locked >&2; exit 3"
 credential_process = /bin/echo hello
 [profile no-program]
 credential_process = /nowhere/vault
+[profile program-and-keys]
+credential_process = /nowhere/vault
+aws_access_key_id = AKIAEXAMPLE
+aws_secret_access_key = x
+[profile program-and-kept-keys]
+credential_process = /nowhere/vault
+[profile identity]
+role_arn = arn:aws:iam::123456789012:role/Ops
+web_identity_token_file = /nowhere/token
+[profile identity-that-is-there]
+role_arn = arn:aws:iam::123456789012:role/Ops
+web_identity_token_file = token
+[profile through-identity]
+role_arn = arn:aws:iam::123456789012:role/Ops
+source_profile = identity
 [profile login]
 login_session = arn:aws:iam::123456789012:user/me
 [profile keys]
@@ -61,6 +76,7 @@ sso_start_url = https://corp.awsapps.com/start
 sso_region = eu-west-1
 sso_registration_scopes = sso:account:access
 """
+KEPT = "[program-and-kept-keys]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = x\n"
 TOKEN = {"startUrl": "https://corp.awsapps.com/start", "region": "eu-west-1", "accessToken": "a"}
 REFRESHED = {"clientId": "a", "clientSecret": "a", "refreshToken": "a", "registrationExpiresAt": "2099-01-01T00:00:00Z"}
 """By which the SDK tries to renew a token, of who gave it."""
@@ -72,6 +88,7 @@ def known(tmp_path, monkeypatch):
     cache = tmp_path / ".aws/sso/cache"
     cache.mkdir(parents=True)
     (tmp_path / ".aws/config").write_text(CONFIG)
+    (tmp_path / ".aws/credentials").write_text(KEPT)
     for name in ("corp", TOKEN["startUrl"]):
         file = cache / f"{sha1(name.encode(), usedforsecurity=False).hexdigest()}.json"
         file.write_text(json.dumps(TOKEN | {"expiresAt": "2026-01-01T00:00:00Z"} | REFRESHED))
@@ -132,6 +149,9 @@ def fail(*words, **environment):
             ("the profile says-nothing", "Expecting value", "get credential_process --profile says-nothing"),
         ),
         ("no-program", ("the profile no-program", "/nowhere/vault", "get credential_process --profile no-program")),
+        ("program-and-keys", ("/nowhere/vault", "get credential_process --profile program-and-keys")),
+        ("identity", ("the profile identity", "'/nowhere/token'", "Renew the file that its web_identity_token_file")),
+        ("through-identity", ("the profile identity", "'/nowhere/token'", "Renew the file")),
         (
             "login",
             ("sign-in of the profile login", "Run `aws login --profile login`.", "export-credentials --profile login"),
@@ -173,8 +193,9 @@ def test_without_a_profile_this_machine_is_named():
         ("keys", ("credentials of the profile keys", "Run `aws configure --profile keys`")),
         ("temporary", ("credentials of the profile temporary", "have what wrote them write new ones")),
         ("through-keys", ("credentials of the profile keys", "Run `aws configure --profile keys`")),
+        ("program-and-kept-keys", ("Run `aws configure --profile program-and-kept-keys`",)),
     ],
-    ids=["keys", "temporary", "through-keys"],
+    ids=["keys", "temporary", "through-keys", "program-and-kept-keys"],
 )
 def test_what_aws_does_not_accept_is_named(answering, code, profile, told):
     elsewhere = {"AWS_ENDPOINT_URL": answering(code, "The security token included in the request is expired.")}
@@ -196,3 +217,10 @@ def test_a_clock_that_is_wrong_is_no_sign_in(answering):
     said = fail("--profile", "keys", **elsewhere)
     assert "this machine's clock" in said
     assert "aws configure" not in said
+
+
+def test_a_web_identity_that_is_there_is_what_aws_is_asked_with(answering):
+    Path("token").write_text("a.token")
+    elsewhere = {"AWS_ENDPOINT_URL": answering("InvalidIdentityToken", "No OpenIDConnect provider found")}
+    said = fail("--profile", "identity-that-is-there", **elsewhere)
+    assert "AssumeRoleWithWebIdentity answered InvalidIdentityToken: No OpenIDConnect provider found" in said
