@@ -82,7 +82,7 @@ class Plan:
 
 
 def share_items(items: int, max_items: int, at_once: int) -> int:
-    """Return how many of a table's items a batch is to have, so that so many at a time end together."""
+    """Return how many of a table's items a batch is to have, so that so many at a time end about together."""
     rounds = max(1, -(-items // (max_items * at_once)))
     return max(1, max_items // MOST_SHARES, -(-items // (rounds * at_once)))
 

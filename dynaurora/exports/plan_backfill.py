@@ -4,9 +4,10 @@ The plan is one JSON array in S3, an object for each batch, which the Distribute
 
     {"number": 1, "items": 18000, "files": [{"key": "…", "items": 9000, "md5": "…"}, …]}
 
-Files are never split, and taken in the order of the manifest. Batches have so many items that as many as may be worked
-on at a time have all of a small table, and a larger one in whole rounds. A run is planned once: what the plan comes to
-is written beside it when it is whole, and whoever plans that run again is given it, or makes batches of the same size.
+Files are never split, and taken in the order of the manifest. Batches have about so many items that as many as may be
+worked on at a time have all of a small table, and a larger one in whole rounds. A run is planned once: what the plan
+comes to is written beside it when it is whole, and whoever plans that run again is given it, or makes batches of the
+same size.
 """
 
 from __future__ import annotations
@@ -186,16 +187,19 @@ def group_files(
 ) -> Iterator[PlannedBatch]:
     """Yield the files in batches of at most `max_items` items and MAX_BATCH_FILES files, numbered from 1.
 
-    Each is as near to `batch_items` as its files allow, where that is told.
+    Each has about `batch_items`, where that is told: what one has more or less, for files are whole, the next ones have
+    less or more, so that no small one is left in the end. Where that is half a batch, nothing is made up for.
     """
     wanted = batch_items or max_items
-    number, items, group = 1, 0, list[DataFile]()
+    number, items, total, due, group = 1, 0, 0, wanted, list[DataFile]()
     for file in files:
-        is_full = items + file.items > max_items or items + file.items // 2 > wanted or len(group) == MAX_BATCH_FILES
+        is_full = items + file.items > max_items or total + file.items // 2 > due or len(group) == MAX_BATCH_FILES
         if group and is_full:
             yield PlannedBatch(number, items, tuple(group))
             number, items, group = number + 1, 0, []
+            due = (due if abs(due - total) <= wanted // 2 else total) + wanted
         group.append(file)
         items += file.items
+        total += file.items
     if group:
         yield PlannedBatch(number, items, tuple(group))

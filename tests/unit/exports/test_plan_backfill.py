@@ -51,9 +51,10 @@ def test_batches_are_bounded_by_the_items_that_are_asked_for():
         pytest.param([5_000] * 20, 25_000, [25_000] * 4, id="alike"),
         pytest.param([40_000, 4_000, 4_000, 4_000, 4_000], 14_000, [40_000, 16_000], id="one that is large"),
         pytest.param([30_000, 30_000], 40_000, [30_000, 30_000], id="never more than may be"),
+        pytest.param([4_536] * 33, 18_711, [18_144] * 3 + [22_680] + [18_144] * 4, id="no small one in the end"),
     ],
 )
-def test_batches_are_as_near_to_their_share_as_their_files_allow(counts, wanted, batches):
+def test_batches_have_about_their_share(counts, wanted, batches):
     assert [batch.items for batch in group_files(files_of(*counts), batch_items=wanted)] == batches
 
 
