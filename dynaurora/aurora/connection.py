@@ -22,7 +22,6 @@ from dynaurora.aurora.authorities import find_regions, region_of_host
 from dynaurora.aurora.messages import (
     ERRORS,
     ITS_OWN,
-    OF_ROWS,
     ROW_ERRORS,
     S3_ERRORS,
     SIGNALLED_STATE,
@@ -50,6 +49,10 @@ if TYPE_CHECKING:
 
 RDS_BUNDLE = Path(__file__).parents[1] / "certificates" / "rds-global-bundle.pem"
 """The certificate authorities of Amazon RDS; the package that is built for AWS has it."""
+
+OF_OTHER_ROWS = frozenset({1022, 1062, 1169, 1451, 1586})
+"""What a server says of a row because of others: one has its key already (1022, 1062, 1169, 1586), or refers to it
+(1451)."""
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 280
@@ -288,8 +291,8 @@ def is_of_s3(error: DynauroraError) -> bool:
 def find_row_error(error: BaseException) -> int | None:
     """Return the number of what a server says of a row of a statement; None where it says it of something else."""
     number, cause = find_number(error), error.__cause__
-    is_unknown = is_of_data(_state(cause)) and number not in OF_ROWS
-    return number if number in ROW_ERRORS or is_unknown or is_signalled(cause) else None
+    is_of_one_row = is_of_data(_state(cause)) and number not in OF_OTHER_ROWS
+    return number if number in ROW_ERRORS or is_of_one_row or is_signalled(cause) else None
 
 
 def find_named_column(error: BaseException) -> str | None:

@@ -99,6 +99,25 @@ def test_a_row_that_is_refused_under_an_unknown_number_is_one_rows_fault():
 
 
 @pytest.mark.parametrize(
+    ("number", "state", "is_of_a_row"),
+    [
+        pytest.param(1365, "22012", True, id="division by zero, in a trigger"),
+        pytest.param(1441, "22008", True, id="a time that overflows, in a trigger"),
+        pytest.param(1022, "23000", False, id="duplicate key"),
+        pytest.param(1169, "23000", False, id="duplicate by a unique constraint"),
+        pytest.param(1451, "23000", False, id="others refer to it"),
+        pytest.param(1586, "23000", False, id="duplicate of a named key"),
+    ],
+)
+def test_what_is_said_of_a_value_is_one_rows_fault_and_what_is_said_because_of_other_rows_is_not(
+    number, state, is_of_a_row
+):
+    with pytest.raises(DynauroraError) as caught, translated_driver_errors():
+        raise err.OperationalError(number, "It is refused", sqlstate=state)
+    assert find_row_error(caught.value) == (number if is_of_a_row else None)
+
+
+@pytest.mark.parametrize(
     ("number", "message", "told"),
     [
         (1863, "Found a row in wrong partition (0 != 1) id:alice", LEFT_OUT),
