@@ -118,7 +118,8 @@ def _texts(members: Any) -> list[str]:
 def number_set(members: list[str]) -> Raw:
     """Return the JSON of a set of numbers."""
     text = ",".join(sorted(sorted(members), key=len))  # which is their order, where they are natural numbers
-    return Raw(f"[{text}]" if JSON_NATURAL_NUMBERS(text) else encode_json(plain_value({"NS": members}, "")))
+    is_sure = JSON_NATURAL_NUMBERS(text) and text.count(",") == len(members) - 1  # no member has one within
+    return Raw(f"[{text}]" if is_sure else encode_json(plain_value({"NS": members}, "")))
 
 
 _bytes_of = partial(a2b_base64, strict_mode=True)

@@ -425,7 +425,8 @@ def test_names_that_are_data_are_not_learnt_one_by_one():
 
 
 @pytest.mark.parametrize(
-    "members", [["12", "3", "-4"], ["+1"], ["01"], ["1_0"], ["١"], ["1.5", "2"], ["-0"], ["9" * 20]]
+    "members",
+    [["12", "3", "-4"], ["+1"], ["01"], ["1_0"], ["١"], ["1.5", "2"], ["-0"], ["9" * 20], ["1,2"], ["3", "1,2"]],
 )
 def test_sets_of_numbers_are_written_as_by_the_plain_modules(members):
     schema = {"properties": {"a": {"type": "array", "items": {"type": "number"}}}}
