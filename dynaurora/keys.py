@@ -168,7 +168,7 @@ def judging(mapping: str, run: str) -> str:
 
 
 def retry_notes_prefix(mapping: str, run: str) -> str:
-    """Return the prefix of the notes of what imports of a run were tried again for."""
+    """Return the prefix of the notes of what imports by a run were tried again for."""
     return f"{BATCHES}/mapping={mapping}/retried-{run}/"
 
 

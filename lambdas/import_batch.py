@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaurora.aurora.loader import connect_loader
 from dynaurora.aws.objects import S3Objects
-from dynaurora.batches.batch import VERIFY, Batch
+from dynaurora.batches.batch import VERIFY, Batch, read_run
 from dynaurora.batches.import_batch import import_batch, mark_imported
 from dynaurora.batches.retry_notes import noting_retries
 from dynaurora.failures.refused_rows import RefusedRows
@@ -46,7 +46,7 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     is_compared = batch.source == VERIFY  # what is only compared has failed nowhere
     refused = RefusedRows(store, bucket, context.invoked_function_arn)
     keep_refused: KeepRefused = (lambda *_: None) if is_compared else refused
-    run = asked.get("run") or batch.run
+    run = read_run(asked, "input") or batch.run
     with noting_retries(store, bucket, batch, run, retries), connect_loader(settings, load_from_s3=True) as aurora:
         result = import_batch(batch, mapping, aurora, store, bucket, keep_refused, retries, slots)
         altered = lookout.look(aurora, mapping)

@@ -139,9 +139,6 @@ class Batch:
         rows = document.get("rows")
         if rows is not None and (type(rows) is not int or rows < 0):
             raise InvalidBatchError("batch.rows is neither a count nor null.")
-        run = document.get("run")
-        if run is not None and not isinstance(run, str):
-            raise InvalidBatchError("batch.run is neither a run id nor null.")
         failures = document.get("failures", 0)
         if type(failures) is not int or failures < 0:
             raise InvalidBatchError("batch.failures is no count.")
@@ -150,7 +147,7 @@ class Batch:
         batch = cls(
             mapping=_read_mapping(document, objects),
             source=source,
-            run=run,
+            run=read_run(document, "batch"),
             rows=rows,
             objects=objects,
             rejected=_counts(document.get("rejected") or {}, "batch.rejected"),
@@ -227,6 +224,14 @@ def read_digest(document: dict[str, Any], path: str) -> str | None:
     if digest is not None and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
         raise InvalidBatchError(f"{path}.digest is neither the digest of a mapping, 64 hexadecimal digits, nor null.")
     return digest
+
+
+def read_run(document: dict[str, Any], path: str) -> str | None:
+    """Return the id of a run that a document has, if any. Raises InvalidBatchError where it is none."""
+    run = document.get("run")
+    if run is not None and not isinstance(run, str):
+        raise InvalidBatchError(f"{path}.run is neither a run id nor null.")
+    return run
 
 
 def read_field(document: Any, name: str, kind: type, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Notes of retries: what imports of a run failed with before they were tried again, for the run's report.
+"""Notes of retries: what imports by a run failed with before they were tried again, for the run's report.
 
 The ledger has how often a batch was tried, once it is in Aurora; why, only the attempt knows. Each leaves an empty
 object, whose key has the error, the batch and which attempt it was, so that who reads them only lists:

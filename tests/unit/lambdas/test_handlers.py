@@ -565,6 +565,14 @@ def test_import_batch_notes_retries_of_another_runs_batch_for_the_reprocess_that
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize("run", [5, ["r1"], {"id": "r1"}])
+def test_import_batch_refuses_a_run_beside_the_batch_that_is_no_id(importer, run):
+    with pytest.raises(Exception, match=r"input\.run is neither a run id nor null") as caught:
+        importer.run(run=run)
+    assert type(caught.value).__name__ == "InvalidBatchError"
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
 def test_import_batch_raises_what_it_failed_with_where_that_cannot_be_noted(importer, monkeypatch):
     def refuse(*_):
         raise AccessDeniedError("PutObject answered AccessDenied.")
