@@ -53,7 +53,8 @@ class FunctionLookup:
         found: list[Found] = []
         for rows in divide_rows([expectation.encode() for expectation in expectations]):
             answer = self.ask("compare", table=table, rows=rows)
-            findings, ages = answer["findings"], answer["ages"]
+            findings = answer["findings"]
+            ages = answer.get("ages") or [None] * len(findings)  # a function of the release before tells none
             for (verdict, *columns), age in zip(findings, ages, strict=True):
                 found.append(Found(RowVerdict(verdict), tuple(columns), age))
         return found
