@@ -78,8 +78,8 @@ class SuspectJudge:
         cases, deadline = [self.open(suspect) for suspect in suspects], self.clock() + self.patience_seconds
         while cases:
             watermark, left = self.find_watermark(), list[OpenCase]()
-            for case, finding in self.look_again(cases):
-                decided = self.decide(case, finding, watermark)
+            for case, finding, looked_at in self.look_again(cases):
+                decided = self.decide(case, finding, looked_at, watermark)
                 if decided is None:
                     left.append(case)
                 else:
@@ -97,25 +97,26 @@ class SuspectJudge:
         item = self.items.read_item(suspect.key)
         return OpenCase(suspect, item, since, self._expect(suspect, item))
 
-    def look_again(self, cases: list[OpenCase]) -> Iterator[tuple[OpenCase, Found]]:
-        """Yield each case with what its row is now."""
+    def look_again(self, cases: list[OpenCase]) -> Iterator[tuple[OpenCase, Found, float]]:
+        """Yield each case with what its row is now, and when that was told, in Unix time."""
         by_table: dict[str, list[OpenCase]] = {}
         for case in cases:
             if case.expectation is None:
-                yield case, Found(RowVerdict.FAILED)  # no row can have such a key
+                yield case, Found(RowVerdict.FAILED), self.clock()  # no row can have such a key
             else:
                 by_table.setdefault(case.suspect.table, []).append(case)
         for table, its in by_table.items():
             found = self.lookup.compare(table, [case.expectation for case in its if case.expectation])
-            yield from zip(its, found, strict=True)
+            looked_at = self.clock()  # the ages are as of now, however long it takes to decide the cases
+            yield from ((case, finding, looked_at) for case, finding in zip(its, found, strict=True))
 
-    def decide(self, case: OpenCase, finding: Found, watermark: float) -> Found | None:
+    def decide(self, case: OpenCase, finding: Found, looked_at: float, watermark: float) -> Found | None:
         """Return what a case is, by its row, which was looked at before; None where that is not told yet."""
         if finding.verdict not in SUSPICIOUS:
             return finding
         now = self.clock()
         item = self.items.read_item(case.suspect.key)
-        if item != case.item or _is_changed(finding, case.since, now):
+        if item != case.item or _is_changed(finding, case.since, looked_at):
             case.item, case.since, case.expectation = item, now, self._expect(case.suspect, item)
             return None
         if item is None and self.keeps_expired and finding.verdict is RowVerdict.EXTRA:
@@ -139,9 +140,9 @@ class SuspectJudge:
         return expected.expectation
 
 
-def _is_changed(finding: Found, since: float, now: float) -> bool:
+def _is_changed(finding: Found, since: float, looked_at: float) -> bool:
     """Tell whether a row is of a change that was made since: then its item was another in between, and is so again.
 
     The row's age is told by the clock of where the rows are, in whole seconds, as versions have them.
     """
-    return finding.age is not None and now - finding.age + 1 > since
+    return finding.age is not None and looked_at - finding.age + 1 > since

@@ -47,19 +47,26 @@ class World:
 
     def find(self, _table, expectations):
         self.looked.append("row")
-        found, (expected,) = self.at(self.rows), expectations
+        return [self.find_one(expected) for expected in expectations]
+
+    def find_one(self, expected):
+        found = self.at(self.rows)
         if expected.kind is WantedKind.ANYTHING:
-            return [Found(RowVerdict.FAILED)]
+            return Found(RowVerdict.FAILED)
         if expected.kind is WantedKind.NOTHING:
-            return [Found(RowVerdict.IDENTICAL if found is None else RowVerdict.EXTRA)]
+            return Found(RowVerdict.IDENTICAL if found is None else RowVerdict.EXTRA)
         if found is None:
-            return [Found(RowVerdict.MISSING)]
-        return [Found(RowVerdict.IDENTICAL) if expected.fields == ("a", str(found)) else DIFFERS]
+            return Found(RowVerdict.MISSING)
+        return Found(RowVerdict.IDENTICAL) if expected.fields == ("a", str(found)) else DIFFERS
 
     def sleep(self, seconds):
         self.now += seconds
 
     def judge(self, finding=DIFFERS, **more):
+        (judged,) = self.judge_all([finding], **more)
+        return judged
+
+    def judge_all(self, findings, **more):
         judge = SuspectJudge(
             Expecter(RowMapper(MAPPING)),
             self,
@@ -71,8 +78,8 @@ class World:
             sleep=self.sleep,
             **more,
         )
-        (judged,) = judge.judge([Suspect(MAPPING.table, {"id": {"S": "a"}}, finding)])
-        return judged.finding
+        suspects = [Suspect(MAPPING.table, {"id": {"S": "a"}}, finding) for finding in findings]
+        return [judged.finding for judged in judge.judge(suspects)]
 
 
 def test_a_change_on_its_way_is_no_difference():
@@ -115,6 +122,12 @@ def test_an_item_that_is_as_it_was_whenever_it_is_read_has_changed_where_its_row
 def test_a_row_that_was_changed_shortly_before_is_judged_once_nothing_can_have_come_since():
     world = World(items={0: 2}, rows={0: 1}, watermarks={0: -1, 10: 5, 20: 15}, written={0: 0})
     assert (world.judge(), world.now) == (DIFFERS, 20)
+
+
+def test_a_row_looks_no_younger_because_others_take_long_to_be_judged():
+    """All are compared at once, at 0, and it takes 10 s to tell of one that it is not kept as failed."""
+    world = World(items={0: 2}, rows={0: 1}, watermarks={0: 5}, written={0: -5})
+    assert (world.judge_all([DIFFERS] * 3, is_kept=lambda _: world.sleep(10)), world.now) == ([DIFFERS] * 3, 30)
 
 
 def test_what_never_comes_to_rest_is_behind():
