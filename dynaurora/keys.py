@@ -458,7 +458,7 @@ def forwarded(mapping: str) -> str:
 
 
 def imported_until(mapping: str) -> str:
-    """Return the key of the time up to which all streamed batches of a mapping were seen to be imported."""
+    """Return the key of the time up to which a mapping's streamed batches were seen to be imported, but which."""
     return f"{mapping_documents(mapping)}imported.json"
 
 

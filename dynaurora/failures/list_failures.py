@@ -93,6 +93,25 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenImported:
+    """What looks at the streamed batches have noted: all of before `until` are imported, but the open ones.
+
+        {"until": "2026-11-23T08:15:00+00:00", "open": ["processed/…", …]}
+
+    Open are those that are not imported, and those that are kept as failed, which S3 is asked about once they are so no
+    longer: one may be discarded, or its record be lost.
+    """
+
+    until: datetime
+    open: frozenset[str]
+    """Keys."""
+
+    def may_be_unstarted(self, listed: Listed) -> bool:
+        """Tell whether a batch has to be looked at."""
+        return listed.modified_at >= self.until or listed.key in self.open
+
+
+@dataclass(frozen=True, slots=True)
 class FailedObject:
     """One failed object, at the contents its ETag names."""
 
@@ -179,31 +198,29 @@ def list_left_unstarted(place: Place, store: ObjectStore, *, noting: bool) -> It
 
     `noting` has it then be noted up to when all are imported, if that is later now. Who goes no further notes nothing.
     """
-    now, held = datetime.now(UTC), list[datetime]()
-    left = list_left(place, store, now, held)
-    yield from pick_unstarted(place, store, left, held)
+    now = datetime.now(UTC)
+    unimported: list[Listed] = []
+    left = list_left(place, store, now, unimported)
+    for listed in pick_unstarted(place, store, left):
+        unimported.append(listed)
+        yield listed
     seen_until = now if len(left) < MOST_LOOKED_AT else left[-1].modified_at
-    until = min(now - OVERDUE - SETTLED, seen_until, *held)
-    if noting and any(listed.modified_at < until for listed in left):
-        note = json.dumps({"until": until.isoformat()})
+    until = min(now - OVERDUE - SETTLED, seen_until)
+    open_keys = {listed.key for listed in unimported if listed.modified_at < until}
+    if noting and any(listed.modified_at < until and listed.key not in open_keys for listed in left):
+        note = json.dumps({"until": until.isoformat(), "open": sorted(open_keys)})
         store.write(place.bucket, keys.imported_until(place.mapping), note.encode())
 
 
-def pick_unstarted(
-    place: Place, store: ObjectStore, landed: Iterable[Listed], held: list[datetime] | None = None
-) -> Iterator[Listed]:
-    """Yield those of some streamed batches that are not marked as imported; `held` gets when they landed."""
-    for listed in landed:
-        if not is_imported(store, place.bucket, listed.key):
-            if held is not None:
-                held.append(listed.modified_at)
-            yield listed
+def pick_unstarted(place: Place, store: ObjectStore, landed: Iterable[Listed]) -> Iterator[Listed]:
+    """Yield those of some streamed batches that are not marked as imported."""
+    return (listed for listed in landed if not is_imported(store, place.bucket, listed.key))
 
 
 def leave_out_kept(
-    place: Place, store: ObjectStore, landed: Iterable[Listed], held: list[datetime] | None = None
+    place: Place, store: ObjectStore, landed: Iterable[Listed], kept: list[Listed] | None = None
 ) -> Iterator[Listed]:
-    """Yield those of some streamed batches that are not kept as failed; `held` gets when the others landed.
+    """Yield those of some streamed batches that are not kept as failed; `kept` gets the others.
 
     However many are kept, S3 is asked about none of them, and they take no place of those that it is asked about.
     """
@@ -211,8 +228,8 @@ def leave_out_kept(
     for listed in landed:
         if not recorded or unstarted_batch(place, listed).id not in recorded:
             yield listed
-        elif held is not None:
-            held.append(listed.modified_at)
+        elif kept is not None:
+            kept.append(listed)
 
 
 def find_recorded(place: Place, store: ObjectStore) -> set[str]:
@@ -225,27 +242,28 @@ def find_recorded(place: Place, store: ObjectStore) -> set[str]:
     }
 
 
-def list_left(place: Place, store: ObjectStore, now: datetime, held: list[datetime]) -> list[Listed]:
+def list_left(place: Place, store: ObjectStore, now: datetime, kept: list[Listed]) -> list[Listed]:
     """Return the oldest of the overdue batches that may be unstarted, by what earlier looks have noted.
 
-    `held` gets when those landed that are kept as failed: what is noted is no later.
+    `kept` gets those that are kept as failed instead.
     """
     overdue = find_overdue(place, store, now)
     first = [*islice(overdue, 1)]
-    begun = read_imported_until(place, store) if first else None
-    left = (listed for listed in chain(first, overdue) if begun is None or listed.modified_at >= begun)
-    unkept = leave_out_kept(place, store, left, held)
+    seen = read_seen_imported(place, store) if first else None
+    left = (listed for listed in chain(first, overdue) if seen is None or seen.may_be_unstarted(listed))
+    unkept = leave_out_kept(place, store, left, kept)
     return nsmallest(MOST_LOOKED_AT, unkept, key=lambda listed: listed.modified_at)
 
 
-def read_imported_until(place: Place, store: ObjectStore) -> datetime | None:
-    """Return the time before which all streamed batches were seen to be imported; None where nobody can tell.
+def read_seen_imported(place: Place, store: ObjectStore) -> SeenImported | None:
+    """Return which streamed batches were seen to be imported; None where nobody can tell.
 
-    It is never later than the oldest one that is not: a batch that failed may be discarded, or its record be lost.
+    Notes of before are of times before which none was open.
     """
     try:
         document = json.loads(read_or_none(store, place.bucket, keys.imported_until(place.mapping)) or b"")
-        return datetime.fromisoformat(document["until"]).astimezone(UTC)
+        until = datetime.fromisoformat(document["until"]).astimezone(UTC)
+        return SeenImported(until, frozenset(document.get("open", ())))
     except (KeyError, TypeError, ValueError):
         return None
 

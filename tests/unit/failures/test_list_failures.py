@@ -275,30 +275,78 @@ def test_who_only_asks_whether_anything_failed_notes_nothing(at):
     assert keys.imported_until(MAPPING) in keys_of(store)
 
 
-@pytest.mark.parametrize("kept_as_failed", [True, False])
-def test_all_that_is_later_than_one_that_is_not_imported_is_looked_at_again(at, kept_as_failed):
+def keep_as_failed(store, key):
+    """Keep a batch as failed; return the key of its record."""
+    (listed,) = store.list("landing", key)
+    record = keys.failed_batch(MAPPING, list_failures.unstarted_batch(PLACE, listed).id)
+    put(store, record, b"{}")
+    return record
+
+
+def test_a_batch_that_is_not_imported_is_looked_at_again_and_no_later_one_is(at):
     store, early, late = Counting(), LANDED_KEY, f"{LANDED_KEY}-later"
-    source = put(store, early, b"row\n")
+    put(store, early, b"row\n")
     put_imported(store, late, WRITTEN_AT + timedelta(minutes=1))
-    if kept_as_failed:
-        batch = Batch(MAPPING, "stream", None, None, (BatchObject("landing", early, source.etag, source.size),))
-        put(store, keys.failed_batch(MAPPING, batch.id), b"{}")
     at(NOW + timedelta(hours=9))
-    for _ in range(2):
-        assert look(store) == (([], [late]) if kept_as_failed else ([early], [early, late]))
-    if kept_as_failed:
-        store.delete("landing", keys.failed_batch(MAPPING, batch.id))
-    assert look(store) == ([early], [early, late]), "whatever has become of what was kept of it"
+    assert look(store) == ([early], [early, late])
+    assert look(store) == ([early], [early])
+    store.tag("landing", early, {"dynaurora": "imported"})
+    assert look(store) == ([], [early])
+    assert look(store) == ([], [])
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_batch_is_looked_at_once_it_is_kept_as_failed_no_longer(at, imported):
+    store, early, late = Counting(), f"{LANDED_KEY}-0", f"{LANDED_KEY}-1"
+    put(store, early, b"row\n")
+    record = keep_as_failed(store, early)
+    put_imported(store, late, WRITTEN_AT + timedelta(minutes=1))
+    at(NOW + timedelta(hours=9))
+    assert look(store) == ([], [late])
+    assert look(store) == ([], [])
+    if imported:
+        store.tag("landing", early, {"dynaurora": "imported"})
+    store.delete("landing", record)
+    assert look(store) == ([] if imported else [early], [early]), "whatever has become of what was kept of it"
+    assert look(store) == (([], []) if imported else ([early], [early]))
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_looks_come_to_a_batch_behind_any_number_that_are_imported_and_one_that_is_kept_as_failed(
+    at, monkeypatch, imported
+):
+    store, kept, unstarted = Counting(), f"{LANDED_KEY}-0", f"{LANDED_KEY}-8"
+    put(store, kept, b"row\n")
+    if imported:
+        store.tag("landing", kept, {"dynaurora": "imported"})
+    keep_as_failed(store, kept)
+    for number in range(1, 8):
+        put_imported(store, f"{LANDED_KEY}-{number}", WRITTEN_AT + timedelta(minutes=number))
+    put(store, unstarted, b"row\n")
+    store.times["landing", unstarted] = WRITTEN_AT + timedelta(minutes=8)
+    at(NOW + timedelta(hours=9))
+    monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 5)
+    assert [look(store)[0] for _ in range(3)] == [[], [unstarted], [unstarted]]
+
+
+def test_a_note_of_before_is_of_a_time_before_which_all_were_imported(at):
+    store, early, late = Counting(), f"{LANDED_KEY}-0", f"{LANDED_KEY}-1"
+    put_imported(store, early, WRITTEN_AT)
+    put(store, late, b"row\n")
+    store.times["landing", late] = WRITTEN_AT + timedelta(minutes=1)
+    until = WRITTEN_AT + timedelta(minutes=1)
+    put(store, keys.imported_until(MAPPING), json.dumps({"until": until.isoformat()}).encode())
+    at(NOW + timedelta(hours=9))
+    assert look(store) == ([late], [late])
 
 
 def test_batches_that_are_kept_as_failed_keep_no_others_from_being_looked_at(at, monkeypatch):
     store, landed = Counting(), [f"{LANDED_KEY}-{number}" for number in range(4)]
     for minute, key in enumerate(landed):
-        source = put(store, key, b"row\n")
+        put(store, key, b"row\n")
         store.times["landing", key] = WRITTEN_AT + timedelta(minutes=minute)
         if minute in {0, 1, 3}:
-            batch = Batch(MAPPING, "stream", None, None, (BatchObject("landing", key, source.etag, source.size),))
-            put(store, keys.failed_batch(MAPPING, batch.id), b"{}")
+            keep_as_failed(store, key)
     monkeypatch.setattr(list_failures, "MOST_LOOKED_AT", 1)
     assert list_unstarted(store) == [landed[2]]
     assert look(store) == ([landed[2]], [landed[2]])
@@ -314,6 +362,9 @@ def test_an_object_that_lands_behind_others_is_looked_at_by_its_time_and_not_by_
     assert look(store) == ([late], [late])
 
 
+DAMAGED_OPEN = json.dumps({"until": (WRITTEN_AT + timedelta(hours=1)).isoformat(), "open": 1}).encode()
+
+
 def test_a_look_that_is_not_finished_notes_nothing_and_a_damaged_note_is_none(at):
     store = Counting()
     put(store, YESTERDAYS_KEY, b"row\n")
@@ -321,7 +372,7 @@ def test_a_look_that_is_not_finished_notes_nothing_and_a_damaged_note_is_none(at
     at(NOW + timedelta(hours=9))
     assert is_anything_failed(PLACE, store), "it looks no further"
     assert keys.imported_until(MAPPING) not in keys_of(store)
-    for damaged in (b"", b"[]", b'{"until": "soon"}', b'{"until": 1}'):
+    for damaged in (b"", b"[]", b'{"until": "soon"}', b'{"until": 1}', DAMAGED_OPEN):
         put(store, keys.imported_until(MAPPING), damaged)
         assert list_unstarted(store) == [YESTERDAYS_KEY]
 
