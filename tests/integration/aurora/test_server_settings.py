@@ -33,6 +33,7 @@ EVERYWHERE: dict[str, Any] = {
     "unique_checks": 0,
     "foreign_key_checks": 0,
     "sql_auto_is_null": 1,
+    "lc_messages": "de_DE",
     "innodb_lock_wait_timeout": 1,
     "lock_wait_timeout": 1,
     "net_read_timeout": 1,

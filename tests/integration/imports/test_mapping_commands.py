@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ from tests.integration.imports.test_columns import reading
 from tests.integration.targets import Target, TargetFor
 from tests.support.factories import column, mapping_document
 from tests.support.functions import Context
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
 EMAIL = column("email", "VARCHAR(40)")
 CITY = column("city", "VARCHAR(60)")
+ALTERS = "SELECT id FROM information_schema.processlist WHERE info LIKE 'ALTER TABLE%'"
 Run = Callable[..., Result]
 
 
@@ -158,15 +161,24 @@ def test_a_mapping_that_waits_to_be_read_is_registered_and_not_activated(run: Ru
         assert Generations(aurora, "Demo", "things").find(older.digest).number == 0
 
 
+def stop_after_a_try(target: Target, stop: Callable[[], None]) -> None:
+    """Stop what keeps a table once altering it was tried in vain."""
+    wait_until(lambda: target.query(ALTERS))
+    wait_until(lambda: not target.query(ALTERS))
+    stop()
+
+
 def test_what_keeps_the_table_is_told_until_it_ends(run: Run, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(column_changes, "ALTER_WAIT_SECONDS", 1)
     run("apply", things(EMAIL), "--yes")
     with connect(target.endpoint, target.administrator) as aurora, aurora.transaction():
         aurora.execute("INSERT INTO Demo.Things__replica (id, _deleted, _version) VALUES ('b', 0, 1)")
-    with reading(target, 4):
+    with reading(target) as stop, ThreadPoolExecutor() as pool:
         late = run("apply", things(EMAIL, CITY), "--yes", "--wait", "0")
         assert late.exit_code == 1
         assert "Not done within 0 s: Demo.Things is kept by" in late.output
+        ended = pool.submit(stop_after_a_try, target, stop)
         patient = run("apply", things(EMAIL, CITY), "--yes")
+        ended.result()
     assert patient.exit_code == 0, patient.output
     assert "Waiting: Demo.Things is kept by another transaction" in patient.output

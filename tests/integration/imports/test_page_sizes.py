@@ -57,7 +57,8 @@ def refuse_rows(aurora, mapping):
     }
     names = ", ".join(f"`{each.name}`" for each in mapping.columns)
     values = tuple("😀" * 20 if each in mapping.key_columns else longest(each.type.sql) for each in mapping.columns)
-    empty(aurora, mapping)  # another test's table may have this name
+    empty(aurora, mapping)  # another test's tables may have these names
+    aurora.execute(sql.drop_table(mapping, permanent))
     try:
         for table, create in tables.items():
             aurora.execute(create)
