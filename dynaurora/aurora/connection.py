@@ -22,9 +22,9 @@ from dynaurora.aurora.authorities import find_regions, region_of_host
 from dynaurora.aurora.messages import (
     ERRORS,
     ITS_OWN,
+    OF_SIGNALS,
     ROW_ERRORS,
     S3_ERRORS,
-    SIGNALLED_STATE,
     describe_message,
     find_name,
     is_of_data,
@@ -350,7 +350,7 @@ def translate_driver_error(error: Exception, *, logging_in: bool = False) -> Dyn
 
 def is_signalled(error: BaseException | None) -> bool:
     """Tell whether a driver's error is what a trigger or a procedure said, under whatever number."""
-    return _state(error) == SIGNALLED_STATE
+    return (_state(error) or "").startswith(OF_SIGNALS)
 
 
 def _state(error: BaseException | None) -> str | None:

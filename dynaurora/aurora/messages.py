@@ -59,8 +59,9 @@ OF_ROWS = ROW_ERRORS | ERRORS[MalformedBatchError] | {1022, 1062, 1169, 1365, 14
 """Numbers of messages that may have a value of a row in them."""
 SIGNALLED = 1644
 """What a trigger or a procedure says with SIGNAL, unless it chooses another number."""
-SIGNALLED_STATE = "45000"
-"""What it has for an SQLSTATE then: the server itself never has (MySQL 8.0 Reference Manual, "SIGNAL Statement")."""
+OF_SIGNALS = "45"
+"""What its SQLSTATE begins with then, 45000 unless it chooses another: the server's own never do (MySQL 8.0 Reference
+Manual, "SIGNAL Statement")."""
 LAST_NUMBER = 6999
 """Of a server's own to its clients; but for Aurora's of S3, others are somebody's choice."""
 OF_DATA = ("22", "23")
@@ -136,7 +137,7 @@ def describe_message(number: int, message: str, state: str | None = None) -> str
     SQLSTATE, only the server's own words, with the name and the line that it ends with; of one that speaks of
     statements, names and connections all; of another one what stands before its quotes. So a trigger that takes a
     number of these two is told as the server is, and what it puts in a column's place as a column. With the SQLSTATE
-    that SIGNAL is made for, 45000, no message comes here.
+    that SIGNAL is made for, of class 45, no message comes here.
     """
     text = message.rstrip(".")
     if number in {SIGNALLED, UNKNOWN_ERROR} or (number > LAST_NUMBER and number not in S3_ERRORS):

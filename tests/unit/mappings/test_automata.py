@@ -16,6 +16,8 @@ MANY = [
     r"^.{1,500}\s.{1,400}$",
     r"(?:[^]{0,255}[\u4e00-\u9fff]){0,3}Q",
     r"\p{Lu}.{200}b\P{Lu}c",
+    r"\p{Greek}[\p{Greek}\p{Cyrillic}]{550}!",
+    r"\p{Nd}[\p{Nd}\p{Thai}]{550}!",
 ]
 FEW = [
     r"^.{1,1000}$",
@@ -31,6 +33,7 @@ FEW = [
     r"^[^\D5-9]{1,900}[^a]{0,50}\B$",
     r"^\\p\{L\}{1,300}$",
     r"^(?:a|bc)*?x{1,200}|^$",
+    r"^[a&&b]{300}[+--]{300}$",
 ]
 IDEOGRAPHS = [chr(0x4E00 + number) for number in range(3000)]
 LISTS = {
