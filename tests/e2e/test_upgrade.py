@@ -20,7 +20,7 @@ import pytest
 from local.api import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from local.aurora.clients import write_client_settings
 from local.aurora.engine import UNPACKED_VARIABLE
-from local.aurora.engines import ENGINE_VARIABLE
+from local.aurora.engines import ENGINE_VARIABLE, find_engine
 from local.stack import REGION, Stack
 from local.state import AuroraAddress
 from local.venvs import ensure
@@ -156,7 +156,8 @@ class Earlier:
         variables |= {"AWS_ENDPOINT_URL": self.stack.endpoint_url, "AWS_DEFAULT_REGION": REGION, "AWS_PAGER": ""}
         variables |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
         variables |= {"AWS_REGION": REGION, "MYSQL_HOME": str(directory), "LC_ALL": "C.UTF-8"}
-        return Reader(directory, directory / "exported", variables, (DYNAURORA.parent, ensure("aws").parent))
+        programs = (DYNAURORA.parent, ensure("aws").parent, find_engine().find_client_directory())
+        return Reader(directory, directory / "exported", variables, programs)
 
 
 def begin_and_die(reader: Reader, project: Path, at: str = "dynaurora: UPDATE_COMPLETE StorageStack") -> None:
