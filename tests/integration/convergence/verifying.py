@@ -108,7 +108,7 @@ class Verifier:
             if expected is None:
                 continue
             with self.loader() as aurora:
-                verification = verify(aurora, f"{way}-{len(expected)}")
+                verification = verify(aurora, f"{self.name}-{way}-{len(expected)}")
             said = {
                 (each.key["pk"]["S"], each.key["sk"]["S"]): each.finding.verdict.value for each in verification.suspects
             }
