@@ -82,7 +82,8 @@ def check(mapping: str, table: str | None, explain: bool, compiled: bool, as_jso
     Rows are made by code that is compiled from the mapping, where its schema speaks of attributes one by one; else
     every record is mapped by the plain modules, with the same result, but several times slower. Either way a record
     that compiled code is not sure of, as one that the mapping refuses, is mapped plainly. What takes more than linear
-    time is named: a pattern that does is an error, for the rest records are mapped in a process of their own.
+    time is named, and a pattern that counts far: a pattern that is not linear is an error, for the rest records are
+    mapped in a process of their own.
 
     Exit status 0 where there are no errors, 1 where there are, 2 for wrong use.
     """

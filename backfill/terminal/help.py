@@ -26,7 +26,10 @@ HYPHEN: Final = "\N{NON-BREAKING HYPHEN}"
 
 
 class FoldedHelp(click.HelpFormatter):
-    """Writes lines that are no wider than the terminal: what a command does stands below it where it does not fit."""
+    """Writes lines that are no wider than the terminal, but for words of a command that are.
+
+    What a command does stands below it where it does not fit.
+    """
 
     def write(self, string: str) -> None:
         """Write a part of the help."""

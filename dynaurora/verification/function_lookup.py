@@ -54,7 +54,7 @@ class FunctionLookup:
         for rows in divide_rows([expectation.encode() for expectation in expectations]):
             answer = self.ask("compare", table=table, rows=rows)
             findings = answer["findings"]
-            ages = answer.get("ages") or [None] * len(findings)  # a function of the release before tells none
+            ages = answer.get("ages") or [None] * len(findings)  # one that was deployed earlier tells none
             for (verdict, *columns), age in zip(findings, ages, strict=True):
                 found.append(Found(RowVerdict(verdict), tuple(columns), age))
         return found
